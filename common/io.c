@@ -1,0 +1,112 @@
+/* Whole reads and writes, self-freeing resources, and the two clocks. */
+#include "io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+void close_fd(int *fd)
+{
+    int saved = errno;
+
+    if (*fd != -1)
+        close(*fd); /* nothing can be done about a failure here */
+    *fd = -1;
+    errno = saved;
+}
+
+void free_pointer(void *pointer)
+{
+    int saved = errno;
+
+    free(*(void **)pointer);
+    errno = saved;
+}
+
+int write_all(int fd, const void *bytes, size_t size)
+{
+    const char *next = bytes;
+
+    while (size > 0) {
+        ssize_t n = write(fd, next, size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        next += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+char *read_file(const char *path, size_t limit, size_t *size)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_FREE char *content = NULL;
+    size_t used = 0, room = 4096;
+
+    if (fd < 0)
+        return NULL;
+    for (;;) {
+        char *grown = realloc(content, room + 1);
+        ssize_t n;
+
+        if (!grown)
+            return NULL;
+        content = grown;
+        n = read(fd, content + used, room - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return NULL;
+        used += (size_t)n;
+        if (used > limit) {
+            errno = EFBIG;
+            return NULL;
+        }
+        if (n == 0)
+            break;
+        if (used == room)
+            room *= 2;
+    }
+    content[used] = '\0';
+    if (size)
+        *size = used;
+    char *result = content;
+    content = NULL;
+    return result;
+}
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t monotonic_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+int64_t wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+void format_rfc3339(int64_t ms, char out[RFC3339_SIZE])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    size_t length;
+
+    gmtime_r(&seconds, &utc);
+    length = strftime(out, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + length, RFC3339_SIZE - length, ".%03dZ", (int)(ms % 1000));
+}

@@ -1,0 +1,32 @@
+/* Small helpers that every room needs: whole reads and writes, and resources that free themselves. */
+#ifndef NIXFLEET_IO_H
+#define NIXFLEET_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Closes *fd if it is not -1. For __attribute__((cleanup)). Keeps errno. */
+void close_fd(int *fd);
+/* Frees *(void **)pointer. For __attribute__((cleanup)). Keeps errno. */
+void free_pointer(void *pointer);
+#define AUTO_CLOSE __attribute__((cleanup(close_fd)))
+#define AUTO_FREE __attribute__((cleanup(free_pointer)))
+
+/* Writes all size bytes to a blocking fd, resuming after EINTR and partial writes.
+   Returns 0, or -1 with errno of the write that failed (how much was written is then unknown). */
+int write_all(int fd, const void *bytes, size_t size);
+
+/* Reads a whole file of at most limit bytes into memory that the caller frees; a NUL follows the
+   content. *size may be NULL. Returns NULL with errno (EFBIG over the limit). */
+char *read_file(const char *path, size_t limit, size_t *size);
+
+/* Milliseconds of the monotonic clock: for durations. It does not jump, and may stop in sleep. */
+int64_t monotonic_ms(void);
+/* Milliseconds since the Unix epoch, UTC: for people and protocols. It may jump. */
+int64_t wall_ms(void);
+/* Writes wall milliseconds as RFC 3339 UTC, "2026-11-23T18:14:10.079Z", with its NUL. */
+#define RFC3339_SIZE 32
+void format_rfc3339(int64_t ms, char out[RFC3339_SIZE]);
+
+#endif
