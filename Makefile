@@ -1,29 +1,181 @@
-# nixfleet: builds nixfleet-run, nixfleet-report and nixfleet-dashboard. Every .c file of a room is
-# part of the program that may use that room; the lists below are the only place that says which.
+# nixfleet: builds nixfleet-run, nixfleet-report and nixfleet-dashboard.
+#
+#   make                 the programs, here           make install DESTDIR= PREFIX=
+#   make demo            see it work (CMD='...')      make check         every test
+#   make asan fuzz bench lint format clean            V=1 shows the commands
+#
+# A room is a directory of .c files; the lists below are the only place that says which program may use which room.
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/nixfleet
-MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/nixfleet
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 VERSION := 0.1.0
 
 CC ?= cc
+CC_FOR_BUILD ?= $(CC)
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
-WARN := -Wall -Wextra -Wpedantic -Wshadow
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 UNAME := $(shell uname -s)
+# Where objects go and where the programs go: `make asan` has both to itself.
 B ?= build
+OUT ?= .
+HARDEN ?= $(HARDEN_$(UNAME))
 
-pkg = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
-ifeq ($(UNAME),Linux)
-BSD := libbsd-overlay
-endif
+# ---- what each program is made of ----------------------------------------------------------------------------------------
+run_ROOMS := capture config common
+report_ROOMS := transport parse config common
+dashboard_ROOMS := dashboard common
+report_EXTRA := capture/runlog.c capture/status.c
 
-# program: its own rooms, and the libraries that it may link
-run_SRC := nixfleet-run.c $(wildcard capture/*.c config/*.c common/*.c)
-report_SRC := nixfleet-report.c $(wildcard transport/*.c parse/*.c config/*.c common/*.c) \
-	capture/runlog.c capture/status.c
-dashboard_SRC := nixfleet-dashboard.c $(wildcard dashboard/*.c dashboard/*/*.c common/*.c)
-run_PKGS := $(BSD)
-report_PKGS := libcurl json-c libcrypto $(BSD)
-dashboard_PKGS := libmicrohttpd libwslay sqlite3 json-c libcrypt libcrypto liboath $(BSD)
+BSD_Linux := libbsd-overlay
+run_PKGS := $(BSD_$(UNAME))
+report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))
+dashboard_PKGS := libmicrohttpd libwslay sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
+all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
+
+PROGRAMS := $(basename $(wildcard nixfleet-run.c nixfleet-report.c nixfleet-dashboard.c))
+ROOMS := $(sort $(run_ROOMS) $(report_ROOMS) $(dashboard_ROOMS))
+room_sources = $(foreach room,$(1),$(wildcard $(room)/*.c $(room)/*/*.c))
+objects = $(patsubst %.c,$(B)/%.o,$(sort $(1)))
+
+run_OBJ := $(call objects,$(call room_sources,$(run_ROOMS)))
+report_OBJ := $(call objects,$(call room_sources,$(report_ROOMS)) $(wildcard $(report_EXTRA)))
+dashboard_OBJ := $(call objects,$(call room_sources,$(dashboard_ROOMS))) $(B)/assets.o
+all_OBJ := $(sort $(run_OBJ) $(report_OBJ) $(dashboard_OBJ))
+WEB := $(sort $(shell find dashboard/web -type f ! -name '.*' ! -name '*.md' 2>/dev/null))
+
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+SHIMS := $(wildcard tests/tools/shim_*.c tests/tools/failnth.c)
+TOOLS := $(patsubst tests/tools/%.c,$(B)/tools/%.so,$(SHIMS)) \
+	$(patsubst tests/tools/%.c,$(B)/tools/%,$(filter-out $(SHIMS),$(wildcard tests/tools/*.c)))
+BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- flags -----------------------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wpedantic -Wshadow
+HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+HARDEN_LDFLAGS_Linux := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+HARDEN_Darwin := -fstack-protector-strong
+PKG_CFLAGS := $(shell for p in $(all_PKGS); do $(PKG_CONFIG) --cflags $$p 2>/dev/null; done)
+pkg_libs = $(shell for p in $(1); do $(PKG_CONFIG) --libs $$p 2>/dev/null; done)
+run_LIBS := $(call pkg_libs,$(run_PKGS))
+report_LIBS := $(call pkg_libs,$(report_PKGS))
+dashboard_LIBS := $(call pkg_libs,$(dashboard_PKGS))
+all_LIBS := $(call pkg_libs,$(all_PKGS))
+
+DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(HARDEN) -pthread $(sort $(PKG_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
+LINK = $(CC) $(CFLAGS) -pthread $(HARDEN_LDFLAGS_$(UNAME)) $(LDFLAGS)
+
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-6s %s\n' '$(1)' '$(2)')
+P := $(if $(filter .,$(OUT)),,$(OUT)/)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+.PHONY: all check check-built check-programs unit e2e web asan fuzz fuzz-built bench lint format install uninstall clean demo \
+	deps FORCE
+
+all: $(addprefix $(P),$(PROGRAMS))
+
+# ---- objects, archives, programs ------------------------------------------------------------------------------------------
+# Everything is built again when the flags are others than last time (PREFIX and CC included).
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@printf '%s\n' "$$FLAGS_NOW" | cmp -s - $@ || printf '%s\n' "$$FLAGS_NOW" >$@
+$(B)/flags: export FLAGS_NOW = $(COMPILE) $(LINK)
+
+$(B)/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+$(B)/embed: scripts/embed.c
+	$(call say,CC,$<)
+	@mkdir -p $(B)
+	$(Q)$(CC_FOR_BUILD) -std=gnu11 $(WARN) -O1 -o $@ $<
+# The list of files is part of what the page depends on: one taken away must go from the binary, too.
+$(B)/web.list: FORCE
+	@mkdir -p $(B)
+	@echo '$(WEB)' | cmp -s - $@ || echo '$(WEB)' >$@
+$(B)/assets.c: $(B)/embed $(WEB) $(B)/web.list
+	$(call say,EMBED,dashboard/web)
+	$(Q)$(B)/embed dashboard/web $(WEB) >$@
+$(B)/assets.o: $(B)/assets.c dashboard/assets.h $(B)/flags
+	$(Q)$(COMPILE) -c -o $@ $<
+
+# An archive per program: the linker takes from it what is used, and cannot take what the program may not use.
+define archive_rule
+$(B)/$(1).a: $$($(1)_OBJ) $(B)/$(1).members
+	@rm -f $$@
+	$(Q)$$(AR) rcs $$@ $$($(1)_OBJ)
+$(B)/$(1).members: FORCE
+	@mkdir -p $(B)
+	@echo '$$($(1)_OBJ)' | cmp -s - $$@ || echo '$$($(1)_OBJ)' >$$@
+endef
+$(foreach name,run report dashboard all,$(eval $(call archive_rule,$(name))))
+
+define program_rule
+$(P)nixfleet-$(1): $(B)/nixfleet-$(1).o $(B)/$(1).a
+	$(call say,LINK,$$@)
+	@mkdir -p $$(@D)
+	$(Q)$$(LINK) -o $$@ $(B)/nixfleet-$(1).o $(B)/$(1).a $$($(1)_LIBS) $$(LDLIBS)
+endef
+$(foreach name,run report dashboard,$(eval $(call program_rule,$(name))))
+
+$(B)/unit/%: $(B)/tests/unit/%.o $(B)/all.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
+$(B)/tools/%.so: tests/tools/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -UNDEBUG -fPIC -fno-sanitize=all -MMD -MP -MT $@ -MF $@.d -shared $(filter-out -fsanitize%,$(LDFLAGS)) -o $@ $< -ldl
+$(B)/tools/%: $(B)/tests/tools/%.o $(B)/all.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
+$(B)/bench/%: $(B)/bench/%.o $(B)/all.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(LINK) -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
+$(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/all.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
+
+-include $(wildcard $(B)/*.d $(foreach d,$(ROOMS) tests/unit tests/tools tests/fuzz bench,$(B)/$(d)/*.d $(B)/$(d)/*/*.d) \
+	$(B)/tools/*.d)
+
+# ---- tests -----------------------------------------------------------------------------------------------------------------
+TEST_ENV = NIXFLEET_BUILD=$(abspath $(B)) NIXFLEET_BIN_DIR=$(abspath $(OUT)) JOBS=$(JOBS)
+
+check-programs: all $(UNIT) $(TOOLS)
+check:
+	@scripts/install-deps check
+	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
+	@$(TEST_ENV) tests/run unit e2e web
+unit e2e web: check-programs
+	@$(TEST_ENV) tests/run $@
+
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+asan:
+	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
+	@NIXFLEET_BUILD=$(abspath build/asan) NIXFLEET_BIN_DIR=$(abspath build/asan/bin) NIXFLEET_ASAN=1 JOBS=$(JOBS) \
+		tests/run $(or $(SUITES),unit e2e web)
+
+FUZZ_SECONDS ?= 20
+fuzz:
+	@$(MAKE) --no-print-directory -j$(JOBS) B=build/fuzz HARDEN= CC=clang \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link' fuzz-built
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build/fuzz $(or $(TARGETS),$(FUZZERS))
+fuzz-built: $(addprefix $(B)/fuzz_,$(FUZZERS))
+
+clean:
+	rm -rf build nixfleet-run nixfleet-report nixfleet-dashboard
