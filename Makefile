@@ -80,7 +80,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-built check-programs unit e2e web asan fuzz fuzz-built bench lint format install uninstall clean demo \
+.PHONY: all check check-built check-programs unit e2e web asan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
 	deps FORCE
 
 all: $(addprefix $(P),$(PROGRAMS))
@@ -172,10 +172,87 @@ asan:
 
 FUZZ_SECONDS ?= 20
 fuzz:
+	@scripts/install-deps fuzz
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/fuzz HARDEN= CC=clang \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,fuzzer-no-link' fuzz-built
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz build/fuzz $(or $(TARGETS),$(FUZZERS))
 fuzz-built: $(addprefix $(B)/fuzz_,$(FUZZERS))
+
+# ---- demo, benchmarks, lint ------------------------------------------------------------------------------------------------
+demo:
+	@scripts/install-deps demo
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@scripts/demo
+
+bench:
+	@scripts/install-deps bench
+	@$(MAKE) --no-print-directory -j$(JOBS) bench-programs
+	@$(TEST_ENV) scripts/bench $(BENCHMARKS)
+bench-programs: all $(BENCH) $(TOOLS)
+
+C_FILES = $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]'))
+SHELL_FILES = $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tests/*.sh .ci/run bench/* 2>/dev/null)
+MAN_PAGES := $(wildcard man/*.[1-9])
+lint:
+	@scripts/install-deps lint
+	@$(MAKE) --no-print-directory $(B)/assets.c
+	$(call say,LINT,clang-format)
+	@clang-format --dry-run -Werror $(C_FILES)
+	$(call say,LINT,mandoc)
+	@for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
+	$(call say,LINT,shellcheck)
+	@shellcheck $(SHELL_FILES)
+	$(call say,LINT,cppcheck)
+	@cppcheck --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j $(JOBS) --std=c11 \
+		-D_GNU_SOURCE -D__linux__ -DVERSION='""' -DLIBEXECDIR='""' -I. --suppressions-list=.cppcheck \
+		$(filter-out tests/% bench/%,$(filter %.c,$(C_FILES)))
+	$(call say,LINT,clang-tidy)
+	@printf '%s\n' $(filter-out tests/tools/% bench/%,$(filter %.c,$(C_FILES))) | \
+		xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- \
+		-std=gnu11 $(DEFINES) -I. $(sort $(PKG_CFLAGS)) 2>/dev/null' clang-tidy
+
+format:
+	clang-format -i $(C_FILES)
+
+# ---- install ---------------------------------------------------------------------------------------------------------------
+INSTALL ?= install
+INSTALL_FILE := $(INSTALL) -m 644
+D = $(DESTDIR)
+BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
+ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
+FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
+COMMANDS := $(filter nixfleet-run nixfleet-dashboard,$(PROGRAMS))
+
+install: all
+	@mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR) $(D)$(BASHCOMPDIR) \
+		$(D)$(ZSHCOMPDIR) $(D)$(FISHCOMPDIR)
+	$(INSTALL) -m 755 $(addprefix $(P),$(COMMANDS)) $(D)$(BINDIR)
+	$(INSTALL) -m 755 $(P)nixfleet-report $(D)$(LIBEXECDIR)
+	$(INSTALL_FILE) man/nixfleet-run.1 $(D)$(MANDIR)/man1
+	$(INSTALL_FILE) man/nixfleet-dashboard.8 $(D)$(MANDIR)/man8
+	$(INSTALL_FILE) LICENSE README.md docs/*.md $(D)$(DOCDIR)
+	@for name in $(COMMANDS); do set -e; \
+		$(INSTALL_FILE) completions/$$name.bash $(D)$(BASHCOMPDIR)/$$name; \
+		$(INSTALL_FILE) completions/_$$name $(D)$(ZSHCOMPDIR)/_$$name; \
+		$(INSTALL_FILE) completions/$$name.fish $(D)$(FISHCOMPDIR)/$$name.fish; \
+	done
+ifeq ($(UNAME),Linux)
+	@mkdir -p $(D)$(UNITDIR)
+	@for unit in $(notdir $(wildcard dist/*.service dist/*.timer)); do \
+		sed 's|@BINDIR@|$(BINDIR)|g' dist/$$unit >$(D)$(UNITDIR)/$$unit && chmod 644 $(D)$(UNITDIR)/$$unit || exit 1; \
+	done
+endif
+
+uninstall:
+	rm -f $(addprefix $(D)$(BINDIR)/,$(COMMANDS)) $(D)$(LIBEXECDIR)/nixfleet-report $(D)$(MANDIR)/man1/nixfleet-run.1 \
+		$(D)$(MANDIR)/man8/nixfleet-dashboard.8 $(addprefix $(D)$(BASHCOMPDIR)/,$(COMMANDS)) \
+		$(addprefix $(D)$(ZSHCOMPDIR)/_,$(COMMANDS)) $(patsubst %,$(D)$(FISHCOMPDIR)/%.fish,$(COMMANDS)) \
+		$(addprefix $(D)$(UNITDIR)/,$(notdir $(wildcard dist/*.service dist/*.timer)))
+	rm -rf $(D)$(DOCDIR)
+	-@rmdir $(D)$(LIBEXECDIR) 2>/dev/null
+
+deps:
+	@scripts/install-deps build
 
 clean:
 	rm -rf build nixfleet-run nixfleet-report nixfleet-dashboard
