@@ -1,0 +1,117 @@
+/* EnvironmentFile syntax, read character by character: quotes may span lines. */
+#include "envfile.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reader {
+    const char *at, *end;
+    char *value; /* as large as the whole text: a value never outgrows its source */
+    size_t length;
+};
+
+static bool is_name_character(char c, bool first)
+{
+    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (!first && c >= '0' && c <= '9');
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static void skip_line(struct reader *r)
+{
+    while (r->at < r->end && *r->at != '\n')
+        r->at++;
+    if (r->at < r->end)
+        r->at++;
+}
+
+static void put(struct reader *r, char c)
+{
+    if (c != '\0') /* no variable can hold it */
+        r->value[r->length++] = c;
+}
+
+/* After a backslash: a line end continues the line, anything else is itself. */
+static void read_escaped(struct reader *r)
+{
+    if (r->at >= r->end)
+        return;
+    if (*r->at == '\r' && r->at + 1 < r->end && r->at[1] == '\n')
+        r->at++;
+    if (*r->at != '\n')
+        put(r, *r->at);
+    r->at++;
+}
+
+static void read_quoted(struct reader *r, char quote)
+{
+    while (r->at < r->end && *r->at != quote) {
+        char c = *r->at++;
+
+        if (c != '\\' || quote == '\'')
+            put(r, c);
+        else if (r->at < r->end && strchr("\"\\$`\n", *r->at))
+            read_escaped(r);
+        else
+            put(r, '\\');
+    }
+    if (r->at < r->end)
+        r->at++;
+}
+
+static void read_value(struct reader *r)
+{
+    size_t kept = 0; /* what follows it are blanks outside quotes, dropped at the end of the line */
+
+    r->length = 0;
+    while (r->at < r->end && is_blank(*r->at))
+        r->at++;
+    while (r->at < r->end && *r->at != '\n') {
+        char c = *r->at++;
+
+        if (c == '\\') {
+            read_escaped(r);
+        } else if (c == '\'' || c == '"') {
+            read_quoted(r, c);
+        } else {
+            put(r, c);
+            if (is_blank(c))
+                continue;
+        }
+        kept = r->length;
+    }
+    r->value[kept] = '\0';
+}
+
+int envfile_parse(const char *text, size_t size, envfile_set *set, void *context)
+{
+    struct reader r = {.at = text, .end = text + size, .value = malloc(size + 1)};
+    char name[128];
+    int result = 0;
+
+    if (!r.value)
+        return -1;
+    while (r.at < r.end && result == 0) {
+        size_t length = 0;
+
+        while (r.at < r.end && is_blank(*r.at))
+            r.at++;
+        while (r.at < r.end && length < sizeof name - 1 && is_name_character(*r.at, length == 0))
+            name[length++] = *r.at++;
+        name[length] = '\0';
+        while (r.at < r.end && is_blank(*r.at))
+            r.at++;
+        if (length > 0 && r.at < r.end && *r.at == '=') {
+            r.at++;
+            read_value(&r);
+            result = set(context, name, r.value);
+        }
+        skip_line(&r);
+    }
+    free(r.value);
+    return result;
+}
