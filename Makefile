@@ -18,6 +18,8 @@ VERSION := 0.1.0
 CC ?= cc
 CC_FOR_BUILD ?= $(CC)
 PKG_CONFIG ?= pkg-config
+# The system's Python has the system's pytest; one from elsewhere on PATH may not.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 CFLAGS ?= -O2 -g
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 UNAME := $(shell uname -s)
@@ -160,15 +162,15 @@ check-programs: all $(UNIT) $(TOOLS)
 check:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
-	@$(TEST_ENV) tests/run unit e2e web
+	@$(TEST_ENV) $(PYTHON) tests/run unit e2e web
 unit e2e web: check-programs
-	@$(TEST_ENV) tests/run $@
+	@$(TEST_ENV) $(PYTHON) tests/run $@
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
 	@NIXFLEET_BUILD=$(abspath build/asan) NIXFLEET_BIN_DIR=$(abspath build/asan/bin) NIXFLEET_ASAN=1 JOBS=$(JOBS) \
-		tests/run $(or $(SUITES),unit e2e web)
+		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
 
 FUZZ_SECONDS ?= 20
 fuzz:
@@ -187,11 +189,11 @@ demo:
 bench:
 	@scripts/install-deps bench
 	@$(MAKE) --no-print-directory -j$(JOBS) bench-programs
-	@$(TEST_ENV) scripts/bench $(BENCHMARKS)
+	@$(TEST_ENV) PYTHON=$(PYTHON) scripts/bench $(BENCHMARKS)
 bench-programs: all $(BENCH) $(TOOLS)
 
 C_FILES = $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]'))
-SHELL_FILES = $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tests/*.sh .ci/run bench/* 2>/dev/null)
+SHELL_FILES = $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* tests/*.sh .ci/run bench/* 2>/dev/null)
 MAN_PAGES := $(wildcard man/*.[1-9])
 lint:
 	@scripts/install-deps lint

@@ -1,0 +1,159 @@
+# NixOS: services.nixfleet-dashboard and programs.nixfleet-run.
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkOption mkIf mkMerge types literalExpression;
+
+  dashboard = config.services.nixfleet-dashboard;
+  run = config.programs.nixfleet-run;
+  shared = import ./options.nix { inherit lib pkgs; cfg = run; };
+  hardening = import ./hardening.nix;
+
+  secretNames = [
+    "NIXFLEET_PASSWORD_HASH"
+    "NIXFLEET_API_TOKEN"
+    "NIXFLEET_VIEW_TOKEN"
+    "NIXFLEET_SESSION_SECRETS"
+    "NIXFLEET_AGENT_TOKEN_HASH_SECRET"
+    "NIXFLEET_TOTP_SECRET"
+  ];
+  secretsInSettings = builtins.filter (name: dashboard.settings ? ${name}) secretNames;
+in
+{
+  options.services.nixfleet-dashboard = {
+    enable = lib.mkEnableOption "nixfleet-dashboard, the page where runs are seen";
+
+    package = mkOption {
+      type = types.package;
+      default = import ../default.nix { inherit pkgs; };
+      defaultText = literalExpression "the package of this repository";
+      description = "The package that has bin/nixfleet-dashboard.";
+    };
+
+    address = mkOption {
+      type = types.strMatching "[0-9a-fA-F.:]+";
+      default = "127.0.0.1";
+      example = "::1";
+      description = "The address to listen on. Leave it on loopback, behind a proxy that speaks TLS.";
+    };
+
+    port = mkOption {
+      type = types.port;
+      default = 8000;
+      description = "The TCP port to listen on.";
+    };
+
+    environmentFile = mkOption {
+      type = types.nullOr (types.strMatching "/.+");
+      default = null;
+      example = "/run/secrets/nixfleet-dashboard.env";
+      description = ''
+        A file of NAME=value lines with the secrets: NIXFLEET_PASSWORD_HASH (made by `nixfleet-dashboard hash-password`),
+        NIXFLEET_API_TOKEN, NIXFLEET_SESSION_SECRETS, NIXFLEET_AGENT_TOKEN_HASH_SECRET and, if wanted, NIXFLEET_TOTP_SECRET.
+        systemd reads it as root; it never comes into the store, so give its path as a string.
+      '';
+    };
+
+    settings = mkOption {
+      type = types.attrsOf (types.oneOf [ types.bool types.int types.str ]);
+      default = { };
+      example = { NIXFLEET_TRUST_PROXY_HEADERS = true; NIXFLEET_TRUSTED_PROXY_IPS = "127.0.0.1"; };
+      description = "Further variables of nixfleet-dashboard(8). No secrets: they belong into environmentFile.";
+    };
+  };
+
+  options.programs.nixfleet-run = shared.options // {
+    flush = shared.options.flush // {
+      users = mkOption {
+        type = types.listOf (types.strMatching "[a-z_][a-z0-9_-]*");
+        default = [ "root" ];
+        example = [ "root" "mba" ];
+        description = "The users whose runs are delivered: each has logs of its own.";
+      };
+    };
+  };
+
+  config = mkMerge [
+    (mkIf dashboard.enable {
+      assertions = [
+        {
+          assertion = dashboard.environmentFile != null;
+          message = "services.nixfleet-dashboard.environmentFile is needed: the dashboard does not start without its secrets.";
+        }
+        {
+          assertion = secretsInSettings == [ ];
+          message = "services.nixfleet-dashboard.settings: ${lib.concatStringsSep ", " secretsInSettings}"
+            + " would be readable in the store; put it into environmentFile.";
+        }
+        {
+          assertion = dashboard.environmentFile == null || !(lib.hasPrefix builtins.storeDir dashboard.environmentFile);
+          message = "services.nixfleet-dashboard.environmentFile is in the store, where every user can read it.";
+        }
+      ];
+
+      environment.systemPackages = [ dashboard.package ];
+
+      systemd.services.nixfleet-dashboard = {
+        description = "Dashboard of the fleet's runs";
+        documentation = [ "man:nixfleet-dashboard(8)" ];
+        wantedBy = [ "multi-user.target" ];
+        after = [ "network.target" ];
+        environment = builtins.mapAttrs (name: value: if builtins.isBool value then lib.boolToString value else toString value)
+          dashboard.settings;
+        serviceConfig = hardening // {
+          ExecStart = lib.escapeShellArgs [
+            "${dashboard.package}/bin/nixfleet-dashboard"
+            "--listen"
+            (if lib.hasInfix ":" dashboard.address then "[${dashboard.address}]:${toString dashboard.port}"
+            else "${dashboard.address}:${toString dashboard.port}")
+            "--data"
+            "/var/lib/nixfleet-dashboard"
+          ];
+          EnvironmentFile = dashboard.environmentFile;
+          DynamicUser = true;
+          StateDirectory = "nixfleet-dashboard";
+          StateDirectoryMode = "0700";
+          ProtectHome = true;
+          Restart = "on-failure";
+          RestartSec = 2;
+          LimitNOFILE = 65536;
+        } // lib.optionalAttrs (dashboard.port < 1024) {
+          AmbientCapabilities = "CAP_NET_BIND_SERVICE";
+          CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
+        };
+      };
+    })
+
+    (mkIf run.enable {
+      inherit (shared) assertions;
+      environment.systemPackages = [ run.package ];
+      environment.etc."nixfleet/run.conf".text = shared.runConf;
+    })
+
+    (mkIf (run.enable && run.flush.enable && run.url != null) {
+      systemd.services = lib.genAttrs (map (user: "nixfleet-flush-${user}") run.flush.users) (name: {
+        description = "Deliver what earlier runs owe the dashboard";
+        documentation = [ "man:nixfleet-run(1)" ];
+        after = [ "network.target" ];
+        # A switch must not wait for a dashboard, nor end a delivery half way.
+        restartIfChanged = false;
+        serviceConfig = hardening // {
+          Type = "oneshot";
+          User = lib.removePrefix "nixfleet-flush-" name;
+          ExecStart = "${run.package}/bin/nixfleet-run --quiet --flush";
+          # The logs are below the user's home, or where --log put them.
+          ProtectSystem = "full";
+          PrivateTmp = false;
+        };
+      });
+      systemd.timers = lib.genAttrs (map (user: "nixfleet-flush-${user}") run.flush.users) (name: {
+        description = "Deliver what earlier runs owe the dashboard";
+        wantedBy = [ "timers.target" ];
+        timerConfig = {
+          OnBootSec = "2min";
+          OnUnitInactiveSec = run.flush.interval;
+          RandomizedDelaySec = "30s";
+        };
+      });
+    })
+  ];
+}

@@ -1,0 +1,63 @@
+{ lib
+, stdenv
+, pkg-config
+, curl
+, json_c
+, openssl
+, libmicrohttpd
+, wslay
+, sqlite
+, libxcrypt
+, oath-toolkit
+, libbsd
+}:
+
+stdenv.mkDerivation {
+  pname = "nixfleet";
+  version = "0.1.0";
+
+  # What is built, and nothing of a working tree's clutter.
+  src = lib.cleanSourceWith {
+    src = lib.cleanSource ../.;
+    filter = path: type: !(builtins.elem (baseNameOf path) [
+      "build"
+      "result"
+      "nixfleet-run"
+      "nixfleet-report"
+      "nixfleet-dashboard"
+    ] && toString (dirOf path) == toString ../.);
+  };
+
+  strictDeps = true;
+  enableParallelBuilding = true;
+  nativeBuildInputs = [ pkg-config ];
+  buildInputs = [
+    curl
+    json_c
+    openssl
+    libmicrohttpd
+    wslay
+    sqlite
+    libxcrypt
+    oath-toolkit
+  ] ++ lib.optionals stdenv.hostPlatform.isLinux [ libbsd ];
+
+  # The stdenv hardens by itself, and warns when it is told twice.
+  makeFlags = [ "PREFIX=$(out)" "CC=${stdenv.cc.targetPrefix}cc" "HARDEN=" ];
+
+  # The tests need a pty, nix and a browser: `make check` runs them, the sandbox of a build does not.
+  doCheck = false;
+  doInstallCheck = true;
+  installCheckPhase = ''
+    $out/bin/nixfleet-run --version
+    $out/bin/nixfleet-run --no-stream -- true
+    $out/bin/nixfleet-dashboard --version
+  '';
+
+  meta = {
+    description = "Run a command under a pty and watch it live on a dashboard, without getting in its way";
+    license = lib.licenses.mit;
+    mainProgram = "nixfleet-run";
+    platforms = lib.platforms.linux ++ lib.platforms.darwin;
+  };
+}

@@ -1,0 +1,31 @@
+# What `make`, `make check`, `make demo`, `make lint` and `make bench` need: nix develop, or nix-shell.
+{ pkgs ? import <nixpkgs> { } }:
+let
+  inherit (pkgs) lib stdenv;
+  package = import ./default.nix { inherit pkgs; };
+in
+pkgs.mkShell {
+  inputsFrom = [ package ];
+  packages = with pkgs; [
+    nix
+    cmocka
+    (python3.withPackages (python: [ python.pytest python.pytest-xdist python.selenium ]))
+    git
+    curl
+    openssl
+    tmux
+    expect
+    less
+    zsh
+    fish
+    clang-tools
+    cppcheck
+    shellcheck
+    asciinema
+  ] ++ lib.optionals stdenv.hostPlatform.isLinux [
+    chromium
+    chromedriver
+    procps
+    util-linux
+  ];
+}

@@ -1,0 +1,48 @@
+# As much of nixpkgs as this project's Nix files touch, so that they are evaluated by a real nix without a network: packages
+# that are names, a mkDerivation that keeps its arguments, and a small module system with type checks. What the files use and
+# this does not have is an error, as a misspelt name would be in nixpkgs.
+{ system ? "x86_64-linux" }:
+let
+  lib = import ./stub-lib.nix;
+  isLinux = lib.hasSuffix "-linux" system;
+
+  named = name: {
+    inherit name;
+    type = "derivation";
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+  };
+
+  stdenv = {
+    inherit system;
+    hostPlatform = { inherit system isLinux; isDarwin = !isLinux; };
+    cc.targetPrefix = "";
+    mkDerivation = arguments:
+      let made = named arguments.pname // {
+        inherit (arguments) meta;
+        inherit arguments;
+        drvArguments = arguments;
+        overrideAttrs = change: stdenv.mkDerivation (arguments // change arguments);
+      } // arguments; in made;
+  };
+
+  packageNames = [
+    "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "wslay" "sqlite" "libxcrypt" "oath-toolkit" "libbsd"
+    "nix" "cmocka" "git" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "asciinema" "chromium"
+    "chromedriver" "procps" "util-linux" "nixpkgs-fmt"
+  ];
+
+  pkgs = builtins.listToAttrs (map (name: { inherit name; value = named name; }) packageNames) // {
+    inherit lib stdenv pkgs system;
+    callPackage = file: overrides:
+      let function = if builtins.isFunction file then file else import file;
+      in function (builtins.intersectAttrs (builtins.functionArgs function) pkgs // overrides);
+    mkShell = arguments: named "shell" // { inherit arguments; };
+    python3 = named "python3" // {
+      withPackages = choose: named "python3-env" // {
+        chosen = choose { pytest = named "pytest"; pytest-xdist = named "pytest-xdist"; selenium = named "selenium"; };
+      };
+    };
+    writeText = name: text: named name // { inherit text; };
+  };
+in
+pkgs
