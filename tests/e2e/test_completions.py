@@ -1,0 +1,124 @@
+"""Completions, asked for in the shells themselves; and that manual, completions and --help know the same options."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMPLETIONS = ROOT / "completions"
+BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
+
+
+def shell(argv, **extra):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, **extra)
+
+
+def bash(*words):
+    script = f'source {COMPLETIONS}/{words[0]}.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' \
+             f'_{words[0].replace("-", "_")}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    result = shell(["bash", "--norc", "-c", script, "bash", *words])
+    assert result.stderr == ""
+    return set(result.stdout.split())
+
+
+def fish(tmp_path, line):
+    if not shutil.which("fish"):
+        pytest.skip("fish is not installed")
+    name = line.split()[0]
+    result = shell(["fish", "--no-config", "-c", f"source {COMPLETIONS}/{name}.fish; complete -C '{line}'"],
+                   env=dict(os.environ, HOME=str(tmp_path)))
+    return {row.split("\t")[0] for row in result.stdout.splitlines()}
+
+
+# zsh completes only at its line editor: one in a pty of its own is asked, and what it lists is read.
+ZSH = r"""
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z 'PS1=""; stty columns 200; fpath=(%(completions)s $fpath); autoload -Uz compinit; compinit -u -d %(scratch)s/dump'
+zpty -w z 'setopt nolistbeep; LISTMAX=10000; zstyle ":completion:*" list-colors ""; bindkey "^X" list-choices; print REA""DY'
+zpty -r z line '*READY*'
+zpty -w -n z '%(line)s'$'\x18'
+seen=
+repeat 100; do
+    while zpty -r -t z chunk; do seen+=$chunk; done
+    [[ $seen == *(%(wanted)s)* ]] && break
+    sleep 0.1
+done
+zpty -d z
+print -r -- "$seen"
+"""
+
+
+def zsh(tmp_path, line, wanted):
+    if not shutil.which("zsh"):
+        pytest.skip("zsh is not installed")
+    script = ZSH % {"completions": COMPLETIONS, "scratch": tmp_path, "line": line, "wanted": wanted}
+    return shell(["zsh", "-f", "-c", script], env=dict(os.environ, HOME=str(tmp_path), TERM="xterm")).stdout
+
+
+def test_bash_completes_our_options_before_the_command():
+    assert bash("nixfleet-run", "--no") == {"--no-stream", "--nohup"}
+    assert bash("nixfleet-run", "-q", "--name", "sw") == {"switch"}
+
+
+def test_bash_leaves_the_commands_words_to_the_command():
+    assert not bash("nixfleet-run", "cat", "--no") & {"--no-stream", "--nohup"}
+    assert "/etc/passwd" in bash("nixfleet-run", "--", "cat", "/etc/passw")
+
+
+def test_bash_completes_the_command_itself():
+    assert "env" in bash("nixfleet-run", "--name", "x", "env")
+
+
+def test_bash_completes_the_dashboard():
+    assert bash("nixfleet-dashboard", "--d") == {"--data", "--dev"}
+    assert bash("nixfleet-dashboard", "b") == {"backup"}
+
+
+def test_fish_completes_our_options_before_the_command(tmp_path):
+    assert fish(tmp_path, "nixfleet-run --no") == {"--no-stream", "--nohup"}
+    assert "--no-stream" not in fish(tmp_path, "nixfleet-run cat --no")
+    assert "env" in fish(tmp_path, "nixfleet-run -q env")
+
+
+def test_fish_completes_the_dashboard(tmp_path):
+    assert {"hash-password", "token", "backup"} <= fish(tmp_path, "nixfleet-dashboard ")
+
+
+def test_zsh_completes_our_options_and_the_command(tmp_path):
+    assert "--no-stream" in zsh(tmp_path, "nixfleet-run --no", "--no-stream")
+    assert "nohup" in zsh(tmp_path, "nixfleet-run nohu", "nohup")
+
+
+def test_zsh_completes_the_dashboard(tmp_path):
+    assert "hash-password" in zsh(tmp_path, "nixfleet-dashboard ", "hash-password")
+
+
+def options_of_manual(page):
+    text = (ROOT / "man" / page).read_text()
+    return {"--" + name for name in re.findall(r"^\.It.*Fl -([a-z-]+)", text, re.MULTILINE)} | \
+        {"--" + name for line in re.findall(r"^\.It Fl.*$", text, re.MULTILINE) for name in re.findall(r"Fl -([a-z-]+)", line)}
+
+
+@pytest.mark.parametrize("name, page", [("nixfleet-run", "nixfleet-run.1"), ("nixfleet-dashboard", "nixfleet-dashboard.8")])
+def test_every_option_of_the_manual_is_in_each_completion(name, page):
+    options = options_of_manual(page)
+    assert len(options) >= 5
+    for option in options:
+        word = re.compile(re.escape(option) + r"(?![a-z-])")
+        assert word.search((COMPLETIONS / f"{name}.bash").read_text()), option
+        assert word.search((COMPLETIONS / f"_{name}").read_text()), option
+        assert re.search(rf"-l {option[2:]}(?![a-z-])", (COMPLETIONS / f"{name}.fish").read_text()), option
+
+
+@pytest.mark.parametrize("name, page", [("nixfleet-run", "nixfleet-run.1"), ("nixfleet-dashboard", "nixfleet-dashboard.8")])
+def test_help_and_manual_know_the_same_options(name, page):
+    if not (BIN / name).exists():
+        pytest.skip(f"{name} is not built")
+    result = shell([str(BIN / name), "--help"])
+    assert result.returncode == 0
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", result.stdout)) == options_of_manual(page)
+    assert len(result.stdout.splitlines()) <= 24
