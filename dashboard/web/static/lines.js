@@ -1,0 +1,167 @@
+/* The lines of one run, as far as this browser holds them. A run may have five million; kept are pages around what is
+   looked at and the newest ones, everything else is a hole that is fetched when it scrolls into sight. Live splices and
+   fetched windows go in by the same two functions, so a hole can never become a wrong line.
+
+   A *line* is the log's own number, from 0. A *row* is what is shown: lines that were dropped or skipped have numbers but
+   stand together as one row. */
+import { api } from './api.js';
+
+const PAGE = 250;
+const KEEP_PAGES = 80;
+const SETTLE_MS = 40;
+const RETRY_MS = 2000;
+
+export class Lines extends EventTarget {
+    total = 0;
+    #pages = new Map(); // page number → { lines: [], times: [], used }
+    #gaps = []; // [first line, how many], ascending, disjoint
+    #wanted = new Set();
+    #loading = new Set();
+    #timer = 0;
+    #clock = 0;
+
+    constructor(host, run) {
+        super();
+        this.host = host;
+        this.run = run;
+    }
+
+    get rows() {
+        return this.total - this.#gaps.reduce((sum, [, n]) => sum + n - 1, 0);
+    }
+
+    get gaps() {
+        return this.#gaps;
+    }
+
+    /** The row that shows this line. */
+    rowOf(line) {
+        let row = line;
+        for (const [start, n] of this.#gaps) {
+            if (line < start) break;
+            row -= Math.min(line - start, n - 1);
+        }
+        return row;
+    }
+
+    /** The line that this row shows: `{line}`, or `{line, omitted}` for a row that stands for several. */
+    lineOf(row) {
+        let line = row;
+        for (const [start, n] of this.#gaps) {
+            if (line < start) break;
+            if (line === start) return { line, omitted: n };
+            line += n - 1;
+        }
+        return { line };
+    }
+
+    /** A line's text, or undefined while it is not here; asking for it makes it come. */
+    get(line) {
+        const page = this.#pages.get(Math.floor(line / PAGE));
+        const text = page?.lines[line % PAGE];
+        if (page) page.used = ++this.#clock;
+        if (text === undefined) this.#want(Math.floor(line / PAGE));
+        return text;
+    }
+
+    peek(line) {
+        return this.#pages.get(Math.floor(line / PAGE))?.lines[line % PAGE];
+    }
+
+    time(line) {
+        return this.#pages.get(Math.floor(line / PAGE))?.times[line % PAGE];
+    }
+
+    /** log = log[0:from] + lines. */
+    splice({ from, lines, times, total, gaps }) {
+        if (gaps) this.#gaps = gaps;
+        this.#forgetFrom(from);
+        this.#put(from, lines, times);
+        this.total = Math.max(total ?? 0, from + lines.length);
+        this.#evict();
+        this.dispatchEvent(new CustomEvent('change', { detail: { from } }));
+    }
+
+    /** The log is at least this long; the lines themselves come when they are looked at. */
+    setTotal(total, first = 0) {
+        if (first > 0 && !this.#gaps.some(([start]) => start === 0)) this.#gaps = [[0, first], ...this.#gaps];
+        if (total <= this.total) return;
+        const from = this.total;
+        this.total = total;
+        this.dispatchEvent(new CustomEvent('change', { detail: { from } }));
+    }
+
+    /** Lines from here on may have been rewritten while nobody told us. */
+    distrust(line) {
+        this.#forgetFrom(Math.max(0, line));
+        this.dispatchEvent(new CustomEvent('change', { detail: { from: Math.max(0, line) } }));
+    }
+
+    #put(from, lines, times) {
+        const runs = times ?? [];
+        let run = 0;
+        let left = runs.length ? runs[0][0] : 0;
+        for (let i = 0; i < lines.length; i++) {
+            while (left === 0 && run + 1 < runs.length) left = runs[++run][0];
+            const number = Math.floor((from + i) / PAGE);
+            let page = this.#pages.get(number);
+            if (!page) this.#pages.set(number, (page = { lines: [], times: [], used: 0 }));
+            page.used = this.#clock;
+            page.lines[(from + i) % PAGE] = lines[i];
+            page.times[(from + i) % PAGE] = left > 0 ? runs[run][1] : undefined;
+            if (left > 0) left--;
+        }
+    }
+
+    #forgetFrom(from) {
+        const first = Math.floor(from / PAGE);
+        for (const [number, page] of this.#pages) {
+            if (number > first) this.#pages.delete(number);
+            else if (number === first) page.lines.length = Math.min(page.lines.length, from % PAGE);
+        }
+    }
+
+    #evict() {
+        if (this.#pages.size <= KEEP_PAGES) return;
+        const newest = Math.floor((this.total - 1) / PAGE) - 2;
+        const old = [...this.#pages].filter(([number]) => number < newest).sort((a, b) => a[1].used - b[1].used);
+        for (const [number] of old.slice(0, this.#pages.size - KEEP_PAGES)) this.#pages.delete(number);
+    }
+
+    #want(page) {
+        if (this.#wanted.has(page) || this.#loading.has(page)) return;
+        this.#wanted.add(page);
+        /* A short rest first: whoever drags the scroll bar across a million lines passes pages that nobody will read. */
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#load(), SETTLE_MS);
+    }
+
+    async #load() {
+        const pages = [...this.#wanted].slice(-6);
+        this.#wanted.clear();
+        await Promise.all(pages.map((page) => this.#loadPage(page)));
+    }
+
+    async #loadPage(page) {
+        this.#loading.add(page);
+        let from = page * PAGE;
+        const end = from + PAGE;
+        try {
+            /* An answer ends in front of a gap, so a page may take several. */
+            while (from < Math.min(end, this.total)) {
+                const answer = await api.lines(this.host, this.run, from, end - from);
+                if (answer.gaps) this.#gaps = answer.gaps;
+                if (!answer.lines.length || answer.from >= end) break;
+                const room = end - answer.from;
+                this.#put(answer.from, answer.lines.slice(0, room), answer.times);
+                if (answer.total > this.total) this.total = answer.total;
+                from = answer.from + answer.lines.length;
+            }
+            this.#loading.delete(page);
+            this.#evict();
+            this.dispatchEvent(new CustomEvent('change', { detail: { from: page * PAGE, loaded: true } }));
+        } catch {
+            setTimeout(() => this.#loading.delete(page) && this.dispatchEvent(new CustomEvent('change', { detail: { from: page * PAGE } })), RETRY_MS);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+/* The live channel: one WebSocket that comes back by itself. It knows nothing of hosts or lines; it says when it is
+   connected, hands on messages, and notices a dead connection by itself: the server speaks every 15 s, so 40 s of
+   silence (or a computer that slept) means that what we show may be old. */
+
+const SILENCE_MS = 40000;
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 30000;
+const TICK_MS = 1000;
+const SLEPT_MS = 20000;
+
+export class Live extends EventTarget {
+    #socket = null;
+    #wait = FIRST_WAIT_MS;
+    #retryAt = 0;
+    #lastHeard = 0;
+    #lastTick = Date.now();
+    #url;
+
+    /** State: 'connecting', 'live' or 'lost'; `lostSince` is a browser time in ms, or 0. */
+    state = 'connecting';
+    lostSince = 0;
+
+    constructor(url) {
+        super();
+        this.#url = url;
+        setInterval(() => this.#tick(), TICK_MS);
+        window.addEventListener('offline', () => this.#drop('offline'));
+        window.addEventListener('online', () => this.reconnect());
+        window.addEventListener('pageshow', (event) => event.persisted && this.reconnect());
+        document.addEventListener('visibilitychange', () => {
+            if (document.visibilityState === 'visible') this.#tick();
+        });
+        this.reconnect();
+    }
+
+    /** Seconds until the next try, while there is no connection. */
+    get retryIn() {
+        return Math.max(0, Math.ceil((this.#retryAt - Date.now()) / 1000));
+    }
+
+    send(message) {
+        if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+        this.#socket.send(JSON.stringify(message));
+        return true;
+    }
+
+    reconnect() {
+        this.#close();
+        this.#retryAt = 0;
+        const socket = new WebSocket(this.#url);
+        this.#socket = socket;
+        this.#lastHeard = Date.now();
+        socket.onopen = () => {
+            if (socket !== this.#socket) return;
+            this.#lastHeard = Date.now();
+            this.#wait = FIRST_WAIT_MS;
+            this.lostSince = 0;
+            this.#become('live');
+        };
+        socket.onmessage = (event) => {
+            if (socket !== this.#socket) return;
+            this.#lastHeard = Date.now();
+            let message;
+            try {
+                message = JSON.parse(event.data);
+            } catch {
+                return;
+            }
+            this.dispatchEvent(new CustomEvent('message', { detail: message }));
+        };
+        socket.onclose = () => socket === this.#socket && this.#drop('closed');
+        socket.onerror = () => {};
+    }
+
+    #close() {
+        const old = this.#socket;
+        this.#socket = null;
+        if (old) old.close();
+    }
+
+    #drop() {
+        this.#close();
+        if (!this.lostSince) this.lostSince = this.#lastHeard || Date.now();
+        this.#retryAt = Date.now() + this.#wait * (0.5 + Math.random() / 2);
+        this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
+        this.#become('lost');
+    }
+
+    #tick() {
+        const now = Date.now();
+        const slept = now - this.#lastTick > SLEPT_MS;
+        this.#lastTick = now;
+        if (this.#socket) {
+            const quiet = now - this.#lastHeard;
+            if (quiet > SILENCE_MS) this.#drop('silent');
+            else if (slept && quiet > SLEPT_MS) this.reconnect();
+        } else if (now >= this.#retryAt) {
+            this.reconnect();
+        }
+        this.dispatchEvent(new Event('tick'));
+    }
+
+    #become(state) {
+        if (this.state === state) return;
+        this.state = state;
+        this.dispatchEvent(new Event('state'));
+    }
+}

@@ -1,0 +1,135 @@
+/* Small things that every module needs: making elements, the server's clock, and saying times and numbers. */
+
+/** An element with properties, attributes (aria-*, data-*, role…) and children. Strings become text, never markup. */
+export function el(tag, props = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(props)) {
+        if (value === undefined || value === null || value === false) continue;
+        if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
+        else if (key === 'class') node.className = value;
+        else if (key === 'text') node.textContent = value;
+        else node.setAttribute(key, value === true ? '' : value);
+    }
+    node.append(...children.filter((child) => child !== null && child !== undefined && child !== ''));
+    return node;
+}
+
+/** Writes text only where it differs: a DOM that does not change costs no layout and moves no selection. */
+export function setText(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+}
+
+export function setAttr(node, name, value) {
+    if (value === null || value === undefined) node.removeAttribute(name);
+    else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
+/* The server's clock, as far as it is known: every "ago" and "elapsed" counts on it, so a browser with a wrong clock
+   still tells the truth. */
+let clockOffset = 0;
+
+export function setServerNow(now) {
+    const ms = toMs(now);
+    if (ms) clockOffset = ms - Date.now();
+}
+
+export function serverNow() {
+    return Date.now() + clockOffset;
+}
+
+/** Milliseconds of a time in ms, or in RFC 3339 with or without its Z (the bash agent's times have none); else 0. */
+export function toMs(time) {
+    if (typeof time === 'number') return time;
+    if (typeof time !== 'string' || time === '') return 0;
+    const zoned = /(Z|[+-]\d\d:?\d\d)$/.test(time) ? time : time.replace(' ', 'T') + 'Z';
+    const ms = Date.parse(zoned);
+    return Number.isNaN(ms) ? 0 : ms;
+}
+
+/** 7 s, 3 min 05 s, 2 h 07 min, 4 d 3 h. */
+export function duration(ms) {
+    const s = Math.max(0, Math.floor(ms / 1000));
+    if (s < 60) return `${s} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min ${String(s % 60).padStart(2, '0')} s`;
+    if (s < 86400) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, '0')} min`;
+    return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}
+
+export function ago(ms) {
+    const s = Math.max(0, Math.floor(ms / 1000));
+    if (s < 3) return 'now';
+    if (s < 60) return `${s} s ago`;
+    if (s < 3600) return `${Math.floor(s / 60)} min ago`;
+    if (s < 86400) return `${Math.floor(s / 3600)} h ago`;
+    return `${Math.floor(s / 86400)} d ago`;
+}
+
+export function clockTime(ms) {
+    const date = new Date(ms);
+    const two = (n) => String(n).padStart(2, '0');
+    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+export function dayAndTime(ms) {
+    return new Date(ms).toLocaleString([], { year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+}
+
+export const count = (n) => Number(n).toLocaleString('en-US');
+export const plural = (n, one, many = one + 's') => `${count(n)} ${n === 1 ? one : many}`;
+
+export function bytes(n) {
+    if (n < 1024) return `${n} B`;
+    if (n < 1048576) return `${(n / 1024).toFixed(0)} KB`;
+    return `${(n / 1048576).toFixed(1)} MB`;
+}
+
+/** Runs `fn` at most once per `ms`, the last call always included. */
+export function throttle(fn, ms) {
+    let timer = 0;
+    let last = 0;
+    return () => {
+        if (timer) return;
+        timer = setTimeout(() => {
+            timer = 0;
+            last = performance.now();
+            fn();
+        }, Math.max(0, ms - (performance.now() - last)));
+    };
+}
+
+/** What a person prefers, kept in this browser; works without storage as well. */
+export const prefs = {
+    get(key, fallback) {
+        try {
+            return localStorage.getItem(`nixfleet.${key}`) ?? fallback;
+        } catch {
+            return fallback;
+        }
+    },
+    set(key, value) {
+        try {
+            localStorage.setItem(`nixfleet.${key}`, value);
+        } catch {
+            /* not kept, then */
+        }
+    },
+};
+
+/** Copies where the clipboard API is missing too: it exists only over https and on localhost. */
+export async function copyText(text) {
+    if (navigator.clipboard && window.isSecureContext) {
+        try {
+            await navigator.clipboard.writeText(text);
+            return true;
+        } catch {
+            /* not allowed: the old way may still be */
+        }
+    }
+    const area = el('textarea', { class: 'vh', 'aria-hidden': 'true' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    return done;
+}

@@ -1,0 +1,360 @@
+/* Draws the rows of a Lines around one spot, never more than a few hundred elements, however long the log.
+
+   The truth is the anchor: a row and how many pixels of it are above the upper edge. The scroll bar is only its picture:
+   a browser cannot make an element of five million rows, so the canvas is capped and the bar then stands for a fraction
+   of the log. Small moves (wheel, keys, finger) move the anchor pixel by pixel; a large one (the bar dragged) jumps to the
+   fraction. With wrapping rows have any height: they are measured as they are drawn and only the bar is an estimate. */
+import { parseAnsi, paint, isPlain, stripAnsi } from './ansi.js';
+import { clockTime, count, el } from './util.js';
+
+const MAX_CANVAS = 6000000;
+const OVERSCAN = 24;
+const LONG_LINE = 3000;
+const JUMP_FACTOR = 3;
+
+export class View extends EventTarget {
+    #lines;
+    #anchor = { row: 0, offset: 0 };
+    #drawn = new Map(); // row → element
+    #stale = true;
+    #frame = 0;
+    #lastTop = 0;
+    #ours = false;
+    #rowHeight = 20;
+    #background = [255, 255, 255];
+    #opened = new Set(); // long lines that a person opened
+
+    follow = false;
+    wrap = false;
+    times = false;
+    query = '';
+    current = null; // line of the current match
+    selected = null; // [first, last] line
+    marks = new Map(); // line → 'error' | 'warning'
+
+    constructor(lines, label) {
+        super();
+        this.#lines = lines;
+        this.rows = el('div', { class: 'rows' });
+        this.canvas = el('div', { class: 'canvas' }, this.rows);
+        this.element = el('div', { class: 'view', role: 'log', 'aria-live': 'off', 'aria-label': label, tabindex: '0' }, this.canvas);
+        this.element.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+        this.element.addEventListener('click', (event) => this.#clicked(event));
+        lines.addEventListener('change', (event) => this.#changed(event.detail));
+        this.resizes = new ResizeObserver(() => this.redraw());
+        this.resizes.observe(this.element);
+    }
+
+    close() {
+        this.resizes.disconnect();
+        cancelAnimationFrame(this.#frame);
+    }
+
+    /** Every row anew: after a change of wrap, timestamps, theme, search… */
+    redraw() {
+        this.#stale = true;
+        this.#schedule();
+    }
+
+    get height() {
+        return this.element.clientHeight;
+    }
+
+    /** Lines in sight: [first, last]. */
+    get visible() {
+        let last = this.#anchor.row;
+        let pixels = -this.#anchor.offset;
+        while (last < this.#lines.rows && pixels < this.height) pixels += this.#heightOf(last++);
+        return [this.#lines.lineOf(this.#anchor.row).line, this.#lines.lineOf(Math.max(last - 1, 0)).line];
+    }
+
+    get atEnd() {
+        return this.#fromEnd() < this.#rowHeight * 1.5;
+    }
+
+    /** Puts a line in the upper third. */
+    show(line) {
+        this.#anchor = { row: Math.max(0, this.#lines.rowOf(line)), offset: 0 };
+        this.#stale = true;
+        this.#move(-Math.floor(this.height / 3));
+        this.#draw();
+        this.#syncBar();
+    }
+
+    toStart() {
+        this.#anchor = { row: 0, offset: 0 };
+        this.#draw();
+        this.#syncBar();
+    }
+
+    toEnd() {
+        this.#pinEnd();
+        this.#draw();
+        this.#pinEnd();
+        this.#draw();
+        this.#syncBar();
+    }
+
+    scrollBy(pixels) {
+        this.#move(pixels);
+        this.#draw();
+        this.#syncBar();
+    }
+
+    #changed({ from }) {
+        for (const [row, node] of this.#drawn) {
+            if (this.#lines.lineOf(row).line >= from || node.dataset.missing) node.dataset.dirty = '1';
+        }
+        this.#schedule();
+    }
+
+    #schedule() {
+        if (this.#frame) return;
+        this.#frame = requestAnimationFrame(() => {
+            this.#frame = 0;
+            if (!this.element.isConnected || !this.height) return;
+            if (this.follow) this.toEnd();
+            else {
+                this.#draw();
+                this.#syncBar();
+            }
+            this.dispatchEvent(new Event('drawn'));
+        });
+    }
+
+    #scrolled() {
+        const top = this.element.scrollTop;
+        const delta = top - this.#lastTop;
+        this.#lastTop = top;
+        if (this.#ours) {
+            this.#ours = false;
+            if (Math.abs(delta) < 1) return;
+        }
+        if (delta === 0) return;
+        const capped = this.#lines.rows * this.#rowHeight > MAX_CANVAS || this.wrap;
+        if (capped && Math.abs(delta) > this.height * JUMP_FACTOR) {
+            const room = this.element.scrollHeight - this.height;
+            const fraction = room > 0 ? Math.min(1, top / room) : 0;
+            if (fraction > 0.999) this.#pinEnd();
+            else this.#anchor = { row: Math.floor(fraction * Math.max(0, this.#lines.rows - 1)), offset: 0 };
+        } else if (capped) {
+            this.#move(delta);
+        } else {
+            this.#anchor = { row: Math.min(Math.floor(top / this.#rowHeight), Math.max(0, this.#lines.rows - 1)), offset: top % this.#rowHeight };
+        }
+        this.#draw();
+        clearTimeout(this.settle);
+        const edge = capped && (top <= 0 || top >= this.element.scrollHeight - this.height - 1);
+        if (edge) this.#syncBar();
+        else this.settle = setTimeout(() => this.#syncBar(), 150);
+        this.dispatchEvent(new CustomEvent('moved', { detail: { up: delta < 0 } }));
+    }
+
+    #heightOf(row) {
+        if (!this.wrap) return this.#rowHeight;
+        return this.#drawn.get(row)?.offsetHeight || this.#rowHeight;
+    }
+
+    #fromEnd() {
+        let pixels = -this.#anchor.offset - this.height;
+        const last = this.#lines.rows;
+        if (last - this.#anchor.row > 500) return Infinity;
+        for (let row = this.#anchor.row; row < last; row++) pixels += this.#heightOf(row);
+        return pixels;
+    }
+
+    #move(pixels) {
+        let { row, offset } = this.#anchor;
+        offset += pixels;
+        while (offset < 0 && row > 0) {
+            row--;
+            if (this.wrap && !this.#drawn.has(row)) this.#fill(row, row + 1);
+            offset += this.#heightOf(row);
+        }
+        const last = Math.max(0, this.#lines.rows - 1);
+        while (row < last && offset >= this.#heightOf(row)) offset -= this.#heightOf(row++);
+        this.#anchor = { row, offset: Math.max(0, offset) };
+        if (this.#fromEnd() < 0) this.#pinEnd();
+    }
+
+    #pinEnd() {
+        let row = this.#lines.rows;
+        let pixels = 0;
+        while (row > 0 && pixels < this.height) {
+            row--;
+            if (this.wrap && !this.#drawn.has(row)) this.#fill(row, row + 1);
+            pixels += this.#heightOf(row);
+        }
+        this.#anchor = { row, offset: Math.max(0, pixels - this.height) };
+    }
+
+    /** Sets the bar to where the anchor is, and the rows under the anchor. */
+    #syncBar() {
+        const rows = this.#lines.rows;
+        const ideal = rows * this.#rowHeight;
+        const capped = ideal > MAX_CANVAS || this.wrap;
+        const content = this.wrap && this.#drawn.size >= rows ? this.rows.offsetHeight : Math.min(ideal, MAX_CANVAS);
+        this.canvas.style.height = `${content}px`;
+        let top = this.#anchor.row * this.#rowHeight + this.#anchor.offset;
+        if (capped) {
+            const room = Math.max(0, content - this.height);
+            const fromEnd = this.#fromEnd();
+            if (fromEnd <= 0) top = room;
+            else if (this.#anchor.row === 0) top = this.#anchor.offset;
+            else top = Math.min(room - Math.min(fromEnd, room / 2), Math.max(1, (this.#anchor.row / Math.max(1, rows - 1)) * room));
+        }
+        if (Math.abs(this.element.scrollTop - top) >= 1) {
+            this.#ours = true;
+            this.element.scrollTop = top;
+        }
+        this.#lastTop = this.element.scrollTop;
+        this.#place();
+    }
+
+    #place() {
+        let above = 0;
+        for (const [row, node] of this.#drawn) {
+            if (row < this.#anchor.row) above += this.wrap ? node.offsetHeight : this.#rowHeight;
+        }
+        const top = this.element.scrollTop - this.#anchor.offset - above;
+        this.rows.style.transform = `translateY(${Math.round(top)}px)`;
+    }
+
+    #draw() {
+        if (!this.height) return;
+        if (this.#stale) {
+            this.#measure();
+            this.#drawn.clear();
+            this.rows.replaceChildren();
+            this.#stale = false;
+        }
+        const rows = this.#lines.rows;
+        if (this.#anchor.row >= rows) this.#pinEnd();
+        const fits = Math.ceil(this.height / this.#rowHeight) + 1;
+        this.#fill(Math.max(0, this.#anchor.row - OVERSCAN), Math.min(rows, this.#anchor.row + fits + OVERSCAN), true);
+        this.#place();
+    }
+
+    #measure() {
+        const style = getComputedStyle(this.element);
+        this.#rowHeight = parseFloat(style.getPropertyValue('--row')) || 20;
+        const rgb = style.backgroundColor.match(/[\d.]+/g);
+        if (rgb) this.#background = rgb.slice(0, 3).map(Number);
+    }
+
+    /** Makes the rows from..to exist; with `only`, and no others. Rows that did not change keep their element. */
+    #fill(from, to, only = false) {
+        if (only) {
+            for (const [row, node] of this.#drawn) {
+                if (row >= from && row < to) continue;
+                node.remove();
+                this.#drawn.delete(row);
+            }
+        }
+        let next = this.rows.firstChild;
+        if (!only) next = [...this.#drawn].filter(([row]) => row > from).sort((a, b) => a[0] - b[0])[0]?.[1] ?? null;
+        for (let row = from; row < to; row++) {
+            let node = this.#drawn.get(row);
+            if (node && node.dataset.dirty) {
+                const fresh = this.#row(row);
+                if (next === node) next = fresh;
+                node.replaceWith(fresh);
+                node = fresh;
+                this.#drawn.set(row, fresh);
+            }
+            if (!node) {
+                node = this.#row(row);
+                this.#drawn.set(row, node);
+            }
+            if (node === next) next = next.nextSibling;
+            else this.rows.insertBefore(node, next);
+        }
+    }
+
+    #row(row) {
+        const { line, omitted } = this.#lines.lineOf(row);
+        if (omitted) {
+            return el('div', { class: 'row omitted', 'data-line': line }, el('span', { class: 'text', text: `⋯ ${count(omitted)} lines omitted ⋯` }));
+        }
+        const text = this.#lines.get(line);
+        const node = el('div', { class: 'row', 'data-line': line });
+        const mark = this.marks.get(line);
+        if (mark) node.classList.add(mark);
+        if (this.selected && line >= this.selected[0] && line <= this.selected[1]) node.classList.add('selected');
+        if (line === this.current) node.classList.add('current');
+        node.append(el('a', { class: 'num', href: `#${this.#lines.host}/${this.#lines.run}/L${line + 1}`, 'data-number': line + 1, 'aria-label': `Line ${line + 1}`, tabindex: '-1' }));
+        if (this.times) {
+            const at = this.#lines.time(line);
+            node.append(el('span', { class: 'time', 'data-time': at ? clockTime(at) : '        ', title: at ? new Date(at).toISOString() : null }));
+        }
+        if (text === undefined) {
+            node.dataset.missing = '1';
+            node.append(el('span', { class: 'text missing', text: ' ' }));
+        } else {
+            node.append(this.#text(line, text));
+        }
+        return node;
+    }
+
+    #text(line, raw) {
+        const box = el('span', { class: 'text' });
+        const cut = raw.length > LONG_LINE && !this.#opened.has(line);
+        let at = 0;
+        const shown = cut ? raw.slice(0, LONG_LINE) : raw;
+        const ranges = this.query ? findAll(stripAnsi(shown), this.query) : [];
+        for (const { text, style } of parseAnsi(shown)) {
+            for (const [part, hit] of split(text, at, ranges)) {
+                let node = part;
+                if (!isPlain(style)) {
+                    node = el('span', { text: part });
+                    paint(node, style, this.#background);
+                }
+                box.append(hit ? el('mark', {}, node) : node);
+            }
+            at += text.length;
+        }
+        if (!box.firstChild) box.append(' ');
+        if (cut) box.append(el('button', { type: 'button', class: 'rest', 'data-open': line, text: `… ${count(raw.length - LONG_LINE)} more characters` }));
+        return box;
+    }
+
+    #clicked(event) {
+        const rest = event.target.closest('[data-open]');
+        if (rest) {
+            this.#opened.add(Number(rest.dataset.open));
+            this.redraw();
+            return;
+        }
+        const number = event.target.closest('.num');
+        if (!number || event.ctrlKey || event.metaKey) return;
+        event.preventDefault();
+        this.dispatchEvent(new CustomEvent('pick', { detail: { line: Number(number.parentElement.dataset.line), extend: event.shiftKey } }));
+    }
+}
+
+function findAll(text, query) {
+    const ranges = [];
+    const hay = text.toLowerCase();
+    const needle = query.toLowerCase();
+    if (hay.length !== text.length) return ranges; // a rare letter that grows in lower case: no highlight rather than a wrong one
+    for (let at = hay.indexOf(needle); at >= 0 && ranges.length < 200; at = hay.indexOf(needle, at + needle.length)) {
+        ranges.push([at, at + needle.length]);
+    }
+    return ranges;
+}
+
+/** Cuts `text`, which starts at `base`, at the borders of the ranges: [[part, inside a range]…]. */
+function split(text, base, ranges) {
+    const parts = [];
+    let at = 0;
+    for (const [start, end] of ranges) {
+        const a = Math.max(start - base, at);
+        const b = Math.min(end - base, text.length);
+        if (a >= b) continue;
+        if (a > at) parts.push([text.slice(at, a), false]);
+        parts.push([text.slice(a, b), true]);
+        at = b;
+    }
+    if (at < text.length) parts.push([text.slice(at), false]);
+    return parts;
+}
