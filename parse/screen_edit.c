@@ -1,0 +1,354 @@
+/* What moves the cursor and changes cells: printing, scrolling, erasing, inserting. Coordinates are
+ * within the window. */
+#include "screen_internal.h"
+
+#include <string.h>
+
+static struct row *cursor_row(const struct screen *screen)
+{
+    return screen_row(screen, screen->cursor.y);
+}
+
+void move_to(struct screen *screen, uint32_t x, uint32_t y)
+{
+    screen->cursor.x = x < screen->cols ? x : screen->cols - 1;
+    screen->cursor.y = y < screen->rows ? y : screen->rows - 1;
+    screen->jumped = true;
+}
+
+/* What stood in a row is shown to the sink when a rewrite of it begins, that is, when the cursor
+   was moved there. While text is written on from there, what the row holds is half old and half
+   new: a state that is no one's. */
+void touch_row(struct screen *screen, struct row *row)
+{
+    if (screen->jumped && row->unseen) {
+        for (uint32_t y = 0; y < screen->rows; y++)
+            if (screen_row(screen, y) == row) {
+                report_line(screen, y, true);
+                break;
+            }
+    }
+    row->changed = true;
+}
+
+static void about_to_write(struct screen *screen, struct row *row)
+{
+    if (screen->jumped) {
+        if (row->unseen && screen->cursor.x < row->used)
+            report_line(screen, screen->cursor.y, true);
+        screen->jumped = false;
+    }
+    row->changed = true;
+    row->unseen = true;
+}
+
+/* ---- scrolling
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static void set_wrapped(struct screen *screen, uint32_t y, bool wrapped)
+{
+    struct row *row = screen_row(screen, y);
+    if (row->wrapped == wrapped)
+        return;
+    row->wrapped = wrapped;
+    row->changed = true;
+    if (screen->hint_row > screen->base + y)
+        screen->hint_valid = false;
+}
+
+/* Row `from` goes to `to`, those between move by one towards where it was. */
+static void rotate_rows(struct screen *screen, uint32_t from, uint32_t to)
+{
+    struct row moved = *screen_row(screen, from);
+    for (; from < to; from++)
+        *screen_row(screen, from) = *screen_row(screen, from + 1);
+    for (; from > to; from--)
+        *screen_row(screen, from) = *screen_row(screen, from - 1);
+    *screen_row(screen, to) = moved;
+    screen->hint_valid = false;
+    screen->joined_row = UINT64_MAX;
+}
+
+static void blank_row(struct screen *screen, uint32_t y)
+{
+    struct row *row = screen_row(screen, y);
+    if (row->unseen)
+        report_line(screen, y, true);
+    if (row->wrapped)
+        set_wrapped(screen, y, false);
+    row_clear(row);
+    row->changed = true;
+}
+
+/* The top row of the region becomes final, as in tmux, also where the region is not the window. */
+static void scroll_one(struct screen *screen)
+{
+    uint32_t top = screen->region_top, bottom = screen->region_bottom;
+    struct row *row = screen_row(screen, top);
+
+    finish_row(screen, row);
+    row_clear(row);
+    if (top == 0 && bottom == screen->rows - 1) {
+        screen->top = screen->top + 1 == screen->rows ? 0 : screen->top + 1;
+        screen->base++;
+    } else {
+        for (uint32_t y = top; y <= bottom; y++)
+            screen_row(screen, y)->changed = true;
+        rotate_rows(screen, top, bottom);
+    }
+    screen_row(screen, bottom)->changed = false;
+}
+
+void scroll_up(struct screen *screen, uint32_t count)
+{
+    uint32_t height = screen->region_bottom - screen->region_top + 1;
+    for (count = count < height ? count : height; count > 0; count--)
+        scroll_one(screen);
+    screen->jumped = true;
+}
+
+/* Blank rows come in at top, what is pushed over the bottom is gone. */
+static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
+{
+    uint32_t height = bottom - top + 1;
+    for (count = count < height ? count : height; count > 0; count--) {
+        blank_row(screen, bottom);
+        rotate_rows(screen, bottom, top);
+    }
+    for (uint32_t y = top; y <= bottom; y++)
+        screen_row(screen, y)->changed = true;
+    screen->jumped = true;
+}
+
+static void pull_up(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
+{
+    uint32_t height = bottom - top + 1;
+    for (count = count < height ? count : height; count > 0; count--) {
+        blank_row(screen, top);
+        rotate_rows(screen, top, bottom);
+    }
+    for (uint32_t y = top; y <= bottom; y++)
+        screen_row(screen, y)->changed = true;
+    screen->jumped = true;
+}
+
+void scroll_down(struct screen *screen, uint32_t count)
+{
+    push_down(screen, screen->region_top, screen->region_bottom, count);
+}
+
+static uint32_t end_of_lines(const struct screen *screen)
+{
+    uint32_t y = screen->cursor.y;
+    return y >= screen->region_top && y <= screen->region_bottom ? screen->region_bottom
+                                                                 : screen->rows - 1;
+}
+
+void insert_lines(struct screen *screen, uint32_t count)
+{
+    push_down(screen, screen->cursor.y, end_of_lines(screen), count);
+}
+
+void delete_lines(struct screen *screen, uint32_t count)
+{
+    pull_up(screen, screen->cursor.y, end_of_lines(screen), count);
+}
+
+static void next_row(struct screen *screen)
+{
+    if (screen->cursor.y == screen->region_bottom)
+        scroll_one(screen);
+    else if (screen->cursor.y < screen->rows - 1)
+        screen->cursor.y++;
+}
+
+void line_feed(struct screen *screen)
+{
+    report_line(screen, screen->cursor.y, false);
+    next_row(screen);
+    screen->cursor.x = 0;
+    screen->jumped = true;
+}
+
+void reverse_line_feed(struct screen *screen)
+{
+    if (screen->cursor.y == screen->region_top)
+        scroll_down(screen, 1);
+    else if (screen->cursor.y > 0)
+        screen->cursor.y--;
+    screen->jumped = true;
+}
+
+/* ---- printing
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Bytes of the line up to and with row y. */
+static size_t bytes_so_far(const struct screen *screen, uint32_t y)
+{
+    size_t bytes = row_cost(screen_row(screen, y));
+    if (screen->joined_row == screen->base + y)
+        return bytes + screen->joined_bytes;
+    while (y > 0 && screen_row(screen, y - 1)->wrapped)
+        bytes += row_cost(screen_row(screen, --y));
+    if (y == 0 && screen->partial_open)
+        bytes += screen->partial.length;
+    return bytes;
+}
+
+/* The row is joined to the next one, unless the line would be too long with one more row like this.
+ */
+static void wrap(struct screen *screen)
+{
+    uint32_t y = screen->cursor.y;
+    size_t row = row_cost(screen_row(screen, y)), bytes = bytes_so_far(screen, y);
+    bool joined = bytes + row + STYLE_SGR_MAX <= SCREEN_LINE_MAX;
+
+    set_wrapped(screen, y, joined);
+    if (!joined)
+        report_line(screen, y, false);
+    next_row(screen);
+    screen->cursor.x = 0;
+    screen->joined_row = joined ? screen->base + screen->cursor.y : UINT64_MAX;
+    screen->joined_bytes = bytes;
+}
+
+/* The part of a text that stays visible in the last column when autowrap is off. */
+static void print_without_wrap(struct screen *screen, const uint8_t *text, size_t count)
+{
+    struct cursor *cursor = &screen->cursor;
+    struct row *row = cursor_row(screen);
+    uint32_t last = screen->cols - 1;
+
+    if (cursor->x < last) {
+        uint32_t fits = count < last - cursor->x ? (uint32_t)count : last - cursor->x;
+        row_put_ascii(row, cursor->x, text, fits, cursor->style);
+        cursor->x += fits;
+        text += fits;
+        count -= fits;
+    }
+    if (count > 0) {
+        cursor->x = last;
+        row_put_ascii(row, last, text + count - 1, 1, cursor->style);
+    }
+}
+
+void print_ascii(struct screen *screen, const uint8_t *text, size_t count)
+{
+    struct cursor *cursor = &screen->cursor;
+
+    screen->last = text[count - 1];
+    screen->last_valid = true;
+    while (count > 0) {
+        if (cursor->x >= screen->cols && screen->autowrap)
+            wrap(screen);
+        struct row *row = cursor_row(screen);
+        about_to_write(screen, row);
+        if (!screen->autowrap) {
+            print_without_wrap(screen, text, count);
+            return;
+        }
+        uint32_t room = screen->cols - cursor->x;
+        uint32_t fits = count < room ? (uint32_t)count : room;
+        if (screen->insert)
+            row_insert_cells(row, cursor->x, fits, screen->cols);
+        row_put_ascii(row, cursor->x, text, fits, cursor->style);
+        cursor->x += fits;
+        text += fits;
+        count -= fits;
+    }
+}
+
+static void combine(struct screen *screen, uint32_t codepoint)
+{
+    if (screen->cursor.x == 0)
+        return;
+    struct row *row = cursor_row(screen);
+    row->changed = row->unseen = true;
+    row_combine(row, screen->cursor.x - 1, codepoint);
+}
+
+void print_codepoint(struct screen *screen, uint32_t codepoint)
+{
+    struct cursor *cursor = &screen->cursor;
+    unsigned width = codepoint_width(codepoint);
+
+    if (codepoint < 0x7f) {
+        uint8_t byte = (uint8_t)codepoint;
+        print_ascii(screen, &byte, 1);
+        return;
+    }
+    if (width == 0) {
+        combine(screen, codepoint);
+        return;
+    }
+    if (width > screen->cols)
+        return;
+    if (cursor->x + width > screen->cols) {
+        if (screen->autowrap)
+            wrap(screen);
+        else if (width > 1)
+            return;
+    }
+    if (cursor->x >= screen->cols)
+        cursor->x = screen->cols - 1;
+    screen->last = codepoint;
+    screen->last_valid = true;
+    struct row *row = cursor_row(screen);
+    about_to_write(screen, row);
+    if (screen->insert)
+        row_insert_cells(row, cursor->x, width, screen->cols);
+    row_put_glyph(row, cursor->x, codepoint, width, cursor->style);
+    cursor->x += width;
+    if (!screen->autowrap && cursor->x >= screen->cols)
+        cursor->x = screen->cols - 1;
+}
+
+/* ---- erasing
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to)
+{
+    struct row *row = screen_row(screen, y);
+
+    if (from == 0 && to >= screen->cols) {
+        blank_row(screen, y);
+        return;
+    }
+    touch_row(screen, row);
+    row_erase(row, from, to < screen->cols ? to : row->capacity);
+}
+
+/* What the window shows goes up and becomes final, and the window is blank: tmux keeps a cleared
+   screen that way, and so nothing that was shown is lost. The cursor stays where it is. */
+void clear_to_history(struct screen *screen)
+{
+    uint32_t used = screen->rows;
+    while (used > 0 && screen_row(screen, used - 1)->used == 0)
+        used--;
+    for (uint32_t y = 0; y < screen->rows; y++) {
+        struct row *row = screen_row(screen, y);
+        if (y < used)
+            finish_row(screen, row);
+        row_clear(row);
+    }
+    screen->hint_valid = false;
+    screen->joined_row = UINT64_MAX;
+    screen->jumped = true;
+}
+
+void fill_with_e(struct screen *screen)
+{
+    uint8_t all[SCREEN_SIZE_MAX];
+    memset(all, 'E', screen->cols);
+    for (uint32_t y = 0; y < screen->rows; y++) {
+        blank_row(screen, y);
+        row_put_ascii(screen_row(screen, y), 0, all, screen->cols, 0);
+        screen_row(screen, y)->unseen = true;
+    }
+    screen->region_top = 0;
+    screen->region_bottom = screen->rows - 1;
+    move_to(screen, 0, 0);
+}

@@ -1,0 +1,183 @@
+/* What the files of the screen share: its rows, its styles and its state. Nothing outside of
+ * parse/screen*.c includes it. */
+#ifndef NIXFLEET_SCREEN_INTERNAL_H
+#define NIXFLEET_SCREEN_INTERNAL_H
+
+#include "screen.h"
+
+/* ---- styles (screen_style.c)
+ * ------------------------------------------------------------------------------------------ */
+
+/* Colours and attributes in one word, 0 being the default: 26 bits of foreground, 26 of background,
+ * 12 of attributes. */
+typedef uint64_t style;
+
+#define STYLE_SGR_MAX 80 /* bytes of the longest sequence that style_encode writes */
+#define CSI_PARAMS 32
+
+struct csi {
+    uint32_t param[CSI_PARAMS]; /* each at most CSI_PARAM_MAX */
+    bool given[CSI_PARAMS];     /* an empty parameter is not the same as 0 for SGR colours */
+    bool colon[CSI_PARAMS]; /* this one is a subparameter: joined to the one before it by a colon */
+    unsigned count;
+    char prefix;       /* one of "<=>?", or 0 */
+    char intermediate; /* the last of 0x20-0x2f, or 0 */
+    bool ignored;      /* malformed */
+};
+#define CSI_PARAM_MAX 65535
+
+style style_apply(style now, const struct csi *csi);
+/* The sequence that turns the default style into this one; at most STYLE_SGR_MAX bytes, not
+ * terminated. */
+size_t style_encode(style value, char *out);
+
+/* ---- rows (screen_row.c)
+ * ---------------------------------------------------------------------------------------------- */
+
+#define CELL_GLYPH 1   /* in ascii[]: the character is in glyph[] */
+#define CELL_REST 2    /* in ascii[]: the right half of the wide character before it */
+#define GLYPH_BYTES 21 /* a character with its combining marks; more marks are dropped */
+
+struct mark { /* a combining character, in order of arrival */
+    uint16_t col;
+    uint32_t codepoint;
+};
+
+/* Columns from 0 to used are known, the rest is blank and in the default style. Text that is all
+   ASCII and in the default style, which is nearly all there is, is ascii[] alone: styled and wide
+   say whether the other two arrays hold anything. */
+struct row {
+    uint8_t *ascii; /* 0x20 to 0x7e, or CELL_... */
+    style *styles;
+    uint32_t *glyph;
+    struct mark *marks;
+    uint32_t mark_count, mark_capacity;
+    uint32_t used, capacity;
+    bool styled, wide;
+    bool wrapped;  /* the text goes on in the next row */
+    bool unseen;   /* has text that the sink has not seen */
+    bool reported; /* the sink has seen it at least once since it was blank */
+    bool changed;  /* since screen_take_changed */
+};
+
+int row_reserve(struct row *row, uint32_t capacity);
+void row_free(struct row *row);
+void row_clear(struct row *row);
+void row_put_ascii(struct row *row, uint32_t col, const uint8_t *text, uint32_t count, style value);
+void row_put_glyph(struct row *row, uint32_t col, uint32_t codepoint, unsigned width, style value);
+void row_combine(struct row *row, uint32_t col, uint32_t codepoint);
+void row_erase(struct row *row, uint32_t from, uint32_t to);
+void row_insert_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
+void row_delete_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
+
+/* ---- text (screen_text.c)
+ * --------------------------------------------------------------------------------------------- */
+
+struct text { /* a line in its final form while it is put together */
+    size_t length;
+    style current;
+    char bytes[SCREEN_LINE_MAX];
+};
+
+/* Upper bound of what a row adds to a line. */
+size_t row_cost(const struct row *row);
+void text_add_row(struct text *text,
+                  const struct row *row); /* what does not fit is left out, colours first */
+void text_add_plain(struct text *text, const struct row *row);
+void text_add_stripped(struct text *text,
+                       const struct text *coloured); /* without its SGR sequences */
+void text_end(struct text *text);                    /* back to the default style */
+
+size_t utf8_encode(uint32_t codepoint, char out[4]);
+unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
+
+/* ---- the screen (screen.c, screen_edit.c, screen_lines.c)
+ * ------------------------------------------------------------- */
+
+enum parser_state {
+    PARSER_GROUND,
+    PARSER_ESCAPE,
+    PARSER_ESCAPE_INTERMEDIATE,
+    PARSER_CSI,
+    PARSER_OSC,   /* ends at BEL or ST */
+    PARSER_STRING /* DCS, APC, PM, SOS: ends at ST */
+};
+
+struct cursor {
+    uint32_t x, y; /* x may be cols: the next character wraps */
+    style style;
+    bool origin;
+    bool graphics[2]; /* G0 and G1 are DEC line drawing */
+    uint8_t shift;    /* which of the two is in use */
+};
+
+/* row[(top + i) % rows] is row i of the window. Everything above row 0 is final, but for rows that
+   row 0 continues: those are in partial, as long as partial_open. Row i begins a line unless row i
+   - 1 is wrapped (or, for 0, partial_open). */
+struct screen {
+    struct screen_sink sink;
+    struct row *row;
+    uint32_t rows, cols, top;
+    uint64_t base; /* rows that left the window: base + i names row i of the window for good */
+
+    struct cursor cursor, saved, before_alternate;
+    uint32_t region_top, region_bottom; /* both in the region */
+    bool insert, autowrap, alternate;
+    bool jumped; /* the cursor was moved since the last character: the next one may begin a rewrite
+                  */
+    bool last_valid;
+    uint32_t last; /* the last character, for REP */
+    uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
+
+    enum parser_state state;
+    bool string_escape; /* in a string, after ESC */
+    struct csi csi;
+    char escape_intermediate;
+    uint32_t utf8_codepoint, utf8_low,
+        utf8_high; /* a character that is cut: so far, and bounds of its next byte */
+    unsigned utf8_missing;
+
+    uint64_t final_count, changed_low;
+    struct text partial;
+    bool partial_open, partial_unseen;
+    uint64_t joined_row; /* autowrap: bytes of the line before this row (by its lasting name), if
+                            that is known */
+    size_t joined_bytes;
+    uint64_t hint_row, hint_line; /* the line that this row belongs to, if hint_valid */
+    bool hint_valid;
+    struct text scratch;
+};
+
+static inline struct row *screen_row(const struct screen *screen, uint32_t index)
+{
+    uint32_t at = screen->top + index;
+    return &screen->row[at < screen->rows ? at : at - screen->rows];
+}
+
+void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size); /* screen_parser.c */
+void csi_dispatch(struct screen *screen, char final);                       /* screen_csi.c */
+void screen_restore_cursor(struct screen *screen, const struct cursor *from);
+void screen_reset(struct screen *screen);
+void screen_set_tab_defaults(struct screen *screen);
+
+void print_ascii(struct screen *screen, const uint8_t *text, size_t count);
+void print_codepoint(struct screen *screen, uint32_t codepoint);
+void move_to(struct screen *screen, uint32_t x, uint32_t y);
+void line_feed(struct screen *screen);
+void reverse_line_feed(struct screen *screen);
+void scroll_up(struct screen *screen, uint32_t count);
+void scroll_down(struct screen *screen, uint32_t count);
+void insert_lines(struct screen *screen, uint32_t count);
+void delete_lines(struct screen *screen, uint32_t count);
+void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to);
+void clear_to_history(struct screen *screen);
+void fill_with_e(struct screen *screen);
+
+/* Tells the sink the line that row y is part of, if it has not seen it. */
+void report_line(struct screen *screen, uint32_t y, bool redrawn);
+void touch_row(struct screen *screen, struct row *row);  /* its text is about to change */
+void finish_row(struct screen *screen, struct row *row); /* the row leaves the window for good */
+void close_partial(struct screen *screen);
+uint64_t line_of_row(struct screen *screen, uint32_t y);
+
+#endif

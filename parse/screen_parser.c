@@ -1,0 +1,371 @@
+/* Bytes to characters, controls and sequences: the state machine of a terminal's input (after the
+   one that Paul Williams drew for the VT500 series, without its 8-bit controls, since the text is
+   UTF-8). It holds no more of a sequence than its parameters, so that a sequence may be of any
+   length and be cut anywhere. */
+#include "screen_internal.h"
+
+#include <string.h>
+
+#define REPLACEMENT 0xfffd
+
+enum control { BEL = 7, BS, HT, LF, VT, FF, CR, SO, SI, CAN = 0x18, SUB = 0x1a, ESC, DEL = 0x7f };
+
+/* Bytes from the start that are printable ASCII: eight at a time while that goes. */
+static size_t printable_span(const uint8_t *bytes, size_t size)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size_t i = 0;
+
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, bytes + i, 8);
+        uint64_t not_del = word ^ (ones * DEL);
+        uint64_t below_space = (word - ones * ' ') & ~word;
+        if ((word | below_space | ((not_del - ones) & ~not_del)) & high)
+            break;
+    }
+    while (i < size && bytes[i] >= ' ' && bytes[i] < DEL)
+        i++;
+    return i;
+}
+
+/* ---- controls
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void back_space(struct screen *screen)
+{
+    struct cursor *cursor = &screen->cursor;
+
+    if (cursor->x > 0) {
+        cursor->x--;
+    } else if (cursor->y > 0 && screen_row(screen, cursor->y - 1)->wrapped) {
+        cursor->y--;
+        cursor->x = screen->cols - 1;
+    }
+    screen->jumped = true;
+}
+
+static void tab(struct screen *screen)
+{
+    struct cursor *cursor = &screen->cursor;
+
+    if (cursor->x >= screen->cols - 1)
+        return;
+    do
+        cursor->x++;
+    while (cursor->x < screen->cols - 1 && !(screen->tabs[cursor->x / 8] & 1u << cursor->x % 8));
+}
+
+static void control(struct screen *screen, uint8_t byte)
+{
+    if (screen->alternate)
+        return;
+    switch (byte) {
+    case BS:
+        back_space(screen);
+        break;
+    case HT:
+        tab(screen);
+        break;
+    case LF:
+    case VT:
+    case FF:
+        line_feed(screen);
+        break;
+    case CR:
+        screen->cursor.x = 0;
+        screen->jumped = true;
+        break;
+    case SO:
+        screen->cursor.shift = 1;
+        break;
+    case SI:
+        screen->cursor.shift = 0;
+        break;
+    }
+    screen->last_valid = false;
+}
+
+/* ---- characters
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+/* DEC Special Graphics, from ` to ~. */
+static const uint16_t line_drawing[] = {
+    0x25c6, 0x2592, 0x2409, 0x240c, 0x240d, 0x240a, 0x00b0, 0x00b1, 0x2424, 0x240b, 0x2518,
+    0x2510, 0x250c, 0x2514, 0x253c, 0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524,
+    0x2534, 0x252c, 0x2502, 0x2264, 0x2265, 0x03c0, 0x2260, 0x00a3, 0x00b7};
+
+static void print(struct screen *screen, const uint8_t *text, size_t count)
+{
+    if (screen->alternate)
+        return;
+    if (!screen->cursor.graphics[screen->cursor.shift]) {
+        print_ascii(screen, text, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        print_codepoint(screen, text[i] >= '`' ? line_drawing[text[i] - '`'] : text[i]);
+}
+
+static void print_character(struct screen *screen, uint32_t codepoint)
+{
+    if (!screen->alternate &&
+        codepoint >= 0xa0) /* U+0080 to U+009F are controls, and none of ours */
+        print_codepoint(screen, codepoint);
+}
+
+/* The first byte of a character beyond ASCII. The bounds of the second exclude what is too long,
+   surrogates, and what is beyond Unicode (table 3-7 of the Unicode standard). */
+static void utf8_begin(struct screen *screen, uint8_t byte)
+{
+    screen->utf8_low = 0x80;
+    screen->utf8_high = 0xbf;
+    if (byte >= 0xc2 && byte <= 0xdf) {
+        screen->utf8_missing = 1;
+        screen->utf8_codepoint = byte & 0x1f;
+    } else if (byte >= 0xe0 && byte <= 0xef) {
+        screen->utf8_missing = 2;
+        screen->utf8_codepoint = byte & 0x0f;
+        if (byte == 0xe0)
+            screen->utf8_low = 0xa0;
+        if (byte == 0xed)
+            screen->utf8_high = 0x9f;
+    } else if (byte >= 0xf0 && byte <= 0xf4) {
+        screen->utf8_missing = 3;
+        screen->utf8_codepoint = byte & 0x07;
+        if (byte == 0xf0)
+            screen->utf8_low = 0x90;
+        if (byte == 0xf4)
+            screen->utf8_high = 0x8f;
+    } else {
+        print_character(screen, REPLACEMENT);
+    }
+}
+
+/* False: the byte does not belong to the character, which is given up, and is still to be read. */
+static bool utf8_continue(struct screen *screen, uint8_t byte)
+{
+    if (byte < screen->utf8_low || byte > screen->utf8_high) {
+        screen->utf8_missing = 0;
+        print_character(screen, REPLACEMENT);
+        return false;
+    }
+    screen->utf8_low = 0x80;
+    screen->utf8_high = 0xbf;
+    screen->utf8_codepoint = screen->utf8_codepoint << 6 | (byte & 0x3f);
+    if (--screen->utf8_missing == 0)
+        print_character(screen, screen->utf8_codepoint);
+    return true;
+}
+
+/* ---- sequences
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static void set_tab(struct screen *screen)
+{
+    uint32_t x = screen->cursor.x;
+    if (x < screen->cols)
+        screen->tabs[x / 8] |= (uint8_t)(1u << x % 8);
+}
+
+static void escape_dispatch(struct screen *screen, uint8_t byte)
+{
+    screen->state = PARSER_GROUND;
+    screen->last_valid = false;
+    if (screen->alternate && byte != 'c')
+        return;
+    switch (byte) {
+    case '7':
+        screen->saved = screen->cursor;
+        break;
+    case '8':
+        screen_restore_cursor(screen, &screen->saved);
+        break;
+    case 'D':
+    case 'E': {
+        uint32_t x = screen->cursor.x;
+        line_feed(screen);
+        if (byte == 'D')
+            screen->cursor.x = x;
+        break;
+    }
+    case 'H':
+        set_tab(screen);
+        break;
+    case 'M':
+        reverse_line_feed(screen);
+        break;
+    case 'c':
+        screen_reset(screen);
+        break;
+    }
+}
+
+static void escape_intermediate_dispatch(struct screen *screen, uint8_t byte)
+{
+    screen->state = PARSER_GROUND;
+    screen->last_valid = false;
+    if (screen->alternate)
+        return;
+    if (screen->escape_intermediate == '(')
+        screen->cursor.graphics[0] = byte == '0';
+    else if (screen->escape_intermediate == ')')
+        screen->cursor.graphics[1] = byte == '0';
+    else if (screen->escape_intermediate == '#' && byte == '8')
+        fill_with_e(screen);
+}
+
+static void csi_begin(struct screen *screen)
+{
+    memset(&screen->csi, 0, sizeof screen->csi);
+    screen->state = PARSER_CSI;
+}
+
+static void escape(struct screen *screen, uint8_t byte)
+{
+    if (byte == '[') {
+        csi_begin(screen);
+    } else if (byte == ']') {
+        screen->state = PARSER_OSC;
+        screen->string_escape = false;
+    } else if (byte == 'P' || byte == 'X' || byte == '^' || byte == '_' || byte == 'k') {
+        screen->state = PARSER_STRING; /* k: the window's name, as screen(1) and tmux have it */
+        screen->string_escape = false;
+    } else if (byte >= 0x20 && byte <= 0x2f) {
+        screen->escape_intermediate = (char)byte;
+        screen->state = PARSER_ESCAPE_INTERMEDIATE;
+    } else if (byte >= 0x30 && byte < DEL) {
+        escape_dispatch(screen, byte);
+    }
+}
+
+static void csi_digit(struct csi *csi, uint8_t byte)
+{
+    if (csi->count == 0)
+        csi->count = 1;
+    if (csi->count > CSI_PARAMS)
+        return;
+    uint32_t *param = &csi->param[csi->count - 1];
+    *param = *param * 10 + (byte - '0');
+    if (*param > CSI_PARAM_MAX)
+        *param = CSI_PARAM_MAX;
+    csi->given[csi->count - 1] = true;
+}
+
+/* Parameters beyond CSI_PARAMS are read and dropped: count stands one above it then. */
+static void csi_separator(struct csi *csi, bool colon)
+{
+    if (csi->count == 0)
+        csi->count = 1;
+    if (csi->count <= CSI_PARAMS)
+        csi->count++;
+    if (csi->count <= CSI_PARAMS)
+        csi->colon[csi->count - 1] = colon;
+}
+
+static void csi_byte(struct screen *screen, uint8_t byte)
+{
+    struct csi *csi = &screen->csi;
+
+    if (byte >= '0' && byte <= '9') {
+        csi_digit(csi, byte);
+    } else if (byte == ';' || byte == ':') {
+        csi_separator(csi, byte == ':');
+    } else if (byte >= '<' && byte <= '?') {
+        if (csi->count > 0 || csi->prefix)
+            csi->ignored = true;
+        csi->prefix = (char)byte;
+    } else if (byte >= 0x20 && byte <= 0x2f) {
+        csi->intermediate = (char)byte;
+    } else if (byte >= 0x40 && byte < DEL) {
+        if (csi->count > CSI_PARAMS)
+            csi->count = CSI_PARAMS;
+        screen->state = PARSER_GROUND;
+        if (!csi->ignored)
+            csi_dispatch(screen, (char)byte);
+        if (byte != 'b')
+            screen->last_valid = false;
+    }
+}
+
+/* In a string. Its end is found; what is in it is dropped. */
+static void string_byte(struct screen *screen, uint8_t byte)
+{
+    if (screen->string_escape) {
+        screen->string_escape = false;
+        screen->state = PARSER_GROUND;
+        if (byte != '\\') { /* ESC ends a string, and begins another sequence */
+            screen->state = PARSER_ESCAPE;
+            escape(screen, byte);
+        }
+        return;
+    }
+    if (byte == ESC)
+        screen->string_escape = true;
+    else if (byte == CAN || byte == SUB || (byte == BEL && screen->state == PARSER_OSC))
+        screen->state = PARSER_GROUND;
+}
+
+static void sequence_byte(struct screen *screen, uint8_t byte)
+{
+    if (screen->state == PARSER_OSC || screen->state == PARSER_STRING) {
+        string_byte(screen, byte);
+        return;
+    }
+    if (byte == ESC) {
+        screen->state = PARSER_ESCAPE;
+        return;
+    }
+    if (byte == CAN || byte == SUB) {
+        screen->state = PARSER_GROUND;
+        return;
+    }
+    if (byte < ' ') { /* a control in the middle of a sequence acts at once */
+        control(screen, byte);
+        return;
+    }
+    if (byte >= 0x80) { /* text: the sequence is broken */
+        screen->state = PARSER_GROUND;
+        utf8_begin(screen, byte);
+        return;
+    }
+    if (screen->state == PARSER_ESCAPE)
+        escape(screen, byte);
+    else if (screen->state == PARSER_CSI)
+        csi_byte(screen, byte);
+    else if (byte >= 0x30 && byte < DEL)
+        escape_intermediate_dispatch(screen, byte);
+}
+
+static void ground_byte(struct screen *screen, uint8_t byte)
+{
+    if (byte == ESC)
+        screen->state = PARSER_ESCAPE;
+    else if (byte >= 0x80)
+        utf8_begin(screen, byte);
+    else if (byte < ' ')
+        control(screen, byte);
+}
+
+void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
+{
+    const uint8_t *end = bytes + size;
+
+    while (bytes < end) {
+        if (screen->utf8_missing > 0) {
+            bytes += utf8_continue(screen, *bytes); /* else the same byte, on its own */
+        } else if (screen->state != PARSER_GROUND) {
+            sequence_byte(screen, *bytes++);
+        } else {
+            size_t span = printable_span(bytes, (size_t)(end - bytes));
+            if (span > 0)
+                print(screen, bytes, span);
+            else
+                ground_byte(screen, *bytes++);
+            bytes += span;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+/* Cells to text: rows are put together into a line, with its styles as SGR sequences or without. */
+#include "screen_internal.h"
+
+#include <string.h>
+
+static const char reset[] = {'\033', '[', 'm'};
+
+size_t utf8_encode(uint32_t codepoint, char out[4])
+{
+    if (codepoint < 0x80) {
+        out[0] = (char)codepoint;
+        return 1;
+    }
+    if (codepoint < 0x800) {
+        out[0] = (char)(0xc0 | codepoint >> 6);
+        out[1] = (char)(0x80 | (codepoint & 0x3f));
+        return 2;
+    }
+    if (codepoint < 0x10000) {
+        out[0] = (char)(0xe0 | codepoint >> 12);
+        out[1] = (char)(0x80 | (codepoint >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (codepoint & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | codepoint >> 18);
+    out[1] = (char)(0x80 | (codepoint >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (codepoint >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (codepoint & 0x3f));
+    return 4;
+}
+
+static size_t text_bytes(const struct row *row)
+{
+    return row->wide ? row->used * 4 + row->mark_count * 4 : row->used;
+}
+
+size_t row_cost(const struct row *row)
+{
+    size_t cost = text_bytes(row);
+    if (row->styled) {
+        style current = 0;
+        for (uint32_t i = 0; i < row->used; i++)
+            if (row->styles[i] != current) {
+                current = row->styles[i];
+                cost += STYLE_SGR_MAX;
+            }
+    }
+    return cost;
+}
+
+/* The last bytes are kept for the reset at the end. */
+static size_t room(const struct text *text)
+{
+    return sizeof text->bytes - sizeof reset - text->length;
+}
+
+static void add(struct text *text, const void *bytes, size_t length)
+{
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+}
+
+static void add_codepoint(struct text *text, uint32_t codepoint)
+{
+    char utf8[4];
+    size_t length = utf8_encode(codepoint, utf8);
+    if (length <= room(text))
+        add(text, utf8, length);
+}
+
+static void add_marks(struct text *text, const struct row *row, uint32_t col)
+{
+    for (uint32_t i = 0; i < row->mark_count; i++)
+        if (row->marks[i].col == col)
+            add_codepoint(text, row->marks[i].codepoint);
+}
+
+static void add_cells(struct text *text, const struct row *row, uint32_t from, uint32_t to)
+{
+    if (!row->wide) {
+        size_t length = to - from;
+        add(text, row->ascii + from, length <= room(text) ? length : room(text));
+        return;
+    }
+    for (uint32_t i = from; i < to; i++) {
+        if (row->ascii[i] == CELL_REST)
+            continue;
+        if (row->ascii[i] != CELL_GLYPH) {
+            add_codepoint(text, row->ascii[i]);
+            continue;
+        }
+        add_codepoint(text, row->glyph[i]);
+        if (row->mark_count)
+            add_marks(text, row, i);
+    }
+}
+
+/* From the current style to another: a reset where that is all, else from the default, since that
+ * is never wrong. */
+static void change_style(struct text *text, style to, size_t keep)
+{
+    char sgr[STYLE_SGR_MAX + sizeof reset];
+    size_t length = 0;
+
+    if (text->current != 0) {
+        memcpy(sgr, reset, sizeof reset);
+        length = sizeof reset;
+    }
+    if (to != 0)
+        length += style_encode(to, sgr + length);
+    if (room(text) < keep + length)
+        return;
+    add(text, sgr, length);
+    text->current = to;
+}
+
+void text_add_plain(struct text *text, const struct row *row)
+{
+    add_cells(text, row, 0, row->used);
+}
+
+void text_add_row(struct text *text, const struct row *row)
+{
+    uint32_t from = 0, to;
+
+    if (!row->styled && text->current == 0) {
+        text_add_plain(text, row);
+        return;
+    }
+    for (; from < row->used; from = to) {
+        style value = row->styled ? row->styles[from] : 0;
+        for (to = from + 1; to < row->used; to++)
+            if (row->styled && row->styles[to] != value)
+                break;
+        if (value != text->current)
+            change_style(text, value, text_bytes(row));
+        add_cells(text, row, from, to);
+    }
+}
+
+void text_add_stripped(struct text *text, const struct text *coloured)
+{
+    const char *at = coloured->bytes, *end = at + coloured->length;
+    while (at < end) {
+        const char *escape = memchr(at, '\033', (size_t)(end - at));
+        size_t length = (size_t)((escape ? escape : end) - at);
+        add(text, at, length <= room(text) ? length : room(text));
+        if (!escape)
+            return;
+        const char *last = memchr(escape, 'm', (size_t)(end - escape));
+        if (!last)
+            return;
+        at = last + 1;
+    }
+}
+
+void text_end(struct text *text)
+{
+    if (text->current != 0)
+        add(text, reset, sizeof reset);
+    text->current = 0;
+}
