@@ -1,0 +1,122 @@
+"""make install and make uninstall, and what is true of the binaries as they are linked."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
+PROGRAMS = ("nixfleet-run", "nixfleet-report", "nixfleet-dashboard")
+
+pytestmark = pytest.mark.skipif(BIN != ROOT or not all((ROOT / p).exists() for p in PROGRAMS),
+                                reason="the ordinary build is not what is tested")
+
+
+def make(*arguments):
+    environment = {k: v for k, v in os.environ.items() if k != "MAKELEVEL"}
+    environment["MAKEFLAGS"] = re.sub(r"(^| )-j\S*|--jobserver-\S+", "", environment.get("MAKEFLAGS", ""))
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def up_to_date():
+    """An install with other flags would build the programs anew while other tests run them."""
+    if make("-q", "all").returncode != 0:
+        pytest.skip("the programs here were built with other flags")
+
+
+@pytest.fixture(scope="module")
+def destination(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("destination")
+    result = make("install", f"DESTDIR={directory}")
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+def files(directory):
+    return {str(f.relative_to(directory)) for f in directory.rglob("*") if f.is_file()}
+
+
+def test_install_puts_everything_below_destdir_and_prefix(destination):
+    installed = files(destination)
+    assert {"usr/local/bin/nixfleet-run", "usr/local/bin/nixfleet-dashboard", "usr/local/libexec/nixfleet/nixfleet-report",
+            "usr/local/share/man/man1/nixfleet-run.1", "usr/local/share/man/man8/nixfleet-dashboard.8",
+            "usr/local/share/bash-completion/completions/nixfleet-run", "usr/local/share/zsh/site-functions/_nixfleet-run",
+            "usr/local/share/fish/vendor_completions.d/nixfleet-run.fish",
+            "usr/local/lib/systemd/system/nixfleet-dashboard.service",
+            "usr/local/share/doc/nixfleet/LICENSE"} <= installed
+    assert all(name.startswith("usr/local/") for name in installed)
+
+
+def test_the_unit_names_the_installed_binary(destination):
+    unit = (destination / "usr/local/lib/systemd/system/nixfleet-dashboard.service").read_text()
+    assert "ExecStart=/usr/local/bin/nixfleet-dashboard " in unit and "@" not in unit.replace("@system-service", "") \
+        .replace("@privileged", "").replace("@resources", "")
+
+
+def test_systemd_takes_the_units(destination):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    # It looks for the binary where the unit says; the file is checked as it stands but for that.
+    for unit in ("nixfleet-dashboard.service", "nixfleet-flush.service"):
+        copy = destination / unit
+        text = (destination / "usr/local/lib/systemd/system" / unit).read_text()
+        copy.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", re.sub(r"(?m)^Documentation=.*\n", "", text)))
+        result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, timeout=60)
+        assert unit not in result.stderr, result.stderr
+        copy.unlink()
+
+
+def test_an_installed_wrapper_runs_a_command_and_finds_its_helper(destination, tmp_path):
+    result = subprocess.run([destination / "usr/local/bin/nixfleet-run", "--no-stream", "--", "echo", "hello"], capture_output=True,
+                            text=True, timeout=30, env=dict(os.environ, XDG_STATE_HOME=str(tmp_path), NIXFLEET_RUN_ID=""))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "hello\n", "")
+    shown = subprocess.run([destination / "usr/local/bin/nixfleet-run", "--show"], capture_output=True, text=True, timeout=30,
+                           env=dict(os.environ, XDG_STATE_HOME=str(tmp_path)))
+    assert (shown.returncode, shown.stdout) == (0, "hello\n"), shown.stderr
+
+
+def test_uninstall_leaves_nothing(tmp_path):
+    assert make("install", f"DESTDIR={tmp_path}").returncode == 0
+    result = make("uninstall", f"DESTDIR={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path) == set()
+
+
+def needed(program):
+    out = subprocess.run(["readelf", "-d", ROOT / program], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"NEEDED.*\[(.*?)\.so", out))
+
+
+def test_the_process_that_holds_the_terminal_links_libc_and_libbsd_only():
+    assert needed("nixfleet-run") <= {"libc", "libbsd", "ld-linux-x86-64", "libpthread"}
+
+
+def test_the_dashboard_and_the_helper_share_no_network_code():
+    assert "libcurl" in needed("nixfleet-report") and "libmicrohttpd" not in needed("nixfleet-report")
+    assert "libmicrohttpd" in needed("nixfleet-dashboard") and "libcurl" not in needed("nixfleet-dashboard")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_binaries_are_position_independent_with_read_only_relocations(program):
+    header = subprocess.run(["readelf", "-hdlW", ROOT / program], capture_output=True, text=True, check=True).stdout
+    assert "DYN" in header and "GNU_RELRO" in header and ("BIND_NOW" in header or "NOW" in header)
+    assert not re.search(r"GNU_STACK.*RWE", header)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_says_the_makefiles_version(program):
+    version = re.search(r"^VERSION := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    result = subprocess.run([ROOT / program, "--version"], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0 and version in result.stdout
+
+
+def test_manual_pages_are_clean():
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    for page in (ROOT / "man").iterdir():
+        result = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", str(page)], capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stdout
