@@ -32,9 +32,9 @@ HARDEN ?= $(HARDEN_$(UNAME))
 run_ROOMS := capture config common
 report_ROOMS := transport parse config common
 dashboard_ROOMS := dashboard common
-report_EXTRA := capture/runlog.c capture/status.c
+report_EXTRA := capture/runlog.c capture/runrecord.c capture/status.c
 
-BSD_Linux := libbsd-overlay
+BSD_Linux := libbsd-overlay libmd
 run_PKGS := $(BSD_$(UNAME))
 report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))
 dashboard_PKGS := libmicrohttpd libwslay sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
