@@ -192,29 +192,13 @@ bench:
 	@$(TEST_ENV) PYTHON=$(PYTHON) scripts/bench $(BENCHMARKS)
 bench-programs: all $(BENCH) $(TOOLS)
 
-C_FILES = $(sort $(shell git ls-files '*.c' '*.h' 2>/dev/null || find . -name '*.[ch]'))
-SHELL_FILES = $(shell grep -lE '^\#!.*[/ ](ba)?sh$$' scripts/* tests/*.sh .ci/run bench/* 2>/dev/null)
-MAN_PAGES := $(wildcard man/*.[1-9])
 lint:
 	@scripts/install-deps lint
 	@$(MAKE) --no-print-directory $(B)/assets.c
-	$(call say,LINT,clang-format)
-	@clang-format --dry-run -Werror $(C_FILES)
-	$(call say,LINT,mandoc)
-	@for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
-	$(call say,LINT,shellcheck)
-	@shellcheck $(SHELL_FILES)
-	$(call say,LINT,cppcheck)
-	@cppcheck --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j $(JOBS) --std=c11 \
-		-D_GNU_SOURCE -D__linux__ -DVERSION='""' -DLIBEXECDIR='""' -I. --suppressions-list=.cppcheck \
-		$(filter-out tests/% bench/%,$(filter %.c,$(C_FILES)))
-	$(call say,LINT,clang-tidy)
-	@printf '%s\n' $(filter-out tests/tools/% bench/%,$(filter %.c,$(C_FILES))) | \
-		xargs -P $(JOBS) -n 4 sh -c 'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- \
-		-std=gnu11 $(DEFINES) -I. $(sort $(PKG_CFLAGS)) 2>/dev/null' clang-tidy
+	@JOBS=$(JOBS) COMPILE_FLAGS='$(DEFINES) $(sort $(PKG_CFLAGS))' scripts/lint
 
 format:
-	clang-format -i $(C_FILES)
+	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 # ---- install ---------------------------------------------------------------------------------------------------------------
 INSTALL ?= install

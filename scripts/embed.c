@@ -107,7 +107,7 @@ int main(int argc, char **argv)
         const char *name = argv[i + 2];
         if (strncmp(name, argv[1], prefix) != 0 || name[prefix] != '/') {
             fprintf(stderr, "embed: %s is not below %s\n", name, argv[1]);
-            return 1;
+            exit(1);
         }
         files[i].path = name + prefix;
         write_bytes(name, i, &files[i]);
