@@ -32,7 +32,7 @@ HARDEN ?= $(HARDEN_$(UNAME))
 run_ROOMS := capture config common
 report_ROOMS := transport parse config common
 dashboard_ROOMS := dashboard common
-report_EXTRA := capture/runlog.c capture/runrecord.c capture/status.c
+report_EXTRA := $(wildcard capture/run*.c) capture/status.c
 
 BSD_Linux := libbsd-overlay libmd
 run_PKGS := $(BSD_$(UNAME))
