@@ -213,7 +213,9 @@ async function openLog(row, { run, line = null, last = null } = {}) {
             new LogPanel({ host: row.id, live, toast, isWatched: notifier.isWatched, toggleWatch: (one) => notifier.toggle(one).then(() => row.panel?.tick()), close: () => closeLog(row, true) }),
         );
     }
-    await row.panel.open(wanted, { line, last });
+    const opened = row.panel.open(wanted, { line, last });
+    row.panel.element.scrollIntoView({ block: 'nearest' });
+    await opened;
     drawRow(row);
 }
 

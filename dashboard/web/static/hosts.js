@@ -38,6 +38,8 @@ export class HostRow {
         const cell = (name, label, ...inside) => (c[name] = el('td', { class: `c-${name}`, 'data-label': label }, ...inside));
         c.dot = el('span', { class: 'dot', 'aria-hidden': 'true' });
         c.expand = el('button', { type: 'button', class: 'name', 'aria-expanded': 'false', 'data-do': 'toggle', onclick: toggle });
+        c.label = el('span', { class: 'label' });
+        c.expand.append(c.label);
         c.place = el('span', { class: 'sub' });
         c.state = el('span', { class: 'state-text' });
         c.count = el('span', { class: 'state-count num' });
@@ -91,7 +93,7 @@ export class HostRow {
 
     #identity(host) {
         const c = this.cells;
-        setText(c.expand, host.hostname ?? this.id);
+        setText(c.label, host.hostname ?? this.id);
         setAttr(c.expand, 'aria-label', `${host.hostname ?? this.id}: ${this.panel ? 'close' : 'open'} its log`);
         setText(c.place, [host.location, host.device_type].filter(Boolean).join(' · '));
         if (/^#[0-9a-f]{6}$/i.test(host.theme_color ?? '')) this.row.style.setProperty('--host', host.theme_color);

@@ -48,7 +48,7 @@ export class LogPanel {
         p.found = el('span', { class: 'found num', role: 'status' });
         p.pill = el('button', { type: 'button', class: 'pill', hidden: true, onclick: () => this.followNow() });
         p.picked = el('div', { class: 'picked', hidden: true });
-        p.full = el('a', { class: 'button', target: '_blank', rel: 'noopener', text: 'View full log' });
+        p.full = el('a', { class: 'button', target: '_blank', rel: 'noopener', text: 'Full log', title: 'View the full log as plain text', 'aria-label': 'View full log' });
         p.download = el('a', { class: 'button', download: '', text: 'Download' });
         p.note = el('span', { class: 'size muted num' });
         p.toolbar = el(
@@ -73,12 +73,18 @@ export class LogPanel {
             button('link', 'Link', 'Copy a link to this place (l)', () => this.copyLink()),
             p.full,
             p.download,
-            button('watch', '🔔︎', 'Tell me when this run ends', () => this.toggleWatch(this.run), { class: 'icon', 'aria-pressed': 'false' }),
+        );
+        const corner = el(
+            'div',
+            { class: 'corner' },
+            p.note,
+            button('watch', 'Notify me', 'Tell me when this run ends', () => this.toggleWatch(this.run), { 'aria-pressed': 'false' }),
             button('max', '⤢', 'Fill the window (f)', () => this.maximise(), { class: 'icon', 'aria-pressed': 'false' }),
             button('close', '✕', 'Close this log (x)', () => this.close(), { class: 'icon' }),
         );
+        const head = el('div', { class: 'panel-head' }, this.stepper.element, corner);
         p.body = el('div', { class: 'log-body' });
-        this.element = el('section', { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host }, this.stepper.element, p.toolbar, p.body);
+        this.element = el('section', { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host }, head, p.toolbar, p.body);
         p.input.addEventListener('input', () => {
             clearTimeout(this.pause);
             this.pause = setTimeout(() => this.#search(), SEARCH_PAUSE_MS);
@@ -139,12 +145,12 @@ export class LogPanel {
             return;
         }
         if (typeof run.error_line === 'number') {
-            this.goTo(run.error_line, run.error_line);
+            this.#reveal(run.error_line);
             return;
         }
         try {
             const { matches } = await api.search(this.host, run.id, { kind: 'error', limit: 1000 });
-            if (this.#shown === run.id && matches.length) this.goTo(matches[0].line, matches[0].line);
+            if (this.#shown === run.id && matches.length) this.#reveal(matches[0].line);
             else this.followNow();
         } catch {
             this.followNow();
@@ -407,7 +413,10 @@ export class LogPanel {
 
     #step(hits, direction) {
         const line = hits.step(direction, this.view.visible[0]);
-        if (line === null) return;
+        if (line !== null) this.#reveal(line);
+    }
+
+    #reveal(line) {
         this.#sticky = false;
         this.#followState();
         this.view.current = line;

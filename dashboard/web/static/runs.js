@@ -116,7 +116,6 @@ export function story(run) {
         const shows = told && (id === 'building' || id === 'testing') && state !== 'todo';
         let name = STEP_NAMES[id] ?? id;
         if (id === 'building' && run.phase === 'fetching') name = 'Fetching';
-        if (id === 'done' && over && judged === 'bad') name = run.status === 'crashed' ? 'Lost' : 'Failed';
         return { id, name, state, counts: shows ? told : '' };
     });
     return { steps: list, bar: bar(run, all, at, over, judged), judged };
@@ -158,6 +157,8 @@ export function stateWords(host, state) {
     if (state === 'stale') return 'No sign of life';
     if (state === 'crashed') return 'Crashed';
     if (state === 'offline') return 'Offline';
+    if (run && verdict(run) === 'bad') return 'Failed';
+    if (run && verdict(run) === 'warn') return 'Units failed';
     return 'Idle';
 }
 
