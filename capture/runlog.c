@@ -1,4 +1,5 @@
-/* A run's record on disk, written by the pump: the log, its marks, its description and its end. (Reading: runrecord.c.) */
+/* A run's record on disk, written by the pump: the log, its marks, its description and its end.
+ * (Reading: runrecord.c.) */
 #include "runlog.h"
 
 #include <errno.h>
@@ -88,8 +89,8 @@ static char *describe(const struct run_info *info, size_t *size)
     put_field(out, "user", info->user);
     put_field(out, "log", info->log_path);
     put_field(out, "cwd", info->cwd);
-    fprintf(out, "started=%lld\npid=%d\nrows=%u\ncols=%u\nstream=%d\n", (long long)info->started_ms, info->pid,
-            info->rows, info->cols, info->stream);
+    fprintf(out, "started=%lld\npid=%d\nrows=%u\ncols=%u\nstream=%d\n", (long long)info->started_ms,
+            info->pid, info->rows, info->cols, info->stream);
     put_field(out, "secrets", info->secrets);
     for (char **argument = info->argv; argument && *argument; argument++)
         put_field(out, "arg", *argument);
@@ -179,7 +180,8 @@ void run_log_mark(struct run_log *log, uint64_t offset, uint32_t rows, uint32_t 
         return;
     log->last_mark_ms = now;
     if (write(log->marks_fd, &mark, sizeof mark) != (ssize_t)sizeof mark)
-        close_fd(&log->marks_fd); /* half a record ends the file for its readers: nothing may follow it */
+        close_fd(&log->marks_fd); /* half a record ends the file for its readers: nothing may follow
+                                     it */
 }
 
 int run_log_end(struct run_log *log, const struct run_end *end)
@@ -189,8 +191,9 @@ int run_log_end(struct run_log *log, const struct run_end *end)
 
     if (log->run_fd < 0)
         return 0;
-    length = snprintf(slot, sizeof slot, "%s %d %lld %llu %llu", end->by_signal ? "signal" : "exit", end->code,
-                      (long long)end->wall_ms, (unsigned long long)end->bytes, (unsigned long long)end->log_bytes);
+    length = snprintf(slot, sizeof slot, "%s %d %lld %llu %llu", end->by_signal ? "signal" : "exit",
+                      end->code, (long long)end->wall_ms, (unsigned long long)end->bytes,
+                      (unsigned long long)end->log_bytes);
     memset(slot + length, ' ', sizeof slot - 1 - (size_t)length);
     return pwrite(log->run_fd, slot, RUN_END_WIDTH, RUN_END_AT) == RUN_END_WIDTH ? 0 : -1;
 }

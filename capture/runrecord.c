@@ -1,4 +1,5 @@
-/* Reading the records of runs: for the shipper, for --list and --show, for --flush, and for throwing old ones away. */
+/* Reading the records of runs: for the shipper, for --list and --show, for --flush, and for
+ * throwing old ones away. */
 #include "runlog.h"
 
 #include <dirent.h>
@@ -237,7 +238,8 @@ static int is_record(const struct dirent *entry)
 {
     char id[RUN_ID_SIZE];
 
-    if (strlen(entry->d_name) != RUN_ID_SIZE - 1 + 4 || strcmp(entry->d_name + RUN_ID_SIZE - 1, ".run") != 0)
+    if (strlen(entry->d_name) != RUN_ID_SIZE - 1 + 4 ||
+        strcmp(entry->d_name + RUN_ID_SIZE - 1, ".run") != 0)
         return 0;
     snprintf(id, sizeof id, "%.*s", RUN_ID_SIZE - 1, entry->d_name);
     return run_id_valid(id);
@@ -265,7 +267,8 @@ char **run_record_list(const char *dir)
 int run_ack_write(int run_fd, const struct run_ack *ack)
 {
     char slot[RUN_ACK_WIDTH + 1];
-    int length = snprintf(slot, sizeof slot, "%llu %d %d", (unsigned long long)ack->lines, ack->delivered, ack->refused);
+    int length = snprintf(slot, sizeof slot, "%llu %d %d", (unsigned long long)ack->lines,
+                          ack->delivered, ack->refused);
 
     memset(slot + length, ' ', sizeof slot - 1 - (size_t)length);
     return pwrite(run_fd, slot, RUN_ACK_WIDTH, RUN_ACK_AT) == RUN_ACK_WIDTH ? 0 : -1;
@@ -327,7 +330,8 @@ size_t run_prune(const char *dir, size_t max_count, int64_t max_age_ms, uint64_t
             uint64_t size = size_of_run(dir, &record);
 
             if (!record.alive && !run_owed(&record) &&
-                (kept >= max_count || now - record.info.started_ms > max_age_ms || bytes + size > max_bytes)) {
+                (kept >= max_count || now - record.info.started_ms > max_age_ms ||
+                 bytes + size > max_bytes)) {
                 remove_run(dir, ids[i]);
                 removed++;
             } else {

@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROGRESS_TRIES 1000 /* an update takes nanoseconds: more tries than this mean that its writer died in it */
+#define PROGRESS_TRIES \
+    1000 /* an update takes nanoseconds: more tries than this mean that its writer died in it */
 
 static int shared_memory(void)
 {
@@ -46,8 +47,16 @@ struct status_page *status_create(int *fd)
     }
     page->ring_start = UINT64_MAX;
     page->progress = (struct status_progress){
-        .built = -1, .building = -1, .to_build = -1, .failed = -1, .fetched = -1, .to_fetch = -1,
-        .fetched_bytes = -1, .to_fetch_bytes = -1, .tests_passed = -1, .tests_total = -1,
+        .built = -1,
+        .building = -1,
+        .to_build = -1,
+        .failed = -1,
+        .fetched = -1,
+        .to_fetch = -1,
+        .fetched_bytes = -1,
+        .to_fetch_bytes = -1,
+        .tests_passed = -1,
+        .tests_total = -1,
     };
     return page;
 }
@@ -95,7 +104,8 @@ void status_ring_write(struct status_page *page, uint64_t offset, const void *by
     }
 }
 
-size_t status_ring_read(struct status_page *page, uint64_t offset, void *out, size_t size, uint64_t *skipped)
+size_t status_ring_read(struct status_page *page, uint64_t offset, void *out, size_t size,
+                        uint64_t *skipped)
 {
     uint64_t start = page->ring_start, end = page->bytes, wanted = offset;
 
@@ -126,7 +136,8 @@ size_t status_ring_read(struct status_page *page, uint64_t offset, void *out, si
 
 void status_set_progress(struct status_page *page, const struct status_progress *progress)
 {
-    uint32_t seq = atomic_load(&page->progress_seq) | 1; /* odd: being written, also after a death in the middle */
+    uint32_t seq = atomic_load(&page->progress_seq) |
+                   1; /* odd: being written, also after a death in the middle */
 
     atomic_store(&page->progress_seq, seq);
     atomic_thread_fence(memory_order_seq_cst);

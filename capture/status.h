@@ -1,6 +1,7 @@
 /* The status page: one page of shared memory between the pump, which holds the command, and its two
-   helpers. It carries counters, the phase, and (only when the log cannot be written) a ring with the
-   newest output. Nobody ever waits for anybody here: every field has one writer, readers poll. */
+   helpers. It carries counters, the phase, and (only when the log cannot be written) a ring with
+   the newest output. Nobody ever waits for anybody here: every field has one writer, readers poll.
+ */
 #ifndef NIXFLEET_STATUS_H
 #define NIXFLEET_STATUS_H
 
@@ -10,7 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATUS_RING_SIZE ((size_t)1 << 20) /* power of two; what the live view keeps without a log */
+#define STATUS_RING_SIZE \
+    ((size_t)1 << 20) /* power of two; what the live view keeps without a log */
 #define STATUS_PHASE_SIZE 16
 #define STATUS_CURRENT_SIZE 128
 
@@ -26,22 +28,26 @@ enum status_end { STATUS_RUNNING, STATUS_EXITED, STATUS_KILLED }; /* by exit sta
 
 struct status_page {
     /* Written by the pump. */
-    _Atomic uint64_t bytes;       /* written by the command so far */
-    _Atomic uint64_t log_bytes;   /* of these, how many are in the log: the first ones, without a gap */
-    _Atomic uint64_t ring_start;  /* offset of the first byte that went to the ring; UINT64_MAX: none */
-    _Atomic int64_t output_ms;    /* monotonic time of the last output (at first: of the start) */
-    _Atomic uint32_t rows, cols;  /* the window now */
-    _Atomic uint32_t end;         /* enum status_end; set after bytes has its last value */
-    _Atomic uint32_t end_code;    /* exit status or signal number */
-    _Atomic int64_t ended_ms;     /* wall time of the end */
-    _Atomic uint32_t poke_wanted; /* set to 1 by the shipper before it sleeps; cleared by the pump's poke */
+    _Atomic uint64_t bytes; /* written by the command so far */
+    _Atomic uint64_t
+        log_bytes; /* of these, how many are in the log: the first ones, without a gap */
+    _Atomic uint64_t
+        ring_start; /* offset of the first byte that went to the ring; UINT64_MAX: none */
+    _Atomic int64_t output_ms;   /* monotonic time of the last output (at first: of the start) */
+    _Atomic uint32_t rows, cols; /* the window now */
+    _Atomic uint32_t end;        /* enum status_end; set after bytes has its last value */
+    _Atomic uint32_t end_code;   /* exit status or signal number */
+    _Atomic int64_t ended_ms;    /* wall time of the end */
+    _Atomic uint32_t
+        poke_wanted; /* set to 1 by the shipper before it sleeps; cleared by the pump's poke */
     /* Written by the shipper. */
-    _Atomic uint64_t lines;       /* lines that the output has so far */
-    _Atomic uint64_t acked;       /* lines that the dashboard has */
-    _Atomic uint32_t delivered;   /* 1: everything is acknowledged, the end included */
+    _Atomic uint64_t lines;        /* lines that the output has so far */
+    _Atomic uint64_t acked;        /* lines that the dashboard has */
+    _Atomic uint32_t delivered;    /* 1: everything is acknowledged, the end included */
     _Atomic uint32_t progress_seq; /* odd while progress is being written */
     struct status_progress progress;
-    /* Written by the pump; byte at offset o stands at ring[o % STATUS_RING_SIZE]. Touched only when needed. */
+    /* Written by the pump; byte at offset o stands at ring[o % STATUS_RING_SIZE]. Touched only when
+     * needed. */
     unsigned char ring[STATUS_RING_SIZE];
 };
 
@@ -54,13 +60,16 @@ void status_unmap(struct status_page *page);
 
 /* Pump only: appends to the ring what the log could not take. Never fails. offset: of bytes[0]. */
 void status_ring_write(struct status_page *page, uint64_t offset, const void *bytes, size_t size);
-/* Shipper only: copies up to size bytes from offset on. Returns how many; *skipped is set to the number of
-   bytes that were overwritten before they could be read (they come before the ones returned). */
-size_t status_ring_read(struct status_page *page, uint64_t offset, void *out, size_t size, uint64_t *skipped);
+/* Shipper only: copies up to size bytes from offset on. Returns how many; *skipped is set to the
+   number of bytes that were overwritten before they could be read (they come before the ones
+   returned). */
+size_t status_ring_read(struct status_page *page, uint64_t offset, void *out, size_t size,
+                        uint64_t *skipped);
 
 /* Shipper only: publishes progress. */
 void status_set_progress(struct status_page *page, const struct status_progress *progress);
-/* Anyone: a consistent copy, also when the shipper died in the middle of an update (then false: last tries failed). */
+/* Anyone: a consistent copy, also when the shipper died in the middle of an update (then false:
+ * last tries failed). */
 bool status_get_progress(struct status_page *page, struct status_progress *out);
 
 #endif

@@ -13,7 +13,8 @@ struct reader {
 
 static bool is_name_character(char c, bool first)
 {
-    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (!first && c >= '0' && c <= '9');
+    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           (!first && c >= '0' && c <= '9');
 }
 
 static bool is_blank(char c)

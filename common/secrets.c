@@ -18,11 +18,13 @@
 #include <sha2.h>
 #endif
 
-static const char *const default_patterns[] = {"*_TOKEN", "*_PASSWORD", "*_PASSWD", "*_SECRET", "*_KEY", NULL};
+static const char *const default_patterns[] = {"*_TOKEN",  "*_PASSWORD", "*_PASSWD",
+                                               "*_SECRET", "*_KEY",      NULL};
 
 #define ENTRY_SIZE (20 + 1 + 16 + 1 + 64 + 1) /* a secret's text form and its comma */
 
-static void digest_of(const struct secrets *secrets, const char *bytes, size_t size, unsigned char out[32])
+static void digest_of(const struct secrets *secrets, const char *bytes, size_t size,
+                      unsigned char out[32])
 {
     SHA2_CTX context;
 
@@ -90,7 +92,8 @@ static bool matches(const char *name, char *const patterns[])
     return false;
 }
 
-void secrets_add_environment(struct secrets *secrets, char *const environment[], char *const patterns[])
+void secrets_add_environment(struct secrets *secrets, char *const environment[],
+                             char *const patterns[])
 {
     for (size_t i = 0; environment[i]; i++) {
         char name[256];
@@ -120,7 +123,8 @@ char *secrets_format(const struct secrets *secrets)
         char digest[65];
 
         to_hex(s->digest, sizeof s->digest, digest);
-        length += (size_t)snprintf(text + length, room - length, ",%zu:%016" PRIx64 ":%s", s->length, s->rolling, digest);
+        length += (size_t)snprintf(text + length, room - length, ",%zu:%016" PRIx64 ":%s",
+                                   s->length, s->rolling, digest);
     }
     return text;
 }

@@ -1,6 +1,7 @@
-/* What the wrapper was asked to do: options, environment, and two files, in one order of precedence: option, environment,
-   $XDG_CONFIG_HOME/nixfleet/run.conf, /etc/nixfleet/run.conf. An empty value is an unset one. Used by nixfleet-run (all of
-   it) and nixfleet-report (which is given the resolved values as environment variables). */
+/* What the wrapper was asked to do: options, environment, and two files, in one order of
+   precedence: option, environment, $XDG_CONFIG_HOME/nixfleet/run.conf, /etc/nixfleet/run.conf. An
+   empty value is an unset one. Used by nixfleet-run (all of it) and nixfleet-report (which is given
+   the resolved values as environment variables). */
 #ifndef NIXFLEET_CONFIG_H
 #define NIXFLEET_CONFIG_H
 
@@ -10,42 +11,55 @@
 
 #include "../common/id.h"
 
-enum config_mode { MODE_RUN, MODE_SHOW, MODE_LIST, MODE_FLUSH, MODE_ANALYZE, MODE_HELP, MODE_VERSION };
+enum config_mode {
+    MODE_RUN,
+    MODE_SHOW,
+    MODE_LIST,
+    MODE_FLUSH,
+    MODE_ANALYZE,
+    MODE_HELP,
+    MODE_VERSION
+};
 
 struct config {
     enum config_mode mode;
-    char *operand;          /* of --show and --analyze, or NULL */
-    char **command;         /* what to run: points into argv */
-    char *url;              /* NIXFLEET_URL without trailing '/', or NULL: log only */
+    char *operand;           /* of --show and --analyze, or NULL */
+    char **command;          /* what to run: points into argv */
+    char *url;               /* NIXFLEET_URL without trailing '/', or NULL: log only */
     char host[HOST_ID_SIZE]; /* NIXFLEET_HOST, else the host name up to its first dot */
-    char *name;             /* --name, NIXFLEET_NAME, else derived from the command */
-    char *log;              /* NIXFLEET_LOG or NULL */
-    int heartbeat_s;        /* NIXFLEET_HEARTBEAT: 10 (5 to 60) */
-    char *token_file;       /* NIXFLEET_TOKEN_FILE */
-    char *token_cache;      /* NIXFLEET_TOKEN_CACHE, else the agent's default caches where they are readable */
-    char *token;            /* NIXFLEET_TOKEN: only ever from environment or file */
-    char *ca_file;          /* NIXFLEET_CA_FILE */
-    char *pinned_pubkey;    /* NIXFLEET_PINNED_PUBKEY: curl's form */
+    char *name;              /* --name, NIXFLEET_NAME, else derived from the command */
+    char *log;               /* NIXFLEET_LOG or NULL */
+    char *state_dir;     /* NIXFLEET_STATE_DIR, else as run_dir() of capture/runlog.h says; NULL if
+                            there is none */
+    int heartbeat_s;     /* NIXFLEET_HEARTBEAT: 10 (5 to 60) */
+    char *token_file;    /* NIXFLEET_TOKEN_FILE */
+    char *token_cache;   /* NIXFLEET_TOKEN_CACHE, else the agent's default caches where they are
+                            readable */
+    char *token;         /* NIXFLEET_TOKEN: only ever from environment or file */
+    char *ca_file;       /* NIXFLEET_CA_FILE */
+    char *pinned_pubkey; /* NIXFLEET_PINNED_PUBKEY: curl's form */
     bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true or yes */
-    int flush_timeout_s;    /* NIXFLEET_FLUSH_TIMEOUT: 10 */
+    int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
     bool no_stream, nohup, scope, quiet, color;
     int verbose;
-    char **redact;          /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list); NULL-terminated */
-    uint32_t rows, cols;    /* --rows, --cols: 0 if not given */
-    size_t keep_runs;       /* NIXFLEET_KEEP_RUNS */
-    int64_t keep_ms;        /* NIXFLEET_KEEP_DAYS */
-    uint64_t keep_bytes;    /* NIXFLEET_KEEP_SIZE */
+    char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list);
+                      NULL-terminated */
+    uint32_t rows, cols; /* --rows, --cols: 0 if not given */
+    size_t keep_runs;    /* NIXFLEET_KEEP_RUNS: 100 */
+    int64_t keep_ms;     /* NIXFLEET_KEEP_DAYS: 90 */
+    uint64_t keep_bytes; /* NIXFLEET_KEEP_SIZE: 1G; K, M, G are powers of 1024 */
 };
 
-/* Reads options, environment and files into config. On a wrong option or value returns -1 with one line (without program
-   name and LF) in error: the caller prints it and exits 125. */
+/* Reads options, environment and files into config. On a wrong option or value returns -1 with one
+   line (without program name and LF) in error: the caller prints it and exits 125. */
 #define CONFIG_ERROR_SIZE 512
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
-/* Puts every resolved value (not the token) into *envp as its NIXFLEET_ variable, for a helper; a new array that the
-   caller owns. The command never gets this one. NULL when out of memory. */
+/* Puts every resolved value (not the token) into *envp as its NIXFLEET_ variable, for a helper; a
+   new array that the caller owns. The command never gets this one. NULL when out of memory. */
 char **config_environment(const struct config *config, char *const environment[]);
-/* The label of a command: looks through sudo, doas, env, nice, systemd-run, paths. Writes at most size bytes. */
+/* The label of a command: looks through sudo, doas, env, nice, systemd-run, paths. Writes at most
+ * size bytes. */
 void config_derive_name(char *const command[], char *out, size_t size);
 
 #endif

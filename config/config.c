@@ -1,0 +1,413 @@
+/* Settings to a struct config: options on top of what settings.c found, each text checked and
+ * converted once. */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../capture/runlog.h"
+#include "../common/io.h"
+#include "settings.h"
+
+#define NAME_SIZE 64 /* of a label, as in struct run_info */
+
+enum {
+    OPTION_SHOW = 1000,
+    OPTION_LIST,
+    OPTION_FLUSH,
+    OPTION_ANALYZE,
+    OPTION_ROWS,
+    OPTION_COLS,
+    OPTION_COLOR,
+    OPTION_SETTING
+};
+
+static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int fail(char *error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error, CONFIG_ERROR_SIZE, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+static int whole_number(const char *what, const char *text, long low, long high, long *out,
+                        char *error)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtol(text, &end, 10);
+    if (errno || end == text || *end || *out < low || *out > high)
+        return fail(error, "%s: '%s' is not a whole number from %ld to %ld", what, text, low, high);
+    return 0;
+}
+
+static bool is_true(const char *text)
+{
+    return text &&
+           (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || strcmp(text, "yes") == 0);
+}
+
+/* ---- options ---- */
+
+static void fill_options(struct option *options, char *letters)
+{
+    static const struct option modes[] = {
+        {"show", no_argument, NULL, OPTION_SHOW},
+        {"list", no_argument, NULL, OPTION_LIST},
+        {"flush", no_argument, NULL, OPTION_FLUSH},
+        {"analyze", no_argument, NULL, OPTION_ANALYZE},
+        {"rows", required_argument, NULL, OPTION_ROWS},
+        {"cols", required_argument, NULL, OPTION_COLS},
+        {"color", no_argument, NULL, OPTION_COLOR},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+    };
+    size_t count = sizeof modes / sizeof *modes;
+
+    memcpy(options, modes, sizeof modes);
+    letters += sprintf(letters, "+:hV");
+    for (int i = 0; i < SET_COUNT; i++) {
+        const struct setting_row *row = &setting_rows[i];
+
+        if (!row->option)
+            continue;
+        options[count++] = (struct option){row->option, row->flag ? no_argument : required_argument,
+                                           NULL, OPTION_SETTING + i};
+        if (row->letter)
+            letters += sprintf(letters, "%c%s", row->letter, row->flag ? "" : ":");
+    }
+    options[count] = (struct option){0};
+}
+
+static int setting_of_letter(int letter)
+{
+    for (int i = 0; i < SET_COUNT; i++)
+        if (setting_rows[i].letter == letter)
+            return i;
+    return -1;
+}
+
+static int set_mode(struct config *config, enum config_mode mode, char *error)
+{
+    if (config->mode != MODE_RUN && config->mode != mode)
+        return fail(error, "only one of --show, --list, --flush, --analyze can be given");
+    config->mode = mode;
+    return 0;
+}
+
+static int take_size(uint32_t *out, const char *what, char *error)
+{
+    long number;
+
+    if (whole_number(what, optarg, 1, 10000, &number, error) < 0)
+        return -1;
+    *out = (uint32_t)number;
+    return 0;
+}
+
+static int take_option(struct config *config, struct setting_values *values, int option,
+                       bool *redact_given, char *error)
+{
+    int which = option >= OPTION_SETTING ? option - OPTION_SETTING : setting_of_letter(option);
+
+    switch (option) {
+    case 'h':
+        return set_mode(config, MODE_HELP, error);
+    case 'V':
+        return set_mode(config, MODE_VERSION, error);
+    case OPTION_SHOW:
+        return set_mode(config, MODE_SHOW, error);
+    case OPTION_LIST:
+        return set_mode(config, MODE_LIST, error);
+    case OPTION_FLUSH:
+        return set_mode(config, MODE_FLUSH, error);
+    case OPTION_ANALYZE:
+        return set_mode(config, MODE_ANALYZE, error);
+    case OPTION_ROWS:
+        return take_size(&config->rows, "--rows", error);
+    case OPTION_COLS:
+        return take_size(&config->cols, "--cols", error);
+    case OPTION_COLOR:
+        config->color = true;
+        return 0;
+    default:
+        break;
+    }
+    if (!setting_rows[which].flag && *optarg == '\0')
+        return fail(error, "--%s: the value is empty", setting_rows[which].option);
+    if (setting_put(values, (enum setting)which, setting_rows[which].flag ? "1" : optarg,
+                    setting_rows[which].list && *redact_given) < 0)
+        return fail(error, "out of memory");
+    if (setting_rows[which].list)
+        *redact_given = true;
+    return 0;
+}
+
+/* Reads the options; optind is then at the command or operand. */
+static int read_options(struct config *config, struct setting_values *values, int argc, char **argv,
+                        char *error)
+{
+    struct option options[SET_COUNT + 16];
+    char letters[64];
+    bool redact_given = false;
+    int option;
+
+    fill_options(options, letters);
+    optind = 1;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        const char *word = argv[optind - 1];
+
+        if (option == '?' && optopt > 0 && optopt < OPTION_SHOW)
+            return fail(error, "-%c: there is no such option (see --help)", optopt);
+        if (option == '?' && optopt >= OPTION_SHOW)
+            return fail(error, "%s: the option takes no value", word);
+        if (option == '?')
+            return fail(error, "%s: there is no such option (see --help)", word);
+        if (option == ':')
+            return fail(error, "%s: the option needs a value", word);
+        if (take_option(config, values, option, &redact_given, error) < 0)
+            return -1;
+        if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
+            return 0;
+    }
+    return 0;
+}
+
+/* ---- texts to values ---- */
+
+static int set_url(struct config *config, const char *text, char *error)
+{
+    size_t length;
+
+    if (!text)
+        return 0;
+    if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
+        return fail(error, "the URL '%s' does not begin with https:// or http://", text);
+    if (text[strcspn(text, " \t\r\n")] || strstr(text, "://")[3] == '\0')
+        return fail(error, "'%s' is not a URL", text);
+    config->url = strdup(text);
+    for (length = config->url ? strlen(config->url) : 0;
+         length > 0 && config->url[length - 1] == '/'; length--)
+        config->url[length - 1] = '\0';
+    return config->url ? 0 : fail(error, "out of memory");
+}
+
+static int set_host(struct config *config, const char *text, char *error)
+{
+    char name[256];
+
+    if (text) {
+        if (!host_id_normalize(text, config->host))
+            return fail(error,
+                        "the host '%s' is not a letter, then letters, digits and '-', 63 at most",
+                        text);
+        return 0;
+    }
+    if (gethostname(name, sizeof name) < 0)
+        name[0] = '\0';
+    name[sizeof name - 1] = '\0';
+    name[strcspn(name, ".")] = '\0';
+    if (!host_id_normalize(name, config->host))
+        config->host[0] = '\0'; /* asked for when something is to be sent */
+    return 0;
+}
+
+static int set_keep_size(struct config *config, const char *text, char *error)
+{
+    char *end;
+    unsigned long long number;
+
+    config->keep_bytes = UINT64_C(1) << 30;
+    if (!text)
+        return 0;
+    number = strtoull(text, &end, 10);
+    if (end == text || *text == '-' || (*end && end[1]) || (*end && !strchr("KMG", *end)) ||
+        number > UINT64_C(1) << 40)
+        return fail(error,
+                    "NIXFLEET_KEEP_SIZE: '%s' is not a number of bytes (K, M or G may follow)",
+                    text);
+    config->keep_bytes = number << (*end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0);
+    return 0;
+}
+
+static int set_numbers(struct config *config, const struct setting_values *values, char *error)
+{
+    const struct {
+        enum setting which;
+        const char *what;
+        long low, high, standard;
+    } rows[] = {
+        {SET_HEARTBEAT, "the heartbeat's seconds", 5, 60, 10},
+        {SET_FLUSH_TIMEOUT, "the flush timeout's seconds", 0, 3600, 10},
+        {SET_KEEP_RUNS, "NIXFLEET_KEEP_RUNS", 0, 1000000, 100},
+        {SET_KEEP_DAYS, "NIXFLEET_KEEP_DAYS", 0, 36500, 90},
+    };
+    long out[sizeof rows / sizeof *rows];
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        out[i] = rows[i].standard;
+        if (values->text[rows[i].which] &&
+            whole_number(rows[i].what, values->text[rows[i].which], rows[i].low, rows[i].high,
+                         &out[i], error) < 0)
+            return -1;
+    }
+    config->heartbeat_s = (int)out[0];
+    config->flush_timeout_s = (int)out[1];
+    config->keep_runs = (size_t)out[2];
+    config->keep_ms = (int64_t)out[3] * 24 * 3600 * 1000;
+    return 0;
+}
+
+static int set_redact(struct config *config, const char *list, char *error)
+{
+    AUTO_FREE char *copy = strdup(list ? list : "");
+    size_t count = 0;
+    char *rest = copy, *word;
+
+    config->redact = calloc(strlen(list ? list : "") / 2 + 2, sizeof *config->redact);
+    if (!copy || !config->redact)
+        return fail(error, "out of memory");
+    while ((word = strsep(&rest, ", ")))
+        if (*word && !(config->redact[count++] = strdup(word)))
+            return fail(error, "out of memory");
+    return 0;
+}
+
+/* Where v1's agent keeps the token it was given; only a file of ours or root's is believed. */
+static char *default_token_cache(const struct config *config)
+{
+    const char *home = getenv("HOME");
+    char *paths[3] = {strdup("/var/lib/nixfleet-agent/token"), NULL, NULL}, *found = NULL;
+
+    if (asprintf(&paths[1], "%s/.local/state/nixfleet-agent/token", home ? home : "") < 0)
+        paths[1] = NULL;
+    if (asprintf(&paths[2], "/tmp/nixfleet-agent-token-%s", config->host) < 0)
+        paths[2] = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct stat info;
+
+        if (!found && paths[i] && access(paths[i], R_OK) == 0 && lstat(paths[i], &info) == 0 &&
+            S_ISREG(info.st_mode) && (info.st_uid == geteuid() || info.st_uid == 0))
+            found = paths[i];
+        else
+            free(paths[i]);
+    }
+    return found;
+}
+
+static char *take(struct setting_values *values, enum setting which)
+{
+    char *text = values->text[which];
+
+    values->text[which] = NULL;
+    return text;
+}
+
+static int set_all(struct config *config, struct setting_values *values, char *error)
+{
+    char name[NAME_SIZE];
+
+    if (set_url(config, values->text[SET_URL], error) < 0 ||
+        set_host(config, values->text[SET_HOST], error) < 0 ||
+        set_numbers(config, values, error) < 0 ||
+        set_keep_size(config, values->text[SET_KEEP_SIZE], error) < 0 ||
+        set_redact(config, values->text[SET_REDACT], error) < 0)
+        return -1;
+    config->name = take(values, SET_NAME);
+    if (config->name && strlen(config->name) >= NAME_SIZE)
+        return fail(error, "the name is longer than %d bytes", NAME_SIZE - 1);
+    if (!config->name && config->command) {
+        config_derive_name(config->command, name, sizeof name);
+        config->name = strdup(name);
+    }
+    config->log = take(values, SET_LOG);
+    config->token_file = take(values, SET_TOKEN_FILE);
+    config->token_cache = take(values, SET_TOKEN_CACHE);
+    if (!config->token_cache)
+        config->token_cache = default_token_cache(config);
+    config->token = take(values, SET_TOKEN);
+    config->ca_file = take(values, SET_CA_FILE);
+    config->pinned_pubkey = take(values, SET_PINNED_PUBKEY);
+    config->state_dir = take(values, SET_STATE_DIR);
+    if (!config->state_dir)
+        config->state_dir = run_dir();
+    config->allow_insecure_http = is_true(values->text[SET_ALLOW_INSECURE_HTTP]);
+    config->no_stream = is_true(values->text[SET_NO_STREAM]);
+    config->nohup = is_true(values->text[SET_NOHUP]);
+    config->scope = is_true(values->text[SET_SCOPE]);
+    config->quiet = is_true(values->text[SET_QUIET]);
+    config->verbose = is_true(values->text[SET_VERBOSE]);
+    return 0;
+}
+
+/* What stands behind the options: a command, or the operand of a mode. */
+static int take_operands(struct config *config, int argc, char **argv, char *error)
+{
+    int left = argc - optind;
+    bool operand = config->mode == MODE_SHOW || config->mode == MODE_ANALYZE;
+
+    if (config->mode == MODE_RUN) {
+        if (left == 0)
+            return fail(error, "no command is given (see --help)");
+        config->command = argv + optind;
+        return 0;
+    }
+    if (left > (operand ? 1 : 0))
+        return fail(error, "%s: unexpected argument", argv[optind + (operand ? 1 : 0)]);
+    if (config->mode == MODE_ANALYZE && left == 0)
+        return fail(error, "--analyze: which file? ('-' for standard input)");
+    if (left > 0 && !(config->operand = strdup(argv[optind])))
+        return fail(error, "out of memory");
+    return 0;
+}
+
+int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE])
+{
+    struct setting_values values = {{0}};
+    int result = -1;
+
+    memset(config, 0, sizeof *config);
+    error[0] = '\0';
+    if (settings_from_files(&values, error) < 0 || settings_from_environment(&values) < 0) {
+        if (!error[0])
+            fail(error, "out of memory");
+    } else if (read_options(config, &values, argc, argv, error) == 0) {
+        if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
+            result = 0;
+        else if (take_operands(config, argc, argv, error) == 0)
+            result = set_all(config, &values, error);
+    }
+    settings_free(&values);
+    if (result < 0)
+        config_free(config);
+    return result;
+}
+
+void config_free(struct config *config)
+{
+    for (char **pattern = config->redact; pattern && *pattern; pattern++)
+        free(*pattern);
+    free(config->redact);
+    free(config->operand);
+    free(config->url);
+    free(config->name);
+    free(config->log);
+    free(config->state_dir);
+    free(config->token_file);
+    free(config->token_cache);
+    free(config->token);
+    free(config->ca_file);
+    free(config->pinned_pubkey);
+    memset(config, 0, sizeof *config);
+}
