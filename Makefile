@@ -163,11 +163,14 @@ check:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) $(PYTHON) tests/run unit e2e web
-unit e2e web: check-programs
+unit e2e web:
+	@scripts/install-deps $(if $(filter unit,$@),unit,check)
+	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) $(PYTHON) tests/run $@
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
+	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
 	@NIXFLEET_BUILD=$(abspath build/asan) NIXFLEET_BIN_DIR=$(abspath build/asan/bin) NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)

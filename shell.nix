@@ -9,7 +9,7 @@ pkgs.mkShell {
   packages = with pkgs; [
     nix
     cmocka
-    (python3.withPackages (python: [ python.pytest python.pytest-xdist python.selenium ]))
+    (python3.withPackages (python: [ python.pytest python.selenium ]))
     git
     curl
     openssl

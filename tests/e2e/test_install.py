@@ -72,10 +72,10 @@ def test_systemd_takes_the_units(destination):
 
 def test_an_installed_wrapper_runs_a_command_and_finds_its_helper(destination, tmp_path):
     result = subprocess.run([destination / "usr/local/bin/nixfleet-run", "--no-stream", "--", "echo", "hello"], capture_output=True,
-                            text=True, timeout=30, env=dict(os.environ, XDG_STATE_HOME=str(tmp_path), NIXFLEET_RUN_ID=""))
+                            text=True, timeout=30, env=dict(os.environ, NIXFLEET_STATE_DIR=str(tmp_path), NIXFLEET_RUN_ID=""))
     assert (result.returncode, result.stdout, result.stderr) == (0, "hello\n", "")
     shown = subprocess.run([destination / "usr/local/bin/nixfleet-run", "--show"], capture_output=True, text=True, timeout=30,
-                           env=dict(os.environ, XDG_STATE_HOME=str(tmp_path)))
+                           env=dict(os.environ, NIXFLEET_STATE_DIR=str(tmp_path)))
     assert (shown.returncode, shown.stdout) == (0, "hello\n"), shown.stderr
 
 
