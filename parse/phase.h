@@ -46,6 +46,11 @@ void phase_free(struct phase *phase);
 /* One line: UTF-8 without escape sequences, no LF. line: its index in the run. redrawn: this is a state of a line that
    is about to be overwritten (a progress bar); the same line may come again. */
 void phase_line(struct phase *phase, const char *text, size_t length, int64_t line, bool redrawn);
+/* Counts that a tool reports apart from its text (internal-json), of the call that runs: a smaller done than before is the
+   next call's. */
+void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t expected, int64_t failed);
+void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected);
+void phase_download(struct phase *phase, int64_t done, int64_t expected);
 /* The run has ended (code: exit status, or signal number). Sets done or failed and the outcome. */
 void phase_end(struct phase *phase, bool by_signal, int code);
 /* The same as far as the text alone tells (for --analyze). */

@@ -1,0 +1,329 @@
+/* The records' form is that of nix's JSONLogger (src/libutil/logging.cc); the numbers are those of
+   its ActivityType and ResultType, which are part of the format. */
+#include "nixlog.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MARK "@nix {"
+#define MARK_LENGTH (sizeof MARK - 1)
+#define LEVEL_SHOWN 3   /* lvlInfo: what nix announces when it was not asked for more */
+#define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest give way */
+
+enum { ACT_TRANSFER = 101, ACT_COPY_PATHS = 103, ACT_BUILDS = 104, ACT_BUILD = 105 };
+enum { RES_LOG_LINE = 101, RES_PROGRESS = 105, RES_EXPECTED = 106, RES_POST_LINE = 107 };
+
+struct activity {
+    uint64_t id;
+    int type;
+    int64_t done;
+    char name[72];
+};
+
+struct nixlog {
+    struct nixlog_sink sink;
+    bool line_start;
+    char *held; /* a line that is, or may become, a record */
+    size_t held_size, held_capacity;
+    struct activity *activities; /* made with the first record */
+    int64_t transferred, to_transfer;
+};
+
+struct nixlog *nixlog_new(const struct nixlog_sink *sink)
+{
+    struct nixlog *nixlog = calloc(1, sizeof *nixlog);
+    if (nixlog == NULL)
+        return NULL;
+    nixlog->sink = *sink;
+    nixlog->line_start = true;
+    nixlog->to_transfer = -1;
+    return nixlog;
+}
+
+void nixlog_free(struct nixlog *nixlog)
+{
+    if (nixlog == NULL)
+        return;
+    free(nixlog->held);
+    free(nixlog->activities);
+    free(nixlog);
+}
+
+static void pass(struct nixlog *nixlog, const void *bytes, size_t size)
+{
+    if (size > 0)
+        nixlog->sink.text(nixlog->sink.context, bytes, size);
+}
+
+/* A text of one or more lines, as a terminal wants them. */
+static void print(struct nixlog *nixlog, const char *prefix, const char *text, size_t length,
+                  const char *suffix)
+{
+    const char *end = text + length;
+    pass(nixlog, prefix, strlen(prefix));
+    for (const char *line_end; (line_end = memchr(text, '\n', (size_t)(end - text))) != NULL;
+         text = line_end + 1) {
+        pass(nixlog, text, (size_t)(line_end - text));
+        pass(nixlog, "\r\n", 2);
+    }
+    pass(nixlog, text, (size_t)(end - text));
+    pass(nixlog, suffix, strlen(suffix));
+    pass(nixlog, "\x1b[m\r\n", 5);
+}
+
+static int64_t number(json_object *record, const char *key, int64_t missing)
+{
+    json_object *value;
+    if (!json_object_object_get_ex(record, key, &value) ||
+        !json_object_is_type(value, json_type_int))
+        return missing;
+    return json_object_get_int64(value);
+}
+
+static const char *string(json_object *record, const char *key, size_t *length)
+{
+    json_object *value;
+    if (!json_object_object_get_ex(record, key, &value) ||
+        !json_object_is_type(value, json_type_string))
+        return NULL;
+    *length = (size_t)json_object_get_string_len(value);
+    return json_object_get_string(value);
+}
+
+static json_object *field(json_object *record, size_t at)
+{
+    json_object *fields;
+    if (!json_object_object_get_ex(record, "fields", &fields) ||
+        !json_object_is_type(fields, json_type_array) || at >= json_object_array_length(fields))
+        return NULL;
+    return json_object_array_get_idx(fields, at);
+}
+
+static int64_t field_number(json_object *record, size_t at)
+{
+    json_object *value = field(record, at);
+    int64_t number =
+        value && json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+    return number < 0 ? 0 : number;
+}
+
+static struct activity *activity_slot(struct nixlog *nixlog, uint64_t id)
+{
+    if (nixlog->activities == NULL)
+        nixlog->activities = calloc(ACTIVITIES, sizeof *nixlog->activities);
+    return nixlog->activities == NULL ? NULL : &nixlog->activities[id % ACTIVITIES];
+}
+
+static struct activity *activity_find(struct nixlog *nixlog, uint64_t id)
+{
+    struct activity *activity = activity_slot(nixlog, id);
+    return activity != NULL && activity->id == id ? activity : NULL;
+}
+
+/* The name that nix puts before a builder's lines: without directory, hash, .drv and version. */
+static void derivation_name(struct activity *activity, json_object *record)
+{
+    json_object *value = field(record, 0);
+    if (value == NULL || !json_object_is_type(value, json_type_string))
+        return;
+    const char *name = json_object_get_string(value), *slash = strrchr(name, '/');
+    name = slash == NULL ? name : slash + 1;
+    const char *dash = strchr(name, '-');
+    name = dash == NULL ? name : dash + 1;
+    size_t length = strlen(name);
+    if (length > 4 && strcmp(name + length - 4, ".drv") == 0)
+        length -= 4;
+    for (size_t at = 0; at + 1 < length; at++)
+        if (name[at] == '-' && !((name[at + 1] | 32) >= 'a' && (name[at + 1] | 32) <= 'z'))
+            length = at;
+    if (length >= sizeof activity->name)
+        length = sizeof activity->name - 1;
+    memcpy(activity->name, name, length);
+    activity->name[length] = '\0';
+}
+
+static void start(struct nixlog *nixlog, json_object *record)
+{
+    size_t length;
+    const char *text = string(record, "text", &length);
+    uint64_t id = (uint64_t)number(record, "id", 0);
+    struct activity *activity = activity_slot(nixlog, id);
+    if (activity != NULL) {
+        *activity = (struct activity){.id = id, .type = (int)number(record, "type", 0)};
+        if (activity->type == ACT_BUILD)
+            derivation_name(activity, record);
+    }
+    if (text != NULL && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
+        print(nixlog, "", text, length, "...");
+}
+
+static void report_download(struct nixlog *nixlog)
+{
+    nixlog->sink.download(nixlog->sink.context, nixlog->transferred, nixlog->to_transfer);
+}
+
+static void progress(struct nixlog *nixlog, json_object *record, struct activity *activity)
+{
+    int64_t done = field_number(record, 0), expected = field_number(record, 1);
+    if (activity == NULL)
+        return;
+    if (activity->type == ACT_BUILDS || activity->type == ACT_COPY_PATHS) {
+        nixlog->sink.count(nixlog->sink.context,
+                           activity->type == ACT_BUILDS ? NIXLOG_BUILDS : NIXLOG_PATHS, done,
+                           expected, field_number(record, 2), field_number(record, 3));
+    } else if (activity->type == ACT_TRANSFER && done > activity->done && done < INT64_MAX / 2048) {
+        if (nixlog->transferred < INT64_MAX / 2)
+            nixlog->transferred += done - activity->done;
+        activity->done = done;
+        report_download(nixlog);
+    }
+}
+
+static void result(struct nixlog *nixlog, json_object *record)
+{
+    struct activity *activity = activity_find(nixlog, (uint64_t)number(record, "id", 0));
+    int64_t type = number(record, "type", 0);
+    if (type == RES_LOG_LINE || type == RES_POST_LINE) {
+        json_object *text = field(record, 0);
+        char prefix[sizeof activity->name + 2] = "> ";
+        if (text == NULL || !json_object_is_type(text, json_type_string))
+            return;
+        if (activity != NULL && activity->name[0] != '\0') {
+            size_t length = strlen(activity->name);
+            memcpy(prefix, activity->name, length);
+            memcpy(prefix + length, "> ", 3);
+        }
+        print(nixlog, prefix, json_object_get_string(text),
+              (size_t)json_object_get_string_len(text), "");
+    } else if (type == RES_PROGRESS) {
+        progress(nixlog, record, activity);
+    } else if (type == RES_EXPECTED && field_number(record, 0) == ACT_TRANSFER &&
+               field_number(record, 1) > 0) {
+        nixlog->to_transfer = field_number(record, 1);
+        report_download(nixlog);
+    }
+}
+
+/* True if the line was a record: it is replaced. */
+static bool replace(struct nixlog *nixlog, const char *line, size_t length)
+{
+    struct json_tokener *tokener = json_tokener_new();
+    if (tokener == NULL)
+        return false;
+    json_object *record = json_tokener_parse_ex(tokener, line, (int)length);
+    bool whole = record != NULL && json_tokener_get_error(tokener) == json_tokener_success &&
+                 json_tokener_get_parse_end(tokener) == length;
+    json_tokener_free(tokener);
+    size_t size = 0;
+    const char *action = whole ? string(record, "action", &size) : NULL;
+    bool known = true;
+    if (action == NULL) {
+        known = false;
+    } else if (strcmp(action, "start") == 0) {
+        start(nixlog, record);
+    } else if (strcmp(action, "result") == 0) {
+        result(nixlog, record);
+    } else if (strcmp(action, "msg") == 0) {
+        const char *text = string(record, "msg", &size);
+        if (text != NULL)
+            print(nixlog, "", text, size, "");
+    } else {
+        known = strcmp(action, "stop") == 0;
+    }
+    json_object_put(record);
+    return known;
+}
+
+/* The held line is whole, LF included. */
+static void held_line(struct nixlog *nixlog)
+{
+    size_t length = nixlog->held_size;
+    while (length > 0 && (nixlog->held[length - 1] == '\n' || nixlog->held[length - 1] == '\r'))
+        length--;
+    if (length <= MARK_LENGTH || memcmp(nixlog->held, MARK, MARK_LENGTH) != 0 ||
+        !replace(nixlog, nixlog->held + MARK_LENGTH - 1, length - MARK_LENGTH + 1))
+        pass(nixlog, nixlog->held, nixlog->held_size);
+    nixlog->held_size = 0;
+    nixlog->line_start = true;
+}
+
+static bool hold(struct nixlog *nixlog, const char *bytes, size_t size)
+{
+    size_t needed = nixlog->held_size + size;
+    if (needed > nixlog->held_capacity) {
+        size_t capacity = needed < 4096 ? 4096 : needed * 2;
+        char *larger = realloc(nixlog->held, capacity);
+        if (larger == NULL)
+            return false;
+        nixlog->held = larger;
+        nixlog->held_capacity = capacity;
+    }
+    memcpy(nixlog->held + nixlog->held_size, bytes, size);
+    nixlog->held_size = needed;
+    return true;
+}
+
+/* Takes bytes of a line that may be a record, up to its LF; returns how many. */
+static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
+{
+    size_t taken = 0;
+    while (taken < size && nixlog->held_size < MARK_LENGTH) { /* byte by byte until it is one */
+        if (bytes[taken] != MARK[nixlog->held_size]) {
+            nixlog->sink.text(nixlog->sink.context, MARK, nixlog->held_size);
+            nixlog->held_size = 0;
+            nixlog->line_start = false;
+            return taken;
+        }
+        if (!hold(nixlog, bytes + taken, 1))
+            return taken + 1;
+        taken++;
+    }
+    const char *end = memchr(bytes + taken, '\n', size - taken);
+    size_t more = end == NULL ? size - taken : (size_t)(end - bytes) + 1 - taken;
+    size_t room = NIXLOG_RECORD_MAX - nixlog->held_size;
+    if (more > room ||
+        !hold(nixlog, bytes + taken, more)) { /* too long: it passes through from here on */
+        pass(nixlog, nixlog->held, nixlog->held_size);
+        nixlog->held_size = 0;
+        nixlog->line_start = false;
+        return taken;
+    }
+    if (end != NULL)
+        held_line(nixlog);
+    return taken + more;
+}
+
+/* Passes bytes on up to the next '@' at the start of a line; returns how many. */
+static size_t feed_plain(struct nixlog *nixlog, const char *bytes, size_t size)
+{
+    const char *from = bytes, *end = bytes + size, *at;
+    while ((at = memchr(from, '@', (size_t)(end - from))) != NULL) {
+        if (at == bytes ? nixlog->line_start : at[-1] == '\n')
+            break;
+        from = at + 1;
+    }
+    size_t plain = at == NULL ? size : (size_t)(at - bytes);
+    pass(nixlog, bytes, plain);
+    if (plain > 0)
+        nixlog->line_start = bytes[plain - 1] == '\n';
+    return plain;
+}
+
+void nixlog_feed(struct nixlog *nixlog, const void *bytes, size_t size)
+{
+    const char *at = bytes, *end = at + size;
+    while (at < end) {
+        if (nixlog->held_size == 0)
+            at += feed_plain(nixlog, at, (size_t)(end - at));
+        if (at < end)
+            at += feed_held(nixlog, at, (size_t)(end - at));
+    }
+}
+
+void nixlog_finish(struct nixlog *nixlog)
+{
+    if (nixlog->held_size > 0)
+        held_line(nixlog);
+}

@@ -1,0 +1,206 @@
+/* What is redrawn in place: nix's progress bar and the status line of nix-output-monitor. A
+ * permanent line is never a bar. */
+#include "phase_internal.h"
+
+/* One part of the status, "R/D/E built (F failed)", from at to end. */
+struct part {
+    double number[3];
+    int count;
+    const char *word, *end;
+};
+
+static double take_decimal(const char **at, const char *end)
+{
+    double value = 0, scale = 1;
+    int digits = 0;
+    for (; *at < end && **at >= '0' && **at <= '9' && digits < 15; ++*at, digits++)
+        value = value * 10 + (**at - '0');
+    if (*at < end && **at == '.')
+        for (++*at; *at < end && **at >= '0' && **at <= '9' && digits < 15; ++*at, digits++)
+            value += (**at - '0') * (scale /= 10);
+    return value;
+}
+
+static bool take_part(const char *at, const char *end, struct part *part)
+{
+    part->count = 0;
+    while (at < end && *at >= '0' && *at <= '9' && part->count < 3) {
+        part->number[part->count++] = take_decimal(&at, end);
+        if (at < end && *at == '/')
+            at++;
+    }
+    if (part->count == 0 || at == end || *at != ' ')
+        return false;
+    part->word = at + 1;
+    part->end = end;
+    return true;
+}
+
+static bool part_is(const struct part *part, const char *word)
+{
+    size_t length = strlen(word);
+    return starts(part->word, (size_t)(part->end - part->word), word) &&
+           (part->word + length == part->end || part->word[length] == ' ');
+}
+
+/* R/D/E, D/E or D before a word into a meter. */
+static void meter_part(struct meter *meter, const struct part *part)
+{
+    int64_t running = 0, done, expected, failed = 0;
+    const double *number = part->number;
+    if (part->count == 3)
+        running = (int64_t)*number++;
+    done = (int64_t)number[0];
+    expected = part->count > 1 ? (int64_t)number[1] : done;
+    const char *open = memchr(part->word, '(', (size_t)(part->end - part->word));
+    if (open != NULL) {
+        const char *at = open + 1;
+        if (!take_number(&at, part->end, &failed) ||
+            !starts(at, (size_t)(part->end - at), " failed"))
+            failed = 0;
+    }
+    meter_set(meter, running, done, expected, failed);
+}
+
+static double unit(const char *at, const char *end)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = 1;
+    for (size_t k = 0; k < sizeof units / sizeof units[0]; k++, value *= 1024)
+        if (starts(at, (size_t)(end - at), units[k]))
+            return value;
+    return 0;
+}
+
+static void bytes_set(struct phase *phase, double done, double expected, double scale)
+{
+    if (scale <= 0 || done > 1e9 || expected > 1e9)
+        return;
+    int64_t bytes = (int64_t)(done * scale), total = (int64_t)(expected * scale);
+    if (bytes > phase->bytes_done)
+        phase->bytes_done = bytes;
+    if (total > phase->bytes_expected)
+        phase->bytes_expected = total;
+}
+
+static void status_part(struct phase *phase, const char *at, const char *end)
+{
+    struct part part;
+    if (!take_part(at, end, &part))
+        return;
+    if (part_is(&part, "built")) {
+        meter_part(&phase->builds, &part);
+    } else if (part_is(&part, "copied")) {
+        meter_part(&phase->paths, &part);
+    } else if (part.count == 2 && find(part.word, (size_t)(part.end - part.word), " DL") != NULL) {
+        bytes_set(phase, part.number[0], part.number[1], unit(part.word, part.end));
+    }
+}
+
+static void activity(struct phase *phase, const char *at, const char *end)
+{
+    static const struct {
+        const char *word;
+        enum phase_id id;
+    } words[] = {{"building ", PHASE_BUILDING},
+                 {"evaluating ", PHASE_EVALUATING},
+                 {"copying ", PHASE_FETCHING},
+                 {"querying ", PHASE_FETCHING},
+                 {"fetching git input ", PHASE_EVALUATING},
+                 {"fetching ", PHASE_FETCHING}};
+    size_t length = (size_t)(end - at);
+    for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
+        if (!starts(at, length, words[k].word))
+            continue;
+        phase_set(phase, words[k].id);
+        const char *name = at + strlen(words[k].word), *stop = name;
+        while (stop < end && *stop != ' ' && *stop != ':')
+            stop++;
+        phase_current(phase, name, (size_t)(stop - name));
+        return;
+    }
+    if (starts(at, length, "downloading '"))
+        phase_set(phase, phase->view.phase == PHASE_NONE ? PHASE_EVALUATING : PHASE_FETCHING);
+}
+
+/* "[STATUS] ACTIVITY", cut anywhere by the width of the window. */
+static bool bar(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    const char *at = line->text + 1, *end = line->text + line->length;
+    if (phase->units_block || (phase->raw_open && !phase->bar_seen) || at == end)
+        return false;
+    const char *close = memchr(at, ']', (size_t)(end - at)), *stop = close ? close : end;
+    if (*at < '0' || *at > '9')
+        return false;
+    if (!line->redrawn) { /* left behind: the program was cut off, or ended without erasing it */
+        phase->bar_last = phase->bar_seen;
+        return true;
+    }
+    int64_t running = phase->builds.running;
+    while (at < stop) {
+        const char *comma = memmem(at, (size_t)(stop - at), ", ", 2);
+        if (comma == NULL && close == NULL)
+            break; /* cut: its word may be missing */
+        status_part(phase, at, comma ? comma : stop);
+        at = comma ? comma + 2 : stop;
+    }
+    phase->bar_seen = true;
+    if (phase->builds.running > 0 && phase->builds.running != running)
+        phase_set(phase, PHASE_BUILDING);
+    if (close != NULL && end - close > 2)
+        activity(phase, close + 2, end);
+    else if (phase->builds.known && phase->view.phase == PHASE_NONE)
+        phase_set(phase, PHASE_BUILDING);
+    return true;
+}
+
+/* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'". */
+static bool bare(struct phase *phase, const struct line *line, int id)
+{
+    if (!line->redrawn || phase->raw_open || phase->units_block)
+        return false;
+    phase->bar_seen = true;
+    phase_set(phase, (enum phase_id)id);
+    return true;
+}
+
+/* nom: "┗━ ∑ ⏵ 2 │ ✔ 9 │ ⏸ 0 │ ⚠ 1 │ … 15s". */
+static bool monitor(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    static const char *const marks[] = {"\xE2\x8F\xB5", "\xE2\x9C\x94", "\xE2\x8F\xB8",
+                                        "\xE2\x9A\xA0"};
+    int64_t value[4] = {0, 0, 0, 0};
+    const char *end = line->text + line->length;
+    const char *sum = find(line->text, line->length, "\xE2\x88\x91");
+    bool any = false;
+    if (sum == NULL || (phase->raw_open && !phase->bar_seen) || phase->units_block)
+        return false;
+    for (int k = 0; k < 4; k++) {
+        const char *at = find(sum, (size_t)(end - sum), marks[k]);
+        if (at == NULL)
+            continue;
+        at += 3;
+        while (at < end && *at == ' ')
+            at++;
+        any |= take_number(&at, end, &value[k]);
+    }
+    if (!any)
+        return false;
+    meter_set(&phase->builds, value[0], value[1], value[0] + value[1] + value[2] + value[3],
+              value[3]);
+    phase->bar_seen = true;
+    if (value[0] > 0)
+        phase_set(phase, PHASE_BUILDING);
+    return true;
+}
+
+const struct rule bar_rules[] = {
+    {"[", bar, 0, true},
+    {"evaluating ", bare, PHASE_EVALUATING, true},
+    {"fetching git input '", bare, PHASE_EVALUATING, true},
+    {"\xE2\x94\x97\xE2\x94\x81 ", monitor, 0, true},
+    {"\xE2\x94\x83 ", monitor, 0, true},
+    {NULL, NULL, 0, false},
+};

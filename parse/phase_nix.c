@@ -1,0 +1,624 @@
+/* nix's permanent lines: lists, builds, copies, errors. A legacy build mixes them with its
+   builders' own output, which may be any text; while such a build is open, only lines that name a
+   derivation of this build are believed. */
+#include "phase_internal.h"
+
+#include <stdlib.h>
+
+#define STORE "/nix/store/"
+#define STORE_HASH 32
+#define MIB 1048576.0
+
+/* ---- derivations ---- */
+
+static uint64_t drv_key(const char *hash)
+{
+    uint64_t key = UINT64_C(14695981039346656037);
+    for (int at = 0; at < STORE_HASH; at++)
+        key = (key ^ (unsigned char)hash[at]) * UINT64_C(1099511628211);
+    return (key | 4) & ~UINT64_C(3); /* never 0, flags free */
+}
+
+static uint64_t *drv_slot(const struct drv_set *set, uint64_t key)
+{
+    size_t at = (key >> 2) & (set->capacity - 1);
+    while (set->key[at] != 0 && (set->key[at] & ~UINT64_C(3)) != key)
+        at = (at + 1) & (set->capacity - 1);
+    return &set->key[at];
+}
+
+static bool drv_grow(struct drv_set *set)
+{
+    struct drv_set larger = {NULL, set->capacity == 0 ? 256 : set->capacity * 2, set->count};
+    larger.key = calloc(larger.capacity, sizeof *larger.key);
+    if (larger.key == NULL)
+        return false;
+    for (size_t at = 0; at < set->capacity; at++)
+        if (set->key[at] != 0)
+            *drv_slot(&larger, set->key[at] & ~UINT64_C(3)) = set->key[at];
+    free(set->key);
+    *set = larger;
+    return true;
+}
+
+/* Sets flags of a derivation; returns those it had before. */
+static unsigned drv_mark(struct drv_set *set, const char *hash, unsigned flags)
+{
+    if (set->count * 2 >= set->capacity && (set->count >= DRV_SET_MAX || !drv_grow(set)))
+        return 0;
+    uint64_t key = drv_key(hash), *slot = drv_slot(set, key);
+    if (*slot == 0) {
+        *slot = key;
+        set->count++;
+    }
+    unsigned before = *slot & 3;
+    *slot |= flags;
+    return before;
+}
+
+static unsigned drv_flags(const struct drv_set *set, const char *hash)
+{
+    return set->capacity == 0 ? 0 : *drv_slot(set, drv_key(hash)) & 3;
+}
+
+void drv_set_free(struct drv_set *set)
+{
+    free(set->key);
+}
+
+/* ---- store paths and quotes ---- */
+
+struct store_path {
+    const char *hash, *name;
+    size_t name_length; /* without .drv */
+    bool drv;
+    const char *after;
+};
+
+static bool name_byte(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("+-._?=", byte) != NULL);
+}
+
+/* DIR/HASH-NAME[.drv] at text; any directory, since stores can lie elsewhere. */
+static bool take_path(const char *text, const char *end, struct store_path *path)
+{
+    const char *at = text, *base = NULL;
+    if (at == end || *at != '/')
+        return false;
+    for (; at < end && (name_byte(*at) || *at == '/' || *at == '~'); at++)
+        if (*at == '/')
+            base = at + 1;
+    if (base == NULL || at - base < STORE_HASH + 2 || base[STORE_HASH] != '-')
+        return false;
+    for (int k = 0; k < STORE_HASH; k++)
+        if (!((base[k] >= '0' && base[k] <= '9') || (base[k] >= 'a' && base[k] <= 'z')))
+            return false;
+    path->hash = base;
+    path->name = base + STORE_HASH + 1;
+    path->name_length = (size_t)(at - path->name);
+    path->drv = path->name_length > 4 && ends(path->name, path->name_length, ".drv");
+    if (path->drv)
+        path->name_length -= 4;
+    path->after = at;
+    return true;
+}
+
+/* ' or the old curly quotes. */
+static bool take_quote(const char **at, const char *end)
+{
+    if (*at < end && **at == '\'') {
+        ++*at;
+        return true;
+    }
+    if (end - *at >= 3 && memcmp(*at, "\xE2\x80", 2) == 0 &&
+        ((*at)[2] == '\x98' || (*at)[2] == '\x99')) {
+        *at += 3;
+        return true;
+    }
+    return false;
+}
+
+static bool take_quoted_path(const char *at, const char *end, struct store_path *path)
+{
+    return take_quote(&at, end) && take_path(at, end, path) && take_quote(&path->after, end);
+}
+
+static bool begins(const char *at, const char *end, const char *prefix)
+{
+    return starts(at, (size_t)(end - at), prefix);
+}
+
+/* ---- what may be believed ---- */
+
+static bool all_started(const struct phase *phase)
+{
+    return phase->started >= phase->listed;
+}
+
+bool nix_builder_may_write(const struct phase *phase)
+{
+    return phase->raw_open;
+}
+
+/* The builds are over as far as one can know, and what comes now may be the next step of a rebuild.
+ */
+bool nix_build_over(const struct phase *phase, bool rebuild)
+{
+    if (!phase->raw_open)
+        return true;
+    if (!all_started(phase))
+        return false;
+    if (phase->system_listed)
+        return phase->system_started;
+    if (rebuild && phase->rebuild_started)
+        return true;
+    return phase->rebuild || phase->label_switch;
+}
+
+static bool known_drv(const struct phase *phase, const struct store_path *path)
+{
+    if (!phase->raw_open || phase->drvs.count == 0 || phase->drvs.count >= DRV_SET_MAX)
+        return true;
+    return drv_flags(&phase->drvs, path->hash) != 0;
+}
+
+/* ---- lists ---- */
+
+static int64_t take_size(const char *at, const char *end)
+{
+    char number[32];
+    size_t length = 0;
+    while (at < end && length + 1 < sizeof number && ((*at >= '0' && *at <= '9') || *at == '.'))
+        number[length++] = *at++;
+    number[length] = '\0';
+    if (length == 0)
+        return -1;
+    double value = 0, scale = 0;
+    for (const char *digit = number; *digit != '\0'; digit++) { /* strtod depends on the locale */
+        if (*digit == '.') {
+            scale = scale == 0 ? 1 : scale;
+        } else {
+            value = value * 10 + (*digit - '0');
+            scale *= 10;
+        }
+    }
+    value /= scale == 0 ? 1 : scale;
+    if (at < end && *at == ' ')
+        at++;
+    double unit = begins(at, end, "KiB")   ? 1024.0
+                  : begins(at, end, "MiB") ? MIB
+                  : begins(at, end, "GiB") ? MIB * 1024
+                  : begins(at, end, "TiB") ? MIB * MIB
+                                           : 1.0;
+    value *= unit;
+    return value < 9e18 ? (int64_t)(value + 0.5) : -1;
+}
+
+/* "these N derivations will be built:" and its kin. What it says counts once its first entry has
+ * come. */
+static bool list_header(struct phase *phase, const struct line *line, int plural)
+{
+    const char *at = line->text + (plural ? 6 : 5), *end = line->text + line->length;
+    int64_t count = plural ? 0 : 1;
+    bool counted = !plural;
+    if (phase->units_block || (phase->raw_open && !all_started(phase)))
+        return false;
+    if (plural && take_number(&at, end, &count)) {
+        counted = true;
+        if (at < end && *at == ' ')
+            at++;
+    }
+    if (begins(at, end, plural ? "derivations will be built:" : "derivation will be built:")) {
+        phase->list = LIST_BUILD;
+        phase->list_bytes = -1;
+    } else if (begins(at, end, plural ? "paths will be fetched" : "path will be fetched")) {
+        const char *open = memchr(at, '(', (size_t)(end - at));
+        phase->list = LIST_FETCH;
+        phase->list_bytes = open == NULL ? -1 : take_size(open + 1, end);
+    } else {
+        return false;
+    }
+    phase->list_counted = counted;
+    phase->list_confirmed = false;
+    phase->announced = count;
+    return true;
+}
+
+static void list_confirm(struct phase *phase)
+{
+    if (phase->list_confirmed)
+        return;
+    phase->list_confirmed = true;
+    phase->list_since_build = true;
+    phase->raw_open = false; /* nix itself speaks: what ran before has ended */
+    phase->result_seen = false;
+    int64_t *total = phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed;
+    *total += phase->announced;
+    if (phase->list == LIST_FETCH && phase->list_bytes >= 0)
+        phase->bytes_expected =
+            (phase->bytes_expected < 0 ? 0 : phase->bytes_expected) + phase->list_bytes;
+}
+
+static bool system_name(const struct store_path *path)
+{
+    return starts(path->name, path->name_length, "nixos-system-") ||
+           starts(path->name, path->name_length, "darwin-system-") ||
+           starts(path->name, path->name_length, "home-manager-generation");
+}
+
+static void list_entry(struct phase *phase, const struct line *line)
+{
+    struct store_path path;
+    const char *end = line->text + line->length;
+    if (line->length < 3 || line->text[1] != ' ' || !take_path(line->text + 2, end, &path) ||
+        path.after != end || path.drv != (phase->list == LIST_BUILD)) {
+        phase->list = LIST_NONE;
+        return;
+    }
+    list_confirm(phase);
+    if (!phase->list_counted)
+        ++*(phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed);
+    if (phase->list == LIST_FETCH)
+        return;
+    unsigned before = drv_mark(&phase->drvs, path.hash, DRV_LISTED);
+    if ((before & DRV_LISTED) && phase->listed > 0)
+        phase->listed--; /* the same again: nothing more to build */
+    if (system_name(&path)) {
+        phase->system_listed = true;
+        phase->system_started = false;
+    }
+}
+
+/* ---- builds and copies ---- */
+
+static bool building(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    const char *end = line->text + line->length;
+    if (!take_quoted_path(line->text + skip, end, &path) || phase->units_block)
+        return false;
+    if (path.drv && phase->raw_open && phase->listed > 0 && !known_drv(phase, &path))
+        return false;
+    if (!(drv_mark(&phase->drvs, path.hash, DRV_STARTED) & DRV_STARTED))
+        phase->started++;
+    phase->raw_open = true;
+    phase->list_since_build = false;
+    phase->result_seen = false;
+    phase->system_started |= system_name(&path);
+    phase->rebuild_started = starts(path.name, path.name_length, "nixos-rebuild") ||
+                             starts(path.name, path.name_length, "nix-");
+    phase_set(phase, PHASE_BUILDING);
+    phase_current(phase, path.name, path.name_length);
+    return true;
+}
+
+static bool copying(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    if (phase->units_block ||
+        !take_quoted_path(line->text + skip, line->text + line->length, &path))
+        return false;
+    if (!begins(path.after, line->text + line->length, " from ") &&
+        !begins(path.after, line->text + line->length, " to "))
+        return false;
+    phase->copies++;
+    phase->list_since_build = false;
+    phase_set(phase, PHASE_FETCHING);
+    phase_current(phase, path.name, path.name_length);
+    return true;
+}
+
+static bool copying_paths(struct phase *phase, const struct line *line, int skip)
+{
+    const char *at = line->text + skip;
+    int64_t count;
+    if (phase->raw_open || !take_number(&at, line->text + line->length, &count) ||
+        !begins(at, line->text + line->length, " path"))
+        return false;
+    phase->copies_listed += count;
+    phase_set(phase, PHASE_FETCHING);
+    return true;
+}
+
+static bool downloading(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (phase->raw_open || !ends(line->text, line->length, "..."))
+        return false;
+    phase_set(phase, phase->view.phase == PHASE_NONE ? PHASE_EVALUATING : phase->view.phase);
+    return true;
+}
+
+static bool evaluating(struct phase *phase, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    if (phase->raw_open || phase->units_block || phase->view.phase > PHASE_BUILDING)
+        return false;
+    if (phase->view.phase == PHASE_NONE)
+        phase_set(phase, PHASE_EVALUATING);
+    return true;
+}
+
+static bool result(struct phase *phase, const struct line *line, int argument)
+{
+    struct store_path path;
+    (void)argument;
+    if (!take_path(line->text, line->text + line->length, &path) || path.drv ||
+        path.after != line->text + line->length)
+        return false;
+    if (!phase->raw_open || all_started(phase))
+        phase->result_seen = true;
+    return true;
+}
+
+/* ---- errors ---- */
+
+static void error_text(struct phase *phase, enum error_rank rank, const struct line *line)
+{
+    const char *text = line->text, *end = line->text + line->length;
+    while (text < end && *text == ' ')
+        text++;
+    if (begins(text, end, "error: "))
+        text += 7;
+    phase_error(phase, rank, text, (size_t)(end - text), line->number);
+}
+
+static void failed_drv(struct phase *phase, const struct store_path *path)
+{
+    names_add(&phase->view.failed, path->name, path->name_length);
+    phase->raw_open = false;
+    phase->list_since_build = false;
+    if (phase->view.phase == PHASE_NONE)
+        phase_set(phase, PHASE_BUILDING);
+}
+
+/* "builder for 'DRV' failed with …" at text. */
+static bool builder_failed(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    const char *end = line->text + line->length;
+    if (phase->units_block || !take_quoted_path(line->text + skip, end, &path) || !path.drv ||
+        !begins(path.after, end, " failed") || !known_drv(phase, &path))
+        return false;
+    failed_drv(phase, &path);
+    error_text(phase, RANK_CAUSE, line);
+    phase->in_error = true;
+    return true;
+}
+
+static bool hash_mismatch(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    if (phase->units_block ||
+        !take_quoted_path(line->text + skip, line->text + line->length, &path) ||
+        !known_drv(phase, &path))
+        return false;
+    failed_drv(phase, &path);
+    error_text(phase, RANK_CAUSE, line);
+    phase->in_error = true;
+    phase->hash_lines = 2;
+    return true;
+}
+
+/* Newer nix says "Cannot build 'DRV'." of causes and consequences; the reason follows. */
+static bool cannot_build(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    if (phase->units_block ||
+        !take_quoted_path(line->text + skip, line->text + line->length, &path) || !path.drv ||
+        !known_drv(phase, &path))
+        return false;
+    size_t length = path.name_length < sizeof phase->pending_drv - 1
+                        ? path.name_length
+                        : sizeof phase->pending_drv - 1;
+    memcpy(phase->pending_drv, path.name, length);
+    phase->pending_drv[length] = '\0';
+    length = line->length < sizeof phase->pending_text - 1 ? line->length
+                                                           : sizeof phase->pending_text - 1;
+    memcpy(phase->pending_text, line->text, length);
+    phase->pending_text[length] = '\0';
+    phase->pending_line = line->number;
+    phase->in_error = true;
+    phase->raw_open = false;
+    return true;
+}
+
+/* The reason of a pending "Cannot build" (NULL: none came). */
+static void pending_resolve(struct phase *phase, bool cause, const char *reason, size_t length)
+{
+    char text[PHASE_TEXT_SIZE * 2];
+    if (phase->pending_drv[0] == '\0')
+        return;
+    size_t size = strlen(phase->pending_text);
+    memcpy(text, phase->pending_text, size);
+    if (length > PHASE_TEXT_SIZE - 2)
+        length = PHASE_TEXT_SIZE - 2;
+    if (length > 0) {
+        text[size++] = ' ';
+        memcpy(text + size, reason, length);
+        size += length;
+    }
+    const struct line line = {text, size, phase->pending_line, false};
+    if (cause) {
+        names_add(&phase->view.failed, phase->pending_drv, strlen(phase->pending_drv));
+        if (phase->view.phase == PHASE_NONE)
+            phase_set(phase, PHASE_BUILDING);
+    }
+    error_text(phase, cause ? RANK_CAUSE : RANK_CONSEQUENCE, &line);
+    phase->pending_drv[0] = '\0';
+}
+
+void nix_flush(struct phase *phase)
+{
+    pending_resolve(phase, true, NULL, 0);
+}
+
+static bool consequence(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (phase->units_block)
+        return false;
+    if (!find(line->text, line->length, "dependenc") && !find(line->text, line->length, "failed"))
+        return false;
+    if (phase->raw_open && !find(line->text, line->length, STORE))
+        return false;
+    error_text(phase, RANK_CONSEQUENCE, line);
+    phase->raw_open = false;
+    phase->in_error = true;
+    return true;
+}
+
+static bool number_consequence(struct phase *phase, const struct line *line, int skip)
+{
+    const char *at = line->text + skip, *end = line->text + line->length;
+    int64_t count;
+    return take_number(&at, end, &count) && begins(at, end, " dependenc") &&
+           consequence(phase, line, 0);
+}
+
+static bool general_error(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (phase->units_block)
+        return false;
+    if (phase->raw_open) { /* most likely a compiler's */
+        error_text(phase, RANK_TENTATIVE, line);
+        return true;
+    }
+    phase->in_error = true;
+    if (phase->view.phase == PHASE_NONE)
+        phase_set(phase, PHASE_EVALUATING);
+    if (line->length > 7)
+        error_text(phase, RANK_GENERAL, line);
+    else
+        phase->failure = true;
+    return true;
+}
+
+/* Indented lines belong to the list or error above them. */
+void nix_indented(struct phase *phase, const struct line *line)
+{
+    if (phase->list != LIST_NONE) {
+        list_entry(phase, line);
+        return;
+    }
+    const char *at = line->text, *end = line->text + line->length;
+    while (at < end && *at == ' ')
+        at++;
+    size_t length = (size_t)(end - at);
+    if (phase->pending_drv[0] != '\0' && begins(at, end, "Reason: "))
+        pending_resolve(phase, find(at, length, "dependenc") == NULL, at, length);
+    else if (phase->hash_lines > 0 && (begins(at, end, "specified:") || begins(at, end, "got:"))) {
+        phase->hash_lines--;
+        size_t size = strlen(phase->view.error);
+        if (size + length + 2 < sizeof phase->view.error) {
+            phase->view.error[size] = ' ';
+            memcpy(phase->view.error + size + 1, at, length);
+            phase->view.error[size + 1 + length] = '\0';
+        }
+    } else if (phase->in_error && begins(at, end, "error: ") && phase->hash_lines == 0) {
+        error_text(phase, RANK_GENERAL, line);
+    }
+}
+
+/* ---- updates ---- */
+
+static bool lock_file(struct phase *phase, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    if (phase->raw_open)
+        return false;
+    phase_set(phase, PHASE_UPDATING);
+    phase->update_ok = true;
+    return true;
+}
+
+/* ---- counts ---- */
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+void nix_progress(struct phase *phase)
+{
+    struct progress *progress = &phase->view.progress;
+    bool running = phase->view.phase == PHASE_BUILDING && phase->raw_open;
+    int64_t built = -1, total = -1, failed = (int64_t)phase->view.failed.count;
+    if (phase->listed > 0 || phase->started > 0) {
+        built = phase->started - (phase->raw_open && phase->started > 0 ? 1 : 0) - failed;
+        built = built < 0 ? 0 : built;
+        total = phase->listed > 0 ? larger(phase->listed, phase->started) : -1;
+        progress->building = running ? 1 : 0;
+    }
+    if (phase->builds.known) {
+        const struct meter *meter = &phase->builds;
+        built = meter->base_done + meter->done;
+        total = larger(total, meter->base_expected + meter->highest);
+        failed = larger(failed, meter->base_failed + meter->failed);
+        progress->building = meter->running;
+    }
+    progress->built = larger(progress->built, built);
+    progress->to_build = larger(progress->to_build, total);
+    if (progress->to_build >= 0 && progress->to_build < progress->built)
+        progress->to_build = progress->built;
+    if (failed > 0 || built >= 0)
+        progress->failed = larger(progress->failed, failed);
+    int64_t fetched = -1, to_fetch = phase->copies_listed > 0 ? phase->copies_listed : -1;
+    if (phase->copies > 0 || to_fetch > 0)
+        fetched =
+            phase->copies - (phase->view.phase == PHASE_FETCHING && phase->copies > 0 ? 1 : 0);
+    if (phase->paths.known && phase->paths.base_expected + phase->paths.highest > 0) {
+        fetched = larger(fetched, phase->paths.base_done + phase->paths.done);
+        to_fetch = larger(to_fetch, phase->paths.base_expected + phase->paths.highest);
+    }
+    progress->fetched = larger(progress->fetched, fetched);
+    progress->to_fetch = larger(progress->to_fetch, to_fetch);
+    if (progress->to_fetch >= 0 && progress->to_fetch < progress->fetched)
+        progress->to_fetch = progress->fetched;
+    progress->fetched_bytes = larger(progress->fetched_bytes, phase->bytes_done);
+    progress->to_fetch_bytes = larger(progress->to_fetch_bytes, phase->bytes_expected);
+}
+
+const struct rule nix_rules[] = {
+    {"these ", list_header, 1, false},
+    {"this ", list_header, 0, false},
+    {"building '/", building, 9, false},
+    {"building \xE2\x80\x98/", building, 9, false},
+    {"building path(s) ", building, 17, false},
+    {"copying path ", copying, 13, false},
+    {"copying ", copying_paths, 8, false},
+    {"downloading '", downloading, 0, false},
+    {"fetching ", downloading, 0, false},
+    {"unpacking '", evaluating, 0, false},
+    {"/", result, 0, false},
+    {"error: builder for ", builder_failed, 19, false},
+    {"builder for ", builder_failed, 12, false},
+    {"error: hash mismatch in fixed-output derivation ", hash_mismatch, 48, false},
+    {"error: Cannot build ", cannot_build, 20, false},
+    {"error: build of ", consequence, 0, false},
+    {"error: build log of ", consequence, 0, false},
+    {"error: ", number_consequence, 7, false},
+    {"cannot build derivation ", consequence, 0, false},
+    {"error: cannot build derivation ", consequence, 0, false},
+    {"error: some ", general_error, 0, false},
+    {"warning: Git tree '", evaluating, 0, false},
+    {"trace: ", evaluating, 0, false},
+    {"evaluation warning: ", evaluating, 0, false},
+    {"evaluating file '", evaluating, 0, false},
+    {"evaluating derivation '", evaluating, 0, false},
+    {"warning: updating lock file '", lock_file, 0, false},
+    {"warning: creating lock file '", lock_file, 0, false},
+    {"\xE2\x80\xA2 Updated input '", lock_file, 0, false},
+    {"\xE2\x80\xA2 Added input '", lock_file, 0, false},
+    {"\xE2\x80\xA2 Removed input '", lock_file, 0, false},
+    {NULL, NULL, 0, false},
+};
+
+/* Last of all tables' error rules: kept apart, since git's errors come before it. */
+const struct rule error_rules[] = {
+    {"error:", general_error, 0, false},
+    {NULL, NULL, 0, false},
+};

@@ -1,0 +1,135 @@
+/* The pipeline: nixlog -> screen -> phase. Each stage hands on within the call that feeds it;
+ * nothing is kept here. */
+#include "transcript.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "nixlog.h"
+#include "screen.h"
+
+struct transcript {
+    struct nixlog *nixlog;
+    struct screen *screen;
+    struct phase *phase;
+    transcript_final *on_final;
+    void *context;
+};
+
+static void on_text(void *context, const void *bytes, size_t size)
+{
+    struct transcript *transcript = context;
+    screen_feed(transcript->screen, bytes, size);
+}
+
+static void on_count(void *context, enum nixlog_count what, int64_t done, int64_t expected,
+                     int64_t running, int64_t failed)
+{
+    struct transcript *transcript = context;
+    if (what == NIXLOG_BUILDS)
+        phase_builds(transcript->phase, running, done, expected, failed);
+    else
+        phase_paths(transcript->phase, running, done, expected);
+}
+
+static void on_download(void *context, int64_t done, int64_t expected)
+{
+    struct transcript *transcript = context;
+    phase_download(transcript->phase, done, expected);
+}
+
+static void on_seen(void *context, uint64_t line, const char *text, size_t length, bool redrawn)
+{
+    struct transcript *transcript = context;
+    phase_line(transcript->phase, text, length, (int64_t)line, redrawn);
+}
+
+static void on_line_final(void *context, uint64_t line, const char *text, size_t length)
+{
+    struct transcript *transcript = context;
+    if (transcript->on_final != NULL)
+        transcript->on_final(transcript->context, line, text, length);
+}
+
+struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label,
+                                  transcript_final *on_final, void *context)
+{
+    struct transcript *transcript = calloc(1, sizeof *transcript);
+    if (transcript == NULL)
+        return NULL;
+    transcript->on_final = on_final;
+    transcript->context = context;
+    transcript->nixlog =
+        nixlog_new(&(struct nixlog_sink){transcript, on_text, on_count, on_download});
+    transcript->screen =
+        screen_new(rows, cols, &(struct screen_sink){transcript, on_seen, on_line_final});
+    transcript->phase = phase_new(label);
+    if (transcript->nixlog == NULL || transcript->screen == NULL || transcript->phase == NULL) {
+        transcript_free(transcript);
+        return NULL;
+    }
+    return transcript;
+}
+
+void transcript_free(struct transcript *transcript)
+{
+    if (transcript == NULL)
+        return;
+    nixlog_free(transcript->nixlog);
+    screen_free(transcript->screen);
+    phase_free(transcript->phase);
+    free(transcript);
+}
+
+void transcript_feed(struct transcript *transcript, const void *bytes, size_t size)
+{
+    nixlog_feed(transcript->nixlog, bytes, size);
+}
+
+void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols)
+{
+    screen_resize(transcript->screen, rows, cols);
+}
+
+static void drain(struct transcript *transcript)
+{
+    nixlog_finish(transcript->nixlog);
+    screen_finish(transcript->screen);
+}
+
+void transcript_end(struct transcript *transcript, int by_signal, int code)
+{
+    drain(transcript);
+    phase_end(transcript->phase, by_signal != 0, code);
+}
+
+void transcript_end_unknown(struct transcript *transcript)
+{
+    drain(transcript);
+    phase_end_unknown(transcript->phase);
+}
+
+uint64_t transcript_final_count(const struct transcript *transcript)
+{
+    return screen_final_count(transcript->screen);
+}
+
+uint64_t transcript_line_count(const struct transcript *transcript)
+{
+    return screen_line_count(transcript->screen);
+}
+
+const char *transcript_live_line(struct transcript *transcript, uint64_t number, size_t *length)
+{
+    return screen_live_line(transcript->screen, number, length);
+}
+
+uint64_t transcript_take_changed(struct transcript *transcript)
+{
+    return screen_take_changed(transcript->screen);
+}
+
+const struct phase_view *transcript_phase(struct transcript *transcript)
+{
+    return phase_view(transcript->phase);
+}
