@@ -30,7 +30,7 @@ HARDEN ?= $(HARDEN_$(UNAME))
 
 # ---- what each program is made of ----------------------------------------------------------------------------------------
 run_ROOMS := capture config common
-report_ROOMS := transport parse config common
+report_ROOMS := report transport parse config common
 dashboard_ROOMS := dashboard common
 report_EXTRA := $(wildcard capture/run*.c) capture/status.c
 

@@ -255,6 +255,9 @@ static bool looks_complete(const struct phase *phase)
         return true;
     if (phase->bar_seen && phase->view.phase != PHASE_EVALUATING)
         return true;
+    if (phase->builds.known && !phase->bar_seen && phase->builds.running == 0 &&
+        phase->builds.done > 0 && phase->builds.done == phase->builds.expected)
+        return true; /* internal-json counted everything as done */
     return phase->list_since_build && phase->started == 0 && phase->copies == 0; /* a dry run */
 }
 

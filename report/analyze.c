@@ -1,0 +1,114 @@
+/* A raw log to one JSON object. The outcome is that of the text alone; failed units count as a
+ * failure. */
+#include "report.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "../parse/transcript.h"
+
+static void add_count(json_object *object, const char *key, int64_t value)
+{
+    if (value >= 0)
+        json_object_object_add(object, key, json_object_new_int64(value));
+}
+
+static json_object *progress_json(const struct progress *progress)
+{
+    json_object *object = json_object_new_object();
+    add_count(object, "built", progress->built);
+    add_count(object, "building", progress->building);
+    add_count(object, "to_build", progress->to_build);
+    add_count(object, "failed", progress->failed);
+    add_count(object, "fetched", progress->fetched);
+    add_count(object, "to_fetch", progress->to_fetch);
+    add_count(object, "fetched_bytes", progress->fetched_bytes);
+    add_count(object, "to_fetch_bytes", progress->to_fetch_bytes);
+    add_count(object, "tests_passed", progress->tests_passed);
+    add_count(object, "tests_total", progress->tests_total);
+    if (progress->current[0] != '\0')
+        json_object_object_add(object, "current", json_object_new_string(progress->current));
+    return object;
+}
+
+static json_object *names_json(const struct phase_names *names)
+{
+    json_object *array = json_object_new_array();
+    for (size_t at = 0; at < names->count; at++)
+        json_object_array_add(array, json_object_new_string(names->name[at]));
+    return array;
+}
+
+static const char *outcome_name(enum phase_outcome outcome)
+{
+    switch (outcome) {
+    case OUTCOME_SUCCESS:
+        return "success";
+    case OUTCOME_FAILURE:
+    case OUTCOME_UNITS_FAILED:
+        return "failure";
+    case OUTCOME_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
+static int print_view(const struct phase_view *view, uint64_t lines)
+{
+    json_object *object = json_object_new_object(), *phases = json_object_new_array();
+    for (size_t at = 0; at < view->history_count; at++)
+        json_object_array_add(phases, json_object_new_string(phase_name(view->history[at])));
+    json_object_object_add(object, "lines", json_object_new_int64((int64_t)lines));
+    json_object_object_add(object, "phases", phases);
+    json_object_object_add(object, "progress", progress_json(&view->progress));
+    json_object_object_add(object, "errors", names_json(&view->errors));
+    json_object_object_add(object, "failed", names_json(&view->failed));
+    json_object_object_add(object, "failed_units", names_json(&view->failed_units));
+    json_object_object_add(object, "outcome", json_object_new_string(outcome_name(view->outcome)));
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+    bool ok = text != NULL && puts(text) != EOF && fflush(stdout) == 0;
+    json_object_put(object);
+    if (!ok)
+        warn("stdout");
+    return ok ? 0 : 1;
+}
+
+int analyze_main(const struct config *config)
+{
+    static char buffer[1 << 16];
+    AUTO_CLOSE int opened = -1;
+    const char *name = config->operand;
+    int fd = STDIN_FILENO;
+    if (name != NULL && strcmp(name, "-") != 0) {
+        fd = opened = open(name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            warn("%s", name);
+            return 1;
+        }
+    }
+    struct transcript *transcript = transcript_new(config->rows, config->cols, NULL, NULL, NULL);
+    if (transcript == NULL) {
+        warn("%s", name == NULL ? "-" : name);
+        return 1;
+    }
+    ssize_t size;
+    while ((size = read(fd, buffer, sizeof buffer)) > 0 || (size < 0 && errno == EINTR))
+        if (size > 0)
+            transcript_feed(transcript, buffer, (size_t)size);
+    int status = 1;
+    if (size < 0) {
+        warn("%s", name == NULL ? "-" : name);
+    } else {
+        transcript_end_unknown(transcript);
+        status = print_view(transcript_phase(transcript), transcript_line_count(transcript));
+    }
+    transcript_free(transcript);
+    return status;
+}

@@ -1,0 +1,111 @@
+/* The runs of this host, oldest first, in aligned columns. */
+#include "report.h"
+
+#include <err.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../capture/runlog.h"
+#include "../common/io.h"
+
+#define COMMAND_WIDTH 40
+
+static void format_when(int64_t ms, char out[20])
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm local;
+    if (localtime_r(&seconds, &local) == NULL ||
+        strftime(out, 20, "%Y-%m-%d %H:%M:%S", &local) == 0)
+        strcpy(out, "?");
+}
+
+/* The command's words with a space between; what could reach the terminal as a control is shown as
+ * '?'. */
+static void format_command(char *const argv[], char out[COMMAND_WIDTH + 1])
+{
+    size_t size = 0;
+    for (size_t at = 0; argv != NULL && argv[at] != NULL && size < COMMAND_WIDTH; at++) {
+        if (at > 0)
+            out[size++] = ' ';
+        for (const char *byte = argv[at]; *byte != '\0' && size < COMMAND_WIDTH; byte++)
+            out[size++] = *byte > ' ' && *byte < 0x7F ? *byte : *byte == ' ' ? ' ' : '?';
+    }
+    out[size] = '\0';
+}
+
+static void format_exit(const struct run_record *record, char out[32])
+{
+    if (!record->end.known)
+        strcpy(out, "-");
+    else if (!record->end.by_signal)
+        snprintf(out, 32, "%d", record->end.code);
+    else if (sigabbrev_np(record->end.code) != NULL)
+        snprintf(out, 32, "SIG%s", sigabbrev_np(record->end.code));
+    else
+        snprintf(out, 32, "signal %d", record->end.code);
+}
+
+static void format_duration(const struct run_record *record, char out[32])
+{
+    int64_t end = record->end.known ? record->end.wall_ms : record->alive ? wall_ms() : -1;
+    int64_t seconds = (end - record->info.started_ms) / 1000;
+    if (end < 0 || seconds < 0)
+        strcpy(out, "-");
+    else if (seconds < 60)
+        snprintf(out, 32, "%" PRId64 "s", seconds);
+    else if (seconds < 3600)
+        snprintf(out, 32, "%" PRId64 "m%02ds", seconds / 60, (int)(seconds % 60));
+    else
+        snprintf(out, 32, "%" PRId64 "h%02dm", seconds / 3600, (int)(seconds / 60 % 60));
+}
+
+static const char *state_name(const struct run_record *record)
+{
+    if (record->alive)
+        return "running";
+    if (record->ack.delivered)
+        return "delivered";
+    if (record->ack.refused)
+        return "refused";
+    if (run_owed(record))
+        return record->end.known ? "owed" : "lost, owed";
+    return record->end.known ? "local" : "lost";
+}
+
+static void print_run(const char *dir, const char *id)
+{
+    struct run_record record;
+    char when[20], command[COMMAND_WIDTH + 1], exit_text[32], duration[32];
+    if (run_record_read(dir, id, &record) != 0)
+        return; /* pruned a moment ago, or none of ours */
+    format_when(record.info.started_ms, when);
+    format_command(record.info.argv, command);
+    format_exit(&record, exit_text);
+    format_duration(&record, duration);
+    printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", when, COMMAND_WIDTH, command, exit_text, duration,
+           state_name(&record), record.info.log_path == NULL ? "-" : record.info.log_path);
+    run_record_free(&record);
+}
+
+int list_main(const struct config *config)
+{
+    (void)config;
+    AUTO_FREE char *dir = run_dir();
+    char **ids = dir == NULL ? NULL : run_record_list(dir);
+    printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", "WHEN", COMMAND_WIDTH, "COMMAND", "EXIT",
+           "DURATION", "STATE", "LOG");
+    for (size_t at = 0; ids != NULL && ids[at] != NULL; at++) {
+        print_run(dir, ids[at]);
+        free(ids[at]);
+    }
+    free(ids);
+    if (fflush(stdout) != 0) {
+        warn("stdout");
+        return 1;
+    }
+    return 0;
+}

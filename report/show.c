@@ -1,0 +1,201 @@
+/* A log as the lines that a person saw, streamed: memory does not grow with the file. */
+#include "report.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../capture/runlog.h"
+#include "../common/io.h"
+#include "../parse/transcript.h"
+
+struct show {
+    bool color, failed; /* failed: stdout takes no more; its errno is in error */
+    int error;
+};
+
+struct source {
+    int log_fd;
+    FILE *marks; /* NULL: no record of the window */
+    char *path;
+};
+
+/* Writes a line without its SGR sequences, the only ones that a final line has. */
+static void write_plain(const char *text, size_t length)
+{
+    const char *end = text + length, *escape;
+    while ((escape = memchr(text, '\x1b', (size_t)(end - text))) != NULL) {
+        fwrite_unlocked(text, 1, (size_t)(escape - text), stdout);
+        const char *last = memchr(escape, 'm', (size_t)(end - escape));
+        text = last == NULL ? end : last + 1;
+    }
+    fwrite_unlocked(text, 1, (size_t)(end - text), stdout);
+}
+
+static void on_final(void *context, uint64_t number, const char *text, size_t length)
+{
+    struct show *show = context;
+    (void)number;
+    if (show->failed)
+        return;
+    if (show->color)
+        fwrite_unlocked(text, 1, length, stdout);
+    else
+        write_plain(text, length);
+    if (putc_unlocked('\n', stdout) == EOF) {
+        show->failed = true;
+        show->error = errno;
+    }
+}
+
+static bool next_mark(FILE *marks, struct run_mark *mark)
+{
+    return marks != NULL && fread(mark, sizeof *mark, 1, marks) == 1;
+}
+
+/* Feeds the log, changing the window where the marks say so. Returns -1 with errno if it cannot be
+ * read. */
+static int feed(struct transcript *transcript, struct source *source, const struct show *show)
+{
+    static char buffer[1 << 16];
+    struct run_mark mark;
+    bool due = next_mark(source->marks, &mark);
+    uint64_t offset = 0;
+    while (!show->failed) {
+        size_t want = sizeof buffer;
+        while (due && mark.offset <= offset) {
+            transcript_resize(transcript, mark.rows, mark.cols);
+            due = next_mark(source->marks, &mark);
+        }
+        if (due && mark.offset - offset < want)
+            want = (size_t)(mark.offset - offset);
+        ssize_t size = read(source->log_fd, buffer, want);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return size < 0 ? -1 : 0;
+        transcript_feed(transcript, buffer, (size_t)size);
+        offset += (uint64_t)size;
+    }
+    return 0;
+}
+
+static int open_file(struct source *source, const char *path)
+{
+    struct stat status;
+    source->log_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (source->log_fd < 0)
+        return -1;
+    if (fstat(source->log_fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        close_fd(&source->log_fd);
+        errno = EISDIR;
+        return -1;
+    }
+    source->path = strdup(path);
+    return source->path == NULL ? -1 : 0;
+}
+
+static int open_run(struct source *source, const char *dir, const char *id)
+{
+    struct run_record record;
+    AUTO_FREE char *marks = NULL;
+    if (run_record_read(dir, id, &record) != 0)
+        return -1;
+    int result = open_file(source, record.info.log_path);
+    if (result == 0 && asprintf(&marks, "%s/%s.marks", dir, id) >= 0)
+        source->marks = fopen(marks, "re");
+    run_record_free(&record);
+    return result;
+}
+
+/* The run that operand means: its id or a prefix that only one has, or the last one. ENOENT, or
+ * EEXIST: several. */
+static char *find_run(const char *dir, const char *operand)
+{
+    char **ids = run_record_list(dir), *found = NULL;
+    int error = ENOENT;
+    if (ids == NULL)
+        return NULL;
+    for (size_t at = 0; ids[at] != NULL; at++) {
+        if (operand != NULL && strncmp(ids[at], operand, strlen(operand)) != 0) {
+            free(ids[at]);
+            continue;
+        }
+        if (operand != NULL && found != NULL)
+            error = EEXIST;
+        free(found);
+        found = ids[at];
+    }
+    free(ids);
+    if (error == EEXIST) {
+        free(found);
+        found = NULL;
+    }
+    errno = error;
+    return found;
+}
+
+/* The log that the operand names, a run before a file. Prints what is wrong. */
+static int open_source(struct source *source, const char *operand)
+{
+    AUTO_FREE char *dir = run_dir();
+    AUTO_FREE char *id = NULL;
+    if (operand != NULL && strchr(operand, '/') == NULL && dir != NULL)
+        id = find_run(dir, operand);
+    else if (operand == NULL && dir != NULL)
+        id = find_run(dir, NULL);
+    if (id == NULL && operand != NULL && errno == EEXIST && access(operand, F_OK) != 0) {
+        warnx("%s: more than one run begins so", operand);
+        return -1;
+    }
+    if (id != NULL && open_run(source, dir, id) == 0)
+        return 0;
+    if (operand == NULL) {
+        if (id == NULL)
+            warnx("no run is recorded here yet");
+        else
+            warn("%s", id);
+        return -1;
+    }
+    if (open_file(source, operand) == 0)
+        return 0;
+    if (errno == ENOENT)
+        warnx("%s: no such run or file", operand);
+    else
+        warn("%s", operand);
+    return -1;
+}
+
+int show_main(const struct config *config)
+{
+    struct source source = {-1, NULL, NULL};
+    struct show show = {.color = config->color};
+    if (open_source(&source, config->operand) != 0)
+        return 1;
+    int status = 1;
+    struct transcript *transcript =
+        transcript_new(config->rows, config->cols, NULL, on_final, &show);
+    if (transcript == NULL || feed(transcript, &source, &show) != 0) {
+        warn("%s", source.path);
+    } else {
+        transcript_end_unknown(transcript);
+        if (fflush(stdout) != 0 && !show.failed) {
+            show.failed = true;
+            show.error = errno;
+        }
+        status = show.failed && show.error != EPIPE ? 1 : 0; /* the reader may have seen enough */
+        if (status != 0)
+            warnx("stdout: %s", strerror(show.error));
+    }
+    transcript_free(transcript);
+    if (source.marks != NULL)
+        fclose(source.marks);
+    close_fd(&source.log_fd);
+    free(source.path);
+    return status;
+}
