@@ -107,8 +107,8 @@ def test_binaries_are_position_independent_with_read_only_relocations(program):
     assert not re.search(r"GNU_STACK.*RWE", header)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_every_program_says_the_makefiles_version(program):
+@pytest.mark.parametrize("program", ["nixfleet-run", "nixfleet-dashboard"])
+def test_each_command_says_the_makefiles_version(program):
     version = re.search(r"^VERSION := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
     result = subprocess.run([ROOT / program, "--version"], capture_output=True, text=True, timeout=30)
     assert result.returncode == 0 and version in result.stdout
