@@ -1,0 +1,316 @@
+/* Writes JSON straight into one buffer; reads the little that answers say. */
+#include "batch.h"
+
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/io.h"
+
+#define WAIT_MAX_MS 30000
+#define ANSWER_DEPTH 16
+
+/* ---- the buffer ---- */
+
+static bool reserve(struct json_out *out, size_t more)
+{
+    size_t room = out->room ? out->room : 4096;
+    char *grown;
+
+    if (out->failed)
+        return false;
+    if (out->room - out->size >= more)
+        return true;
+    while (room - out->size < more)
+        room *= 2;
+    grown = realloc(out->bytes, room);
+    if (!grown) {
+        out->failed = true;
+        return false;
+    }
+    out->bytes = grown;
+    out->room = room;
+    return true;
+}
+
+static void put(struct json_out *out, const char *bytes, size_t size)
+{
+    if (reserve(out, size)) {
+        memcpy(out->bytes + out->size, bytes, size);
+        out->size += size;
+    }
+}
+
+void json_reset(struct json_out *out)
+{
+    out->size = 0;
+    out->failed = out->comma = false;
+}
+
+void json_free(struct json_out *out)
+{
+    free(out->bytes);
+    *out = (struct json_out){0};
+}
+
+/* ---- members ---- */
+
+static void member(struct json_out *out, const char *key)
+{
+    if (out->comma)
+        put(out, ",", 1);
+    if (key) { /* keys are ours and need no escapes */
+        put(out, "\"", 1);
+        put(out, key, strlen(key));
+        put(out, "\":", 2);
+    }
+    out->comma = true;
+}
+
+void json_open(struct json_out *out, const char *key, char bracket)
+{
+    member(out, key);
+    put(out, &bracket, 1);
+    out->comma = false;
+}
+
+void json_close(struct json_out *out, char bracket)
+{
+    put(out, &bracket, 1);
+    out->comma = true;
+}
+
+void json_int(struct json_out *out, const char *key, int64_t value)
+{
+    char text[24];
+    int length = snprintf(text, sizeof text, "%lld", (long long)value);
+
+    member(out, key);
+    put(out, text, (size_t)length);
+}
+
+void json_number(struct json_out *out, const char *key, double value)
+{
+    char text[32];
+    int length = snprintf(text, sizeof text, "%.2f", value < 0 || value > 1e9 ? 0.0 : value);
+
+    member(out, key);
+    put(out, text, (size_t)length);
+}
+
+/* ---- strings ---- */
+
+/* Length of the valid UTF-8 sequence at text, 0 if there is none. */
+static size_t utf8_sequence(const unsigned char *text, size_t left)
+{
+    size_t length = text[0] < 0x80   ? 1
+                    : text[0] < 0xc2 ? 0
+                    : text[0] < 0xe0 ? 2
+                    : text[0] < 0xf0 ? 3
+                    : text[0] < 0xf5 ? 4
+                                     : 0;
+
+    if (length == 0 || length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] >= 0xa0) ||
+        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] >= 0x90))
+        return 0;
+    return length;
+}
+
+/* Writes the escape of a byte that cannot stand as it is. Returns how long it is. */
+static size_t escape(char *to, unsigned char byte)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char *named = byte == '"'    ? "\\\""
+                        : byte == '\\' ? "\\\\"
+                        : byte == '\n' ? "\\n"
+                        : byte == '\t' ? "\\t"
+                        : byte == '\r' ? "\\r"
+                                       : NULL;
+
+    if (named) {
+        memcpy(to, named, 2);
+        return 2;
+    }
+    memcpy(to, "\\u00", 4);
+    to[4] = hex[byte >> 4];
+    to[5] = hex[byte & 15];
+    return 6;
+}
+
+static bool plain(unsigned char byte)
+{
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+void json_text_piece(struct json_out *out, const char *text, size_t length)
+{
+    const unsigned char *from = (const unsigned char *)text, *end = from + length;
+    char *to;
+
+    if (!reserve(out, length * 6))
+        return;
+    to = out->bytes + out->size;
+    while (from < end) {
+        size_t sequence;
+
+        while (from < end && plain(*from))
+            *to++ = (char)*from++;
+        if (from == end)
+            break;
+        if (*from < 0x80) {
+            to += escape(to, *from++);
+        } else if ((sequence = utf8_sequence(from, (size_t)(end - from)))) {
+            memcpy(to, from, sequence);
+            to += sequence;
+            from += sequence;
+        } else {
+            memcpy(to, "\xef\xbf\xbd", 3);
+            to += 3;
+            from++;
+        }
+    }
+    out->size = (size_t)(to - out->bytes);
+}
+
+void json_text_begin(struct json_out *out, const char *key)
+{
+    member(out, key);
+    put(out, "\"", 1);
+}
+
+void json_text_end(struct json_out *out)
+{
+    put(out, "\"", 1);
+}
+
+void json_string(struct json_out *out, const char *key, const char *text, size_t length)
+{
+    json_text_begin(out, key);
+    json_text_piece(out, text, length);
+    json_text_end(out);
+}
+
+void json_time(struct json_out *out, const char *key, int64_t ms)
+{
+    char text[RFC3339_SIZE];
+
+    format_rfc3339(ms, text);
+    json_string(out, key, text, strlen(text));
+}
+
+/* ---- what several bodies have in common ---- */
+
+void json_progress(struct json_out *out, const struct progress *progress)
+{
+    const struct {
+        const char *key;
+        int64_t value;
+    } counts[] = {
+        {"built", progress->built},
+        {"building", progress->building},
+        {"to_build", progress->to_build},
+        {"failed", progress->failed},
+        {"fetched", progress->fetched},
+        {"to_fetch", progress->to_fetch},
+        {"fetched_bytes", progress->fetched_bytes},
+        {"to_fetch_bytes", progress->to_fetch_bytes},
+        {"tests_passed", progress->tests_passed},
+        {"tests_total", progress->tests_total},
+    };
+    bool any = progress->current[0] != '\0';
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        any |= counts[i].value >= 0;
+    if (!any)
+        return;
+    json_open(out, "progress", '{');
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].value >= 0)
+            json_int(out, counts[i].key, counts[i].value);
+    if (progress->current[0])
+        json_string(out, "current", progress->current,
+                    strnlen(progress->current, sizeof progress->current));
+    json_close(out, '}');
+}
+
+static const char *signal_name(int number)
+{
+#ifdef __APPLE__
+    const char *name = number > 0 && number < NSIG ? sys_signame[number] : NULL;
+#else
+    const char *name = sigabbrev_np(number);
+#endif
+
+    return name ? name : "UNKNOWN";
+}
+
+void json_exit(struct json_out *out, bool by_signal, int code)
+{
+    json_open(out, "exit", '{');
+    if (by_signal) {
+        const char *name = signal_name(code);
+
+        json_string(out, "signal", name, strlen(name));
+    } else {
+        json_int(out, "code", code);
+    }
+    json_close(out, '}');
+}
+
+/* ---- answers ---- */
+
+static int64_t int_member(struct json_object *object, const char *key)
+{
+    struct json_object *value;
+
+    if (!json_object_object_get_ex(object, key, &value) ||
+        !json_object_is_type(value, json_type_int))
+        return -1;
+    return json_object_get_int64(value);
+}
+
+/* Copies text for a person's terminal: one line, no control characters. */
+static void printable(char *out, size_t size, const char *text)
+{
+    size_t n = 0;
+
+    for (; *text && n + 1 < size; text++)
+        out[n++] = (*text >= ' ' && *text <= '~') ? *text : '?';
+    out[n] = '\0';
+}
+
+bool batch_answer_parse(const char *body, size_t size, struct batch_answer *answer)
+{
+    struct json_tokener *tokener = json_tokener_new_ex(ANSWER_DEPTH);
+    struct json_object *object = NULL, *value;
+    bool ok = false;
+
+    *answer = (struct batch_answer){.next = -1};
+    if (tokener && size <= INT32_MAX)
+        object = json_tokener_parse_ex(tokener, body, (int)size);
+    if (json_object_is_type(object, json_type_object)) {
+        ok = true;
+        answer->next = int_member(object, "next");
+        answer->wait_ms = int_member(object, "wait_ms");
+        if (answer->wait_ms < 0)
+            answer->wait_ms = 0;
+        if (answer->wait_ms > WAIT_MAX_MS)
+            answer->wait_ms = WAIT_MAX_MS;
+        answer->stop = json_object_object_get_ex(object, "stop", &value) &&
+                       json_object_is_type(value, json_type_boolean) &&
+                       json_object_get_boolean(value);
+        if (json_object_object_get_ex(object, "error", &value) &&
+            json_object_is_type(value, json_type_string))
+            printable(answer->error, sizeof answer->error, json_object_get_string(value));
+    }
+    json_object_put(object);
+    json_tokener_free(tokener);
+    return ok;
+}

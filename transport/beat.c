@@ -1,0 +1,106 @@
+/* What the page knows, as a heartbeat says it. */
+#include "beat.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/io.h"
+
+static void put_command(struct json_out *body, const struct run_info *info,
+                        struct redactor *redactor)
+{
+    AUTO_FREE char *command = NULL;
+    size_t size = 0, length;
+    FILE *out = open_memstream(&command, &size);
+    const char *clean;
+
+    if (!out)
+        return;
+    for (char **word = info->argv; word && *word; word++)
+        fprintf(out, "%s%s", word == info->argv ? "" : " ", *word);
+    if (fclose(out) != 0)
+        return;
+    length = size;
+    clean = redactor ? redact_text(redactor, command, size, &length) : command;
+    json_string(body, "command", clean, length);
+}
+
+static struct progress progress_of(const struct status_progress *status, struct redactor *redactor)
+{
+    struct progress progress = {
+        .built = status->built,
+        .building = status->building,
+        .to_build = status->to_build,
+        .failed = status->failed,
+        .fetched = status->fetched,
+        .to_fetch = status->to_fetch,
+        .fetched_bytes = status->fetched_bytes,
+        .to_fetch_bytes = status->to_fetch_bytes,
+        .tests_passed = status->tests_passed,
+        .tests_total = status->tests_total,
+    };
+    size_t length = strnlen(status->current, sizeof status->current);
+    const char *current =
+        redactor ? redact_text(redactor, status->current, length, &length) : status->current;
+
+    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
+    return progress;
+}
+
+static void put_counters(struct json_out *body, struct status_page *page)
+{
+    int64_t silent_ms = monotonic_ms() - atomic_load(&page->output_ms);
+
+    json_int(body, "silent_for", silent_ms > 0 ? silent_ms / 1000 : 0);
+    json_int(body, "lines", (int64_t)atomic_load(&page->lines));
+    json_int(body, "bytes", (int64_t)atomic_load(&page->bytes));
+    json_int(body, "acked", (int64_t)atomic_load(&page->acked));
+}
+
+static void put_load(struct json_out *body)
+{
+    double load[3];
+
+    if (getloadavg(load, 3) != 3)
+        return;
+    json_open(body, "load", '[');
+    for (int i = 0; i < 3; i++)
+        json_number(body, NULL, load[i]);
+    json_close(body, ']');
+}
+
+bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_info *info,
+                struct status_page *page, const struct run_end *end, struct redactor *redactor,
+                int64_t seq)
+{
+    struct status_progress status;
+    bool known = page && status_get_progress(page, &status);
+    const char *phase = known ? status.phase : "";
+    const char *word = kind == BEAT_FINISHED ? "finished"
+                       : kind == BEAT_LOST   ? "lost"
+                       : *phase              ? phase
+                                             : "running";
+
+    json_reset(body);
+    json_open(body, NULL, '{');
+    json_string(body, "run", info->id, strlen(info->id));
+    put_command(body, info, redactor);
+    json_time(body, "started", info->started_ms);
+    json_int(body, "seq", seq);
+    json_string(body, "status", word, strlen(word));
+    if (*phase)
+        json_string(body, "phase", phase, strlen(phase));
+    if (known) {
+        struct progress progress = progress_of(&status, redactor);
+
+        json_progress(body, &progress);
+    }
+    if (page)
+        put_counters(body, page);
+    put_load(body);
+    if (kind == BEAT_FINISHED)
+        json_exit(body, end->by_signal, end->code);
+    json_close(body, '}');
+    return !body->failed;
+}

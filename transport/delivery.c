@@ -1,0 +1,568 @@
+/* From bytes to what is owed: reading, redaction, the digest, and which lines a dashboard has. */
+#include "delivery.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/io.h"
+
+#define READ_SIZE ((size_t)64 << 10)
+
+/* ---- lines as they become final ---- */
+
+static void release(struct delivery *delivery, const char *text, size_t length)
+{
+    uint64_t number = delivery->released++;
+
+    if (number > 0)
+        EVP_DigestUpdate(delivery->digest, "\n", 1);
+    EVP_DigestUpdate(delivery->digest, text, length);
+    if (number == delivery->cut_line) {
+        delivery->cut_line = UINT64_MAX;
+        if (number < delivery->synced)
+            delivery->synced = number;
+        if (number < delivery->changed)
+            delivery->changed = number;
+    }
+    if (number < delivery->resume)
+        delivery->queue.first = number + 1;
+    else if (!line_queue_add(&delivery->queue, text, length)) {
+        line_queue_restart(&delivery->queue, number + 1);
+        delivery->left_out = true;
+    }
+}
+
+/* Gives the held line on, now that the one after it (NULL: none) is known. Returns how much of that
+ * is covered. */
+static size_t release_held(struct delivery *delivery, const char *next, size_t next_length)
+{
+    size_t covers_next = 0, length;
+    const char *text;
+
+    if (!delivery->holding)
+        return 0;
+    text = redact_line(delivery->redactor, delivery->held, delivery->held_size,
+                       delivery->held_covered, next, next_length, &covers_next, &length);
+    delivery->holding = false;
+    release(delivery, text, length);
+    return covers_next;
+}
+
+static void take_final(void *context, uint64_t number, const char *text, size_t length)
+{
+    struct delivery *delivery = context;
+    size_t covered = release_held(delivery, text, length);
+    size_t out_length;
+
+    (void)number;
+    if (length >= REDACT_LONG && length <= TRANSCRIPT_LINE_MAX * 2) {
+        memcpy(delivery->held, text, length);
+        delivery->held_size = length;
+        delivery->held_covered = covered;
+        delivery->holding = true;
+        return;
+    }
+    text = redact_line(delivery->redactor, text, length, covered, NULL, 0, NULL, &out_length);
+    release(delivery, text, out_length);
+}
+
+/* ---- life ---- */
+
+/* Starts from the first byte again; lines below resume are known to be at the dashboard. */
+static int restart(struct delivery *delivery, uint64_t resume)
+{
+    const struct run_info *info = delivery->info;
+
+    transcript_free(delivery->transcript);
+    delivery->transcript = transcript_new(info->rows, info->cols, info->name, take_final, delivery);
+    if (!delivery->transcript || EVP_DigestInit_ex(delivery->digest, EVP_sha256(), NULL) != 1)
+        return -1;
+    source_rewind(&delivery->source, info->rows, info->cols, info->started_ms);
+    line_queue_restart(&delivery->queue, 0);
+    time_runs_restart(&delivery->times, resume);
+    delivery->released = 0;
+    delivery->holding = false;
+    delivery->resume = delivery->synced = resume;
+    delivery->changed = delivery->cut_line = UINT64_MAX;
+    delivery->left_out = false;
+    delivery->done = false;
+    return 0;
+}
+
+int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
+                  const struct source *source, uint64_t resume)
+{
+    *delivery = (struct delivery){
+        .info = info, .redactor = redactor, .source = *source, .text_max = DELIVERY_TEXT_MAX};
+    delivery->digest = EVP_MD_CTX_new();
+    delivery->held = malloc(TRANSCRIPT_LINE_MAX * 2);
+    if (delivery->digest && delivery->held && restart(delivery, resume) == 0)
+        return 0;
+    delivery_close(delivery);
+    errno = ENOMEM;
+    return -1;
+}
+
+void delivery_close(struct delivery *delivery)
+{
+    transcript_free(delivery->transcript);
+    EVP_MD_CTX_free(delivery->digest);
+    line_queue_free(&delivery->queue);
+    time_runs_free(&delivery->times);
+    json_free(&delivery->body);
+    free(delivery->held);
+    *delivery = (struct delivery){0};
+}
+
+/* ---- reading ---- */
+
+static void note_missing(struct delivery *delivery, uint64_t missing)
+{
+    char line[96];
+    int length =
+        snprintf(line, sizeof line, "\r\n[nixfleet-run: %llu bytes of output were not kept]\r\n",
+                 (unsigned long long)missing);
+
+    transcript_feed(delivery->transcript, line, (size_t)length);
+}
+
+static void note_changes(struct delivery *delivery)
+{
+    uint64_t changed = transcript_take_changed(delivery->transcript);
+
+    time_runs_set_end(&delivery->times, transcript_line_count(delivery->transcript),
+                      delivery->source.time_ms);
+    if (changed < delivery->synced && changed >= delivery->resume)
+        delivery->synced = changed;
+    if (changed < delivery->changed && changed >= delivery->resume)
+        delivery->changed = changed;
+}
+
+static void finish_transcript(struct delivery *delivery)
+{
+    if (delivery->end.known)
+        transcript_end(delivery->transcript, delivery->end.by_signal, delivery->end.code);
+    else
+        transcript_end_unknown(delivery->transcript);
+    release_held(delivery, NULL, 0);
+    note_changes(delivery);
+    delivery->done = true;
+}
+
+/* Makes room in a full queue if the backlog is over its bound. */
+static bool leave_out(struct delivery *delivery)
+{
+    uint64_t half = delivery->queue.first + delivery->queue.count / 2 + 1;
+
+    if (source_left(&delivery->source) <= DELIVERY_BACKLOG_MAX)
+        return false;
+    line_queue_drop(&delivery->queue, half);
+    time_runs_drop(&delivery->times, delivery->queue.first);
+    delivery->left_out = true;
+    return true;
+}
+
+bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
+{
+    static const size_t most = READ_SIZE;
+    char bytes[READ_SIZE];
+
+    while (budget > 0 && !delivery->done) {
+        uint32_t rows = delivery->source.rows, cols = delivery->source.cols;
+        uint64_t missing;
+        size_t n;
+
+        if (line_queue_size(&delivery->queue) > DELIVERY_QUEUE_MAX &&
+            !(may_skip && leave_out(delivery)))
+            return false;
+        n = source_read(&delivery->source, bytes, budget < most ? budget : most, &missing);
+        if (delivery->source.rows != rows || delivery->source.cols != cols)
+            transcript_resize(delivery->transcript, delivery->source.rows, delivery->source.cols);
+        if (missing > 0)
+            note_missing(delivery, missing);
+        if (n == 0 && missing == 0) {
+            if (delivery->output_over)
+                finish_transcript(delivery);
+            return false;
+        }
+        transcript_feed(delivery->transcript, bytes, n);
+        note_changes(delivery);
+        budget -= n;
+    }
+    return !delivery->done;
+}
+
+void delivery_output_ends(struct delivery *delivery, const struct run_end *end)
+{
+    delivery->output_over = true;
+    delivery->end = *end;
+}
+
+bool delivery_complete(const struct delivery *delivery)
+{
+    return delivery->done;
+}
+
+/* ---- sending ---- */
+
+/* Lines that may be shown now: all, but those behind a long one whose successor is not known. */
+static uint64_t sendable(const struct delivery *delivery)
+{
+    return delivery->holding ? delivery->released : transcript_line_count(delivery->transcript);
+}
+
+bool delivery_pending(const struct delivery *delivery)
+{
+    return delivery->done || sendable(delivery) > delivery->synced || !delivery->described;
+}
+
+uint64_t delivery_acked(const struct delivery *delivery)
+{
+    return delivery->synced < delivery->released ? delivery->synced : delivery->released;
+}
+
+/* ---- the batch ---- */
+
+static void put_redacted(struct delivery *delivery, const char *key, const char *text)
+{
+    size_t length;
+    const char *clean = redact_text(delivery->redactor, text, strlen(text), &length);
+
+    json_string(&delivery->body, key, clean, length);
+}
+
+static void put_description(struct delivery *delivery)
+{
+    const struct run_info *info = delivery->info;
+    struct json_out *body = &delivery->body;
+    AUTO_FREE char *command = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&command, &size);
+
+    if (!out)
+        return;
+    for (char **word = info->argv; word && *word; word++)
+        fprintf(out, "%s%s", word == info->argv ? "" : " ", *word);
+    if (fclose(out) == 0)
+        put_redacted(delivery, "command", command);
+    json_open(body, "argv", '[');
+    for (char **word = info->argv; word && *word; word++)
+        put_redacted(delivery, NULL, *word);
+    json_close(body, ']');
+    if (info->name[0])
+        json_string(body, "name", info->name, strlen(info->name));
+    if (info->user[0])
+        json_string(body, "user", info->user, strlen(info->user));
+    json_time(body, "started", info->started_ms);
+    json_int(body, "cols", info->cols);
+    json_int(body, "rows", info->rows);
+}
+
+/* Appends queued lines to the open text. Returns how many. */
+static uint64_t put_queued(struct delivery *delivery)
+{
+    const struct line_queue *queue = &delivery->queue;
+    const char *from = queue->bytes + queue->start, *end = queue->bytes + queue->end, *at = from;
+    uint64_t lines = 0;
+
+    while (at < end) {
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+        if (lines > 0 && ((size_t)(lf - from) > delivery->text_max ||
+                          delivery->body.size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 100000))
+            break;
+        if (lines > 0)
+            json_text_piece(&delivery->body, "\n", 1);
+        json_text_piece(&delivery->body, at, (size_t)(lf - at));
+        lines++;
+        at = lf + 1;
+    }
+    return lines;
+}
+
+/* Appends a line that can still change. False if it must not be shown yet. */
+static bool put_live(struct delivery *delivery, uint64_t number, bool first)
+{
+    size_t length, safe, shown;
+    const char *text = transcript_live_line(delivery->transcript, number, &length);
+
+    if (!text)
+        text = "", length = 0;
+    if (length >= REDACT_LONG)
+        return false;
+    if (!first)
+        json_text_piece(&delivery->body, "\n", 1);
+    safe = redact_safe_length(delivery->redactor, text, length);
+    if (safe < length && number < delivery->cut_line)
+        delivery->cut_line = number;
+    shown = safe;
+    text = redact_text(delivery->redactor, text, safe, &shown);
+    json_text_piece(&delivery->body, text, shown);
+    if (safe < length && memchr(text, '\033', shown))
+        json_text_piece(&delivery->body, "\033[m", 3);
+    return true;
+}
+
+static void put_times(struct delivery *delivery, uint64_t from, uint64_t end)
+{
+    const struct time_runs *times = &delivery->times;
+    uint64_t at = times->first;
+
+    json_open(&delivery->body, "times", '[');
+    for (size_t i = 0; i < times->count && from < end; i++) {
+        const struct time_run *run = &times->run[times->start + i];
+        uint64_t run_end = at + run->count;
+        uint64_t until = run_end < end ? run_end : end;
+
+        at = run_end;
+        if (until <= from)
+            continue;
+        json_open(&delivery->body, NULL, '[');
+        json_int(&delivery->body, NULL, (int64_t)(until - from));
+        json_int(&delivery->body, NULL, run->ms);
+        json_close(&delivery->body, ']');
+        from = until;
+    }
+    json_close(&delivery->body, ']');
+}
+
+static void put_names(struct delivery *delivery, const char *key, const struct phase_names *names)
+{
+    if (names->count == 0)
+        return;
+    json_open(&delivery->body, key, '[');
+    for (size_t i = 0; i < names->count; i++)
+        put_redacted(delivery, NULL, names->name[i]);
+    json_close(&delivery->body, ']');
+}
+
+static void put_digest(struct delivery *delivery)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int size = 0;
+    char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+
+    if (copy && EVP_MD_CTX_copy_ex(copy, delivery->digest) == 1 &&
+        EVP_DigestFinal_ex(copy, digest, &size) == 1) {
+        for (unsigned i = 0; i < size; i++)
+            snprintf(hex + (size_t)2 * i, 3, "%02x", digest[i]);
+        json_string(&delivery->body, "digest", hex, (size_t)2 * size);
+    }
+    EVP_MD_CTX_free(copy);
+}
+
+static void put_end(struct delivery *delivery, const struct phase_view *view)
+{
+    static const char *const outcomes[] = {NULL, "success", "failure", "units_failed"};
+    struct json_out *body = &delivery->body;
+
+    json_exit(body, delivery->end.by_signal, delivery->end.code);
+    json_time(body, "ended", delivery->end.wall_ms);
+    json_int(body, "line_count", (int64_t)delivery->released);
+    json_int(body, "byte_count", (int64_t)delivery->end.bytes);
+    if (!delivery->left_out && !delivery->source.lossy && delivery->digest_cycles < 3)
+        put_digest(delivery);
+    if (delivery->end_only)
+        return;
+    if (outcomes[view->outcome])
+        json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
+    if (view->error[0]) {
+        put_redacted(delivery, "error", view->error);
+        if (view->error_line >= 0)
+            json_int(body, "error_line", view->error_line);
+    }
+    put_names(delivery, "failed", &view->failed);
+    put_names(delivery, "failed_units", &view->failed_units);
+}
+
+static void put_phase(struct delivery *delivery, const struct phase_view *view)
+{
+    struct progress progress = view->progress;
+    const char *name = phase_name(view->phase);
+    size_t length;
+    const char *current = redact_text(delivery->redactor, progress.current,
+                                      strnlen(progress.current, sizeof progress.current), &length);
+
+    if (current != progress.current)
+        snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
+    if (name[0])
+        json_string(&delivery->body, "phase", name, strlen(name));
+    json_progress(&delivery->body, &progress);
+}
+
+/* Writes the lines of the batch as `text`; sets sent_end. */
+static void put_lines(struct delivery *delivery)
+{
+    uint64_t end = sendable(delivery), at = delivery->sent_from;
+    size_t before = delivery->body.size;
+
+    if (at >= end)
+        return;
+    json_text_begin(&delivery->body, "text");
+    if (at < delivery->released)
+        at += put_queued(delivery);
+    if (at >= delivery->released)
+        while (at < end && delivery->body.size - before < delivery->text_max &&
+               put_live(delivery, at, at == delivery->sent_from))
+            at++;
+    json_text_end(&delivery->body);
+    if (at == delivery->sent_from) /* nothing may be shown yet: no text at all */
+        delivery->body.size = before;
+    delivery->sent_end = at;
+}
+
+bool delivery_build(struct delivery *delivery)
+{
+    struct json_out *body = &delivery->body;
+    const struct phase_view *view = transcript_phase(delivery->transcript);
+
+    line_queue_drop(&delivery->queue, delivery->synced);
+    time_runs_drop(&delivery->times, delivery->synced);
+    delivery->sent_from = delivery->sent_end = delivery->synced;
+    if (delivery->queue.first > delivery->synced && delivery->synced < delivery->released)
+        delivery->sent_from = delivery->sent_end = delivery->queue.first;
+    delivery->sent_skipped = delivery->sent_from - delivery->synced;
+    delivery->changed = UINT64_MAX;
+
+    json_reset(body);
+    json_open(body, NULL, '{');
+    json_string(body, "run", delivery->info->id, strlen(delivery->info->id));
+    json_int(body, "from", (int64_t)delivery->sent_from);
+    if (delivery->sent_skipped > 0)
+        json_int(body, "skipped", (int64_t)delivery->sent_skipped);
+    delivery->sent_description = !delivery->described && !delivery->no_description;
+    if (delivery->sent_description)
+        put_description(delivery);
+    put_lines(delivery);
+    if (delivery->sent_end > delivery->sent_from)
+        put_times(delivery, delivery->sent_from, delivery->sent_end);
+    put_phase(delivery, view);
+    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released;
+    if (delivery->sent_last && delivery->end.known)
+        put_end(delivery, view);
+    json_close(body, '}');
+    return !body->failed;
+}
+
+/* ---- answers ---- */
+
+static void problem(struct delivery *delivery, const char *what, const struct batch_answer *answer)
+{
+    snprintf(delivery->problem, sizeof delivery->problem, "%s%s%s", what,
+             answer->error[0] ? ": " : "", answer->error);
+}
+
+/* The dashboard has the first `next` lines and nothing else. */
+static void go_back(struct delivery *delivery, uint64_t next)
+{
+    bool queued =
+        next >= delivery->queue.first && next <= transcript_line_count(delivery->transcript);
+
+    if (queued) {
+        delivery->synced = next;
+        return;
+    }
+    if (restart(delivery, next) < 0)
+        snprintf(delivery->problem, sizeof delivery->problem, "out of memory");
+}
+
+static enum delivery_verdict accepted(struct delivery *delivery, const struct batch_answer *answer)
+{
+    uint64_t have = delivery->sent_end;
+
+    if (answer->next < 0)
+        return DELIVERY_RETRY; /* something else than a dashboard answered */
+    if ((uint64_t)answer->next < have)
+        have = (uint64_t)answer->next;
+    delivery->wait_ms = answer->wait_ms;
+    if (delivery->sent_description)
+        delivery->described = true;
+    if (have < delivery->sent_from) {
+        go_back(delivery, have);
+        return DELIVERY_GO_ON;
+    }
+    delivery->synced = have < delivery->changed ? have : delivery->changed;
+    return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE
+                                                                         : DELIVERY_GO_ON;
+}
+
+static enum delivery_verdict conflict(struct delivery *delivery, const struct batch_answer *answer)
+{
+    if (answer->next < 0)
+        return DELIVERY_RETRY;
+    if (delivery->sent_last)
+        delivery->digest_cycles++;
+    go_back(delivery, (uint64_t)answer->next);
+    return delivery->digest_cycles > 3 ? DELIVERY_RETRY : DELIVERY_GO_ON;
+}
+
+/* This batch will never be taken: on without it. */
+static enum delivery_verdict rejected(struct delivery *delivery, const struct batch_answer *answer)
+{
+    problem(delivery, "the dashboard refused a part of the log", answer);
+    if (delivery->sent_description && !delivery->no_description) {
+        delivery->no_description = delivery->described = true; /* it may have been that */
+        return DELIVERY_GO_ON;
+    }
+    if (delivery->sent_last && !delivery->end_only) {
+        delivery->end_only = true;
+        return DELIVERY_GO_ON;
+    }
+    if (delivery->sent_end == delivery->sent_from)
+        return delivery->sent_last ? DELIVERY_STOP : DELIVERY_RETRY;
+    delivery->left_out = true;
+    line_queue_drop(&delivery->queue, delivery->sent_end);
+    if (delivery->sent_end > delivery->released)
+        return DELIVERY_RETRY; /* lines that may still change: they will be others */
+    return DELIVERY_GO_ON;
+}
+
+static enum delivery_verdict too_large(struct delivery *delivery, const struct batch_answer *answer)
+{
+    if (delivery->sent_end - delivery->sent_from <= 1)
+        return rejected(delivery, answer);
+    if (delivery->text_max > 1)
+        delivery->text_max /= 2;
+    return DELIVERY_GO_ON;
+}
+
+enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer)
+{
+    struct batch_answer said;
+
+    delivery->problem[0] = '\0';
+    delivery->wait_ms = 0;
+    if (!batch_answer_parse(answer->body ? answer->body : "", answer->size, &said))
+        said = (struct batch_answer){.next = -1};
+    switch (answer->status) {
+    case 200:
+    case 201:
+    case 202:
+        return accepted(delivery, &said);
+    case 401:
+    case 403:
+        return DELIVERY_DENIED;
+    case 404:
+    case 405:
+        return DELIVERY_ABSENT;
+    case 409:
+        return conflict(delivery, &said);
+    case 410:
+        return DELIVERY_STOP;
+    case 413:
+        return too_large(delivery, &said);
+    case 408:
+    case 425:
+        return DELIVERY_RETRY;
+    case 429:
+    case 503:
+        delivery->wait_ms = answer->retry_after_ms;
+        return delivery->wait_ms > 0 ? DELIVERY_WAIT : DELIVERY_RETRY;
+    default:
+        return answer->status >= 400 && answer->status < 500 ? rejected(delivery, &said)
+                                                             : DELIVERY_RETRY;
+    }
+}

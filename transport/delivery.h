@@ -1,0 +1,96 @@
+/* What a dashboard still lacks of one run, as the bodies to send and what their answers mean. No
+   I/O but reading the log: the shipper (a run that goes on) and the spool (one that is over) move
+   the bodies.
+
+   Lines 0 to synced - 1 are at the dashboard as they are here. A batch carries the lines from there
+   on: the final ones from the queue, then the ones that a program can still repaint. What repaints
+   lowers `synced` again; a lost or repeated batch therefore needs no bookkeeping. Everything can be
+   made again from the log, when the dashboard asks to go back. */
+#ifndef NIXFLEET_DELIVERY_H
+#define NIXFLEET_DELIVERY_H
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../capture/runlog.h"
+#include "../parse/transcript.h"
+#include "batch.h"
+#include "client.h"
+#include "lines.h"
+#include "redact.h"
+#include "source.h"
+
+#define DELIVERY_QUEUE_MAX ((size_t)1 << 20) /* bytes of final lines that wait */
+#define DELIVERY_BACKLOG_MAX \
+    ((uint64_t)8 << 20) /* bytes not yet read: beyond it the oldest lines are left out */
+#define DELIVERY_TEXT_MAX ((size_t)512 << 10) /* bytes of lines in a batch */
+#define DELIVERY_BODY_MAX ((size_t)1000000)   /* a dashboard takes 1 MiB */
+
+enum delivery_verdict {
+    DELIVERY_GO_ON,  /* the next batch when there is one */
+    DELIVERY_RETRY,  /* the same again after a pause that grows */
+    DELIVERY_WAIT,   /* the same again after wait_ms */
+    DELIVERY_DENIED, /* 401, 403: with another token, or not at all */
+    DELIVERY_ABSENT, /* 404, 405: there is no such call */
+    DELIVERY_DONE,   /* everything is there, the end included */
+    DELIVERY_STOP    /* 410: never again */
+};
+
+struct delivery {
+    const struct run_info *info;
+    struct redactor *redactor;
+    struct source source;
+    struct transcript *transcript;
+    struct line_queue queue;
+    struct time_runs times;
+    EVP_MD_CTX *digest; /* over the first `released` lines */
+    uint64_t released;  /* final lines that went through redaction */
+    char *held;         /* a long final line that waits for its successor; room for any */
+    size_t held_size, held_covered;
+    bool holding;
+    uint64_t resume;          /* lines below are at the dashboard and need not be queued */
+    uint64_t synced, changed; /* changed: lowest line that changed while a batch was in flight */
+    uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
+    bool left_out;            /* lines were skipped: no digest */
+    bool described, no_description;
+    bool output_over;   /* no more bytes will come */
+    struct run_end end; /* with output_over; not known: lost */
+    bool end_only;      /* the end was refused once: send it without additions */
+    int digest_cycles;
+    size_t text_max; /* halved by 413 */
+    struct json_out body;
+    /* The batch in flight. */
+    uint64_t sent_from, sent_end, sent_skipped;
+    bool sent_last, sent_description;
+    bool done;
+    int64_t wait_ms;   /* what the last answer asks for */
+    char problem[256]; /* set when the last answer is worth a line; "" otherwise */
+};
+
+/* info and redactor must outlive it. resume: lines that the dashboard has acknowledged. 0, or -1
+ * with errno ENOMEM. */
+int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
+                  const struct source *source, uint64_t resume);
+void delivery_close(struct delivery *delivery);
+
+/* Reads at most budget bytes of output. True if there is more that could be read at once. Stops at
+   a full queue, unless may_skip and the backlog is over its bound: then the oldest lines are left
+   out. */
+bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip);
+/* There will be no more output than source has now, and this is how it ended. */
+void delivery_output_ends(struct delivery *delivery, const struct run_end *end);
+/* True once everything has been read after delivery_output_ends. */
+bool delivery_complete(const struct delivery *delivery);
+
+/* True if there is a reason to send. */
+bool delivery_pending(const struct delivery *delivery);
+/* Makes the next batch in delivery->body. False when out of memory. */
+bool delivery_build(struct delivery *delivery);
+/* What the answer to the batch in flight means. */
+enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer);
+/* Lines that are final and at the dashboard: what an acknowledgement on disk may say. */
+uint64_t delivery_acked(const struct delivery *delivery);
+
+#endif

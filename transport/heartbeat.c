@@ -1,0 +1,212 @@
+/* The loop of a heartbeat: wait for the time or the end, post, look at the answer. */
+#include "heartbeat.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "beat.h"
+#include "helper.h"
+#include "post.h"
+
+#define ANSWER_MS \
+    4000 /* a beat that is not answered by then has failed: the next one is more recent */
+#define RETRY_MS 3000       /* after a failed beat, at most */
+#define RETRY_END_MS 1000   /* for the last one */
+#define LOST_TRIES_MS 30000 /* how long `lost` is tried, at least: no one else will say it soon */
+
+extern char **environ;
+
+struct heartbeat {
+    const struct config *config;
+    struct status_page *page;
+    int poke_fd; /* -1: at its end */
+    struct run_record record;
+    struct redactor *redactor;
+    struct post post;
+    struct problems problems;
+    struct json_out body;
+    struct run_end end;
+    enum beat_kind kind; /* of what is to be said now */
+    int64_t seq;
+    int64_t next_ms; /* monotonic */
+    int64_t ended_ms;
+    bool ended, told, stop_passed, over;
+};
+
+static int open_run(struct heartbeat *heartbeat)
+{
+    heartbeat->page = status_map(HELPER_PAGE_FD);
+    if (!heartbeat->page || run_record_read_fd(HELPER_RUN_FD, &heartbeat->record) < 0)
+        return -1;
+    heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, NULL);
+    if (!heartbeat->redactor)
+        return -1;
+    if (post_open(&heartbeat->post, heartbeat->config, heartbeat->record.info.host, "heartbeat",
+                  &heartbeat->problems) < 0)
+        return -1;
+    redactor_add(heartbeat->redactor, heartbeat->post.tokens.file);
+    redactor_add(heartbeat->redactor, heartbeat->post.tokens.variable);
+    return 0;
+}
+
+/* The end of the run cuts everything short: what is in flight says less than what is to be said
+ * now. */
+static void look_at_end(struct heartbeat *heartbeat)
+{
+    uint32_t how = atomic_load(&heartbeat->page->end);
+
+    if (heartbeat->ended || (how == STATUS_RUNNING && heartbeat->poke_fd >= 0))
+        return;
+    how = atomic_load(&heartbeat->page->end); /* again: it is set before the pipe is let go */
+    heartbeat->ended = true;
+    heartbeat->ended_ms = monotonic_ms();
+    heartbeat->kind = how == STATUS_RUNNING ? BEAT_LOST : BEAT_FINISHED;
+    heartbeat->end = (struct run_end){.known = how != STATUS_RUNNING,
+                                      .by_signal = how == STATUS_KILLED,
+                                      .code = (int)atomic_load(&heartbeat->page->end_code)};
+    client_abort(heartbeat->post.client);
+    backoff_reset(&heartbeat->post.backoff);
+    heartbeat->next_ms = 0;
+}
+
+static void send_beat(struct heartbeat *heartbeat)
+{
+    if (client_busy(heartbeat->post.client) || backoff_left(&heartbeat->post.backoff) > 0 ||
+        monotonic_ms() < heartbeat->next_ms)
+        return;
+    heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
+    if (beat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
+                   &heartbeat->end, heartbeat->redactor, heartbeat->seq++))
+        post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size, ANSWER_MS,
+                   ANSWER_MS);
+}
+
+static void pass_stop(struct heartbeat *heartbeat, const struct client_answer *answer)
+{
+    struct batch_answer said;
+
+    if (heartbeat->stop_passed || !batch_answer_parse(answer->body, answer->size, &said) ||
+        !said.stop)
+        return;
+    heartbeat->stop_passed = write_all(HELPER_PUMP_FD, "S", 1) == 0;
+}
+
+static void try_again(struct heartbeat *heartbeat, const struct client_answer *answer)
+{
+    post_failed(&heartbeat->post, answer, heartbeat->ended ? RETRY_END_MS : RETRY_MS);
+    heartbeat->next_ms = 0; /* the backoff is shorter than the interval */
+}
+
+static void take_answer(struct heartbeat *heartbeat, const struct client_answer *answer)
+{
+    switch (answer->status) {
+    case 200:
+    case 201:
+    case 202:
+    case 204:
+        backoff_reset(&heartbeat->post.backoff);
+        token_set_accepted(&heartbeat->post.tokens);
+        pass_stop(heartbeat, answer);
+        heartbeat->told = heartbeat->ended;
+        break;
+    case 401:
+    case 403: /* the shipper says it */
+        heartbeat->problems.said |= 1U << PROBLEM_TOKEN;
+        if (post_denied(&heartbeat->post, answer->status))
+            heartbeat->next_ms = 0;
+        else
+            heartbeat->over = heartbeat->ended;
+        break;
+    case 404:
+    case 405:
+        problem_once(&heartbeat->problems, PROBLEM_ABSENT,
+                     "the dashboard takes no heartbeats (%d): going on without", answer->status);
+        heartbeat->over = true;
+        break;
+    case 410:
+        heartbeat->over = true;
+        break;
+    case 429:
+    case 503:
+        if (answer->retry_after_ms > 0) {
+            backoff_set(&heartbeat->post.backoff, answer->retry_after_ms);
+            break;
+        }
+        try_again(heartbeat, answer);
+        break;
+    default:
+        if (answer->status >= 400 && answer->status < 500)
+            heartbeat->over = heartbeat->ended; /* this one will never be taken; the next may be */
+        else
+            try_again(heartbeat, answer);
+        break;
+    }
+}
+
+static bool finished(const struct heartbeat *heartbeat)
+{
+    int64_t most = (int64_t)heartbeat->config->flush_timeout_s * 1000;
+
+    if (heartbeat->told || heartbeat->over)
+        return true;
+    if (heartbeat->kind == BEAT_LOST && most < LOST_TRIES_MS)
+        most = LOST_TRIES_MS;
+    return heartbeat->ended && monotonic_ms() - heartbeat->ended_ms >= most;
+}
+
+static int patience(const struct heartbeat *heartbeat)
+{
+    int64_t left = heartbeat->next_ms - monotonic_ms();
+    int pause = backoff_left(&heartbeat->post.backoff);
+
+    if (left < pause)
+        left = pause;
+    if (client_busy(heartbeat->post.client) || left > 1000)
+        left = 1000;
+    return left > 0 ? (int)left : 0;
+}
+
+static void run(struct heartbeat *heartbeat)
+{
+    while (look_at_end(heartbeat), !finished(heartbeat)) {
+        const struct client_answer *answer;
+        bool poked;
+
+        send_beat(heartbeat);
+        answer =
+            client_wait(heartbeat->post.client, heartbeat->poke_fd, patience(heartbeat), &poked);
+        if (poked) {
+            char bytes[64];
+            ssize_t n = read(heartbeat->poke_fd, bytes, sizeof bytes);
+
+            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+                heartbeat->poke_fd = -1;
+        }
+        if (answer)
+            take_answer(heartbeat, answer);
+    }
+}
+
+int heartbeat_main(const struct config *config)
+{
+    struct heartbeat heartbeat = {
+        .config = config,
+        .poke_fd = HELPER_POKE_FD,
+        /* What both would say, the shipper says. */
+        .problems = {.fd = HELPER_PUMP_FD,
+                     .to_pump = true,
+                     .said = 1U << PROBLEM_URL | 1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT}};
+
+    helper_start("heartbeat");
+    if (!config->url)
+        return 0;
+    if (open_run(&heartbeat) < 0)
+        return 1;
+    run(&heartbeat);
+    /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
+    _exit(0);
+}

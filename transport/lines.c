@@ -1,0 +1,136 @@
+/* Two queues that grow at the end and are eaten from the front. */
+#include "lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
+{
+    if (queue->room - queue->end < length + 1 && queue->start > queue->room / 2) {
+        memmove(queue->bytes, queue->bytes + queue->start, line_queue_size(queue));
+        queue->end -= queue->start;
+        queue->start = 0;
+    }
+    if (queue->room - queue->end < length + 1) {
+        size_t room = (queue->end + length + 1) * 2;
+        char *grown = realloc(queue->bytes, room);
+
+        if (!grown)
+            return false;
+        queue->bytes = grown;
+        queue->room = room;
+    }
+    if (length > 0)
+        memcpy(queue->bytes + queue->end, text, length);
+    queue->bytes[queue->end + length] = '\n';
+    queue->end += length + 1;
+    queue->count++;
+    return true;
+}
+
+void line_queue_drop(struct line_queue *queue, uint64_t number)
+{
+    if (number >= queue->first + queue->count) {
+        queue->first += queue->count;
+        queue->start = queue->end = queue->count = 0;
+        return;
+    }
+    while (queue->first < number) {
+        const char *line = queue->bytes + queue->start;
+        const char *lf = memchr(line, '\n', line_queue_size(queue));
+
+        queue->start += (size_t)(lf - line) + 1;
+        queue->first++;
+        queue->count--;
+    }
+}
+
+void line_queue_restart(struct line_queue *queue, uint64_t number)
+{
+    queue->start = queue->end = queue->count = 0;
+    queue->first = number;
+}
+
+void line_queue_free(struct line_queue *queue)
+{
+    free(queue->bytes);
+    *queue = (struct line_queue){0};
+}
+
+/* ---- times ---- */
+
+static struct time_run *newest(struct time_runs *times)
+{
+    return times->count ? &times->run[times->start + times->count - 1] : NULL;
+}
+
+static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
+{
+    if (times->start + times->count == times->room) {
+        memmove(times->run, times->run + times->start, times->count * sizeof *times->run);
+        times->start = 0;
+    }
+    if (times->count == times->room) {
+        size_t room = times->room ? times->room * 2 : 64;
+        struct time_run *grown = realloc(times->run, room * sizeof *grown);
+
+        if (!grown) { /* the lines then share the time of those before them */
+            if (times->count)
+                newest(times)->count += count;
+            return;
+        }
+        times->run = grown;
+        times->room = room;
+    }
+    times->run[times->start + times->count++] = (struct time_run){count, ms};
+}
+
+void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms)
+{
+    struct time_run *last;
+
+    while (end < times->end && (last = newest(times))) {
+        uint64_t gone = times->end - end < last->count ? times->end - end : last->count;
+
+        last->count -= gone;
+        times->end -= gone;
+        if (last->count == 0)
+            times->count--;
+    }
+    if (end <= times->end)
+        return;
+    last = newest(times);
+    if (last && last->ms == ms)
+        last->count += end - times->end;
+    else
+        append_run(times, end - times->end, ms);
+    times->end = end;
+}
+
+void time_runs_drop(struct time_runs *times, uint64_t number)
+{
+    while (times->first < number && times->count > 0) {
+        struct time_run *oldest = &times->run[times->start];
+        uint64_t gone =
+            number - times->first < oldest->count ? number - times->first : oldest->count;
+
+        oldest->count -= gone;
+        times->first += gone;
+        if (oldest->count == 0) {
+            times->start++;
+            times->count--;
+        }
+    }
+}
+
+void time_runs_restart(struct time_runs *times, uint64_t number)
+{
+    times->start = times->count = 0;
+    times->first = times->end = number;
+}
+
+void time_runs_free(struct time_runs *times)
+{
+    free(times->run);
+    *times = (struct time_runs){0};
+}

@@ -1,0 +1,46 @@
+/* The lines that are final but not yet acknowledged, and when each line came. */
+#ifndef NIXFLEET_LINES_H
+#define NIXFLEET_LINES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Lines number first to first + count - 1, each followed by LF, from bytes + start on. */
+struct line_queue {
+    char *bytes;
+    size_t start, end, room;
+    uint64_t first, count;
+};
+
+/* False when out of memory: the queue is then as before. */
+bool line_queue_add(struct line_queue *queue, const char *text, size_t length);
+/* Forgets the lines below number. */
+void line_queue_drop(struct line_queue *queue, uint64_t number);
+/* Empties it; the next line added has this number. */
+void line_queue_restart(struct line_queue *queue, uint64_t number);
+void line_queue_free(struct line_queue *queue);
+static inline size_t line_queue_size(const struct line_queue *queue)
+{
+    return queue->end - queue->start;
+}
+
+/* Times of lines first to end - 1, in runs of equal times. */
+struct time_run {
+    uint64_t count;
+    int64_t ms;
+};
+struct time_runs {
+    struct time_run *run;
+    size_t start, count, room; /* runs start to start + count - 1 are in use */
+    uint64_t first, end;
+};
+
+/* The output has `end` lines now: those that are new came at ms, those that are gone are forgotten.
+ */
+void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms);
+void time_runs_drop(struct time_runs *times, uint64_t number);
+void time_runs_restart(struct time_runs *times, uint64_t number);
+void time_runs_free(struct time_runs *times);
+
+#endif

@@ -1,0 +1,394 @@
+/* The loop of a shipper: read what the command wrote, keep the page up to date, have one batch on
+   its way. Nothing in it waits for the dashboard, so the phase that heartbeats report is always the
+   present one. */
+#include "shipper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "helper.h"
+#include "beat.h"
+#include "delivery.h"
+#include "post.h"
+#include "spool.h"
+
+#define PACE_MS 1000                  /* between two batches while the command runs */
+#define READ_BUDGET ((size_t)1 << 20) /* bytes between two looks at the network */
+#define STALL_MS 20000
+#define TOTAL_MS 300000
+#define RETRY_MOST_MS 30000 /* longest pause while the command runs */
+#define RETRY_END_MS 1000   /* and after it: the time is short */
+#define PROBE_MS 60000      /* after a 401, 403, 404 or 405: is it still so? */
+#define LOCK_PAUSE_MS 100
+
+extern char **environ;
+
+struct shipper {
+    const struct config *config;
+    struct status_page *page;
+    int poke_fd; /* -1: at its end */
+    struct run_record record;
+    struct redactor *redactor;
+    struct delivery delivery;
+    struct post post;
+    struct problems problems;
+    struct json_out beat; /* the last word about a run whose pump died */
+    bool locked, ended, lost, lost_told, lines_done;
+    bool local; /* the dashboard does not want it now: probe rarely */
+    bool over;
+    int64_t ended_ms; /* monotonic */
+    int64_t next_ms;  /* monotonic: no batch before it */
+    pid_t older;      /* child that delivers older runs; 0: not started, -1: done */
+    uint64_t acked_on_disk;
+};
+
+/* ---- starting ---- */
+
+static int fd_or_none(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+static int open_run(struct shipper *shipper)
+{
+    struct source source;
+    const struct run_info *info = &shipper->record.info;
+
+    shipper->page = status_map(HELPER_PAGE_FD);
+    if (!shipper->page || run_record_read_fd(HELPER_RUN_FD, &shipper->record) < 0)
+        return -1;
+    shipper->redactor = redactor_new(info->secrets, environ);
+    if (!shipper->redactor)
+        return -1;
+    source_open(&source, fd_or_none(HELPER_LOG_FD), fd_or_none(HELPER_MARKS_FD), shipper->page, 0,
+                info->rows, info->cols, info->started_ms);
+    shipper->acked_on_disk = shipper->record.ack.lines;
+    return delivery_open(&shipper->delivery, info, shipper->redactor, &source,
+                         shipper->record.ack.lines);
+}
+
+static int open_network(struct shipper *shipper)
+{
+    if (post_open(&shipper->post, shipper->config, shipper->record.info.host, "logs",
+                  &shipper->problems) < 0)
+        return -1;
+    redactor_add(shipper->redactor, shipper->post.tokens.file);
+    redactor_add(shipper->redactor, shipper->post.tokens.variable);
+    return 0;
+}
+
+/* ---- what the pump does ---- */
+
+static void drain_pokes(struct shipper *shipper)
+{
+    char bytes[64];
+    ssize_t n = read(shipper->poke_fd, bytes, sizeof bytes);
+
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+        shipper->poke_fd = -1;
+}
+
+static void look_at_end(struct shipper *shipper)
+{
+    struct status_page *page = shipper->page;
+    uint32_t how = atomic_load(&page->end);
+    struct run_end end = {0};
+
+    if (shipper->ended || (how == STATUS_RUNNING && shipper->poke_fd >= 0))
+        return;
+    how = atomic_load(&page->end); /* again: the pump sets it before it lets go of the pipe */
+    shipper->ended = true;
+    shipper->lost = how == STATUS_RUNNING;
+    shipper->ended_ms = monotonic_ms();
+    if (!shipper->lost) {
+        end.known = true;
+        end.by_signal = how == STATUS_KILLED;
+        end.code = (int)atomic_load(&page->end_code);
+        end.wall_ms = atomic_load(&page->ended_ms);
+    }
+    end.bytes = atomic_load(&page->bytes);
+    end.log_bytes = atomic_load(&page->log_bytes);
+    delivery_output_ends(&shipper->delivery, &end);
+    if (shipper->post.backoff.pause_ms > 0) /* a last effort, but not in spite of a Retry-After */
+        backoff_reset(&shipper->post.backoff);
+    shipper->next_ms = 0;
+}
+
+/* ---- the page ---- */
+
+static void publish(struct shipper *shipper)
+{
+    const struct phase_view *view = transcript_phase(shipper->delivery.transcript);
+    const struct progress *from = &view->progress;
+    struct status_progress progress = {
+        .built = from->built,
+        .building = from->building,
+        .to_build = from->to_build,
+        .failed = from->failed,
+        .fetched = from->fetched,
+        .to_fetch = from->to_fetch,
+        .fetched_bytes = from->fetched_bytes,
+        .to_fetch_bytes = from->to_fetch_bytes,
+        .tests_passed = from->tests_passed,
+        .tests_total = from->tests_total,
+    };
+
+    snprintf(progress.phase, sizeof progress.phase, "%s", phase_name(view->phase));
+    snprintf(progress.current, sizeof progress.current, "%s", from->current);
+    status_set_progress(shipper->page, &progress);
+    atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
+}
+
+/* Records what the dashboard has. A record that cannot be written costs a repetition later, nothing
+ * else. */
+static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
+{
+    struct run_ack ack = {
+        .lines = delivery_acked(&shipper->delivery), .delivered = delivered, .refused = refused};
+
+    atomic_store(&shipper->page->acked, shipper->delivery.synced);
+    if (ack.lines != shipper->acked_on_disk || delivered || refused)
+        (void)run_ack_write(HELPER_RUN_FD, &ack);
+    shipper->acked_on_disk = ack.lines;
+    if (delivered)
+        atomic_store(&shipper->page->delivered, 1);
+}
+
+/* ---- older runs ---- */
+
+/* Delivers what earlier runs owe, by a child, since that may take its time. It goes when this one
+ * goes. */
+static void start_older(struct shipper *shipper)
+{
+    pid_t parent = getpid();
+
+    if (shipper->older != 0 || shipper->ended || client_busy(shipper->post.client))
+        return;
+    shipper->older = fork();
+    if (shipper->older != 0)
+        return;
+    helper_die_with(parent);
+    close(HELPER_POKE_FD);
+    close(HELPER_PUMP_FD);
+    close(HELPER_MARKS_FD);
+    _exit(spool_deliver(shipper->config, true));
+}
+
+static void end_older(struct shipper *shipper)
+{
+    int status;
+
+    if (shipper->older > 0 && kill(shipper->older, SIGKILL) == 0)
+        while (waitpid(shipper->older, &status, 0) < 0 && errno == EINTR)
+            ;
+}
+
+/* ---- sending ---- */
+
+static void go_local(struct shipper *shipper)
+{
+    shipper->local = true;
+    backoff_set(&shipper->post.backoff, PROBE_MS);
+    if (shipper->ended)
+        shipper->over = true;
+}
+
+static void heed(struct shipper *shipper, enum delivery_verdict verdict,
+                 const struct client_answer *answer)
+{
+    struct post *post = &shipper->post;
+    int64_t most = shipper->ended ? RETRY_END_MS : RETRY_MOST_MS;
+    int64_t pace = shipper->ended ? 0 : PACE_MS;
+
+    switch (verdict) {
+    case DELIVERY_GO_ON:
+    case DELIVERY_DONE:
+        backoff_reset(&post->backoff);
+        token_set_accepted(&post->tokens);
+        shipper->local = false;
+        if (pace < shipper->delivery.wait_ms)
+            pace = shipper->delivery.wait_ms;
+        shipper->next_ms = pace ? monotonic_ms() + pace : 0;
+        shipper->lines_done = verdict == DELIVERY_DONE;
+        acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost, false);
+        start_older(shipper);
+        break;
+    case DELIVERY_RETRY:
+        post_failed(post, answer, most);
+        break;
+    case DELIVERY_WAIT:
+        backoff_set(&post->backoff, shipper->delivery.wait_ms);
+        break;
+    case DELIVERY_DENIED:
+        if (!post_denied(post, answer->status))
+            go_local(shipper);
+        break;
+    case DELIVERY_ABSENT:
+        problem_once(&shipper->problems, PROBLEM_ABSENT,
+                     "the dashboard takes no logs (%d): logging locally only", answer->status);
+        go_local(shipper);
+        break;
+    case DELIVERY_STOP:
+        problem_once(&shipper->problems, PROBLEM_DELETED,
+                     "the dashboard does not take this run any more: logging locally only");
+        acknowledge(shipper, false, true);
+        shipper->over = true;
+        break;
+    }
+}
+
+/* The answer to `lost`, when every line is there: then nothing is owed any more. */
+static void heed_lost(struct shipper *shipper, const struct client_answer *answer)
+{
+    if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
+        answer->status == 410) {
+        acknowledge(shipper, true, false);
+        shipper->lost_told = true;
+    } else {
+        post_failed(&shipper->post, answer, RETRY_END_MS);
+    }
+}
+
+static void take_answer(struct shipper *shipper, const struct client_answer *answer)
+{
+    enum delivery_verdict verdict;
+
+    if (shipper->lines_done) {
+        heed_lost(shipper, answer);
+        return;
+    }
+    verdict = delivery_take(&shipper->delivery, answer);
+    if (shipper->delivery.problem[0])
+        problem_once(&shipper->problems, PROBLEM_REFUSED, "%s", shipper->delivery.problem);
+    heed(shipper, verdict, answer);
+}
+
+static void send_lost(struct shipper *shipper)
+{
+    struct post *post = &shipper->post;
+
+    snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat", shipper->record.info.host);
+    if (beat_write(&shipper->beat, BEAT_LOST, &shipper->record.info, shipper->page, NULL,
+                   shipper->redactor, INT32_MAX))
+        post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
+}
+
+/* Only one process delivers a run at a time; a predecessor on its way out still may. */
+static bool may_deliver(struct shipper *shipper)
+{
+    if (!shipper->locked)
+        shipper->locked =
+            fd_or_none(HELPER_MARKS_FD) < 0 || run_delivery_lock(HELPER_MARKS_FD) == 0;
+    return shipper->locked;
+}
+
+static void send_next(struct shipper *shipper)
+{
+    struct delivery *delivery = &shipper->delivery;
+
+    if (client_busy(shipper->post.client) || backoff_left(&shipper->post.backoff) > 0 ||
+        monotonic_ms() < shipper->next_ms || !may_deliver(shipper))
+        return;
+    if (shipper->lines_done) {
+        send_lost(shipper);
+        return;
+    }
+    /* Right after the end, one batch that has it all is quicker than two. */
+    if (!delivery_pending(delivery) || (shipper->ended && !delivery_complete(delivery) &&
+                                        line_queue_size(&delivery->queue) < DELIVERY_TEXT_MAX))
+        return;
+    if (delivery_build(delivery))
+        post_start(&shipper->post, delivery->body.bytes, delivery->body.size, STALL_MS, TOTAL_MS);
+    else
+        backoff_grow(&shipper->post.backoff, RETRY_MOST_MS);
+}
+
+/* ---- the loop ---- */
+
+static bool finished(struct shipper *shipper)
+{
+    if (shipper->over || (shipper->lines_done && (!shipper->lost || shipper->lost_told)))
+        return true;
+    if (!shipper->ended)
+        return false;
+    if (shipper->local && !client_busy(shipper->post.client) &&
+        backoff_left(&shipper->post.backoff) > 0)
+        return true;
+    return monotonic_ms() - shipper->ended_ms >= (int64_t)shipper->config->flush_timeout_s * 1000;
+}
+
+/* How long nothing can happen but what the descriptors tell. */
+static int patience(struct shipper *shipper, bool more)
+{
+    struct status_page *page = shipper->page;
+    int64_t pace = shipper->next_ms - monotonic_ms();
+    int pause = backoff_left(&shipper->post.backoff);
+
+    if (more)
+        return 0;
+    atomic_store(&page->poke_wanted, 1);
+    if (source_left(&shipper->delivery.source) > 0 &&
+        line_queue_size(&shipper->delivery.queue) <= DELIVERY_QUEUE_MAX)
+        return 0; /* it came before the pump could see that a poke is wanted */
+    if (!shipper->locked)
+        return LOCK_PAUSE_MS;
+    if (pause == 0 && pace > 0)
+        pause = (int)(pace > PROBE_MS ? PROBE_MS : pace);
+    if (pause == 0 && !client_busy(shipper->post.client) && delivery_pending(&shipper->delivery))
+        return 0;
+    return pause > 0 && pause < PACE_MS ? pause : PACE_MS;
+}
+
+static void run(struct shipper *shipper)
+{
+    while (!finished(shipper)) {
+        const struct client_answer *answer;
+        bool more, poked;
+
+        look_at_end(shipper);
+        more = delivery_read(&shipper->delivery, READ_BUDGET, true);
+        publish(shipper);
+        send_next(shipper);
+        answer =
+            client_wait(shipper->post.client, shipper->poke_fd, patience(shipper, more), &poked);
+        if (poked)
+            drain_pokes(shipper);
+        if (answer)
+            take_answer(shipper, answer);
+    }
+}
+
+static void say_what_is_owed(struct shipper *shipper)
+{
+    if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
+        return;
+    problem_once(
+        &shipper->problems, PROBLEM_OWED,
+        "the dashboard has not got everything yet: `nixfleet-run --flush` delivers the rest");
+}
+
+int shipper_main(const struct config *config)
+{
+    struct shipper shipper = {.config = config,
+                              .poke_fd = HELPER_POKE_FD,
+                              .problems = {.fd = HELPER_PUMP_FD, .to_pump = true}};
+
+    helper_start("shipper");
+    if (open_run(&shipper) < 0)
+        return 1;
+    spool_prune(config);
+    if (!config->url || open_network(&shipper) < 0)
+        return config->url ? 1 : 0;
+    run(&shipper);
+    say_what_is_owed(&shipper);
+    end_older(&shipper);
+    /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
+    _exit(0);
+}

@@ -1,0 +1,19 @@
+/* What earlier runs still owe a dashboard: delivering it (`nixfleet-run --flush`), and removing old
+ * runs. */
+#ifndef NIXFLEET_SPOOL_H
+#define NIXFLEET_SPOOL_H
+
+#include <stdbool.h>
+
+#include "../config/config.h"
+
+/* Delivers every run that is owed, oldest first, each with its exit or as lost. A run that another
+   process delivers is waited for, up to the flush timeout. Returns 0 when nothing is owed any more,
+   else 1 (and says why in one line on stderr, unless quiet). */
+int spool_deliver(const struct config *config, bool quiet);
+/* Removes runs beyond the limits of config; never one that is owed. */
+void spool_prune(const struct config *config);
+/* `nixfleet-report flush`. Returns the exit status. */
+int flush_main(const struct config *config);
+
+#endif
