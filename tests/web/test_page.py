@@ -481,6 +481,30 @@ def test_earlier_runs_can_be_read_and_the_full_log_fetched(page, mock):
     assert full == [["Full log", f"/api/hosts/alpha/runs/{RUN % 1}/log", False], ["Download", f"/api/hosts/alpha/runs/{RUN % 1}/log", True]]
 
 
+def test_a_run_that_begins_takes_over_from_an_ended_one_unless_someone_reads(page, mock):
+    ended = {"status": "finished", "outcome": "success", "exit": {"code": 0}, "ended": iso()}
+    for name in ("alpha", "beta"):
+        mock.host(name)
+        mock.run(name, RUN % (1 if name == "alpha" else 2), lines(300, "old"), **ended)
+    for name in ("alpha", "beta"):
+        mock.hosts[name]["state"] = "idle"
+    page.load()
+    for name in ("alpha", "beta"):
+        open_log(page, name)
+    page.wait(lambda: shown(page, "alpha")[-1][0] == 299 and shown(page, "beta")[-1][0] == 299)
+    page.mouse(2, 2)
+    page.js("document.querySelector('tbody[data-host=beta] .view').focus()")
+    page.keys("g")
+    for name, run in (("alpha", RUN % 11), ("beta", RUN % 12)):
+        mock.run(name, run, lines(3, "new"))
+        mock.push_host(name)
+    page.wait(lambda: shown(page, "alpha")[-1][1] == "new 2")
+    page.wait(lambda: page.visible(ROW % "beta" + ".newer"))
+    assert shown(page, "beta")[0][1] == "old 0"
+    page.click(ROW % "beta" + ".newer")
+    page.wait(lambda: shown(page, "beta")[-1][1] == "new 2")
+
+
 # ---- safe ----
 
 ATTACKS = [

@@ -10,6 +10,7 @@ import { count, duration, el, plural, prefs, setServerNow, setText, throttle } f
 
 const LOST_GRACE_MS = 1500;
 const TOAST_MS = 5000;
+const ANNOUNCED_HOSTS = 30; // of more than that only those whose log is open
 const $ = (id) => document.getElementById(id);
 
 const rows = new Map();
@@ -19,7 +20,7 @@ let shownAtMost = SHOWN_AT_FIRST;
 let gotHosts = false;
 const live = new Live(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/ws`);
 const notifier = new Notifier(toast);
-const arrangeSoon = throttle(arrangeRows, 200);
+const arrangeSoon = throttle(arrangeRows, 500);
 
 /* ---- messages ---- */
 
@@ -52,7 +53,7 @@ const handlers = {
         if (!row) return;
         if (!row.host.run || row.host.run.id === run.id || row.host.run.id < run.id) {
             row.set({ ...row.host, run });
-            drawRow(row);
+            if (row.shown) drawRow(row);
         }
         row.panel?.update(run);
         notifier.update(run);
@@ -117,8 +118,9 @@ function setHost(host) {
     const known = row.known;
     row.known = true;
     row.set(host);
-    if (known && row.state(true) !== before) announce(`${host.hostname ?? id}: ${stateWords(host, row.state(true))}`);
-    drawRow(row);
+    const matters = row.panel || rows.size <= ANNOUNCED_HOSTS;
+    if (known && matters && row.state(true) !== before) announce(`${host.hostname ?? id}: ${stateWords(host, row.state(true))}`);
+    if (row.shown) drawRow(row);
     if (host.run) {
         row.panel?.update(host.run);
         notifier.update(host.run);
@@ -129,7 +131,7 @@ function dropHost(id) {
     const row = rows.get(id);
     if (!row) return;
     closeLog(row);
-    row.element.remove();
+    if (row.shown) row.element.remove();
     rows.delete(id);
 }
 
@@ -138,7 +140,7 @@ function drawRow(row) {
 }
 
 function drawAll() {
-    for (const row of rows.values()) if (row.element.isConnected) drawRow(row);
+    for (const row of rows.values()) if (row.shown) drawRow(row);
 }
 
 function arrangeRows() {
@@ -146,10 +148,10 @@ function arrangeRows() {
     const wanted = arrange(all, { text: $('filter').value, filter, sort: $('sort').value, connected: connected(), target });
     const shown = wanted.slice(0, shownAtMost);
     const keep = new Set(shown);
-    for (const row of all) if (!keep.has(row) && row.element.isConnected) row.element.remove();
+    for (const row of all) if (!keep.has(row) && row.shown) row.element.remove();
     let at = $('hosts').tHead;
     for (const row of shown) {
-        if (!row.element.isConnected) drawRow(row);
+        if (!row.shown) drawRow(row);
         if (at.nextElementSibling !== row.element) {
             at.after(row.element);
             row.panel?.view.redraw();
@@ -249,13 +251,13 @@ function openFromHash() {
     if (!row || openFromHash.done === location.hash) return;
     openFromHash.done = location.hash;
     const line = first ? Math.max(0, Number(first) - 1) : null;
-    if (!row.element.isConnected) {
+    if (!row.shown) {
         $('filter').value = '';
         filter = '';
     }
     openLog(row, { run, line, last: last ? Number(last) - 1 : line }).then(() => {
         arrangeRows();
-        row.element.scrollIntoView({ block: 'start' });
+        row.element.scrollIntoView({ block: 'nearest' });
     });
 }
 window.addEventListener('hashchange', () => {

@@ -27,13 +27,28 @@ function short(commit) {
 
 export class HostRow {
     panel = null;
+    cells = {};
+    #element = null;
     heardAt = Date.now();
     queued = null; // { command, at }: asked for here, not yet taken by the host
 
-    constructor(host, { act, openMenu, toggle }) {
+    constructor(host, calls) {
         this.host = host;
         this.id = keyOf(host);
-        this.cells = {};
+        this.calls = calls;
+    }
+
+    /** Its elements, made when it is first shown: of ten thousand hosts a page shows two hundred. */
+    get element() {
+        return (this.#element ??= this.#build());
+    }
+
+    get shown() {
+        return !!this.#element?.isConnected;
+    }
+
+    #build() {
+        const { act, openMenu, toggle } = this.calls;
         const c = this.cells;
         const cell = (name, label, ...inside) => (c[name] = el('td', { class: `c-${name}`, 'data-label': label }, ...inside));
         c.dot = el('span', { class: 'dot', 'aria-hidden': 'true' });
@@ -58,7 +73,7 @@ export class HostRow {
         this.row = el('tr', { class: 'host', tabindex: '-1', 'data-host': this.id }, nameCell, stateCell, cell('seen', 'Seen'), cell('os', 'System'), cell('load', 'Load'), cell('config', 'Config'), cell('tests', 'Tests'), el('td', { class: 'c-actions' }, c.buttons));
         this.row.addEventListener('click', (event) => !event.target.closest('button, a, input, select') && !String(getSelection()) && toggle());
         this.detail = el('tr', { class: 'detail', hidden: true }, el('td', { colspan: '8' }));
-        this.element = el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
+        return el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
     }
 
     get run() {
@@ -77,6 +92,7 @@ export class HostRow {
 
     /** Everything in the row, from the host's object and the clock. Cheap when nothing changed. */
     draw(connected, target) {
+        this.#element ??= this.#build();
         const { host, cells: c } = this;
         const state = this.state(connected);
         this.#identity(host);
@@ -202,6 +218,7 @@ export class HostRow {
     }
 
     mount(panel) {
+        this.#element ??= this.#build();
         this.panel = panel;
         this.detail.firstChild.replaceChildren(...(panel ? [panel.element] : []));
         this.detail.hidden = !panel;

@@ -151,6 +151,7 @@ export class Lines extends EventTarget {
             while (from < Math.min(end, this.total)) {
                 const answer = await api.lines(this.host, this.run, from, end - from);
                 if (answer.gaps) this.#gaps = answer.gaps;
+                if (!answer.lines.length && answer.total < this.total) this.total = Math.max(answer.total, 0);
                 if (!answer.lines.length || answer.from >= end) break;
                 const room = end - answer.from;
                 this.#put(answer.from, answer.lines.slice(0, room), answer.times);

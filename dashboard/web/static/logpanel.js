@@ -26,6 +26,7 @@ export class LogPanel {
     #shown = ''; // run that the view shows
     #anchor = null; // first line of a selection
     #newerRun = null;
+    #marked = '';
 
     constructor({ host, live, toast, isWatched, toggleWatch, close }) {
         Object.assign(this, { host, live, toast, isWatched, toggleWatch, close });
@@ -65,6 +66,7 @@ export class LogPanel {
             ),
             button('errors', 'No errors', 'Next error (e)', () => this.jump('error'), { class: 'marks error' }),
             button('warnings', 'No warnings', 'Next warning (w)', () => this.jump('warning'), { class: 'marks warning' }),
+            button('newer', 'Show the running one', 'A newer run has begun on this host', () => this.open(this.#newerRun), { class: 'newer', hidden: true }),
             el('span', { class: 'spring' }),
             button('wrap', 'Wrap', 'Wrap long lines (z)', () => this.toggle('wrap'), { 'aria-pressed': 'false' }),
             button('times', 'Times', 'Show when each line came (t)', () => this.toggle('times'), { 'aria-pressed': 'false' }),
@@ -84,6 +86,7 @@ export class LogPanel {
         );
         const head = el('div', { class: 'panel-head' }, this.stepper.element, corner);
         p.body = el('div', { class: 'log-body' });
+        p.none = el('p', { class: 'none', hidden: true, text: 'Nothing written yet.' });
         this.element = el('section', { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host }, head, p.toolbar, p.body);
         p.input.addEventListener('input', () => {
             clearTimeout(this.pause);
@@ -110,7 +113,9 @@ export class LogPanel {
     #show(run) {
         this.view?.close();
         this.#shown = run.id;
+        this.#marked = '';
         this.#newerRun = null;
+        this.#parts.newer.hidden = true;
         this.lines = new Lines(this.host, run.id);
         this.view = new View(this.lines, `Output of ${title(run)} on ${this.host}`);
         this.hits = new Hits(this.lines);
@@ -125,10 +130,10 @@ export class LogPanel {
         this.hits.addEventListener('change', () => this.#showFound());
         this.errors.addEventListener('change', () => this.#showMarks());
         this.warnings.addEventListener('change', () => this.#showMarks());
-        this.#parts.body.replaceChildren(this.view.element, this.#parts.picked, this.#parts.pill);
+        this.#parts.body.replaceChildren(this.view.element, this.#parts.none, this.#parts.picked, this.#parts.pill);
         this.#parts.picked.hidden = true;
         this.#sticky = true;
-        this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
+        if (!isOpen(run)) this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         this.#heardAt = Date.now();
         this.#parts.runs.replaceChildren(this.#option(run));
         this.#listRuns();
@@ -163,14 +168,16 @@ export class LogPanel {
             if (isOpen(run) && run.id !== this.#newerRun?.id) {
                 this.#newerRun = run;
                 if (!isOpen(this.run) && this.#sticky && !this.#hover) this.open(run);
-                else this.#listRuns();
+                else this.#parts.newer.hidden = false;
+                this.#listRuns();
             }
             return;
         }
         const ended = isOpen(this.run) && !isOpen(run);
         this.run = run;
         this.#heardAt = Date.now();
-        this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
+        /* While a run is open its tail says how long the log is; a heartbeat may be ahead of the lines. */
+        if (!isOpen(run)) this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         const p = this.#parts;
         p.full.href = logUrl(this.host, run.id);
         p.download.href = logUrl(this.host, run.id);
@@ -293,6 +300,7 @@ export class LogPanel {
     }
 
     #showWaiting() {
+        this.#parts.none.hidden = this.lines.total > 0;
         const waiting = this.view.follow ? 0 : this.lines.total - this.#waitingFrom;
         const pill = this.#parts.pill;
         pill.hidden = waiting <= 0;
@@ -438,8 +446,11 @@ export class LogPanel {
         const marks = new Map();
         for (const line of this.warnings.lines) marks.set(line, 'warning');
         for (const line of this.errors.lines) marks.set(line, 'error');
+        /* Nothing new, nothing redrawn: a redraw would end the selection that a reader drags. */
+        const sign = [...marks].join();
+        if (sign !== this.#marked) this.view.redraw();
+        this.#marked = sign;
         this.view.marks = marks;
-        this.view.redraw();
         for (const [name, hits, one] of [['errors', this.errors, 'error'], ['warnings', this.warnings, 'warning']]) {
             const n = hits.lines.length;
             const place = hits.current >= 0 ? `${hits.current + 1}/` : '';
