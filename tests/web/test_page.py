@@ -498,11 +498,11 @@ def test_a_run_that_begins_takes_over_from_an_ended_one_unless_someone_reads(pag
     for name, run in (("alpha", RUN % 11), ("beta", RUN % 12)):
         mock.run(name, run, lines(3, "new"))
         mock.push_host(name)
-    page.wait(lambda: shown(page, "alpha")[-1][1] == "new 2")
+    page.wait(lambda: (shown(page, "alpha") or [[0, ""]])[-1][1] == "new 2")
     page.wait(lambda: page.visible(ROW % "beta" + ".newer"))
     assert shown(page, "beta")[0][1] == "old 0"
     page.click(ROW % "beta" + ".newer")
-    page.wait(lambda: shown(page, "beta")[-1][1] == "new 2")
+    page.wait(lambda: (shown(page, "beta") or [[0, ""]])[-1][1] == "new 2")
 
 
 # ---- safe ----

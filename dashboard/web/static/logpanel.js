@@ -133,7 +133,7 @@ export class LogPanel {
         this.#parts.body.replaceChildren(this.view.element, this.#parts.none, this.#parts.picked, this.#parts.pill);
         this.#parts.picked.hidden = true;
         this.#sticky = true;
-        if (!isOpen(run)) this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
+        this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         this.#heardAt = Date.now();
         this.#parts.runs.replaceChildren(this.#option(run));
         this.#listRuns();
