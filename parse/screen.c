@@ -9,6 +9,8 @@
    grows;
    - LF returns to column 0, since the output of a pipe has no CR;
    - erased cells have no background colour;
+   - lines that are inserted or deleted never take apart rows that are one line, and a cleared
+   screen keeps fewer blank rows;
    - lines longer than SCREEN_LINE_MAX are split;
    - characters that Unicode does not assign take one column. */
 #include "screen_internal.h"

@@ -70,13 +70,22 @@ static void rotate_rows(struct screen *screen, uint32_t from, uint32_t to)
     screen->joined_row = UINT64_MAX;
 }
 
+/* What comes to stand in row y does not continue the row above. */
+static void begin_line(struct screen *screen, uint32_t y)
+{
+    if (y > 0)
+        set_wrapped(screen, y - 1, false);
+    else if (screen->partial_open)
+        close_partial(screen);
+}
+
 static void blank_row(struct screen *screen, uint32_t y)
 {
     struct row *row = screen_row(screen, y);
     if (row->unseen)
         report_line(screen, y, true);
-    if (row->wrapped)
-        set_wrapped(screen, y, false);
+    begin_line(screen, y);
+    set_wrapped(screen, y, false);
     row_clear(row);
     row->changed = true;
 }
@@ -112,6 +121,7 @@ void scroll_up(struct screen *screen, uint32_t count)
 static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
 {
     uint32_t height = bottom - top + 1;
+    begin_line(screen, top);
     for (count = count < height ? count : height; count > 0; count--) {
         blank_row(screen, bottom);
         rotate_rows(screen, bottom, top);

@@ -96,13 +96,21 @@ static void emit(struct screen *screen, const char *text, size_t length)
         screen->sink.final(screen->sink.context, line, text, length);
 }
 
+static void note_change(struct screen *screen, uint64_t line)
+{
+    if (line < screen->changed_low)
+        screen->changed_low = line;
+}
+
 void close_partial(struct screen *screen)
 {
     struct text *text = &screen->scratch;
 
     if (!screen->partial_open)
         return;
+    note_change(screen, screen->final_count);
     screen->partial_open = false;
+    screen->hint_valid = false;
     if (screen->partial_unseen && screen->sink.seen) {
         text->length = 0;
         text_add_stripped(text, &screen->partial);
@@ -112,12 +120,6 @@ void close_partial(struct screen *screen)
     screen->partial_unseen = false;
     text_end(&screen->partial);
     emit(screen, screen->partial.bytes, screen->partial.length);
-}
-
-static void note_change(struct screen *screen, uint64_t line)
-{
-    if (line < screen->changed_low)
-        screen->changed_low = line;
 }
 
 void finish_row(struct screen *screen, struct row *row)
@@ -133,11 +135,8 @@ void finish_row(struct screen *screen, struct row *row)
         return;
     }
     /* Rows joined by rewriting can be longer together than autowrap allows. */
-    if (screen->partial_open && screen->partial.length + row_cost(row) > SCREEN_LINE_MAX) {
-        note_change(screen, screen->final_count);
-        screen->hint_valid = false;
+    if (screen->partial_open && screen->partial.length + row_cost(row) > SCREEN_LINE_MAX)
         close_partial(screen);
-    }
     if (!screen->partial_open) {
         screen->partial_open = true;
         screen->partial_unseen = false;

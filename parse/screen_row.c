@@ -145,16 +145,25 @@ void row_combine(struct row *row, uint32_t col, uint32_t codepoint)
     row->marks[row->mark_count++] = (struct mark){(uint16_t)col, codepoint};
 }
 
+static void cut(struct row *row, uint32_t from)
+{
+    if (row->wide)
+        break_wide(row, from, row->used);
+    row->used = from;
+}
+
 void row_erase(struct row *row, uint32_t from, uint32_t to)
 {
     if (from >= row->used)
         return;
-    if (row->wide)
-        break_wide(row, from, to);
-    if (to >= row->used) {
-        row->used = from;
+    if (to >= row->used && !row->wrapped) {
+        cut(row, from);
         return;
     }
+    if (row->wide)
+        break_wide(row, from, to);
+    to = to < row->used ? to
+                        : row->used; /* the blanks before the next row of the line are part of it */
     memset(row->ascii + from, ' ', to - from);
     set_style(row, from, to, 0);
 }
@@ -182,7 +191,7 @@ void row_insert_cells(struct row *row, uint32_t col, uint32_t count, uint32_t co
     if (row->wide)
         break_wide(row, col, col); /* a wide character is cut in two here */
     if (row->used > cols - count)
-        row_erase(row, cols - count > col ? cols - count : col, row->used);
+        cut(row, cols - count);
     if (col < row->used) {
         uint32_t tail = row->used - col;
         row->used += count;
@@ -203,5 +212,5 @@ void row_delete_cells(struct row *row, uint32_t col, uint32_t count, uint32_t co
     if (row->wide)
         break_wide(row, col, col + count);
     move_cells(row, col, col + count, row->used - col - count);
-    row->used -= count;
+    row_erase(row, row->used - count, row->used);
 }

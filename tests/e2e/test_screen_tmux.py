@@ -1,0 +1,119 @@
+"""Lines as a person saw them: what parse/screen makes of terminal bytes is what tmux shows after the same bytes."""
+import glob
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(HERE, "lib"))
+from tmux import Tmux, normal  # noqa: E402
+
+CORPUS = os.path.join(ROOT, "tests", "corpus")
+CAPTURES = sorted(glob.glob(os.path.join(CORPUS, "captures", "*.raw")) + glob.glob(os.path.join(CORPUS, "screen", "*.raw")) +
+                  glob.glob(os.path.join(CORPUS, "public", "*.log")))
+SCRIPTS = 25
+
+TEXT = ["text", "text", "text", "lf", "lf", "cr"]
+# What each kind of random script is made of, and columns of its windows. Insert mode, and inserted lines between the rows of
+# one wrapped line, are left out: there tmux loses cells, or takes a line apart that is one.
+KINDS = {
+    "wrap": (TEXT + ["long", "bs", "tab"], (10, 20)),
+    "erase": (TEXT + ["el", "ich", "move", "bs"], (10, 20)),
+    "position": (TEXT + ["cup", "move", "el"], (10, 20)),
+    "clear": (TEXT + ["ed", "cup", "move"], (10, 20)),
+    "wrap_erase": (TEXT + ["long", "el", "move", "bs"], (10, 20)),
+    "lines": (TEXT + ["il", "move"], (500,)),
+    "region": (TEXT + ["region", "index"], (500,)),
+    "wide": (TEXT + ["wide", "wide", "long", "move", "el"], (10, 17)),
+    "saved": (TEXT + ["save", "cup", "sgr", "repeat"], (10, 20)),
+}
+
+
+def csi(final, *numbers):
+    return b"\x1b[" + b";".join(b"%d" % n for n in numbers) + final
+
+
+def step(kind, r, rows, cols):
+    count = r.randint(0, 4)
+    make = {
+        "text": lambda: bytes(r.choice(b"abcdefgh XYZ") for _ in range(r.randint(1, 12))),
+        "long": lambda: b"#" * r.randint(cols - 3, 2 * cols + 3),
+        "lf": lambda: b"\n",
+        "cr": lambda: b"\r",
+        "bs": lambda: b"\b" * r.randint(1, 3),
+        "tab": lambda: b"\t",
+        "wide": lambda: r.choice(["日", "本", "é", "e\u0301", "🙂", "─", "한"]).encode(),
+        "cup": lambda: csi(b"H", r.randint(1, rows + 1), r.randint(1, cols + 2)),
+        "move": lambda: csi(r.choice([b"A", b"B", b"C", b"D", b"E", b"F", b"G", b"d"]), count),
+        "el": lambda: csi(b"K", r.randint(0, 2)),
+        "ed": lambda: csi(b"J", r.randint(0, 2)),
+        "il": lambda: csi(r.choice([b"L", b"M"]), count),
+        "ich": lambda: csi(r.choice([b"@", b"P", b"X"]), count),
+        "region": lambda: csi(b"r", r.randint(1, rows), r.randint(1, rows)),
+        "index": lambda: r.choice([b"\x1bM", b"\x1bD", b"\x1bE", csi(b"S", 1), csi(b"T", 2)]),
+        "save": lambda: r.choice([b"\x1b7", b"\x1b8"]),
+        "sgr": lambda: csi(b"m", r.randint(30, 37)),
+        "repeat": lambda: b"q" + csi(b"b", r.randint(1, 9)),
+    }
+    return make[kind]()
+
+
+def script(kind, seed):
+    r = random.Random(f"{kind}{seed}")
+    kinds, columns = KINDS[kind]
+    rows, cols = r.choice([5, 8]), r.choice(columns)
+    data = b"".join(step(r.choice(kinds), r, rows, cols) for _ in range(r.choice([8, 20, 60])))
+    return data, rows, cols
+
+
+def screen_lines(data, rows, cols, *options):
+    tool = os.path.join(os.environ.get("NIXFLEET_BUILD", os.path.join(ROOT, "build")), "tools", "screen-lines")
+    run = subprocess.run([tool, *options, str(rows), str(cols)], input=data, stdout=subprocess.PIPE, check=True, timeout=60)
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def tmux():
+    server = Tmux()
+    yield server
+    server.close()
+
+
+def window(path):
+    with open(path.rsplit(".", 1)[0] + ".json", encoding="utf-8") as file:
+        about = json.load(file)
+    return about.get("rows") or 24, about.get("cols") or 80
+
+
+@pytest.mark.parametrize("path", CAPTURES, ids=os.path.basename)
+def test_a_capture_has_the_lines_that_a_terminal_shows(tmux, path):
+    with open(path, "rb") as file:
+        data = file.read()
+    rows, cols = window(path)
+    assert normal(screen_lines(data, rows, cols)) == tmux.replay(data, rows, cols)
+
+
+@pytest.mark.parametrize("path", CAPTURES, ids=os.path.basename)
+def test_lines_do_not_depend_on_how_the_bytes_are_cut(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    rows, cols = window(path)
+    whole = screen_lines(data, rows, cols, "-c", "-s")
+    for size in ("1", "7"):
+        assert screen_lines(data, rows, cols, "-c", "-s", "-b", size) == whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_scripts_have_the_lines_that_a_terminal_shows(tmux, kind):
+    scripts = [script(kind, seed) for seed in range(SCRIPTS)]
+    replays = [tmux.start(*one) for one in scripts]
+    for (data, rows, cols), replay in zip(scripts, replays):
+        ours, theirs = normal(screen_lines(data, rows, cols)), tmux.lines(replay)
+        if kind == "clear":  # how many blank rows a cleared screen keeps depends in tmux on what was erased in them before
+            ours, theirs = [line for line in ours if line], [line for line in theirs if line]
+        assert ours == theirs, (rows, cols, data)
