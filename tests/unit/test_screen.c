@@ -1,0 +1,183 @@
+/* What parse/screen promises, line by line. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../parse/screen.h"
+
+struct heard {
+    char finals[1 << 17],
+        seen[1 << 17]; /* each line followed by '|'; redrawn ones begin with '~' */
+    uint64_t count;
+    size_t longest;
+};
+
+static struct heard heard;
+
+static void append(char *to, size_t room, const char *text, size_t length)
+{
+    size_t size = strlen(to);
+    assert_true(size + length + 2 < room);
+    memcpy(to + size, text, length);
+    strcpy(to + size + length, "|");
+}
+
+static void on_seen(void *context, uint64_t line, const char *text, size_t length, bool redrawn)
+{
+    struct heard *to = context;
+    (void)line;
+    if (redrawn)
+        strcat(to->seen, "~");
+    append(to->seen, sizeof to->seen, text, length);
+}
+
+static void on_final(void *context, uint64_t line, const char *text, size_t length)
+{
+    struct heard *to = context;
+    assert_int_equal(line, to->count++);
+    if (length > to->longest)
+        to->longest = length;
+    append(to->finals, sizeof to->finals, text, length);
+}
+
+static struct screen *begin(uint32_t rows, uint32_t cols, const char *bytes)
+{
+    struct screen_sink sink = {&heard, on_seen, on_final};
+    memset(&heard, 0, sizeof heard);
+    struct screen *screen = screen_new(rows, cols, &sink);
+    assert_non_null(screen);
+    screen_feed(screen, bytes, strlen(bytes));
+    return screen;
+}
+
+static const char *lines_of(const char *bytes)
+{
+    struct screen *screen = begin(5, 20, bytes);
+    screen_finish(screen);
+    screen_free(screen);
+    return heard.finals;
+}
+
+static void a_bar_is_one_line_and_each_state_is_seen_once(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("10%\r20%\r\033[K30%\r\033[Kdone\n"), "done|");
+    assert_string_equal(heard.seen, "~10%|~20%|~30%|done|");
+}
+
+static void a_bar_that_is_erased_at_the_end_was_seen(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("[1/2 built]\r\033[K"), "");
+    assert_string_equal(heard.seen, "~[1/2 built]|");
+}
+
+static void a_tree_that_is_redrawn_yields_its_last_state(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("a 1\nb 1\n\033[2A\033[2Ka 2\n\033[2Kb 2\nend\n"), "a 2|b 2|end|");
+}
+
+static void wrapped_rows_are_one_line(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("0123456789012345678901234\nx\n"), "0123456789012345678901234|x|");
+}
+
+static void colours_are_normalised_and_each_line_is_complete(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        lines_of(
+            "\033[31;1mred\nstill\033[0;22m plain\n\033[38:2::1:2:3mx\033[48;5;9m\033[4:3my\n"),
+        "\033[1;31mred\033[m|\033[1;31mstill\033[m "
+        "plain|\033[38;2;1;2;3mx\033[m\033[4;38;2;1;2;3;101my\033[m|");
+}
+
+static void sequences_without_text_are_dropped(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        lines_of("\033]0;title\007a\033Pdata\033\\b\033(B\033[?25lc\033[1;\030d\033_x\033\\\n"),
+        "abcd|");
+}
+
+static void the_alternate_screen_is_skipped(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("a\n\033[?1049h\033[Hinside\n\033[?1049lb\n"), "a|b|");
+}
+
+static void invalid_utf8_is_replaced(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("a\xff"
+                                 "b\xe6\x97"
+                                 "c\xc0\xaf\xed\xa0\x80\n"),
+                        "a\uFFFD"
+                        "b\uFFFD"
+                        "c\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD|");
+}
+
+static void a_line_of_any_length_is_split_at_the_bound(void **state)
+{
+    (void)state;
+    size_t size = 50000;
+    char *line = malloc(size + 1);
+    memset(line, 'x', size);
+    line[size] = '\0';
+    lines_of(line);
+    free(line);
+    assert_true(heard.count >= 4 && heard.count <= 5);
+    assert_true(heard.longest <= SCREEN_LINE_MAX && heard.longest > SCREEN_LINE_MAX - 200);
+    assert_int_equal(strlen(heard.finals), size + heard.count);
+}
+
+static void live_lines_and_changes_can_be_asked_for(void **state)
+{
+    (void)state;
+    size_t length;
+    struct screen *screen = begin(3, 20, "a\nb\nc\n\033[32md");
+    assert_int_equal(screen_final_count(screen), 1);
+    assert_int_equal(screen_line_count(screen), 4);
+    assert_int_equal(screen_take_changed(screen), 0);
+    assert_int_equal(screen_take_changed(screen), 4);
+    const char *text = screen_live_line(screen, 3, &length);
+    assert_memory_equal(text, "\033[32md\033[m", length);
+    assert_null(screen_live_line(screen, 0, &length));
+    assert_null(screen_live_line(screen, 4, &length));
+    screen_feed(screen, "\033[AX", 4);
+    assert_int_equal(screen_take_changed(screen), 2);
+    screen_free(screen);
+}
+
+static void absurd_parameters_do_no_harm(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        lines_of("a\033[99999999999999999999Cb\033[4294967295@\033[999999999L\033[9999999P\nz\n"),
+        "|z|");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_bar_is_one_line_and_each_state_is_seen_once),
+        cmocka_unit_test(a_bar_that_is_erased_at_the_end_was_seen),
+        cmocka_unit_test(a_tree_that_is_redrawn_yields_its_last_state),
+        cmocka_unit_test(wrapped_rows_are_one_line),
+        cmocka_unit_test(colours_are_normalised_and_each_line_is_complete),
+        cmocka_unit_test(sequences_without_text_are_dropped),
+        cmocka_unit_test(the_alternate_screen_is_skipped),
+        cmocka_unit_test(invalid_utf8_is_replaced),
+        cmocka_unit_test(a_line_of_any_length_is_split_at_the_bound),
+        cmocka_unit_test(live_lines_and_changes_can_be_asked_for),
+        cmocka_unit_test(absurd_parameters_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
