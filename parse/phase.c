@@ -214,7 +214,8 @@ static void settle(struct phase *phase, bool success)
     if (success)
         phase->raw_open = false;
     phase->list = LIST_NONE;
-    phase->view.phase = PHASE_NONE; /* nothing runs any more: counts are final */
+    if (success)
+        phase->view.phase = PHASE_NONE; /* nothing runs any more: counts are final */
     nix_progress(phase);
     if (phase->view.progress.building > 0)
         phase->view.progress.building = 0;

@@ -1,0 +1,125 @@
+"""What a log says: nixfleet-report analyze over real captures, public logs and logs written from the formats."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = ROOT / "tests" / "corpus"
+REPORT = Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT)) / "nixfleet-report"
+COUNTS = ("to_build", "built", "to_fetch", "fetched", "to_fetch_bytes", "tests_passed", "tests_total")
+# True of the run, but not in its text: a dumb terminal gets nothing at all, a short download leaves no bar, and the bar of
+# an import from derivation may go before the second total is drawn.
+NOT_IN_TEXT = {
+    "bar-dumb": {"to_build", "built", "outcome"},
+    "fetch-bar": {"to_fetch", "fetched", "outcome"},
+    "ifd-bar": {"to_build"},
+    "copy-to-bar": {"outcome"},
+}
+
+
+def analyze(path, rows=0, cols=0, data=None):
+    window = ["--rows", str(rows), "--cols", str(cols)] if rows else []
+    done = subprocess.run([REPORT, "analyze", *window, "--analyze", str(path)], input=data,
+                          capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    return json.loads(done.stdout)
+
+
+def logs(directory):
+    for label in sorted(directory.glob("*.json")):
+        for ending in (".raw", ".log"):
+            if label.with_suffix(ending).exists():
+                yield label.with_suffix(ending)
+
+
+def differences(log):
+    want = json.loads(log.with_suffix(".json").read_text())
+    got = analyze(log, want.get("rows", 0), want.get("cols", 0))
+    skip = NOT_IN_TEXT.get(log.stem, set())
+    flat = {**got["progress"], **got}
+    keys = [*COUNTS, "outcome", "phases", "failed", "failed_units", "errors"]
+    wrong = [(key, flat.get(key), want[key]) for key in keys
+             if key in want and key not in skip and flat.get(key) != want[key]]
+    if "phase" in want and want["phase"] not in got["phases"]:
+        wrong.append(("phase", got["phases"], want["phase"]))
+    if skip and got["outcome"] not in (want["outcome"], "unknown"):
+        wrong.append(("outcome", got["outcome"], want["outcome"]))
+    return wrong
+
+
+@pytest.mark.parametrize("log", [p for d in ("captures", "public", "phase") for p in logs(CORPUS / d)],
+                         ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_label_comes_out_right(log):
+    assert differences(log) == []
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory):
+    if shutil.which("nix-build") is None:
+        pytest.skip("nix is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("captures need root")
+    out = tmp_path_factory.mktemp("fresh")
+    salt = f"{os.getpid()}.{random.randrange(10**9)}"
+    prefix = random.choice(("lib", "web-app", "zeta2"))
+    subprocess.run([CORPUS / "make-captures.sh", out, salt, prefix, str(random.randint(1, 3)),
+                    str(random.randint(4, 7))], check=True, capture_output=True, timeout=180)
+    return out
+
+
+def test_fresh_captures_of_the_real_nix_come_out_right(fresh):
+    wrong = {log.name: differences(log) for log in logs(fresh)}
+    assert {name: what for name, what in wrong.items() if what} == {}
+    assert len(wrong) > 15
+
+
+def test_a_dash_reads_standard_input():
+    log = CORPUS / "captures" / "raw-pipe.raw"
+    assert analyze("-", data=log.read_bytes()) == analyze(log)
+
+
+def test_the_answer_is_one_object_with_exactly_the_promised_keys():
+    got = analyze(CORPUS / "captures" / "fail-raw.raw", 24, 80)
+    assert set(got) == {"lines", "phases", "progress", "errors", "failed", "failed_units", "outcome"}
+
+
+def test_a_missing_file_is_one_line_and_exit_1(tmp_path):
+    for wrong in (tmp_path / "absent", tmp_path):
+        done = subprocess.run([REPORT, "analyze", "--analyze", str(wrong)], capture_output=True, timeout=20)
+        assert done.returncode == 1
+        assert done.stdout == b""
+        assert done.stderr.count(b"\n") == 1 and str(wrong).encode() in done.stderr
+
+
+def show(*arguments, **options):
+    return subprocess.run([REPORT, "show", *arguments], capture_output=True, timeout=60, **options)
+
+
+def test_show_prints_a_log_without_colours_unless_asked(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_bytes(b"\x1b[31mred\x1b[0m plain\r\n10%\r20%\r\n")
+    assert show("--show", str(log)).stdout == b"red plain\n20%\n"
+    assert b"\x1b[" in show("--color", "--show", str(log)).stdout
+
+
+def test_show_ends_well_when_its_reader_goes_away(tmp_path):
+    log = tmp_path / "big.log"
+    log.write_bytes(b"line\n" * 400000)
+    with subprocess.Popen([REPORT, "show", "--show", str(log)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"line\n"
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        assert child.wait(timeout=30) == 0
+
+
+def test_show_of_nothing_known_is_one_line_and_exit_1(tmp_path):
+    done = show("--show", "no-such-run", env={**os.environ, "NIXFLEET_STATE_DIR": str(tmp_path)})
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
