@@ -206,6 +206,14 @@ def test_a_host_is_added_and_removed(page, mock):
     assert "alpha" not in mock.hosts
 
 
+def test_what_a_host_reported_is_listed(page, mock):
+    mock.host("alpha", status_history=[{"timestamp": "2026-01-02T03:04:05.000Z", "icon": "✗", "message": "Switch <b>failed</b>"}])
+    page.load()
+    page.click(ROW % "alpha" + "[data-do=menu]")
+    page.js("[...document.querySelectorAll('.menu button')].find((b) => b.textContent === 'History…').click()")
+    assert page.text(".history li span") == "✗ Switch <b>failed</b>"
+
+
 # ---- phases ----
 
 

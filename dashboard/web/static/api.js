@@ -44,6 +44,7 @@ export const api = {
     runs: (host, limit = 50, before) =>
         call('GET', `${hostPath(host)}/runs?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ''}`),
     run: (host, run) => call('GET', runPath(host, run)),
+    deleteRun: (host, run) => call('DELETE', runPath(host, run)),
     lines: (host, run, from, limit) => call('GET', `${runPath(host, run)}/lines?from=${from}&limit=${limit}`),
     search: (host, run, { q, kind, from = 0, limit = 1000 }) => {
         const query = new URLSearchParams({ from, limit });

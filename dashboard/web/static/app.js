@@ -1,11 +1,11 @@
 /* The page's story: connect, keep the list of hosts, open logs, pass on what a person asks for. */
 import { api, setCsrf } from './api.js';
-import { addHostBox, confirmBox, helpBox, menu, tellBox } from './dialogs.js';
+import { addHostBox, confirmBox, helpBox, historyBox, menu, tellBox } from './dialogs.js';
 import { FILTERS, HostRow, SHOWN_AT_FIRST, arrange, keyOf, passes } from './hosts.js';
 import { Live } from './live.js';
 import { LogPanel } from './logpanel.js';
 import { Notifier } from './notify.js';
-import { stateWords } from './runs.js';
+import { isOpen, stateWords } from './runs.js';
 import { count, duration, el, plural, prefs, setServerNow, setText, throttle } from './util.js';
 
 const LOST_GRACE_MS = 1500;
@@ -288,7 +288,9 @@ function hostMenu(row) {
         ['Restart agent', () => act(row, 'restart'), { disabled: row.state(true) === 'offline' }],
         ['Unlock actions', () => unlock(row)],
         null,
+        ['History…', () => historyBox(`What ${row.id} reported`, row.host.status_history ?? [])],
         ['Download logs', () => download(row)],
+        ['Delete the run that is open…', () => deleteRun(row), { disabled: !row.panel || isOpen(row.panel.run) }],
         ['New agent token…', () => newToken(row)],
         null,
         ['Remove host…', () => remove(row), { danger: true }],
@@ -327,6 +329,18 @@ async function remove(row) {
         dropHost(row.id);
         arrangeRows();
         toast(`${row.id} is removed`, 'ok');
+    } catch (error) {
+        toast(`${row.id}: ${error.message}`, 'bad');
+    }
+}
+
+async function deleteRun(row) {
+    const { run } = row.panel;
+    if (!(await confirmBox('Delete this run?', `${run.command ?? 'The run'} on ${row.id}, with all its lines.`, 'Delete run', true))) return;
+    try {
+        await api.deleteRun(row.id, run.id);
+        closeLog(row, true);
+        toast('The run is deleted', 'ok');
     } catch (error) {
         toast(`${row.id}: ${error.message}`, 'bad');
     }

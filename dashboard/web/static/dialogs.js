@@ -1,5 +1,5 @@
 /* Questions, forms, menus and the list of keys. The browser's own <dialog> keeps the focus inside and gives it back. */
-import { el } from './util.js';
+import { dayAndTime, el, toMs } from './util.js';
 
 function show(dialog) {
     document.body.append(dialog);
@@ -66,6 +66,28 @@ export function tellBox(heading, text, secret) {
             'dialog',
             { 'aria-labelledby': 'tell-title' },
             el('form', { method: 'dialog' }, el('h2', { id: 'tell-title', text: heading }), el('p', { text }), el('p', {}, el('code', { class: 'secret', text: secret })), el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', text: 'Done' }))),
+        ),
+    );
+}
+
+/** A list of times and texts, newest first; what an entry calls its time and its text differs between dashboards. */
+export function historyBox(heading, entries) {
+    const rows = entries.map((entry) => {
+        const at = toMs(entry.timestamp ?? entry.time ?? entry.at ?? entry.date);
+        const text = [entry.icon, entry.message ?? entry.comment ?? entry.status].filter(Boolean).join(' ');
+        return el('li', {}, el('time', { class: 'muted num', text: at ? dayAndTime(at) : '' }), el('span', { text }));
+    });
+    show(
+        el(
+            'dialog',
+            { 'aria-labelledby': 'history-title' },
+            el(
+                'form',
+                { method: 'dialog' },
+                el('h2', { id: 'history-title', text: heading }),
+                rows.length ? el('ol', { class: 'history' }, ...rows) : el('p', { class: 'muted', text: 'Nothing yet.' }),
+                el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', autofocus: true, text: 'Close' })),
+            ),
         ),
     );
 }

@@ -1,0 +1,229 @@
+"""The same page on the real nixfleet-dashboard: what a host posts is what a person sees."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+from browser import Browser
+
+ROOT = Path(os.environ.get("NIXFLEET_BIN_DIR") or Path(__file__).resolve().parents[2])
+BINARY = ROOT / "nixfleet-dashboard"
+TOKEN = "a-token-of-the-tests-only-0123456789"
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="nixfleet-dashboard is not built")
+
+
+class Dashboard:
+    """A nixfleet-dashboard of our own, in dev mode on a free port."""
+
+    def __init__(self):
+        self.data = tempfile.mkdtemp(prefix="nixfleet-page-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        environment = {"PATH": os.environ["PATH"], "HOME": self.data, "NIXFLEET_API_TOKEN": TOKEN}
+        self.log = open(Path(self.data) / "log", "ab")
+        command = [str(BINARY), "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(Path(self.data) / "data")]
+        self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=self.log)
+        end = time.monotonic() + 15
+        while True:
+            try:
+                urllib.request.urlopen(self.url + "/health", timeout=2).read()
+                return
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < end, (Path(self.data) / "log").read_text()
+                time.sleep(0.05)
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(20)
+        self.log.close()
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def post(self, path, body):
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers, method="POST")
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return json.load(answer)
+
+    def register(self, host):
+        return self.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server"})
+
+    def beat(self, host, run, status, **fields):
+        body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, **fields}
+        return self.post(f"/api/hosts/{host}/heartbeat", body)
+
+    def write(self, host, run, start, lines, **fields):
+        return self.post(f"/api/hosts/{host}/logs", {"run": run, "from": start, "text": "\n".join(lines), **fields})
+
+
+def new_run():
+    """A UUID of version 7: its order is the order of time."""
+    ms = int(time.time() * 1000)
+    rest = uuid.uuid4().int
+    value = (ms << 80) | (7 << 76) | ((rest >> 66 & 0xFFF) << 64) | (2 << 62) | (rest & ((1 << 62) - 1))
+    return str(uuid.UUID(int=value))
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    server = Dashboard()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def page(chromium, dashboard):
+    def load(path="/"):
+        chromium.driver.get("about:blank")
+        chromium.driver.get(dashboard.url + path)
+        chromium.wait(lambda: chromium.text("#conn-text") == "Live", "the connection")
+        return chromium
+
+    chromium.load = load
+    yield chromium
+    assert chromium.problems() == []
+
+
+def row(host):
+    return f"tbody[data-host={host}] "
+
+
+def shown(page, host):
+    return page.js(
+        """const v = document.querySelector(arguments[0] + '.view'); if (!v) return []; const box = v.getBoundingClientRect();
+        return [...v.querySelectorAll('.row')].filter((r) => { const b = r.getBoundingClientRect();
+            return b.bottom > box.top + 1 && b.top < box.bottom - 1; })
+            .map((r) => [Number(r.dataset.line), r.querySelector('.text').textContent]);""",
+        row(host),
+    )
+
+
+def last(page, host):
+    rows = shown(page, host)
+    return rows[-1][1] if rows else None
+
+
+def open_log(page, host):
+    page.wait(lambda: page.count(row(host) + ".name") == 1, f"{host} on the page")
+    page.js("document.querySelector(arguments[0]).click()", row(host) + ".name")
+    page.wait(lambda: page.count(row(host) + ".panel") == 1, "the log")
+
+
+def begin(dashboard, host, lines=(), **fields):
+    dashboard.register(host)
+    run = new_run()
+    dashboard.beat(host, run, "running", **fields)
+    if lines:
+        dashboard.write(host, run, 0, lines, command="nixos-rebuild switch")
+    return run
+
+
+def test_a_run_is_seen_from_its_first_line_to_its_end(page, dashboard):
+    page.load()
+    run = begin(dashboard, "whole", ["building the system configuration..."])
+    open_log(page, "whole")
+    page.wait(lambda: last(page, "whole") == "building the system configuration...")
+    dashboard.beat("whole", run, "building", phase="building", progress={"built": 12, "to_build": 40, "current": "linux"})
+    page.wait(lambda: page.text(row("whole") + ".step-count") == "12/40", "the progress")
+    page.wait(lambda: page.text(row("whole") + ".state-text") == "Building")
+    for i in range(5):
+        dashboard.write("whole", run, 1 + i, [f"\x1b[32mlive\x1b[0m {i}"])
+        page.wait(lambda: last(page, "whole") == f"live {i}", f"line {i}")
+    dashboard.write("whole", run, 5, ["rewritten in place"])
+    page.wait(lambda: shown(page, "whole")[-1] == [5, "rewritten in place"])
+    dashboard.write("whole", run, 6, ["done"], phase="done", exit={"code": 0}, outcome="success", line_count=7)
+    page.wait(lambda: page.text(row("whole") + ".doing").startswith("Succeeded"), "the end")
+    page.wait(lambda: page.text(row("whole") + ".state-text") == "Idle")
+
+
+def test_a_failed_run_opens_at_its_error(page, dashboard):
+    lines = [f"line {i}" for i in range(3000)]
+    lines[1200] = "error: builder for 'x' failed"
+    run = begin(dashboard, "broken", lines)
+    dashboard.write("broken", run, 3000, ["end"], phase="failed", exit={"code": 1}, error="builder for 'x' failed", error_line=1200, line_count=3001)
+    page.load()
+    open_log(page, "broken")
+    page.wait(lambda: [1200, lines[1200]] in shown(page, "broken"), "the error")
+    page.wait(lambda: page.text(row("broken") + ".state-text") == "Failed")
+
+
+def test_two_hundred_thousand_lines_are_scrolled_and_searched(page, dashboard):
+    run = begin(dashboard, "large")
+    for start in range(0, 200_000, 20_000):
+        dashboard.write("large", run, start, [f"number {start + i}" for i in range(20_000)])
+    page.load()
+    open_log(page, "large")
+    page.wait(lambda: last(page, "large") == "number 199999", "the tail")
+    page.js("document.querySelector(arguments[0]).focus()", row("large") + ".view")
+    page.keys("g")
+    page.wait(lambda: (shown(page, "large") or [None])[0] == [0, "number 0"], "the first line")
+    page.js("const v = document.querySelector(arguments[0]); v.scrollTop = v.scrollHeight / 2", row("large") + ".view")
+    page.wait(lambda: abs(shown(page, "large")[0][0] - 100_000) < 200 and shown(page, "large")[0][1] == f"number {shown(page, 'large')[0][0]}")
+    page.type(row("large") + ".find input", "number 1234")
+    page.wait(lambda: re.fullmatch(r"\d+ of 111", page.text(row("large") + ".found") or ""), "the count")
+    assert page.count(".row") < 300
+
+
+def test_a_restart_of_the_server_loses_nothing_that_is_shown(page, dashboard):
+    run = begin(dashboard, "steady", [f"before {i}" for i in range(500)])
+    page.load()
+    open_log(page, "steady")
+    page.wait(lambda: last(page, "steady") == "before 499")
+    dashboard.stop(signal.SIGKILL)
+    page.wait(lambda: page.text("#conn-text") == "Disconnected")
+    dashboard.start()
+    dashboard.write("steady", run, 500, [f"after {i}" for i in range(2000)])
+    page.wait(lambda: page.text("#conn-text") == "Live" and last(page, "steady") == "after 1999", "catching up", timeout=40)
+    page.js("document.querySelector(arguments[0]).focus()", row("steady") + ".view")
+    page.keys("g")
+    page.wait(lambda: (shown(page, "steady") or [[9]])[0] == [0, "before 0"])
+
+
+def test_what_a_host_writes_is_never_markup(page, dashboard):
+    attacks = ["<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "&lt;b&gt;"]
+    begin(dashboard, "evil", attacks, progress={"current": attacks[1]})
+    page.load()
+    open_log(page, "evil")
+    page.wait(lambda: [text for _, text in shown(page, "evil")] == attacks)
+    assert page.js("return window.pwned") is None
+
+
+def test_commands_reach_the_agent(page, dashboard):
+    dashboard.register("told")
+    dashboard.register("told")
+    page.load()
+    page.click(row("told") + "[data-do=switch]")
+    page.wait(lambda: page.js("return document.querySelector(arguments[0]).disabled", row("told") + "[data-do=pull]"), "the lock")
+    assert dashboard.register("told")["command"] == "switch"
+
+
+def test_a_lost_run_is_shown_as_crashed(page, dashboard):
+    run = begin(dashboard, "dead", ["x"])
+    page.load()
+    page.wait(lambda: page.text(row("dead") + ".state-text") == "Running")
+    dashboard.beat("dead", run, "lost")
+    page.wait(lambda: page.text(row("dead") + ".state-text") == "Crashed")
