@@ -5,25 +5,23 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/config.h"
 #include "report/report.h"
-#if __has_include("transport/shipper.h")
 #include "transport/heartbeat.h"
 #include "transport/shipper.h"
 #include "transport/spool.h"
-#endif
 
 #define EXIT_USAGE 125
 
 static const struct mode {
     const char *name;
     int (*run)(const struct config *config);
+    bool of_run; /* started for a run: has no options, and the word counts as the command */
 } modes[] = {
-    {"show", show_main},    {"list", list_main},      {"analyze", analyze_main},
-#if __has_include("transport/shipper.h")
-    {"ship", shipper_main}, {"beat", heartbeat_main}, {"flush", flush_main},
-#endif
+    {"ship", shipper_main, true}, {"beat", heartbeat_main, true}, {"flush", flush_main, false},
+    {"show", show_main, false},   {"list", list_main, false},     {"analyze", analyze_main, false},
 };
 
 static const struct mode *find_mode(const char *name)
@@ -38,11 +36,15 @@ int main(int argc, char **argv)
 {
     char error[CONFIG_ERROR_SIZE];
     struct config config;
+#ifdef __linux__
+    setproctitle_init(argc, argv, environ); /* moves both away: before anyone looks at them */
+#endif
     const struct mode *mode = argc > 1 ? find_mode(argv[1]) : NULL;
     if (mode == NULL)
         errx(EXIT_USAGE, "to be called by nixfleet-run: ship, beat, flush, show, list or analyze");
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to be judged, not an end */
-    if (config_load(&config, argc - 1, argv + 1, error) != 0)
+    int skip = mode->of_run ? 0 : 1;
+    if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);
     int status = mode->run(&config);
     config_free(&config);

@@ -1,0 +1,168 @@
+/* A pump without a command: what comes on stdin is the output of a run. Starts the helpers as
+   docs/helpers.md says, prints the run's id and the helpers' process ids on stdout, what they tell
+   on stderr, ends the run at the end of stdin with the status of its second argument, and waits for
+   the helpers. For tests of the helpers alone.
+
+     fakepump /path/to/nixfleet-report STATUS */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../capture/runlog.h"
+#include "../../capture/status.h"
+#include "../../common/io.h"
+#include "../../common/secrets.h"
+#include "../../config/config.h"
+
+extern char **environ;
+
+struct helper {
+    pid_t pid;
+    int poke_fd;
+};
+
+static void place(int fd, int at)
+{
+    if (fd < 0)
+        close(at);
+    else if (dup2(fd, at) < 0)
+        _exit(120);
+}
+
+static struct helper start(const char *report, const char *mode, char **environment, int page_fd,
+                           const struct run_log *log, int tell_fd, const char *marks_path)
+{
+    struct helper helper;
+    int pipe_fds[2];
+
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        exit(121);
+    helper.poke_fd = pipe_fds[1];
+    helper.pid = fork();
+    if (helper.pid == 0) {
+        char *argv[] = {(char *)report, (char *)mode, NULL};
+        int null = open("/dev/null", O_RDWR), base = 20;
+        int fds[] = {page_fd,
+                     pipe_fds[0],
+                     open(log->log_path, O_RDONLY),
+                     open(log->run_path, O_RDWR),
+                     open(marks_path, O_RDONLY),
+                     tell_fd};
+
+        for (int i = 0; i < 6; i++)
+            fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, base);
+        place(null, 0);
+        place(null, 1);
+        for (int i = 0; i < 6; i++)
+            place(fds[i], 3 + i);
+        closefrom(9);
+        execve(report, argv, environment);
+        _exit(122);
+    }
+    close(pipe_fds[0]);
+    return helper;
+}
+
+static void copy(struct run_log *log, struct status_page *page, struct helper *shipper, int tell_fd,
+                 bool *stop)
+{
+    static char bytes[65536];
+    struct pollfd fds[2] = {{.fd = 0, .events = POLLIN}, {.fd = tell_fd, .events = POLLIN}};
+
+    while (!*stop && poll(fds, 2, -1) >= 0) {
+        if (fds[1].revents) {
+            ssize_t n = read(tell_fd, bytes, sizeof bytes);
+
+            if (n > 0)
+                (void)!write(2, bytes, (size_t)n);
+            *stop = n > 0 && memchr(bytes, 'S', 1);
+        }
+        if (fds[0].revents) {
+            ssize_t n = read(0, bytes, sizeof bytes);
+            size_t written;
+
+            if (n <= 0)
+                return;
+            run_log_mark(log, page->bytes, page->rows, page->cols, false);
+            if (run_log_append(log, bytes, (size_t)n, &written) == 0)
+                page->log_bytes += (uint64_t)n;
+            page->bytes += (uint64_t)n;
+            page->output_ms = monotonic_ms();
+            if (atomic_exchange(&page->poke_wanted, 0))
+                (void)!write(shipper->poke_fd, "", 1);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char error[CONFIG_ERROR_SIZE], marks_path[4096], *only_name[] = {argv[0], (char *)"true", NULL};
+    char *command[] = {(char *)"fake", (char *)"command", NULL};
+    struct config config;
+    struct run_log log;
+    struct run_info info = {
+        .argv = command, .rows = 24, .cols = 80, .stream = true, .cwd = (char *)"/"};
+    struct secrets secrets;
+    struct status_page *page;
+    int page_fd, tell[2];
+    bool stop = false;
+    struct helper shipper, heartbeat;
+    int code = argc > 2 ? atoi(argv[2]) : 0;
+
+    if (argc < 2 || config_load(&config, 2, only_name, error) < 0)
+        return 125;
+    info.started_ms = wall_ms();
+    info.pid = getpid();
+    run_id_make(info.started_ms, info.id);
+    memcpy(info.host, config.host, sizeof info.host);
+    strcpy(info.name, "test");
+    strcpy(info.user, "tester");
+    secrets_init(&secrets);
+    secrets_add_environment(&secrets, environ, config.redact);
+    info.secrets = secrets_format(&secrets);
+    if (run_log_create(&log, config.state_dir, &info) < 0 || !(page = status_create(&page_fd)) ||
+        pipe2(tell, O_CLOEXEC) < 0)
+        return 124;
+    page->rows = 24;
+    page->cols = 80;
+    page->output_ms = monotonic_ms();
+    run_log_mark(&log, 0, 24, 80, true);
+    snprintf(marks_path, sizeof marks_path, "%s/%s.marks", config.state_dir, info.id);
+    shipper = start(argv[1], "ship", config_environment(&config, environ), page_fd, &log, tell[1],
+                    marks_path);
+    heartbeat = start(argv[1], "beat", config_environment(&config, environ), page_fd, &log, tell[1],
+                      marks_path);
+    close(tell[1]);
+    printf("%s %d %d\n", info.id, (int)shipper.pid, (int)heartbeat.pid);
+    fflush(stdout);
+    copy(&log, page, &shipper, tell[0], &stop);
+    {
+        struct run_end end = {.known = true,
+                              .code = code,
+                              .wall_ms = wall_ms(),
+                              .bytes = page->bytes,
+                              .log_bytes = page->log_bytes};
+
+        run_log_end(&log, &end);
+    }
+    page->ended_ms = wall_ms();
+    page->end_code = (uint32_t)code;
+    page->end = STATUS_EXITED;
+    close(shipper.poke_fd);
+    close(heartbeat.poke_fd);
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        ;
+    {
+        char text[512];
+        ssize_t n;
+
+        while ((n = read(tell[0], text, sizeof text)) > 0)
+            (void)!write(2, text, (size_t)n);
+    }
+    return code;
+}
