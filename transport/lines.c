@@ -66,7 +66,7 @@ static struct time_run *newest(struct time_runs *times)
 
 static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
 {
-    if (times->start + times->count == times->room) {
+    if (times->start > 0 && times->start + times->count == times->room) {
         memmove(times->run, times->run + times->start, times->count * sizeof *times->run);
         times->start = 0;
     }
