@@ -358,9 +358,7 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     bool operand = config->mode == MODE_SHOW || config->mode == MODE_ANALYZE;
 
     if (config->mode == MODE_RUN) {
-        if (left == 0)
-            return fail(error, "no command is given (see --help)");
-        config->command = argv + optind;
+        config->command = left > 0 ? argv + optind : NULL; /* a helper of a run has none */
         return 0;
     }
     if (left > (operand ? 1 : 0))

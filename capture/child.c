@@ -1,0 +1,183 @@
+/* Fork under a pty. Everything that may fail in the new process before exec is reported through a pipe that exec closes. */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "signals.h"
+
+/* Descriptors while a start is under way; what is still in here at its end is closed. */
+struct start {
+    int slave, out[2], err[2], report[2];
+};
+
+static void start_close(struct start *s)
+{
+    int *all[] = {&s->slave, &s->out[0], &s->out[1], &s->err[0], &s->err[1], &s->report[0], &s->report[1]};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        close_fd(all[i]);
+}
+
+/* A pipe whose ends lie above the standard descriptors, which the caller may have closed. */
+static int make_pipe(int ends[2])
+{
+    int made[2];
+
+    if (pipe(made) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        ends[i] = fcntl(made[i], F_DUPFD_CLOEXEC, 3);
+        close(made[i]);
+    }
+    return ends[0] < 0 || ends[1] < 0 ? -1 : 0;
+}
+
+static int no_block(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static int above_standard(int fd)
+{
+    int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    close_fd(&fd);
+    return moved;
+}
+
+static int open_pty(struct child *child, struct start *s, bool plain, const struct termios *modes)
+{
+    struct termios mode;
+    char *name;
+
+    child->master = above_standard(posix_openpt(O_RDWR | O_NOCTTY));
+    if (child->master < 0 || grantpt(child->master) < 0 || unlockpt(child->master) < 0 || !(name = ptsname(child->master)))
+        return -1;
+    s->slave = above_standard(open(name, O_RDWR | O_NOCTTY));
+    if (s->slave < 0 || tcgetattr(s->slave, &mode) < 0 || no_block(child->master) < 0)
+        return -1;
+    if (modes)
+        mode = *modes;
+    if (plain) {
+        mode.c_oflag &= ~(tcflag_t)OPOST; /* no CR is added */
+        if (!modes)
+            mode.c_lflag &= ~(tcflag_t)ECHO;
+    }
+    tcsetattr(s->slave, TCSANOW, &mode); /* best effort: the output is right without it, too */
+    return 0;
+}
+
+static void become(int from, int to)
+{
+    if (from >= 0 && dup2(from, to) < 0)
+        _exit(125);
+}
+
+/* In the new process: never returns. Only async-signal-safe calls. */
+static void run_command(const struct start *s, const struct streams *streams, char *const command[], char *const environment[],
+                        bool hangup_ignored)
+{
+    extern char **environ;
+    int problem;
+
+    setsid();
+    if (s->slave >= 0)
+        ioctl(s->slave, TIOCSCTTY, 0);
+    if (streams->pty_stdin)
+        become(s->slave, STDIN_FILENO);
+    become(streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
+    become(streams->pty_stderr ? s->slave : s->err[1], STDERR_FILENO);
+    signals_restore();
+    if (hangup_ignored)
+        signal(SIGHUP, SIG_IGN);
+    environ = (char **)environment;
+    execvp(command[0], command);
+    problem = errno;
+    if (write(s->report[1], &problem, sizeof problem) < 0)
+        _exit(125);
+    _exit(127);
+}
+
+/* Waits until exec has happened or failed: 0, or its errno. */
+static int exec_problem(int report)
+{
+    int problem = 0;
+    ssize_t n;
+
+    do
+        n = read(report, &problem, sizeof problem);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof problem ? problem : 0;
+}
+
+enum child_failure child_start(struct child *child, const struct streams *streams, char *const command[], char *const environment[],
+                               const struct termios *modes, uint32_t rows, uint32_t cols, bool hangup_ignored)
+{
+    struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}};
+    int problem;
+
+    *child = (struct child){.pid = -1, .master = -1, .out = -1, .err = -1};
+    if (make_pipe(s.report) < 0 || (streams->pty && open_pty(child, &s, streams->plain, modes) < 0) ||
+        (streams->pipe_stdout && make_pipe(s.out) < 0) || (streams->pipe_stderr && make_pipe(s.err) < 0))
+        goto no_resources;
+    child_resize(child, rows, cols);
+    child->pid = fork();
+    if (child->pid < 0)
+        goto no_resources;
+    if (child->pid == 0)
+        run_command(&s, streams, command, environment, hangup_ignored);
+    child->out = s.out[0];
+    child->err = s.err[0];
+    s.out[0] = s.err[0] = -1;
+    close_fd(&s.report[1]);
+    problem = exec_problem(s.report[0]);
+    start_close(&s);
+    if (problem) {
+        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        child_close(child);
+        errno = problem;
+        return CHILD_NO_EXEC;
+    }
+    if ((child->out >= 0 && no_block(child->out) < 0) || (child->err >= 0 && no_block(child->err) < 0)) {
+        /* Reads then wait for each other's stream; nothing is lost. */
+    }
+    return CHILD_STARTED;
+no_resources:
+    problem = errno;
+    start_close(&s);
+    child_close(child);
+    errno = problem;
+    return CHILD_NO_RESOURCES;
+}
+
+void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
+{
+    struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
+
+    if (child->master >= 0)
+        ioctl(child->master, TIOCSWINSZ, &size); /* a failure leaves the old size: nothing to do about it */
+}
+
+void child_signal(const struct child *child, int number)
+{
+    if (child->pid > 0 && !child->ended)
+        kill(-child->pid, number);
+}
+
+void child_close(struct child *child)
+{
+    close_fd(&child->master);
+    close_fd(&child->out);
+    close_fd(&child->err);
+}

@@ -1,0 +1,290 @@
+/* Starting, restarting, poking, hearing and ending the helpers. */
+#include "helpers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "self.h"
+#include "signals.h"
+
+#define STARTS_MAX 6          /* of one helper in a run: what dies this often is broken */
+#define RESTART_MS 500        /* after its first death; doubled with each */
+
+static char *usable(char *path)
+{
+    if (path && access(path, X_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+char *helpers_find_program(void)
+{
+    static const char *const places[] = {"", "/../libexec/nixfleet"};
+    const char *given = getenv("NIXFLEET_REPORT");
+    AUTO_FREE char *directory = NULL;
+    char *found;
+
+    if (given && *given)
+        return usable(strdup(given));
+    directory = self_directory();
+    for (size_t i = 0; directory && i < sizeof places / sizeof *places; i++) {
+        char *path;
+
+        if (asprintf(&path, "%s%s/nixfleet-report", directory, places[i]) < 0)
+            path = NULL;
+        if ((found = usable(path)))
+            return found;
+    }
+    return usable(strdup(LIBEXECDIR "/nixfleet-report"));
+}
+
+void helpers_init(struct helpers *helpers, char *program, char **environment, struct status_page *page, int page_fd,
+                  const struct run_log *log, bool quiet)
+{
+    int ends[2] = {-1, -1};
+
+    *helpers = (struct helpers){
+        .program = program, .environment = environment, .page = page, .page_fd = page_fd, .log = log, .quiet = quiet,
+        .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
+    };
+    if (pipe(ends) == 0) {
+        fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        fcntl(ends[1], F_SETFL, O_NONBLOCK); /* a helper must not wait for us either */
+    }
+    helpers->control_read = ends[0];
+    helpers->control_write = ends[1];
+}
+
+/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be ours. */
+static int open_again(const char *path, int flags)
+{
+    return path ? open(path, flags | O_CLOEXEC) : -1;
+}
+
+static char *marks_path(const struct run_log *log)
+{
+    size_t length = log->run_path ? strlen(log->run_path) : 0;
+    char *path = length > 4 ? malloc(length + 4) : NULL;
+
+    if (path)
+        snprintf(path, length + 4, "%.*s.marks", (int)(length - 4), log->run_path);
+    return path;
+}
+
+/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way first. */
+static void place(int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + count);
+    for (int i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            dup2(fds[i], 3 + i);
+        else
+            close(3 + i);
+    }
+}
+
+/* In the new process: never returns. */
+static void run_helper(struct helpers *helpers, int which, int pipe_end)
+{
+    static char *const modes[] = {"ship", "beat"};
+    char *arguments[] = {"nixfleet-report", modes[which], NULL};
+    AUTO_FREE char *marks = marks_path(helpers->log);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int fds[] = {helpers->page_fd,
+                 pipe_end,
+                 open_again(helpers->log->log_path, O_RDONLY),
+                 open_again(helpers->log->run_path, O_RDWR),
+                 open_again(marks, O_RDONLY),
+                 helpers->control_write};
+
+    setsid();
+    signals_restore();
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        if (helpers->quiet)
+            dup2(null, STDERR_FILENO);
+    }
+    place(fds, sizeof fds / sizeof *fds);
+    execve(helpers->program, arguments, helpers->environment);
+    _exit(127);
+}
+
+static void start_one(struct helpers *helpers, int which)
+{
+    struct helper *helper = &helpers->one[which];
+    int ends[2];
+
+    helper->restart_ms = 0;
+    if (!helpers->program || !helpers->page || helper->starts >= STARTS_MAX)
+        return;
+    helper->starts++;
+    if (pipe(ends) < 0) {
+        helpers_problem(helpers, "no pipe for a helper: %s", strerror(errno));
+        return;
+    }
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    helper->pid = fork();
+    if (helper->pid == 0)
+        run_helper(helpers, which, ends[0]);
+    close(ends[0]);
+    if (helper->pid < 0) {
+        close(ends[1]);
+        helpers_problem(helpers, "no process for a helper: %s", strerror(errno));
+        return;
+    }
+    helper->pipe = ends[1];
+}
+
+void helpers_start(struct helpers *helpers)
+{
+    for (int i = 0; i < HELPER_COUNT; i++)
+        start_one(helpers, i);
+}
+
+void helpers_reaped(struct helpers *helpers, pid_t pid, int status)
+{
+    for (int i = 0; i < HELPER_COUNT; i++) {
+        struct helper *helper = &helpers->one[i];
+
+        if (helper->pid != pid)
+            continue;
+        helper->pid = -1;
+        close_fd(&helper->pipe);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+            helpers_problem(helpers, "%s could not be run: the run is only logged", helpers->program);
+        else if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
+            helper->restart_ms = monotonic_ms() + ((int64_t)RESTART_MS << (helper->starts - 1));
+    }
+}
+
+int64_t helpers_tick(struct helpers *helpers)
+{
+    int64_t now = monotonic_ms(), next = -1;
+
+    for (int i = 0; i < HELPER_COUNT; i++) {
+        struct helper *helper = &helpers->one[i];
+
+        if (helper->restart_ms == 0)
+            continue;
+        if (now >= helper->restart_ms)
+            start_one(helpers, i);
+        else if (next < 0 || helper->restart_ms - now < next)
+            next = helper->restart_ms - now;
+    }
+    return next;
+}
+
+/* 'S' alone, or 'P' and a line. */
+static void take_line(struct helpers *helpers)
+{
+    helpers->partial[helpers->partial_length] = '\0';
+    if (helpers->partial[0] == 'P' && helpers->partial_length > 1)
+        helpers_problem(helpers, "%s", helpers->partial + 1);
+    helpers->partial_length = 0;
+}
+
+static void take_byte(struct helpers *helpers, char byte)
+{
+    if (byte == 'S' && helpers->partial_length == 0)
+        helpers->stop_asked = true;
+    else if (byte == '\n')
+        take_line(helpers);
+    else if (helpers->partial_length < sizeof helpers->partial - 1)
+        helpers->partial[helpers->partial_length++] = byte;
+}
+
+void helpers_read_control(struct helpers *helpers)
+{
+    char bytes[512];
+    ssize_t n;
+
+    while ((n = read(helpers->control_read, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            take_byte(helpers, bytes[i]);
+}
+
+void helpers_poke(struct helpers *helpers)
+{
+    int fd = helpers->one[HELPER_SHIP].pipe;
+
+    if (fd < 0 || !atomic_load_explicit(&helpers->page->poke_wanted, memory_order_seq_cst))
+        return;
+    atomic_store(&helpers->page->poke_wanted, 0);
+    if (write(fd, "p", 1) < 0) {
+        /* Full: it has pokes enough. Broken: its death is heard of by SIGCHLD. */
+    }
+}
+
+void helpers_problem(struct helpers *helpers, const char *format, ...)
+{
+    va_list arguments;
+    char text[sizeof helpers->partial];
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' '; /* whatever a server said must not reach a terminal as a command */
+    for (size_t i = 0; i < helpers->problem_count; i++)
+        if (strcmp(helpers->problems[i], text) == 0)
+            return;
+    if (helpers->problem_count < HELPERS_PROBLEMS_MAX && (helpers->problems[helpers->problem_count] = strdup(text)))
+        helpers->problem_count++;
+}
+
+void helpers_run_ended(struct helpers *helpers)
+{
+    for (int i = 0; i < HELPER_COUNT; i++)
+        close_fd(&helpers->one[i].pipe);
+}
+
+bool helpers_running(const struct helpers *helpers)
+{
+    for (int i = 0; i < HELPER_COUNT; i++)
+        if (helpers->one[i].pid > 0 || helpers->one[i].restart_ms)
+            return true;
+    return false;
+}
+
+void helpers_kill(struct helpers *helpers)
+{
+    for (int i = 0; i < HELPER_COUNT; i++) {
+        struct helper *helper = &helpers->one[i];
+
+        helper->restart_ms = 0;
+        if (helper->pid <= 0)
+            continue;
+        kill(helper->pid, SIGKILL);
+        while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        helper->pid = -1;
+    }
+}
+
+void helpers_free(struct helpers *helpers)
+{
+    helpers_run_ended(helpers);
+    close_fd(&helpers->control_read);
+    close_fd(&helpers->control_write);
+    for (size_t i = 0; i < helpers->problem_count; i++)
+        free(helpers->problems[i]);
+    free(helpers->program);
+    free(helpers->environment);
+}

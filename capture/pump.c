@@ -1,0 +1,464 @@
+/* The copy loop. Order for each piece of output: log, counters, caller. So what a person has seen is in the log, and a caller that reads
+   slowly slows the command, as it would without us, and nothing else. */
+#include "pump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "signals.h"
+
+#define SAFE_WRITE 512          /* bytes that a descriptor which polls writable takes without blocking (POSIX's PIPE_BUF minimum) */
+#define STOP_GRACE_MS 30000     /* between SIGTERM and SIGKILL when the dashboard asks for a stop */
+#define DRAIN_BYTES_MAX ((size_t)1 << 20) /* after the end, from a grandchild that goes on writing */
+#define BACKGROUND_POLL_MS 1000 /* how often a run in the background looks whether it has come to the foreground */
+
+enum { POLL_SIGNALS, POLL_CONTROL, POLL_KEYS, POLL_MASTER_OUT, POLL_FLOWS, POLL_COUNT = POLL_FLOWS + 6 };
+
+/* ---- setting up ---- */
+
+/* A description of our own for the caller's descriptor, so that it can be non-blocking without changing the caller's. -1: not to be had. */
+static int reopen(int fd)
+{
+    char path[64];
+    struct stat info;
+
+    if (fstat(fd, &info) < 0 || (!S_ISCHR(info.st_mode) && !S_ISFIFO(info.st_mode)))
+        return -1;
+#ifdef __linux__
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+#else
+    if (!isatty(fd) || ttyname_r(fd, path, sizeof path) != 0)
+        return -1;
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+#endif
+}
+
+static bool flow_init(struct flow *flow, int from, int to, bool is_pipe)
+{
+    int ours = from >= 0 && to >= 0 ? reopen(to) : -1;
+
+    *flow = (struct flow){.from = from, .to = ours >= 0 ? ours : to, .to_is_ours = ours >= 0, .is_pipe = is_pipe};
+    if (from >= 0)
+        flow->buffer = malloc(PUMP_BUFFER);
+    return from < 0 || flow->buffer;
+}
+
+bool pump_init(struct pump *pump, const struct streams *streams)
+{
+    const struct child *child = pump->child;
+    struct stat info;
+
+    pump->pipeline = streams->plain && fstat(STDOUT_FILENO, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
+    return flow_init(&pump->flows[0], child->master, streams->pty_out, false) &&
+           flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true) && flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
+}
+
+void pump_free(struct pump *pump)
+{
+    for (int i = 0; i < 3; i++) {
+        if (pump->flows[i].to_is_ours)
+            close_fd(&pump->flows[i].to);
+        free(pump->flows[i].buffer);
+        pump->flows[i].buffer = NULL;
+    }
+}
+
+/* ---- output ---- */
+
+static void log_failed(struct pump *pump, int problem)
+{
+    if (!pump->log_failed)
+        helpers_problem(pump->helpers, "the log ends early: %s: %s", pump->log->log_path ? pump->log->log_path : "no log", strerror(problem));
+    pump->log_failed = true;
+}
+
+/* Bytes that came from the command, to the log (or, once that has failed, to the ring). */
+static void record(struct pump *pump, const unsigned char *bytes, size_t size)
+{
+    size_t written = 0;
+
+    run_log_mark(pump->log, pump->bytes, pump->rows, pump->cols, false);
+    if (pump->log->log_fd >= 0) {
+        if (run_log_append(pump->log, bytes, size, &written) < 0)
+            log_failed(pump, errno);
+        pump->log_bytes += written;
+    }
+    if (pump->page) {
+        if (written < size)
+            status_ring_write(pump->page, pump->bytes + written, bytes + written, size - written);
+        atomic_store(&pump->page->log_bytes, pump->log_bytes);
+        atomic_store(&pump->page->output_ms, monotonic_ms());
+        atomic_store(&pump->page->bytes, pump->bytes + size);
+        helpers_poke(pump->helpers);
+    }
+    pump->bytes += size;
+}
+
+/* Fills the flow's free room. Returns bytes read; at the end of the stream from becomes -1. */
+static size_t flow_read(struct pump *pump, struct flow *flow)
+{
+    size_t before = flow->end;
+
+    while (flow->from >= 0 && flow->end < PUMP_BUFFER) {
+        ssize_t n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n <= 0) { /* a pty says EIO when its last writer is gone */
+            flow->from = -1;
+            break;
+        }
+        flow->end += (size_t)n;
+    }
+    if (flow->end > before)
+        record(pump, flow->buffer + before, flow->end - before);
+    return flow->end - before;
+}
+
+/* Nobody reads what this flow writes any more. */
+static void flow_lost(struct pump *pump, struct flow *flow)
+{
+    int problem = errno;
+
+    if (flow->to_is_ours)
+        close_fd(&flow->to);
+    flow->to = -1;
+    flow->start = flow->end = 0;
+    if (pump->nohup)
+        return;
+    if (flow->is_pipe) { /* as in any pipeline: the command's next write gets SIGPIPE */
+        if (flow->from == pump->child->out)
+            close_fd(&pump->child->out);
+        else
+            close_fd(&pump->child->err);
+        flow->from = -1;
+    } else if (problem == EPIPE && pump->pipeline) {
+        child_signal(pump->child, SIGPIPE);
+    }
+}
+
+static void flow_write(struct pump *pump, struct flow *flow)
+{
+    while (flow->start < flow->end) {
+        size_t size = flow->end - flow->start;
+        ssize_t n;
+
+        if (flow->to < 0) {
+            flow->start = flow->end;
+            break;
+        }
+        if (!flow->to_is_ours && size > SAFE_WRITE) {
+            struct stat info;
+
+            if (fstat(flow->to, &info) < 0 || !S_ISREG(info.st_mode))
+                size = SAFE_WRITE;
+        }
+        n = write(flow->to, flow->buffer + flow->start, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n < 0) {
+            flow_lost(pump, flow);
+            return;
+        }
+        flow->start += (size_t)n;
+        if (!flow->to_is_ours && flow->start < flow->end) {
+            struct pollfd more = {.fd = flow->to, .events = POLLOUT};
+
+            if (poll(&more, 1, 0) <= 0)
+                return;
+        }
+    }
+    flow->start = flow->end = 0;
+}
+
+/* ---- keys, window, terminal ---- */
+
+static void terminal_hung_up(struct pump *pump)
+{
+    pump->terminal_gone = true;
+    pump->terminal->raw = false;
+    if (!pump->nohup)
+        child_signal(pump->child, SIGHUP);
+}
+
+static void read_keys(struct pump *pump)
+{
+    ssize_t n = read(pump->terminal->fd, pump->keys, sizeof pump->keys);
+
+    if (n > 0) {
+        pump->keys_start = 0;
+        pump->keys_end = (size_t)n;
+    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+        terminal_hung_up(pump);
+    }
+}
+
+static void write_keys(struct pump *pump)
+{
+    ssize_t n = write(pump->child->master, pump->keys + pump->keys_start, pump->keys_end - pump->keys_start);
+
+    if (n > 0)
+        pump->keys_start += (size_t)n;
+    else if (n < 0 && errno != EINTR && errno != EAGAIN)
+        pump->keys_start = pump->keys_end; /* the command is gone: so are its keys */
+    if (pump->keys_start == pump->keys_end)
+        pump->keys_start = pump->keys_end = 0;
+}
+
+static void follow_window(struct pump *pump)
+{
+    uint32_t rows, cols;
+
+    if (pump->terminal->fd < 0 || !terminal_size(pump->terminal->fd, &rows, &cols))
+        return;
+    if (rows == pump->rows && cols == pump->cols)
+        return;
+    pump->rows = rows;
+    pump->cols = cols;
+    child_resize(pump->child, rows, cols);
+    run_log_mark(pump->log, pump->bytes, rows, cols, true);
+    if (pump->page) {
+        atomic_store(&pump->page->rows, rows);
+        atomic_store(&pump->page->cols, cols);
+    }
+}
+
+/* We may have come to the foreground. */
+static void resume(struct pump *pump)
+{
+    terminal_enter(pump->terminal);
+    follow_window(pump);
+}
+
+/* The command has stopped: so do we, with the terminal given back, until someone continues us. */
+static void suspend(struct pump *pump, int signal_number)
+{
+    bool by_terminal = signal_number != SIGSTOP;
+
+    terminal_leave(pump->terminal);
+    signals_stop_by(by_terminal ? SIGTSTP : SIGSTOP, by_terminal);
+    resume(pump);
+    child_signal(pump->child, SIGCONT);
+}
+
+/* ---- signals ---- */
+
+static void reap(struct pump *pump)
+{
+    struct child *child = pump->child;
+    int status;
+
+    if (!child->ended && waitpid(child->pid, &status, WNOHANG | WUNTRACED) == child->pid) {
+        if (WIFSTOPPED(status)) {
+            suspend(pump, WSTOPSIG(status));
+        } else {
+            child->ended = true;
+            child->status = status;
+        }
+    }
+    for (int i = 0; i < HELPER_COUNT; i++) {
+        pid_t pid = pump->helpers->one[i].pid;
+
+        if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid)
+            helpers_reaped(pump->helpers, pid, status);
+    }
+}
+
+static void take_signal(struct pump *pump, int number)
+{
+    switch (number) {
+    case SIGCHLD:
+        return; /* looked at after every batch of signals */
+    case SIGWINCH:
+        follow_window(pump);
+        return;
+    case SIGCONT:
+        resume(pump);
+        return;
+    case SIGHUP:
+        if (pump->nohup)
+            return;
+        break;
+    default:
+        break;
+    }
+    if (pump->child->ended)
+        pump->leave = true;
+    else
+        child_signal(pump->child, number);
+}
+
+static void read_signals(struct pump *pump)
+{
+    unsigned char numbers[64];
+    ssize_t n;
+
+    while ((n = read(pump->signals, numbers, sizeof numbers)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            take_signal(pump, numbers[i]);
+    reap(pump);
+}
+
+/* The dashboard asked for the end: politely, then not. */
+static void stop(struct pump *pump)
+{
+    if (!pump->helpers->stop_asked || pump->child->ended)
+        return;
+    if (pump->kill_ms == 0) {
+        pump->kill_ms = monotonic_ms() + STOP_GRACE_MS;
+        child_signal(pump->child, SIGTERM);
+        child_signal(pump->child, SIGCONT); /* a stopped command cannot end */
+    } else if (monotonic_ms() >= pump->kill_ms) {
+        child_signal(pump->child, SIGKILL);
+    }
+}
+
+/* ---- the loop ---- */
+
+static bool keys_wanted(const struct pump *pump)
+{
+    return pump->terminal->raw && !pump->terminal_gone && pump->keys_start == pump->keys_end && pump->child->master >= 0;
+}
+
+static void fill_polls(const struct pump *pump, struct pollfd *polls)
+{
+    for (int i = 0; i < POLL_COUNT; i++)
+        polls[i] = (struct pollfd){.fd = -1};
+    polls[POLL_SIGNALS] = (struct pollfd){.fd = pump->signals, .events = POLLIN};
+    polls[POLL_CONTROL] = (struct pollfd){.fd = pump->helpers->control_read, .events = POLLIN};
+    if (keys_wanted(pump))
+        polls[POLL_KEYS] = (struct pollfd){.fd = pump->terminal->fd, .events = POLLIN};
+    if (pump->keys_start < pump->keys_end)
+        polls[POLL_MASTER_OUT] = (struct pollfd){.fd = pump->child->master, .events = POLLOUT};
+    for (int i = 0; i < 3; i++) {
+        const struct flow *flow = &pump->flows[i];
+
+        if (flow->from >= 0 && flow->end < PUMP_BUFFER)
+            polls[POLL_FLOWS + 2 * i] = (struct pollfd){.fd = flow->from, .events = POLLIN};
+        if (flow->start < flow->end)
+            polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to, .events = POLLOUT};
+    }
+}
+
+static int poll_timeout(struct pump *pump)
+{
+    int64_t wait = helpers_tick(pump->helpers);
+
+    if (pump->kill_ms && !pump->child->ended) {
+        int64_t left = pump->kill_ms - monotonic_ms();
+
+        left = left < 0 ? 0 : left;
+        wait = wait < 0 || left < wait ? left : wait;
+    }
+    if (pump->terminal->fd >= 0 && !pump->terminal->raw && !pump->terminal_gone && (wait < 0 || wait > BACKGROUND_POLL_MS))
+        wait = BACKGROUND_POLL_MS;
+    return (int)wait;
+}
+
+static void serve_flows(struct pump *pump, const struct pollfd *polls)
+{
+    for (int i = 0; i < 3; i++) {
+        struct flow *flow = &pump->flows[i];
+
+        if (polls[POLL_FLOWS + 2 * i].revents)
+            flow_read(pump, flow);
+        if (flow->start < flow->end)
+            flow_write(pump, flow);
+    }
+}
+
+static void step(struct pump *pump)
+{
+    struct pollfd polls[POLL_COUNT];
+    int timeout = poll_timeout(pump);
+
+    fill_polls(pump, polls);
+    if (poll(polls, POLL_COUNT, timeout) < 0)
+        return; /* EINTR; ENOMEM passes */
+    serve_flows(pump, polls);
+    if (polls[POLL_KEYS].revents)
+        read_keys(pump);
+    if (pump->keys_start < pump->keys_end)
+        write_keys(pump);
+    if (polls[POLL_CONTROL].revents)
+        helpers_read_control(pump->helpers);
+    if (polls[POLL_SIGNALS].revents)
+        read_signals(pump);
+    else if (timeout >= 0 && !pump->terminal->raw && !pump->child->ended)
+        resume(pump);
+    stop(pump);
+}
+
+static bool pending(const struct pump *pump)
+{
+    for (int i = 0; i < 3; i++)
+        if (pump->flows[i].start < pump->flows[i].end)
+            return true;
+    return false;
+}
+
+/* The command is gone: takes what it left in the pty and the pipes, without waiting for others who may hold them open. */
+static void drain(struct pump *pump)
+{
+    size_t total = 0, got;
+
+    do {
+        got = 0;
+        for (int i = 0; i < 3; i++) {
+            struct flow *flow = &pump->flows[i];
+            struct pollfd ready = {.fd = flow->from, .events = POLLIN};
+
+            /* poll also moves what the kernel still has on its way through the pty */
+            if (flow->from >= 0 && flow->end < PUMP_BUFFER && poll(&ready, 1, 0) > 0)
+                got += flow_read(pump, flow);
+            if (flow->start < flow->end)
+                flow_write(pump, flow);
+        }
+        total += got;
+        if (got == 0 && pending(pump) && !pump->leave) {
+            step(pump); /* the caller is slow: wait for it as the command would have */
+            got = 1;
+        }
+    } while (got > 0 && total < DRAIN_BYTES_MAX && !pump->leave);
+}
+
+void pump_run(struct pump *pump)
+{
+    resume(pump);
+    run_log_mark(pump->log, 0, pump->rows, pump->cols, true);
+    reap(pump); /* it may have ended before the handler was asked for anything */
+    while (!pump->child->ended)
+        step(pump);
+    drain(pump);
+}
+
+void pump_wait_delivery(struct pump *pump, int64_t deadline_ms)
+{
+    while (helpers_running(pump->helpers) && !pump->leave) {
+        struct pollfd polls[2] = {{.fd = pump->signals, .events = POLLIN}, {.fd = pump->helpers->control_read, .events = POLLIN}};
+        int64_t left = deadline_ms - monotonic_ms(), tick = helpers_tick(pump->helpers);
+
+        if (left <= 0)
+            return;
+        if (poll(polls, 2, (int)(tick >= 0 && tick < left ? tick : left)) < 0 && errno != EINTR)
+            return;
+        if (polls[1].revents)
+            helpers_read_control(pump->helpers);
+        read_signals(pump);
+    }
+    helpers_read_control(pump->helpers);
+}

@@ -1,0 +1,48 @@
+/* From the caller's descriptors to a plan of the command's. */
+#include "streams.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool same_file(int a, int b)
+{
+    struct stat one, other;
+
+    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* The terminal to read keys from, wherever it is. */
+static int find_terminal(bool in, bool out, bool err)
+{
+    if (in)
+        return STDIN_FILENO;
+    if (!out && !err)
+        return -1; /* everything is redirected: nobody looks at the pty */
+    return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+}
+
+void streams_plan(struct streams *s)
+{
+    bool in = isatty(STDIN_FILENO), out = isatty(STDOUT_FILENO), err = isatty(STDERR_FILENO);
+
+    *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
+    s->plain = !out && !err && is_open(STDOUT_FILENO) && same_file(STDOUT_FILENO, STDERR_FILENO);
+    s->pty_stdin = in;
+    s->pty_stdout = out || s->plain;
+    s->pty_stderr = err || s->plain;
+    s->pipe_stdout = !s->pty_stdout && is_open(STDOUT_FILENO);
+    s->pipe_stderr = !s->pty_stderr && is_open(STDERR_FILENO);
+    s->pty = s->pty_stdin || s->pty_stdout || s->pty_stderr || s->terminal_fd >= 0;
+    if (s->pty_stdout)
+        s->pty_out = STDOUT_FILENO;
+    else if (s->pty_stderr)
+        s->pty_out = STDERR_FILENO;
+    else if (s->pty)
+        s->pty_out = s->terminal_fd; /* only what is written to /dev/tty comes there: a prompt */
+}
