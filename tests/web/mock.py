@@ -129,6 +129,7 @@ class Mock:
         self.sockets = []
         self.commands = []
         self.refuse = False  # new WebSockets are turned away
+        self.signed_out = False
         self.heard = []
         mock = self
 
@@ -246,6 +247,8 @@ class Requests(BaseHTTPRequestHandler):
     def read_api(self, path, query):
         mock = self.server_mock
         parts = path.strip("/").split("/")[1:]
+        if mock.signed_out:
+            return self.answer(401, {"detail": "Not authenticated"})
         if parts == ["hosts"]:
             return self.answer(200, {"hosts": list(mock.hosts.values())})
         if len(parts) >= 3 and parts[2] == "runs":
@@ -307,7 +310,7 @@ class Requests(BaseHTTPRequestHandler):
     def websocket(self):
         mock = self.server_mock
         self.close_connection = True
-        if mock.refuse:
+        if mock.refuse or mock.signed_out:
             return self.answer(503, {"error": "refused"})
         key = self.headers["Sec-WebSocket-Key"] + MAGIC
         self.send_response(101)

@@ -610,6 +610,14 @@ def test_silence_is_noticed_as_a_dead_connection(page, mock):
     page.wait(lambda: page.text("#conn-text") == "Live")
 
 
+def test_a_session_that_ended_leads_to_the_sign_in_page(page, mock):
+    mock.host("alpha")
+    page.load()
+    mock.signed_out = True
+    mock.drop()
+    page.wait(lambda: page.driver.current_url.endswith("/login"))
+
+
 # ---- telling ----
 
 

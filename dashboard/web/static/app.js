@@ -15,6 +15,7 @@ const $ = (id) => document.getElementById(id);
 
 const rows = new Map();
 let target = null;
+let version = '';
 let filter = '';
 let shownAtMost = SHOWN_AT_FIRST;
 let gotHosts = false;
@@ -30,6 +31,8 @@ const handlers = {
         setCsrf(message.csrf);
         $('logout').hidden = !!message.dev;
         setTarget(message.target);
+        if (version && version !== message.version) toast('The dashboard was updated: reload this page when it suits you.', 'warn');
+        version = message.version;
     },
     hosts(message) {
         setServerNow(message.now);
@@ -77,6 +80,12 @@ live.addEventListener('state', () => {
     }
     showConnection();
     drawAll();
+});
+/* A WebSocket does not say why it was refused; a plain call does, and a lost session leads to the sign-in page. */
+live.addEventListener('refused', async () => {
+    const answer = await fetch('/api/hosts', { credentials: 'same-origin' }).catch(() => null);
+    answer?.body?.cancel();
+    if (answer?.status === 401) location.assign('/login');
 });
 live.addEventListener('tick', () => {
     showConnection();

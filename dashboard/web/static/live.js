@@ -24,7 +24,7 @@ export class Live extends EventTarget {
         super();
         this.#url = url;
         setInterval(() => this.#tick(), TICK_MS);
-        window.addEventListener('offline', () => this.#drop('offline'));
+        window.addEventListener('offline', () => this.#drop());
         window.addEventListener('online', () => this.reconnect());
         window.addEventListener('pageshow', (event) => event.persisted && this.reconnect());
         document.addEventListener('visibilitychange', () => {
@@ -68,7 +68,12 @@ export class Live extends EventTarget {
             }
             this.dispatchEvent(new CustomEvent('message', { detail: message }));
         };
-        socket.onclose = () => socket === this.#socket && this.#drop('closed');
+        socket.onclose = () => {
+            if (socket !== this.#socket) return;
+            const refused = this.state !== 'live';
+            this.#drop();
+            if (refused) this.dispatchEvent(new Event('refused'));
+        };
         socket.onerror = () => {};
     }
 
@@ -92,7 +97,7 @@ export class Live extends EventTarget {
         this.#lastTick = now;
         if (this.#socket) {
             const quiet = now - this.#lastHeard;
-            if (quiet > SILENCE_MS) this.#drop('silent');
+            if (quiet > SILENCE_MS) this.#drop();
             else if (slept && quiet > SLEPT_MS) this.reconnect();
         } else if (now >= this.#retryAt) {
             this.reconnect();
