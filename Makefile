@@ -37,7 +37,7 @@ report_EXTRA := $(wildcard capture/run*.c) capture/status.c
 BSD_Linux := libbsd-overlay libmd
 run_PKGS := $(BSD_$(UNAME))
 report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))
-dashboard_PKGS := libmicrohttpd libwslay sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
+dashboard_PKGS := libmicrohttpd sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
 all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
 
 PROGRAMS := $(basename $(wildcard nixfleet-run.c nixfleet-report.c nixfleet-dashboard.c))
@@ -67,8 +67,9 @@ PKG_CFLAGS := $(shell for p in $(all_PKGS); do $(PKG_CONFIG) --cflags $$p 2>/dev
 pkg_libs = $(shell for p in $(1); do $(PKG_CONFIG) --libs $$p 2>/dev/null; done)
 run_LIBS := $(call pkg_libs,$(run_PKGS))
 report_LIBS := $(call pkg_libs,$(report_PKGS))
-dashboard_LIBS := $(call pkg_libs,$(dashboard_PKGS))
-all_LIBS := $(call pkg_libs,$(all_PKGS))
+# Debian's wslay comes without a .pc file.
+dashboard_LIBS := $(call pkg_libs,$(dashboard_PKGS)) -lwslay
+all_LIBS := $(call pkg_libs,$(all_PKGS)) -lwslay
 
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
 COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(HARDEN) -pthread $(sort $(PKG_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
