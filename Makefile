@@ -63,16 +63,17 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow
 HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 HARDEN_LDFLAGS_Linux := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 HARDEN_Darwin := -fstack-protector-strong
-PKG_CFLAGS := $(shell for p in $(all_PKGS); do $(PKG_CONFIG) --cflags $$p 2>/dev/null; done)
-pkg_libs = $(shell for p in $(1); do $(PKG_CONFIG) --libs $$p 2>/dev/null; done)
-run_LIBS := $(call pkg_libs,$(run_PKGS))
-report_LIBS := $(call pkg_libs,$(report_PKGS))
+# Those that are there, in one call: a package that is missing shows as the header that is missing.
+pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exists $$p && echo $$p; done) 2>/dev/null)
+PKG_CFLAGS := $(call pkg_flags,--cflags,$(all_PKGS))
+run_LIBS := $(call pkg_flags,--libs,$(run_PKGS))
+report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 # Debian's wslay comes without a .pc file.
-dashboard_LIBS := $(call pkg_libs,$(dashboard_PKGS)) -lwslay
-all_LIBS := $(call pkg_libs,$(all_PKGS)) -lwslay
+dashboard_LIBS := $(call pkg_flags,--libs,$(dashboard_PKGS)) -lwslay
+all_LIBS := $(call pkg_flags,--libs,$(all_PKGS)) -lwslay
 
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
-COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(HARDEN) -pthread $(sort $(PKG_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
+COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(HARDEN) -pthread $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) -pthread $(HARDEN_LDFLAGS_$(UNAME)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
@@ -199,7 +200,7 @@ bench-programs: all $(BENCH) $(TOOLS)
 lint:
 	@scripts/install-deps lint
 	@$(MAKE) --no-print-directory $(B)/assets.c
-	@JOBS=$(JOBS) COMPILE_FLAGS='$(DEFINES) $(sort $(PKG_CFLAGS))' scripts/lint
+	@JOBS=$(JOBS) COMPILE_FLAGS='$(DEFINES) $(PKG_CFLAGS)' scripts/lint
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
