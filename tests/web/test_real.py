@@ -14,7 +14,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from browser import Browser
 
 ROOT = Path(os.environ.get("NIXFLEET_BIN_DIR") or Path(__file__).resolve().parents[2])
 BINARY = ROOT / "nixfleet-dashboard"
@@ -86,13 +85,6 @@ def dashboard():
     server = Dashboard()
     yield server
     server.close()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    browser = Browser()
-    yield browser
-    browser.close()
 
 
 @pytest.fixture

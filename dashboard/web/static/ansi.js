@@ -6,10 +6,20 @@
 const NAMED = 16;
 const MIN_CONTRAST = 4.5;
 /* eslint-disable no-control-regex */
-const ESCAPES = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
+const ESCAPES =
+    /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
 const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 
-const PLAIN = Object.freeze({ fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, strike: false, inverse: false });
+const PLAIN = Object.freeze({
+    fg: null,
+    bg: null,
+    bold: false,
+    dim: false,
+    italic: false,
+    underline: false,
+    strike: false,
+    inverse: false,
+});
 
 /** The text alone. */
 export function stripAnsi(line) {
@@ -137,4 +147,11 @@ export function paint(node, style, background) {
 
 export const isPlain = (style) =>
     style === PLAIN ||
-    (style.fg === null && style.bg === null && !style.bold && !style.dim && !style.italic && !style.underline && !style.strike && !style.inverse);
+    (style.fg === null &&
+        style.bg === null &&
+        !style.bold &&
+        !style.dim &&
+        !style.italic &&
+        !style.underline &&
+        !style.strike &&
+        !style.inverse);

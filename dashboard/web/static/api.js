@@ -29,7 +29,9 @@ async function call(method, path, body) {
     const said = await answer.json().catch(() => null);
     if (!answer.ok) {
         const detail = said && (said.detail || said.error);
-        const error = new Error(typeof detail === 'string' ? detail : `the dashboard answered ${answer.status}`);
+        const error = new Error(
+            typeof detail === 'string' ? detail : `the dashboard answered ${answer.status}`,
+        );
         error.status = answer.status;
         throw error;
     }
@@ -42,7 +44,10 @@ export const logUrl = (host, run, color) => `${runPath(host, run)}/log${color ? 
 
 export const api = {
     runs: (host, limit = 50, before) =>
-        call('GET', `${hostPath(host)}/runs?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ''}`),
+        call(
+            'GET',
+            `${hostPath(host)}/runs?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ''}`,
+        ),
     run: (host, run) => call('GET', runPath(host, run)),
     deleteRun: (host, run) => call('DELETE', runPath(host, run)),
     lines: (host, run, from, limit) => call('GET', `${runPath(host, run)}/lines?from=${from}&limit=${limit}`),

@@ -31,7 +31,8 @@ const handlers = {
         setCsrf(message.csrf);
         $('logout').hidden = !!message.dev;
         setTarget(message.target);
-        if (version && version !== message.version) toast('The dashboard was updated: reload this page when it suits you.', 'warn');
+        if (version && version !== message.version)
+            toast('The dashboard was updated: reload this page when it suits you.', 'warn');
         version = message.version;
     },
     hosts(message) {
@@ -107,7 +108,10 @@ function showConnection() {
     if ($('lost').hidden !== !lost) $('lost').hidden = !lost;
     if (!lost) return;
     const when = live.retryIn > 0 ? `Trying again in ${live.retryIn} s.` : 'Trying again…';
-    setText($('lost-text'), `No connection to the dashboard for ${duration(Date.now() - live.lostSince)}. What you see may be old. ${when}`);
+    setText(
+        $('lost-text'),
+        `No connection to the dashboard for ${duration(Date.now() - live.lostSince)}. What you see may be old. ${when}`,
+    );
 }
 
 /* ---- hosts ---- */
@@ -128,7 +132,8 @@ function setHost(host) {
     row.known = true;
     row.set(host);
     const matters = row.panel || rows.size <= ANNOUNCED_HOSTS;
-    if (known && matters && row.state(true) !== before) announce(`${host.hostname ?? id}: ${stateWords(host, row.state(true))}`);
+    if (known && matters && row.state(true) !== before)
+        announce(`${host.hostname ?? id}: ${stateWords(host, row.state(true))}`);
     if (row.shown) drawRow(row);
     if (host.run) {
         row.panel?.update(host.run);
@@ -154,7 +159,13 @@ function drawAll() {
 
 function arrangeRows() {
     const all = [...rows.values()];
-    const wanted = arrange(all, { text: $('filter').value, filter, sort: $('sort').value, connected: connected(), target });
+    const wanted = arrange(all, {
+        text: $('filter').value,
+        filter,
+        sort: $('sort').value,
+        connected: connected(),
+        target,
+    });
     const shown = wanted.slice(0, shownAtMost);
     const keep = new Set(shown);
     for (const row of all) if (!keep.has(row) && row.shown) row.element.remove();
@@ -170,7 +181,12 @@ function arrangeRows() {
     $('more').hidden = wanted.length <= shown.length;
     setText($('more-button'), `Show ${count(wanted.length - shown.length)} more`);
     $('empty').hidden = !gotHosts || wanted.length > 0;
-    setText($('empty'), all.length ? 'No host matches.' : 'No hosts yet. The first heartbeat of an agent or of nixfleet-run makes one, or add it under Actions.');
+    setText(
+        $('empty'),
+        all.length
+            ? 'No host matches.'
+            : 'No hosts yet. The first heartbeat of an agent or of nixfleet-run makes one, or add it under Actions.',
+    );
     const online = all.filter((row) => row.state(connected()) !== 'offline').length;
     setText($('fleet'), all.length ? `${count(online)} of ${plural(all.length, 'host')} online` : '');
     drawChips(all);
@@ -181,7 +197,18 @@ function drawChips(all) {
         const n = all.filter((row) => passes(row, name, connected(), target)).length;
         let chip = $(`chip-${name}`);
         if (!chip) {
-            chip = el('button', { type: 'button', class: 'chip', id: `chip-${name}`, 'aria-pressed': 'false', onclick: () => setFilter(name) }, el('span', { class: 'chip-name', text: name }), el('span', { class: 'chip-count num' }));
+            chip = el(
+                'button',
+                {
+                    type: 'button',
+                    class: 'chip',
+                    id: `chip-${name}`,
+                    'aria-pressed': 'false',
+                    onclick: () => setFilter(name),
+                },
+                el('span', { class: 'chip-name', text: name }),
+                el('span', { class: 'chip-count num' }),
+            );
             $('chips').append(chip);
         }
         setText(chip.lastChild, count(n));
@@ -221,7 +248,14 @@ async function openLog(row, { run, line = null, last = null } = {}) {
     }
     if (!row.panel) {
         row.mount(
-            new LogPanel({ host: row.id, live, toast, isWatched: notifier.isWatched, toggleWatch: (one) => notifier.toggle(one).then(() => row.panel?.tick()), close: () => closeLog(row, true) }),
+            new LogPanel({
+                host: row.id,
+                live,
+                toast,
+                isWatched: notifier.isWatched,
+                toggleWatch: (one) => notifier.toggle(one).then(() => row.panel?.tick()),
+                close: () => closeLog(row, true),
+            }),
         );
     }
     const opened = row.panel.open(wanted, { line, last });
@@ -255,7 +289,8 @@ function closeLog(row, focus) {
 
 /** `#HOST`, `#HOST/RUN`, `#HOST/RUN/L12`, `#HOST/RUN/L12-L20`. */
 function openFromHash() {
-    const [, id, run, first, last] = /^#([A-Za-z][A-Za-z0-9-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/.exec(location.hash) ?? [];
+    const [, id, run, first, last] =
+        /^#([A-Za-z][A-Za-z0-9-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/.exec(location.hash) ?? [];
     const row = id && rows.get(id.toLowerCase());
     if (!row || openFromHash.done === location.hash) return;
     openFromHash.done = location.hash;
@@ -299,7 +334,11 @@ function hostMenu(row) {
         null,
         ['History…', () => historyBox(`What ${row.id} reported`, row.host.status_history ?? [])],
         ['Download logs', () => download(row)],
-        ['Delete the run that is open…', () => deleteRun(row), { disabled: !row.panel || isOpen(row.panel.run) }],
+        [
+            'Delete the run that is open…',
+            () => deleteRun(row),
+            { disabled: !row.panel || isOpen(row.panel.run) },
+        ],
         ['New agent token…', () => newToken(row)],
         null,
         ['Remove host…', () => remove(row), { danger: true }],
@@ -320,7 +359,12 @@ function download(row) {
 }
 
 async function newToken(row) {
-    const yes = await confirmBox(`A new token for ${row.id}?`, 'Its agent cannot report until it has the new token: the old one stops working at once.', 'Make a new token', true);
+    const yes = await confirmBox(
+        `A new token for ${row.id}?`,
+        'Its agent cannot report until it has the new token: the old one stops working at once.',
+        'Make a new token',
+        true,
+    );
     if (!yes) return;
     try {
         const { agent_token: token } = await api.agentToken(row.id);
@@ -331,7 +375,12 @@ async function newToken(row) {
 }
 
 async function remove(row) {
-    const yes = await confirmBox(`Remove ${row.id}?`, 'Its runs and logs are deleted. An agent that still runs there adds it again with its next heartbeat.', 'Remove host', true);
+    const yes = await confirmBox(
+        `Remove ${row.id}?`,
+        'Its runs and logs are deleted. An agent that still runs there adds it again with its next heartbeat.',
+        'Remove host',
+        true,
+    );
     if (!yes) return;
     try {
         await api.removeHost(row.id);
@@ -345,7 +394,15 @@ async function remove(row) {
 
 async function deleteRun(row) {
     const { run } = row.panel;
-    if (!(await confirmBox('Delete this run?', `${run.command ?? 'The run'} on ${row.id}, with all its lines.`, 'Delete run', true))) return;
+    if (
+        !(await confirmBox(
+            'Delete this run?',
+            `${run.command ?? 'The run'} on ${row.id}, with all its lines.`,
+            'Delete run',
+            true,
+        ))
+    )
+        return;
     try {
         await api.deleteRun(row.id, run.id);
         closeLog(row, true);
@@ -358,23 +415,54 @@ async function deleteRun(row) {
 async function actAll(command) {
     const ready = [...rows.values()].filter((row) => row.ready(live.state === 'live'));
     if (!ready.length) return toast('No host is online and idle.', 'warn');
-    const names = ready.slice(0, 8).map((row) => row.id).join(', ') + (ready.length > 8 ? '…' : '');
-    if (!(await confirmBox(`${ASK_ALL[command]} ${plural(ready.length, 'host')}?`, `These are online and idle: ${names}`, `${ASK_ALL[command]} all`))) return;
-    const results = await Promise.allSettled(ready.map((row) => api.command(row.id, command).then(() => (row.queued = { command, at: Date.now() }))));
+    const names =
+        ready
+            .slice(0, 8)
+            .map((row) => row.id)
+            .join(', ') + (ready.length > 8 ? '…' : '');
+    if (
+        !(await confirmBox(
+            `${ASK_ALL[command]} ${plural(ready.length, 'host')}?`,
+            `These are online and idle: ${names}`,
+            `${ASK_ALL[command]} all`,
+        ))
+    )
+        return;
+    const results = await Promise.allSettled(
+        ready.map((row) =>
+            api.command(row.id, command).then(() => (row.queued = { command, at: Date.now() })),
+        ),
+    );
     const failed = results.filter((result) => result.status === 'rejected').length;
     drawAll();
-    toast(failed ? `${command} is queued on ${ready.length - failed} hosts, ${failed} refused` : `${command} is queued on ${plural(ready.length, 'host')}`, failed ? 'warn' : 'ok');
+    toast(
+        failed
+            ? `${command} is queued on ${ready.length - failed} hosts, ${failed} refused`
+            : `${command} is queued on ${plural(ready.length, 'host')}`,
+        failed ? 'warn' : 'ok',
+    );
 }
 
 function stopAll() {
     const busy = [...rows.values()].filter((row) => row.state(true) === 'busy');
     if (!busy.length) return toast('Nothing runs.', 'warn');
-    confirmBox(`Stop ${plural(busy.length, 'run')}?`, busy.map((row) => row.id).join(', '), 'Stop all', true).then((yes) => yes && busy.forEach((row) => act(row, 'stop')));
+    confirmBox(
+        `Stop ${plural(busy.length, 'run')}?`,
+        busy.map((row) => row.id).join(', '),
+        'Stop all',
+        true,
+    ).then((yes) => yes && busy.forEach((row) => act(row, 'stop')));
 }
 
 $('fleet-menu').addEventListener('click', () =>
     menu($('fleet-menu'), [
-        ['Add host…', () => addHostBox(async (host) => toast((await api.addHost(host)).message ?? `${host.hostname} is added`, 'ok'))],
+        [
+            'Add host…',
+            () =>
+                addHostBox(async (host) =>
+                    toast((await api.addHost(host)).message ?? `${host.hostname} is added`, 'ok'),
+                ),
+        ],
         null,
         ...Object.keys(ASK_ALL).map((command) => [`${ASK_ALL[command]} all…`, () => actAll(command)]),
         ['Stop all…', stopAll, { danger: true }],
@@ -384,7 +472,10 @@ $('fleet-menu').addEventListener('click', () =>
     ]),
 );
 $('target-refresh').addEventListener('click', () =>
-    api.refreshTarget().then((found) => setTarget(found), (error) => toast(`Target commit: ${error.message}`, 'bad')),
+    api.refreshTarget().then(
+        (found) => setTarget(found),
+        (error) => toast(`Target commit: ${error.message}`, 'bad'),
+    ),
 );
 $('lost-now').addEventListener('click', () => live.reconnect());
 $('help-open').addEventListener('click', helpBox);
@@ -440,13 +531,15 @@ function focusHost(step) {
     const list = [...document.querySelectorAll('tr.host')];
     if (!list.length) return;
     const here = list.indexOf(document.activeElement?.closest('tbody')?.querySelector('tr.host'));
-    const to = here < 0 ? (step > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, here + step));
+    const to =
+        here < 0 ? (step > 0 ? 0 : list.length - 1) : Math.max(0, Math.min(list.length - 1, here + step));
     list[to].querySelector('.name').focus();
     list[to].scrollIntoView({ block: 'nearest' });
 }
 
 document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open], .menu')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open], .menu'))
+        return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
         if (event.key === 'Escape') event.target.blur();
         return;

@@ -19,7 +19,17 @@ export function confirmBox(heading, text, yes, danger = false) {
                 { method: 'dialog' },
                 el('h2', { id: 'ask-title', text: heading }),
                 el('p', { text }),
-                el('div', { class: 'dialog-buttons' }, el('button', { value: '', autofocus: true, text: 'Cancel' }), el('button', { value: 'yes', class: danger ? 'danger' : 'primary', 'data-do': 'confirm', text: yes })),
+                el(
+                    'div',
+                    { class: 'dialog-buttons' },
+                    el('button', { value: '', autofocus: true, text: 'Cancel' }),
+                    el('button', {
+                        value: 'yes',
+                        class: danger ? 'danger' : 'primary',
+                        'data-do': 'confirm',
+                        text: yes,
+                    }),
+                ),
             ),
         );
         dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'));
@@ -30,19 +40,36 @@ export function confirmBox(heading, text, yes, danger = false) {
 /** The form for a host that has not spoken yet; `add` gets its fields and may throw an Error to be shown. */
 export function addHostBox(add) {
     const error = el('p', { class: 'form-error', role: 'alert', hidden: true });
-    const choice = (name, values) => el('select', { name }, ...values.map((value) => el('option', { value, text: value })));
+    const choice = (name, values) =>
+        el('select', { name }, ...values.map((value) => el('option', { value, text: value })));
     const field = (label, input) => el('label', { class: 'stack' }, label, input);
     const form = el(
         'form',
         {},
         el('h2', { id: 'add-title', text: 'Add a host' }),
         error,
-        field('Name', el('input', { name: 'hostname', required: true, maxlength: '63', pattern: '[A-Za-z][A-Za-z0-9\\-]*', autocomplete: 'off', spellcheck: 'false', autofocus: true })),
+        field(
+            'Name',
+            el('input', {
+                name: 'hostname',
+                required: true,
+                maxlength: '63',
+                pattern: '[A-Za-z][A-Za-z0-9\\-]*',
+                autocomplete: 'off',
+                spellcheck: 'false',
+                autofocus: true,
+            }),
+        ),
         field('System', choice('host_type', ['nixos', 'macos'])),
         field('Place', choice('location', ['home', 'work', 'cloud', 'office', 'mobile', 'other'])),
         field('Kind', choice('device_type', ['server', 'desktop', 'laptop', 'gaming'])),
         field('Colour', el('input', { type: 'color', name: 'theme_color', value: '#769ff0' })),
-        el('div', { class: 'dialog-buttons' }, el('button', { type: 'button', 'data-do': 'cancel', text: 'Cancel' }), el('button', { class: 'primary', text: 'Add host' })),
+        el(
+            'div',
+            { class: 'dialog-buttons' },
+            el('button', { type: 'button', 'data-do': 'cancel', text: 'Cancel' }),
+            el('button', { class: 'primary', text: 'Add host' }),
+        ),
     );
     const dialog = el('dialog', { 'aria-labelledby': 'add-title' }, form);
     form.querySelector('[data-do="cancel"]').addEventListener('click', () => dialog.close());
@@ -65,7 +92,14 @@ export function tellBox(heading, text, secret) {
         el(
             'dialog',
             { 'aria-labelledby': 'tell-title' },
-            el('form', { method: 'dialog' }, el('h2', { id: 'tell-title', text: heading }), el('p', { text }), el('p', {}, el('code', { class: 'secret', text: secret })), el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', text: 'Done' }))),
+            el(
+                'form',
+                { method: 'dialog' },
+                el('h2', { id: 'tell-title', text: heading }),
+                el('p', { text }),
+                el('p', {}, el('code', { class: 'secret', text: secret })),
+                el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', text: 'Done' })),
+            ),
         ),
     );
 }
@@ -75,7 +109,12 @@ export function historyBox(heading, entries) {
     const rows = entries.map((entry) => {
         const at = toMs(entry.timestamp ?? entry.time ?? entry.at ?? entry.date);
         const text = [entry.icon, entry.message ?? entry.comment ?? entry.status].filter(Boolean).join(' ');
-        return el('li', {}, el('time', { class: 'muted num', text: at ? dayAndTime(at) : '' }), el('span', { text }));
+        return el(
+            'li',
+            {},
+            el('time', { class: 'muted num', text: at ? dayAndTime(at) : '' }),
+            el('span', { text }),
+        );
     });
     show(
         el(
@@ -85,16 +124,50 @@ export function historyBox(heading, entries) {
                 'form',
                 { method: 'dialog' },
                 el('h2', { id: 'history-title', text: heading }),
-                rows.length ? el('ol', { class: 'history' }, ...rows) : el('p', { class: 'muted', text: 'Nothing yet.' }),
-                el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', autofocus: true, text: 'Close' })),
+                rows.length
+                    ? el('ol', { class: 'history' }, ...rows)
+                    : el('p', { class: 'muted', text: 'Nothing yet.' }),
+                el(
+                    'div',
+                    { class: 'dialog-buttons' },
+                    el('button', { class: 'primary', autofocus: true, text: 'Close' }),
+                ),
             ),
         ),
     );
 }
 
 const KEYS = [
-    ['Everywhere', [['?', 'This list'], ['/', 'Filter hosts; in a log: search it'], ['j  k', 'Next, previous host'], ['Enter  o', 'Open or close its log'], ['s', 'The actions of this host'], ['r', 'Reconnect now'], ['Esc', 'Back']]],
-    ['In a log', [['j  k  ↑  ↓', 'Scroll by a line'], ['Space  PgDn  PgUp', 'Scroll by a page'], ['g  Home', 'First line'], ['G  End', 'Last line, and follow'], ['n  N', 'Next, previous match'], ['e  E', 'Next, previous error'], ['w  W', 'Next, previous warning'], ['z', 'Wrap long lines'], ['t', 'Times'], ['c', 'Copy lines'], ['l', 'Copy a link'], ['f', 'Fill the window'], ['x', 'Close the log']]],
+    [
+        'Everywhere',
+        [
+            ['?', 'This list'],
+            ['/', 'Filter hosts; in a log: search it'],
+            ['j  k', 'Next, previous host'],
+            ['Enter  o', 'Open or close its log'],
+            ['s', 'The actions of this host'],
+            ['r', 'Reconnect now'],
+            ['Esc', 'Back'],
+        ],
+    ],
+    [
+        'In a log',
+        [
+            ['j  k  ↑  ↓', 'Scroll by a line'],
+            ['Space  PgDn  PgUp', 'Scroll by a page'],
+            ['g  Home', 'First line'],
+            ['G  End', 'Last line, and follow'],
+            ['n  N', 'Next, previous match'],
+            ['e  E', 'Next, previous error'],
+            ['w  W', 'Next, previous warning'],
+            ['z', 'Wrap long lines'],
+            ['t', 'Times'],
+            ['c', 'Copy lines'],
+            ['l', 'Copy a link'],
+            ['f', 'Fill the window'],
+            ['x', 'Close the log'],
+        ],
+    ],
 ];
 
 export function helpBox() {
@@ -111,11 +184,30 @@ export function helpBox() {
                     'div',
                     { class: 'key-groups' },
                     ...KEYS.map(([group, keys]) =>
-                        el('section', {}, el('h3', { text: group }), el('dl', {}, ...keys.flatMap(([key, what]) => [el('dt', {}, ...key.split(/\s+/).map((one) => el('kbd', { text: one }))), el('dd', { text: what })]))),
+                        el(
+                            'section',
+                            {},
+                            el('h3', { text: group }),
+                            el(
+                                'dl',
+                                {},
+                                ...keys.flatMap(([key, what]) => [
+                                    el('dt', {}, ...key.split(/\s+/).map((one) => el('kbd', { text: one }))),
+                                    el('dd', { text: what }),
+                                ]),
+                            ),
+                        ),
                     ),
                 ),
-                el('p', { class: 'muted', text: 'Click a line number to select it, Shift+click for a range.' }),
-                el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', autofocus: true, text: 'Close' })),
+                el('p', {
+                    class: 'muted',
+                    text: 'Click a line number to select it, Shift+click for a range.',
+                }),
+                el(
+                    'div',
+                    { class: 'dialog-buttons' },
+                    el('button', { class: 'primary', autofocus: true, text: 'Close' }),
+                ),
             ),
         ),
     );
@@ -135,7 +227,14 @@ export function menu(opener, items) {
             continue;
         }
         const [label, action, { danger, disabled } = {}] = item;
-        const entry = el('button', { type: 'button', role: 'menuitem', tabindex: '-1', class: danger ? 'danger-text' : null, disabled, text: label });
+        const entry = el('button', {
+            type: 'button',
+            role: 'menuitem',
+            tabindex: '-1',
+            class: danger ? 'danger-text' : null,
+            disabled,
+            text: label,
+        });
         entry.addEventListener('click', () => {
             dismiss();
             action();
@@ -165,7 +264,10 @@ export function menu(opener, items) {
     });
     document.body.append(box);
     const at = opener.getBoundingClientRect();
-    const left = Math.max(8, Math.min(at.right - box.offsetWidth, document.documentElement.clientWidth - box.offsetWidth - 8));
+    const left = Math.max(
+        8,
+        Math.min(at.right - box.offsetWidth, document.documentElement.clientWidth - box.offsetWidth - 8),
+    );
     const below = at.bottom + 4 + box.offsetHeight < window.innerHeight;
     box.style.left = `${left + window.scrollX}px`;
     box.style.top = `${(below ? at.bottom + 4 : Math.max(8, at.top - 4 - box.offsetHeight)) + window.scrollY}px`;

@@ -1,6 +1,18 @@
 /* The table of hosts. One <tbody> per host holds its row and, when open, its log, so that sorting moves both together.
    A host that changes changes its own cells only. */
-import { counts, isOpen, agedState, stateWords, story, elapsedMs, silentMs, SILENT_AFTER_S, verdict, exitWords, title } from './runs.js';
+import {
+    counts,
+    isOpen,
+    agedState,
+    stateWords,
+    story,
+    elapsedMs,
+    silentMs,
+    SILENT_AFTER_S,
+    verdict,
+    exitWords,
+    title,
+} from './runs.js';
 import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs } from './util.js';
 
 const SHOWN_AT_FIRST = 200;
@@ -50,9 +62,16 @@ export class HostRow {
     #build() {
         const { act, openMenu, toggle } = this.calls;
         const c = this.cells;
-        const cell = (name, label, ...inside) => (c[name] = el('td', { class: `c-${name}`, 'data-label': label }, ...inside));
+        const cell = (name, label, ...inside) =>
+            (c[name] = el('td', { class: `c-${name}`, 'data-label': label }, ...inside));
         c.dot = el('span', { class: 'dot', 'aria-hidden': 'true' });
-        c.expand = el('button', { type: 'button', class: 'name', 'aria-expanded': 'false', 'data-do': 'toggle', onclick: toggle });
+        c.expand = el('button', {
+            type: 'button',
+            class: 'name',
+            'aria-expanded': 'false',
+            'data-do': 'toggle',
+            onclick: toggle,
+        });
         c.label = el('span', { class: 'label' });
         c.expand.append(c.label);
         c.place = el('span', { class: 'sub' });
@@ -62,16 +81,62 @@ export class HostRow {
         c.fill = el('span', { class: 'mini-fill' });
         c.mini = el('span', { class: 'mini', 'aria-hidden': 'true' }, c.fill);
         c.buttons = el('span', { class: 'buttons' });
-        for (const [name, text] of [['pull', 'Pull'], ['switch', 'Switch'], ['test', 'Test'], ['update', 'Update'], ['stop', 'Stop']]) {
+        for (const [name, text] of [
+            ['pull', 'Pull'],
+            ['switch', 'Switch'],
+            ['test', 'Test'],
+            ['update', 'Update'],
+            ['stop', 'Stop'],
+        ]) {
             c[name] = el('button', { type: 'button', 'data-do': name, onclick: () => act(name), text });
             c.buttons.append(c[name]);
         }
-        c.menu = el('button', { type: 'button', class: 'icon', 'aria-haspopup': 'menu', 'aria-expanded': 'false', 'data-do': 'menu', onclick: () => openMenu(c.menu), text: '⋮' });
+        c.menu = el('button', {
+            type: 'button',
+            class: 'icon',
+            'aria-haspopup': 'menu',
+            'aria-expanded': 'false',
+            'data-do': 'menu',
+            onclick: () => openMenu(c.menu),
+            text: '⋮',
+        });
         c.buttons.append(c.menu);
-        const nameCell = el('th', { scope: 'row', class: 'c-host' }, c.dot, el('span', { class: 'host-name' }, c.expand, c.place));
-        const stateCell = el('td', { class: 'c-state', 'data-label': 'State' }, el('span', { class: 'state' }, el('span', { class: 'shape', 'aria-hidden': 'true' }), c.state, c.count), c.mini, c.detail);
-        this.row = el('tr', { class: 'host', tabindex: '-1', 'data-host': this.id }, nameCell, stateCell, cell('seen', 'Seen'), cell('os', 'System'), cell('load', 'Load'), cell('config', 'Config'), cell('tests', 'Tests'), el('td', { class: 'c-actions' }, c.buttons));
-        this.row.addEventListener('click', (event) => !event.target.closest('button, a, input, select') && !String(getSelection()) && toggle());
+        const nameCell = el(
+            'th',
+            { scope: 'row', class: 'c-host' },
+            c.dot,
+            el('span', { class: 'host-name' }, c.expand, c.place),
+        );
+        const stateCell = el(
+            'td',
+            { class: 'c-state', 'data-label': 'State' },
+            el(
+                'span',
+                { class: 'state' },
+                el('span', { class: 'shape', 'aria-hidden': 'true' }),
+                c.state,
+                c.count,
+            ),
+            c.mini,
+            c.detail,
+        );
+        this.row = el(
+            'tr',
+            { class: 'host', tabindex: '-1', 'data-host': this.id },
+            nameCell,
+            stateCell,
+            cell('seen', 'Seen'),
+            cell('os', 'System'),
+            cell('load', 'Load'),
+            cell('config', 'Config'),
+            cell('tests', 'Tests'),
+            el('td', { class: 'c-actions' }, c.buttons),
+        );
+        this.row.addEventListener(
+            'click',
+            (event) =>
+                !event.target.closest('button, a, input, select') && !String(getSelection()) && toggle(),
+        );
         this.detail = el('tr', { class: 'detail', hidden: true }, el('td', { colspan: '8' }));
         return el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
     }
@@ -83,7 +148,8 @@ export class HostRow {
     set(host) {
         this.host = host;
         this.heardAt = Date.now();
-        if (isOpen(host.run) || (this.queued && Date.now() - this.queued.at > PENDING_LOCK_MS)) this.queued = null;
+        if (isOpen(host.run) || (this.queued && Date.now() - this.queued.at > PENDING_LOCK_MS))
+            this.queued = null;
     }
 
     state(connected) {
@@ -110,9 +176,14 @@ export class HostRow {
     #identity(host) {
         const c = this.cells;
         setText(c.label, host.hostname ?? this.id);
-        setAttr(c.expand, 'aria-label', `${host.hostname ?? this.id}: ${this.panel ? 'close' : 'open'} its log`);
+        setAttr(
+            c.expand,
+            'aria-label',
+            `${host.hostname ?? this.id}: ${this.panel ? 'close' : 'open'} its log`,
+        );
         setText(c.place, [host.location, host.device_type].filter(Boolean).join(' · '));
-        if (/^#[0-9a-f]{6}$/i.test(host.theme_color ?? '')) this.row.style.setProperty('--host', host.theme_color);
+        if (/^#[0-9a-f]{6}$/i.test(host.theme_color ?? ''))
+            this.row.style.setProperty('--host', host.theme_color);
         setAttr(this.row, 'title', host.comment || null);
     }
 
@@ -138,16 +209,30 @@ export class HostRow {
             else if (run.progress?.current) parts.push(run.progress.current);
             return parts.join(' · ');
         }
-        if (this.queued || host.pending_command) return `${this.queued?.command ?? host.pending_command} waits for the host`;
-        if (run) return `${exitWords(run)} · ${title(run).slice(0, 60)} · ${ago(serverNow() - (toMs(run.ended) || toMs(run.last_seen)))}`;
+        if (this.queued || host.pending_command)
+            return `${this.queued?.command ?? host.pending_command} waits for the host`;
+        if (run)
+            return `${exitWords(run)} · ${title(run).slice(0, 60)} · ${ago(serverNow() - (toMs(run.ended) || toMs(run.last_seen)))}`;
         return host.comment || '';
     }
 
     #systemCell(host) {
         const c = this.cells;
-        const name = host.os_name || { nixos: 'NixOS', macos: 'macOS' }[host.host_type] || host.host_type || '';
+        const name =
+            host.os_name || { nixos: 'NixOS', macos: 'macOS' }[host.host_type] || host.host_type || '';
         setText(c.os, [name, (host.os_version || '').slice(0, 5)].filter(Boolean).join(' '));
-        setAttr(c.os, 'title', [name, host.os_version, host.nixpkgs_version && `nixpkgs ${host.nixpkgs_version}`, host.agent_version && `agent ${host.agent_version}`].filter(Boolean).join('\n') || null);
+        setAttr(
+            c.os,
+            'title',
+            [
+                name,
+                host.os_version,
+                host.nixpkgs_version && `nixpkgs ${host.nixpkgs_version}`,
+                host.agent_version && `agent ${host.agent_version}`,
+            ]
+                .filter(Boolean)
+                .join('\n') || null,
+        );
     }
 
     #loadCell(host) {
@@ -161,10 +246,29 @@ export class HostRow {
         const shape = JSON.stringify([m.cpu, m.ram]);
         if (c.load.dataset.shape !== shape) {
             c.load.dataset.shape = shape;
-            const part = (label, value) => el('span', { class: Number(value) >= HIGH_PERCENT ? 'metric high' : 'metric' }, el('span', { class: 'muted', text: `${label} ` }), `${Math.round(value)} %`);
-            c.load.replaceChildren(...[['CPU', m.cpu], ['RAM', m.ram]].filter(([, v]) => typeof v === 'number').map(([label, value]) => part(label, value)));
+            const part = (label, value) =>
+                el(
+                    'span',
+                    { class: Number(value) >= HIGH_PERCENT ? 'metric high' : 'metric' },
+                    el('span', { class: 'muted', text: `${label} ` }),
+                    `${Math.round(value)} %`,
+                );
+            c.load.replaceChildren(
+                ...[
+                    ['CPU', m.cpu],
+                    ['RAM', m.ram],
+                ]
+                    .filter(([, v]) => typeof v === 'number')
+                    .map(([label, value]) => part(label, value)),
+            );
         }
-        setAttr(c.load, 'title', [m.swap !== undefined && `swap ${m.swap} %`, m.load !== undefined && `load ${m.load}`].filter(Boolean).join('\n') || null);
+        setAttr(
+            c.load,
+            'title',
+            [m.swap !== undefined && `swap ${m.swap} %`, m.load !== undefined && `load ${m.load}`]
+                .filter(Boolean)
+                .join('\n') || null,
+        );
     }
 
     #configCell(host, target) {
@@ -174,7 +278,17 @@ export class HostRow {
         const known = commit && short(target?.hash);
         setText(c.config, commit ? `${commit}${known ? (old ? ' ↓' : ' ✓') : ''}` : '–');
         c.config.classList.toggle('outdated', old);
-        setAttr(c.config, 'title', !commit ? null : old ? `Outdated: the target is ${short(target?.hash)}` : known ? 'At the target commit' : host.current_generation);
+        setAttr(
+            c.config,
+            'title',
+            !commit
+                ? null
+                : old
+                  ? `Outdated: the target is ${short(target?.hash)}`
+                  : known
+                    ? 'At the target commit'
+                    : host.current_generation,
+        );
     }
 
     outdated(target) {
@@ -206,7 +320,15 @@ export class HostRow {
         for (const name of ['pull', 'switch', 'test', 'update']) {
             c[name].hidden = !!busy;
             c[name].disabled = locked;
-            setAttr(c[name], 'title', state === 'offline' ? 'The host is offline' : locked ? 'A command already waits for the host' : null);
+            setAttr(
+                c[name],
+                'title',
+                state === 'offline'
+                    ? 'The host is offline'
+                    : locked
+                      ? 'A command already waits for the host'
+                      : null,
+            );
         }
         c.stop.disabled = !!this.run?.stop_requested;
         setAttr(c.menu, 'aria-label', `More for ${host.hostname ?? this.id}`);
@@ -214,7 +336,12 @@ export class HostRow {
 
     /** May it be told to do something now? */
     ready(connected) {
-        return this.state(connected) === 'idle' && !this.queued && !this.host.pending_command && !Number(this.host.test_running);
+        return (
+            this.state(connected) === 'idle' &&
+            !this.queued &&
+            !this.host.pending_command &&
+            !Number(this.host.test_running)
+        );
     }
 
     mount(panel) {
@@ -231,11 +358,14 @@ export class HostRow {
 /** Which rows to show and in which order. */
 export function arrange(rows, { text, filter, sort, connected, target }) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = rows.filter((row) => row.panel || (matches(row, words) && passes(row, filter, connected, target)));
+    const wanted = rows.filter(
+        (row) => row.panel || (matches(row, words) && passes(row, filter, connected, target)),
+    );
     const name = (row) => String(row.host.hostname ?? row.id);
     const orders = {
         name: () => 0,
-        criticality: (a, b) => (CRITICALITY[a.host.criticality] ?? 3) - (CRITICALITY[b.host.criticality] ?? 3),
+        criticality: (a, b) =>
+            (CRITICALITY[a.host.criticality] ?? 3) - (CRITICALITY[b.host.criticality] ?? 3),
         state: (a, b) => STATE_ORDER[a.state(connected)] - STATE_ORDER[b.state(connected)],
         seen: (a, b) => toMs(b.host.last_seen) - toMs(a.host.last_seen),
     };
@@ -245,7 +375,18 @@ export function arrange(rows, { text, filter, sort, connected, target }) {
 
 function matches(row, words) {
     const h = row.host;
-    const hay = [h.hostname, row.id, h.location, h.device_type, h.host_type, h.os_name, h.comment, h.run?.command].join(' ').toLowerCase();
+    const hay = [
+        h.hostname,
+        row.id,
+        h.location,
+        h.device_type,
+        h.host_type,
+        h.os_name,
+        h.comment,
+        h.run?.command,
+    ]
+        .join(' ')
+        .toLowerCase();
     return words.every((word) => hay.includes(word));
 }
 
@@ -253,7 +394,12 @@ export function passes(row, filter, connected, target) {
     if (!filter) return true;
     const state = row.state(connected);
     if (filter === 'outdated') return row.outdated(target);
-    if (filter === 'problem') return state === 'crashed' || state === 'stale' || (row.run && !isOpen(row.run) && verdict(row.run) !== 'ok');
+    if (filter === 'problem')
+        return (
+            state === 'crashed' ||
+            state === 'stale' ||
+            (row.run && !isOpen(row.run) && verdict(row.run) !== 'ok')
+        );
     return state === filter;
 }
 

@@ -124,7 +124,9 @@ export class Lines extends EventTarget {
     #evict() {
         if (this.#pages.size <= KEEP_PAGES) return;
         const newest = Math.floor((this.total - 1) / PAGE) - 2;
-        const old = [...this.#pages].filter(([number]) => number < newest).sort((a, b) => a[1].used - b[1].used);
+        const old = [...this.#pages]
+            .filter(([number]) => number < newest)
+            .sort((a, b) => a[1].used - b[1].used);
         for (const [number] of old.slice(0, this.#pages.size - KEEP_PAGES)) this.#pages.delete(number);
     }
 
@@ -162,7 +164,12 @@ export class Lines extends EventTarget {
             this.#evict();
             this.dispatchEvent(new CustomEvent('change', { detail: { from: page * PAGE, loaded: true } }));
         } catch {
-            setTimeout(() => this.#loading.delete(page) && this.dispatchEvent(new CustomEvent('change', { detail: { from: page * PAGE } })), RETRY_MS);
+            setTimeout(
+                () =>
+                    this.#loading.delete(page) &&
+                    this.dispatchEvent(new CustomEvent('change', { detail: { from: page * PAGE } })),
+                RETRY_MS,
+            );
         }
     }
 }

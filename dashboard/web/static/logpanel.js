@@ -6,7 +6,19 @@ import { Hits } from './search.js';
 import { Stepper } from './stepper.js';
 import { View } from './view.js';
 import { isOpen, title, verdict, exitWords } from './runs.js';
-import { bytes, copyText, count, dayAndTime, el, plural, prefs, setAttr, setText, throttle, toMs } from './util.js';
+import {
+    bytes,
+    copyText,
+    count,
+    dayAndTime,
+    el,
+    plural,
+    prefs,
+    setAttr,
+    setText,
+    throttle,
+    toMs,
+} from './util.js';
 
 const TAIL = 800;
 const SEARCH_PAUSE_MS = 200;
@@ -43,13 +55,39 @@ export class LogPanel {
     #build() {
         const p = this.#parts;
         const button = (name, text, label, onclick, props = {}) =>
-            (p[name] = el('button', { type: 'button', 'data-do': name, title: label, 'aria-label': label, onclick, ...props }, text));
-        p.runs = el('select', { 'aria-label': `Runs of ${this.host}`, class: 'runs', onchange: () => this.#pickRun(p.runs.value) });
-        p.input = el('input', { type: 'search', placeholder: 'Search the log', 'aria-label': 'Search the log', spellcheck: 'false', autocomplete: 'off' });
+            (p[name] = el(
+                'button',
+                { type: 'button', 'data-do': name, title: label, 'aria-label': label, onclick, ...props },
+                text,
+            ));
+        p.runs = el('select', {
+            'aria-label': `Runs of ${this.host}`,
+            class: 'runs',
+            onchange: () => this.#pickRun(p.runs.value),
+        });
+        p.input = el('input', {
+            type: 'search',
+            placeholder: 'Search the log',
+            'aria-label': 'Search the log',
+            spellcheck: 'false',
+            autocomplete: 'off',
+        });
         p.found = el('span', { class: 'found num', role: 'status' });
-        p.pill = el('button', { type: 'button', class: 'pill', hidden: true, onclick: () => this.followNow() });
+        p.pill = el('button', {
+            type: 'button',
+            class: 'pill',
+            hidden: true,
+            onclick: () => this.followNow(),
+        });
         p.picked = el('div', { class: 'picked', hidden: true });
-        p.full = el('a', { class: 'button', target: '_blank', rel: 'noopener', text: 'Full log', title: 'View the full log as plain text', 'aria-label': 'View full log' });
+        p.full = el('a', {
+            class: 'button',
+            target: '_blank',
+            rel: 'noopener',
+            text: 'Full log',
+            title: 'View the full log as plain text',
+            'aria-label': 'View full log',
+        });
         p.download = el('a', { class: 'button', download: '', text: 'Download' });
         p.note = el('span', { class: 'size muted num' });
         p.toolbar = el(
@@ -61,17 +99,37 @@ export class LogPanel {
                 { class: 'find', role: 'search' },
                 p.input,
                 p.found,
-                button('prev', '↑', 'Previous match (Shift+Enter)', () => this.#step(this.hits, -1), { class: 'icon' }),
+                button('prev', '↑', 'Previous match (Shift+Enter)', () => this.#step(this.hits, -1), {
+                    class: 'icon',
+                }),
                 button('next', '↓', 'Next match (Enter)', () => this.#step(this.hits, 1), { class: 'icon' }),
             ),
-            button('errors', 'No errors', 'Next error (e)', () => this.jump('error'), { class: 'marks error' }),
-            button('warnings', 'No warnings', 'Next warning (w)', () => this.jump('warning'), { class: 'marks warning' }),
-            button('newer', 'Show the running one', 'A newer run has begun on this host', () => this.open(this.#newerRun), { class: 'newer', hidden: true }),
+            button('errors', 'No errors', 'Next error (e)', () => this.jump('error'), {
+                class: 'marks error',
+            }),
+            button('warnings', 'No warnings', 'Next warning (w)', () => this.jump('warning'), {
+                class: 'marks warning',
+            }),
+            button(
+                'newer',
+                'Show the running one',
+                'A newer run has begun on this host',
+                () => this.open(this.#newerRun),
+                { class: 'newer', hidden: true },
+            ),
             el('span', { class: 'spring' }),
-            button('wrap', 'Wrap', 'Wrap long lines (z)', () => this.toggle('wrap'), { 'aria-pressed': 'false' }),
-            button('times', 'Times', 'Show when each line came (t)', () => this.toggle('times'), { 'aria-pressed': 'false' }),
-            button('follow', 'Follow', 'Follow new lines (End)', () => this.#toggleFollow(), { 'aria-pressed': 'true' }),
-            button('copy', 'Copy', 'Copy the lines that are selected, or else in sight (c)', () => this.copy()),
+            button('wrap', 'Wrap', 'Wrap long lines (z)', () => this.toggle('wrap'), {
+                'aria-pressed': 'false',
+            }),
+            button('times', 'Times', 'Show when each line came (t)', () => this.toggle('times'), {
+                'aria-pressed': 'false',
+            }),
+            button('follow', 'Follow', 'Follow new lines (End)', () => this.#toggleFollow(), {
+                'aria-pressed': 'true',
+            }),
+            button('copy', 'Copy', 'Copy the lines that are selected, or else in sight (c)', () =>
+                this.copy(),
+            ),
             button('link', 'Link', 'Copy a link to this place (l)', () => this.copyLink()),
             p.full,
             p.download,
@@ -80,14 +138,25 @@ export class LogPanel {
             'div',
             { class: 'corner' },
             p.note,
-            button('watch', 'Notify me', 'Tell me when this run ends', () => this.toggleWatch(this.run), { 'aria-pressed': 'false' }),
-            button('max', '⤢', 'Fill the window (f)', () => this.maximise(), { class: 'icon', 'aria-pressed': 'false' }),
+            button('watch', 'Notify me', 'Tell me when this run ends', () => this.toggleWatch(this.run), {
+                'aria-pressed': 'false',
+            }),
+            button('max', '⤢', 'Fill the window (f)', () => this.maximise(), {
+                class: 'icon',
+                'aria-pressed': 'false',
+            }),
             button('close', '✕', 'Close this log (x)', () => this.close(), { class: 'icon' }),
         );
         const head = el('div', { class: 'panel-head' }, this.stepper.element, corner);
         p.body = el('div', { class: 'log-body' });
         p.none = el('p', { class: 'none', hidden: true, text: 'Nothing written yet.' });
-        this.element = el('section', { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host }, head, p.toolbar, p.body);
+        this.element = el(
+            'section',
+            { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host },
+            head,
+            p.toolbar,
+            p.body,
+        );
         p.input.addEventListener('input', () => {
             clearTimeout(this.pause);
             this.pause = setTimeout(() => this.#search(), SEARCH_PAUSE_MS);
@@ -125,12 +194,20 @@ export class LogPanel {
         this.lines.addEventListener('change', () => this.#grew());
         this.view.addEventListener('moved', ({ detail }) => this.#moved(detail.up));
         this.view.addEventListener('pick', ({ detail }) => this.#pick(detail));
-        this.view.element.addEventListener('pointerenter', (event) => event.pointerType === 'mouse' && this.#setHover(true));
+        this.view.element.addEventListener(
+            'pointerenter',
+            (event) => event.pointerType === 'mouse' && this.#setHover(true),
+        );
         this.view.element.addEventListener('pointerleave', () => this.#setHover(false));
         this.hits.addEventListener('change', () => this.#showFound());
         this.errors.addEventListener('change', () => this.#showMarks());
         this.warnings.addEventListener('change', () => this.#showMarks());
-        this.#parts.body.replaceChildren(this.view.element, this.#parts.none, this.#parts.picked, this.#parts.pill);
+        this.#parts.body.replaceChildren(
+            this.view.element,
+            this.#parts.none,
+            this.#parts.picked,
+            this.#parts.pill,
+        );
         this.#parts.picked.hidden = true;
         this.#sticky = true;
         this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
@@ -356,17 +433,40 @@ export class LogPanel {
         if (!picked) return;
         const [first, last] = picked;
         box.replaceChildren(
-            el('span', { class: 'num', text: first === last ? `Line ${count(first + 1)}` : `Lines ${count(first + 1)}–${count(last + 1)}` }),
-            el('button', { type: 'button', 'data-do': 'picked-copy', text: 'Copy text', onclick: () => this.copy() }),
-            el('button', { type: 'button', 'data-do': 'picked-link', text: 'Copy link', onclick: () => this.copyLink() }),
-            el('button', { type: 'button', class: 'icon', 'aria-label': 'Select nothing', text: '✕', onclick: () => this.#unpick() }),
+            el('span', {
+                class: 'num',
+                text:
+                    first === last
+                        ? `Line ${count(first + 1)}`
+                        : `Lines ${count(first + 1)}–${count(last + 1)}`,
+            }),
+            el('button', {
+                type: 'button',
+                'data-do': 'picked-copy',
+                text: 'Copy text',
+                onclick: () => this.copy(),
+            }),
+            el('button', {
+                type: 'button',
+                'data-do': 'picked-link',
+                text: 'Copy link',
+                onclick: () => this.copyLink(),
+            }),
+            el('button', {
+                type: 'button',
+                class: 'icon',
+                'aria-label': 'Select nothing',
+                text: '✕',
+                onclick: () => this.#unpick(),
+            }),
         );
     }
 
     #unpick() {
         this.view.selected = null;
         this.#anchor = null;
-        if (location.hash.startsWith(`#${this.host}/`)) history.replaceState(null, '', `#${this.host}/${this.run.id}`);
+        if (location.hash.startsWith(`#${this.host}/`))
+            history.replaceState(null, '', `#${this.host}/${this.run.id}`);
         this.view.redraw();
         this.#showPicked();
     }
@@ -374,14 +474,19 @@ export class LogPanel {
     async copy() {
         const [first, last] = this.view.selected ?? this.view.visible;
         const text = [];
-        for (let at = first; at <= last && text.length < MOST_COPIED; ) {
-            const answer = await api.lines(this.host, this.run.id, at, Math.min(1000, last - at + 1)).catch(() => null);
+        for (let at = first; at <= last && text.length < MOST_COPIED;) {
+            const answer = await api
+                .lines(this.host, this.run.id, at, Math.min(1000, last - at + 1))
+                .catch(() => null);
             if (!answer?.lines.length || answer.from > last) break;
             text.push(...answer.lines.slice(0, last - answer.from + 1).map(stripAnsi));
             at = answer.from + answer.lines.length;
         }
         const done = text.length > 0 && (await copyText(text.join('\n') + '\n'));
-        this.toast(done ? `Copied ${plural(text.length, 'line')}` : 'The browser did not allow copying', done ? 'ok' : 'bad');
+        this.toast(
+            done ? `Copied ${plural(text.length, 'line')}` : 'The browser did not allow copying',
+            done ? 'ok' : 'bad',
+        );
     }
 
     async copyLink() {
@@ -451,7 +556,10 @@ export class LogPanel {
         if (sign !== this.#marked) this.view.redraw();
         this.#marked = sign;
         this.view.marks = marks;
-        for (const [name, hits, one] of [['errors', this.errors, 'error'], ['warnings', this.warnings, 'warning']]) {
+        for (const [name, hits, one] of [
+            ['errors', this.errors, 'error'],
+            ['warnings', this.warnings, 'warning'],
+        ]) {
             const n = hits.lines.length;
             const place = hits.current >= 0 ? `${hits.current + 1}/` : '';
             setText(this.#parts[name], n ? `${place}${plural(n, one)}` : `No ${one}s`);
@@ -487,7 +595,13 @@ export class LogPanel {
     }
 
     #key(event) {
-        if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+        if (
+            event.ctrlKey ||
+            event.metaKey ||
+            event.altKey ||
+            /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)
+        )
+            return;
         const page = this.view.height * 0.9;
         const keys = {
             '/': () => this.focusSearch(),
@@ -503,7 +617,8 @@ export class LogPanel {
             l: () => this.copyLink(),
             f: () => this.maximise(),
             x: () => this.close(),
-            Escape: () => (this.maximised ? this.maximise(false) : this.view.selected ? this.#unpick() : this.close()),
+            Escape: () =>
+                this.maximised ? this.maximise(false) : this.view.selected ? this.#unpick() : this.close(),
         };
         const moves = {
             j: () => this.view.scrollBy(20),

@@ -21,7 +21,8 @@ export class Notifier {
         this.#watched.add(run.id);
         if (!('Notification' in window)) return;
         if (Notification.permission === 'default') await Notification.requestPermission();
-        if (Notification.permission === 'denied') this.toast('Notifications are blocked for this site; the tab’s title will tell.', 'warn');
+        if (Notification.permission === 'denied')
+            this.toast('Notifications are blocked for this site; the tab’s title will tell.', 'warn');
     };
 
     /** A run's newest state. */
@@ -32,7 +33,11 @@ export class Notifier {
         this.#news = `${mark} ${run.host}: ${endedWords(run)}`;
         this.toast(`${mark} ${run.host}: ${words}`, verdict(run));
         if ('Notification' in window && Notification.permission === 'granted') {
-            const note = new Notification(`${mark} ${run.host}`, { body: words, tag: run.id, icon: '/static/favicon.svg' });
+            const note = new Notification(`${mark} ${run.host}`, {
+                body: words,
+                tag: run.id,
+                icon: '/static/favicon.svg',
+            });
             note.onclick = () => {
                 window.focus();
                 location.hash = `#${run.host}/${run.id}`;
@@ -55,6 +60,7 @@ export class Notifier {
     }
 
     #seen() {
-        if (document.visibilityState === 'visible' && document.hasFocus()) setTimeout(() => (this.#news = ''), 4000);
+        if (document.visibilityState === 'visible' && document.hasFocus())
+            setTimeout(() => (this.#news = ''), 4000);
     }
 }

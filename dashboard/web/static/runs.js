@@ -14,7 +14,16 @@ const STEP_NAMES = {
     done: 'Done',
 };
 /* How much of the whole bar a step is: building takes the time. */
-const WEIGHTS = { evaluating: 8, building: 72, activating: 10, switching: 10, pulling: 100, testing: 100, updating: 100, running: 100 };
+const WEIGHTS = {
+    evaluating: 8,
+    building: 72,
+    activating: 10,
+    switching: 10,
+    pulling: 100,
+    testing: 100,
+    updating: 100,
+    running: 100,
+};
 const INTERVAL_MS = 10000;
 export const SILENT_AFTER_S = 60;
 
@@ -60,7 +69,8 @@ function steps(run, phase) {
 
 export function counts(run) {
     const p = run.progress || {};
-    if (run.phase === 'testing' || (!isOpen(run) && p.tests_total)) return p.tests_total ? `${p.tests_passed ?? 0}/${p.tests_total}` : '';
+    if (run.phase === 'testing' || (!isOpen(run) && p.tests_total))
+        return p.tests_total ? `${p.tests_passed ?? 0}/${p.tests_total}` : '';
     if (p.to_build) return `${Math.min(p.built ?? 0, p.to_build)}/${p.to_build}`;
     if (p.to_fetch) return `${Math.min(p.fetched ?? 0, p.to_fetch)}/${p.to_fetch}`;
     return '';
@@ -80,7 +90,8 @@ export function verdict(run) {
 export function exitWords(run) {
     if (run.status === 'crashed' || run.lost) return 'Lost: the wrapper died';
     const exit = run.exit;
-    if (run.outcome === 'units_failed') return `Active, ${plural(run.failed_units?.length || 1, 'unit')} failed`;
+    if (run.outcome === 'units_failed')
+        return `Active, ${plural(run.failed_units?.length || 1, 'unit')} failed`;
     if (!exit) return verdict(run) === 'ok' ? 'Succeeded' : 'Ended';
     if (exit.signal) return `Killed by SIG${String(exit.signal).replace(/^SIG/, '')}`;
     if (run.outcome === 'success' || exit.code === 0) return 'Succeeded';
@@ -111,7 +122,8 @@ export function story(run) {
     const list = all.map((id, i) => {
         let state = i < at ? 'done' : i === at ? 'now' : 'todo';
         if (over && judged === 'ok') state = 'done';
-        else if (over && judged === 'warn') state = id === 'switching' || (i === at && at === all.length - 2) ? 'warn' : 'done';
+        else if (over && judged === 'warn')
+            state = id === 'switching' || (i === at && at === all.length - 2) ? 'warn' : 'done';
         else if (over) state = i < at ? 'done' : i === at ? 'bad' : 'todo';
         const shows = told && (id === 'building' || id === 'testing') && state !== 'todo';
         let name = STEP_NAMES[id] ?? id;
@@ -127,7 +139,8 @@ function bar(run, all, at, over, judged) {
     for (let i = 0; i < at; i++) sum += WEIGHTS[all[i]] ?? 0;
     const p = run.progress || {};
     let part = 0;
-    if (all[at] === 'building') part = p.to_build ? (p.built ?? 0) / p.to_build : p.to_fetch ? (p.fetched ?? 0) / p.to_fetch : 0;
+    if (all[at] === 'building')
+        part = p.to_build ? (p.built ?? 0) / p.to_build : p.to_fetch ? (p.fetched ?? 0) / p.to_fetch : 0;
     else if (all[at] === 'testing') part = p.tests_total ? (p.tests_passed ?? 0) / p.tests_total : 0;
     sum += (WEIGHTS[all[at]] ?? 0) * Math.min(1, Math.max(0, part));
     /* nix counts again from zero for each of its calls; a bar that has been somewhere stays there. */

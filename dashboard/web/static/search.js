@@ -48,7 +48,11 @@ export class Hits extends EventTarget {
             let from = Math.max(0, this.#seen - REWRITTEN);
             const found = this.lines.filter((line) => line < from);
             for (;;) {
-                const answer = await api.search(this.source.host, this.source.run, { ...this.#asked, from, limit: PAGE });
+                const answer = await api.search(this.source.host, this.source.run, {
+                    ...this.#asked,
+                    from,
+                    limit: PAGE,
+                });
                 if (ticket !== this.#ticket) return;
                 for (const match of answer.matches) found.push(match.line);
                 this.more = answer.more && found.length >= MOST;

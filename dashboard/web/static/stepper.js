@@ -8,12 +8,28 @@ const SPOKEN = { done: 'done', now: 'now', todo: 'to come', bad: 'failed', warn:
 export class Stepper {
     #list = el('ol', { class: 'steps', 'aria-label': 'Phases' });
     #fill = el('div', { class: 'bar-fill' });
-    #bar = el('div', { class: 'bar', role: 'progressbar', 'aria-label': 'Progress', 'aria-valuemin': '0', 'aria-valuemax': '100' }, this.#fill);
+    #bar = el(
+        'div',
+        {
+            class: 'bar',
+            role: 'progressbar',
+            'aria-label': 'Progress',
+            'aria-valuemin': '0',
+            'aria-valuemax': '100',
+        },
+        this.#fill,
+    );
     #current = el('span', { class: 'doing' });
     #elapsed = el('span', { class: 'elapsed num' });
     #silent = el('span', { class: 'silent', hidden: true });
     #shape = '';
-    element = el('div', { class: 'stepper' }, this.#list, this.#bar, el('p', { class: 'now' }, this.#current, this.#silent, this.#elapsed));
+    element = el(
+        'div',
+        { class: 'stepper' },
+        this.#list,
+        this.#bar,
+        el('p', { class: 'now' }, this.#current, this.#silent, this.#elapsed),
+    );
 
     /** `heardAt`: browser time of the run's newest message, for what counts on by itself. */
     update(run, heardAt) {
@@ -40,7 +56,8 @@ export class Stepper {
         const parts = [];
         if (p.current) parts.push(p.current);
         if (p.failed) parts.push(`${p.failed} failed`);
-        if (p.to_fetch && p.to_build) parts.push(`${Math.min(p.fetched ?? 0, p.to_fetch)}/${p.to_fetch} fetched`);
+        if (p.to_fetch && p.to_build)
+            parts.push(`${Math.min(p.fetched ?? 0, p.to_fetch)}/${p.to_fetch} fetched`);
         return parts.join(' · ');
     }
 
@@ -53,7 +70,12 @@ export class Stepper {
     #step({ id, name, state, counts }) {
         return el(
             'li',
-            { class: 'step', 'data-step': id, 'data-state': state, 'aria-current': state === 'now' ? 'step' : null },
+            {
+                class: 'step',
+                'data-step': id,
+                'data-state': state,
+                'aria-current': state === 'now' ? 'step' : null,
+            },
             el('span', { class: 'step-mark', 'aria-hidden': 'true', text: SHAPES[state] }),
             el('span', { class: 'step-name', text: name }),
             counts ? el('span', { class: 'step-count num', text: counts }) : null,

@@ -51,7 +51,8 @@ export function duration(ms) {
     const s = Math.max(0, Math.floor(ms / 1000));
     if (s < 60) return `${s} s`;
     if (s < 3600) return `${Math.floor(s / 60)} min ${String(s % 60).padStart(2, '0')} s`;
-    if (s < 86400) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, '0')} min`;
+    if (s < 86400)
+        return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, '0')} min`;
     return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
@@ -71,7 +72,13 @@ export function clockTime(ms) {
 }
 
 export function dayAndTime(ms) {
-    return new Date(ms).toLocaleString([], { year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+    return new Date(ms).toLocaleString([], {
+        year: 'numeric',
+        month: 'short',
+        day: 'numeric',
+        hour: '2-digit',
+        minute: '2-digit',
+    });
 }
 
 export const count = (n) => Number(n).toLocaleString('en-US');
@@ -89,11 +96,14 @@ export function throttle(fn, ms) {
     let last = 0;
     return () => {
         if (timer) return;
-        timer = setTimeout(() => {
-            timer = 0;
-            last = performance.now();
-            fn();
-        }, Math.max(0, ms - (performance.now() - last)));
+        timer = setTimeout(
+            () => {
+                timer = 0;
+                last = performance.now();
+                fn();
+            },
+            Math.max(0, ms - (performance.now() - last)),
+        );
     };
 }
 

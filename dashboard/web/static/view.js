@@ -37,7 +37,11 @@ export class View extends EventTarget {
         this.#lines = lines;
         this.rows = el('div', { class: 'rows' });
         this.canvas = el('div', { class: 'canvas' }, this.rows);
-        this.element = el('div', { class: 'view', role: 'log', 'aria-live': 'off', 'aria-label': label, tabindex: '0' }, this.canvas);
+        this.element = el(
+            'div',
+            { class: 'view', role: 'log', 'aria-live': 'off', 'aria-label': label, tabindex: '0' },
+            this.canvas,
+        );
         this.element.addEventListener('scroll', () => this.#scrolled(), { passive: true });
         this.element.addEventListener('click', (event) => this.#clicked(event));
         lines.addEventListener('change', (event) => this.#changed(event.detail));
@@ -140,7 +144,10 @@ export class View extends EventTarget {
         } else if (capped) {
             this.#move(delta);
         } else {
-            this.#anchor = { row: Math.min(Math.floor(top / this.#rowHeight), Math.max(0, this.#lines.rows - 1)), offset: top % this.#rowHeight };
+            this.#anchor = {
+                row: Math.min(Math.floor(top / this.#rowHeight), Math.max(0, this.#lines.rows - 1)),
+                offset: top % this.#rowHeight,
+            };
         }
         this.#draw();
         clearTimeout(this.settle);
@@ -193,7 +200,8 @@ export class View extends EventTarget {
         const rows = this.#lines.rows;
         const ideal = rows * this.#rowHeight;
         const capped = ideal > MAX_CANVAS || this.wrap;
-        const content = this.wrap && this.#drawn.size >= rows ? this.rows.offsetHeight : Math.min(ideal, MAX_CANVAS);
+        const content =
+            this.wrap && this.#drawn.size >= rows ? this.rows.offsetHeight : Math.min(ideal, MAX_CANVAS);
         this.canvas.style.height = `${content}px`;
         let top = this.#anchor.row * this.#rowHeight + this.#anchor.offset;
         if (capped) {
@@ -201,7 +209,11 @@ export class View extends EventTarget {
             const fromEnd = this.#fromEnd();
             if (fromEnd <= 0) top = room;
             else if (this.#anchor.row === 0) top = this.#anchor.offset;
-            else top = Math.min(room - Math.min(fromEnd, room / 2), Math.max(1, (this.#anchor.row / Math.max(1, rows - 1)) * room));
+            else
+                top = Math.min(
+                    room - Math.min(fromEnd, room / 2),
+                    Math.max(1, (this.#anchor.row / Math.max(1, rows - 1)) * room),
+                );
         }
         if (Math.abs(this.element.scrollTop - top) >= 1) {
             this.#ours = true;
@@ -231,7 +243,11 @@ export class View extends EventTarget {
         const rows = this.#lines.rows;
         if (this.#anchor.row >= rows) this.#pinEnd();
         const fits = Math.ceil(this.height / this.#rowHeight) + 1;
-        this.#fill(Math.max(0, this.#anchor.row - OVERSCAN), Math.min(rows, this.#anchor.row + fits + OVERSCAN), true);
+        this.#fill(
+            Math.max(0, this.#anchor.row - OVERSCAN),
+            Math.min(rows, this.#anchor.row + fits + OVERSCAN),
+            true,
+        );
         this.#place();
     }
 
@@ -252,7 +268,8 @@ export class View extends EventTarget {
             }
         }
         let next = this.rows.firstChild;
-        if (!only) next = [...this.#drawn].filter(([row]) => row > from).sort((a, b) => a[0] - b[0])[0]?.[1] ?? null;
+        if (!only)
+            next = [...this.#drawn].filter(([row]) => row > from).sort((a, b) => a[0] - b[0])[0]?.[1] ?? null;
         for (let row = from; row < to; row++) {
             let node = this.#drawn.get(row);
             if (node && node.dataset.dirty) {
@@ -274,18 +291,37 @@ export class View extends EventTarget {
     #row(row) {
         const { line, omitted } = this.#lines.lineOf(row);
         if (omitted) {
-            return el('div', { class: 'row omitted', 'data-line': line }, el('span', { class: 'text', text: `⋯ ${count(omitted)} lines omitted ⋯` }));
+            return el(
+                'div',
+                { class: 'row omitted', 'data-line': line },
+                el('span', { class: 'text', text: `⋯ ${count(omitted)} lines omitted ⋯` }),
+            );
         }
         const text = this.#lines.get(line);
         const node = el('div', { class: 'row', 'data-line': line });
         const mark = this.marks.get(line);
         if (mark) node.classList.add(mark);
-        if (this.selected && line >= this.selected[0] && line <= this.selected[1]) node.classList.add('selected');
+        if (this.selected && line >= this.selected[0] && line <= this.selected[1])
+            node.classList.add('selected');
         if (line === this.current) node.classList.add('current');
-        node.append(el('a', { class: 'num', href: `#${this.#lines.host}/${this.#lines.run}/L${line + 1}`, 'data-number': line + 1, 'aria-label': `Line ${line + 1}`, tabindex: '-1' }));
+        node.append(
+            el('a', {
+                class: 'num',
+                href: `#${this.#lines.host}/${this.#lines.run}/L${line + 1}`,
+                'data-number': line + 1,
+                'aria-label': `Line ${line + 1}`,
+                tabindex: '-1',
+            }),
+        );
         if (this.times) {
             const at = this.#lines.time(line);
-            node.append(el('span', { class: 'time', 'data-time': at ? clockTime(at) : '        ', title: at ? new Date(at).toISOString() : null }));
+            node.append(
+                el('span', {
+                    class: 'time',
+                    'data-time': at ? clockTime(at) : '        ',
+                    title: at ? new Date(at).toISOString() : null,
+                }),
+            );
         }
         if (text === undefined) {
             node.dataset.missing = '1';
@@ -314,7 +350,15 @@ export class View extends EventTarget {
             at += text.length;
         }
         if (!box.firstChild) box.append(' ');
-        if (cut) box.append(el('button', { type: 'button', class: 'rest', 'data-open': line, text: `… ${count(raw.length - LONG_LINE)} more characters` }));
+        if (cut)
+            box.append(
+                el('button', {
+                    type: 'button',
+                    class: 'rest',
+                    'data-open': line,
+                    text: `… ${count(raw.length - LONG_LINE)} more characters`,
+                }),
+            );
         return box;
     }
 
@@ -328,7 +372,11 @@ export class View extends EventTarget {
         const number = event.target.closest('.num');
         if (!number || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
-        this.dispatchEvent(new CustomEvent('pick', { detail: { line: Number(number.parentElement.dataset.line), extend: event.shiftKey } }));
+        this.dispatchEvent(
+            new CustomEvent('pick', {
+                detail: { line: Number(number.parentElement.dataset.line), extend: event.shiftKey },
+            }),
+        );
     }
 }
 
@@ -337,7 +385,11 @@ function findAll(text, query) {
     const hay = text.toLowerCase();
     const needle = query.toLowerCase();
     if (hay.length !== text.length) return ranges; // a rare letter that grows in lower case: no highlight rather than a wrong one
-    for (let at = hay.indexOf(needle); at >= 0 && ranges.length < 200; at = hay.indexOf(needle, at + needle.length)) {
+    for (
+        let at = hay.indexOf(needle);
+        at >= 0 && ranges.length < 200;
+        at = hay.indexOf(needle, at + needle.length)
+    ) {
         ranges.push([at, at + needle.length]);
     }
     return ranges;
