@@ -10,6 +10,7 @@
 , libxcrypt
 , oath-toolkit
 , libbsd
+, libmd
 }:
 
 stdenv.mkDerivation {
@@ -40,7 +41,7 @@ stdenv.mkDerivation {
     sqlite
     libxcrypt
     oath-toolkit
-  ] ++ lib.optionals stdenv.hostPlatform.isLinux [ libbsd ];
+  ] ++ lib.optionals stdenv.hostPlatform.isLinux [ libbsd libmd ];
 
   # The stdenv hardens by itself, and warns when it is told twice.
   makeFlags = [ "PREFIX=$(out)" "CC=${stdenv.cc.targetPrefix}cc" "HARDEN=" ];

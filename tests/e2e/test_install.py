@@ -92,7 +92,7 @@ def needed(program):
 
 
 def test_the_process_that_holds_the_terminal_links_libc_and_libbsd_only():
-    assert needed("nixfleet-run") <= {"libc", "libbsd", "ld-linux-x86-64", "libpthread"}
+    assert needed("nixfleet-run") <= {"libc", "libbsd", "libmd", "ld-linux-x86-64", "libpthread"}
 
 
 def test_the_dashboard_and_the_helper_share_no_network_code():

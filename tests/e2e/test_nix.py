@@ -54,7 +54,8 @@ def test_the_package_has_the_libraries_that_the_makefile_links(tmp_path):
     package = evaluate(tmp_path, f"let p = import {ROOT}/default.nix {{ inherit pkgs; }}; in "
                                  "{ inherit (p) pname version; inputs = map (x: x.name) p.buildInputs; meta = p.meta; }")
     assert package["pname"] == "nixfleet"
-    assert {"curl", "json_c", "openssl", "libmicrohttpd", "wslay", "sqlite", "libxcrypt", "oath-toolkit", "libbsd"} == set(package["inputs"])
+    assert {"curl", "json_c", "openssl", "libmicrohttpd", "wslay", "sqlite", "libxcrypt", "oath-toolkit", "libbsd",
+            "libmd"} == set(package["inputs"])
     assert package["meta"]["mainProgram"] == "nixfleet-run"
     assert f"VERSION := {package['version']}\n" in (ROOT / "Makefile").read_text()
 
@@ -62,7 +63,7 @@ def test_the_package_has_the_libraries_that_the_makefile_links(tmp_path):
 def test_the_package_needs_no_libbsd_on_macos(tmp_path):
     names = evaluate(tmp_path, f"let mac = import {STUB} {{ system = \"aarch64-darwin\"; }}; in "
                                f"map (x: x.name) (import {ROOT}/default.nix {{ pkgs = mac; }}).buildInputs")
-    assert "libbsd" not in names and "curl" in names
+    assert "libbsd" not in names and "libmd" not in names and "curl" in names
 
 
 @pytest.mark.parametrize("system", ["x86_64-linux", "aarch64-linux", "x86_64-darwin", "aarch64-darwin"])
