@@ -1,4 +1,5 @@
-/* Fork under a pty. Everything that may fail in the new process before exec is reported through a pipe that exec closes. */
+/* Fork under a pty. Everything that may fail in the new process before exec is reported through a
+ * pipe that exec closes. */
 #include "child.h"
 
 #include <errno.h>
@@ -20,7 +21,8 @@ struct start {
 
 static void start_close(struct start *s)
 {
-    int *all[] = {&s->slave, &s->out[0], &s->out[1], &s->err[0], &s->err[1], &s->report[0], &s->report[1]};
+    int *all[] = {&s->slave,  &s->out[0],    &s->out[1],   &s->err[0],
+                  &s->err[1], &s->report[0], &s->report[1]};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         close_fd(all[i]);
@@ -61,7 +63,8 @@ static int open_pty(struct child *child, struct start *s, bool plain, const stru
     char *name;
 
     child->master = above_standard(posix_openpt(O_RDWR | O_NOCTTY));
-    if (child->master < 0 || grantpt(child->master) < 0 || unlockpt(child->master) < 0 || !(name = ptsname(child->master)))
+    if (child->master < 0 || grantpt(child->master) < 0 || unlockpt(child->master) < 0 ||
+        !(name = ptsname(child->master)))
         return -1;
     s->slave = above_standard(open(name, O_RDWR | O_NOCTTY));
     if (s->slave < 0 || tcgetattr(s->slave, &mode) < 0 || no_block(child->master) < 0)
@@ -84,8 +87,8 @@ static void become(int from, int to)
 }
 
 /* In the new process: never returns. Only async-signal-safe calls. */
-static void run_command(const struct start *s, const struct streams *streams, char *const command[], char *const environment[],
-                        bool hangup_ignored)
+static void run_command(const struct start *s, const struct streams *streams, char *const command[],
+                        char *const environment[], bool hangup_ignored)
 {
     extern char **environ;
     int problem;
@@ -120,15 +123,19 @@ static int exec_problem(int report)
     return n == (ssize_t)sizeof problem ? problem : 0;
 }
 
-enum child_failure child_start(struct child *child, const struct streams *streams, char *const command[], char *const environment[],
-                               const struct termios *modes, uint32_t rows, uint32_t cols, bool hangup_ignored)
+enum child_failure child_start(struct child *child, const struct streams *streams,
+                               char *const command[], char *const environment[],
+                               const struct termios *modes, uint32_t rows, uint32_t cols,
+                               bool hangup_ignored)
 {
     struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}};
     int problem;
 
     *child = (struct child){.pid = -1, .master = -1, .out = -1, .err = -1};
-    if (make_pipe(s.report) < 0 || (streams->pty && open_pty(child, &s, streams->plain, modes) < 0) ||
-        (streams->pipe_stdout && make_pipe(s.out) < 0) || (streams->pipe_stderr && make_pipe(s.err) < 0))
+    if (make_pipe(s.report) < 0 ||
+        (streams->pty && open_pty(child, &s, streams->plain, modes) < 0) ||
+        (streams->pipe_stdout && make_pipe(s.out) < 0) ||
+        (streams->pipe_stderr && make_pipe(s.err) < 0))
         goto no_resources;
     child_resize(child, rows, cols);
     child->pid = fork();
@@ -149,7 +156,8 @@ enum child_failure child_start(struct child *child, const struct streams *stream
         errno = problem;
         return CHILD_NO_EXEC;
     }
-    if ((child->out >= 0 && no_block(child->out) < 0) || (child->err >= 0 && no_block(child->err) < 0)) {
+    if ((child->out >= 0 && no_block(child->out) < 0) ||
+        (child->err >= 0 && no_block(child->err) < 0)) {
         /* Reads then wait for each other's stream; nothing is lost. */
     }
     return CHILD_STARTED;
@@ -166,7 +174,8 @@ void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
 
     if (child->master >= 0)
-        ioctl(child->master, TIOCSWINSZ, &size); /* a failure leaves the old size: nothing to do about it */
+        ioctl(child->master, TIOCSWINSZ,
+              &size); /* a failure leaves the old size: nothing to do about it */
 }
 
 void child_signal(const struct child *child, int number)

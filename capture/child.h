@@ -10,20 +10,23 @@
 #include "terminal.h"
 
 struct child {
-    pid_t pid;       /* also its process group */
-    int master;      /* our side of the pty (non-blocking), or -1 */
-    int out, err;    /* our sides of the pipes (non-blocking), or -1 */
+    pid_t pid;    /* also its process group */
+    int master;   /* our side of the pty (non-blocking), or -1 */
+    int out, err; /* our sides of the pipes (non-blocking), or -1 */
     bool ended;
-    int status;      /* of waitpid, once ended */
+    int status; /* of waitpid, once ended */
 };
 
 enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
 
-/* Starts command with environment. modes: the termios that the pty begins with (NULL: the system's). Signals are put back to what the
-   caller had (signals.h); hangup_ignored: SIGHUP is ignored (--nohup). CHILD_NO_RESOURCES: nothing was started, errno says why;
-   CHILD_NO_EXEC: it could not be executed, errno is exec's. */
-enum child_failure child_start(struct child *child, const struct streams *streams, char *const command[], char *const environment[],
-                               const struct termios *modes, uint32_t rows, uint32_t cols, bool hangup_ignored);
+/* Starts command with environment. modes: the termios that the pty begins with (NULL: the
+   system's). Signals are put back to what the caller had (signals.h); hangup_ignored: SIGHUP is
+   ignored (--nohup). CHILD_NO_RESOURCES: nothing was started, errno says why; CHILD_NO_EXEC: it
+   could not be executed, errno is exec's. */
+enum child_failure child_start(struct child *child, const struct streams *streams,
+                               char *const command[], char *const environment[],
+                               const struct termios *modes, uint32_t rows, uint32_t cols,
+                               bool hangup_ignored);
 /* Sets the size of the pty: the kernel sends SIGWINCH. */
 void child_resize(const struct child *child, uint32_t rows, uint32_t cols);
 /* Sends a signal to the process group while the command lives (its pid is then surely its own). */

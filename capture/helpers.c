@@ -15,8 +15,8 @@
 #include "self.h"
 #include "signals.h"
 
-#define STARTS_MAX 6          /* of one helper in a run: what dies this often is broken */
-#define RESTART_MS 500        /* after its first death; doubled with each */
+#define STARTS_MAX 6   /* of one helper in a run: what dies this often is broken */
+#define RESTART_MS 500 /* after its first death; doubled with each */
 
 static char *usable(char *path)
 {
@@ -47,13 +47,18 @@ char *helpers_find_program(void)
     return usable(strdup(LIBEXECDIR "/nixfleet-report"));
 }
 
-void helpers_init(struct helpers *helpers, char *program, char **environment, struct status_page *page, int page_fd,
-                  const struct run_log *log, bool quiet)
+void helpers_init(struct helpers *helpers, char *program, char **environment,
+                  struct status_page *page, int page_fd, const struct run_log *log, bool quiet)
 {
     int ends[2] = {-1, -1};
 
     *helpers = (struct helpers){
-        .program = program, .environment = environment, .page = page, .page_fd = page_fd, .log = log, .quiet = quiet,
+        .program = program,
+        .environment = environment,
+        .page = page,
+        .page_fd = page_fd,
+        .log = log,
+        .quiet = quiet,
         .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
     };
     if (pipe(ends) == 0) {
@@ -66,7 +71,8 @@ void helpers_init(struct helpers *helpers, char *program, char **environment, st
     helpers->control_write = ends[1];
 }
 
-/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be ours. */
+/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be ours.
+ */
 static int open_again(const char *path, int flags)
 {
     return path ? open(path, flags | O_CLOEXEC) : -1;
@@ -82,7 +88,8 @@ static char *marks_path(const struct run_log *log)
     return path;
 }
 
-/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way first. */
+/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way first.
+ */
 static void place(int *fds, int count)
 {
     for (int i = 0; i < count; i++)
@@ -167,7 +174,8 @@ void helpers_reaped(struct helpers *helpers, pid_t pid, int status)
         helper->pid = -1;
         close_fd(&helper->pipe);
         if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-            helpers_problem(helpers, "%s could not be run: the run is only logged", helpers->program);
+            helpers_problem(helpers, "%s could not be run: the run is only logged",
+                            helpers->program);
         else if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
             helper->restart_ms = monotonic_ms() + ((int64_t)RESTART_MS << (helper->starts - 1));
     }
@@ -245,7 +253,8 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
     for (size_t i = 0; i < helpers->problem_count; i++)
         if (strcmp(helpers->problems[i], text) == 0)
             return;
-    if (helpers->problem_count < HELPERS_PROBLEMS_MAX && (helpers->problems[helpers->problem_count] = strdup(text)))
+    if (helpers->problem_count < HELPERS_PROBLEMS_MAX &&
+        (helpers->problems[helpers->problem_count] = strdup(text)))
         helpers->problem_count++;
 }
 

@@ -1,5 +1,5 @@
-/* The two helpers of a run: nixfleet-report as shipper and as heartbeat. docs/helpers.md is their contract. They may die, stop or be missing
-   at any moment; the command never notices. */
+/* The two helpers of a run: nixfleet-report as shipper and as heartbeat. docs/helpers.md is their
+   contract. They may die, stop or be missing at any moment; the command never notices. */
 #ifndef NIXFLEET_HELPERS_H
 #define NIXFLEET_HELPERS_H
 
@@ -15,37 +15,40 @@
 enum { HELPER_SHIP, HELPER_BEAT, HELPER_COUNT };
 
 struct helper {
-    pid_t pid;         /* -1: not running */
-    int pipe;          /* write end: pokes, and end of file when we die; -1 */
-    int starts;        /* so far */
+    pid_t pid;          /* -1: not running */
+    int pipe;           /* write end: pokes, and end of file when we die; -1 */
+    int starts;         /* so far */
     int64_t restart_ms; /* monotonic time of the next start; 0: none is due */
 };
 
 struct helpers {
-    char *program;          /* path of nixfleet-report, or NULL */
-    char **environment;     /* for the helpers only */
+    char *program;      /* path of nixfleet-report, or NULL */
+    char **environment; /* for the helpers only */
     struct status_page *page;
     int page_fd, control_read, control_write;
     bool quiet;
     const struct run_log *log;
     struct helper one[HELPER_COUNT];
-    bool stop_asked;        /* the dashboard wants the command ended */
-    char *problems[HELPERS_PROBLEMS_MAX]; /* lines for the person, none twice; said once the terminal is given back */
+    bool stop_asked;                      /* the dashboard wants the command ended */
+    char *problems[HELPERS_PROBLEMS_MAX]; /* lines for the person, none twice; said once the
+                                             terminal is given back */
     size_t problem_count, problems_said;
-    char partial[512];      /* of a line that has not come whole */
+    char partial[512]; /* of a line that has not come whole */
     size_t partial_length;
 };
 
-/* Where nixfleet-report is: NIXFLEET_REPORT, else beside this program, else in ../libexec/nixfleet of it, else LIBEXECDIR. Caller frees;
-   NULL if it is nowhere. */
+/* Where nixfleet-report is: NIXFLEET_REPORT, else beside this program, else in ../libexec/nixfleet
+   of it, else LIBEXECDIR. Caller frees; NULL if it is nowhere. */
 char *helpers_find_program(void);
 
-/* Takes ownership of program and environment. page may be NULL (no shared memory): no helper is then started. */
-void helpers_init(struct helpers *helpers, char *program, char **environment, struct status_page *page, int page_fd,
-                  const struct run_log *log, bool quiet);
+/* Takes ownership of program and environment. page may be NULL (no shared memory): no helper is
+ * then started. */
+void helpers_init(struct helpers *helpers, char *program, char **environment,
+                  struct status_page *page, int page_fd, const struct run_log *log, bool quiet);
 /* Starts both. */
 void helpers_start(struct helpers *helpers);
-/* To be called after SIGCHLD with a pid that was waited for: a helper that died is started again a little later, a few times. */
+/* To be called after SIGCHLD with a pid that was waited for: a helper that died is started again a
+ * little later, a few times. */
 void helpers_reaped(struct helpers *helpers, pid_t pid, int status);
 /* Starts what is due; returns the milliseconds until the next one is, or -1. */
 int64_t helpers_tick(struct helpers *helpers);
@@ -54,7 +57,8 @@ void helpers_read_control(struct helpers *helpers);
 /* Wakes the shipper if it waits. */
 void helpers_poke(struct helpers *helpers);
 /* Notes a problem for the person; a text that was noted before is dropped. */
-void helpers_problem(struct helpers *helpers, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void helpers_problem(struct helpers *helpers, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* The run has ended (page->end is set): end of file tells them. */
 void helpers_run_ended(struct helpers *helpers);
 bool helpers_running(const struct helpers *helpers);

@@ -1,5 +1,6 @@
-/* The copy loop. Order for each piece of output: log, counters, caller. So what a person has seen is in the log, and a caller that reads
-   slowly slows the command, as it would without us, and nothing else. */
+/* The copy loop. Order for each piece of output: log, counters, caller. So what a person has seen
+   is in the log, and a caller that reads slowly slows the command, as it would without us, and
+   nothing else. */
 #include "pump.h"
 
 #include <errno.h>
@@ -16,16 +17,28 @@
 #include "../common/io.h"
 #include "signals.h"
 
-#define SAFE_WRITE 512          /* bytes that a descriptor which polls writable takes without blocking (POSIX's PIPE_BUF minimum) */
-#define STOP_GRACE_MS 30000     /* between SIGTERM and SIGKILL when the dashboard asks for a stop */
-#define DRAIN_BYTES_MAX ((size_t)1 << 20) /* after the end, from a grandchild that goes on writing */
-#define BACKGROUND_POLL_MS 1000 /* how often a run in the background looks whether it has come to the foreground */
+#define SAFE_WRITE                                                                               \
+    512 /* bytes that a descriptor which polls writable takes without blocking (POSIX's PIPE_BUF \
+           minimum) */
+#define STOP_GRACE_MS 30000 /* between SIGTERM and SIGKILL when the dashboard asks for a stop */
+#define DRAIN_BYTES_MAX \
+    ((size_t)1 << 20) /* after the end, from a grandchild that goes on writing */
+#define BACKGROUND_POLL_MS \
+    1000 /* how often a run in the background looks whether it has come to the foreground */
 
-enum { POLL_SIGNALS, POLL_CONTROL, POLL_KEYS, POLL_MASTER_OUT, POLL_FLOWS, POLL_COUNT = POLL_FLOWS + 6 };
+enum {
+    POLL_SIGNALS,
+    POLL_CONTROL,
+    POLL_KEYS,
+    POLL_MASTER_OUT,
+    POLL_FLOWS,
+    POLL_COUNT = POLL_FLOWS + 6
+};
 
 /* ---- setting up ---- */
 
-/* A description of our own for the caller's descriptor, so that it can be non-blocking without changing the caller's. -1: not to be had. */
+/* A description of our own for the caller's descriptor, so that it can be non-blocking without
+ * changing the caller's. -1: not to be had. */
 static int reopen(int fd)
 {
     char path[64];
@@ -47,7 +60,8 @@ static bool flow_init(struct flow *flow, int from, int to, bool is_pipe)
 {
     int ours = from >= 0 && to >= 0 ? reopen(to) : -1;
 
-    *flow = (struct flow){.from = from, .to = ours >= 0 ? ours : to, .to_is_ours = ours >= 0, .is_pipe = is_pipe};
+    *flow = (struct flow){
+        .from = from, .to = ours >= 0 ? ours : to, .to_is_ours = ours >= 0, .is_pipe = is_pipe};
     if (from >= 0)
         flow->buffer = malloc(PUMP_BUFFER);
     return from < 0 || flow->buffer;
@@ -58,9 +72,11 @@ bool pump_init(struct pump *pump, const struct streams *streams)
     const struct child *child = pump->child;
     struct stat info;
 
-    pump->pipeline = streams->plain && fstat(STDOUT_FILENO, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
+    pump->pipeline = streams->plain && fstat(STDOUT_FILENO, &info) == 0 &&
+                     (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
     return flow_init(&pump->flows[0], child->master, streams->pty_out, false) &&
-           flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true) && flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
+           flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true) &&
+           flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
 }
 
 void pump_free(struct pump *pump)
@@ -78,7 +94,8 @@ void pump_free(struct pump *pump)
 static void log_failed(struct pump *pump, int problem)
 {
     if (!pump->log_failed)
-        helpers_problem(pump->helpers, "the log ends early: %s: %s", pump->log->log_path ? pump->log->log_path : "no log", strerror(problem));
+        helpers_problem(pump->helpers, "the log ends early: %s: %s",
+                        pump->log->log_path ? pump->log->log_path : "no log", strerror(problem));
     pump->log_failed = true;
 }
 
@@ -209,7 +226,8 @@ static void read_keys(struct pump *pump)
 
 static void write_keys(struct pump *pump)
 {
-    ssize_t n = write(pump->child->master, pump->keys + pump->keys_start, pump->keys_end - pump->keys_start);
+    ssize_t n = write(pump->child->master, pump->keys + pump->keys_start,
+                      pump->keys_end - pump->keys_start);
 
     if (n > 0)
         pump->keys_start += (size_t)n;
@@ -331,7 +349,8 @@ static void stop(struct pump *pump)
 
 static bool keys_wanted(const struct pump *pump)
 {
-    return pump->terminal->raw && !pump->terminal_gone && pump->keys_start == pump->keys_end && pump->child->master >= 0;
+    return pump->terminal->raw && !pump->terminal_gone && pump->keys_start == pump->keys_end &&
+           pump->child->master >= 0;
 }
 
 static void fill_polls(const struct pump *pump, struct pollfd *polls)
@@ -364,7 +383,8 @@ static int poll_timeout(struct pump *pump)
         left = left < 0 ? 0 : left;
         wait = wait < 0 || left < wait ? left : wait;
     }
-    if (pump->terminal->fd >= 0 && !pump->terminal->raw && !pump->terminal_gone && (wait < 0 || wait > BACKGROUND_POLL_MS))
+    if (pump->terminal->fd >= 0 && !pump->terminal->raw && !pump->terminal_gone &&
+        (wait < 0 || wait > BACKGROUND_POLL_MS))
         wait = BACKGROUND_POLL_MS;
     return (int)wait;
 }
@@ -411,7 +431,8 @@ static bool pending(const struct pump *pump)
     return false;
 }
 
-/* The command is gone: takes what it left in the pty and the pipes, without waiting for others who may hold them open. */
+/* The command is gone: takes what it left in the pty and the pipes, without waiting for others who
+ * may hold them open. */
 static void drain(struct pump *pump)
 {
     size_t total = 0, got;
@@ -449,7 +470,8 @@ void pump_run(struct pump *pump)
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms)
 {
     while (helpers_running(pump->helpers) && !pump->leave) {
-        struct pollfd polls[2] = {{.fd = pump->signals, .events = POLLIN}, {.fd = pump->helpers->control_read, .events = POLLIN}};
+        struct pollfd polls[2] = {{.fd = pump->signals, .events = POLLIN},
+                                  {.fd = pump->helpers->control_read, .events = POLLIN}};
         int64_t left = deadline_ms - monotonic_ms(), tick = helpers_tick(pump->helpers);
 
         if (left <= 0)

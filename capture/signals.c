@@ -8,7 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGUSR1, SIGUSR2};
+static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT,  SIGHUP,
+                             SIGQUIT, SIGTSTP,  SIGCONT, SIGUSR1, SIGUSR2};
 static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU};
 
 #define CAUGHT (sizeof caught / sizeof *caught)
@@ -24,7 +25,8 @@ static void on_signal(int number)
     unsigned char byte = (unsigned char)number;
 
     if (write(write_end, &byte, 1) < 0) {
-        /* A full pipe already holds enough to wake the loop, which looks at the state and not at counts. */
+        /* A full pipe already holds enough to wake the loop, which looks at the state and not at
+         * counts. */
     }
     errno = saved;
 }

@@ -1,4 +1,5 @@
-/* Which of the command's three streams are a pty, a pipe, or the caller's own. Decided once, from what the caller gave us:
+/* Which of the command's three streams are a pty, a pipe, or the caller's own. Decided once, from
+   what the caller gave us:
 
      stdout, stderr        the command's stdout, stderr
      both a terminal       the pty
@@ -6,20 +7,21 @@
      one a terminal        the other one is a pipe, byte for byte
      two files             two pipes
 
-   stdin is the pty where it is a terminal, else the caller's own. The pty is the command's controlling terminal; keys are forwarded to it
-   from the caller's terminal also where stdin is something else (a password prompt, a pager). */
+   stdin is the pty where it is a terminal, else the caller's own. The pty is the command's
+   controlling terminal; keys are forwarded to it from the caller's terminal also where stdin is
+   something else (a password prompt, a pager). */
 #ifndef NIXFLEET_STREAMS_H
 #define NIXFLEET_STREAMS_H
 
 #include <stdbool.h>
 
 struct streams {
-    bool pty;                    /* there is one */
+    bool pty; /* there is one */
     bool pty_stdin, pty_stdout, pty_stderr;
     bool pipe_stdout, pipe_stderr;
-    bool plain;                  /* stdout and stderr are one file: no output processing, TERM=dumb, no pagers */
-    int pty_out;                 /* where the pty's output goes: 1, 2, the terminal, or -1 */
-    int terminal_fd;             /* the caller's terminal, or -1; ours to close if it is above 2 */
+    bool plain;  /* stdout and stderr are one file: no output processing, TERM=dumb, no pagers */
+    int pty_out; /* where the pty's output goes: 1, 2, the terminal, or -1 */
+    int terminal_fd; /* the caller's terminal, or -1; ours to close if it is above 2 */
 };
 
 void streams_plan(struct streams *streams);

@@ -11,7 +11,8 @@ bool terminal_foreground(const struct terminal *terminal)
     return terminal->fd >= 0 && tcgetpgrp(terminal->fd) == getpgrp();
 }
 
-/* tcsetattr, without being stopped when we have just lost the foreground (SIGTTOU is ignored), and again after EINTR. */
+/* tcsetattr, without being stopped when we have just lost the foreground (SIGTTOU is ignored), and
+ * again after EINTR. */
 static int set(int fd, int when, const struct termios *mode)
 {
     int result;
@@ -26,7 +27,8 @@ bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
 
-    if (terminal->raw || !terminal_foreground(terminal) || tcgetattr(terminal->fd, &terminal->saved) < 0)
+    if (terminal->raw || !terminal_foreground(terminal) ||
+        tcgetattr(terminal->fd, &terminal->saved) < 0)
         return terminal->raw;
     mode = terminal->saved;
     mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);

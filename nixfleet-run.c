@@ -1,0 +1,419 @@
+/* nixfleet-run: runs a command under a pty, shows it unchanged, logs it, and lets nixfleet-report
+   tell a dashboard.
+
+   The story of a run: read the settings, start the command, open the record, start the helpers,
+   copy until the command has ended, write down how, let the helpers deliver, end as the command
+   did. Whatever fails on the way, the command runs. */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "capture/child.h"
+#include "capture/helpers.h"
+#include "capture/pump.h"
+#include "capture/runlog.h"
+#include "capture/scope.h"
+#include "capture/signals.h"
+#include "capture/status.h"
+#include "capture/streams.h"
+#include "capture/terminal.h"
+#include "common/id.h"
+#include "common/io.h"
+#include "common/secrets.h"
+#include "config/config.h"
+
+#define EXIT_OWN_ERROR 125 /* as env(1) has them */
+#define EXIT_NOT_EXECUTABLE 126
+#define EXIT_NOT_FOUND 127
+
+#define PLAIN_COLS 200 /* the width of a pty whose output goes to a file: programs then cut less \
+                        */
+
+extern char **environ;
+
+static const char usage[] =
+    "usage: nixfleet-run [options] [--] command [argument ...]\n"
+    "       nixfleet-run --show [RUN|FILE] | --list | --flush | --analyze FILE|-\n"
+    "Run a command unchanged, and show its output and progress on a dashboard.\n"
+    "  -u, --url URL            the dashboard (none: log only)\n"
+    "  -H, --host NAME          this host's name there\n"
+    "  -n, --name LABEL         switch, pull, test, update... (derived from the command)\n"
+    "  -l, --log FILE           log there instead of into the state directory\n"
+    "  -i, --heartbeat SECONDS  between signs of life (10; 5 to 60)\n"
+    "      --token-file FILE, --cacert FILE, --pinned-pubkey HASH\n"
+    "      --allow-insecure-http    plain http to other hosts, too\n"
+    "      --flush-timeout SECONDS  for delivery after the command's end (10)\n"
+    "      --no-stream          log only      --nohup  go on when the terminal goes\n"
+    "      --scope              in a systemd scope of its own\n"
+    "      --redact PATTERN     names of variables with secret values (repeatable)\n"
+    "  -q, --quiet   -v, --verbose   -h, --help   -V, --version\n"
+    "  --show: a run's log as clean text (--color: with colours)   --list: local runs\n"
+    "  --flush: deliver what is owed   --analyze: what a raw log says, as JSON\n"
+    "      --rows N, --cols N   window of a log without a record of it\n"
+    "Every option has its variable (NIXFLEET_URL...), also in /etc/nixfleet/run.conf\n"
+    "and $XDG_CONFIG_HOME/nixfleet/run.conf. Exit: the command's; 125 own error,\n"
+    "126 not executable, 127 not found. See nixfleet-run(1).\n";
+
+static void say(const char *text)
+{
+    fprintf(stderr, "nixfleet-run: %s\n", text);
+}
+
+/* ---- when there is nothing to wrap ---- */
+
+/* Becomes the command itself. Returns only as a failure's exit status. */
+static int become_command(char **command)
+{
+    int problem;
+
+    execvp(command[0], command);
+    problem = errno;
+    fprintf(stderr, "nixfleet-run: %s: %s\n", command[0], strerror(problem));
+    return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+/* --show and its like: nixfleet-report does them, with the same arguments. */
+static int become_report(const char *mode, int argc, char **argv)
+{
+    AUTO_FREE char *program = helpers_find_program();
+    AUTO_FREE char **arguments = calloc((size_t)argc + 2, sizeof *arguments);
+
+    if (!program || !arguments) {
+        say("nixfleet-report was not found: the installation is incomplete");
+        return EXIT_OWN_ERROR;
+    }
+    arguments[0] = "nixfleet-report";
+    arguments[1] = (char *)mode;
+    for (int i = 1; i < argc; i++)
+        arguments[i + 1] = argv[i];
+    execv(program, arguments);
+    fprintf(stderr, "nixfleet-run: %s: %s\n", program, strerror(errno));
+    return EXIT_OWN_ERROR;
+}
+
+/* True inside of a run whose wrapper lives: that one streams already. */
+static bool nested(const struct config *config)
+{
+    const char *id = getenv("NIXFLEET_RUN_ID");
+    struct run_record record;
+    bool alive;
+
+    if (!id || !run_id_valid(id) || !config->state_dir ||
+        run_record_read(config->state_dir, id, &record) < 0)
+        return false;
+    alive = record.alive;
+    run_record_free(&record);
+    return alive;
+}
+
+/* ---- a run ---- */
+
+struct run {
+    struct config config;
+    char id[RUN_ID_SIZE];
+    int64_t started_ms;
+    struct streams streams;
+    struct terminal terminal;
+    struct child child;
+    struct run_log log;
+    struct status_page *page;
+    int page_fd;
+    struct helpers helpers;
+    struct pump pump;
+};
+
+/* The caller's environment and what design demands on top; entries that are added live as long as
+ * the process. */
+static char **command_environment(const struct run *run)
+{
+    static const char *const for_files[] = {"TERM=dumb", "PAGER=cat", "GIT_PAGER=cat",
+                                            "SYSTEMD_PAGER=cat", "MANPAGER=cat"};
+    size_t count = 0;
+    char **result, *id;
+
+    while (environ[count])
+        count++;
+    result = calloc(count + 8, sizeof *result);
+    if (!result || asprintf(&id, "NIXFLEET_RUN_ID=%s", run->id) < 0) {
+        free(result);
+        return NULL;
+    }
+    count = 0;
+    for (size_t i = 0; environ[i]; i++)
+        if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0)
+            result[count++] = environ[i];
+    result[count++] = id;
+    for (size_t i = 0; run->streams.plain && i < sizeof for_files / sizeof *for_files; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(for_files[i], "="), for_files[i]);
+        if (!getenv(name))
+            result[count++] = (char *)for_files[i];
+    }
+    return result;
+}
+
+/* Starts the command. 0; or an exit status: it could not be started. When only our own means are
+ * missing, it runs without us. */
+static int start_command(struct run *run)
+{
+    AUTO_FREE char **environment = command_environment(run);
+    struct termios modes, *like = NULL;
+    int problem;
+
+    run->pump.signals = signals_catch();
+    if (run->terminal.fd >= 0 && tcgetattr(run->terminal.fd, &modes) == 0)
+        like = &modes;
+    terminal_size(run->terminal.fd, &run->pump.rows, &run->pump.cols);
+    if (run->terminal.fd < 0 && run->streams.plain)
+        run->pump.cols = PLAIN_COLS;
+    switch (run->pump.signals < 0 || !environment
+                ? CHILD_NO_RESOURCES
+                : child_start(&run->child, &run->streams, run->config.command, environment, like,
+                              run->pump.rows, run->pump.cols, run->config.nohup)) {
+    case CHILD_STARTED:
+        return 0;
+    case CHILD_NO_EXEC:
+        problem = errno;
+        fprintf(stderr, "nixfleet-run: %s: %s\n", run->config.command[0], strerror(problem));
+        return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+    case CHILD_NO_RESOURCES:
+    default:
+        fprintf(stderr, "nixfleet-run: no terminal for the command (%s): it runs without a log\n",
+                strerror(errno));
+        if (run->pump.signals >= 0)
+            signals_restore();
+        return become_command(run->config.command);
+    }
+}
+
+static void user_name(char *out, size_t size)
+{
+    const char *name = getenv("USER");
+    struct passwd *entry = name && *name ? NULL : getpwuid(geteuid());
+
+    snprintf(out, size, "%s", name && *name ? name : entry ? entry->pw_name : "");
+}
+
+/* The record in the state directory. A failure costs the record, not the run. */
+static void open_record(struct run *run)
+{
+    struct config *config = &run->config;
+    AUTO_FREE char *secrets_text = NULL, *cwd = getcwd(NULL, 0), *absolute = NULL;
+    struct secrets secrets;
+    struct run_info info = {.argv = config->command,
+                            .cwd = cwd,
+                            .started_ms = run->started_ms,
+                            .pid = (int)getpid(),
+                            .rows = run->pump.rows,
+                            .cols = run->pump.cols,
+                            .stream = config->url && !config->no_stream};
+
+    secrets_init(&secrets);
+    secrets_add_environment(&secrets, environ, config->redact);
+    info.secrets = secrets_text = secrets_format(&secrets);
+    snprintf(info.id, sizeof info.id, "%s", run->id);
+    snprintf(info.host, sizeof info.host, "%s", config->host);
+    snprintf(info.name, sizeof info.name, "%s", config->name ? config->name : "");
+    user_name(info.user, sizeof info.user);
+    if (config->log && config->log[0] != '/' && cwd &&
+        asprintf(&absolute, "%s/%s", cwd, config->log) < 0)
+        absolute = NULL;
+    if (config->log)
+        info.log_path = strdup(absolute ? absolute : config->log);
+    if (!config->state_dir || run_log_create(&run->log, config->state_dir, &info) < 0)
+        helpers_problem(&run->helpers, "no log: %s: %s",
+                        info.log_path       ? info.log_path
+                        : config->state_dir ? config->state_dir
+                                            : "HOME",
+                        strerror(errno));
+    free(info.log_path);
+}
+
+static void start_helpers(struct run *run)
+{
+    const struct config *config = &run->config;
+
+    if (!config->url || config->no_stream)
+        return;
+    run->helpers.program = helpers_find_program();
+    run->helpers.environment = config_environment(config, environ);
+    if (!run->helpers.program)
+        helpers_problem(&run->helpers, "nixfleet-report was not found: the run is only logged");
+    else if (!run->page)
+        helpers_problem(&run->helpers, "no shared memory (%s): the run is only logged",
+                        strerror(errno));
+    else if (config->host[0] == '\0')
+        helpers_problem(&run->helpers,
+                        "this host's name is no host id: the run is only logged (see --host)");
+    else
+        helpers_start(&run->helpers);
+}
+
+static void make_page(struct run *run)
+{
+    run->page_fd = -1;
+    if (!run->config.url || run->config.no_stream)
+        return;
+    run->page = status_create(&run->page_fd);
+    if (!run->page)
+        return;
+    run->page->rows = run->pump.rows;
+    run->page->cols = run->pump.cols;
+    run->page->output_ms = monotonic_ms();
+}
+
+/* What the command's end was, on disk and for the helpers. */
+static void record_end(struct run *run)
+{
+    int status = run->child.status;
+    struct run_end end = {.known = true,
+                          .by_signal = WIFSIGNALED(status),
+                          .code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                          .wall_ms = wall_ms(),
+                          .bytes = run->pump.bytes,
+                          .log_bytes = run->pump.log_bytes};
+
+    if (run_log_end(&run->log, &end) < 0)
+        helpers_problem(&run->helpers, "the end of the run could not be recorded: %s",
+                        strerror(errno));
+    if (run->page) {
+        run->page->end_code = (uint32_t)end.code;
+        run->page->ended_ms = end.wall_ms;
+        atomic_store(&run->page->end, end.by_signal ? STATUS_KILLED : STATUS_EXITED);
+    }
+    helpers_run_ended(&run->helpers);
+}
+
+/* The problems, each on a line, where a person reads them. Where stdout and stderr are one file,
+ * they would spoil what is captured. */
+static void tell_problems(struct run *run)
+{
+    if (run->config.quiet || (run->streams.plain && !run->config.verbose))
+        return;
+    for (size_t i = run->helpers.problems_said; i < run->helpers.problem_count; i++)
+        say(run->helpers.problems[i]);
+    run->helpers.problems_said = run->helpers.problem_count;
+}
+
+static void finish(struct run *run)
+{
+    terminal_leave(&run->terminal);
+    record_end(run);
+    tell_problems(run);
+    pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
+    helpers_kill(&run->helpers);
+    tell_problems(run);
+    run_log_close(&run->log);
+    if (!run->config.url || run->config.no_stream)
+        run_prune(run->config.state_dir ? run->config.state_dir : "", run->config.keep_runs,
+                  run->config.keep_ms, run->config.keep_bytes);
+}
+
+/* Ends as the command did. */
+static int end_like(int status)
+{
+    if (!WIFSIGNALED(status))
+        return WEXITSTATUS(status);
+    signals_die_of(WTERMSIG(status));
+    return 128 + WTERMSIG(status); /* a signal that does not kill us */
+}
+
+static void enter_scope(struct run *run)
+{
+    char error[160];
+
+    run->config.nohup = true; /* whoever started us may be gone soon */
+    if (scope_enter(run->id, error, sizeof error) < 0 && !run->config.quiet)
+        say(error);
+}
+
+static int run_command(struct run *run)
+{
+    int status;
+
+    run->started_ms = wall_ms();
+    run_id_make(run->started_ms, run->id);
+    if (run->config.scope)
+        enter_scope(run);
+    if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
+        say("no dashboard is set (--url): the run is only logged");
+    streams_plan(&run->streams);
+    run->terminal = (struct terminal){
+        .fd = run->streams.terminal_fd,
+        .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
+        .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
+    status = start_command(run);
+    if (status != 0)
+        return status;
+    run->log = (struct run_log){.log_fd = -1, .marks_fd = -1, .run_fd = -1};
+    run->pump.child = &run->child;
+    run->pump.terminal = &run->terminal;
+    run->pump.log = &run->log;
+    run->pump.helpers = &run->helpers;
+    run->pump.nohup = run->config.nohup;
+    make_page(run);
+    run->pump.page = run->page;
+    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
+    if (!pump_init(&run->pump, &run->streams)) {
+        say("out of memory: the command goes on without a log");
+        while (waitpid(run->child.pid, &run->child.status, 0) < 0 && errno == EINTR)
+            ;
+        return end_like(run->child.status);
+    }
+    open_record(run);
+    start_helpers(run);
+    pump_run(&run->pump);
+    finish(run);
+    status = run->child.status;
+    pump_free(&run->pump);
+    child_close(&run->child);
+    helpers_free(&run->helpers);
+    status_unmap(run->page);
+    return end_like(status);
+}
+
+int main(int argc, char **argv)
+{
+    static struct run run;
+    char error[CONFIG_ERROR_SIZE];
+    int status;
+
+    if (config_load(&run.config, argc, argv, error) < 0) {
+        say(error);
+        return EXIT_OWN_ERROR;
+    }
+    switch (run.config.mode) {
+    case MODE_HELP:
+        fputs(usage, stdout);
+        return fflush(stdout) == 0 ? 0 : EXIT_OWN_ERROR;
+    case MODE_VERSION:
+        puts("nixfleet-run " VERSION);
+        return fflush(stdout) == 0 ? 0 : EXIT_OWN_ERROR;
+    case MODE_SHOW:
+        return become_report("show", argc, argv);
+    case MODE_LIST:
+        return become_report("list", argc, argv);
+    case MODE_FLUSH:
+        return become_report("flush", argc, argv);
+    case MODE_ANALYZE:
+        return become_report("analyze", argc, argv);
+    case MODE_RUN:
+        break;
+    }
+    if (!run.config.command) {
+        say("no command is given (see --help)");
+        return EXIT_OWN_ERROR;
+    }
+    if (nested(&run.config))
+        return become_command(run.config.command);
+    status = run_command(&run);
+    config_free(&run.config);
+    return status;
+}
