@@ -1,0 +1,143 @@
+/* Lines to phase and progress, where the end-to-end logs cannot reach: live states, exit statuses,
+ * bounds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../parse/phase.h"
+
+#define HASH "abcdfghijklmnpqrsvwxyz0123456789"
+
+static struct phase *phase;
+static int64_t line_number;
+
+static int begin(void **state)
+{
+    (void)state;
+    line_number = 0;
+    phase = phase_new("switch");
+    return phase == NULL;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    phase_free(phase);
+    return 0;
+}
+
+static void say(const char *text)
+{
+    phase_line(phase, text, strlen(text), line_number++, false);
+}
+
+static void redraw(const char *text)
+{
+    phase_line(phase, text, strlen(text), line_number, true);
+}
+
+static void a_bar_tells_built_running_and_total(void **state)
+{
+    (void)state;
+    redraw("[2/3/11 built (1 failed), 0/4 copied (0.0/1.0 MiB)] building pkg-1: last line");
+    const struct progress *progress = &phase_view(phase)->progress;
+    assert_int_equal(progress->building, 2);
+    assert_int_equal(progress->built, 3);
+    assert_int_equal(progress->to_build, 11);
+    assert_int_equal(progress->failed, 1);
+    assert_int_equal(progress->to_fetch, 4);
+    assert_string_equal(progress->current, "pkg-1");
+    assert_int_equal(phase_view(phase)->phase, PHASE_BUILDING);
+}
+
+static void a_total_that_shrinks_or_restarts_never_jumps_back(void **state)
+{
+    (void)state;
+    static const char *const bars[] = {"[1/0/11 built] building a", "[1/4/9 built] building b",
+                                       "[9 built]", "[1/0/3 built] building c", "[3 built]"};
+    int64_t built = 0, total = 0;
+    for (size_t at = 0; at < sizeof bars / sizeof bars[0]; at++) {
+        redraw(bars[at]);
+        const struct progress *progress = &phase_view(phase)->progress;
+        assert_true(progress->built >= built && progress->to_build >= total);
+        assert_true(progress->built <= progress->to_build);
+        built = progress->built;
+        total = progress->to_build;
+    }
+    assert_int_equal(built, 12);
+}
+
+static void a_status_cut_by_the_window_is_not_misread(void **state)
+{
+    (void)state;
+    redraw("[1/2/11 built, 1/2/3");
+    assert_int_equal(phase_view(phase)->progress.to_build, 11);
+    assert_int_equal(phase_view(phase)->progress.to_fetch, -1);
+    redraw("[1/2/1");
+    assert_int_equal(phase_view(phase)->progress.to_build, 11);
+}
+
+static void exit_status_4_after_a_switch_is_active_with_failed_units(void **state)
+{
+    (void)state;
+    say("activating the configuration...");
+    say("warning: the following units failed: a.service, b.mount");
+    phase_end(phase, false, 4);
+    const struct phase_view *view = phase_view(phase);
+    assert_int_equal(view->outcome, OUTCOME_UNITS_FAILED);
+    assert_int_equal(view->failed_units.count, 2);
+    assert_string_equal(view->failed_units.name[1], "b.mount");
+}
+
+static void the_exit_status_beats_the_text(void **state)
+{
+    (void)state;
+    say("Already up to date.");
+    phase_end(phase, true, 9);
+    assert_int_equal(phase_view(phase)->outcome, OUTCOME_FAILURE);
+    assert_int_equal(phase_view(phase)->phase, PHASE_FAILED);
+}
+
+static void the_cause_is_the_error_that_matters_with_its_line(void **state)
+{
+    (void)state;
+    say("building '/nix/store/" HASH "-a.drv'...");
+    say("error: builder for '/nix/store/" HASH "-a.drv' failed with exit code 2;");
+    say("error: 1 dependencies of derivation '/nix/store/" HASH "-b.drv' failed to build");
+    phase_end(phase, false, 1);
+    const struct phase_view *view = phase_view(phase);
+    assert_int_equal(view->error_line, 1);
+    assert_non_null(strstr(view->error, "-a.drv' failed with exit code 2"));
+    assert_int_equal(view->failed.count, 1);
+    assert_string_equal(view->failed.name[0], "a");
+}
+
+static void a_line_of_any_length_is_bounded(void **state)
+{
+    (void)state;
+    static char text[100000] = "error: ";
+    memset(text + 7, 'x', sizeof text - 7);
+    phase_line(phase, text, sizeof text, 0, false);
+    assert_int_equal(strlen(phase_view(phase)->error), PHASE_TEXT_SIZE - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_bar_tells_built_running_and_total, begin, end),
+        cmocka_unit_test_setup_teardown(a_total_that_shrinks_or_restarts_never_jumps_back, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_status_cut_by_the_window_is_not_misread, begin, end),
+        cmocka_unit_test_setup_teardown(exit_status_4_after_a_switch_is_active_with_failed_units,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(the_exit_status_beats_the_text, begin, end),
+        cmocka_unit_test_setup_teardown(the_cause_is_the_error_that_matters_with_its_line, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_line_of_any_length_is_bounded, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
