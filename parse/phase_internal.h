@@ -115,11 +115,13 @@ void phase_error(struct phase *phase, enum error_rank rank, const char *text, si
 void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected,
                int64_t failed);
 
+/* phase_count.c */
+void nix_progress(struct phase *phase);
+
 /* phase_nix.c */
 extern const struct rule nix_rules[];
 void nix_indented(struct phase *phase, const struct line *line);
 void nix_flush(struct phase *phase);
-void nix_progress(struct phase *phase);
 bool nix_builder_may_write(
     const struct phase *phase); /* a builder's own line could look like anything now */
 bool nix_build_over(const struct phase *phase, bool rebuild);

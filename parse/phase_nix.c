@@ -535,53 +535,6 @@ static bool lock_file(struct phase *phase, const struct line *line, int argument
     return true;
 }
 
-/* ---- counts ---- */
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-void nix_progress(struct phase *phase)
-{
-    struct progress *progress = &phase->view.progress;
-    bool running = phase->view.phase == PHASE_BUILDING && phase->raw_open;
-    int64_t built = -1, total = -1, failed = (int64_t)phase->view.failed.count;
-    if (phase->listed > 0 || phase->started > 0) {
-        built = phase->started - (phase->raw_open && phase->started > 0 ? 1 : 0) - failed;
-        built = built < 0 ? 0 : built;
-        total = phase->listed > 0 ? larger(phase->listed, phase->started) : -1;
-        progress->building = running ? 1 : 0;
-    }
-    if (phase->builds.known) {
-        const struct meter *meter = &phase->builds;
-        built = meter->base_done + meter->done;
-        total = larger(total, meter->base_expected + meter->highest);
-        failed = larger(failed, meter->base_failed + meter->failed);
-        progress->building = meter->running;
-    }
-    progress->built = larger(progress->built, built);
-    progress->to_build = larger(progress->to_build, total);
-    if (progress->to_build >= 0 && progress->to_build < progress->built)
-        progress->to_build = progress->built;
-    if (failed > 0 || built >= 0)
-        progress->failed = larger(progress->failed, failed);
-    int64_t fetched = -1, to_fetch = phase->copies_listed > 0 ? phase->copies_listed : -1;
-    if (phase->copies > 0 || to_fetch > 0)
-        fetched =
-            phase->copies - (phase->view.phase == PHASE_FETCHING && phase->copies > 0 ? 1 : 0);
-    if (phase->paths.known && phase->paths.base_expected + phase->paths.highest > 0) {
-        fetched = larger(fetched, phase->paths.base_done + phase->paths.done);
-        to_fetch = larger(to_fetch, phase->paths.base_expected + phase->paths.highest);
-    }
-    progress->fetched = larger(progress->fetched, fetched);
-    progress->to_fetch = larger(progress->to_fetch, to_fetch);
-    if (progress->to_fetch >= 0 && progress->to_fetch < progress->fetched)
-        progress->to_fetch = progress->fetched;
-    progress->fetched_bytes = larger(progress->fetched_bytes, phase->bytes_done);
-    progress->to_fetch_bytes = larger(progress->to_fetch_bytes, phase->bytes_expected);
-}
-
 const struct rule nix_rules[] = {
     {"these ", list_header, 1, false},
     {"this ", list_header, 0, false},
