@@ -4,6 +4,7 @@ import { stripAnsi } from './ansi.js';
 import { Lines } from './lines.js';
 import { Hits } from './search.js';
 import { Stepper } from './stepper.js';
+import { buildPanel } from './toolbar.js';
 import { View } from './view.js';
 import { isOpen, title, verdict, exitWords } from './runs.js';
 import {
@@ -53,116 +54,37 @@ export class LogPanel {
     /* ---- what it is made of ---- */
 
     #build() {
-        const p = this.#parts;
-        const button = (name, text, label, onclick, props = {}) =>
-            (p[name] = el(
-                'button',
-                { type: 'button', 'data-do': name, title: label, 'aria-label': label, onclick, ...props },
-                text,
-            ));
-        p.runs = el('select', {
-            'aria-label': `Runs of ${this.host}`,
-            class: 'runs',
-            onchange: () => this.#pickRun(p.runs.value),
-        });
-        p.input = el('input', {
-            type: 'search',
-            placeholder: 'Search the log',
-            'aria-label': 'Search the log',
-            spellcheck: 'false',
-            autocomplete: 'off',
-        });
-        p.found = el('span', { class: 'found num', role: 'status' });
-        p.pill = el('button', {
-            type: 'button',
-            class: 'pill',
-            hidden: true,
-            onclick: () => this.followNow(),
-        });
-        p.picked = el('div', { class: 'picked', hidden: true });
-        p.full = el('a', {
-            class: 'button',
-            target: '_blank',
-            rel: 'noopener',
-            text: 'Full log',
-            title: 'View the full log as plain text',
-            'aria-label': 'View full log',
-        });
-        p.download = el('a', { class: 'button', download: '', text: 'Download' });
-        p.note = el('span', { class: 'size muted num' });
-        p.toolbar = el(
-            'div',
-            { class: 'toolbar', role: 'toolbar', 'aria-label': `Log of ${this.host}` },
-            p.runs,
-            el(
-                'div',
-                { class: 'find', role: 'search' },
-                p.input,
-                p.found,
-                button('prev', '↑', 'Previous match (Shift+Enter)', () => this.#step(this.hits, -1), {
-                    class: 'icon',
-                }),
-                button('next', '↓', 'Next match (Enter)', () => this.#step(this.hits, 1), { class: 'icon' }),
-            ),
-            button('errors', 'No errors', 'Next error (e)', () => this.jump('error'), {
-                class: 'marks error',
-            }),
-            button('warnings', 'No warnings', 'Next warning (w)', () => this.jump('warning'), {
-                class: 'marks warning',
-            }),
-            button(
-                'newer',
-                'Show the running one',
-                'A newer run has begun on this host',
-                () => this.open(this.#newerRun),
-                { class: 'newer', hidden: true },
-            ),
-            el('span', { class: 'spring' }),
-            button('wrap', 'Wrap', 'Wrap long lines (z)', () => this.toggle('wrap'), {
-                'aria-pressed': 'false',
-            }),
-            button('times', 'Times', 'Show when each line came (t)', () => this.toggle('times'), {
-                'aria-pressed': 'false',
-            }),
-            button('follow', 'Follow', 'Follow new lines (End)', () => this.#toggleFollow(), {
-                'aria-pressed': 'true',
-            }),
-            button('copy', 'Copy', 'Copy the lines that are selected, or else in sight (c)', () =>
-                this.copy(),
-            ),
-            button('link', 'Link', 'Copy a link to this place (l)', () => this.copyLink()),
-            p.full,
-            p.download,
-        );
-        const corner = el(
-            'div',
-            { class: 'corner' },
-            p.note,
-            button('watch', 'Notify me', 'Tell me when this run ends', () => this.toggleWatch(this.run), {
-                'aria-pressed': 'false',
-            }),
-            button('max', '⤢', 'Fill the window (f)', () => this.maximise(), {
-                class: 'icon',
-                'aria-pressed': 'false',
-            }),
-            button('close', '✕', 'Close this log (x)', () => this.close(), { class: 'icon' }),
-        );
-        const head = el('div', { class: 'panel-head' }, this.stepper.element, corner);
-        p.body = el('div', { class: 'log-body' });
-        p.none = el('p', { class: 'none', hidden: true, text: 'Nothing written yet.' });
-        this.element = el(
-            'section',
-            { class: 'panel', id: this.id, 'aria-label': `Log of ${this.host}`, 'data-host': this.host },
-            head,
-            p.toolbar,
-            p.body,
-        );
+        const acts = {
+            prev: () => this.#step(this.hits, -1),
+            next: () => this.#step(this.hits, 1),
+            errors: () => this.jump('error'),
+            warnings: () => this.jump('warning'),
+            newer: () => this.open(this.#newerRun),
+            wrap: () => this.toggle('wrap'),
+            times: () => this.toggle('times'),
+            follow: () => this.#toggleFollow(),
+            copy: () => this.copy(),
+            link: () => this.copyLink(),
+            watch: () => this.toggleWatch(this.run),
+            max: () => this.maximise(),
+            close: () => this.close(),
+            pill: () => this.followNow(),
+        };
+        const parts = {
+            id: this.id,
+            host: this.host,
+            stepper: this.stepper.element,
+            act: (name) => acts[name](),
+        };
+        const p = (this.#parts = buildPanel(parts));
+        this.element = p.element;
         p.input.addEventListener('input', () => {
             clearTimeout(this.pause);
             this.pause = setTimeout(() => this.#search(), SEARCH_PAUSE_MS);
         });
         p.input.addEventListener('keydown', (event) => this.#searchKey(event));
         p.runs.addEventListener('focus', () => this.#listRuns());
+        p.runs.addEventListener('change', () => this.#pickRun(p.runs.value));
         this.element.addEventListener('keydown', (event) => this.#key(event));
     }
 
