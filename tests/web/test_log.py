@@ -226,7 +226,7 @@ def test_earlier_runs_can_be_read_and_the_full_log_fetched(page, mock):
     page.js("const s = document.querySelector('.runs'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))", RUN % 1)
     page.wait(lambda: last_shown(page) == "old 19")
     full = page.js("return [...document.querySelectorAll('.toolbar a')].map((a) => [a.textContent, a.getAttribute('href'), a.hasAttribute('download')])")
-    assert full == [["Full log", f"/api/hosts/alpha/runs/{RUN % 1}/log", False], ["Download", f"/api/hosts/alpha/runs/{RUN % 1}/log", True]]
+    assert full == [["View full log", f"/api/hosts/alpha/runs/{RUN % 1}/log", False], ["Download", f"/api/hosts/alpha/runs/{RUN % 1}/log", True]]
 
 
 def test_a_run_that_begins_takes_over_from_an_ended_one_unless_someone_reads(page, mock):

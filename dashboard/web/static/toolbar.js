@@ -56,8 +56,7 @@ export function buildPanel({ id, host, stepper, act }) {
         class: 'button',
         target: '_blank',
         rel: 'noopener',
-        text: 'Full log',
-        title: 'View the full log as plain text',
+        text: 'View full log',
     });
     p.download = el('a', { class: 'button', download: '', text: 'Download' });
     p.note = el('span', { class: 'size muted num' });
