@@ -87,6 +87,18 @@ def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
     assert [seen[i] for i in range(len(seen))] == list(mock.runs[RUN % 1].lines)
 
 
+def test_a_browser_that_goes_offline_says_so_at_once(page, mock):
+    mock.host("alpha")
+    page.load()
+    offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    try:
+        page.cdp("Network.emulateNetworkConditions", {"offline": True, **offline})
+        page.wait(lambda: page.text("#conn-text") == "Disconnected" and page.visible("#lost"), "the notice")
+    finally:
+        page.cdp("Network.emulateNetworkConditions", {"offline": False, **offline})
+    page.wait(lambda: page.text("#conn-text") == "Live" and not page.visible("#lost"), "the connection")
+
+
 def test_it_reconnects_by_itself(page, mock):
     mock.host("alpha")
     page.load()
@@ -205,6 +217,15 @@ def test_the_theme_follows_the_system_and_can_be_chosen(page, mock):
     page.click("#theme")
     page.click("#theme")
     assert page.js("return getComputedStyle(document.body).backgroundColor") == dark
+
+
+def test_nothing_moves_for_those_who_asked_for_that(page, mock):
+    mock.host("alpha")
+    mock.run("alpha", RUN % 1, lines(30), phase="building", progress={"built": 1, "to_build": 2})
+    page.cdp("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]})
+    page.load()
+    open_log(page, "alpha")
+    assert page.js("return document.getAnimations().length") == 0
 
 
 def test_the_reason_of_a_refused_sign_in_is_text(chromium, mock):
