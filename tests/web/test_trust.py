@@ -91,6 +91,7 @@ def test_a_browser_that_goes_offline_says_so_at_once(page, mock):
     mock.host("alpha")
     page.load()
     offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.cdp("Network.enable")
     try:
         page.cdp("Network.emulateNetworkConditions", {"offline": True, **offline})
         page.wait(lambda: page.text("#conn-text") == "Disconnected" and page.visible("#lost"), "the notice")
