@@ -284,6 +284,12 @@ bool run_owed(const struct run_record *record)
     return record->info.stream && !record->ack.delivered && !record->ack.refused && !record->alive;
 }
 
+struct prune_bounds {
+    size_t count;
+    int64_t age_ms;
+    uint64_t bytes;
+};
+
 /* Bytes that a run takes in dir. */
 static uint64_t size_of_run(const char *dir, const struct run_record *record)
 {
@@ -314,34 +320,69 @@ static void remove_run(const char *dir, const char *id)
     remove_file(dir, id, "run");
 }
 
+/* Milliseconds since the epoch in a run id (RFC 9562, version 7: its first 48 bits). */
+static int64_t id_time(const char *id)
+{
+    char digits[13];
+
+    snprintf(digits, sizeof digits, "%.8s%.4s", id, id + 9);
+    return strtoll(digits, NULL, 16);
+}
+
+/* Whether a bound is crossed at all: without reading a single record, as every run asks this at its end. */
+static bool prune_needed(const char *dir, char **ids, size_t count, size_t max_count, int64_t max_age_ms, uint64_t max_bytes)
+{
+    uint64_t bytes = 0;
+
+    if (count > max_count || (count > 0 && wall_ms() - id_time(ids[0]) > max_age_ms))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        char path[PATH_MAX];
+        struct stat info;
+
+        snprintf(path, sizeof path, "%s/%s.log", dir, ids[i]);
+        if (stat(path, &info) == 0)
+            bytes += (uint64_t)info.st_size;
+    }
+    return bytes > max_bytes;
+}
+
+/* Removes a run if the bounds, with kept newer runs of bytes in all, leave no room for it. True if it stays. */
+static bool keep_or_remove(const char *dir, const char *id, const struct prune_bounds *bounds, size_t kept, uint64_t *bytes)
+{
+    struct run_record record;
+    bool keeps = true;
+
+    if (run_record_read(dir, id, &record) < 0)
+        return true; /* not ours to judge */
+    if (!record.alive && !run_owed(&record)) {
+        uint64_t size = size_of_run(dir, &record);
+
+        keeps = kept < bounds->count && wall_ms() - record.info.started_ms <= bounds->age_ms && *bytes + size <= bounds->bytes;
+        if (keeps)
+            *bytes += size;
+        else
+            remove_run(dir, id);
+    }
+    run_record_free(&record);
+    return keeps;
+}
+
 size_t run_prune(const char *dir, size_t max_count, int64_t max_age_ms, uint64_t max_bytes)
 {
+    const struct prune_bounds bounds = {max_count, max_age_ms, max_bytes};
     char **ids = run_record_list(dir);
-    size_t count = 0, removed = 0, kept = 0;
+    size_t count = 0, removed = 0;
     uint64_t bytes = 0;
-    int64_t now = wall_ms();
 
     while (ids && ids[count])
         count++;
-    for (size_t i = count; i-- > 0;) { /* newest first: the bounds are met by the oldest */
-        struct run_record record;
-
-        if (run_record_read(dir, ids[i], &record) == 0) {
-            uint64_t size = size_of_run(dir, &record);
-
-            if (!record.alive && !run_owed(&record) &&
-                (kept >= max_count || now - record.info.started_ms > max_age_ms ||
-                 bytes + size > max_bytes)) {
-                remove_run(dir, ids[i]);
+    if (ids && prune_needed(dir, ids, count, max_count, max_age_ms, max_bytes))
+        for (size_t i = count; i-- > 0;) /* newest first: the bounds are met by the oldest */
+            if (!keep_or_remove(dir, ids[i], &bounds, count - 1 - i - removed, &bytes))
                 removed++;
-            } else {
-                kept++;
-                bytes += size;
-            }
-            run_record_free(&record);
-        }
+    for (size_t i = 0; i < count; i++)
         free(ids[i]);
-    }
     free(ids);
     return removed;
 }
