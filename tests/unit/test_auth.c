@@ -1,0 +1,138 @@
+/* What signing in rests on: passwords, one-time codes, tokens, cookies, limits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../../dashboard/auth_secret.h"
+#include "../../dashboard/ratelimit.h"
+
+static void a_password_opens_its_hash_and_no_other_does(void **state)
+{
+    char *hash = password_hash("correct horse");
+
+    (void)state;
+    assert_non_null(hash);
+    assert_true(password_hash_valid(hash));
+    assert_true(password_check("correct horse", hash));
+    assert_false(password_check("correct horsf", hash));
+    assert_false(password_check("", hash));
+    assert_false(password_check("x", "*0"));
+    free(hash);
+    assert_null(password_hash(""));
+}
+
+/* RFC 6238, appendix B: the last six of the eight digits for SHA-1. */
+static void a_code_is_good_in_its_step_and_its_neighbours(void **state)
+{
+    const char *secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    int64_t step = 0;
+
+    (void)state;
+    assert_true(totp_check(secret, "287082", 59, &step));
+    assert_int_equal(step, 1);
+    assert_true(totp_check(secret, "081804", 1111111109, &step));
+    assert_true(totp_check(secret, "287082", 89, &step));
+    assert_int_equal(step, 1);
+    assert_false(totp_check(secret, "287082", 90, &step));
+    assert_false(totp_check(secret, "28708", 59, &step));
+    assert_false(totp_check("not base32!", "287082", 59, &step));
+}
+
+static void tokens_differ_and_hash_as_v1_does(void **state)
+{
+    char a[TOKEN_SIZE], b[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(token_make(a), 0);
+    assert_int_equal(token_make(b), 0);
+    assert_int_equal(strlen(a), 43);
+    assert_string_not_equal(a, b);
+    /* RFC 4231, case 2. */
+    assert_int_equal(token_hash("Jefe", "what do ya want for nothing?", hash), 0);
+    assert_string_equal(hash, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    assert_int_equal(token_hash("", a, hash), -1);
+}
+
+static void a_cookie_holds_until_it_ends_or_its_secret_goes(void **state)
+{
+    char cookie[SESSION_COOKIE_SIZE], token[TOKEN_SIZE], got[TOKEN_SIZE];
+
+    (void)state;
+    assert_int_equal(token_make(token), 0);
+    assert_int_equal(cookie_sign("new,old", token, 1000, cookie), 0);
+    assert_true(cookie_verify("newer,new", cookie, 999, got));
+    assert_string_equal(got, token);
+    assert_false(cookie_verify("new", cookie, 1000, got));
+    assert_false(cookie_verify("old", cookie, 999, got));
+    assert_false(cookie_verify("", cookie, 999, got));
+    assert_int_equal(cookie_sign("new", "a\"b", 1000, cookie), -1);
+}
+
+static void a_changed_cookie_is_refused_whichever_byte_changed(void **state)
+{
+    char cookie[SESSION_COOKIE_SIZE], got[TOKEN_SIZE];
+
+    (void)state;
+    assert_int_equal(cookie_sign("s", "token", 1000, cookie), 0);
+    for (size_t i = 0; cookie[i]; i++) {
+        cookie[i] ^= 1;
+        assert_false(cookie_verify("s", cookie, 1, got));
+        cookie[i] ^= 1;
+    }
+    assert_true(cookie_verify("s", cookie, 1, got));
+}
+
+static void each_session_has_its_own_csrf_token(void **state)
+{
+    char a[TOKEN_HASH_SIZE], b[TOKEN_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(csrf_make("s,t", "one", a), 0);
+    assert_int_equal(csrf_make("s,t", "two", b), 0);
+    assert_string_not_equal(a, b);
+    assert_int_equal(csrf_make("s", "one", b), 0);
+    assert_string_equal(a, b);
+}
+
+static void secrets_are_equal_only_when_whole(void **state)
+{
+    (void)state;
+    assert_true(secret_equal("abc", "abc"));
+    assert_false(secret_equal("abc", "abcd"));
+    assert_false(secret_equal("abc", NULL));
+    assert_false(secret_equal(NULL, NULL));
+}
+
+static void a_window_lets_so_many_through_and_ends(void **state)
+{
+    struct ratelimit *limit = ratelimit_new(64);
+
+    (void)state;
+    assert_non_null(limit);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(ratelimit_take(limit, "::1", "/login", 5, 100 + i), 0);
+    assert_int_equal(ratelimit_take(limit, "::1", "/login", 5, 1100), 59000);
+    assert_int_equal(ratelimit_take(limit, "::2", "/login", 5, 1100), 0);
+    assert_int_equal(ratelimit_take(limit, "::1", "/other", 5, 1100), 0);
+    assert_int_equal(ratelimit_take(limit, "::1", "/login", 5, 60100), 0);
+    ratelimit_free(limit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_password_opens_its_hash_and_no_other_does),
+        cmocka_unit_test(a_code_is_good_in_its_step_and_its_neighbours),
+        cmocka_unit_test(tokens_differ_and_hash_as_v1_does),
+        cmocka_unit_test(a_cookie_holds_until_it_ends_or_its_secret_goes),
+        cmocka_unit_test(a_changed_cookie_is_refused_whichever_byte_changed),
+        cmocka_unit_test(each_session_has_its_own_csrf_token),
+        cmocka_unit_test(secrets_are_equal_only_when_whole),
+        cmocka_unit_test(a_window_lets_so_many_through_and_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
