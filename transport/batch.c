@@ -273,7 +273,7 @@ static int64_t int_member(struct json_object *object, const char *key)
     if (!json_object_object_get_ex(object, key, &value) ||
         !json_object_is_type(value, json_type_int))
         return -1;
-    return json_object_get_int64(value);
+    return json_object_get_int64(value) < 0 ? -1 : json_object_get_int64(value);
 }
 
 /* Copies text for a person's terminal: one line, no control characters. */

@@ -250,6 +250,12 @@ bool client_busy(const struct client *client)
     return client->busy;
 }
 
+void client_hurry(struct client *client, int stall_ms)
+{
+    if (stall_ms < client->stall_ms)
+        client->stall_ms = stall_ms;
+}
+
 void client_abort(struct client *client)
 {
     if (client->busy)

@@ -57,6 +57,8 @@ bool client_busy(const struct client *client);
    Returns the answer once, when it is there; else NULL. */
 const struct client_answer *client_wait(struct client *client, int fd, int timeout_ms,
                                         bool *readable);
+/* From now on the request in flight is given up when nothing moves for so long. */
+void client_hurry(struct client *client, int stall_ms);
 /* Drops the request in flight, and its connection. */
 void client_abort(struct client *client);
 

@@ -22,6 +22,8 @@
 #define PACE_MS 1000                  /* between two batches while the command runs */
 #define READ_BUDGET ((size_t)1 << 20) /* bytes between two looks at the network */
 #define STALL_MS 20000
+#define HURRY_PARTS \
+    4 /* after the end: of the flush timeout, so that there is time for other tries */
 #define TOTAL_MS 300000
 #define RETRY_MOST_MS 30000 /* longest pause while the command runs */
 #define RETRY_END_MS 1000   /* and after it: the time is short */
@@ -84,6 +86,13 @@ static int open_network(struct shipper *shipper)
     return 0;
 }
 
+static int stall_ms(const struct shipper *shipper)
+{
+    int hurry = shipper->config->flush_timeout_s * 1000 / HURRY_PARTS;
+
+    return shipper->ended && hurry < STALL_MS ? hurry : STALL_MS;
+}
+
 /* ---- what the pump does ---- */
 
 static void drain_pokes(struct shipper *shipper)
@@ -119,6 +128,7 @@ static void look_at_end(struct shipper *shipper)
     if (shipper->post.backoff.pause_ms > 0) /* a last effort, but not in spite of a Retry-After */
         backoff_reset(&shipper->post.backoff);
     shipper->next_ms = 0;
+    client_hurry(shipper->post.client, stall_ms(shipper));
 }
 
 /* ---- the page ---- */
@@ -305,7 +315,8 @@ static void send_next(struct shipper *shipper)
                                         line_queue_size(&delivery->queue) < DELIVERY_TEXT_MAX))
         return;
     if (delivery_build(delivery))
-        post_start(&shipper->post, delivery->body.bytes, delivery->body.size, STALL_MS, TOTAL_MS);
+        post_start(&shipper->post, delivery->body.bytes, delivery->body.size, stall_ms(shipper),
+                   TOTAL_MS);
     else
         backoff_grow(&shipper->post.backoff, RETRY_MOST_MS);
 }

@@ -236,8 +236,12 @@ def endless_body(handler, path, body):
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
-    while True:
-        handler.wfile.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+    try:
+        while True:
+            handler.wfile.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+    except OSError:
+        handler.close_connection = True
+    return True
 
 
 def slow(handler, path, body):

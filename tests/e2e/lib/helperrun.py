@@ -1,0 +1,64 @@
+"""A run without a command: tests/tools/fakepump with the real helpers, the test writing its output."""
+import os
+import pathlib
+import subprocess
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
+REPORT = BIN / "nixfleet-report"
+PUMP = BUILD / "tools/fakepump"
+TOKEN = "a-token-for-tests"
+
+
+def environment(state, url, **extra):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NIXFLEET_")}
+    kept.update(NIXFLEET_URL=url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_STATE_DIR=str(state), NIXFLEET_HOST="testhost",
+                NIXFLEET_FLUSH_TIMEOUT="4", HOME=str(state), XDG_CONFIG_HOME=str(state))
+    kept.update({key: str(value) for key, value in extra.items()})
+    return kept
+
+
+class HelperRun:
+    """Starts at once. write() is output; finish() ends the run and returns what was said."""
+    def __init__(self, state, url, status=0, **extra):
+        self.process = subprocess.Popen([PUMP, REPORT, str(status)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, env=environment(state, url, **extra))
+        words = self.process.stdout.readline().split()
+        self.id, self.shipper, self.heartbeat = words[0].decode(), int(words[1]), int(words[2])
+        self.said = b""
+        self.reader = threading.Thread(target=self.read_said, daemon=True)
+        self.reader.start()
+
+    def read_said(self):
+        for line in self.process.stderr:
+            self.said += line
+
+    def write(self, text):
+        self.process.stdin.write(text if isinstance(text, bytes) else text.encode())
+        self.process.stdin.flush()
+
+    def finish(self, timeout=40):
+        self.process.stdin.close()
+        self.process.wait(timeout)
+        self.reader.join(5)
+        return self.said.decode()
+
+    def kill(self):
+        """As if the pump had been killed; its helpers live on."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def flush(state, url, **extra):
+    return subprocess.run([REPORT, "flush", "--flush"], env=environment(state, url, **extra), capture_output=True, text=True,
+                          timeout=60, check=False)

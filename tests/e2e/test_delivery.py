@@ -1,0 +1,151 @@
+"""What is delivered when helpers or the pump are killed, and when flushes meet."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from faultserver import FaultServer, lost_answer, status, times
+from helperrun import REPORT, HelperRun, environment, flush
+
+
+def test_a_killed_pump_is_reported_lost_at_once(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        run.write("one\ntwo\n")
+        server.wait(lambda: server.text() == "one\ntwo")
+        start = time.monotonic()
+        run.kill()
+        server.wait(lambda: server.run().beats and server.run().beats[-1][1]["status"] == "lost")
+        assert time.monotonic() - start < 2
+        server.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in (run.shipper, run.heartbeat)), 10)
+        assert server.run().exit is None
+        assert flush(tmp_path, server.url).returncode == 0
+
+
+def test_a_killed_pump_without_a_dashboard_is_delivered_as_lost_by_a_flush(tmp_path):
+    server = FaultServer()
+    server.stop()
+    with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+        run.write("one\ntwo\n")
+        for pid in (run.shipper, run.heartbeat):
+            os.kill(pid, signal.SIGKILL)
+        run.kill()
+    assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1
+    server.start()
+    result = flush(tmp_path, server.url)
+    assert result.returncode == 0, result.stderr
+    assert server.text() in ("one\ntwo", "")
+    assert server.run().beats[-1][1]["status"] == "lost"
+    server.stop()
+
+
+def test_a_killed_shipper_leaves_everything_to_a_flush(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, status=7) as run:
+        run.write("one\n")
+        server.wait(lambda: server.text() == "one")
+        os.kill(run.shipper, signal.SIGKILL)
+        run.write("two\nthree\n")
+        run.finish()
+        assert flush(tmp_path, server.url).returncode == 0
+        assert server.text() == "one\ntwo\nthree"
+        assert server.run().exit == {"code": 7}
+        assert not server.violations
+
+
+def test_two_flushes_at_once_deliver_each_run_once(tmp_path):
+    server = FaultServer()
+    server.stop()
+    for number in range(3):
+        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+            run.write(f"run {number}\n")
+            run.finish()
+    server.start()
+    both = [subprocess.Popen([REPORT, "flush", "--flush"], env=environment(tmp_path, server.url)) for _ in range(2)]
+    assert [one.wait(30) for one in both] == [0, 0]
+    assert sorted(server.text(run) for run in server.runs.values()) == ["run 0", "run 1", "run 2"]
+    assert all(len(run.batches) == 1 for run in server.runs.values())
+    server.stop()
+
+
+def test_a_dashboard_that_forgot_gets_it_all_again(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        run.write("".join(f"{n}\n" for n in range(100)))
+        server.wait(lambda: server.run() and len(server.run().lines) == 100)
+        with server.changed:
+            server.run().lines = server.run().lines[:5]
+        run.write("end\n")
+        run.finish()
+        assert server.text() == "\n".join([*map(str, range(100)), "end"])
+
+
+def test_a_digest_that_differs_sends_the_whole_again(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        run.write("".join(f"{n}\n" for n in range(100)))
+        server.wait(lambda: server.run() and len(server.run().lines) == 100)
+        with server.changed:
+            server.run().lines[50] = "damaged"
+        run.finish()
+        assert server.text() == "\n".join(map(str, range(100)))
+        assert server.run().exit == {"code": 0}
+
+
+def test_a_refused_batch_is_left_out_and_the_rest_goes_on(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = times(2, status(400, only="logs"))
+        run.write("".join(f"{n}\n" for n in range(100)))
+        server.wait(lambda: server.faults == 2)
+        run.write("after\n")
+        assert run.finish().count("refused") == 1
+        assert server.run().lines[-1] == "after"
+        assert server.run().exit == {"code": 0}
+
+
+def test_a_deleted_run_is_left_alone(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = status(410, only="logs")
+        run.write("one\n")
+        server.wait(lambda: server.faults == 1)
+        run.finish()
+        server.fault = None
+        assert flush(tmp_path, server.url).returncode == 0
+        assert server.faults == 1
+
+
+def test_a_later_run_delivers_an_older_one(tmp_path):
+    server = FaultServer()
+    server.stop()
+    with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+        run.write("older\n")
+        run.finish()
+        older = run.id
+    server.start()
+    with HelperRun(tmp_path, server.url) as run:
+        run.write("newer\n")
+        server.wait(lambda: ("testhost", older) in server.runs and server.runs["testhost", older].exit)
+        run.finish()
+    server.stop()
+
+
+def test_a_progress_bar_is_one_line_at_every_time(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = times(1, lost_answer)
+        run.write("head\n[1/3]")
+        server.wait(lambda: server.text() == "head\n[1/3]")
+        run.write("\r[2/3]")
+        server.wait(lambda: server.text() == "head\n[2/3]")
+        run.write("\r[3/3]\ntail\n")
+        run.finish()
+        assert server.text() == "head\n[3/3]\ntail"
+
+
+def test_with_a_dashboard_that_answers_the_end_comes_at_once(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        run.write("one\n")
+        server.wait(lambda: server.text() == "one")
+        run.write("two\n")
+        start = time.monotonic()
+        run.finish()
+        assert time.monotonic() - start < 0.5  # 0.1 on a machine of one's own
+        assert server.text() == "one\ntwo" and server.run().exit == {"code": 0}

@@ -1,0 +1,88 @@
+"""Heartbeats: at the start, in between, at the end; independent of uploads; and what their answers ask for."""
+import os
+import pathlib
+import signal
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from faultserver import FaultServer, endless_body, silent, status
+from helperrun import HelperRun
+
+
+def statuses(server):
+    return [beat["status"] for _, beat in server.run().beats] if server.run() else []
+
+
+def only(path, fault):
+    return lambda handler, asked, body: path in asked and fault(handler, asked, body)
+
+
+def test_a_run_beats_at_its_start_and_end_and_carries_what_it_knows(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, status=5) as run:
+        server.wait(lambda: statuses(server))
+        run.write("one\ntwo\n")
+        run.finish()
+        first, last = server.run().beats[0][1], server.run().beats[-1][1]
+        assert first["status"] == "running" and len(first["load"]) == 3 and first["silent_for"] == 0
+        assert last["status"] == "finished" and last["exit"] == {"code": 5} and last["bytes"] == 8
+        assert last["seq"] > first["seq"] and last["command"] == "fake command"
+
+
+def test_beats_go_on_while_an_upload_hangs_and_the_command_is_silent(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_HEARTBEAT=5) as run:
+        server.fault = only("logs", silent)
+        run.write("one\n")
+        server.wait_requests(1, "logs")
+        server.wait(lambda: len(statuses(server)) >= 2, 15)
+        gap = server.run().beats[1][0] - server.run().beats[0][0]
+        assert 4 < gap < 7
+        assert server.run().beats[1][1]["silent_for"] >= 4
+        run.finish()
+        assert statuses(server)[-1] == "finished"
+
+
+def test_an_answer_that_asks_for_a_stop_reaches_the_pump(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_HEARTBEAT=5) as run:
+        server.stop_runs.add(run.id)
+        run.process.wait(15)  # this pump ends the run when it is asked to
+        assert statuses(server)[-1] == "finished"
+
+
+def test_a_dashboard_without_heartbeats_is_said_once_and_gets_the_log(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = status(404, only="heartbeat")
+        run.write("one\n")
+        server.wait(lambda: server.text() == "one")
+        assert run.finish().count("heartbeat") <= 1
+        assert server.run().exit == {"code": 0}
+
+
+def test_an_endless_answer_to_a_beat_ends_and_the_next_beat_comes(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = only("heartbeat", endless_body)
+        server.wait_requests(2, "heartbeat")
+        server.fault = None
+        server.wait(lambda: statuses(server))
+        run.finish()
+        assert statuses(server)[-1] == "finished"
+
+
+def test_a_stopped_heartbeat_delays_no_line(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        os.kill(run.heartbeat, signal.SIGSTOP)
+        run.write("one\n")
+        server.wait(lambda: server.text() == "one")
+        run.process.stdin.close()
+        server.wait(lambda: server.run().exit == {"code": 0})
+        os.kill(run.heartbeat, signal.SIGCONT)
+        run.process.wait(10)
+
+
+def test_a_killed_shipper_delays_no_beat(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.wait(lambda: statuses(server))
+        os.kill(run.shipper, signal.SIGKILL)
+        start = time.monotonic()
+        run.finish()
+        assert statuses(server)[-1] == "finished" and time.monotonic() - start < 3

@@ -1,0 +1,19 @@
+/* Whatever a dashboard answers: no crash, and values within their bounds. */
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../../transport/batch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct batch_answer answer;
+
+    batch_answer_parse((const char *)bytes, size, &answer);
+    assert(answer.next >= -1 && answer.wait_ms >= 0 && answer.wait_ms <= 30000);
+    for (const char *c = answer.error; *c; c++)
+        assert(*c >= ' ' && *c <= '~');
+    return 0;
+}
