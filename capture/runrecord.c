@@ -329,8 +329,10 @@ static int64_t id_time(const char *id)
     return strtoll(digits, NULL, 16);
 }
 
-/* Whether a bound is crossed at all: without reading a single record, as every run asks this at its end. */
-static bool prune_needed(const char *dir, char **ids, size_t count, size_t max_count, int64_t max_age_ms, uint64_t max_bytes)
+/* Whether a bound is crossed at all: without reading a single record, as every run asks this at its
+ * end. */
+static bool prune_needed(const char *dir, char **ids, size_t count, size_t max_count,
+                         int64_t max_age_ms, uint64_t max_bytes)
 {
     uint64_t bytes = 0;
 
@@ -347,8 +349,10 @@ static bool prune_needed(const char *dir, char **ids, size_t count, size_t max_c
     return bytes > max_bytes;
 }
 
-/* Removes a run if the bounds, with kept newer runs of bytes in all, leave no room for it. True if it stays. */
-static bool keep_or_remove(const char *dir, const char *id, const struct prune_bounds *bounds, size_t kept, uint64_t *bytes)
+/* Removes a run if the bounds, with kept newer runs of bytes in all, leave no room for it. True if
+ * it stays. */
+static bool keep_or_remove(const char *dir, const char *id, const struct prune_bounds *bounds,
+                           size_t kept, uint64_t *bytes)
 {
     struct run_record record;
     bool keeps = true;
@@ -358,7 +362,8 @@ static bool keep_or_remove(const char *dir, const char *id, const struct prune_b
     if (!record.alive && !run_owed(&record)) {
         uint64_t size = size_of_run(dir, &record);
 
-        keeps = kept < bounds->count && wall_ms() - record.info.started_ms <= bounds->age_ms && *bytes + size <= bounds->bytes;
+        keeps = kept < bounds->count && wall_ms() - record.info.started_ms <= bounds->age_ms &&
+                *bytes + size <= bounds->bytes;
         if (keeps)
             *bytes += size;
         else

@@ -1,6 +1,7 @@
-/* A run's bytes to its lines, phase and progress: nixlog (internal-json records become their text), then screen (what a
-   person saw), then phase. A pure function of bytes, window sizes and label: the same input gives the same lines, however
-   it was cut, so that lines can be made again from the log at any time. Bounded in memory. */
+/* A run's bytes to its lines, phase and progress: nixlog (internal-json records become their text),
+   then screen (what a person saw), then phase. A pure function of bytes, window sizes and label:
+   the same input gives the same lines, however it was cut, so that lines can be made again from the
+   log at any time. Bounded in memory. */
 #ifndef NIXFLEET_TRANSCRIPT_H
 #define NIXFLEET_TRANSCRIPT_H
 
@@ -11,24 +12,30 @@
 
 #define TRANSCRIPT_LINE_MAX 16384 /* bytes; a longer line is split into several */
 
-/* Takes each line once it is final: UTF-8, SGR sequences only, complete in itself, no LF; number: its index from 0 on. */
+/* Takes each line once it is final: UTF-8, SGR sequences only, complete in itself, no LF; number:
+ * its index from 0 on. */
 typedef void transcript_final(void *context, uint64_t number, const char *text, size_t length);
 
 struct transcript;
-struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label, transcript_final *on_final, void *context);
+struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label,
+                                  transcript_final *on_final, void *context);
 void transcript_free(struct transcript *transcript);
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size);
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols);
-/* No more bytes: every line becomes final. Then by_signal/code as in phase_end, or transcript_end_unknown. */
+/* No more bytes: every line becomes final. Then by_signal/code as in phase_end, or
+ * transcript_end_unknown. */
 void transcript_end(struct transcript *transcript, int by_signal, int code);
 void transcript_end_unknown(struct transcript *transcript);
 
-/* Lines that are final, and all lines (the rest can still change; trailing blank rows of the screen do not count). */
+/* Lines that are final, and all lines (the rest can still change; trailing blank rows of the screen
+ * do not count). */
 uint64_t transcript_final_count(const struct transcript *transcript);
 uint64_t transcript_line_count(const struct transcript *transcript);
-/* The text of a line that is not final yet, in the same form; valid until the next call. NULL: no such line. */
+/* The text of a line that is not final yet, in the same form; valid until the next call. NULL: no
+ * such line. */
 const char *transcript_live_line(struct transcript *transcript, uint64_t number, size_t *length);
-/* The lowest line that changed or came since the last call of this (line_count if none did); forgets it. */
+/* The lowest line that changed or came since the last call of this (line_count if none did);
+ * forgets it. */
 uint64_t transcript_take_changed(struct transcript *transcript);
 const struct phase_view *transcript_phase(struct transcript *transcript);
 

@@ -1,4 +1,5 @@
-/* Lines of any text: the counts stay sane whatever comes. The first byte decides which lines are redrawn. */
+/* Lines of any text: the counts stay sane whatever comes. The first byte decides which lines are
+ * redrawn. */
 #include <stdlib.h>
 #include <string.h>
 
