@@ -28,6 +28,7 @@
 #define RETRY_MOST_MS 30000 /* longest pause while the command runs */
 #define RETRY_END_MS 1000   /* and after it: the time is short */
 #define PROBE_MS 60000      /* after a 401, 403, 404 or 405: is it still so? */
+#define LAST_WORD_MS 200    /* before the flush timeout: the pump still listens */
 #define LOCK_PAUSE_MS 100
 
 extern char **environ;
@@ -332,7 +333,8 @@ static bool finished(struct shipper *shipper)
     if (shipper->local && !client_busy(shipper->post.client) &&
         backoff_left(&shipper->post.backoff) > 0)
         return true;
-    return monotonic_ms() - shipper->ended_ms >= (int64_t)shipper->config->flush_timeout_s * 1000;
+    return monotonic_ms() - shipper->ended_ms >=
+           (int64_t)shipper->config->flush_timeout_s * 1000 - LAST_WORD_MS;
 }
 
 /* How long nothing can happen but what the descriptors tell. */
