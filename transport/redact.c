@@ -226,7 +226,8 @@ static bool put(struct buffer *out, const char *bytes, size_t size)
         out->bytes = grown;
         out->room = room;
     }
-    memcpy(out->bytes + out->size, bytes, size);
+    if (size > 0) /* nothing may come from nowhere: memcpy must not see a null pointer */
+        memcpy(out->bytes + out->size, bytes, size);
     out->size += size;
     return true;
 }
