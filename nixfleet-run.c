@@ -32,8 +32,9 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-#define PLAIN_COLS 200 /* the width of a pty whose output goes to a file: programs then cut less \
-                        */
+#define PLAIN_COLS                                                                \
+    200 /* the width of a pty whose output goes to a file: programs then cut less \
+         */
 
 extern char **environ;
 
@@ -363,8 +364,8 @@ static int run_command(struct run *run)
     helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
     if (!pump_init(&run->pump, &run->streams)) {
         say("out of memory: the command goes on without a log");
-        while (waitpid(run->child.pid, &run->child.status, 0) < 0 && errno == EINTR)
-            ;
+        while (!run->child.ended)
+            child_event(&run->child);
         return end_like(run->child.status);
     }
     open_record(run);

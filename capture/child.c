@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,13 +17,13 @@
 
 /* Descriptors while a start is under way; what is still in here at its end is closed. */
 struct start {
-    int slave, out[2], err[2], report[2];
+    int slave, out[2], err[2], report[2], channel[2];
 };
 
 static void start_close(struct start *s)
 {
-    int *all[] = {&s->slave,  &s->out[0],    &s->out[1],   &s->err[0],
-                  &s->err[1], &s->report[0], &s->report[1]};
+    int *all[] = {&s->slave,     &s->out[0],    &s->out[1],     &s->err[0],    &s->err[1],
+                  &s->report[0], &s->report[1], &s->channel[0], &s->channel[1]};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         close_fd(all[i]);
@@ -86,25 +87,31 @@ static void become(int from, int to)
         _exit(125);
 }
 
+/* What the new process needs to become the command. */
+struct becoming {
+    const struct start *start;
+    const struct streams *streams;
+    char *const *command, *const *environment;
+    bool hangup_ignored;
+};
+
 /* In the new process: never returns. Only async-signal-safe calls. */
-static void run_command(const struct start *s, const struct streams *streams, char *const command[],
-                        char *const environment[], bool hangup_ignored)
+static void become_command(void *context)
 {
+    const struct becoming *b = context;
+    const struct start *s = b->start;
     extern char **environ;
     int problem;
 
-    setsid();
-    if (s->slave >= 0)
-        ioctl(s->slave, TIOCSCTTY, 0);
-    if (streams->pty_stdin)
+    if (b->streams->pty_stdin)
         become(s->slave, STDIN_FILENO);
-    become(streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
-    become(streams->pty_stderr ? s->slave : s->err[1], STDERR_FILENO);
+    become(b->streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
+    become(b->streams->pty_stderr ? s->slave : s->err[1], STDERR_FILENO);
     signals_restore();
-    if (hangup_ignored)
+    if (b->hangup_ignored)
         signal(SIGHUP, SIG_IGN);
-    environ = (char **)environment;
-    execvp(command[0], command);
+    environ = (char **)b->environment;
+    execvp(b->command[0], b->command);
     problem = errno;
     if (write(s->report[1], &problem, sizeof problem) < 0)
         _exit(125);
@@ -123,35 +130,68 @@ static int exec_problem(int report)
     return n == (ssize_t)sizeof problem ? problem : 0;
 }
 
+/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with errno.
+ */
+static int first_report(struct child *child)
+{
+    struct keeper_report report;
+    ssize_t n;
+
+    do
+        n = read(child->channel, &report, sizeof report);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof report || report.what != KEEPER_STARTED) {
+        errno = n == (ssize_t)sizeof report ? report.value : EAGAIN;
+        return -1;
+    }
+    child->pid = report.pid;
+    return no_block(child->channel);
+}
+
+static int open_all(struct child *child, struct start *s, const struct streams *streams,
+                    const struct termios *modes)
+{
+    if (make_pipe(s->report) < 0 ||
+        (streams->pty && open_pty(child, s, streams->plain, modes) < 0) ||
+        (streams->pipe_stdout && make_pipe(s->out) < 0) ||
+        (streams->pipe_stderr && make_pipe(s->err) < 0) ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, s->channel) < 0)
+        return -1;
+    s->channel[0] = above_standard(s->channel[0]);
+    s->channel[1] = above_standard(s->channel[1]);
+    return s->channel[0] < 0 || s->channel[1] < 0 ? -1 : 0;
+}
+
 enum child_failure child_start(struct child *child, const struct streams *streams,
                                char *const command[], char *const environment[],
                                const struct termios *modes, uint32_t rows, uint32_t cols,
                                bool hangup_ignored)
 {
-    struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}};
+    struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    struct becoming becoming = {&s, streams, command, environment, hangup_ignored};
     int problem;
 
-    *child = (struct child){.pid = -1, .master = -1, .out = -1, .err = -1};
-    if (make_pipe(s.report) < 0 ||
-        (streams->pty && open_pty(child, &s, streams->plain, modes) < 0) ||
-        (streams->pipe_stdout && make_pipe(s.out) < 0) ||
-        (streams->pipe_stderr && make_pipe(s.err) < 0))
+    *child =
+        (struct child){.pid = -1, .keeper = -1, .channel = -1, .master = -1, .out = -1, .err = -1};
+    if (open_all(child, &s, streams, modes) < 0)
         goto no_resources;
     child_resize(child, rows, cols);
-    child->pid = fork();
-    if (child->pid < 0)
+    child->keeper = fork();
+    if (child->keeper < 0)
         goto no_resources;
-    if (child->pid == 0)
-        run_command(&s, streams, command, environment, hangup_ignored);
+    if (child->keeper == 0)
+        keeper_run(s.slave, s.channel[1], become_command, &becoming);
     child->out = s.out[0];
     child->err = s.err[0];
-    s.out[0] = s.err[0] = -1;
+    child->channel = s.channel[0];
+    s.out[0] = s.err[0] = s.channel[0] = -1;
     close_fd(&s.report[1]);
+    close_fd(&s.channel[1]);
+    if (first_report(child) < 0)
+        goto no_resources;
     problem = exec_problem(s.report[0]);
     start_close(&s);
     if (problem) {
-        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
         child_close(child);
         errno = problem;
         return CHILD_NO_EXEC;
@@ -167,6 +207,20 @@ no_resources:
     child_close(child);
     errno = problem;
     return CHILD_NO_RESOURCES;
+}
+
+int child_event(struct child *child)
+{
+    struct keeper_report report;
+    ssize_t n = read(child->channel, &report, sizeof report);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n == (ssize_t)sizeof report && report.what == KEEPER_STOPPED)
+        return report.value;
+    child->ended = true;
+    child->status = n == (ssize_t)sizeof report ? report.value : SIGKILL;
+    return 0;
 }
 
 void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
@@ -189,4 +243,8 @@ void child_close(struct child *child)
     close_fd(&child->master);
     close_fd(&child->out);
     close_fd(&child->err);
+    close_fd(&child->channel); /* lets the keeper go */
+    while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
+        ;
+    child->keeper = -1;
 }

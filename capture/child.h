@@ -6,11 +6,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "keeper.h"
 #include "streams.h"
 #include "terminal.h"
 
 struct child {
     pid_t pid;    /* also its process group */
+    pid_t keeper; /* keeper.h */
+    int channel;  /* to the keeper (non-blocking), or -1 */
     int master;   /* our side of the pty (non-blocking), or -1 */
     int out, err; /* our sides of the pipes (non-blocking), or -1 */
     bool ended;
@@ -29,6 +32,10 @@ enum child_failure child_start(struct child *child, const struct streams *stream
                                bool hangup_ignored);
 /* Sets the size of the pty: the kernel sends SIGWINCH. */
 void child_resize(const struct child *child, uint32_t rows, uint32_t cols);
+/* What has happened to it, to be called when channel is readable: returns the signal that stopped
+   it, or 0. Sets ended and status at its end (killed by SIGKILL, where the keeper was killed and
+   nobody knows). */
+int child_event(struct child *child);
 /* Sends a signal to the process group while the command lives (its pid is then surely its own). */
 void child_signal(const struct child *child, int number);
 void child_close(struct child *child);

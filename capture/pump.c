@@ -28,6 +28,7 @@
 
 enum {
     POLL_SIGNALS,
+    POLL_CHILD,
     POLL_CONTROL,
     POLL_KEYS,
     POLL_MASTER_OUT,
@@ -277,23 +278,22 @@ static void suspend(struct pump *pump, int signal_number)
 
 static void reap(struct pump *pump)
 {
-    struct child *child = pump->child;
-    int status;
-
-    if (!child->ended && waitpid(child->pid, &status, WNOHANG | WUNTRACED) == child->pid) {
-        if (WIFSTOPPED(status)) {
-            suspend(pump, WSTOPSIG(status));
-        } else {
-            child->ended = true;
-            child->status = status;
-        }
-    }
     for (int i = 0; i < HELPER_COUNT; i++) {
         pid_t pid = pump->helpers->one[i].pid;
+        int status;
 
         if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid)
             helpers_reaped(pump->helpers, pid, status);
     }
+}
+
+/* The keeper has something to tell of the command. */
+static void hear_of_child(struct pump *pump)
+{
+    int stopped_by = child_event(pump->child);
+
+    if (stopped_by)
+        suspend(pump, stopped_by);
 }
 
 static void take_signal(struct pump *pump, int number)
@@ -358,6 +358,8 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     for (int i = 0; i < POLL_COUNT; i++)
         polls[i] = (struct pollfd){.fd = -1};
     polls[POLL_SIGNALS] = (struct pollfd){.fd = pump->signals, .events = POLLIN};
+    polls[POLL_CHILD] =
+        (struct pollfd){.fd = pump->child->ended ? -1 : pump->child->channel, .events = POLLIN};
     polls[POLL_CONTROL] = (struct pollfd){.fd = pump->helpers->control_read, .events = POLLIN};
     if (keys_wanted(pump))
         polls[POLL_KEYS] = (struct pollfd){.fd = pump->terminal->fd, .events = POLLIN};
@@ -416,6 +418,8 @@ static void step(struct pump *pump)
         write_keys(pump);
     if (polls[POLL_CONTROL].revents)
         helpers_read_control(pump->helpers);
+    if (polls[POLL_CHILD].revents)
+        hear_of_child(pump);
     if (polls[POLL_SIGNALS].revents)
         read_signals(pump);
     else if (timeout >= 0 && !pump->terminal->raw && !pump->child->ended)
@@ -461,7 +465,6 @@ void pump_run(struct pump *pump)
 {
     resume(pump);
     run_log_mark(pump->log, 0, pump->rows, pump->cols, true);
-    reap(pump); /* it may have ended before the handler was asked for anything */
     while (!pump->child->ended)
         step(pump);
     drain(pump);

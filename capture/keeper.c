@@ -1,0 +1,96 @@
+/* The session leader that waits for the command. */
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void tell(int channel, int what, pid_t pid, int value)
+{
+    struct keeper_report report = {.what = what, .pid = pid, .value = value};
+
+    while (write(channel, &report, sizeof report) < 0 && errno == EINTR)
+        ;
+}
+
+/* What the keeper shares with the caller by fork it must not hold: a pipe's reader or writer would
+ * wait for it. */
+static void let_go(int slave, int channel)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    for (int fd = 0; fd < 3 && null >= 0; fd++)
+        dup2(null, fd);
+    closefrom(channel > slave ? channel + 1 : slave + 1);
+    for (int fd = 3; fd < (channel > slave ? channel : slave); fd++)
+        if (fd != channel && fd != slave)
+            close(fd);
+}
+
+static int status_of(const siginfo_t *info)
+{
+    return info->si_code == CLD_EXITED ? (info->si_status & 0xff) << 8 : info->si_status & 0x7f;
+}
+
+static void watch(pid_t pid, int channel)
+{
+    siginfo_t info;
+    int status;
+
+    for (;;) {
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0) {
+            if (errno == EINTR)
+                continue;
+            return;
+        }
+        if (info.si_code != CLD_STOPPED && info.si_code != CLD_TRAPPED) {
+            tell(channel, KEEPER_ENDED, pid, status_of(&info));
+            return;
+        }
+        if (waitpid(pid, &status, WNOHANG | WUNTRACED) == pid && WIFSTOPPED(status))
+            tell(channel, KEEPER_STOPPED, pid, WSTOPSIG(status));
+        else if (WIFEXITED(status) || WIFSIGNALED(status)) {
+            tell(channel, KEEPER_ENDED, pid, status);
+            return;
+        }
+    }
+}
+
+void keeper_run(int slave, int channel, void (*run)(void *), void *context)
+{
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGTSTP, SIGTTOU,
+                                  SIGTTIN, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
+    pid_t pid;
+    char byte;
+
+    setsid();
+    if (slave >= 0)
+        ioctl(slave, TIOCSCTTY, 0);
+    pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        if (slave >= 0)
+            tcsetpgrp(slave, getpid());
+        run(context);
+        _exit(125);
+    }
+    if (pid < 0) {
+        tell(channel, KEEPER_FAILED, -1, errno);
+        _exit(1);
+    }
+    setpgid(pid, pid); /* whoever of the two is first */
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    tell(channel, KEEPER_STARTED, pid, 0);
+    let_go(slave, channel);
+    watch(pid, channel);
+    while (read(channel, &byte, 1) < 0 && errno == EINTR)
+        ;
+    if (slave >= 0)
+        tcsetpgrp(slave, getpgrp()); /* the hangup that our exit means is then for us alone */
+    _exit(0);
+}

@@ -1,0 +1,24 @@
+/* The keeper: a process between us and the command, the leader of the command's session. Without it
+   the command's process group would be orphaned in the kernel's sense, where Ctrl-Z does nothing;
+   and its end would hang up on everything that the command left running. */
+#ifndef NIXFLEET_KEEPER_H
+#define NIXFLEET_KEEPER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* What the keeper tells, in order: the command's pid, each stop, the end. */
+struct keeper_report {
+    enum { KEEPER_STARTED, KEEPER_STOPPED, KEEPER_ENDED, KEEPER_FAILED } what;
+    pid_t pid;
+    int value; /* STOPPED: the signal; ENDED: status as of waitpid; FAILED: errno of fork */
+};
+
+/* Called in a new process; never returns. Leads a new session with slave (-1: none) as its
+   terminal, forks, calls run(context) in the child (which must exec or exit) with that process
+   group in the terminal's foreground, and reports over channel until the command's end. Then it
+   waits for the end of file on channel, so that neither the pid nor the session are given up while
+   the caller still counts on them. */
+void keeper_run(int slave, int channel, void (*run)(void *), void *context);
+
+#endif
