@@ -64,7 +64,7 @@ HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 HARDEN_LDFLAGS_Linux := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 HARDEN_Darwin := -fstack-protector-strong
 # Those that are there, in one call: a package that is missing shows as the header that is missing.
-pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exists $$p && echo $$p; done) 2>/dev/null)
+pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exists $$p 2>/dev/null && echo $$p; done 2>/dev/null) 2>/dev/null)
 PKG_CFLAGS := $(call pkg_flags,--cflags,$(all_PKGS))
 run_LIBS := $(call pkg_flags,--libs,$(run_PKGS))
 report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
