@@ -1,0 +1,385 @@
+/* The only file that knows libmicrohttpd's ways of taking a request apart. */
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../common/io.h"
+#include "auth.h"
+#include "routes.h"
+#include "server.h"
+
+#define CONNECTIONS_MAX 20000
+#define CONNECTION_MEMORY (10 * 1024) /* bytes for a connection's headers */
+#define IDLE_SECONDS 75               /* without a byte in either direction */
+#define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
+#define RETRY_AFTER_S 5
+
+/* ---- reading a request ---- */
+
+const char *request_query(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+int64_t request_number(const struct request *request, const char *name, int64_t low, int64_t high,
+                       int64_t standard)
+{
+    const char *text = request_query(request, name);
+    char *end;
+    long long number;
+
+    if (!text || !*text)
+        return standard;
+    number = strtoll(text, &end, 10);
+    if (*end)
+        return standard;
+    return number < low ? low : number > high ? high : number;
+}
+
+struct framing {
+    const char *length;
+    bool chunked, differs;
+};
+
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    struct framing *framing = context;
+
+    (void)kind;
+    if (strcasecmp(name, "Transfer-Encoding") == 0)
+        framing->chunked = true;
+    if (strcasecmp(name, "Content-Length") == 0) {
+        if (framing->length && strcmp(framing->length, value ? value : "") != 0)
+            framing->differs = true;
+        framing->length = value ? value : "";
+    }
+    return MHD_YES;
+}
+
+/* Two readings of where a body ends are how one request is smuggled behind another. */
+static void check_framing(struct request *request)
+{
+    struct framing framing = {0};
+
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_header, &framing);
+    if (framing.differs || (framing.length && framing.chunked)) {
+        request->refused = "the length of the body is ambiguous";
+        request->refused_status = 400;
+    } else if (framing.length && strspn(framing.length, "0123456789") != strlen(framing.length)) {
+        request->refused = "the length of the body is no number";
+        request->refused_status = 400;
+    } else if (framing.length && strtoull(framing.length, NULL, 10) > BODY_MAX) {
+        request->refused = "the body is over 1 MiB";
+        request->refused_status = 413;
+    }
+}
+
+static void find_address(struct request *request)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    if (!info ||
+        getnameinfo(info->client_addr,
+                    info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                             : sizeof(struct sockaddr_in),
+                    request->address, sizeof request->address, NULL, 0, NI_NUMERICHOST) != 0)
+        snprintf(request->address, sizeof request->address, "unknown");
+    auth_proxied_address(request);
+}
+
+static struct request *request_new(struct server *server, struct MHD_Connection *connection,
+                                   const char *url, const char *method)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (!request)
+        return NULL;
+    request->server = server;
+    request->connection = connection;
+    request->method = method;
+    request->path = url;
+    request->started_ms = monotonic_ms();
+    check_framing(request);
+    find_address(request);
+    return request;
+}
+
+static void request_free(void *context, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct request *request = *state;
+
+    (void)context;
+    (void)connection;
+    (void)code;
+    if (!request)
+        return;
+    if (request->context && request->drop)
+        request->drop(request->context);
+    text_free(&request->answer.body);
+    if (request->answer.response)
+        MHD_destroy_response(request->answer.response);
+    free(request->session);
+    free(request->body);
+    free(request);
+    *state = NULL;
+}
+
+static bool take_body(struct request *request, const char *bytes, size_t size)
+{
+    if (request->body_size + size > BODY_MAX) {
+        request->refused = "the body is over 1 MiB";
+        request->refused_status = 413;
+        return true;
+    }
+    if (request->body_size + size + 1 > request->body_room) {
+        size_t room = request->body_room ? request->body_room : 2048;
+        char *grown;
+
+        while (room < request->body_size + size + 1)
+            room *= 2;
+        if (!(grown = realloc(request->body, room)))
+            return false;
+        request->body = grown;
+        request->body_room = room;
+    }
+    memcpy(request->body + request->body_size, bytes, size);
+    request->body_size += size;
+    request->body[request->body_size] = '\0';
+    return true;
+}
+
+/* ---- answering ---- */
+
+static void answer_message(struct request *request, unsigned status, const char *key,
+                           const char *message)
+{
+    struct text *body = &request->answer.body;
+
+    body->size = 0;
+    request->answer.status = status;
+    text_puts(body, "{");
+    text_key_json(body, key, message);
+    text_puts(body, "}");
+}
+
+void answer_error(struct request *request, unsigned status, const char *format, ...)
+{
+    char message[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    answer_message(request, status, "error", message);
+}
+
+void answer_detail(struct request *request, unsigned status, const char *format, ...)
+{
+    char message[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    answer_message(request, status, "detail", message);
+}
+
+void answer_text(struct request *request, struct text *text)
+{
+    text_free(&request->answer.body);
+    request->answer.body = *text;
+    request->answer.status = 200;
+    *text = (struct text){0};
+}
+
+void answer_puts(struct request *request, unsigned status, const char *json)
+{
+    request->answer.status = status;
+    request->answer.body.size = 0;
+    text_puts(&request->answer.body, json);
+}
+
+static void add_headers(const struct request *request, struct MHD_Response *response)
+{
+    const struct answer *answer = &request->answer;
+    char number[16];
+
+    MHD_add_response_header(response, "Content-Type",
+                            answer->type ? answer->type : "application/json");
+    MHD_add_response_header(
+        response, "Content-Security-Policy",
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; "
+        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "X-Frame-Options", "DENY");
+    MHD_add_response_header(response, "Referrer-Policy", "strict-origin-when-cross-origin");
+    MHD_add_response_header(response, "Cache-Control", answer->etag ? "no-cache" : "no-store");
+    if (!request->server->dev && !request->server->settings.dev_cookies)
+        MHD_add_response_header(response, "Strict-Transport-Security",
+                                "max-age=31536000; includeSubDomains");
+    if (answer->etag)
+        MHD_add_response_header(response, "ETag", answer->etag);
+    if (answer->location[0])
+        MHD_add_response_header(response, "Location", answer->location);
+    if (answer->cookie[0])
+        MHD_add_response_header(response, "Set-Cookie", answer->cookie);
+    if (answer->disposition[0])
+        MHD_add_response_header(response, "Content-Disposition", answer->disposition);
+    if (answer->retry_after_s) {
+        snprintf(number, sizeof number, "%d", answer->retry_after_s);
+        MHD_add_response_header(response, "Retry-After", number);
+    }
+}
+
+static enum MHD_Result send_answer(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    struct MHD_Response *response = answer->response;
+    enum MHD_Result result;
+
+    if (answer->body.failed) {
+        text_free(&answer->body);
+        answer->status = 503;
+    }
+    if (!response)
+        response = MHD_create_response_from_buffer(
+            answer->body.size, answer->body.bytes ? answer->body.bytes : (void *)"",
+            answer->body.bytes ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    answer->body = (struct text){0};
+    answer->response = NULL;
+    if (answer->status != 101)
+        add_headers(request, response);
+    result =
+        MHD_queue_response(request->connection, answer->status ? answer->status : 500, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- jobs ---- */
+
+static enum job_result apply_job(struct txn *txn, void *context)
+{
+    struct request *request = context;
+
+    return request->apply(txn, request, request->context);
+}
+
+static void job_done(void *context, bool ok)
+{
+    struct request *request = context;
+
+    if (!ok) {
+        answer_error(request, 503, "the store cannot write now");
+        request->answer.retry_after_s = RETRY_AFTER_S;
+    }
+    MHD_resume_connection(request->connection);
+}
+
+void request_submit(struct request *request,
+                    enum job_result (*apply)(struct txn *, struct request *, void *), void *context,
+                    void (*drop)(void *))
+{
+    request->apply = apply;
+    request->context = context;
+    request->drop = drop;
+    request->suspended = true;
+    request->job = (struct job){.apply = apply_job, .done = job_done, .context = request};
+    MHD_suspend_connection(
+        request->connection); /* before the job: it may be done before we return */
+    store_submit(request->server->store, &request->job);
+}
+
+/* ---- libmicrohttpd's callback ---- */
+
+static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_size, void **state)
+{
+    struct request *request = *state;
+
+    (void)version;
+    if (!request) {
+        *state = request = request_new(context, connection, url, method);
+        if (!request)
+            return MHD_NO;
+        if (request->refused) { /* without reading what it claims to send */
+            answer_error(request, request->refused_status, "%s", request->refused);
+            return send_answer(request);
+        }
+        return MHD_YES;
+    }
+    if (*upload_size > 0) {
+        if (monotonic_ms() - request->started_ms > REQUEST_MS ||
+            !take_body(request, upload, *upload_size))
+            return MHD_NO;
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (request->suspended) /* resumed: the job has filled the answer */
+        return send_answer(request);
+    if (request->refused)
+        answer_error(request, request->refused_status, "%s", request->refused);
+    else
+        route_request(request);
+    return request->suspended ? MHD_YES : request->answer.no_body ? MHD_YES : send_answer(request);
+}
+
+static void quiet(void *context, const char *format, va_list arguments)
+{
+    (void)context;
+    (void)format;
+    (void)arguments; /* clients that hang up are not the admin's concern */
+}
+
+struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
+                              char error[STORE_ERROR_SIZE])
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST, .ai_socktype = SOCK_STREAM},
+                    *found = NULL;
+    struct MHD_Daemon *daemon = NULL;
+    const union MHD_DaemonInfo *info;
+    char service[8];
+
+    snprintf(service, sizeof service, "%u", *port);
+    if (strcmp(address, "localhost") == 0)
+        address = "127.0.0.1";
+    if (getaddrinfo(address, service, &hints, &found) != 0) {
+        snprintf(error, STORE_ERROR_SIZE, "%s is not an address", address);
+        return NULL;
+    }
+    daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+            MHD_USE_ERROR_LOG | (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0),
+        *port, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
+        MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
+        MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE,
+        1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U, MHD_OPTION_END);
+    freeaddrinfo(found);
+    if (!daemon) {
+        snprintf(error, STORE_ERROR_SIZE, "cannot listen on %s:%u", address, *port);
+        return NULL;
+    }
+    info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    if (info && info->port)
+        *port = info->port;
+    return daemon;
+}

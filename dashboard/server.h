@@ -1,0 +1,25 @@
+/* What the whole server shares. Made by main before the first request, and not changed after. */
+#ifndef NIXFLEET_DASHBOARD_SERVER_H
+#define NIXFLEET_DASHBOARD_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "settings.h"
+#include "store.h"
+
+struct live;
+struct ratelimit;
+
+struct server {
+    struct dashboard_settings settings;
+    struct store *store;
+    struct live *live;
+    struct ratelimit *limits;
+    bool dev;          /* --dev: reading and acting without login, on loopback */
+    char dev_csrf[65]; /* what a page in dev mode must send with a change */
+    int64_t started_ms;
+    char *data_dir;
+};
+
+#endif

@@ -1,0 +1,440 @@
+/* Opening, migrating, the writer thread, and reading connections. */
+#include "store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../common/io.h"
+#include "schema.h"
+
+#define GROUP_MAX 2000    /* jobs in one transaction */
+#define STATEMENTS_MAX 96 /* of the writer */
+#define BUSY_MS 5000
+
+struct store {
+    char *path;
+    sqlite3 *db; /* the writer's */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct job *first, **last; /* waiting; under lock */
+    uint64_t waiting, commits, jobs;
+    bool closing;
+    pthread_key_t reader;
+    struct {
+        const char *sql; /* the address of the literal is the key */
+        sqlite3_stmt *statement;
+    } statements[STATEMENTS_MAX];
+    size_t statement_count;
+    int64_t version;
+    bool version_used;
+    struct change *changes;
+    size_t change_count, change_room;
+    void (*watch)(void *, const struct change *, size_t);
+    void *watch_context;
+};
+
+static int exec(sqlite3 *db, const char *sql)
+{
+    return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+static int64_t scalar(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement;
+    int64_t value = 0;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        return 0;
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+static int settle(sqlite3 *db)
+{
+    sqlite3_busy_timeout(db, BUSY_MS);
+    return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; "
+                    "PRAGMA cache_size=-16384;"
+                    "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=2000;");
+}
+
+static int migrate(sqlite3 *db, char *error)
+{
+    int64_t done = scalar(db, "PRAGMA user_version");
+
+    if (done > SCHEMA_STEPS) {
+        snprintf(error, STORE_ERROR_SIZE,
+                 "the database is of a newer version (%lld) than this program (%d)",
+                 (long long)done, SCHEMA_STEPS);
+        return -1;
+    }
+    for (; done < SCHEMA_STEPS; done++) {
+        char mark[64];
+
+        snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; COMMIT", (long long)done + 1);
+        if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) || exec(db, mark)) {
+            snprintf(error, STORE_ERROR_SIZE, "migration %lld failed: %s", (long long)done + 1,
+                     sqlite3_errmsg(db));
+            exec(db, "ROLLBACK");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* A damaged file must be heard of at once, not at some read. */
+static int check(sqlite3 *db, const char *path, char *error)
+{
+    sqlite3_stmt *statement;
+    bool ok = false;
+
+    if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        ok = strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+    sqlite3_finalize(statement);
+    if (!ok)
+        snprintf(error, STORE_ERROR_SIZE, "%s is damaged (%s): restore a backup, or move it away",
+                 path, sqlite3_errmsg(db));
+    return ok ? 0 : -1;
+}
+
+static void close_reader(void *db)
+{
+    sqlite3_close_v2(db);
+}
+
+static void *writer(void *context);
+
+struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
+{
+    struct store *store = calloc(1, sizeof *store);
+
+    if (!store || asprintf(&store->path, "%s/nixfleet.db", dir) < 0) {
+        free(store);
+        snprintf(error, STORE_ERROR_SIZE, "out of memory");
+        return NULL;
+    }
+    store->last = &store->first;
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->wake, NULL);
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
+        goto failed;
+    }
+    if (sqlite3_open_v2(store->path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK ||
+        settle(store->db) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
+        goto failed;
+    }
+    chmod(store->path,
+          0600); /* it holds logs and token hashes; best effort on a file that is not ours */
+    if (check(store->db, store->path, error) < 0 || migrate(store->db, error) < 0)
+        goto failed;
+    store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
+    if (pthread_key_create(&store->reader, close_reader) != 0 ||
+        pthread_create(&store->thread, NULL, writer, store) != 0) {
+        snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
+        goto failed;
+    }
+    return store;
+failed:
+    sqlite3_close_v2(store->db);
+    free(store->path);
+    free(store);
+    return NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    pthread_mutex_lock(&store->lock);
+    store->closing = true;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->lock);
+    pthread_join(store->thread, NULL);
+    for (size_t i = 0; i < store->statement_count; i++)
+        sqlite3_finalize(store->statements[i].statement);
+    sqlite3_close_v2(store->db);
+    if (pthread_getspecific(store->reader))
+        close_reader(pthread_getspecific(store->reader));
+    pthread_key_delete(store->reader);
+    free(store->changes);
+    free(store->path);
+    free(store);
+}
+
+/* ---- the writer ---- */
+
+void store_submit(struct store *store, struct job *job)
+{
+    job->next = NULL;
+    pthread_mutex_lock(&store->lock);
+    *store->last = job;
+    store->last = &job->next;
+    store->waiting++;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* Waits for jobs and takes up to GROUP_MAX. NULL: closing, and nothing is left. */
+static struct job *take_group(struct store *store)
+{
+    struct job *group, **end = &group;
+    uint64_t count = 0;
+
+    pthread_mutex_lock(&store->lock);
+    while (!store->first && !store->closing)
+        pthread_cond_wait(&store->wake, &store->lock);
+    group = store->first;
+    while (*end && count < GROUP_MAX) {
+        end = &(*end)->next;
+        count++;
+    }
+    store->first = *end;
+    if (!store->first)
+        store->last = &store->first;
+    *end = NULL;
+    store->waiting -= count;
+    pthread_mutex_unlock(&store->lock);
+    return group;
+}
+
+static void save_version(struct txn *txn)
+{
+    sqlite3_stmt *statement = txn_statement(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)");
+
+    if (txn->store->version_used && statement)
+        statement_run(statement, "i", txn->store->version);
+    txn->store->version_used = false;
+}
+
+/* Applies one job inside the transaction, all of it or nothing. */
+static bool apply(struct txn *txn, struct job *job)
+{
+    if (exec(txn->db, "SAVEPOINT job") != SQLITE_OK)
+        return false;
+    if (job->apply(txn, job->context) == JOB_DONE)
+        return exec(txn->db, "RELEASE job") == SQLITE_OK;
+    exec(txn->db, "ROLLBACK TO job; RELEASE job");
+    return false;
+}
+
+static void run_group(struct store *store, struct job *group)
+{
+    struct txn txn = {.store = store, .db = store->db, .now_ms = wall_ms()};
+    bool ok = exec(store->db, "BEGIN IMMEDIATE") == SQLITE_OK;
+    size_t count = 0, done = 0;
+    bool *applied;
+
+    for (struct job *job = group; job; job = job->next)
+        count++;
+    applied = calloc(count + 1, sizeof *applied);
+    ok = ok && applied;
+    count = 0;
+    for (struct job *job = ok ? group : NULL; job; job = job->next)
+        applied[count++] = apply(&txn, job);
+    if (ok)
+        save_version(&txn);
+    if (!ok || exec(store->db, "COMMIT") != SQLITE_OK) {
+        exec(store->db, "ROLLBACK");
+        ok = false;
+    }
+    if (ok && store->watch && store->change_count)
+        store->watch(store->watch_context, store->changes, store->change_count);
+    store->change_count = 0;
+    for (struct job *job = group, *next; job; job = next, done++) {
+        next = job->next; /* done may free the job */
+        job->done(job->context, ok && applied[done]);
+    }
+    free(applied);
+    pthread_mutex_lock(&store->lock);
+    store->commits++;
+    store->jobs += done;
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void *writer(void *context)
+{
+    struct store *store = context;
+    struct job *group;
+
+    while ((group = take_group(store)))
+        run_group(store, group);
+    return NULL;
+}
+
+sqlite3_stmt *txn_statement(struct txn *txn, const char *sql)
+{
+    struct store *store = txn->store;
+    sqlite3_stmt *statement = NULL;
+
+    for (size_t i = 0; i < store->statement_count; i++)
+        if (store->statements[i].sql == sql) {
+            sqlite3_reset(store->statements[i].statement);
+            sqlite3_clear_bindings(store->statements[i].statement);
+            return store->statements[i].statement;
+        }
+    if (store->statement_count == STATEMENTS_MAX ||
+        sqlite3_prepare_v3(txn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) !=
+            SQLITE_OK) {
+        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(txn->db));
+        return NULL;
+    }
+    store->statements[store->statement_count].sql = sql;
+    store->statements[store->statement_count++].statement = statement;
+    return statement;
+}
+
+int64_t txn_version(struct txn *txn)
+{
+    txn->store->version_used = true;
+    return ++txn->store->version;
+}
+
+void txn_changed(struct txn *txn, const char *host, const char *run)
+{
+    struct store *store = txn->store;
+    struct change *change;
+
+    if (store->change_count == store->change_room) {
+        size_t room = store->change_room ? store->change_room * 2 : 64;
+        struct change *grown = realloc(store->changes, room * sizeof *grown);
+
+        if (!grown)
+            return; /* watchers hear of it at the next change */
+        store->changes = grown;
+        store->change_room = room;
+    }
+    change = &store->changes[store->change_count++];
+    snprintf(change->host, sizeof change->host, "%s", host);
+    snprintf(change->run, sizeof change->run, "%s", run ? run : "");
+}
+
+void store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
+                 void *context)
+{
+    store->watch_context = context;
+    store->watch = watch;
+}
+
+void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs)
+{
+    pthread_mutex_lock(&store->lock);
+    *waiting = store->waiting;
+    *commits = store->commits;
+    *jobs = store->jobs;
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* ---- readers ---- */
+
+sqlite3 *store_reader(struct store *store)
+{
+    sqlite3 *db = pthread_getspecific(store->reader);
+
+    if (db)
+        return db;
+    if (sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
+        sqlite3_close_v2(db);
+        return NULL;
+    }
+    sqlite3_busy_timeout(db, BUSY_MS);
+    exec(db, "PRAGMA cache_size=-4096");
+    pthread_setspecific(store->reader, db);
+    return db;
+}
+
+sqlite3_stmt *store_prepare(struct store *store, const char *sql)
+{
+    sqlite3 *db = store_reader(store);
+    sqlite3_stmt *statement = NULL;
+
+    if (db && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
+    return statement;
+}
+
+int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
+{
+    AUTO_FREE char *path = NULL;
+    sqlite3 *from = NULL, *to = NULL;
+    sqlite3_backup *backup;
+    struct stat info;
+    int result = -1;
+
+    if (asprintf(&path, "%s/nixfleet.db", dir) < 0)
+        return -1;
+    if (stat(file, &info) == 0) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: is there already", file);
+        return -1;
+    }
+    if (sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", path, sqlite3_errmsg(from));
+    } else if (sqlite3_open_v2(file, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+                   SQLITE_OK ||
+               !(backup = sqlite3_backup_init(to, "main", from, "main"))) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", file, sqlite3_errmsg(to));
+    } else {
+        chmod(file, 0600);
+        result = sqlite3_backup_step(backup, -1) == SQLITE_DONE ? 0 : -1;
+        sqlite3_backup_finish(backup);
+        if (result < 0)
+            snprintf(error, STORE_ERROR_SIZE, "%s: %s", file, sqlite3_errmsg(to));
+    }
+    sqlite3_close_v2(from);
+    sqlite3_close_v2(to);
+    return result;
+}
+
+/* ---- statements ---- */
+
+static void bind_list(sqlite3_stmt *statement, const char *types, va_list arguments)
+{
+    for (int i = 1; *types; types++, i++) {
+        if (*types == 'i') {
+            sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
+        } else {
+            const char *text = va_arg(arguments, const char *);
+
+            if (text)
+                sqlite3_bind_text(statement, i, text, -1, SQLITE_TRANSIENT);
+        }
+    }
+}
+
+void statement_bind(sqlite3_stmt *statement, const char *types, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, types);
+    bind_list(statement, types, arguments);
+    va_end(arguments);
+}
+
+int statement_run(sqlite3_stmt *statement, const char *types, ...)
+{
+    va_list arguments;
+
+    if (!statement)
+        return SQLITE_ERROR;
+    va_start(arguments, types);
+    bind_list(statement, types, arguments);
+    va_end(arguments);
+    return sqlite3_step(statement);
+}
+
+const char *column_text(sqlite3_stmt *statement, int column)
+{
+    return (const char *)sqlite3_column_text(statement, column);
+}
