@@ -171,9 +171,6 @@ static int start_command(struct run *run)
     run->pump.signals = signals_catch();
     if (run->terminal.fd >= 0 && tcgetattr(run->terminal.fd, &modes) == 0)
         like = &modes;
-    terminal_size(run->terminal.fd, &run->pump.rows, &run->pump.cols);
-    if (run->terminal.fd < 0 && run->streams.plain)
-        run->pump.cols = PLAIN_COLS;
     switch (run->pump.signals < 0 || !environment
                 ? CHILD_NO_RESOURCES
                 : child_start(&run->child, &run->streams, run->config.command, environment, like,
@@ -190,6 +187,7 @@ static int start_command(struct run *run)
                 strerror(errno));
         if (run->pump.signals >= 0)
             signals_restore();
+        run_log_discard(&run->log);
         return become_command(run->config.command);
     }
 }
@@ -335,6 +333,19 @@ static void enter_scope(struct run *run)
         say(error);
 }
 
+/* Which streams are what, and the window. */
+static void open_streams(struct run *run)
+{
+    streams_plan(&run->streams);
+    run->terminal = (struct terminal){
+        .fd = run->streams.terminal_fd,
+        .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
+        .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
+    terminal_size(run->terminal.fd, &run->pump.rows, &run->pump.cols);
+    if (run->terminal.fd < 0 && run->streams.plain)
+        run->pump.cols = PLAIN_COLS;
+}
+
 static int run_command(struct run *run)
 {
     int status;
@@ -345,30 +356,22 @@ static int run_command(struct run *run)
         enter_scope(run);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
         say("no dashboard is set (--url): the run is only logged");
-    streams_plan(&run->streams);
-    run->terminal = (struct terminal){
-        .fd = run->streams.terminal_fd,
-        .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
-        .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
+    open_streams(run);
+    make_page(run);
+    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
+    open_record(run); /* before the start: a nixfleet-run in the command looks for it */
     status = start_command(run);
-    if (status != 0)
+    if (status != 0) {
+        run_log_discard(&run->log);
         return status;
-    run->log = (struct run_log){.log_fd = -1, .marks_fd = -1, .run_fd = -1};
+    }
     run->pump.child = &run->child;
     run->pump.terminal = &run->terminal;
     run->pump.log = &run->log;
+    run->pump.page = run->page;
     run->pump.helpers = &run->helpers;
     run->pump.nohup = run->config.nohup;
-    make_page(run);
-    run->pump.page = run->page;
-    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
-    if (!pump_init(&run->pump, &run->streams)) {
-        say("out of memory: the command goes on without a log");
-        while (!run->child.ended)
-            child_event(&run->child);
-        return end_like(run->child.status);
-    }
-    open_record(run);
+    pump_init(&run->pump, &run->streams);
     start_helpers(run);
     pump_run(&run->pump);
     finish(run);

@@ -240,11 +240,13 @@ void child_signal(const struct child *child, int number)
 
 void child_close(struct child *child)
 {
-    close_fd(&child->master);
-    close_fd(&child->out);
-    close_fd(&child->err);
-    close_fd(&child->channel); /* lets the keeper go */
+    /* The keeper first: were the pty closed while it leads the session, its exit would hang up on
+     * what the command left running. */
+    close_fd(&child->channel); /* lets it go */
     while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
         ;
     child->keeper = -1;
+    close_fd(&child->master);
+    close_fd(&child->out);
+    close_fd(&child->err);
 }

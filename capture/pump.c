@@ -57,37 +57,34 @@ static int reopen(int fd)
 #endif
 }
 
-static bool flow_init(struct flow *flow, int from, int to, bool is_pipe)
+static void flow_init(struct flow *flow, int from, int to, bool is_pipe)
 {
     int ours = from >= 0 && to >= 0 ? reopen(to) : -1;
 
-    *flow = (struct flow){
-        .from = from, .to = ours >= 0 ? ours : to, .to_is_ours = ours >= 0, .is_pipe = is_pipe};
-    if (from >= 0)
-        flow->buffer = malloc(PUMP_BUFFER);
-    return from < 0 || flow->buffer;
+    flow->from = from;
+    flow->to = ours >= 0 ? ours : to;
+    flow->to_is_ours = ours >= 0;
+    flow->is_pipe = is_pipe;
+    flow->start = flow->end = 0;
 }
 
-bool pump_init(struct pump *pump, const struct streams *streams)
+void pump_init(struct pump *pump, const struct streams *streams)
 {
     const struct child *child = pump->child;
     struct stat info;
 
     pump->pipeline = streams->plain && fstat(STDOUT_FILENO, &info) == 0 &&
                      (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
-    return flow_init(&pump->flows[0], child->master, streams->pty_out, false) &&
-           flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true) &&
-           flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
+    flow_init(&pump->flows[0], child->master, streams->pty_out, false);
+    flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true);
+    flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
 }
 
 void pump_free(struct pump *pump)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         if (pump->flows[i].to_is_ours)
             close_fd(&pump->flows[i].to);
-        free(pump->flows[i].buffer);
-        pump->flows[i].buffer = NULL;
-    }
 }
 
 /* ---- output ---- */

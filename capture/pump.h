@@ -26,7 +26,7 @@ struct flow {
                         they do not block */
     bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
     size_t start, end;
-    unsigned char *buffer;
+    unsigned char buffer[PUMP_BUFFER];
 };
 
 struct pump {
@@ -48,8 +48,9 @@ struct pump {
     bool leave; /* after the end: a signal asked us not to wait for the delivery */
 };
 
-/* Prepares the flows. False when out of memory. */
-bool pump_init(struct pump *pump, const struct streams *streams);
+/* Prepares the flows. Allocates nothing: a pump is large (PUMP_BUFFER for each flow), and better
+ * not on the stack. */
+void pump_init(struct pump *pump, const struct streams *streams);
 /* Copies until the command has ended and all that it wrote is written. child->status is then set.
  */
 void pump_run(struct pump *pump);

@@ -198,6 +198,27 @@ int run_log_end(struct run_log *log, const struct run_end *end)
     return pwrite(log->run_fd, slot, RUN_END_WIDTH, RUN_END_AT) == RUN_END_WIDTH ? 0 : -1;
 }
 
+/* Removes the file beside ID.run that ends in extension. */
+static void remove_beside(const char *run_path, const char *extension)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (asprintf(&path, "%.*s%s", (int)(strlen(run_path) - strlen("run")), run_path, extension) < 0)
+        path = NULL;
+    if (path)
+        unlink(path); /* what stays is found as a lost run */
+}
+
+void run_log_discard(struct run_log *log)
+{
+    if (log->run_fd >= 0) {
+        remove_beside(log->run_path, "log");
+        remove_beside(log->run_path, "marks");
+        unlink(log->run_path);
+    }
+    run_log_close(log);
+}
+
 void run_log_close(struct run_log *log)
 {
     close_fd(&log->log_fd);

@@ -86,6 +86,9 @@ int run_log_append(struct run_log *log, const void *bytes, size_t size, size_t *
 void run_log_mark(struct run_log *log, uint64_t offset, uint32_t rows, uint32_t cols, bool force);
 int run_log_end(struct run_log *log, const struct run_end *end);
 void run_log_close(struct run_log *log);
+/* Instead of an end: the command was never started. Removes the record (not a log outside dir) and
+ * closes. */
+void run_log_discard(struct run_log *log);
 
 /* Reader's side (report). */
 struct run_record {

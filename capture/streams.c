@@ -28,17 +28,32 @@ static int find_terminal(bool in, bool out, bool err)
     return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 }
 
+/* Where the caller has closed a standard descriptor, the next file that we open would take its
+   place, and get what is meant for nobody. The command sees it closed again: exec does that. */
+static void fill_closed(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 void streams_plan(struct streams *s)
 {
+    bool has_out = is_open(STDOUT_FILENO), has_err = is_open(STDERR_FILENO);
     bool in = isatty(STDIN_FILENO), out = isatty(STDOUT_FILENO), err = isatty(STDERR_FILENO);
 
+    fill_closed();
     *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
-    s->plain = !out && !err && is_open(STDOUT_FILENO) && same_file(STDOUT_FILENO, STDERR_FILENO);
+    s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
     s->pty_stdin = in;
     s->pty_stdout = out || s->plain;
     s->pty_stderr = err || s->plain;
-    s->pipe_stdout = !s->pty_stdout && is_open(STDOUT_FILENO);
-    s->pipe_stderr = !s->pty_stderr && is_open(STDERR_FILENO);
+    s->pipe_stdout = !s->pty_stdout && has_out;
+    s->pipe_stderr = !s->pty_stderr && has_err;
     s->pty = s->pty_stdin || s->pty_stdout || s->pty_stderr || s->terminal_fd >= 0;
     if (s->pty_stdout)
         s->pty_out = STDOUT_FILENO;

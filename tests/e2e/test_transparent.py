@@ -1,0 +1,271 @@
+"""What the caller gets is what the command would have given without us: its status and its bytes, on pipes and files."""
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from wrapper import RUN, alive, environment, kill_quietly, run, wait_for
+
+EVERY_BYTE = bytes(range(256)) * 64
+PRINT = ["python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 64)"]
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+# ---- how it ends ----
+@pytest.mark.parametrize("status", [0, 1, 2, 100, 124, 125, 126, 127, 128, 255])
+def test_the_exit_status_is_the_commands(state, status):
+    assert run("sh", "-c", f"exit {status}", state=state).returncode == status
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "ILL", "ABRT", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM", "XCPU"])
+def test_a_killed_command_kills_us_by_the_same_signal(state, name):
+    number = signal.Signals[f"SIG{name}"]
+    done = run("python3", "-c", f"import os, signal; signal.signal({number}, signal.SIG_DFL) if {number} != 9 else 0; os.kill(os.getpid(), {number})",
+               state=state)
+    assert done.returncode == -number
+
+
+def test_a_command_that_is_nowhere_is_127_and_said_once(state):
+    done = run("no-such-command-at-all", state=state)
+    assert done.returncode == 127 and done.stdout == b""
+    assert done.stderr.splitlines() == [b"nixfleet-run: no-such-command-at-all: No such file or directory"]
+
+
+def test_a_command_that_cannot_be_executed_is_126_and_said_once(state, tmp_path):
+    (tmp_path / "text").write_text("no program")
+    done = run(tmp_path / "text", state=state)
+    assert done.returncode == 126 and done.stdout == b"" and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [["--no-such-option"], ["-i", "4"], ["-i", "x"], ["--url", "ftp://x"], ["--flush-timeout", "-1"], ["-H", "1host"], ["--log"]])
+def test_a_bad_option_is_one_line_and_125_and_starts_nothing(state, tmp_path, options):
+    done = subprocess.run([RUN, *options, *([] if options == ["--log"] else ["touch", tmp_path / "started"])],
+                          env=environment(state), capture_output=True, timeout=30)
+    assert done.returncode == 125 and done.stdout == b"" and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(b"nixfleet-run: ") and not (tmp_path / "started").exists()
+
+
+def test_no_command_is_125(state):
+    done = subprocess.run([RUN], env=environment(state), capture_output=True, timeout=30)
+    assert done.returncode == 125 and len(done.stderr.splitlines()) == 1
+
+
+def test_options_end_at_the_first_word_that_is_none(state):
+    done = subprocess.run([RUN, "-q", "printf", "%s,", "-q", "--", "--url", "x"], env=environment(state), capture_output=True, timeout=30)
+    assert done.stdout == b"-q,--,--url,x,"
+
+
+# ---- its bytes ----
+def test_bytes_reach_two_pipes_unchanged_and_apart(state):
+    done = run("sh", "-c", "printf 'out\\n\\tx\\r\\n\\377'; printf 'err\\n\\r\\n\\000' >&2", state=state)
+    assert done.stdout == b"out\n\tx\r\n\xff" and done.stderr == b"err\n\r\n\0"
+
+
+def test_every_byte_reaches_one_pipe_for_both_unchanged(state):
+    assert run(*PRINT, state=state, stderr=subprocess.STDOUT).stdout == EVERY_BYTE
+
+
+def test_every_byte_reaches_a_file_unchanged(state, tmp_path):
+    for both in (True, False):
+        with open(tmp_path / "out", "wb") as out:
+            assert run(*PRINT, state=state, stdout=out, stderr=out if both else subprocess.PIPE).returncode == 0
+        assert (tmp_path / "out").read_bytes() == EVERY_BYTE
+
+
+def test_no_carriage_return_is_added_for_a_script_that_captures(state):
+    done = subprocess.run(["sh", "-c", 'x=$("$0" sh -c "echo a; echo b >&2; echo ü" 2>&1); printf %s "$x"', RUN],
+                          env=environment(state), capture_output=True, timeout=30)
+    assert done.stdout == "a\nb\nü".encode()
+
+
+def test_output_is_appended_where_the_caller_appends(state, tmp_path):
+    (tmp_path / "out").write_bytes(b"before\n")
+    with open(tmp_path / "out", "ab") as out:
+        run("echo", "after", state=state, stdout=out)
+    assert (tmp_path / "out").read_bytes() == b"before\nafter\n"
+
+
+def test_a_captured_command_writes_line_by_line_as_it_goes(state, tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    child = subprocess.Popen([RUN, "awk", 'BEGIN { print "first"; getline < ARGV[1]; print "second" }', tmp_path / "gate"],
+                             env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    assert child.stdout.readline() == b"first\n"  # while awk waits, its stdout not flushed by an end
+    (tmp_path / "gate").write_text("go\n")
+    assert child.stdout.read() == b"second\n" and child.wait() == 0
+
+
+def test_much_output_arrives_whole(state):
+    script = "i=0; while [ $i -lt 20 ]; do seq 1 40000; i=$((i+1)); done"
+    wanted = hashlib.sha256(subprocess.run(["sh", "-c", script], capture_output=True).stdout).digest()
+    for keywords in ({}, {"stderr": subprocess.STDOUT}):
+        assert hashlib.sha256(run("sh", "-c", script, state=state, **keywords).stdout).digest() == wanted
+
+
+def test_a_slow_reader_gets_all_of_the_last_output(state):
+    child = subprocess.Popen([RUN, "seq", "200000"], env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # The command may have ended long before the pipe is empty.
+    got = b""
+    while piece := os.read(child.stdout.fileno(), 1000 if len(got) < 100000 else 65536):
+        got += piece
+    assert child.wait() == 0 and got == b"".join(b"%d\n" % i for i in range(1, 200001))
+
+
+# ---- stdin ----
+def test_a_pipe_of_100_megabytes_arrives_whole(state):
+    megabyte = os.urandom(1 << 20)
+    wanted = hashlib.sha256(megabyte * 100).hexdigest()
+    child = subprocess.Popen([RUN, "sha256sum"], env=environment(state), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for _ in range(100):
+        child.stdin.write(megabyte)
+    child.stdin.close()
+    assert child.stdout.read().split()[0].decode() == wanted and child.wait() == 0
+
+
+def test_stdin_may_be_a_file_or_dev_null_or_closed(state, tmp_path):
+    (tmp_path / "in").write_bytes(EVERY_BYTE)
+    with open(tmp_path / "in", "rb") as source:
+        assert run("cat", state=state, stdin=source).stdout == EVERY_BYTE
+    assert run("cat", state=state).stdout == b""
+    look = "import os\ntry: os.fstat(0); print('open')\nexcept OSError: print('closed')"
+    done = run("python3", "-c", look, state=state, preexec_fn=lambda: os.close(0))
+    assert done.stdout == b"closed\n" and done.stderr == b""
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_closed_descriptors_stay_closed_and_nothing_else_gets_into_their_place(state, tmp_path, closed):
+    script = (f'for fd in 0 1 2; do [ -e /proc/$$/fd/$fd ] && printf "$fd " >>{tmp_path}/found; done; '
+              'if [ -e /proc/$$/fd/1 ]; then printf text; fi; if [ -e /proc/$$/fd/2 ]; then printf text >&2; fi')
+
+    def close():
+        for fd in closed:
+            os.close(fd)
+    done = run("bash", "-c", script, state=state, preexec_fn=close)
+    assert done.returncode == 0
+    found = (tmp_path / "found").read_text() if (tmp_path / "found").exists() else ""
+    assert found.split() == [str(fd) for fd in range(3) if fd not in closed]
+    assert done.stdout == (b"" if 1 in closed else b"text") and done.stderr == (b"" if 2 in closed else b"text")
+    log, = state.glob("*.log")
+    assert log.read_bytes() == b"text" * len({1, 2} - set(closed))
+
+
+# ---- what it runs in ----
+def child_environment(*arguments, **keywords):
+    text = run("env", "-0", *arguments, **keywords).stdout
+    return dict(entry.split("=", 1) for entry in text.decode().split("\0") if entry)
+
+
+def test_the_environment_gains_the_run_id_and_nothing_else(state):
+    given = environment(state, PAGER=None, GIT_PAGER=None, SYSTEMD_PAGER=None, MANPAGER=None, TERM=None, NIXFLEET_TOKEN="secret")
+    seen = child_environment(state=state, env=given)
+    assert re.fullmatch(r"[0-9a-f-]{36}", seen.pop("NIXFLEET_RUN_ID")) and seen == given
+
+
+def test_a_captured_run_gets_no_pager_and_a_dumb_terminal_unless_the_caller_chose(state):
+    given = environment(state, PAGER=None, GIT_PAGER=None, SYSTEMD_PAGER=None, MANPAGER=None, TERM=None)
+    seen = child_environment(state=state, env=given, stderr=subprocess.STDOUT)
+    assert {name: seen[name] for name in seen.keys() - given.keys() - {"NIXFLEET_RUN_ID"}} == {
+        "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "SYSTEMD_PAGER": "cat", "MANPAGER": "cat"}
+    seen = child_environment(state=state, env={**given, "TERM": "xterm", "PAGER": "most"}, stderr=subprocess.STDOUT)
+    assert seen["TERM"] == "xterm" and seen["PAGER"] == "most"
+
+
+def test_the_commands_umask_directory_and_descriptors_are_the_callers(state, tmp_path):
+    read_end, write_end = os.pipe()
+    done = run("bash", "-c", f"umask; pwd; echo through >&{write_end}", state=state, cwd=tmp_path,
+               pass_fds=(write_end,), preexec_fn=lambda: os.umask(0o077))
+    os.close(write_end)
+    assert done.stdout.split()[:2] == [b"0077", str(tmp_path).encode()]
+    assert os.read(read_end, 100) == b"through\n"
+    os.close(read_end)
+
+
+def test_the_command_holds_no_descriptor_of_ours(state):
+    done = run("ls", "/proc/self/fd", state=state)
+    assert done.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3: ls reading the directory
+
+
+def test_signals_that_the_caller_ignored_or_blocked_are_so_in_the_command(state):
+    def prepare():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGUSR1})
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    seen = run("grep", "^Sig[BI]", "/proc/self/status", state=state, preexec_fn=prepare).stdout.decode()
+    masks = {line.split(":")[0]: int(line.split()[1], 16) for line in seen.splitlines()}
+    assert masks["SigBlk"] == 1 << (signal.SIGUSR1 - 1)
+    assert masks["SigIgn"] & ~(1 << (signal.SIGXFSZ - 1)) == 1 << (signal.SIGTERM - 1)
+
+
+def test_a_nested_run_passes_through_and_makes_no_run_of_its_own(state):
+    done = run(RUN, RUN, "-n", "inner", "sh", "-c", "echo $NIXFLEET_RUN_ID; exit 3", state=state)
+    assert done.returncode == 3 and len(list(state.glob("*.run"))) == 1
+    assert (state / f"{done.stdout.decode().strip()}.run").exists()
+
+
+def test_nothing_of_ours_is_written_when_all_goes_well(state):
+    done = run("true", state=state)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# ---- what must not keep us ----
+@pytest.mark.parametrize("both", [True, False])
+def test_a_grandchild_that_keeps_the_output_open_delays_nothing(state, tmp_path, both):
+    with open(tmp_path / "out", "wb") as out:
+        done = run("sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; echo hi", state=state, timeout=10, stdout=out,
+                   stderr=out if both else subprocess.DEVNULL)
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert done.returncode == 0 and (tmp_path / "out").read_bytes() == b"hi\n"
+        assert alive(pid)  # as it would be without us
+    finally:
+        kill_quietly(pid)
+
+
+@pytest.mark.parametrize("redirect", ["", "2>&1"])
+def test_a_reader_that_goes_away_ends_the_command(state, redirect):
+    done = subprocess.run(["bash", "-c", f'"$0" yes {redirect} | head -1; echo ${{PIPESTATUS[0]}}', RUN], env=environment(state),
+                          capture_output=True, timeout=20, preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+    assert done.stdout == b"y\n%d\n" % (128 + signal.SIGPIPE) and done.stderr == b""
+
+
+def test_another_child_that_ends_first_is_not_taken_for_the_command(state):
+    done = subprocess.run(["bash", "-c", 'exec "$0" sh -c "sleep 0.3; echo done; exit 7" > >(cat) 2> >(exit 0)', RUN],
+                          env=environment(state), capture_output=True, timeout=20)
+    assert done.returncode == 7 and done.stdout == b"done\n"
+
+
+def test_a_command_that_was_killed_is_reaped(state, tmp_path):
+    child = subprocess.Popen([RUN, "sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 60"], env=environment(state))
+    pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    kill_quietly(pid, signal.SIGTERM)
+    assert child.wait(20) == -signal.SIGTERM
+    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "the command to be reaped")
+
+
+# ---- signals to the wrapper ----
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"])
+def test_a_signal_to_the_wrapper_reaches_every_process_of_the_group(state, tmp_path, name):
+    script = (f"trap 'echo outer >>{tmp_path}/got' {name}; (trap 'echo inner >>{tmp_path}/got; exit' {name}; "
+              f"echo 1 >{tmp_path}/ready; while :; do sleep 0.05; done) & wait; wait; exit 9")
+    child = subprocess.Popen([RUN, "bash", "-c", script], env=environment(state), stdin=subprocess.DEVNULL)
+    wait_for((tmp_path / "ready").exists, "the command's start")
+    child.send_signal(signal.Signals[f"SIG{name}"])
+    assert child.wait(20) == 9
+    assert sorted((tmp_path / "got").read_text().split()) == ["inner", "outer"]
+
+
+def test_a_signal_that_was_ignored_stays_ignored(state, tmp_path):
+    child = subprocess.Popen(["sh", "-c", 'trap "" HUP; exec "$0" sh -c "echo 1 >\\"$1\\"; sleep 0.5; exit 4"', RUN, tmp_path / "ready"],
+                             env=environment(state))
+    wait_for((tmp_path / "ready").exists, "the command's start")
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(20) == 4
