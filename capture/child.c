@@ -58,7 +58,15 @@ static int above_standard(int fd)
     return moved;
 }
 
-static int open_pty(struct child *child, struct start *s, bool plain, const struct termios *modes)
+/* Where the caller's terminal does not get everything, others write to it as well and it goes on
+   processing output: doing so here, too, would add a second CR. */
+static bool processes_output(const struct streams *streams)
+{
+    return !streams->plain && !streams->pipe_stdout && !streams->pipe_stderr;
+}
+
+static int open_pty(struct child *child, struct start *s, const struct streams *streams,
+                    const struct termios *modes)
 {
     struct termios mode;
     char *name;
@@ -72,11 +80,10 @@ static int open_pty(struct child *child, struct start *s, bool plain, const stru
         return -1;
     if (modes)
         mode = *modes;
-    if (plain) {
+    if (!processes_output(streams))
         mode.c_oflag &= ~(tcflag_t)OPOST; /* no CR is added */
-        if (!modes)
-            mode.c_lflag &= ~(tcflag_t)ECHO;
-    }
+    if (streams->plain && !modes)
+        mode.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(s->slave, TCSANOW, &mode); /* best effort: the output is right without it, too */
     return 0;
 }
@@ -151,8 +158,7 @@ static int first_report(struct child *child)
 static int open_all(struct child *child, struct start *s, const struct streams *streams,
                     const struct termios *modes)
 {
-    if (make_pipe(s->report) < 0 ||
-        (streams->pty && open_pty(child, s, streams->plain, modes) < 0) ||
+    if (make_pipe(s->report) < 0 || (streams->pty && open_pty(child, s, streams, modes) < 0) ||
         (streams->pipe_stdout && make_pipe(s->out) < 0) ||
         (streams->pipe_stderr && make_pipe(s->err) < 0) ||
         socketpair(AF_UNIX, SOCK_STREAM, 0, s->channel) < 0)

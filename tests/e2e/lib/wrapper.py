@@ -139,7 +139,7 @@ class Terminal:
 
     def until(self, wanted, after=0, seconds=PATIENCE_S):
         """Reads until wanted (a regular expression, or a function of nothing) is there; returns where its match ends."""
-        pattern = None if callable(wanted) else re.compile(wanted if isinstance(wanted, bytes) else wanted.encode())
+        pattern = None if callable(wanted) else re.compile(wanted if isinstance(wanted, bytes) else wanted.encode(), re.DOTALL)
         end = time.monotonic() + seconds
         while True:
             found = pattern.search(self.screen, after) if pattern else wanted()

@@ -1,0 +1,376 @@
+"""At a terminal, nothing tells a person that nixfleet-run is there: keys, signals, job control, window, modes."""
+import os
+import pathlib
+import signal
+import sys
+import termios
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from wrapper import RUN, Terminal, alive, children, environment, kill_quietly, state_of, wait_for
+
+OPTIONS = ["-q"]  # without a dashboard, one line would say so
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+def at_terminal(state, *command, **keywords):
+    return Terminal(*command, state=state, options=OPTIONS, **keywords)
+
+
+def run_pid(terminal):
+    """The wrapper that an interactive shell has started."""
+    return wait_for(lambda: next((pid for pid in children(terminal.pid) if is_run(pid)), None), "nixfleet-run")
+
+
+def is_run(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/exe").resolve().name == "nixfleet-run"
+    except OSError:
+        return False
+
+
+def without_wrapper(*command):
+    with Terminal(*command, wrapped=False, env=environment("/nonexistent/state")) as terminal:
+        terminal.wait()
+        return terminal.screen
+
+
+# ---- bytes ----
+@pytest.mark.parametrize("script", [
+    r"printf 'a\nb\r\nc\td\033[31mred\033[0m\n'",
+    r"printf 'ü€😀\n\377\376\000\001\n'",
+    r"i=0; while [ $i -lt 300 ]; do printf '\r%3d%%' $i; i=$((i+1)); done; echo",
+    r"echo out; echo err >&2; echo out",
+    "seq 1 20000",
+])
+def test_a_terminal_gets_the_same_bytes_as_without_us(state, script):
+    with at_terminal(state, "sh", "-c", script) as terminal:
+        assert terminal.wait() == 0
+        assert terminal.screen == without_wrapper("sh", "-c", script)
+
+
+def test_every_byte_value_reaches_the_terminal(state):
+    script = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 40)"
+    with at_terminal(state, "python3", "-c", script) as terminal:
+        terminal.wait()
+        assert terminal.screen == without_wrapper("python3", "-c", script)
+
+
+def test_the_command_sees_a_terminal_on_all_three(state):
+    with at_terminal(state, "sh", "-c", "test -t 0 && test -t 1 && test -t 2 && tty && stty size", rows=31, cols=97) as terminal:
+        assert terminal.wait() == 0
+        assert b"/dev/pts/" in terminal.screen and b"31 97" in terminal.screen
+
+
+def test_without_a_dashboard_one_line_says_so_and_nothing_else(state):
+    with Terminal("echo", "hi", state=state) as terminal:
+        assert terminal.wait() == 0
+        assert terminal.screen == b"nixfleet-run: no dashboard is set (--url): the run is only logged\r\nhi\r\n"
+
+
+@pytest.mark.parametrize("redirected", [1, 2])
+def test_one_redirected_stream_is_a_pipe_and_the_other_one_stays_a_terminal(state, redirected):
+    read_end, write_end = os.pipe()
+    script = f"test -t {3 - redirected} && ! test -t {redirected} && printf 'x\\ny\\377' >&{redirected}; printf 'shown\\n' >&{3 - redirected}"
+    with at_terminal(state, "sh", "-c", script, redirect={redirected: write_end}) as terminal:
+        os.close(write_end)
+        assert terminal.wait() == 0
+        assert terminal.screen == b"shown\r\n" and os.read(read_end, 100) == b"x\ny\xff"
+    os.close(read_end)
+
+
+def test_a_piped_stdin_is_the_callers_own_while_a_password_is_typed(state):
+    read_end, write_end = os.pipe()
+    script = "stty -echo </dev/tty; printf 'Password: ' >/dev/tty; read p </dev/tty; stty echo </dev/tty; read line; echo \"$p+$line\""
+    with at_terminal(state, "sh", "-c", script, redirect={0: read_end}) as terminal:
+        os.write(write_end, b"from the pipe\n")
+        terminal.until("Password: ")
+        terminal.type("secret\r")
+        terminal.until("secret\\+from the pipe")
+        assert terminal.wait() == 0 and terminal.screen.count(b"secret") == 1  # it was not echoed
+    os.close(read_end), os.close(write_end)
+
+
+# ---- keys ----
+def test_a_question_is_answered(state):
+    with at_terminal(state, "sh", "-c", "printf 'Sure? [y/n] '; read a; echo got $a") as terminal:
+        terminal.until("Sure")
+        terminal.type("y\r")
+        terminal.until("y\r\ngot y\r\n")
+        assert terminal.wait() == 0
+
+
+def test_end_of_file_is_typed_with_ctrl_d(state):
+    with at_terminal(state, "sh", "-c", "echo ready; cat; echo end") as terminal:
+        terminal.until("ready")
+        terminal.type("line\r\x04")
+        terminal.until("line\r\nline\r\nend\r\n")
+        assert terminal.wait() == 0
+
+
+def test_much_that_is_pasted_arrives_whole(state):
+    lines = b"".join(b"%05d\r" % i for i in range(3000))
+    script = "import sys; print('ready', flush=True); print('got', len([sys.stdin.readline() for _ in range(3000)]))"
+    with at_terminal(state, "python3", "-c", script) as terminal:
+        terminal.until("ready")
+        for i in range(0, len(lines), 512):
+            terminal.type(lines[i:i + 512])
+            terminal.pump(0)
+        terminal.until("got 3000")
+        assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("key, number", [("\x03", signal.SIGINT), ("\x1c", signal.SIGQUIT)])
+def test_ctrl_c_and_ctrl_backslash_kill_the_command_and_us_in_the_same_way(state, key, number):
+    with at_terminal(state, "sh", "-c", "ulimit -c 0; echo ready; exec sleep 60") as terminal:
+        terminal.until("ready")
+        terminal.type(key)
+        assert terminal.wait() == -number
+        assert terminal.modes() == terminal.before
+
+
+def test_a_command_that_takes_ctrl_c_goes_on(state):
+    with at_terminal(state, "bash", "-c", "trap 'echo caught; exit 6' INT; echo ready; while :; do sleep 0.05; done") as terminal:
+        terminal.until("ready")
+        terminal.type("\x03")
+        assert terminal.wait() == 6 and b"caught" in terminal.screen
+
+
+# ---- window ----
+def test_a_resize_reaches_the_command(state):
+    script = "trap 'stty size; exit' WINCH; stty size; echo ready; while :; do sleep 0.05; done"
+    with at_terminal(state, "bash", "-c", script, rows=20, cols=70) as terminal:
+        terminal.until("20 70\r\nready")
+        terminal.resize(33, 111)
+        terminal.until("33 111")
+        assert terminal.wait() == 0
+
+
+# ---- the terminal afterwards ----
+def test_the_terminal_is_raw_while_the_command_runs_and_as_before_after_it(state):
+    with at_terminal(state, "sh", "-c", "read x; exit 3") as terminal:
+        wait_for(terminal.is_raw, "raw mode")
+        terminal.type("\r")
+        assert terminal.wait() == 3 and terminal.modes() == terminal.before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_the_terminal_is_restored_when_the_wrapper_is_asked_to_end(state, number):
+    with at_terminal(state, "sleep", "60") as terminal:
+        wait_for(terminal.is_raw, "raw mode")
+        os.kill(terminal.pid, number)
+        assert terminal.wait() == -number and terminal.modes() == terminal.before
+
+
+def test_the_terminal_is_restored_when_the_command_leaves_its_own_in_raw_mode(state):
+    with at_terminal(state, "sh", "-c", "stty raw -echo; kill -9 $$") as terminal:
+        assert terminal.wait() == -signal.SIGKILL and terminal.modes() == terminal.before
+
+
+def test_the_terminal_is_restored_when_the_keeper_of_the_session_is_killed(state):
+    with at_terminal(state, "sleep", "60") as terminal:
+        wait_for(terminal.is_raw, "raw mode")
+        keeper = next(pid for pid in children(terminal.pid) if is_run(pid))
+        command, = children(keeper)
+        try:
+            kill_quietly(keeper)
+            terminal.wait()
+            assert terminal.modes() == terminal.before
+        finally:
+            kill_quietly(command)
+
+
+def test_the_terminal_is_restored_with_killed_helpers(state, tmp_path):
+    (tmp_path / "report").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "report").chmod(0o755)
+    env = environment(state, NIXFLEET_REPORT=str(tmp_path / "report"), NIXFLEET_URL="http://127.0.0.1:1", NIXFLEET_HOST="h",
+                      NIXFLEET_TOKEN="t", NIXFLEET_FLUSH_TIMEOUT="0")
+    with Terminal("sh", "-c", "read x; echo end", env=env) as terminal:
+        wait_for(terminal.is_raw, "raw mode")
+        for pid in wait_for(lambda: [p for p in children(terminal.pid) if not is_run(p)][1:] and [p for p in children(terminal.pid) if not is_run(p)], "helpers"):
+            kill_quietly(pid)
+        terminal.type("\r")
+        assert terminal.wait() == 0 and b"end" in terminal.screen and terminal.modes() == terminal.before
+
+
+# ---- job control, from an interactive shell ----
+@pytest.fixture
+def shell(state):
+    env = environment(state, PS1="$ ", TERM="dumb", NIXFLEET_QUIET="1")
+    with Terminal("bash", "--norc", "--noprofile", "-i", wrapped=False, env=env) as terminal:
+        terminal.until(r"\$ ")
+        terminal.cooked = terminal.before
+        yield terminal
+        for pid in children(terminal.pid):
+            kill_quietly(pid)
+
+
+def test_ctrl_z_stops_the_command_and_fg_goes_on_with_it(shell):
+    shell.type(f"{RUN} sh -c 'echo up; read x; echo got $x; exit 5'\r")
+    at = shell.until("\nup\r\n")
+    pid = run_pid(shell)
+    shell.type("\x1a")
+    at = shell.until(r"Stopped.*\$ ", at)
+    assert state_of(pid) == "T"
+    shell.type("fg\r")
+    at = shell.until(r"sh -c.*\r\n", at)
+    wait_for(lambda: state_of(pid) == "S")
+    shell.type("word\r")
+    at = shell.until(r"got word\r\n", at)
+    at = shell.until(r"\$ ", at)
+    shell.type("echo status=$?\r")
+    shell.until("status=5", at)
+
+
+def test_ctrl_z_twice_and_ctrl_c_at_last(shell):
+    shell.type(f"{RUN} sleep 60\r")
+    pid = run_pid(shell)
+    at = len(shell.screen)
+    for _ in range(2):
+        wait_for(lambda: state_of(pid) == "S" and shell.is_raw() and children(pid) and children(children(pid)[0]))
+        shell.type("\x1a")
+        at = shell.until(r"Stopped.*\$ ", at)
+        shell.type("fg\r")
+        at = shell.until(r"fg\r\n.*sleep 60\r\n", at)
+    wait_for(lambda: state_of(pid) == "S")
+    wait_for(shell.is_raw)
+    shell.type("\x03")
+    at = shell.until(r"\$ ", at)
+    shell.type("echo status=$?\r")
+    shell.until("status=130", at)
+
+
+def test_a_stopped_run_goes_on_in_the_background_and_can_be_brought_back(shell, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    shell.type(f"{RUN} sh -c 'echo up; read x <{gate}; echo passed; read y; echo got $y'\r")
+    at = shell.until("\nup\r\n")
+    pid = run_pid(shell)
+    shell.type("\x1a")
+    at = shell.until(r"Stopped.*\$ ", at)
+    shell.type("bg\r")
+    at = shell.until(r"\$ ", shell.until(r"bg\r\n.*&", at))
+    gate.write_text("go\n")
+    at = shell.until("passed", at)
+    shell.type("echo shell is $((40 + 2))\r")  # the keys are the shell's
+    at = shell.until("shell is 42", at)
+    assert alive(pid)
+    shell.type("fg\r")
+    at = shell.until(r"fg\r\n.*sh -c.*\r\n", at)
+    wait_for(shell.is_raw)
+    shell.type("word\r")
+    shell.until("got word", at)
+
+
+def test_a_run_started_in_the_background_leaves_keys_and_modes_to_the_shell(shell, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    shell.type(f"{RUN} sh -c 'echo begun; read x <{gate}; echo finished' &\r")
+    at = shell.until("begun")
+    shell.type("echo shell is $((40 + 2))\r")
+    at = shell.until("shell is 42", at)
+    gate.write_text("go\n")
+    at = shell.until("finished", at)
+    shell.type("wait; echo status=$?\r")
+    shell.until("status=0", at)
+
+
+def test_a_background_run_of_a_script_without_job_control_leaves_the_terminal_alone(state):
+    script = f"{RUN} -q sh -c 'echo one; echo two' & wait; stty -a"
+    with Terminal("sh", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+        assert b"one\r\n" in terminal.screen.replace(b"\r\r\n", b"\r\n") and b" icanon" in terminal.screen
+
+
+def test_kill_stop_and_continue_from_outside(shell):
+    shell.type(f"{RUN} sh -c 'echo up; read x; echo got $x'\r")
+    at = shell.until("\nup\r\n")
+    pid = run_pid(shell)
+    keeper = children(pid)[0]
+    command = children(keeper)[0]
+    os.kill(command, signal.SIGSTOP)
+    at = shell.until(r"Stopped.*\$ ", at)
+    wait_for(lambda: state_of(pid) == "T")
+    shell.type("fg\r")
+    at = shell.until(r"sh -c.*\r\n", at)
+    wait_for(lambda: state_of(command) == "S" and shell.is_raw())
+    shell.type("word\r")
+    shell.until("got word", at)
+
+
+# ---- full-screen programs ----
+def test_less_pages_forward_and_back(state, tmp_path):
+    (tmp_path / "text").write_text("".join(f"line {i}\n" for i in range(1, 201)))
+    with at_terminal(state, "less", tmp_path / "text") as terminal:
+        terminal.until("line 23")
+        at = len(terminal.screen)
+        terminal.type(" ")
+        at = terminal.until("line 46", at)
+        terminal.type("G")
+        at = terminal.until("line 200", at)
+        terminal.type("q")
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+
+
+def test_vim_edits_a_file(state, tmp_path):
+    with at_terminal(state, "vim", "-u", "NONE", "-n", tmp_path / "text") as terminal:
+        terminal.until("text")
+        terminal.until(lambda: b"\x1b[?1049h" in terminal.screen)
+        terminal.type("ihello\x1b")
+        terminal.until("hello")
+        terminal.type(":wq\r")
+        assert terminal.wait() == 0
+        assert (tmp_path / "text").read_text() == "hello\n" and terminal.modes() == terminal.before
+
+
+# ---- what must not keep us, and a terminal that goes ----
+def test_a_grandchild_that_keeps_the_terminal_open_delays_nothing(state, tmp_path):
+    with at_terminal(state, "sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; echo hi") as terminal:
+        assert terminal.wait(10) == 0 and terminal.screen == b"hi\r\n"
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert alive(pid)
+    finally:
+        kill_quietly(pid)
+
+
+def test_a_terminal_that_goes_away_hangs_up_on_the_command(state, tmp_path):
+    with at_terminal(state, "sh", "-c", f"trap 'echo hup >{tmp_path}/got; exit' HUP; echo ready; while :; do sleep 0.05; done") as terminal:
+        terminal.until("ready")
+        terminal.hang_up()
+        wait_for((tmp_path / "got").exists, "SIGHUP in the command")
+        wait_for(lambda: terminal.poll() is not None, "the wrapper's end")
+
+
+def test_with_nohup_the_run_goes_on_and_is_logged_when_the_terminal_goes(state, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"echo ready; read x <{gate}; echo after; echo more; echo done >{tmp_path}/done; exit 8"
+    with Terminal("sh", "-c", script, state=state, options=["-q", "--nohup"]) as terminal:
+        terminal.until("ready")
+        terminal.hang_up()
+        gate.write_text("go\n")
+        wait_for((tmp_path / "done").exists, "the command's end")
+        wait_for(lambda: terminal.poll() is not None, "the wrapper's end")
+        assert terminal.status == 8
+    log, = state.glob("*.log")
+    assert log.read_bytes() == b"ready\r\nafter\r\nmore\r\n"
+
+
+def test_a_wrapper_without_its_terminal_does_not_spin(state, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with Terminal("sh", "-c", f"echo ready; read x <{gate}", state=state, options=["-q", "--nohup"]) as terminal:
+        terminal.until("ready")
+        terminal.hang_up()
+        time.sleep(1)  # long enough for a spinning loop to show
+        fields = pathlib.Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()
+        gate.write_text("go\n")
+        wait_for(lambda: terminal.poll() is not None, "the wrapper's end")
+        assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") < 0.3
