@@ -1,0 +1,238 @@
+"""The local record of a run: its log byte for byte, how it ended, what a violent death or a full disk leave, how long it is kept."""
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from wrapper import BIN, RUN, children, environment, kill_quietly, run, wait_for
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode != 0:
+        pytest.skip("mounting a file system needs root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def records(state):
+    return [dict(line.split("=", 1) for line in path.read_text().splitlines()) for path in sorted(state.glob("*.run"))]
+
+
+def only_log(state):
+    log, = state.glob("*.log")
+    return log.read_bytes()
+
+
+def listed(state, **extra):
+    done = subprocess.run([RUN, "--list"], env=environment(state, **extra), capture_output=True, timeout=30)
+    assert done.returncode == 0 and done.stderr == b""
+    return done.stdout.decode()
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ---- what is in it ----
+def test_the_log_is_what_the_command_wrote_byte_for_byte(state):
+    run("python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 1000)", state=state, stderr=subprocess.STDOUT)
+    assert only_log(state) == bytes(range(256)) * 1000
+
+
+def test_the_log_has_both_streams(state):
+    run("sh", "-c", "echo out; sleep 0.1; echo err >&2; sleep 0.1; echo out", state=state)
+    assert only_log(state) == b"out\nerr\nout\n"
+
+
+def test_the_record_says_what_ran_and_how_it_ended(state, tmp_path):
+    run("sh", "-c", "printf 'x%%y\\n'; exit 9", state=state, cwd=tmp_path)
+    record, = records(state)
+    assert record["end"].split()[:2] == ["exit", "9"] and record["end"].split()[3:] == ["4", "4"]
+    assert record["cwd"] == str(tmp_path) and record["name"] == "sh" and record["stream"] == "0"
+    assert "9" in listed(state).splitlines()[1].split() and "printf" in listed(state)
+
+
+def test_a_killed_commands_record_names_the_signal(state):
+    run("sh", "-c", "kill -TERM $$", state=state)
+    assert records(state)[0]["end"].split()[:2] == ["signal", "15"]
+
+
+def test_a_command_that_does_not_start_leaves_no_record(state):
+    run("no-such-command-at-all", state=state)
+    assert not state.exists() or list(state.iterdir()) == []
+
+
+def test_files_and_directory_are_the_users_alone(state):
+    run("true", state=state, preexec_fn=lambda: os.umask(0))
+    assert mode_of(state) == 0o700 and {mode_of(path) for path in state.iterdir()} == {0o600}
+    assert len(list(state.iterdir())) == 3
+
+
+def test_no_secret_value_is_in_the_record(state):
+    run("true", state=state, env=environment(state, MY_API_TOKEN="hunter2-hunter2", NIXFLEET_TOKEN="abcdefgh-token"))
+    text = b"".join(path.read_bytes() for path in state.iterdir())
+    assert b"hunter2" not in text and b"abcdefgh" not in text
+
+
+def test_a_log_file_of_the_callers_choice(state, tmp_path):
+    run("echo", "hi", state=state, options=["--log", "chosen"], cwd=tmp_path)
+    assert (tmp_path / "chosen").read_bytes() == b"hi\n" and mode_of(tmp_path / "chosen") == 0o600
+    assert not list(state.glob("*.log")) and records(state)[0]["log"] == str(tmp_path / "chosen")
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(state):
+    both = [subprocess.Popen([RUN, "seq", "1", str(n)], env=environment(state), stdout=subprocess.PIPE) for n in (50000, 60000)]
+    for child, n in zip(both, (50000, 60000)):
+        assert child.communicate(timeout=30)[0].count(b"\n") == n and child.returncode == 0
+    assert sorted(path.read_bytes().count(b"\n") for path in state.glob("*.log")) == [50000, 60000]
+
+
+# ---- what goes wrong ----
+def test_a_wrapper_that_is_killed_leaves_a_lost_run_with_all_that_was_written(state):
+    child = subprocess.Popen([RUN, "sh", "-c", "echo before; exec sleep 60"], env=environment(state), stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"before\n"
+    keeper, = children(child.pid)
+    command, = children(keeper)
+    try:
+        assert "lost" not in listed(state)
+        child.kill()
+        child.wait(10)
+        assert "lost" in listed(state) and only_log(state) == b"before\n"
+    finally:
+        kill_quietly(command)
+        child.stdout.close()
+
+
+def test_the_command_survives_the_wrappers_death_as_far_as_it_does_not_write(state, tmp_path):
+    script = f"echo up; read x <{tmp_path}/gate; echo done >{tmp_path}/done"
+    os.mkfifo(tmp_path / "gate")
+    child = subprocess.Popen([RUN, "sh", "-c", script], env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert child.stdout.readline() == b"up\n"
+    child.kill()
+    child.wait(10)
+    (tmp_path / "gate").write_text("go\n")
+    wait_for((tmp_path / "done").exists, "the command's end")
+    child.stdout.close()
+
+
+def test_a_full_disk_costs_the_log_and_nothing_else(small_disk, tmp_path):
+    done = run("sh", "-c", f"head -c 3000000 /dev/zero; echo done >{tmp_path}/done; exit 6", state=small_disk / "state")
+    assert done.returncode == 6 and len(done.stdout) == 3000000 and (tmp_path / "done").exists()
+    assert re.fullmatch(rb"nixfleet-run: the log ends early: .*\.log: No space left on device\n", done.stderr)
+    record, = records(small_disk / "state")
+    assert record["end"].split()[:2] == ["exit", "6"]  # the end has its place from the start
+    logged = len(only_log(small_disk / "state"))
+    assert 0 < logged < 1 << 20 and record["end"].split()[3:] == ["3000000", str(logged)]
+
+
+def test_a_disk_that_is_full_from_the_start(small_disk):
+    with open(small_disk / "filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(b"\0" * 4096):
+                pass
+        except OSError:
+            pass
+    done = run("sh", "-c", "echo hi; exit 6", state=small_disk / "state")
+    assert done.returncode == 6 and done.stdout == b"hi\n" and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--log", "/proc/none/log"]])
+def test_an_unwritable_place_costs_the_log_and_is_said_in_one_line(tmp_path, options):
+    state = tmp_path / "state"
+    if not options:
+        state.write_text("a file where the directory should be")
+    done = run("sh", "-c", "echo hi; exit 6", state=state, options=options)
+    assert done.returncode == 6 and done.stdout == b"hi\n"
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(b"nixfleet-run: no log: ")
+
+
+def test_a_log_file_that_cannot_be_opened_is_not_said_where_output_is_captured(tmp_path):
+    done = run("echo", "hi", state=tmp_path / "state", options=["--log", "/proc/none/log"], stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and done.stdout == b"hi\n"
+
+
+def test_without_a_home_the_run_goes_on(tmp_path):
+    env = environment(tmp_path, NIXFLEET_STATE_DIR="/proc/none", HOME=None, XDG_STATE_HOME=None)
+    done = run("echo", "hi", state=None, env=env)
+    assert done.returncode == 0 and done.stdout == b"hi\n"
+
+
+# ---- how long it is kept ----
+def make_run(state, number, age_days=0, size=10, stream=0, ended=True):
+    """The files of an old run, as docs and header describe them."""
+    started = int(time.time() * 1000) - age_days * 86400000 - 1000000 + number * 1000
+    run_id = f"{started:012x}"
+    run_id = f"{run_id[:8]}-{run_id[8:]}-7000-8000-{number:012d}"
+    state.mkdir(mode=0o700, exist_ok=True)
+    log = state / f"{run_id}.log"
+    log.write_bytes(b"x" * size)
+    (state / f"{run_id}.marks").write_bytes(b"")
+    end = f"exit 0 {started + 5} {size} {size}" if ended else ""
+    (state / f"{run_id}.run").write_text(f"end={end:100}\nack={'':40}\nid={run_id}\nhost=h\nname=n\nuser=u\nlog={log}\ncwd=/\nstarted={started}\n"
+                                         f"pid=1\nrows=24\ncols=80\nstream={stream}\nsecrets=\narg=true\n")
+    return log
+
+
+def test_the_oldest_runs_beyond_the_count_are_removed(state):
+    logs = [make_run(state, i) for i in range(5)]
+    run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="3"))
+    assert [log.exists() for log in logs] == [False, False, False, True, True]
+    assert len(list(state.glob("*.run"))) == len(list(state.glob("*.marks"))) == 3
+
+
+def test_runs_beyond_the_age_are_removed(state):
+    old, young = make_run(state, 1, age_days=8), make_run(state, 2, age_days=6)
+    run("true", state=state, env=environment(state, NIXFLEET_KEEP_DAYS="7"))
+    assert not old.exists() and young.exists()
+
+
+def test_runs_beyond_the_size_are_removed(state):
+    logs = [make_run(state, i, size=40 << 10) for i in range(4)]
+    run("true", state=state, env=environment(state, NIXFLEET_KEEP_SIZE="100K"))
+    assert [log.exists() for log in logs] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("bound", [{"NIXFLEET_KEEP_RUNS": "1"}, {"NIXFLEET_KEEP_DAYS": "1"}, {"NIXFLEET_KEEP_SIZE": "1K"}])
+def test_what_is_owed_or_alive_is_never_removed(state, bound):
+    owed = make_run(state, 1, age_days=100, size=50000, stream=1)
+    lost_and_owed = make_run(state, 2, age_days=100, size=50000, stream=1, ended=False)
+    local = make_run(state, 3, age_days=100, size=50000)
+    alive = subprocess.Popen([RUN, "sh", "-c", "echo up; read x"], env=environment(state), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert alive.stdout.readline() == b"up\n"
+    run("true", state=state, env=environment(state, **bound))
+    assert owed.exists() and lost_and_owed.exists() and not local.exists()
+    assert sum(1 for record in records(state) if not record["end"].strip()) == 2
+    alive.communicate(b"\n", timeout=20)
+    assert alive.returncode == 0
+
+
+def test_a_log_outside_of_the_directory_is_never_removed(state, tmp_path):
+    run("echo", "hi", state=state, options=["--log", tmp_path / "mine"])
+    run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1"))
+    assert (tmp_path / "mine").read_bytes() == b"hi\n"
+    assert len(records(state)) == 1
+
+
+# ---- what it is made of ----
+def test_the_program_that_holds_the_command_links_no_network_and_no_json():
+    needed = subprocess.run(["readelf", "-d", BIN / "nixfleet-run"], capture_output=True, check=True).stdout.decode()
+    libraries = set(re.findall(r"NEEDED.*\[lib([a-z]+)", needed))
+    if any("san" in name for name in libraries):
+        pytest.skip("a build with sanitizers links more")
+    assert libraries <= {"c", "bsd", "md"}
