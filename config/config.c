@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,12 +50,6 @@ static int whole_number(const char *what, const char *text, long low, long high,
     if (errno || end == text || *end || *out < low || *out > high)
         return fail(error, "%s: '%s' is not a whole number from %ld to %ld", what, text, low, high);
     return 0;
-}
-
-static bool is_true(const char *text)
-{
-    return text &&
-           (strcmp(text, "1") == 0 || strcmp(text, "true") == 0 || strcmp(text, "yes") == 0);
 }
 
 /* ---- options ---- */
@@ -153,6 +148,23 @@ static int take_option(struct config *config, struct setting_values *values, int
     return 0;
 }
 
+/* Whatever this process has parsed before. */
+static void restart_getopt(void)
+{
+#ifdef __GLIBC__
+    optind = 0;
+#else
+    optind = optreset = 1;
+#endif
+    opterr = 0;
+}
+
+/* getopt_long takes any unambiguous beginning of a name, so that --token would be --token-file. */
+static bool is_abbreviated(const char *word, const char *name)
+{
+    return strlen(name) != strcspn(word + 2, "=");
+}
+
 /* Reads the options; optind is then at the command or operand. */
 static int read_options(struct config *config, struct setting_values *values, int argc, char **argv,
                         char *error)
@@ -163,11 +175,18 @@ static int read_options(struct config *config, struct setting_values *values, in
     int option;
 
     fill_options(options, letters);
-    optind = 1;
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
-        const char *word = argv[optind - 1];
+    restart_getopt();
+    for (;;) {
+        int at = optind > 0 ? optind : 1, which = -1;
+        const char *word;
 
+        option = getopt_long(argc, argv, letters, options, &which);
+        if (option == -1)
+            return 0;
+        word = argv[optind - 1];
+        if (which >= 0 && is_abbreviated(argv[at], options[which].name))
+            return fail(error, "%.*s: there is no such option (see --help)",
+                        (int)strcspn(argv[at], "="), argv[at]);
         if (option == '?' && optopt > 0 && optopt < OPTION_SHOW)
             return fail(error, "-%c: there is no such option (see --help)", optopt);
         if (option == '?' && optopt >= OPTION_SHOW)
@@ -181,7 +200,6 @@ static int read_options(struct config *config, struct setting_values *values, in
         if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
             return 0;
     }
-    return 0;
 }
 
 /* ---- texts to values ---- */
@@ -269,6 +287,39 @@ static int set_numbers(struct config *config, const struct setting_values *value
     return 0;
 }
 
+/* A flag in a variable; an option has set it to "1". */
+static int set_flag(bool *flag, const struct setting_values *values, enum setting which,
+                    char *error)
+{
+    static const char *const words[] = {"0", "false", "no", "1", "true", "yes"};
+    const char *text = values->text[which];
+
+    if (!text)
+        return 0;
+    for (int i = 0; i < 6; i++)
+        if (strcasecmp(text, words[i]) == 0) {
+            *flag = i >= 3;
+            return 0;
+        }
+    return fail(error, "%s: '%s' is neither 1, true, yes nor 0, false, no",
+                setting_rows[which].variable, text);
+}
+
+static int set_flags(struct config *config, const struct setting_values *values, char *error)
+{
+    bool verbose = false;
+
+    if (set_flag(&config->allow_insecure_http, values, SET_ALLOW_INSECURE_HTTP, error) < 0 ||
+        set_flag(&config->no_stream, values, SET_NO_STREAM, error) < 0 ||
+        set_flag(&config->nohup, values, SET_NOHUP, error) < 0 ||
+        set_flag(&config->scope, values, SET_SCOPE, error) < 0 ||
+        set_flag(&config->quiet, values, SET_QUIET, error) < 0 ||
+        set_flag(&verbose, values, SET_VERBOSE, error) < 0)
+        return -1;
+    config->verbose = verbose;
+    return 0;
+}
+
 static int set_redact(struct config *config, const char *list, char *error)
 {
     AUTO_FREE char *copy = strdup(list ? list : "");
@@ -320,7 +371,7 @@ static int set_all(struct config *config, struct setting_values *values, char *e
 
     if (set_url(config, values->text[SET_URL], error) < 0 ||
         set_host(config, values->text[SET_HOST], error) < 0 ||
-        set_numbers(config, values, error) < 0 ||
+        set_numbers(config, values, error) < 0 || set_flags(config, values, error) < 0 ||
         set_keep_size(config, values->text[SET_KEEP_SIZE], error) < 0 ||
         set_redact(config, values->text[SET_REDACT], error) < 0)
         return -1;
@@ -342,12 +393,6 @@ static int set_all(struct config *config, struct setting_values *values, char *e
     config->state_dir = take(values, SET_STATE_DIR);
     if (!config->state_dir)
         config->state_dir = run_dir();
-    config->allow_insecure_http = is_true(values->text[SET_ALLOW_INSECURE_HTTP]);
-    config->no_stream = is_true(values->text[SET_NO_STREAM]);
-    config->nohup = is_true(values->text[SET_NOHUP]);
-    config->scope = is_true(values->text[SET_SCOPE]);
-    config->quiet = is_true(values->text[SET_QUIET]);
-    config->verbose = is_true(values->text[SET_VERBOSE]);
     return 0;
 }
 

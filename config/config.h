@@ -38,7 +38,8 @@ struct config {
     char *token;         /* NIXFLEET_TOKEN: only ever from environment or file */
     char *ca_file;       /* NIXFLEET_CA_FILE */
     char *pinned_pubkey; /* NIXFLEET_PINNED_PUBKEY: curl's form */
-    bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true or yes */
+    bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true, yes; 0, false, no (so all
+                                 flags) */
     int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
     bool no_stream, nohup, scope, quiet, color;
     int verbose;

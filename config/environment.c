@@ -36,6 +36,12 @@ static char *copy(const char *text)
     return strdup(text ? text : "");
 }
 
+/* Also where it is off: a file may have it on. */
+static char *flag(bool on)
+{
+    return strdup(on ? "1" : "0");
+}
+
 /* The text of a setting as config has it ("" for none); NULL when out of memory. */
 static char *text_of(const struct config *config, enum setting which)
 {
@@ -59,21 +65,21 @@ static char *text_of(const struct config *config, enum setting which)
     case SET_PINNED_PUBKEY:
         return copy(config->pinned_pubkey);
     case SET_ALLOW_INSECURE_HTTP:
-        return copy(config->allow_insecure_http ? "1" : "");
+        return flag(config->allow_insecure_http);
     case SET_FLUSH_TIMEOUT:
         return number((unsigned long long)config->flush_timeout_s);
     case SET_NO_STREAM:
-        return copy(config->no_stream ? "1" : "");
+        return flag(config->no_stream);
     case SET_NOHUP:
-        return copy(config->nohup ? "1" : "");
+        return flag(config->nohup);
     case SET_SCOPE:
-        return copy(config->scope ? "1" : "");
+        return flag(config->scope);
     case SET_REDACT:
         return join(config->redact);
     case SET_QUIET:
-        return copy(config->quiet ? "1" : "");
+        return flag(config->quiet);
     case SET_VERBOSE:
-        return copy(config->verbose ? "1" : "");
+        return flag(config->verbose);
     case SET_STATE_DIR:
         return copy(config->state_dir);
     case SET_KEEP_RUNS:
