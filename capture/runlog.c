@@ -14,6 +14,8 @@
 #include "../common/io.h"
 #include "runrecord.h"
 
+#define LOCK_TRIES 100 /* a millisecond each */
+
 char *run_dir(void)
 {
     const char *given = getenv("NIXFLEET_STATE_DIR"), *systemd = getenv("LOGS_DIRECTORY");
@@ -106,6 +108,21 @@ static int open_new(const char *path, int flags)
     return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 }
 
+/* Takes the pump's lock. A reader who wants to know whether the run lives has it for a moment. */
+static int lock(int fd)
+{
+    int result = -1;
+
+    for (int i = 0; i < LOCK_TRIES && result < 0; i++) {
+        result = flock(fd, LOCK_EX | LOCK_NB);
+        if (result < 0 && errno != EWOULDBLOCK && errno != EINTR)
+            return -1;
+        if (result < 0)
+            usleep(1000);
+    }
+    return result;
+}
+
 /* Writes and locks ID.run. */
 static int create_record(struct run_log *log, const struct run_info *info)
 {
@@ -117,7 +134,7 @@ static int create_record(struct run_log *log, const struct run_info *info)
     log->run_fd = open_new(log->run_path, O_RDWR | O_EXCL);
     if (log->run_fd < 0)
         return -1;
-    if (flock(log->run_fd, LOCK_EX | LOCK_NB) < 0 || write_all(log->run_fd, text, size) < 0) {
+    if (lock(log->run_fd) < 0 || write_all(log->run_fd, text, size) < 0) {
         unlink(log->run_path);
         close_fd(&log->run_fd);
         return -1;
