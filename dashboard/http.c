@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "../common/io.h"
 #include "auth.h"
@@ -45,6 +46,17 @@ int64_t request_number(const struct request *request, const char *name, int64_t 
     if (*end)
         return standard;
     return number < low ? low : number > high ? high : number;
+}
+
+int64_t request_time(const char *text)
+{
+    struct tm time = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &time);
+    int64_t ms = rest ? (int64_t)timegm(&time) * 1000 : 0;
+
+    if (rest && *rest == '.' && strlen(rest) >= 4)
+        ms += strtol((char[]){rest[1], rest[2], rest[3], 0}, NULL, 10);
+    return ms;
 }
 
 struct framing {

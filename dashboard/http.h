@@ -63,6 +63,9 @@ const char *request_header(const struct request *request, const char *name);
 int64_t request_number(const struct request *request, const char *name, int64_t low, int64_t high,
                        int64_t standard);
 
+/* An RFC 3339 time (or v1's form without a zone) as UTC ms; 0: it is none. */
+int64_t request_time(const char *text);
+
 /* Answers with {"error": …} (our calls) or {"detail": …} (v1's). */
 void answer_error(struct request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -114,6 +114,7 @@ static void *writer(void *context);
 
 struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
 {
+    struct stat info;
     struct store *store = calloc(1, sizeof *store);
 
     if (!store || asprintf(&store->path, "%s/nixfleet.db", dir) < 0) {
@@ -126,6 +127,10 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     pthread_cond_init(&store->wake, NULL);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
+        goto failed;
+    }
+    if (stat(store->path, &info) == 0 && info.st_size == 0) {
+        snprintf(error, STORE_ERROR_SIZE, "%s is empty: restore a backup, or remove it", store->path);
         goto failed;
     }
     if (sqlite3_open_v2(store->path, &store->db,
@@ -229,26 +234,37 @@ static bool apply(struct txn *txn, struct job *job)
     return false;
 }
 
-static void run_group(struct store *store, struct job *group)
+/* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the transaction in the middle of a job; nothing
+   more may then be applied, as each statement would be a transaction of its own. */
+static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
     struct txn txn = {.store = store, .db = store->db, .now_ms = wall_ms()};
-    bool ok = exec(store->db, "BEGIN IMMEDIATE") == SQLITE_OK;
+    size_t count = 0;
+
+    if (exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
+        return false;
+    for (struct job *job = group; job; job = job->next) {
+        applied[count++] = apply(&txn, job);
+        if (sqlite3_get_autocommit(store->db))
+            return false;
+    }
+    save_version(&txn);
+    if (!sqlite3_get_autocommit(store->db) && exec(store->db, "COMMIT") == SQLITE_OK)
+        return true;
+    if (!sqlite3_get_autocommit(store->db))
+        exec(store->db, "ROLLBACK");
+    return false;
+}
+
+static void run_group(struct store *store, struct job *group)
+{
     size_t count = 0, done = 0;
-    bool *applied;
+    bool *applied, ok;
 
     for (struct job *job = group; job; job = job->next)
         count++;
-    applied = calloc(count + 1, sizeof *applied);
-    ok = ok && applied;
-    count = 0;
-    for (struct job *job = ok ? group : NULL; job; job = job->next)
-        applied[count++] = apply(&txn, job);
-    if (ok)
-        save_version(&txn);
-    if (!ok || exec(store->db, "COMMIT") != SQLITE_OK) {
-        exec(store->db, "ROLLBACK");
-        ok = false;
-    }
+    applied = calloc(count, sizeof *applied);
+    ok = applied && apply_group(store, group, applied);
     if (ok && store->watch && store->change_count)
         store->watch(store->watch_context, store->changes, store->change_count);
     store->change_count = 0;
@@ -375,6 +391,7 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
 
     if (asprintf(&path, "%s/nixfleet.db", dir) < 0)
         return -1;
+    umask(077); /* the copy holds what the original does */
     if (stat(file, &info) == 0) {
         snprintf(error, STORE_ERROR_SIZE, "%s: is there already", file);
         return -1;
@@ -386,7 +403,6 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
                !(backup = sqlite3_backup_init(to, "main", from, "main"))) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", file, sqlite3_errmsg(to));
     } else {
-        chmod(file, 0600);
         result = sqlite3_backup_step(backup, -1) == SQLITE_DONE ? 0 : -1;
         sqlite3_backup_finish(backup);
         if (result < 0)
