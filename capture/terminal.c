@@ -8,7 +8,13 @@
 
 bool terminal_foreground(const struct terminal *terminal)
 {
-    return terminal->fd >= 0 && tcgetpgrp(terminal->fd) == getpgrp();
+    pid_t group;
+
+    if (terminal->fd < 0)
+        return false;
+    group = tcgetpgrp(terminal->fd);
+    /* A terminal that is not our controlling one has no job control for us: nobody else's turn can be disturbed. */
+    return group == getpgrp() || (group < 0 && errno == ENOTTY);
 }
 
 /* tcsetattr, without being stopped when we have just lost the foreground (SIGTTOU is ignored), and

@@ -117,7 +117,7 @@ class Soak:
                         line = f.read()
                 except (OSError, IndexError):
                     continue
-                if parent == pid and b"nixfleet" in line:
+                if parent == pid and line.startswith(b"nixfleet-report"):  # the keeper is as vital as the wrapper itself
                     found.append(int(name))
         return found
 
