@@ -5,7 +5,6 @@
    copy until the command has ended, write down how, let the helpers deliver, end as the command
    did. Whatever fails on the way, the command runs. */
 #include <errno.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -192,12 +191,19 @@ static int start_command(struct run *run)
     }
 }
 
+/* From the environment alone: the system's databases of users may lie behind a network. */
 static void user_name(char *out, size_t size)
 {
     const char *name = getenv("USER");
-    struct passwd *entry = name && *name ? NULL : getpwuid(geteuid());
 
-    snprintf(out, size, "%s", name && *name ? name : entry ? entry->pw_name : "");
+    if (!name || !*name)
+        name = getenv("LOGNAME");
+    if (name && *name)
+        snprintf(out, size, "%s", name);
+    else if (geteuid() == 0)
+        snprintf(out, size, "root");
+    else
+        snprintf(out, size, "%u", (unsigned)geteuid());
 }
 
 /* The record in the state directory. A failure costs the record, not the run. */

@@ -84,7 +84,8 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
         mode.c_oflag &= ~(tcflag_t)OPOST; /* no CR is added */
     if (streams->plain && !modes)
         mode.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(s->slave, TCSANOW, &mode); /* best effort: the output is right without it, too */
+    if (tcsetattr(s->slave, TCSANOW, &mode) < 0 && !processes_output(streams))
+        return -1; /* elsewhere the output is right without it, too */
     return 0;
 }
 

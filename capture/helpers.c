@@ -47,6 +47,12 @@ char *helpers_find_program(void)
     return usable(strdup(LIBEXECDIR "/nixfleet-report"));
 }
 
+/* Nobody waits at the control pipe, neither we nor a helper, and the command does not get it. */
+static int prepare(int fd)
+{
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
 void helpers_init(struct helpers *helpers, char *program, char **environment,
                   struct status_page *page, int page_fd, const struct run_log *log, bool quiet)
 {
@@ -61,11 +67,9 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
         .quiet = quiet,
         .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
     };
-    if (pipe(ends) == 0) {
-        fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-        fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-        fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        fcntl(ends[1], F_SETFL, O_NONBLOCK); /* a helper must not wait for us either */
+    if (pipe(ends) < 0 || prepare(ends[0]) < 0 || prepare(ends[1]) < 0) {
+        close_fd(&ends[0]); /* without it they cannot be heard; one that blocks would be worse */
+        close_fd(&ends[1]);
     }
     helpers->control_read = ends[0];
     helpers->control_write = ends[1];

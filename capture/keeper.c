@@ -66,6 +66,7 @@ void keeper_run(int slave, int channel, void (*run)(void *), void *context)
     pid_t pid;
     char byte;
 
+    signal(SIGTTOU, SIG_IGN); /* for tcsetpgrp below */
     setsid();
     if (slave >= 0)
         ioctl(slave, TIOCSCTTY, 0);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io.h"
+
 static bool is_letter(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -33,7 +35,7 @@ void run_id_make(int64_t wall_ms, char out[RUN_ID_SIZE])
 {
     unsigned char b[16];
 
-    arc4random_buf(b, sizeof b);
+    random_bytes(b, sizeof b);
     for (int i = 0; i < 6; i++)
         b[i] = (unsigned char)(wall_ms >> (40 - 8 * i));
     b[6] = (unsigned char)(0x70 | (b[6] & 0x0f)); /* version 7 */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +89,21 @@ static int64_t clock_ms(clockid_t clock)
 
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void random_bytes(void *bytes, size_t size)
+{
+    struct timespec now;
+    uint64_t x;
+
+    if (getentropy(bytes, size) == 0)
+        return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    x = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + ((uint64_t)getpid() << 32);
+    for (size_t i = 0; i < size; i++) {
+        x = x * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        ((unsigned char *)bytes)[i] = (unsigned char)(x >> 56);
+    }
 }
 
 int64_t monotonic_ms(void)

@@ -22,6 +22,10 @@ int write_all(int fd, const void *bytes, size_t size);
    content. *size may be NULL. Returns NULL with errno (EFBIG over the limit). */
 char *read_file(const char *path, size_t limit, size_t *size);
 
+/* Fills size bytes (256 at most) from the system's random source. Where it has none, from clock and
+   process id: two runs still differ. arc4random(3) would end the process when memory is short. */
+void random_bytes(void *bytes, size_t size);
+
 /* Milliseconds of the monotonic clock: for durations. It does not jump, and may stop in sleep. */
 int64_t monotonic_ms(void);
 /* Milliseconds since the Unix epoch, UTC: for people and protocols. It may jump. */

@@ -18,6 +18,8 @@
 #include <sha2.h>
 #endif
 
+#include "io.h"
+
 static const char *const default_patterns[] = {"*_TOKEN",  "*_PASSWORD", "*_PASSWD",
                                                "*_SECRET", "*_KEY",      NULL};
 
@@ -45,7 +47,7 @@ void secrets_init(struct secrets *secrets)
     unsigned char salt[(SECRETS_SALT_SIZE - 1) / 2];
 
     memset(secrets, 0, sizeof *secrets);
-    arc4random_buf(salt, sizeof salt);
+    random_bytes(salt, sizeof salt);
     to_hex(salt, sizeof salt, secrets->salt);
 }
 

@@ -1,0 +1,92 @@
+"""Each allocation and each system call of the process that holds the command fails in turn; the command is unharmed.
+
+Either it runs as if nothing had happened (with or without a log), or, where our own memory ended before it could be started,
+it is not started at all and that is said with status 125."""
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from wrapper import ROOT, RUN, Terminal, environment
+
+SHIM = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build")) / "tools" / "failnth.so"
+pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failnth.c is not built"),
+              pytest.mark.skipif("NIXFLEET_ASAN" in os.environ, reason="a build with sanitizers has its own malloc")]
+
+LINES = 2000
+OUTPUT = b"".join(b"%d\n" % i for i in range(1, LINES + 1))
+# What failing means depends on the function: a signal may interrupt it, or a resource has ended.
+ERRNO = {"poll": 4, "read": 4, "write_any": 4}
+FUNCTIONS = ["malloc", "calloc", "realloc", "strdup", "open", "pipe", "fork", "write", "write_any", "pwrite", "read", "poll", "mmap",
+             "memfd_create", "ftruncate", "socketpair", "fcntl", "flock", "mkdir", "posix_openpt", "grantpt", "unlockpt", "tcgetattr",
+             "tcsetattr", "sigaction", "getcwd", "fstat", "unlink", "asprintf", "open_memstream"]
+
+
+class Scene:
+    """One way of calling nixfleet-run: attempt() gives status, output, whether the command's work is complete."""
+
+    def __init__(self, directory, way):
+        self.directory, self.way, self.number = directory, way, 0
+
+    def attempt(self, fail=None):
+        self.number += 1
+        work = self.directory / f"{fail or 'none'}-{self.number}".replace(":", "-")
+        work.mkdir()
+        env = environment(work / "state", LD_PRELOAD=str(SHIM), FAILNTH_PROGRAM="nixfleet-run", FAILNTH_COUNT=str(work / "count"))
+        if fail:
+            env["FAILNTH"] = fail
+        if self.way == "streamed":
+            env.update(NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h", NIXFLEET_REPORT="/bin/true", NIXFLEET_FLUSH_TIMEOUT="0")
+        command = ["sh", "-c", f"echo begun >{work}/begun; seq {LINES}; echo done >{work}/done; exit 5"]
+        if self.way == "terminal":
+            with Terminal(*command, env=env, options=["-q"]) as terminal:
+                status, output, errors = terminal.wait(20), terminal.screen.replace(b"\r", b""), b""
+                assert terminal.modes() == terminal.before or fail.startswith("tcsetattr"), f"{fail}: the terminal is not restored"
+        else:
+            done = subprocess.run([RUN, *command], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=20,
+                                  stderr=subprocess.STDOUT if self.way == "captured" else subprocess.PIPE)
+            status, output, errors = done.returncode, done.stdout, done.stderr or b""
+        return work, status, output, errors
+
+    def counts(self):
+        work, status, output, _ = self.attempt()
+        assert status == 5 and output == OUTPUT and (work / "done").exists()
+        return {name: int(count) for name, count in (line.split() for line in (work / "count").read_text().splitlines())}
+
+    def judge(self, fail):
+        """None, or what is wrong when this call fails."""
+        try:
+            work, status, output, errors = self.attempt(fail)
+        except subprocess.TimeoutExpired:
+            return f"{fail}: hangs"
+        except AssertionError as problem:
+            return f"{fail}: {str(problem)[:300]}"
+        begun, ended = (work / "begun").exists(), (work / "done").exists()
+        what = f"{fail}: status {status}, begun {begun}, done {ended}, {len(output)} bytes, {errors[-200:]!r}"
+        if status == 125 and not begun:
+            return None if b"nixfleet-run: " in output + errors or self.way == "captured" else what + ": nothing is said"
+        if status != 5 or not ended or len(errors.splitlines()) > 2:
+            return what
+        # A problem may be told on the terminal; the command's lines are all there, in order.
+        wanted = b"".join(line for line in output.splitlines(True) if not line.startswith(b"nixfleet-run: "))
+        return None if wanted == OUTPUT else what + ": not the command's output"
+
+
+@pytest.mark.parametrize("way", ["pipes", "captured", "terminal", "streamed"])
+def test_no_single_failure_harms_the_command(tmp_path, way):
+    scene = Scene(tmp_path, way)
+    counts = scene.counts()
+    assert counts["malloc"] > 5 and counts["fork"] >= 1 and counts["write"] > 0 and counts["write_any"] > 0, "the shim is not in use"
+    failures = [f"{name}:{n}" + (f":{ERRNO[name]}" if name in ERRNO else "")
+                for name in FUNCTIONS for n in range(1, min(counts[name], 60) + 1)]
+    if way == "terminal":  # forks in a thread do not go together with a pty
+        wrong = [scene.judge(fail) for fail in failures]
+    else:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            wrong = list(pool.map(scene.judge, failures))
+    wrong = [line for line in wrong if line]
+    assert not wrong, "\n".join(wrong)

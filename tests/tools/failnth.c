@@ -1,0 +1,294 @@
+/* Preloaded into nixfleet-run: lets one call of one function fail, as a system short of memory,
+   descriptors, processes or disk would.
+
+     FAILNTH=FUNCTION:N[:ERRNO]   the Nth call in the process named FAILNTH_PROGRAM fails
+     FAILNTH_COUNT=FILE           where the number of calls is written at the end, one line for each
+                                  function ("malloc 42")
+
+   Only the process that was started counts: a child that it forks, and what that one executes, is
+   left alone, as are other programs that inherit the environment. */
+#pragma GCC diagnostic ignored "-Wpedantic" /* dlsym gives a function as an object */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* write: to a file (the disk is full); write_any: to whatever it is. */
+#define FUNCTIONS(X)                                                                               \
+    X(malloc)                                                                                      \
+    X(calloc) X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) X(pwrite) X(read) \
+        X(poll) X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) X(flock) X(mkdir)      \
+            X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) X(sigaction)          \
+                X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream)
+
+enum function {
+#define NAME(f) F_##f,
+    FUNCTIONS(NAME) F_COUNT
+#undef NAME
+};
+static const char *const names[] = {
+#define TEXT(f) #f,
+    FUNCTIONS(TEXT)
+#undef TEXT
+};
+
+static long calls[F_COUNT];
+static int chosen = -1, problem = ENOMEM;
+static long nth;
+static pid_t counted; /* the only process that is concerned; 0: none */
+static char count_path[256];
+
+static int standard_problem(enum function f)
+{
+    switch (f) {
+    case F_open:
+    case F_pipe:
+    case F_posix_openpt:
+    case F_socketpair:
+        return EMFILE;
+    case F_fork:
+        return EAGAIN;
+    case F_write:
+    case F_write_any:
+    case F_pwrite:
+    case F_mkdir:
+        return ENOSPC;
+    case F_read:
+    case F_tcgetattr:
+    case F_tcsetattr:
+        return EIO;
+    case F_flock:
+        return ENOLCK;
+    default:
+        return ENOMEM;
+    }
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    const char *what = getenv("FAILNTH"), *program = getenv("FAILNTH_PROGRAM");
+    const char *path = getenv("FAILNTH_COUNT");
+    size_t length = what ? strcspn(what, ":") : 0;
+
+    if (!program || strcmp(program, program_invocation_short_name) != 0)
+        return;
+    snprintf(count_path, sizeof count_path, "%s", path ? path : "");
+    for (int i = 0; what && i < F_COUNT; i++)
+        if (strlen(names[i]) == length && strncmp(names[i], what, length) == 0)
+            chosen = i;
+    if (chosen >= 0) {
+        char *rest;
+
+        nth = strtol(what + length + 1, &rest, 10);
+        problem = *rest == ':' ? atoi(rest + 1) : standard_problem((enum function)chosen);
+    }
+    unsetenv("FAILNTH"); /* what is started by this one counts nothing, and sees nothing of it */
+    unsetenv("FAILNTH_PROGRAM");
+    unsetenv("FAILNTH_COUNT");
+    unsetenv("LD_PRELOAD");
+    counted = getpid();
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+    char text[64];
+    int fd;
+
+    if (counted != getpid() || !count_path[0])
+        return;
+    counted = 0;
+    fd = open(count_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    for (int i = 0; i < F_COUNT && fd >= 0; i++) {
+        int length = snprintf(text, sizeof text, "%s %ld\n", names[i], calls[i]);
+
+        if (syscall(SYS_write, fd, text, (size_t)length) < 0)
+            break;
+    }
+    close(fd);
+}
+
+static int fails(enum function f)
+{
+    if (counted == 0 || counted != (pid_t)syscall(SYS_getpid))
+        return 0;
+    if (++calls[f] != nth || (int)f != chosen)
+        return 0;
+    errno = problem;
+    return 1;
+}
+
+/* The next definition of a function. dlsym may allocate before malloc is known: glibc then gets by
+ * without. */
+#define REAL(f) ((__typeof__(&f))dlsym(RTLD_NEXT, #f))
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+
+void *malloc(size_t size)
+{
+    return fails(F_malloc) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return fails(F_calloc) ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    return fails(F_realloc) ? NULL : __libc_realloc(old, size);
+}
+
+char *(strdup)(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = fails(F_strdup) ? NULL : __libc_malloc(size);
+
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+static int open_real(const char *name, const char *path, int flags, mode_t mode)
+{
+    int (*real)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, name);
+
+    return fails(F_open) ? -1 : real(path, flags, mode);
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    mode_t mode;
+
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return open_real("open", path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    va_list arguments;
+    mode_t mode;
+
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return open_real("open64", path, flags, mode);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    long argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, long);
+    va_end(arguments);
+    return fails(F_fcntl) ? -1 : REAL(fcntl)(fd, command, argument);
+}
+
+int fcntl64(int fd, int command, ...)
+{
+    va_list arguments;
+    long argument;
+
+    va_start(arguments, command);
+    argument = va_arg(arguments, long);
+    va_end(arguments);
+    return fails(F_fcntl) ? -1 : REAL(fcntl64)(fd, command, argument);
+}
+
+int vasprintf(char **text, const char *format, va_list arguments)
+{
+    return fails(F_asprintf) ? -1 : REAL(vasprintf)(text, format, arguments);
+}
+
+int asprintf(char **text, const char *format, ...)
+{
+    va_list arguments;
+    int result;
+
+    va_start(arguments, format);
+    result = vasprintf(text, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+int __asprintf_chk(char **text, int flag, const char *format, ...)
+{
+    va_list arguments;
+    int result;
+
+    (void)flag;
+    va_start(arguments, format);
+    result = vasprintf(text, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+int __vasprintf_chk(char **text, int flag, const char *format, va_list arguments)
+{
+    (void)flag;
+    return vasprintf(text, format, arguments);
+}
+
+static int is_file(int fd)
+{
+    struct stat info;
+
+    return syscall(SYS_fstat, fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+ssize_t write(int fd, const void *bytes, size_t size)
+{
+    if ((is_file(fd) && fails(F_write)) || fails(F_write_any))
+        return -1;
+    return REAL(write)(fd, bytes, size);
+}
+
+/* Those without a peculiarity. */
+#define WRAP(type, failure, f, parameters, arguments)        \
+    type f parameters                                        \
+    {                                                        \
+        return fails(F_##f) ? (failure) : REAL(f) arguments; \
+    }
+
+WRAP(int, -1, pipe, (int ends[2]), (ends))
+WRAP(pid_t, -1, fork, (void), ())
+WRAP(ssize_t, -1, read, (int fd, void *bytes, size_t size), (fd, bytes, size))
+WRAP(ssize_t, -1, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, bytes, size, at))
+WRAP(int, -1, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout))
+WRAP(void *, MAP_FAILED, mmap, (void *at, size_t size, int prot, int flags, int fd, off_t offset),
+     (at, size, prot, flags, fd, offset))
+WRAP(int, -1, memfd_create, (const char *name, unsigned flags), (name, flags))
+WRAP(int, -1, ftruncate, (int fd, off_t size), (fd, size))
+WRAP(int, -1, socketpair, (int domain, int type, int protocol, int ends[2]),
+     (domain, type, protocol, ends))
+WRAP(int, -1, flock, (int fd, int operation), (fd, operation))
+WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode))
+WRAP(int, -1, posix_openpt, (int flags), (flags))
+WRAP(int, -1, grantpt, (int fd), (fd))
+WRAP(int, -1, unlockpt, (int fd), (fd))
+WRAP(int, -1, tcgetattr, (int fd, struct termios *mode), (fd, mode))
+WRAP(int, -1, tcsetattr, (int fd, int when, const struct termios *mode), (fd, when, mode))
+WRAP(int, -1, sigaction, (int number, const struct sigaction *now, struct sigaction *before),
+     (number, now, before))
+WRAP(char *, NULL, getcwd, (char *out, size_t size), (out, size))
+WRAP(int, -1, fstat, (int fd, struct stat *info), (fd, info))
+WRAP(int, -1, unlink, (const char *path), (path))
+WRAP(FILE *, NULL, open_memstream, (char **text, size_t *size), (text, size))
