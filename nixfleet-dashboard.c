@@ -1,5 +1,6 @@
-/* nixfleet-dashboard: the server and the page where the fleet's runs are seen. main reads the settings, refuses what is unsafe, and starts the
-   store, the live channel and HTTP; then it waits for a signal. */
+/* nixfleet-dashboard: the server and the page where the fleet's runs are seen. main reads the
+   settings, refuses what is unsafe, and starts the store, the live channel and HTTP; then it waits
+   for a signal. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -22,18 +23,19 @@
 #define RATE_SLOTS 20000
 #define DESCRIPTORS 32768
 
-static const char usage[] = "usage: nixfleet-dashboard [--listen ADDRESS:PORT] [--data DIR] [--config FILE] [--dev]\n"
-                            "       nixfleet-dashboard hash-password | token HOST | backup FILE\n"
-                            "Show what the hosts of a fleet are doing.\n"
-                            "  -l, --listen ADDRESS:PORT  where to serve (127.0.0.1:8000; port 0: a free one)\n"
-                            "  -d, --data DIR             the database (/var/lib/nixfleet-dashboard for root,\n"
-                            "                             else $XDG_STATE_HOME/nixfleet-dashboard)\n"
-                            "  -c, --config FILE          settings: NAME=value lines; the environment outranks them\n"
-                            "      --dev                  try it out: loopback only, no login, a token printed\n"
-                            "  -h, --help   -V, --version\n"
-                            "hash-password reads a password and prints its bcrypt hash, for NIXFLEET_PASSWORD_HASH.\n"
-                            "token HOST makes a token for a host and prints it. backup FILE copies the database.\n"
-                            "See nixfleet-dashboard(8).\n";
+static const char usage[] =
+    "usage: nixfleet-dashboard [--listen ADDRESS:PORT] [--data DIR] [--config FILE] [--dev]\n"
+    "       nixfleet-dashboard hash-password | token HOST | backup FILE\n"
+    "Show what the hosts of a fleet are doing.\n"
+    "  -l, --listen ADDRESS:PORT  where to serve (127.0.0.1:8000; port 0: a free one)\n"
+    "  -d, --data DIR             the database (/var/lib/nixfleet-dashboard for root,\n"
+    "                             else $XDG_STATE_HOME/nixfleet-dashboard)\n"
+    "  -c, --config FILE          settings: NAME=value lines; the environment outranks them\n"
+    "      --dev                  try it out: loopback only, no login, a token printed\n"
+    "  -h, --help   -V, --version\n"
+    "hash-password reads a password and prints its bcrypt hash, for NIXFLEET_PASSWORD_HASH.\n"
+    "token HOST makes a token for a host and prints it. backup FILE copies the database.\n"
+    "See nixfleet-dashboard(8).\n";
 
 struct options {
     const char *listen, *data, *config;
@@ -50,7 +52,8 @@ static int complain(const char *what, const char *why)
 
 static char *find_data_dir(const struct options *options, const struct dashboard_settings *settings)
 {
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *systemd = getenv("STATE_DIRECTORY");
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME"),
+               *systemd = getenv("STATE_DIRECTORY");
     char *dir = NULL;
 
     if (options->data)
@@ -71,7 +74,10 @@ static int load_settings(struct server *server, const struct options *options)
     const char *variable = NULL;
 
     if (dashboard_settings_load(&server->settings, options->config, &variable) < 0)
-        return complain(variable ? variable : options->config ? options->config : "settings", variable ? "the value is not one it can have" : strerror(errno));
+        return complain(variable          ? variable
+                        : options->config ? options->config
+                                          : "settings",
+                        variable ? "the value is not one it can have" : strerror(errno));
     server->dev = options->dev;
     server->data_dir = find_data_dir(options, &server->settings);
     return server->data_dir ? 0 : complain("no data directory", NULL);
@@ -131,7 +137,8 @@ static int hash_password(void)
     AUTO_FREE char *hash = password ? password_hash(password) : NULL;
 
     if (!hash)
-        return complain("hash-password", password && errno == EINVAL ? "1 to 72 bytes, please" : "no password was given");
+        return complain("hash-password", password && errno == EINVAL ? "1 to 72 bytes, please"
+                                                                     : "no password was given");
     puts(hash);
     return 0;
 }
@@ -146,9 +153,12 @@ static enum job_result apply_token(struct txn *txn, void *context)
 {
     struct new_token *fresh = context;
     char hash[TOKEN_HASH_SIZE];
-    sqlite3_stmt *statement = txn_statement(txn, "INSERT INTO hosts(id, hostname, agent_token_hash) VALUES(?1,?1,?2) ON CONFLICT(id) DO UPDATE SET agent_token_hash=?2");
+    sqlite3_stmt *statement =
+        txn_statement(txn, "INSERT INTO hosts(id, hostname, agent_token_hash) VALUES(?1,?1,?2) ON "
+                           "CONFLICT(id) DO UPDATE SET agent_token_hash=?2");
 
-    if (!statement || token_make(fresh->token) < 0 || token_hash(fresh->secret, fresh->token, hash) < 0)
+    if (!statement || token_make(fresh->token) < 0 ||
+        token_hash(fresh->secret, fresh->token, hash) < 0)
         return JOB_FAILED;
     return statement_run(statement, "tt", fresh->host, hash) == SQLITE_DONE ? JOB_DONE : JOB_FAILED;
 }
@@ -207,7 +217,8 @@ static int prepare_dev(struct server *server)
     snprintf(server->dev_csrf, sizeof server->dev_csrf, "%s", token);
     if (!server->settings.agent_token_hash_secret && token_make(token) == 0)
         server->settings.agent_token_hash_secret = strdup(token);
-    server->settings.auto_provision = false; /* a token of its own would outlive the secret that was made for this start */
+    server->settings.auto_provision =
+        false; /* a token of its own would outlive the secret that was made for this start */
     if (server->settings.api_token)
         return 0;
     if (token_make(token) < 0 || !(server->settings.api_token = strdup(token)))
@@ -219,10 +230,12 @@ static void announce(const struct server *server, const char *address, uint16_t 
 {
     bool v6 = strchr(address, ':') != NULL;
 
-    printf("nixfleet-dashboard: listening on http://%s%s%s:%u\n", v6 ? "[" : "", address, v6 ? "]" : "", port);
+    printf("nixfleet-dashboard: listening on http://%s%s%s:%u\n", v6 ? "[" : "", address,
+           v6 ? "]" : "", port);
     if (server->dev)
-        printf("nixfleet-dashboard: dev mode, no login; for hosts: NIXFLEET_URL=http://%s:%u NIXFLEET_TOKEN=%s\n", address, port,
-               server->settings.api_token);
+        printf("nixfleet-dashboard: dev mode, no login; for hosts: NIXFLEET_URL=http://%s:%u "
+               "NIXFLEET_TOKEN=%s\n",
+               address, port, server->settings.api_token);
     fflush(stdout);
 }
 
@@ -289,9 +302,12 @@ static int run_command(struct server *server, const struct options *options, int
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"listen", required_argument, NULL, 'l'}, {"data", required_argument, NULL, 'd'},
-                                          {"config", required_argument, NULL, 'c'}, {"dev", no_argument, NULL, 'D'},
-                                          {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+    static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
+                                          {"data", required_argument, NULL, 'd'},
+                                          {"config", required_argument, NULL, 'c'},
+                                          {"dev", no_argument, NULL, 'D'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
                                           {NULL, 0, NULL, 0}};
     struct options options = {.listen = "127.0.0.1:8000"};
     static struct server server;

@@ -1,4 +1,5 @@
-/* What the bash agent speaks (v1): register, poll, status, test-progress. The order of checks is v1's: form, rate, host, token. */
+/* What the bash agent speaks (v1): register, poll, status, test-progress. The order of checks is
+ * v1's: form, rate, host, token. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,13 @@ static void answer_invalid(struct request *request, json_object *detail)
 static json_object *read_checked(struct request *request, const struct field_rule *rules)
 {
     const char *why = NULL;
-    json_object *object = json_body(request->body ? request->body : "", request->body_size, &why), *problem;
+    json_object *object = body_parse(request->body ? request->body : "", request->body_size, &why),
+                *problem;
 
     if (!object) {
-        answer_puts(request, 422, "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"Invalid JSON\",\"type\":\"value_error.jsondecode\"}]}");
+        answer_puts(request, 422,
+                    "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"Invalid "
+                    "JSON\",\"type\":\"value_error.jsondecode\"}]}");
         return NULL;
     }
     problem = validate_body(object, rules);
@@ -48,7 +52,7 @@ static const char *text_of(json_object *object, const char *name)
 {
     const char *why = NULL, *out = NULL;
 
-    json_string(object, name, &out, &why);
+    field_string(object, name, &out, &why);
     return out;
 }
 
@@ -57,15 +61,17 @@ static int64_t number_of(json_object *object, const char *name, int64_t standard
     const char *why = NULL;
     int64_t out = standard;
 
-    json_int(object, name, &out, &why);
+    field_int(object, name, &out, &why);
     return out;
 }
 
-/* At the first authorised call of a host that has none, a token of its own: put into token, else "". */
+/* At the first authorised call of a host that has none, a token of its own: put into token, else
+ * "". */
 static bool provision(struct txn *txn, const struct request *request, char token[TOKEN_SIZE])
 {
     const struct dashboard_settings *settings = &request->server->settings;
-    sqlite3_stmt *find = txn_statement(txn, "SELECT agent_token_hash IS NULL FROM hosts WHERE id=?");
+    sqlite3_stmt *find =
+        txn_statement(txn, "SELECT agent_token_hash IS NULL FROM hosts WHERE id=?");
     char hash[TOKEN_HASH_SIZE];
     bool wanted;
 
@@ -79,7 +85,8 @@ static bool provision(struct txn *txn, const struct request *request, char token
         return true;
     if (token_make(token) < 0 || token_hash(settings->agent_token_hash_secret, token, hash) < 0)
         return false;
-    return fleet_run(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", request->host, hash);
+    return fleet_run(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", request->host,
+                     hash);
 }
 
 static void add_handout(struct text *out, const char *command, const char *token)
@@ -97,21 +104,38 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
     char command[32], token[TOKEN_SIZE];
     struct text out = {0};
 
-    json_typed(body, "metrics", json_type_object, &metrics, &why);
-    if (!fleet_run(txn, "INSERT INTO hosts(id, hostname, criticality, status) VALUES(?1,?1,coalesce(?2,'low'),'ok') ON CONFLICT(id) DO NOTHING", "tt", host,
-                   text_of(body, "criticality")) ||
-        !fleet_run(txn, "UPDATE hosts SET host_type=coalesce(?2,host_type), location=coalesce(?3,location), device_type=coalesce(?4,device_type),"
-                        " theme_color=coalesce(?5,theme_color), current_generation=coalesce(?6,current_generation), config_repo=coalesce(?7,config_repo),"
-                        " agent_version=coalesce(?8,agent_version), nixpkgs_version=coalesce(?9,nixpkgs_version), os_version=coalesce(?10,os_version),"
-                        " os_name=coalesce(?11,os_name), icon=coalesce(?12,icon), comment=coalesce(?13,comment), test_status=coalesce(?14,test_status),"
-                        " poll_interval=?15, last_seen=?16, status='ok' WHERE id=?1",
-                   "tttttttttttttt" "ii", host, text_of(body, "host_type"), text_of(body, "location"), text_of(body, "device_type"),
-                   text_of(body, "theme_color"), text_of(body, "current_generation"), text_of(body, "config_repo"), text_of(body, "agent_version"),
-                   text_of(body, "nixpkgs_version"), text_of(body, "os_version"), text_of(body, "os_name"), text_of(body, "icon"), text_of(body, "comment"),
-                   text_of(body, "test_status"), number_of(body, "poll_interval", 30), txn->now_ms) ||
-        (metrics && !fleet_run(txn, "UPDATE hosts SET metrics=?2, metrics_updated_at=?3 WHERE id=?1", "tti", host,
-                               json_object_to_json_string_ext(metrics, JSON_C_TO_STRING_SPACED), txn->now_ms)) ||
-        !fleet_take_command(txn, host, command) || !provision(txn, request, token) || host_settle(txn, host) < 0)
+    field_typed(body, "metrics", json_type_object, &metrics, &why);
+    if (!fleet_run(txn,
+                   "INSERT INTO hosts(id, hostname, criticality, status) "
+                   "VALUES(?1,?1,coalesce(?2,'low'),'ok') ON CONFLICT(id) DO NOTHING",
+                   "tt", host, text_of(body, "criticality")) ||
+        !fleet_run(
+            txn,
+            "UPDATE hosts SET host_type=coalesce(?2,host_type), location=coalesce(?3,location), "
+            "device_type=coalesce(?4,device_type),"
+            " theme_color=coalesce(?5,theme_color), "
+            "current_generation=coalesce(?6,current_generation), "
+            "config_repo=coalesce(?7,config_repo),"
+            " agent_version=coalesce(?8,agent_version), "
+            "nixpkgs_version=coalesce(?9,nixpkgs_version), os_version=coalesce(?10,os_version),"
+            " os_name=coalesce(?11,os_name), icon=coalesce(?12,icon), "
+            "comment=coalesce(?13,comment), test_status=coalesce(?14,test_status),"
+            " poll_interval=?15, last_seen=?16, status='ok' WHERE id=?1",
+            "tttttttttttttt"
+            "ii",
+            host, text_of(body, "host_type"), text_of(body, "location"),
+            text_of(body, "device_type"), text_of(body, "theme_color"),
+            text_of(body, "current_generation"), text_of(body, "config_repo"),
+            text_of(body, "agent_version"), text_of(body, "nixpkgs_version"),
+            text_of(body, "os_version"), text_of(body, "os_name"), text_of(body, "icon"),
+            text_of(body, "comment"), text_of(body, "test_status"),
+            number_of(body, "poll_interval", 30), txn->now_ms) ||
+        (metrics &&
+         !fleet_run(txn, "UPDATE hosts SET metrics=?2, metrics_updated_at=?3 WHERE id=?1", "tti",
+                    host, json_object_to_json_string_ext(metrics, JSON_C_TO_STRING_SPACED),
+                    txn->now_ms)) ||
+        !fleet_take_command(txn, host, command) || !provision(txn, request, token) ||
+        host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -136,7 +160,8 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
     struct text out = {0};
 
     (void)context;
-    if (host_seen(txn, request->host, NULL) < 0 || !fleet_take_command(txn, request->host, command) || !provision(txn, request, token) ||
+    if (host_seen(txn, request->host, NULL) < 0 ||
+        !fleet_take_command(txn, request->host, command) || !provision(txn, request, token) ||
         host_settle(txn, request->host) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
@@ -152,7 +177,8 @@ void get_poll(struct request *request)
         request_submit(request, apply_poll, NULL, NULL);
 }
 
-/* v1 keeps newlines and printable ASCII of an output; here the text keeps its letters, and loses what a terminal would act on. */
+/* v1 keeps newlines and printable ASCII of an output; here the text keeps its letters, and loses
+ * what a terminal would act on. */
 static void make_plain(char *text)
 {
     char *to = text;
@@ -183,7 +209,8 @@ static const char *derive_comment(const char *status, const char *output, char r
 static enum job_result apply_status(struct txn *txn, struct request *request, void *context)
 {
     json_object *body = context;
-    const char *status = text_of(body, "status"), *comment = text_of(body, "comment"), *given = text_of(body, "output"), *host = request->host;
+    const char *status = text_of(body, "status"), *comment = text_of(body, "comment"),
+               *given = text_of(body, "output"), *host = request->host;
     bool ok = strcmp(status, "ok") == 0;
     char *output = given ? strdup(given) : NULL;
     char room[128];
@@ -195,16 +222,31 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
     }
     if (!comment)
         comment = derive_comment(status, output, room);
-    done = fleet_run(txn, "UPDATE hosts SET status=?2, current_generation=coalesce(?3,current_generation), test_status=coalesce(?4,test_status),"
-                          " comment=coalesce(?5,comment), last_seen=?6, last_switch=CASE WHEN ?2='ok' THEN ?6 ELSE last_switch END,"
-                          " test_running=0 WHERE id=?1",
-                     "ttttti", host, status, text_of(body, "current_generation"), text_of(body, "test_status"), comment, txn->now_ms) &&
-           fleet_run(txn, "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT max(id) FROM command_log WHERE host=?1"
-                          " AND completed IS NULL)",
-                     "ttti", host, status, output, txn->now_ms) &&
-           fleet_run(txn, "INSERT INTO history(host, at, icon, message, output) SELECT ?1,?2,?3,?4,?5 FROM hosts WHERE id=?1", "titt" "t", host, txn->now_ms,
-                     ok ? "✓" : "✗", comment ? comment : ok ? "Command completed" : "Command failed", output) &&
-           host_settle(txn, host) == 0;
+    done =
+        fleet_run(txn,
+                  "UPDATE hosts SET status=?2, current_generation=coalesce(?3,current_generation), "
+                  "test_status=coalesce(?4,test_status),"
+                  " comment=coalesce(?5,comment), last_seen=?6, last_switch=CASE WHEN ?2='ok' THEN "
+                  "?6 ELSE last_switch END,"
+                  " test_running=0 WHERE id=?1",
+                  "ttttti", host, status, text_of(body, "current_generation"),
+                  text_of(body, "test_status"), comment, txn->now_ms) &&
+        fleet_run(txn,
+                  "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT "
+                  "max(id) FROM command_log WHERE host=?1"
+                  " AND completed IS NULL)",
+                  "ttti", host, status, output, txn->now_ms) &&
+        fleet_run(txn,
+                  "INSERT INTO history(host, at, icon, message, output) SELECT ?1,?2,?3,?4,?5 FROM "
+                  "hosts WHERE id=?1",
+                  "titt"
+                  "t",
+                  host, txn->now_ms, ok ? "✓" : "✗",
+                  comment ? comment
+                  : ok    ? "Command completed"
+                          : "Command failed",
+                  output) &&
+        host_settle(txn, host) == 0;
     free(output);
     if (!done)
         return JOB_FAILED;
@@ -224,21 +266,32 @@ void post_status(struct request *request)
 static enum job_result apply_tests(struct txn *txn, struct request *request, void *context)
 {
     json_object *body = context, *flag = NULL;
-    int64_t current = number_of(body, "current", 0), total = number_of(body, "total", 0), passed = number_of(body, "passed", 0);
+    int64_t current = number_of(body, "current", 0), total = number_of(body, "total", 0),
+            passed = number_of(body, "passed", 0);
     const char *why = NULL, *host = request->host;
-    bool running = !json_typed(body, "running", json_type_boolean, &flag, &why) || json_object_get_boolean(flag);
+    bool running = !field_typed(body, "running", json_type_boolean, &flag, &why) ||
+                   json_object_get_boolean(flag);
     char message[64], summary[64];
 
     snprintf(summary, sizeof summary, "%lld/%lld passed", (long long)passed, (long long)total);
-    if (!fleet_run(txn, "UPDATE hosts SET test_running=?2, test_current=?3, test_total=?4, test_passed_count=?5, last_seen=?6 WHERE id=?1", "tiiiii", host,
-                   (int64_t)running, current, total, passed, txn->now_ms))
+    if (!fleet_run(txn,
+                   "UPDATE hosts SET test_running=?2, test_current=?3, test_total=?4, "
+                   "test_passed_count=?5, last_seen=?6 WHERE id=?1",
+                   "tiiiii", host, (int64_t)running, current, total, passed, txn->now_ms))
         return JOB_FAILED;
-    if (!running && !fleet_run(txn, "UPDATE hosts SET test_result=?2, test_status=?3, comment=coalesce(?4,comment), last_audit=?5 WHERE id=?1", "tttti", host,
-                               text_of(body, "result"), summary, text_of(body, "comment"), txn->now_ms))
+    if (!running && !fleet_run(txn,
+                               "UPDATE hosts SET test_result=?2, test_status=?3, "
+                               "comment=coalesce(?4,comment), last_audit=?5 WHERE id=?1",
+                               "tttti", host, text_of(body, "result"), summary,
+                               text_of(body, "comment"), txn->now_ms))
         return JOB_FAILED;
-    snprintf(message, sizeof message, running ? "Testing %lld/%lld" : "Tests: %lld/%lld passed", (long long)(running ? current : passed), (long long)total);
+    snprintf(message, sizeof message, running ? "Testing %lld/%lld" : "Tests: %lld/%lld passed",
+             (long long)(running ? current : passed), (long long)total);
     if ((!running || current <= 1 || current % 5 == 0) &&
-        !fleet_run(txn, "INSERT INTO history(host, at, icon, message) SELECT ?1,?2,?3,?4 FROM hosts WHERE id=?1", "titt", host, txn->now_ms,
+        !fleet_run(txn,
+                   "INSERT INTO history(host, at, icon, message) SELECT ?1,?2,?3,?4 FROM hosts "
+                   "WHERE id=?1",
+                   "titt", host, txn->now_ms,
                    running           ? "✦"
                    : passed == total ? "✓"
                                      : "✗",

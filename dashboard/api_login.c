@@ -51,7 +51,8 @@ static enum job_result apply_session(struct txn *txn, struct request *request, v
 
     (void)request;
     return fleet_run(txn, "DELETE FROM sessions WHERE expires<?", "i", txn->now_ms) &&
-                   fleet_run(txn, "INSERT OR REPLACE INTO sessions VALUES(?,?,?)", "tii", session->hash, txn->now_ms,
+                   fleet_run(txn, "INSERT OR REPLACE INTO sessions VALUES(?,?,?)", "tii",
+                             session->hash, txn->now_ms,
                              txn->now_ms + (int64_t)SESSION_SECONDS * 1000)
                ? JOB_DONE
                : JOB_FAILED;
@@ -59,7 +60,8 @@ static enum job_result apply_session(struct txn *txn, struct request *request, v
 
 static void set_cookie(struct request *request, const char *value, int seconds)
 {
-    snprintf(request->answer.cookie, sizeof request->answer.cookie, "nixfleet_session=%s; HttpOnly; Max-Age=%d; Path=/; %s", value, seconds,
+    snprintf(request->answer.cookie, sizeof request->answer.cookie,
+             "nixfleet_session=%s; HttpOnly; Max-Age=%d; Path=/; %s", value, seconds,
              request->server->settings.dev_cookies ? "SameSite=lax" : "SameSite=strict; Secure");
 }
 
@@ -85,7 +87,8 @@ static bool fresh_code(const struct dashboard_settings *settings, const char *co
 void post_login(struct request *request)
 {
     const struct dashboard_settings *settings = &request->server->settings;
-    AUTO_FREE char *password = form_field(request->body, "password"), *code = form_field(request->body, "totp");
+    AUTO_FREE char *password = form_field(request->body, "password"),
+                   *code = form_field(request->body, "totp");
     char token[TOKEN_SIZE], cookie[SESSION_COOKIE_SIZE];
     struct session *session;
 
@@ -93,7 +96,8 @@ void post_login(struct request *request)
         redirect(request, "/");
         return;
     }
-    if (!password || !settings->password_hash || !password_check(password, settings->password_hash)) {
+    if (!password || !settings->password_hash ||
+        !password_check(password, settings->password_hash)) {
         redirect(request, "/login?error=Invalid+password");
         return;
     }
@@ -102,8 +106,10 @@ void post_login(struct request *request)
         return;
     }
     session = calloc(1, sizeof *session);
-    if (!session || token_make(token) < 0 || token_hash(settings->session_secrets, token, session->hash) < 0 ||
-        cookie_sign(settings->session_secrets, token, wall_ms() / 1000 + SESSION_SECONDS, cookie) < 0) {
+    if (!session || token_make(token) < 0 ||
+        token_hash(settings->session_secrets, token, session->hash) < 0 ||
+        cookie_sign(settings->session_secrets, token, wall_ms() / 1000 + SESSION_SECONDS, cookie) <
+            0) {
         free(session);
         answer_detail(request, 503, "No session can be made");
         return;
@@ -118,7 +124,9 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
     const struct session *session = context;
 
     (void)request;
-    return fleet_run(txn, "DELETE FROM sessions WHERE token_hash=?", "t", session->hash) ? JOB_DONE : JOB_FAILED;
+    return fleet_run(txn, "DELETE FROM sessions WHERE token_hash=?", "t", session->hash)
+               ? JOB_DONE
+               : JOB_FAILED;
 }
 
 void post_logout(struct request *request)
@@ -154,7 +162,8 @@ static void serve(struct request *request, const struct asset *asset)
         return;
     }
     request->answer.status = 200;
-    request->answer.response = MHD_create_response_from_buffer(asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
+    request->answer.response =
+        MHD_create_response_from_buffer(asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
 }
 
 bool get_asset(struct request *request)

@@ -1,4 +1,5 @@
-/* What a person's page asks for (v1): hosts, commands, tokens, the log of commands. Sign-in: api_login.c. */
+/* What a person's page asks for (v1): hosts, commands, tokens, the log of commands. Sign-in:
+ * api_login.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ static void body_free(void *context)
 static json_object *read_body(struct request *request)
 {
     const char *why = NULL;
-    json_object *object = json_body(request->body ? request->body : "", request->body_size, &why);
+    json_object *object = body_parse(request->body ? request->body : "", request->body_size, &why);
 
     if (!object)
         answer_detail(request, 422, "%s", why);
@@ -32,7 +33,7 @@ static const char *text_of(json_object *object, const char *name)
 {
     const char *why = NULL, *out = NULL;
 
-    json_string(object, name, &out, &why);
+    field_string(object, name, &out, &why);
     return out;
 }
 
@@ -40,9 +41,10 @@ static const char *text_of(json_object *object, const char *name)
 
 static const char *doing(const char *command)
 {
-    static const char *const words[][2] = {{"pull", "Pulling..."},   {"switch", "Switching..."}, {"pull-switch", "Pull + Switch..."},
-                                           {"test", "Testing..."},   {"update", "Updating..."},  {"restart", "Restarting agent..."},
-                                           {"stop", "Stopping..."}};
+    static const char *const words[][2] = {
+        {"pull", "Pulling..."}, {"switch", "Switching..."}, {"pull-switch", "Pull + Switch..."},
+        {"test", "Testing..."}, {"update", "Updating..."},  {"restart", "Restarting agent..."},
+        {"stop", "Stopping..."}};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(command, words[i][0]) == 0)
@@ -53,15 +55,23 @@ static const char *doing(const char *command)
 /* A stop clears the slot and asks the open run to end; it is not handed out. */
 static bool apply_stop(struct txn *txn, const char *host)
 {
-    return fleet_run(txn, "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, test_running=0, status='ok' WHERE id=?", "t", host) &&
-           fleet_run(txn, "UPDATE runs SET stop=1 WHERE host=? AND ended IS NULL AND lost=0", "t", host);
+    return fleet_run(txn,
+                     "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, "
+                     "test_running=0, status='ok' WHERE id=?",
+                     "t", host) &&
+           fleet_run(txn, "UPDATE runs SET stop=1 WHERE host=? AND ended IS NULL AND lost=0", "t",
+                     host);
 }
 
 static bool apply_queue(struct txn *txn, const char *host, const char *command)
 {
-    return fleet_run(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1", "tti", host, command, txn->now_ms) &&
+    return fleet_run(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1",
+                     "tti", host, command, txn->now_ms) &&
            (strcmp(command, "test") != 0 ||
-            fleet_run(txn, "UPDATE hosts SET test_running=1, test_current=0, test_total=0, test_passed_count=0 WHERE id=?", "t", host));
+            fleet_run(txn,
+                      "UPDATE hosts SET test_running=1, test_current=0, test_total=0, "
+                      "test_passed_count=0 WHERE id=?",
+                      "t", host));
 }
 
 static enum job_result apply_command(struct txn *txn, struct request *request, void *context)
@@ -87,7 +97,8 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
         return JOB_DONE;
     }
     if (txn->now_ms - last_seen > STATE_OFFLINE_MS) {
-        answer_detail(request, 409, "Host is offline (last seen %lld minutes ago)", (long long)(txn->now_ms - last_seen) / 60000);
+        answer_detail(request, 409, "Host is offline (last seen %lld minutes ago)",
+                      (long long)(txn->now_ms - last_seen) / 60000);
         return JOB_DONE;
     }
     if (!(strcmp(command, "stop") == 0 ? apply_stop(txn, host) : apply_queue(txn, host, command)) ||
@@ -104,7 +115,8 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
 
 void post_command(struct request *request)
 {
-    json_object *body = read_body(request), *problem = body ? validate_body(body, command_fields) : NULL;
+    json_object *body = read_body(request),
+                *problem = body ? validate_body(body, command_fields) : NULL;
 
     if (!body)
         return;
@@ -131,7 +143,8 @@ static enum job_result apply_token(struct txn *txn, struct request *request, voi
         return JOB_DONE;
     }
     if (token_make(token) < 0 || token_hash(secret, token, hash) < 0 ||
-        !fleet_run(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", request->host, hash))
+        !fleet_run(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", request->host,
+                   hash))
         return JOB_FAILED;
     if (sqlite3_changes(txn->db) == 0) {
         answer_detail(request, 404, "Host not found");
@@ -155,9 +168,12 @@ static enum job_result apply_add(struct txn *txn, struct request *request, void 
 {
     struct text out = {0};
 
-    if (!fleet_run(txn, "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),"
-                        "coalesce(?3,'home'),coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
-                   "ttttt", request->host, text_of(context, "host_type"), text_of(context, "location"), text_of(context, "device_type"),
+    if (!fleet_run(txn,
+                   "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
+                   "theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),"
+                   "coalesce(?3,'home'),coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
+                   "ttttt", request->host, text_of(context, "host_type"),
+                   text_of(context, "location"), text_of(context, "device_type"),
                    text_of(context, "theme_color")))
         return JOB_FAILED;
     if (sqlite3_changes(txn->db) == 0) {
@@ -193,9 +209,13 @@ static enum job_result apply_patch(struct txn *txn, struct request *request, voi
 {
     const char *audit = text_of(context, "last_audit"), *fix = text_of(context, "last_fix");
 
-    if (!fleet_run(txn, "UPDATE hosts SET comment=coalesce(?2,comment), criticality=coalesce(?3,criticality), test_status=coalesce(?4,test_status),"
-                        " last_audit=CASE WHEN ?5>0 THEN ?5 ELSE last_audit END, last_fix=CASE WHEN ?6>0 THEN ?6 ELSE last_fix END WHERE id=?1",
-                   "ttttii", request->host, text_of(context, "comment"), text_of(context, "criticality"), text_of(context, "test_status"),
+    if (!fleet_run(txn,
+                   "UPDATE hosts SET comment=coalesce(?2,comment), "
+                   "criticality=coalesce(?3,criticality), test_status=coalesce(?4,test_status),"
+                   " last_audit=CASE WHEN ?5>0 THEN ?5 ELSE last_audit END, last_fix=CASE WHEN "
+                   "?6>0 THEN ?6 ELSE last_fix END WHERE id=?1",
+                   "ttttii", request->host, text_of(context, "comment"),
+                   text_of(context, "criticality"), text_of(context, "test_status"),
                    audit ? request_time(audit) : (int64_t)0, fix ? request_time(fix) : (int64_t)0))
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
@@ -222,8 +242,10 @@ static enum job_result apply_remove(struct txn *txn, struct request *request, vo
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
-    if (!fleet_run(txn, "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=?)", "t", request->host) ||
-        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=?", "t", request->host) ||
+    if (!fleet_run(txn, "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=?)", "t",
+                   request->host) ||
+        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=?", "t",
+                   request->host) ||
         !fleet_run(txn, "DELETE FROM history WHERE host=?", "t", request->host) ||
         !fleet_run(txn, "DELETE FROM command_log WHERE host=?", "t", request->host))
         return JOB_FAILED;
@@ -257,8 +279,10 @@ static void key_time(struct text *out, const char *key, int64_t ms)
 
 void get_command_logs(struct request *request)
 {
-    sqlite3_stmt *find = store_prepare(request->server->store, "SELECT id, host, command, status, output, created, completed FROM command_log"
-                                                               " WHERE host=? ORDER BY id DESC LIMIT ?");
+    sqlite3_stmt *find = store_prepare(
+        request->server->store,
+        "SELECT id, host, command, status, output, created, completed FROM command_log"
+        " WHERE host=? ORDER BY id DESC LIMIT ?");
     struct text out = {0};
     bool first = true;
 
@@ -316,7 +340,9 @@ void get_logs_download(struct request *request)
 {
     const char *format = request_query(request, "format");
     bool json = format && strcmp(format, "json") == 0, first = true;
-    sqlite3_stmt *find = store_prepare(request->server->store, "SELECT at, icon, message, output FROM history WHERE host=? ORDER BY id DESC");
+    sqlite3_stmt *find = store_prepare(
+        request->server->store,
+        "SELECT at, icon, message, output FROM history WHERE host=? ORDER BY id DESC");
     char now[RFC3339_SIZE];
     struct text out = {0};
 
@@ -325,7 +351,10 @@ void get_logs_download(struct request *request)
         return;
     }
     format_rfc3339(wall_ms(), now);
-    text_printf(&out, json ? "{\"host\":\"%s\",\"downloaded\":\"%s\",\"logs\":[" : "# Status Log for %s\n# Downloaded: %s\n\n", request->host, now);
+    text_printf(&out,
+                json ? "{\"host\":\"%s\",\"downloaded\":\"%s\",\"logs\":["
+                     : "# Status Log for %s\n# Downloaded: %s\n\n",
+                request->host, now);
     statement_bind(find, "t", request->host);
     while (sqlite3_step(find) == SQLITE_ROW) {
         add_entry(&out, find, json, first);
@@ -340,7 +369,8 @@ void get_logs_download(struct request *request)
     text_puts(&out, json ? "]}" : "");
     answer_text(request, &out);
     request->answer.type = json ? "application/json" : "text/plain; charset=utf-8";
-    snprintf(request->answer.disposition, sizeof request->answer.disposition, "attachment; filename=\"%s-logs-%.10s.%s\"", request->host, now,
+    snprintf(request->answer.disposition, sizeof request->answer.disposition,
+             "attachment; filename=\"%s-logs-%.10s.%s\"", request->host, now,
              json ? "json" : "txt");
 }
 

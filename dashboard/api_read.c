@@ -26,7 +26,8 @@ static void no_store(struct request *request)
 /* The run of the path, if it is this host's; else answers 404. */
 static bool find_view(struct request *request, struct run_view *view)
 {
-    if (run_view(request->server->store, request->run, view) && !view->deleted && strcmp(view->host, request->host) == 0)
+    if (run_view(request->server->store, request->run, view) && !view->deleted &&
+        strcmp(view->host, request->host) == 0)
         return true;
     answer_detail(request, 404, "Run not found");
     return false;
@@ -51,8 +52,8 @@ void get_runs(struct request *request)
     struct text out = {0};
 
     text_puts(&out, "{\"runs\":");
-    if (!runs_json(request->server->store, request->host, request_query(request, "before"), request_number(request, "limit", 1, 500, 50), wall_ms(),
-                   &out)) {
+    if (!runs_json(request->server->store, request->host, request_query(request, "before"),
+                   request_number(request, "limit", 1, 500, 50), wall_ms(), &out)) {
         text_free(&out);
         no_store(request);
         return;
@@ -129,7 +130,8 @@ void get_logs(struct request *request)
         snprintf(id, sizeof id, "%s", run);
     else if (!run)
         run_of_host(request->server->store, request->host, id);
-    if (!run_view(request->server->store, id, &view) || view.deleted || strcmp(view.host, request->host) != 0) {
+    if (!run_view(request->server->store, id, &view) || view.deleted ||
+        strcmp(view.host, request->host) != 0) {
         answer_detail(request, 404, "Run not found");
         return;
     }
@@ -163,12 +165,15 @@ void get_logs(struct request *request)
 
 static bool is_kind(const char *text, const char *kind)
 {
-    static const char *const errors[] = {"error:", "error ", "fatal:", "failed", "failure", NULL}, *const warnings[] = {"warning:", "warning ", NULL};
+    static const char *const errors[] = {"error:", "error ", "fatal:", "failed", "failure", NULL},
+                             *const warnings[] = {"warning:", "warning ", NULL};
 
-    for (const char *const *word = strcmp(kind, "warning") == 0 ? warnings : errors; *word; word++) {
+    for (const char *const *word = strcmp(kind, "warning") == 0 ? warnings : errors; *word;
+         word++) {
         const char *at = strcasestr(text, *word);
 
-        if (at && (at == text || !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", at[-1])))
+        if (at && (at == text ||
+                   !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", at[-1])))
             return true;
     }
     return false;
@@ -191,15 +196,18 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
         size_t length = lines_strip(line, strlen(line)), shown;
 
         line[length] = '\0';
-        if (first < search->from || (search->q && !strcasestr(line, search->q)) || (search->kind && !is_kind(line, search->kind)))
+        if (first < search->from || (search->q && !strcasestr(line, search->q)) ||
+            (search->kind && !is_kind(line, search->kind)))
             continue;
         if (search->found == search->limit) {
             search->more = true;
             return false;
         }
-        for (shown = length < SEARCH_TEXT ? length : SEARCH_TEXT; shown < length && shown > 0 && ((unsigned char)line[shown] & 0xc0) == 0x80; shown--)
+        for (shown = length < SEARCH_TEXT ? length : SEARCH_TEXT;
+             shown < length && shown > 0 && ((unsigned char)line[shown] & 0xc0) == 0x80; shown--)
             ;
-        text_printf(&search->out, "%s{\"line\":%lld,\"text\":", search->found++ ? "," : "", (long long)first);
+        text_printf(&search->out, "%s{\"line\":%lld,\"text\":", search->found++ ? "," : "",
+                    (long long)first);
         text_json_bytes(&search->out, line, shown);
         text_puts(&search->out, "}");
     }
@@ -208,15 +216,19 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
 
 void get_run_search(struct request *request)
 {
-    struct search search = {.q = request_query(request, "q"), .kind = request_query(request, "kind"),
-                            .from = request_number(request, "from", 0, INT64_MAX / 2, 0), .limit = request_number(request, "limit", 1, SEARCH_MAX, 100)};
+    struct search search = {.q = request_query(request, "q"),
+                            .kind = request_query(request, "kind"),
+                            .from = request_number(request, "from", 0, INT64_MAX / 2, 0),
+                            .limit = request_number(request, "limit", 1, SEARCH_MAX, 100)};
     sqlite3_stmt *chunks;
     struct run_view view;
     bool more = true;
 
     if (!find_view(request, &view))
         return;
-    chunks = store_prepare(request->server->store, "SELECT first, text FROM chunks WHERE run=?1 AND first+count>?2 AND text IS NOT NULL AND count>0 ORDER BY first");
+    chunks = store_prepare(request->server->store,
+                           "SELECT first, text FROM chunks WHERE run=?1 AND first+count>?2 AND "
+                           "text IS NOT NULL AND count>0 ORDER BY first");
     if (!chunks) {
         no_store(request);
         return;
@@ -250,7 +262,9 @@ struct stream {
 /* Reads the next chunk into block. False: there is none. */
 static bool stream_read(struct stream *stream)
 {
-    sqlite3_stmt *find = store_prepare(stream->store, "SELECT first, count, text FROM chunks WHERE run=?1 AND first>=?2 AND count>0 ORDER BY first LIMIT 1");
+    sqlite3_stmt *find =
+        store_prepare(stream->store, "SELECT first, count, text FROM chunks WHERE run=?1 AND "
+                                     "first>=?2 AND count>0 ORDER BY first LIMIT 1");
     bool found;
 
     stream->block.size = stream->sent = 0;
@@ -310,10 +324,12 @@ void get_run_log(struct request *request)
         no_store(request);
         return;
     }
-    *stream = (struct stream){.store = request->server->store, .k = view.k, .color = color && strcmp(color, "0") != 0};
+    *stream = (struct stream){
+        .store = request->server->store, .k = view.k, .color = color && strcmp(color, "0") != 0};
     request->answer.status = 200;
     request->answer.type = "text/plain; charset=utf-8";
-    request->answer.response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_more, stream, stream_free);
+    request->answer.response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+                                                                 stream_more, stream, stream_free);
     if (!request->answer.response)
         stream_free(stream);
 }
@@ -338,13 +354,20 @@ void get_metrics(struct request *request)
     struct text out = {0};
 
     store_counts(store, &waiting, &commits, &jobs);
-    text_printf(&out, "# TYPE nixfleet_hosts gauge\nnixfleet_hosts %lld\n", (long long)count_of(store, "SELECT count(*) FROM hosts"));
+    text_printf(&out, "# TYPE nixfleet_hosts gauge\nnixfleet_hosts %lld\n",
+                (long long)count_of(store, "SELECT count(*) FROM hosts"));
     text_printf(&out, "# TYPE nixfleet_runs_open gauge\nnixfleet_runs_open %lld\n",
-                (long long)count_of(store, "SELECT count(*) FROM hosts h JOIN runs r ON r.id=h.run WHERE r.ended IS NULL AND r.lost=0"));
-    text_printf(&out, "# TYPE nixfleet_store_jobs_total counter\nnixfleet_store_jobs_total %llu\n", (unsigned long long)jobs);
-    text_printf(&out, "# TYPE nixfleet_store_commits_total counter\nnixfleet_store_commits_total %llu\n", (unsigned long long)commits);
-    text_printf(&out, "# TYPE nixfleet_store_waiting gauge\nnixfleet_store_waiting %llu\n", (unsigned long long)waiting);
-    text_printf(&out, "# TYPE nixfleet_live_clients gauge\nnixfleet_live_clients %zu\n", live_count(request->server->live));
+                (long long)count_of(store, "SELECT count(*) FROM hosts h JOIN runs r ON r.id=h.run "
+                                           "WHERE r.ended IS NULL AND r.lost=0"));
+    text_printf(&out, "# TYPE nixfleet_store_jobs_total counter\nnixfleet_store_jobs_total %llu\n",
+                (unsigned long long)jobs);
+    text_printf(&out,
+                "# TYPE nixfleet_store_commits_total counter\nnixfleet_store_commits_total %llu\n",
+                (unsigned long long)commits);
+    text_printf(&out, "# TYPE nixfleet_store_waiting gauge\nnixfleet_store_waiting %llu\n",
+                (unsigned long long)waiting);
+    text_printf(&out, "# TYPE nixfleet_live_clients gauge\nnixfleet_live_clients %zu\n",
+                live_count(request->server->live));
     text_printf(&out, "# TYPE nixfleet_uptime_seconds counter\nnixfleet_uptime_seconds %lld\n",
                 (long long)((wall_ms() - request->server->started_ms) / 1000));
     answer_text(request, &out);

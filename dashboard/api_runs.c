@@ -1,4 +1,5 @@
-/* What runs write: batches of lines, heartbeats; and their deletion. Bodies are read on the connection's thread, applied on the writer's. */
+/* What runs write: batches of lines, heartbeats; and their deletion. Bodies are read on the
+ * connection's thread, applied on the writer's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,12 @@
 #include "server.h"
 
 #define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
-#define RUN_BYTES_MAX ((int64_t)256 << 20) /* of text kept for one run: what is over drops from the middle */
+#define RUN_BYTES_MAX \
+    ((int64_t)256 << 20) /* of text kept for one run: what is over drops from the middle */
 
-static const char *const phases[] = {"evaluating", "fetching", "building", "activating", "switching", "pulling", "updating", "testing", "done", "failed"};
+static const char *const phases[] = {"evaluating", "fetching", "building", "activating",
+                                     "switching",  "pulling",  "updating", "testing",
+                                     "done",       "failed"};
 
 /* A body, read and checked. Strings live as long as the object. */
 struct report {
@@ -22,7 +26,8 @@ struct report {
     char *joined;     /* text made from `lines` */
     size_t size;
     int64_t count, from, skipped; /* from -1: append */
-    const char *times, *command, *name, *user, *phase, *progress, *argv, *status, *outcome, *error, *failed, *failed_units, *exit, *digest;
+    const char *times, *command, *name, *user, *phase, *progress, *argv, *status, *outcome, *error,
+        *failed, *failed_units, *exit, *digest;
     int64_t started, ended, error_line, line_count, byte_count, silent_for, bytes;
     bool lost, finished;
 };
@@ -40,7 +45,7 @@ static bool time_field(json_object *object, const char *name, int64_t *out, cons
 {
     const char *text;
 
-    if (!json_string(object, name, &text, why))
+    if (!field_string(object, name, &text, why))
         return false;
     *out = request_time(text);
     if (*out == 0)
@@ -49,11 +54,12 @@ static bool time_field(json_object *object, const char *name, int64_t *out, cons
 }
 
 /* A field that is kept as JSON text. */
-static void raw_field(json_object *object, const char *name, enum json_type type, const char **out, const char **why)
+static void raw_field(json_object *object, const char *name, enum json_type type, const char **out,
+                      const char **why)
 {
     json_object *value;
 
-    if (json_typed(object, name, type, &value, why))
+    if (field_typed(object, name, type, &value, why))
         *out = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
 }
 
@@ -65,17 +71,19 @@ static bool list_of(json_object *list, enum json_type type)
     return true;
 }
 
-static void list_field(json_object *object, const char *name, enum json_type type, const char **out, const char **why)
+static void list_field(json_object *object, const char *name, enum json_type type, const char **out,
+                       const char **why)
 {
     json_object *value;
 
-    if (json_typed(object, name, json_type_array, &value, why) && !list_of(value, type))
+    if (field_typed(object, name, json_type_array, &value, why) && !list_of(value, type))
         *why = name;
     else
         raw_field(object, name, json_type_array, out, why);
 }
 
-/* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement character. */
+/* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement
+ * character. */
 static bool clean(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -84,7 +92,9 @@ static bool clean(const char *text, size_t size)
         if (c == '\033') {
             if (i + 1 >= size || text[i + 1] != '[')
                 return false;
-            for (i += 2; i < size && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':'); i++)
+            for (i += 2; i < size &&
+                         ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');
+                 i++)
                 ;
             if (i >= size || text[i] != 'm')
                 return false;
@@ -99,7 +109,7 @@ static void read_text(struct report *report, const char **why)
 {
     json_object *value;
 
-    if (!json_typed(report->object, "text", json_type_string, &value, why))
+    if (!field_typed(report->object, "text", json_type_string, &value, why))
         return;
     report->text = json_object_get_string(value);
     report->size = (size_t)json_object_get_string_len(value);
@@ -114,7 +124,7 @@ static void read_lines(struct report *report, const char **why)
     struct text joined = {0};
     json_object *list;
 
-    if (!json_typed(report->object, "lines", json_type_array, &list, why))
+    if (!field_typed(report->object, "lines", json_type_array, &list, why))
         return;
     if (report->text || !list_of(list, json_type_string)) {
         *why = "lines";
@@ -148,12 +158,13 @@ static void read_times(struct report *report, const char **why)
 {
     json_object *list;
 
-    if (!json_typed(report->object, "times", json_type_array, &list, why))
+    if (!field_typed(report->object, "times", json_type_array, &list, why))
         return;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         json_object *pair = json_object_array_get_idx(list, i);
 
-        if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2 || !list_of(pair, json_type_int) ||
+        if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2 ||
+            !list_of(pair, json_type_int) ||
             json_object_get_int64(json_object_array_get_idx(pair, 0)) < 0) {
             *why = "times";
             return;
@@ -164,7 +175,7 @@ static void read_times(struct report *report, const char **why)
 
 static void read_phase(struct report *report, const char **why)
 {
-    if (!json_string(report->object, "phase", &report->phase, why))
+    if (!field_string(report->object, "phase", &report->phase, why))
         return;
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (strcmp(report->phase, phases[i]) == 0)
@@ -176,10 +187,12 @@ static void read_exit(struct report *report, const char **why)
 {
     json_object *value, *part;
 
-    if (!json_typed(report->object, "exit", json_type_object, &value, why))
+    if (!field_typed(report->object, "exit", json_type_object, &value, why))
         return;
-    if (!(json_object_object_get_ex(value, "code", &part) && json_object_is_type(part, json_type_int)) &&
-        !(json_object_object_get_ex(value, "signal", &part) && json_object_is_type(part, json_type_string))) {
+    if (!(json_object_object_get_ex(value, "code", &part) &&
+          json_object_is_type(part, json_type_int)) &&
+        !(json_object_object_get_ex(value, "signal", &part) &&
+          json_object_is_type(part, json_type_string))) {
         *why = "exit";
         return;
     }
@@ -194,7 +207,7 @@ static void read_run(struct report *report, const char **why)
 {
     const char *run;
 
-    if (!json_string(report->object, "run", &run, why))
+    if (!field_string(report->object, "run", &run, why))
         return;
     if (strlen(run) != RUN_ID_SIZE - 1 || !run_id_valid(run))
         *why = "run";
@@ -208,9 +221,9 @@ static void read_common(struct report *report, const char **why)
     json_object *object = report->object;
 
     read_run(report, why);
-    json_string(object, "command", &report->command, why);
-    json_string(object, "name", &report->name, why);
-    json_string(object, "user", &report->user, why);
+    field_string(object, "command", &report->command, why);
+    field_string(object, "name", &report->name, why);
+    field_string(object, "user", &report->user, why);
     list_field(object, "argv", json_type_string, &report->argv, why);
     time_field(object, "started", &report->started, why);
     read_phase(report, why);
@@ -227,20 +240,22 @@ static void read_batch(struct report *report, const char **why)
     read_text(report, why);
     read_lines(report, why);
     read_times(report, why);
-    if (json_int(object, "from", &report->from, why) && (report->from < 0 || report->from > LINES_MAX))
+    if (field_int(object, "from", &report->from, why) &&
+        (report->from < 0 || report->from > LINES_MAX))
         *why = "from";
-    if (json_int(object, "skipped", &report->skipped, why) && (report->skipped < 0 || report->skipped > LINES_MAX))
+    if (field_int(object, "skipped", &report->skipped, why) &&
+        (report->skipped < 0 || report->skipped > LINES_MAX))
         *why = "skipped";
-    json_int(object, "cols", &(int64_t){0}, why);
-    json_int(object, "rows", &(int64_t){0}, why);
-    json_string(object, "outcome", &report->outcome, why);
-    json_string(object, "error", &report->error, why);
-    json_int(object, "error_line", &report->error_line, why);
+    field_int(object, "cols", &(int64_t){0}, why);
+    field_int(object, "rows", &(int64_t){0}, why);
+    field_string(object, "outcome", &report->outcome, why);
+    field_string(object, "error", &report->error, why);
+    field_int(object, "error_line", &report->error_line, why);
     list_field(object, "failed", json_type_string, &report->failed, why);
     list_field(object, "failed_units", json_type_string, &report->failed_units, why);
-    json_string(object, "digest", &report->digest, why);
-    json_int(object, "line_count", &report->line_count, why);
-    json_int(object, "byte_count", &report->byte_count, why);
+    field_string(object, "digest", &report->digest, why);
+    field_int(object, "line_count", &report->line_count, why);
+    field_int(object, "byte_count", &report->byte_count, why);
     report->finished = report->exit != NULL;
 }
 
@@ -249,18 +264,19 @@ static void read_beat(struct report *report, const char **why)
     json_object *object = report->object;
 
     read_common(report, why);
-    json_string(object, "status", &report->status, why);
-    json_int(object, "seq", &(int64_t){0}, why);
-    json_int(object, "silent_for", &report->silent_for, why);
-    json_int(object, "lines", &(int64_t){0}, why);
-    json_int(object, "acked", &(int64_t){0}, why);
-    json_int(object, "bytes", &report->bytes, why);
+    field_string(object, "status", &report->status, why);
+    field_int(object, "seq", &(int64_t){0}, why);
+    field_int(object, "silent_for", &report->silent_for, why);
+    field_int(object, "lines", &(int64_t){0}, why);
+    field_int(object, "acked", &(int64_t){0}, why);
+    field_int(object, "bytes", &report->bytes, why);
     report->lost = report->status && strcmp(report->status, "lost") == 0;
     report->finished = report->status && strcmp(report->status, "finished") == 0;
 }
 
 /* Reads the request's body; NULL: answered. */
-static struct report *read_report(struct request *request, void (*read)(struct report *, const char **))
+static struct report *read_report(struct request *request,
+                                  void (*read)(struct report *, const char **))
 {
     struct report *report = calloc(1, sizeof *report);
     const char *why = NULL;
@@ -271,7 +287,7 @@ static struct report *read_report(struct request *request, void (*read)(struct r
     }
     report->from = -1;
     report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
-    report->object = json_body(request->body ? request->body : "", request->body_size, &why);
+    report->object = body_parse(request->body ? request->body : "", request->body_size, &why);
     if (!report->object) {
         answer_error(request, 400, "%s", why);
     } else {
@@ -293,47 +309,69 @@ static bool done(sqlite3_stmt *statement)
     return result == SQLITE_DONE;
 }
 
-/* What both calls tell of a run. A run that has ended keeps its end, and one that was lost is found again by any other word of it. */
+/* What both calls tell of a run. A run that has ended keeps its end, and one that was lost is found
+ * again by any other word of it. */
 static bool update_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
     int64_t gap = txn->now_ms - run->last_seen;
-    int64_t interval = gap < run->interval ? run->interval : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX : gap;
+    int64_t interval = gap < run->interval        ? run->interval
+                       : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX
+                                                  : gap;
     sqlite3_stmt *update = txn_statement(
-        txn, "UPDATE runs SET last_seen=?2, interval=?3, command=coalesce(?4,command), argv=coalesce(?5,argv), user=coalesce(?6,user),"
-             " name=coalesce(?7,name), started=CASE WHEN ?8>0 THEN ?8 ELSE started END,"
-             " last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 END,"
-             " phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, progress=coalesce(?10,progress),"
-             " lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN ?11=1 THEN 0 WHEN ?12=0 AND ?13=0 THEN 0 ELSE lost END WHERE k=?1");
+        txn,
+        "UPDATE runs SET last_seen=?2, interval=?3, command=coalesce(?4,command), "
+        "argv=coalesce(?5,argv), user=coalesce(?6,user),"
+        " name=coalesce(?7,name), started=CASE WHEN ?8>0 THEN ?8 ELSE started END,"
+        " last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 END,"
+        " phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
+        "progress=coalesce(?10,progress),"
+        " lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN ?11=1 THEN 0 WHEN ?12=0 AND ?13=0 "
+        "THEN 0 ELSE lost END WHERE k=?1");
 
     if (!update)
         return false;
-    statement_bind(update, "iiitttti" "tt" "iii", run->k, txn->now_ms, interval, report->command, report->argv, report->user, report->name,
-                   report->started, report->phase, report->progress, (int64_t)report->finished, (int64_t)report->lost, (int64_t)run->lost);
+    statement_bind(update,
+                   "iiitttti"
+                   "tt"
+                   "iii",
+                   run->k, txn->now_ms, interval, report->command, report->argv, report->user,
+                   report->name, report->started, report->phase, report->progress,
+                   (int64_t)report->finished, (int64_t)report->lost, (int64_t)run->lost);
     return done(update);
 }
 
 static bool finish_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    sqlite3_stmt *update = txn_statement(txn, "UPDATE runs SET ended=coalesce(ended,?2), exit=coalesce(?3,exit),"
-                                              " outcome=CASE WHEN ?4 IS NULL OR (?9=0 AND outcome IS NOT NULL) THEN outcome ELSE ?4 END,"
-                                              " error=coalesce(?5,error), error_line=CASE WHEN ?6>=0 THEN ?6 ELSE error_line END,"
-                                              " failed=coalesce(?7,failed), failed_units=coalesce(?8,failed_units), lost=0,"
-                                              " phase=CASE WHEN phase IN ('done','failed') THEN phase WHEN ?4='failure' THEN 'failed' ELSE 'done' END"
-                                              " WHERE k=?1");
+    sqlite3_stmt *update = txn_statement(
+        txn,
+        "UPDATE runs SET ended=coalesce(ended,?2), exit=coalesce(?3,exit),"
+        " outcome=CASE WHEN ?4 IS NULL OR (?9=0 AND outcome IS NOT NULL) THEN outcome ELSE ?4 END,"
+        " error=coalesce(?5,error), error_line=CASE WHEN ?6>=0 THEN ?6 ELSE error_line END,"
+        " failed=coalesce(?7,failed), failed_units=coalesce(?8,failed_units), lost=0,"
+        " phase=CASE WHEN phase IN ('done','failed') THEN phase WHEN ?4='failure' THEN 'failed' "
+        "ELSE 'done' END"
+        " WHERE k=?1");
 
     if (!report->finished)
         return true;
     if (!update)
         return false;
-    statement_bind(update, "iittt" "itti", run->k, report->ended ? report->ended : txn->now_ms, report->exit, report->outcome, report->error,
-                   report->error_line, report->failed, report->failed_units, (int64_t)(report->status == NULL));
+    statement_bind(update,
+                   "iittt"
+                   "itti",
+                   run->k, report->ended ? report->ended : txn->now_ms, report->exit,
+                   report->outcome, report->error, report->error_line, report->failed,
+                   report->failed_units, (int64_t)(report->status == NULL));
     return done(update);
 }
 
-/* The run that a report is about: made if it is new. 1: found; 0: answered (deleted, another host's); -1: the store failed. */
-static int locate_run(struct txn *txn, struct request *request, const struct report *report, struct run_row *run)
+/* The run that a report is about: made if it is new. 1: found; 0: answered (deleted, another
+ * host's); -1: the store failed. */
+static int locate_run(struct txn *txn, struct request *request, const struct report *report,
+                      struct run_row *run)
 {
-    if (report->run[0] ? run_find(txn, report->run, run) : run_find_open(txn, request->host, run) < 0)
+    if (report->run[0] ? run_find(txn, report->run, run)
+                       : run_find_open(txn, request->host, run) < 0)
         return -1;
     if (!run->k && run_create(txn, request->host, report->run, run) < 0)
         return -1;
@@ -364,12 +402,15 @@ static void answer_next(struct request *request, unsigned status, int64_t next)
 
 static bool save_counts(struct txn *txn, struct run_row *run, const struct report *report)
 {
-    sqlite3_stmt *update = txn_statement(txn, "UPDATE runs SET lines=?2, stored=?3, bytes=CASE WHEN ?4>=0 THEN ?4 ELSE max(bytes,?3) END,"
-                                              " silent_since=?5 WHERE k=?1");
+    sqlite3_stmt *update = txn_statement(
+        txn,
+        "UPDATE runs SET lines=?2, stored=?3, bytes=CASE WHEN ?4>=0 THEN ?4 ELSE max(bytes,?3) END,"
+        " silent_since=?5 WHERE k=?1");
 
     if (!update)
         return false;
-    statement_bind(update, "iiiii", run->k, run->lines, run->stored, report->byte_count, txn->now_ms);
+    statement_bind(update, "iiiii", run->k, run->lines, run->stored, report->byte_count,
+                   txn->now_ms);
     return done(update);
 }
 
@@ -388,18 +429,23 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         return JOB_DONE;
     }
     if (report->text || report->skipped)
-        spliced = lines_splice(txn, run.k, from, report->text ? report->text : "", report->size, report->count, report->times, &run.lines, &run.stored);
-    if (spliced < 0 || (run.stored > RUN_BYTES_MAX && lines_shorten(txn, run.k, run.lines, &run.stored, RUN_BYTES_MAX / 10 * 9) < 0))
+        spliced = lines_splice(txn, run.k, from, report->text ? report->text : "", report->size,
+                               report->count, report->times, &run.lines, &run.stored);
+    if (spliced < 0 ||
+        (run.stored > RUN_BYTES_MAX &&
+         lines_shorten(txn, run.k, run.lines, &run.stored, RUN_BYTES_MAX / 10 * 9) < 0))
         return JOB_FAILED;
     if (report->digest && run.stored <= RUN_BYTES_MAX / 10 * 9) {
         char digest[65];
 
         if (lines_digest(txn, run.k, digest) && strcmp(digest, report->digest) != 0) {
-            answer_next(request, 409, 0); /* the end is not recorded: it comes again behind the right lines */
+            answer_next(request, 409,
+                        0); /* the end is not recorded: it comes again behind the right lines */
             return save_counts(txn, &run, report) ? JOB_DONE : JOB_FAILED;
         }
     }
-    if (!save_counts(txn, &run, report) || !update_run(txn, &run, report) || !finish_run(txn, &run, report) || !host_changed(txn, &run))
+    if (!save_counts(txn, &run, report) || !update_run(txn, &run, report) ||
+        !finish_run(txn, &run, report) || !host_changed(txn, &run))
         return JOB_FAILED;
     answer_next(request, 200, run.lines);
     return JOB_DONE;
@@ -424,19 +470,24 @@ static enum job_result apply_beat(struct txn *txn, struct request *request, void
         located = locate_run(txn, request, report, &run);
     if (located <= 0)
         return located < 0 ? JOB_FAILED : JOB_DONE;
-    if (run.k && (!update_run(txn, &run, report) || !finish_run(txn, &run, report) || !host_changed(txn, &run)))
+    if (run.k && (!update_run(txn, &run, report) || !finish_run(txn, &run, report) ||
+                  !host_changed(txn, &run)))
         return JOB_FAILED;
     if (!run.k && (host_seen(txn, request->host, NULL) < 0 || host_settle(txn, request->host) < 0))
         return JOB_FAILED;
     if (run.k && report->silent_for >= 0) {
-        update = txn_statement(txn, "UPDATE runs SET silent_since=?2, bytes=max(bytes,?3) WHERE k=?1");
+        update =
+            txn_statement(txn, "UPDATE runs SET silent_since=?2, bytes=max(bytes,?3) WHERE k=?1");
         if (!update)
             return JOB_FAILED;
-        statement_bind(update, "iii", run.k, txn->now_ms - report->silent_for * 1000, report->bytes);
+        statement_bind(update, "iii", run.k, txn->now_ms - report->silent_for * 1000,
+                       report->bytes);
         if (!done(update))
             return JOB_FAILED;
     }
-    answer_puts(request, 200, run.stop && !run.ended ? "{\"status\":\"ok\",\"stop\":true}" : "{\"status\":\"ok\",\"stop\":false}");
+    answer_puts(request, 200,
+                run.stop && !run.ended ? "{\"status\":\"ok\",\"stop\":true}"
+                                       : "{\"status\":\"ok\",\"stop\":false}");
     return JOB_DONE;
 }
 
@@ -463,12 +514,14 @@ static enum job_result apply_delete(struct txn *txn, struct request *request, vo
     if (!(statement = txn_statement(txn, "DELETE FROM chunks WHERE run=?")))
         return JOB_FAILED;
     statement_bind(statement, "i", run.k);
-    if (!done(statement) || !(statement = txn_statement(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?")))
+    if (!done(statement) ||
+        !(statement = txn_statement(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?")))
         return JOB_FAILED;
     statement_bind(statement, "i", run.k);
     if (!done(statement))
         return JOB_FAILED;
-    statement = txn_statement(txn, "UPDATE hosts SET run=(SELECT id FROM runs WHERE host=?1 AND deleted=0 ORDER BY k DESC LIMIT 1) WHERE id=?1");
+    statement = txn_statement(txn, "UPDATE hosts SET run=(SELECT id FROM runs WHERE host=?1 AND "
+                                   "deleted=0 ORDER BY k DESC LIMIT 1) WHERE id=?1");
     if (!statement)
         return JOB_FAILED;
     statement_bind(statement, "t", run.host);

@@ -21,7 +21,9 @@ static const char *bearer(const struct request *request)
 /* v1 allows a host with a token of its own the shared one, too, unless told otherwise. */
 static bool host_has_own_token(const struct request *request, char hash[TOKEN_HASH_SIZE])
 {
-    sqlite3_stmt *find = store_prepare(request->server->store, "SELECT agent_token_hash FROM hosts WHERE id=? AND agent_token_hash IS NOT NULL");
+    sqlite3_stmt *find = store_prepare(
+        request->server->store,
+        "SELECT agent_token_hash FROM hosts WHERE id=? AND agent_token_hash IS NOT NULL");
     bool found = false;
 
     if (find) {
@@ -46,23 +48,27 @@ bool auth_is_agent(const struct request *request)
     has_own = host_has_own_token(request, own);
     if (settings->api_token && secret_equal(token, settings->api_token))
         return !has_own || settings->allow_shared_agent_token;
-    return has_own && settings->agent_token_hash_secret && token_hash(settings->agent_token_hash_secret, token, given) == 0 &&
+    return has_own && settings->agent_token_hash_secret &&
+           token_hash(settings->agent_token_hash_secret, token, given) == 0 &&
            secret_equal(given, own);
 }
 
 /* The token of the session cookie, if it is signed, of now, and known. */
 static bool find_session(const struct request *request, char token[TOKEN_SIZE])
 {
-    const char *cookie = MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, "nixfleet_session");
+    const char *cookie =
+        MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, "nixfleet_session");
     const struct dashboard_settings *settings = &request->server->settings;
     char hash[TOKEN_HASH_SIZE];
     sqlite3_stmt *find;
     bool found = false;
 
-    if (!cookie || !settings->session_secrets || !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) ||
+    if (!cookie || !settings->session_secrets ||
+        !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) ||
         token_hash(settings->session_secrets, token, hash) < 0)
         return false;
-    find = store_prepare(request->server->store, "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");
+    find = store_prepare(request->server->store,
+                         "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");
     if (find) {
         statement_bind(find, "ti", hash, wall_ms());
         found = sqlite3_step(find) == SQLITE_ROW;
@@ -84,7 +90,8 @@ bool auth_csrf(struct request *request, char out[65])
         snprintf(out, 65, "%s", request->server->dev_csrf);
         return true;
     }
-    return find_session(request, token) && csrf_make(request->server->settings.session_secrets, token, out) == 0;
+    return find_session(request, token) &&
+           csrf_make(request->server->settings.session_secrets, token, out) == 0;
 }
 
 static bool is_person(const struct request *request)
@@ -98,23 +105,27 @@ static bool may_view(const struct request *request)
 {
     const char *token = bearer(request);
 
-    return is_person(request) || (token && request->server->settings.view_token && secret_equal(token, request->server->settings.view_token));
+    return is_person(request) || (token && request->server->settings.view_token &&
+                                  secret_equal(token, request->server->settings.view_token));
 }
 
 static bool csrf_matches(struct request *request)
 {
     char expected[65];
 
-    return auth_csrf(request, expected) && secret_equal(request_header(request, "X-CSRF-Token"), expected);
+    return auth_csrf(request, expected) &&
+           secret_equal(request_header(request, "X-CSRF-Token"), expected);
 }
 
 bool auth_allows(struct request *request, enum role role)
 {
-    bool allowed = role == ROLE_OPEN || (role == ROLE_AGENT && auth_is_agent(request)) || (role == ROLE_VIEW && may_view(request)) ||
+    bool allowed = role == ROLE_OPEN || (role == ROLE_AGENT && auth_is_agent(request)) ||
+                   (role == ROLE_VIEW && may_view(request)) ||
                    (role >= ROLE_PERSON && is_person(request));
 
     if (!allowed) {
-        answer_detail(request, 401, role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
+        answer_detail(request, 401,
+                      role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
         return false;
     }
     if (role == ROLE_CHANGE && !csrf_matches(request)) {
@@ -124,7 +135,8 @@ bool auth_allows(struct request *request, enum role role)
     return true;
 }
 
-/* X-Forwarded-For's left-most address, or X-Real-IP: only from a proxy that is listed (or any, if none is). */
+/* X-Forwarded-For's left-most address, or X-Real-IP: only from a proxy that is listed (or any, if
+ * none is). */
 void auth_proxied_address(struct request *request)
 {
     const struct dashboard_settings *settings = &request->server->settings;
@@ -138,7 +150,8 @@ void auth_proxied_address(struct request *request)
         const char *at = strstr(settings->trusted_proxies, request->address);
         size_t length = strlen(request->address);
 
-        if (!at || (at[length] && !strchr(", ", at[length])) || (at > settings->trusted_proxies && !strchr(", ", at[-1])))
+        if (!at || (at[length] && !strchr(", ", at[length])) ||
+            (at > settings->trusted_proxies && !strchr(", ", at[-1])))
             return;
     }
     given = request_header(request, "X-Forwarded-For");

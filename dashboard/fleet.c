@@ -33,16 +33,21 @@ bool fleet_run(struct txn *txn, const char *sql, const char *types, ...)
     return result == SQLITE_DONE || result == SQLITE_ROW;
 }
 
-bool fleet_history(struct txn *txn, const char *host, const char *icon, const char *message, const char *output)
+bool fleet_history(struct txn *txn, const char *host, const char *icon, const char *message,
+                   const char *output)
 {
-    return fleet_run(txn, "INSERT INTO history(host, at, icon, message, output) VALUES(?,?,?,?,?)", "tittt", host, txn->now_ms, icon, message, output) &&
-           fleet_run(txn, "DELETE FROM history WHERE host=?1 AND id<=(SELECT id FROM history WHERE host=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)", "ti", host,
-                     (int64_t)HISTORY_MAX);
+    return fleet_run(txn, "INSERT INTO history(host, at, icon, message, output) VALUES(?,?,?,?,?)",
+                     "tittt", host, txn->now_ms, icon, message, output) &&
+           fleet_run(txn,
+                     "DELETE FROM history WHERE host=?1 AND id<=(SELECT id FROM history WHERE "
+                     "host=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                     "ti", host, (int64_t)HISTORY_MAX);
 }
 
 bool fleet_take_command(struct txn *txn, const char *host, char out[32])
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT pending_command, command_queued_at FROM hosts WHERE id=? AND pending_command IS NOT NULL");
+    sqlite3_stmt *find = txn_statement(txn, "SELECT pending_command, command_queued_at FROM hosts "
+                                            "WHERE id=? AND pending_command IS NOT NULL");
     int64_t queued = 0;
 
     out[0] = '\0';
@@ -56,11 +61,14 @@ bool fleet_take_command(struct txn *txn, const char *host, char out[32])
     sqlite3_reset(find);
     if (!out[0])
         return true;
-    if (!fleet_run(txn, "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL WHERE id=?", "t", host))
+    if (!fleet_run(txn, "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL WHERE id=?",
+                   "t", host))
         return false;
     if (txn->now_ms - queued > COMMAND_WAITS_MS) {
         out[0] = '\0';
         return fleet_run(txn, "UPDATE hosts SET test_running=0 WHERE id=?", "t", host);
     }
-    return fleet_run(txn, "INSERT INTO command_log(host, command, status, created) VALUES(?,?,'running',?)", "tti", host, out, txn->now_ms);
+    return fleet_run(
+        txn, "INSERT INTO command_log(host, command, status, created) VALUES(?,?,'running',?)",
+        "tti", host, out, txn->now_ms);
 }

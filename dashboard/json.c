@@ -164,7 +164,7 @@ bool utf8_valid(const char *bytes, size_t size)
     return true;
 }
 
-json_object *json_body(const char *bytes, size_t size, const char **why)
+json_object *body_parse(const char *bytes, size_t size, const char **why)
 {
     json_tokener *tokener;
     json_object *object;
@@ -198,8 +198,8 @@ json_object *json_body(const char *bytes, size_t size, const char **why)
     return object;
 }
 
-bool json_typed(json_object *object, const char *name, enum json_type type, json_object **out,
-                const char **why)
+bool field_typed(json_object *object, const char *name, enum json_type type, json_object **out,
+                 const char **why)
 {
     json_object *value;
 
@@ -213,11 +213,11 @@ bool json_typed(json_object *object, const char *name, enum json_type type, json
     return true;
 }
 
-bool json_string(json_object *object, const char *name, const char **out, const char **why)
+bool field_string(json_object *object, const char *name, const char **out, const char **why)
 {
     json_object *value;
 
-    if (!json_typed(object, name, json_type_string, &value, why))
+    if (!field_typed(object, name, json_type_string, &value, why))
         return false;
     if (strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value)) {
         *why = name; /* a NUL inside */
@@ -227,11 +227,11 @@ bool json_string(json_object *object, const char *name, const char **out, const 
     return true;
 }
 
-bool json_int(json_object *object, const char *name, int64_t *out, const char **why)
+bool field_int(json_object *object, const char *name, int64_t *out, const char **why)
 {
     json_object *value;
 
-    if (!json_typed(object, name, json_type_int, &value, why))
+    if (!field_typed(object, name, json_type_int, &value, why))
         return false;
     *out = json_object_get_int64(value);
     return true;

@@ -34,13 +34,13 @@ void text_free(struct text *text);
 
 /* Parses a body: an object, nested at most 6 deep, valid UTF-8, nothing behind it. NULL with a
  * reason in *why (constant text). The caller puts it. */
-json_object *json_body(const char *bytes, size_t size, const char **why);
+json_object *body_parse(const char *bytes, size_t size, const char **why);
 /* Fields of an object. Absent and null are the same: false, and *out stays. A wrong type sets *why
  * to the name of the field (and returns false). */
-bool json_string(json_object *object, const char *name, const char **out, const char **why);
-bool json_int(json_object *object, const char *name, int64_t *out, const char **why);
-bool json_typed(json_object *object, const char *name, enum json_type type, json_object **out,
-                const char **why);
+bool field_string(json_object *object, const char *name, const char **out, const char **why);
+bool field_int(json_object *object, const char *name, int64_t *out, const char **why);
+bool field_typed(json_object *object, const char *name, enum json_type type, json_object **out,
+                 const char **why);
 
 bool utf8_valid(const char *bytes, size_t size);
 

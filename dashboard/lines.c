@@ -42,7 +42,9 @@ size_t lines_strip(char *text, size_t size)
 
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '\033' && i + 1 < size && text[i + 1] == '[') {
-            for (i += 2; i < size && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':'); i++)
+            for (i += 2; i < size &&
+                         ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');
+                 i++)
                 ;
             continue; /* the final byte goes, too */
         }
@@ -86,9 +88,11 @@ static bool step_done(sqlite3_stmt *statement)
 }
 
 /* Shortens the chunk at rowid to keep lines. */
-static bool shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size_t size, const char *times, int64_t keep)
+static bool shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size_t size,
+                          const char *times, int64_t keep)
 {
-    sqlite3_stmt *update = txn_statement(txn, "UPDATE chunks SET count=?2, text=?3, times=?4 WHERE rowid=?1");
+    sqlite3_stmt *update =
+        txn_statement(txn, "UPDATE chunks SET count=?2, text=?3, times=?4 WHERE rowid=?1");
     AUTO_FREE char *kept_times = times_prefix(times, keep);
 
     if (!update)
@@ -105,8 +109,11 @@ static bool shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size
 /* log = log[0:from] */
 static bool cut(struct txn *txn, int64_t run, int64_t from, int64_t *stored)
 {
-    sqlite3_stmt *last = txn_statement(txn, "SELECT rowid, first, count, text, times FROM chunks WHERE run=? AND first+count>? AND first>="
-                                            "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
+    sqlite3_stmt *last = txn_statement(
+        txn,
+        "SELECT rowid, first, count, text, times FROM chunks WHERE run=? AND first+count>? AND "
+        "first>="
+        "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
     bool ok = true;
 
     if (!last)
@@ -136,9 +143,12 @@ static bool cut(struct txn *txn, int64_t run, int64_t from, int64_t *stored)
     return ok;
 }
 
-static bool put(struct txn *txn, int64_t run, int64_t first, int64_t count, const char *text, size_t size, const char *times)
+static bool put(struct txn *txn, int64_t run, int64_t first, int64_t count, const char *text,
+                size_t size, const char *times)
 {
-    sqlite3_stmt *insert = txn_statement(txn, "INSERT INTO chunks(run, first, count, version, at, text, times) VALUES(?,?,?,?,?,?,?)");
+    sqlite3_stmt *insert = txn_statement(
+        txn,
+        "INSERT INTO chunks(run, first, count, version, at, text, times) VALUES(?,?,?,?,?,?,?)");
 
     if (!insert)
         return false;
@@ -150,9 +160,10 @@ static bool put(struct txn *txn, int64_t run, int64_t first, int64_t count, cons
     return step_done(insert);
 }
 
-/* Whether the log from `from` on is already these lines: the retry of a batch whose answer was lost. Only whole chunks need be looked at: a retry
-   is cut as the first try was. */
-static bool same_already(struct txn *txn, int64_t run, int64_t from, int64_t count, int64_t total, const char *text, size_t size)
+/* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
+   lost. Only whole chunks need be looked at: a retry is cut as the first try was. */
+static bool same_already(struct txn *txn, int64_t run, int64_t from, int64_t count, int64_t total,
+                         const char *text, size_t size)
 {
     sqlite3_stmt *find;
     bool same = false;
@@ -163,14 +174,16 @@ static bool same_already(struct txn *txn, int64_t run, int64_t from, int64_t cou
     if (!find)
         return false;
     statement_bind(find, "ii", run, from);
-    if (sqlite3_step(find) == SQLITE_ROW && sqlite3_column_int64(find, 0) == count && column_text(find, 1))
-        same = (size_t)sqlite3_column_bytes(find, 1) == size && memcmp(column_text(find, 1), text, size) == 0;
+    if (sqlite3_step(find) == SQLITE_ROW && sqlite3_column_int64(find, 0) == count &&
+        column_text(find, 1))
+        same = (size_t)sqlite3_column_bytes(find, 1) == size &&
+               memcmp(column_text(find, 1), text, size) == 0;
     sqlite3_reset(find);
     return same;
 }
 
-int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size, int64_t count, const char *times, int64_t *total,
-                 int64_t *stored)
+int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size,
+                 int64_t count, const char *times, int64_t *total, int64_t *stored)
 {
     char now[64];
 
@@ -181,8 +194,10 @@ int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, s
     if (from > *total && !put(txn, run, *total, from - *total, NULL, 0, NULL))
         return -1;
     snprintf(now, sizeof now, "[[%lld,%lld]]", (long long)count, (long long)txn->now_ms);
-    /* Without lines it is a log that became shorter: the empty chunk tells readers so, until the next one takes its place. */
-    if (!put(txn, run, from, count, count ? text : "", count ? size : 0, count ? (times ? times : now) : NULL))
+    /* Without lines it is a log that became shorter: the empty chunk tells readers so, until the
+     * next one takes its place. */
+    if (!put(txn, run, from, count, count ? text : "", count ? size : 0,
+             count ? (times ? times : now) : NULL))
         return -1;
     *total = from + count;
     *stored += (int64_t)size;
@@ -191,7 +206,8 @@ int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, s
 
 bool lines_digest(struct txn *txn, int64_t run, char out[65])
 {
-    sqlite3_stmt *all = txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? ORDER BY first");
+    sqlite3_stmt *all =
+        txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? ORDER BY first");
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
@@ -220,7 +236,9 @@ bool lines_digest(struct txn *txn, int64_t run, char out[65])
 
 int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, int64_t bytes)
 {
-    sqlite3_stmt *middle = txn_statement(txn, "SELECT rowid, first, count, length(CAST(text AS BLOB)) FROM chunks WHERE run=? AND first>=? ORDER BY first");
+    sqlite3_stmt *middle =
+        txn_statement(txn, "SELECT rowid, first, count, length(CAST(text AS BLOB)) FROM chunks "
+                           "WHERE run=? AND first>=? ORDER BY first");
     int64_t gap_first = -1, gap_end = 0, keep_front = bytes / 4, seen = 0;
     bool ok = middle;
 
@@ -228,7 +246,9 @@ int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, 
         return ok ? 0 : -1;
     statement_bind(middle, "ii", run, (int64_t)0);
     while (ok && *stored > bytes && sqlite3_step(middle) == SQLITE_ROW) {
-        int64_t first = sqlite3_column_int64(middle, 1), end = first + sqlite3_column_int64(middle, 2), size = sqlite3_column_int64(middle, 3);
+        int64_t first = sqlite3_column_int64(middle, 1),
+                end = first + sqlite3_column_int64(middle, 2),
+                size = sqlite3_column_int64(middle, 3);
 
         if (seen + size <= keep_front && gap_first < 0) {
             seen += size;
@@ -246,5 +266,6 @@ int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, 
         return 0;
     middle = txn_statement(txn, "DELETE FROM chunks WHERE run=? AND first>=? AND first<?");
     statement_bind(middle, "iii", run, gap_first, gap_end);
-    return step_done(middle) && put(txn, run, gap_first, gap_end - gap_first, NULL, 0, NULL) ? 1 : -1;
+    return step_done(middle) && put(txn, run, gap_first, gap_end - gap_first, NULL, 0, NULL) ? 1
+                                                                                             : -1;
 }

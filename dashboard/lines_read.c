@@ -27,7 +27,8 @@ static void add_times(struct text *out, const char *times, int64_t skip, int64_t
 }
 
 /* Appends up to take lines of a chunk, from its line skip on; returns how many. */
-static int64_t add_lines(struct text *out, const char *text, size_t size, int64_t skip, int64_t take, size_t bytes_max, bool *first)
+static int64_t add_lines(struct text *out, const char *text, size_t size, int64_t skip,
+                         int64_t take, size_t bytes_max, bool *first)
 {
     const char *at = text, *end = text + size;
     int64_t taken = 0;
@@ -52,10 +53,13 @@ static int64_t add_lines(struct text *out, const char *text, size_t size, int64_
     return taken;
 }
 
-bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit, size_t bytes_max, struct text *out, int64_t *next)
+bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit, size_t bytes_max,
+                  struct text *out, int64_t *next)
 {
-    sqlite3_stmt *chunks = store_prepare(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND first>=coalesce((SELECT max(first)"
-                                                " FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
+    sqlite3_stmt *chunks =
+        store_prepare(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
+                             "first>=coalesce((SELECT max(first)"
+                             " FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
     struct text times = {0}, lines = {0};
     bool first = true;
     int64_t at = from;
@@ -64,7 +68,8 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
         return false;
     statement_bind(chunks, "ii", run, from);
     while (limit > 0 && lines.size < bytes_max && sqlite3_step(chunks) == SQLITE_ROW) {
-        int64_t start = sqlite3_column_int64(chunks, 0), count = sqlite3_column_int64(chunks, 1), taken;
+        int64_t start = sqlite3_column_int64(chunks, 0), count = sqlite3_column_int64(chunks, 1),
+                taken;
 
         if (start + count <= at)
             continue;
@@ -75,7 +80,8 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
             continue;
         }
         taken = count - (at - start) < limit ? count - (at - start) : limit;
-        taken = add_lines(&lines, column_text(chunks, 2), (size_t)sqlite3_column_bytes(chunks, 2), at - start, taken, bytes_max, &first);
+        taken = add_lines(&lines, column_text(chunks, 2), (size_t)sqlite3_column_bytes(chunks, 2),
+                          at - start, taken, bytes_max, &first);
         add_times(&times, column_text(chunks, 3), at - start, taken);
         at += taken;
         limit -= taken;
@@ -99,7 +105,8 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
 
 bool lines_gaps(struct store *store, int64_t run, struct text *out)
 {
-    sqlite3_stmt *gaps = store_prepare(store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
+    sqlite3_stmt *gaps = store_prepare(
+        store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
     bool first = true;
 
     if (!gaps)
@@ -107,7 +114,9 @@ bool lines_gaps(struct store *store, int64_t run, struct text *out)
     statement_bind(gaps, "i", run);
     text_puts(out, "[");
     while (sqlite3_step(gaps) == SQLITE_ROW) {
-        text_printf(out, "%s[%lld,%lld]", first ? "" : ",", (long long)sqlite3_column_int64(gaps, 0), (long long)sqlite3_column_int64(gaps, 1));
+        text_printf(out, "%s[%lld,%lld]", first ? "" : ",",
+                    (long long)sqlite3_column_int64(gaps, 0),
+                    (long long)sqlite3_column_int64(gaps, 1));
         first = false;
     }
     text_puts(out, "]");
@@ -115,7 +124,8 @@ bool lines_gaps(struct store *store, int64_t run, struct text *out)
     return true;
 }
 
-static int64_t first_change(struct store *store, const char *sql, int64_t run, int64_t since, int64_t *newest)
+static int64_t first_change(struct store *store, const char *sql, int64_t run, int64_t since,
+                            int64_t *newest)
 {
     sqlite3_stmt *find = store_prepare(store, sql);
     int64_t line = -1;
@@ -135,18 +145,23 @@ static int64_t first_change(struct store *store, const char *sql, int64_t run, i
 
 int64_t lines_changed_since(struct store *store, int64_t run, int64_t version, int64_t *newest)
 {
-    return first_change(store, "SELECT min(first), max(version) FROM chunks WHERE run=?1 AND version>?2", run, version, newest);
+    return first_change(store,
+                        "SELECT min(first), max(version) FROM chunks WHERE run=?1 AND version>?2",
+                        run, version, newest);
 }
 
 int64_t lines_arrived_since(struct store *store, int64_t run, int64_t at_ms, int64_t *newest)
 {
-    return first_change(store, "SELECT (SELECT min(first) FROM chunks WHERE run=?1 AND at>?2), (SELECT max(version) FROM chunks WHERE run=?1)", run,
-                        at_ms, newest);
+    return first_change(store,
+                        "SELECT (SELECT min(first) FROM chunks WHERE run=?1 AND at>?2), (SELECT "
+                        "max(version) FROM chunks WHERE run=?1)",
+                        run, at_ms, newest);
 }
 
 int64_t lines_version_before(struct store *store, int64_t run, int64_t end, int64_t newest)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT min(version) FROM chunks WHERE run=?1 AND first+count>?2 AND count>0");
+    sqlite3_stmt *find = store_prepare(
+        store, "SELECT min(version) FROM chunks WHERE run=?1 AND first+count>?2 AND count>0");
     int64_t version = newest;
 
     if (!find)

@@ -17,12 +17,12 @@
 #include "runs.h"
 #include "server.h"
 
-#define TAILS_MAX 16             /* logs that one page follows */
+#define TAILS_MAX 16 /* logs that one page follows */
 #define PING_MS 15000
-#define TICK_MS 1000             /* how often states that change by the clock are looked for */
+#define TICK_MS 1000 /* how often states that change by the clock are looked for */
 #define SPLICE_LINES 2000
 #define SPLICE_BYTES ((size_t)512 << 10)
-#define MESSAGE_MAX 4096         /* of what a page may send */
+#define MESSAGE_MAX 4096 /* of what a page may send */
 #define CLIENTS_MAX 2000
 
 struct client {
@@ -88,7 +88,8 @@ static void on_changes(void *context, const struct change *changes, size_t count
     wake(live);
 }
 
-void live_add(struct live *live, int socket, const char *csrf, struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
+void live_add(struct live *live, int socket, const char *csrf,
+              struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
 {
     struct client *client = calloc(1, sizeof *client);
 
@@ -192,7 +193,9 @@ static void send_run(struct client *client, const char *run)
 
 bool live_splice(struct store *store, struct tail *tail, struct text *out)
 {
-    int64_t newest = tail->version, changed = lines_changed_since(store, tail->k, tail->version, &newest), from = tail->next, end;
+    int64_t newest = tail->version,
+            changed = lines_changed_since(store, tail->k, tail->version, &newest),
+            from = tail->next, end;
     struct run_view view;
 
     if (!run_view(store, tail->run, &view))
@@ -267,7 +270,8 @@ static void stop_tail(struct client *client, const char *run)
         *tail = client->tails[--client->tail_count];
 }
 
-static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_msg_recv_arg *message, void *context)
+static void on_message(wslay_event_context_ptr ws,
+                       const struct wslay_event_on_msg_recv_arg *message, void *context)
 {
     struct client *client = context;
     const char *why = NULL, *op = "", *run = NULL;
@@ -277,11 +281,11 @@ static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_m
     (void)ws;
     if (wslay_is_ctrl_frame(message->opcode))
         return;
-    object = json_body((const char *)message->msg, message->msg_length, &why);
+    object = body_parse((const char *)message->msg, message->msg_length, &why);
     if (object) {
-        json_string(object, "op", &op, &why);
-        json_string(object, "run", &run, &why);
-        json_int(object, "from", &from, &why);
+        field_string(object, "op", &op, &why);
+        field_string(object, "run", &run, &why);
+        field_int(object, "from", &from, &why);
     }
     if (why)
         send_error(client, "the message was not understood");
@@ -297,14 +301,17 @@ static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_m
     json_object_put(object);
 }
 
-static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size, int flags, void *context)
+static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size, int flags,
+                          void *context)
 {
     struct client *client = context;
     ssize_t n;
 
     (void)flags;
     if (client->early_taken < client->early_size) {
-        n = (ssize_t)(client->early_size - client->early_taken < size ? client->early_size - client->early_taken : size);
+        n = (ssize_t)(client->early_size - client->early_taken < size
+                          ? client->early_size - client->early_taken
+                          : size);
         memcpy(out, client->early + client->early_taken, (size_t)n);
         client->early_taken += (size_t)n;
         return n;
@@ -316,11 +323,14 @@ static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size,
         return n;
     if (n == 0)
         client->closing = true;
-    wslay_event_set_error(ws, n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+    wslay_event_set_error(ws, n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)
+                                  ? WSLAY_ERR_WOULDBLOCK
+                                  : WSLAY_ERR_CALLBACK_FAILURE);
     return -1;
 }
 
-static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t size, int flags, void *context)
+static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t size, int flags,
+                       void *context)
 {
     struct client *client = context;
     ssize_t n;
@@ -330,7 +340,9 @@ static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t 
         n = send(client->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        wslay_event_set_error(ws, errno == EAGAIN || errno == EWOULDBLOCK ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+        wslay_event_set_error(ws, errno == EAGAIN || errno == EWOULDBLOCK
+                                      ? WSLAY_ERR_WOULDBLOCK
+                                      : WSLAY_ERR_CALLBACK_FAILURE);
     return n;
 }
 
@@ -338,7 +350,8 @@ static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t 
 
 static bool client_open(struct client *client)
 {
-    static const struct wslay_event_callbacks callbacks = {.recv_callback = on_receive, .send_callback = on_send, .on_msg_recv_callback = on_message};
+    static const struct wslay_event_callbacks callbacks = {
+        .recv_callback = on_receive, .send_callback = on_send, .on_msg_recv_callback = on_message};
     struct text out = {0};
 
     if (wslay_event_context_server_init(&client->ws, &callbacks, client) != 0)
@@ -364,7 +377,8 @@ static void client_close(struct client *client)
 static void note_dirty(struct client *client, const struct change *change)
 {
     for (size_t i = 0; i < client->dirty_count; i++)
-        if (strcmp(client->dirty[i].host, change->host) == 0 && strcmp(client->dirty[i].run, change->run) == 0)
+        if (strcmp(client->dirty[i].host, change->host) == 0 &&
+            strcmp(client->dirty[i].run, change->run) == 0)
             return;
     if (client->dirty_count == client->dirty_room) {
         size_t room = client->dirty_room ? client->dirty_room * 2 : 16;
@@ -388,7 +402,8 @@ static void note_change(struct client *client, const struct change *change)
         note_dirty(client, change);
 }
 
-/* Tells a client that can take it what it has not seen: states first, then lines, one message of each log at a time. */
+/* Tells a client that can take it what it has not seen: states first, then lines, one message of
+ * each log at a time. */
 static void client_feed(struct client *client)
 {
     if (wslay_event_want_write(client->ws))
@@ -427,7 +442,8 @@ static bool client_more(const struct client *client)
 
 static void client_serve(struct client *client, short events)
 {
-    if ((events & (POLLIN | POLLHUP | POLLERR) || client->early_taken < client->early_size) && wslay_event_recv(client->ws) != 0)
+    if ((events & (POLLIN | POLLHUP | POLLERR) || client->early_taken < client->early_size) &&
+        wslay_event_recv(client->ws) != 0)
         client->closing = true;
     if (!client->closing)
         client_feed(client);
@@ -490,14 +506,16 @@ static void tick(struct live *live)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
     sse_tick(live->server);
-    find = store_prepare(live->server->store, "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
+    find = store_prepare(live->server->store,
+                         "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
     if (find)
         statement_bind(find, "ii", live->ticked_wall_ms, now);
     while (find && sqlite3_step(find) == SQLITE_ROW) {
         struct change change = {0};
 
         snprintf(change.host, sizeof change.host, "%s", column_text(find, 0));
-        snprintf(change.run, sizeof change.run, "%s", column_text(find, 1) ? column_text(find, 1) : "");
+        snprintf(change.run, sizeof change.run, "%s",
+                 column_text(find, 1) ? column_text(find, 1) : "");
         for (struct client *client = live->clients; client; client = client->next)
             note_change(client, &change);
         sse_change(live->server, &change);
@@ -550,7 +568,9 @@ static void *run(void *context)
         }
         polls[0] = (struct pollfd){.fd = live->wake[0], .events = POLLIN};
         for (struct client *client = live->clients; client; client = client->next)
-            polls[n++] = (struct pollfd){.fd = client->socket, .events = (short)(POLLIN | (wslay_event_want_write(client->ws) ? POLLOUT : 0))};
+            polls[n++] = (struct pollfd){
+                .fd = client->socket,
+                .events = (short)(POLLIN | (wslay_event_want_write(client->ws) ? POLLOUT : 0))};
         if (poll(polls, n, more_to_do(live) ? 0 : TICK_MS) < 0 && errno != EINTR)
             break;
         while (read(live->wake[0], drain, sizeof drain) > 0)
@@ -580,7 +600,8 @@ struct live *live_start(struct server *server)
         return NULL;
     live->server = server;
     pthread_mutex_init(&live->lock, NULL);
-    if (pipe2(live->wake, O_CLOEXEC | O_NONBLOCK) < 0 || pthread_create(&live->thread, NULL, run, live) != 0) {
+    if (pipe2(live->wake, O_CLOEXEC | O_NONBLOCK) < 0 ||
+        pthread_create(&live->thread, NULL, run, live) != 0) {
         free(live);
         return NULL;
     }

@@ -1,5 +1,7 @@
-/* GET /api/events: the same as server-sent events, for curl and for v1's pages: `connected`, `host_update` for each change of a host (v1's names),
-   and, for the runs asked for with ?runs=ID,ID, `run` and `splice`. The id of an event is the version of the lines; Last-Event-ID resumes behind it. */
+/* GET /api/events: the same as server-sent events, for curl and for v1's pages: `connected`,
+   `host_update` for each change of a host (v1's names), and, for the runs asked for with
+   ?runs=ID,ID, `run` and `splice`. The id of an event is the version of the lines; Last-Event-ID
+   resumes behind it. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,8 @@
 #include "server.h"
 
 #define RUNS_MAX 8
-#define DIRTY_MAX 1000 /* hosts that wait to be told; beyond that the whole list is told instead */
+#define DIRTY_MAX 1000 /* hosts that wait to be told; beyond that the whole list is told instead \
+                        */
 #define KEEPALIVE_MS 30000
 
 struct listener {
@@ -29,7 +32,8 @@ struct listener {
     int64_t quiet_until_ms;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the list and what the live thread writes into it */
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* over the list and what the live thread writes into it */
 static struct listener *listeners;
 
 /* Under lock. */
@@ -76,7 +80,8 @@ void sse_tick(struct server *server)
     pthread_mutex_unlock(&lock);
 }
 
-static void add_event(struct listener *listener, const char *name, int64_t id, const struct text *data)
+static void add_event(struct listener *listener, const char *name, int64_t id,
+                      const struct text *data)
 {
     struct text *out = &listener->out;
 
@@ -230,7 +235,8 @@ void get_events(struct request *request)
     }
     listener->server = request->server;
     listener->connection = request->connection;
-    text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n", live_count(request->server->live) + 1);
+    text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
+                live_count(request->server->live) + 1);
     follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));
     response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, more, listener, forget);
     if (!response) {

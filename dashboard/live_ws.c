@@ -18,7 +18,8 @@ static bool accept_key(const char *key, char out[32])
     char text[128];
     int length = snprintf(text, sizeof text, "%s" GUID, key);
 
-    if (length < 0 || (size_t)length >= sizeof text || EVP_Digest(text, (size_t)length, digest, &size, EVP_sha1(), NULL) != 1)
+    if (length < 0 || (size_t)length >= sizeof text ||
+        EVP_Digest(text, (size_t)length, digest, &size, EVP_sha1(), NULL) != 1)
         return false;
     EVP_EncodeBlock((unsigned char *)out, digest, (int)size);
     return true;
@@ -27,7 +28,8 @@ static bool accept_key(const char *key, char out[32])
 /* A page of another site must not read through its visitor's session. */
 static bool same_origin(const struct request *request)
 {
-    const char *origin = request_header(request, "Origin"), *host = request_header(request, "Host"), *at;
+    const char *origin = request_header(request, "Origin"), *host = request_header(request, "Host"),
+               *at;
 
     if (!origin)
         return true; /* not a browser */
@@ -35,7 +37,8 @@ static bool same_origin(const struct request *request)
     return at && host && strcasecmp(at + 3, host) == 0;
 }
 
-static void upgraded(void *context, struct MHD_Connection *connection, void *state, const char *extra, size_t extra_size, MHD_socket socket,
+static void upgraded(void *context, struct MHD_Connection *connection, void *state,
+                     const char *extra, size_t extra_size, MHD_socket socket,
                      struct MHD_UpgradeResponseHandle *handle)
 {
     struct server *server = context;
@@ -50,12 +53,14 @@ static void upgraded(void *context, struct MHD_Connection *connection, void *sta
 
 void get_websocket(struct request *request)
 {
-    const char *key = request_header(request, "Sec-WebSocket-Key"), *upgrade = request_header(request, "Upgrade");
+    const char *key = request_header(request, "Sec-WebSocket-Key"),
+               *upgrade = request_header(request, "Upgrade");
     const char *version = request_header(request, "Sec-WebSocket-Version");
     struct MHD_Response *response;
     char accepted[32];
 
-    if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !key || !version || strcmp(version, "13") != 0 || !accept_key(key, accepted)) {
+    if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !key || !version ||
+        strcmp(version, "13") != 0 || !accept_key(key, accepted)) {
         answer_detail(request, 400, "This is a WebSocket: upgrade with version 13");
         return;
     }

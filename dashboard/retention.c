@@ -30,9 +30,10 @@ static int64_t number(const char *variable, int64_t standard)
 }
 
 /* The runs that go now, oldest first. */
-#define DOOMED                                                                                                                             \
-    "SELECT k FROM runs r WHERE deleted=0 AND (ended IS NOT NULL OR lost=1) AND (coalesce(ended,last_seen)<?1 OR"                         \
-    " (SELECT count(*) FROM runs n WHERE n.host=r.host AND n.k>r.k AND n.deleted=0)>=?2 OR"                                               \
+#define DOOMED                                                                              \
+    "SELECT k FROM runs r WHERE deleted=0 AND (ended IS NOT NULL OR lost=1) AND "           \
+    "(coalesce(ended,last_seen)<?1 OR"                                                      \
+    " (SELECT count(*) FROM runs n WHERE n.host=r.host AND n.k>r.k AND n.deleted=0)>=?2 OR" \
     " (SELECT sum(stored) FROM runs)>?3) ORDER BY k LIMIT 20"
 
 static enum job_result apply(struct txn *txn, void *context)
@@ -40,8 +41,10 @@ static enum job_result apply(struct txn *txn, void *context)
     struct retention *retention = context;
     int64_t oldest = txn->now_ms - retention->days * 24 * 3600 * 1000;
 
-    if (!fleet_run(txn, "DELETE FROM chunks WHERE run IN (" DOOMED ")", "iii", oldest, retention->runs, retention->bytes) ||
-        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k IN (" DOOMED ")", "iii", oldest, retention->runs, retention->bytes))
+    if (!fleet_run(txn, "DELETE FROM chunks WHERE run IN (" DOOMED ")", "iii", oldest,
+                   retention->runs, retention->bytes) ||
+        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k IN (" DOOMED ")",
+                   "iii", oldest, retention->runs, retention->bytes))
         return JOB_FAILED;
     retention->removed = sqlite3_changes(txn->db) > 0;
     return JOB_DONE;
@@ -74,7 +77,8 @@ static void *run(void *context)
             pthread_cond_wait(&retention->wake, &retention->lock);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += retention->removed ? 1 : PERIOD_S;
-        while (!retention->stopping && pthread_cond_timedwait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
+        while (!retention->stopping &&
+               pthread_cond_timedwait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
             ;
     }
     pthread_mutex_unlock(&retention->lock);

@@ -6,7 +6,8 @@
 
 #include "../common/io.h"
 
-#define ROW_COLUMNS "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted"
+#define ROW_COLUMNS \
+    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted"
 
 static int read_row(sqlite3_stmt *find, struct run_row *row)
 {
@@ -43,8 +44,10 @@ int run_find(struct txn *txn, const char *id, struct run_row *row)
 
 int run_find_open(struct txn *txn, const char *host, struct run_row *row)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT " ROW_COLUMNS " FROM runs WHERE host=? AND ended IS NULL AND lost=0 AND deleted=0"
-                                            " ORDER BY k DESC LIMIT 1");
+    sqlite3_stmt *find =
+        txn_statement(txn, "SELECT " ROW_COLUMNS
+                           " FROM runs WHERE host=? AND ended IS NULL AND lost=0 AND deleted=0"
+                           " ORDER BY k DESC LIMIT 1");
 
     if (!find)
         return -1;
@@ -63,7 +66,8 @@ static int done(sqlite3_stmt *statement)
 
 int run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
 {
-    sqlite3_stmt *insert = txn_statement(txn, "INSERT INTO runs(id, host, created, started, last_seen) VALUES(?1,?2,?3,?3,?3)");
+    sqlite3_stmt *insert = txn_statement(
+        txn, "INSERT INTO runs(id, host, created, started, last_seen) VALUES(?1,?2,?3,?3,?3)");
     char fresh[RUN_ID_SIZE];
 
     if (!insert)
@@ -78,10 +82,12 @@ int run_create(struct txn *txn, const char *host, const char *id, struct run_row
 
 int host_seen(struct txn *txn, const char *host, const struct run_row *run)
 {
-    sqlite3_stmt *insert = txn_statement(txn, "INSERT INTO hosts(id, hostname, last_seen, run, status) VALUES(?1,?1,?2,?3,'ok') ON CONFLICT(id) DO"
-                                              " UPDATE SET last_seen=?2, run=CASE WHEN ?3 IS NULL THEN run"
-                                              " WHEN run IS NULL OR (SELECT k FROM runs WHERE id=run)<=?4 OR"
-                                              " NOT EXISTS(SELECT 1 FROM runs WHERE id=run) THEN ?3 ELSE run END");
+    sqlite3_stmt *insert =
+        txn_statement(txn, "INSERT INTO hosts(id, hostname, last_seen, run, status) "
+                           "VALUES(?1,?1,?2,?3,'ok') ON CONFLICT(id) DO"
+                           " UPDATE SET last_seen=?2, run=CASE WHEN ?3 IS NULL THEN run"
+                           " WHEN run IS NULL OR (SELECT k FROM runs WHERE id=run)<=?4 OR"
+                           " NOT EXISTS(SELECT 1 FROM runs WHERE id=run) THEN ?3 ELSE run END");
 
     if (!insert)
         return -1;
@@ -106,7 +112,9 @@ static void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts)
 
 int host_settle(struct txn *txn, const char *host)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT h.last_seen, " FACT_COLUMNS " FROM hosts h LEFT JOIN runs r ON r.id=h.run WHERE h.id=?");
+    sqlite3_stmt *find =
+        txn_statement(txn, "SELECT h.last_seen, " FACT_COLUMNS
+                           " FROM hosts h LEFT JOIN runs r ON r.id=h.run WHERE h.id=?");
     sqlite3_stmt *update = txn_statement(txn, "UPDATE hosts SET changes_at=?2 WHERE id=?1");
     struct run_facts facts;
     int64_t last_seen, at;
@@ -128,8 +136,9 @@ int host_settle(struct txn *txn, const char *host)
 
 /* ---- JSON ---- */
 
-#define RUN_COLUMNS                                                                                                                        \
-    "r.id, r.host, r.command, r.argv, r.user, r.phase, r.last_phase, r.progress, r.outcome, r.exit, r.error, r.error_line, r.failed,"    \
+#define RUN_COLUMNS                                                                           \
+    "r.id, r.host, r.command, r.argv, r.user, r.phase, r.last_phase, r.progress, r.outcome, " \
+    "r.exit, r.error, r.error_line, r.failed,"                                                \
     " r.failed_units, r.lines, r.bytes, r.stop, r.silent_since, r.name, " FACT_COLUMNS
 #define RUN_FACTS 19
 #define RUN_COLUMN_COUNT 24
@@ -168,16 +177,21 @@ static void add_run(sqlite3_stmt *row, int c, int64_t now_ms, struct text *out)
     text_key_int(out, "lines", sqlite3_column_int64(row, c + 14));
     text_key_int(out, "bytes", sqlite3_column_int64(row, c + 15));
     text_key_int(out, "first", 0);
-    text_key_int(out, "silent_for", silent_since && !facts.ended && now_ms > silent_since ? (now_ms - silent_since) / 1000 : 0);
+    text_key_int(
+        out, "silent_for",
+        silent_since && !facts.ended && now_ms > silent_since ? (now_ms - silent_since) / 1000 : 0);
     text_key_time(out, "last_seen", facts.last_seen_ms);
     text_key_raw(out, "lost", state == RUN_CRASHED ? "true" : "false");
     text_key_raw(out, "stop_requested", sqlite3_column_int64(row, c + 16) ? "true" : "false");
     text_puts(out, "}");
 }
 
-bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms, struct text *out)
+bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
+              struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.id=?1 AND (r.host=?2 OR ?2 IS NULL) AND r.deleted=0");
+    sqlite3_stmt *find = store_prepare(
+        store, "SELECT " RUN_COLUMNS
+               " FROM runs r WHERE r.id=?1 AND (r.host=?2 OR ?2 IS NULL) AND r.deleted=0");
     bool found;
 
     if (!find)
@@ -205,10 +219,12 @@ void add_run_progress(struct store *store, const char *id, struct text *out)
     sqlite3_finalize(find);
 }
 
-bool runs_json(struct store *store, const char *host, const char *before, int64_t limit, int64_t now_ms, struct text *out)
+bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
+               int64_t now_ms, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"
-                                              " (?2 IS NULL OR r.k<(SELECT k FROM runs WHERE id=?2)) ORDER BY r.k DESC LIMIT ?3");
+    sqlite3_stmt *find = store_prepare(
+        store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"
+               " (?2 IS NULL OR r.k<(SELECT k FROM runs WHERE id=?2)) ORDER BY r.k DESC LIMIT ?3");
     bool first = true;
 
     if (!find)
@@ -242,7 +258,8 @@ static void key_v1_time(struct text *out, const char *key, int64_t ms)
 
 static void add_history(struct store *store, const char *host, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT at, icon, message FROM history WHERE host=? ORDER BY id DESC LIMIT 50");
+    sqlite3_stmt *find = store_prepare(
+        store, "SELECT at, icon, message FROM history WHERE host=? ORDER BY id DESC LIMIT 50");
     bool first = true;
 
     text_puts(out, "[");
@@ -262,21 +279,45 @@ static void add_history(struct store *store, const char *host, struct text *out)
     sqlite3_finalize(find);
 }
 
-#define HOST_TEXTS                                                                                                                         \
-    "h.id, h.hostname, h.host_type, h.location, h.device_type, h.theme_color, h.criticality, h.icon, h.current_generation, h.status,"     \
-    " h.pending_command, h.comment, h.test_status, h.config_repo, h.test_result, h.metrics, h.agent_version, h.nixpkgs_version,"          \
+#define HOST_TEXTS                                                                             \
+    "h.id, h.hostname, h.host_type, h.location, h.device_type, h.theme_color, h.criticality, " \
+    "h.icon, h.current_generation, h.status,"                                                  \
+    " h.pending_command, h.comment, h.test_status, h.config_repo, h.test_result, h.metrics, "  \
+    "h.agent_version, h.nixpkgs_version,"                                                      \
     " h.os_version, h.os_name"
 #define HOST_TEXT_COUNT 20
-#define HOST_NUMBERS "h.test_running, h.test_current, h.test_total, h.test_passed_count, h.poll_interval"
-#define HOST_TIMES "h.last_seen, h.last_switch, h.last_audit, h.last_fix, h.command_queued_at, h.metrics_updated_at"
+#define HOST_NUMBERS \
+    "h.test_running, h.test_current, h.test_total, h.test_passed_count, h.poll_interval"
+#define HOST_TIMES                                                                \
+    "h.last_seen, h.last_switch, h.last_audit, h.last_fix, h.command_queued_at, " \
+    "h.metrics_updated_at"
 
 static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, struct text *out)
 {
-    static const char *const texts[] = {"id",     "hostname",        "host_type", "location",    "device_type", "theme_color", "criticality",
-                                        "icon",   "current_generation", "status", "pending_command", "comment", "test_status", "config_repo",
-                                        "test_result", "metrics", "agent_version", "nixpkgs_version", "os_version", "os_name"};
-    static const char *const numbers[] = {"test_running", "test_current", "test_total", "test_passed_count", "poll_interval"};
-    static const char *const times[] = {"last_seen", "last_switch", "last_audit", "last_fix", "command_queued_at", "metrics_updated_at"};
+    static const char *const texts[] = {"id",
+                                        "hostname",
+                                        "host_type",
+                                        "location",
+                                        "device_type",
+                                        "theme_color",
+                                        "criticality",
+                                        "icon",
+                                        "current_generation",
+                                        "status",
+                                        "pending_command",
+                                        "comment",
+                                        "test_status",
+                                        "config_repo",
+                                        "test_result",
+                                        "metrics",
+                                        "agent_version",
+                                        "nixpkgs_version",
+                                        "os_version",
+                                        "os_name"};
+    static const char *const numbers[] = {"test_running", "test_current", "test_total",
+                                          "test_passed_count", "poll_interval"};
+    static const char *const times[] = {"last_seen", "last_switch",       "last_audit",
+                                        "last_fix",  "command_queued_at", "metrics_updated_at"};
     int c = HOST_TEXT_COUNT;
     int64_t last_seen, since = 0;
     struct run_facts facts;
@@ -291,7 +332,8 @@ static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, str
     for (int i = 0; i < 6; i++)
         key_v1_time(out, times[i], sqlite3_column_int64(row, c + i));
     c += 6;
-    text_key_raw(out, "online", last_seen && now_ms - last_seen < STATE_OFFLINE_MS ? "true" : "false");
+    text_key_raw(out, "online",
+                 last_seen && now_ms - last_seen < STATE_OFFLINE_MS ? "true" : "false");
     text_key(out, "status_history");
     add_history(store, column_text(row, 0), out);
     read_facts(row, c + RUN_FACTS, &facts);
@@ -305,9 +347,11 @@ static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, str
 
 bool hosts_json(struct store *store, const char *id, int64_t now_ms, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT " HOST_TEXTS ", " HOST_NUMBERS ", " HOST_TIMES ", " RUN_COLUMNS
-                                              " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0 WHERE ?1 IS NULL OR h.id=?1"
-                                              " ORDER BY h.hostname");
+    sqlite3_stmt *find = store_prepare(
+        store,
+        "SELECT " HOST_TEXTS ", " HOST_NUMBERS ", " HOST_TIMES ", " RUN_COLUMNS
+        " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0 WHERE ?1 IS NULL OR h.id=?1"
+        " ORDER BY h.hostname");
     bool found = false;
 
     if (!find)
@@ -325,7 +369,8 @@ bool hosts_json(struct store *store, const char *id, int64_t now_ms, struct text
 
 bool run_view(struct store *store, const char *id, struct run_view *view)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT k, lines, ended, lost, deleted, host FROM runs WHERE id=?");
+    sqlite3_stmt *find =
+        store_prepare(store, "SELECT k, lines, ended, lost, deleted, host FROM runs WHERE id=?");
     bool found;
 
     memset(view, 0, sizeof *view);
@@ -347,7 +392,9 @@ bool run_view(struct store *store, const char *id, struct run_view *view)
 
 bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT id FROM runs WHERE host=? AND deleted=0 ORDER BY (ended IS NULL AND lost=0) DESC, k DESC LIMIT 1");
+    sqlite3_stmt *find =
+        store_prepare(store, "SELECT id FROM runs WHERE host=? AND deleted=0 ORDER BY (ended IS "
+                             "NULL AND lost=0) DESC, k DESC LIMIT 1");
     bool found;
 
     if (!find)

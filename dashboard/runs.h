@@ -1,4 +1,5 @@
-/* Runs and hosts as rows: what the calls write to them, and how they are shown as JSON (RUN and HOST of docs/protocol.md). */
+/* Runs and hosts as rows: what the calls write to them, and how they are shown as JSON (RUN and
+ * HOST of docs/protocol.md). */
 #ifndef NIXFLEET_DASHBOARD_RUNS_H
 #define NIXFLEET_DASHBOARD_RUNS_H
 
@@ -24,18 +25,23 @@ int run_find(struct txn *txn, const char *id, struct run_row *row);
 int run_find_open(struct txn *txn, const char *host, struct run_row *row);
 /* Makes a run (and its host, if that is new). id "": a new id. */
 int run_create(struct txn *txn, const char *host, const char *id, struct run_row *row);
-/* The host has shown a sign of life (and this is its newest run, if run is not NULL); makes it if it is new. */
+/* The host has shown a sign of life (and this is its newest run, if run is not NULL); makes it if
+ * it is new. */
 int host_seen(struct txn *txn, const char *host, const struct run_row *run);
 /* Sets hosts.changes_at from what is stored now: after every change of a run or host. */
 int host_settle(struct txn *txn, const char *host);
 
 /* Appends a RUN, or null. id may be of another host: then null. */
-bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms, struct text *out);
+bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
+              struct text *out);
 /* Appends `,"phase":…,"progress":…,"exit":…` of a run. */
 void add_run_progress(struct store *store, const char *id, struct text *out);
-/* Appends the RUNs of a host, newest first, as a list; before: only those before this run, or NULL. */
-bool runs_json(struct store *store, const char *host, const char *before, int64_t limit, int64_t now_ms, struct text *out);
-/* Appends one HOST, or (id NULL) all of them with commas between. False when the store failed or there is no such host. */
+/* Appends the RUNs of a host, newest first, as a list; before: only those before this run, or NULL.
+ */
+bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
+               int64_t now_ms, struct text *out);
+/* Appends one HOST, or (id NULL) all of them with commas between. False when the store failed or
+ * there is no such host. */
 bool hosts_json(struct store *store, const char *id, int64_t now_ms, struct text *out);
 /* The number of a run and its counts, for a reader. False: there is no such run. */
 struct run_view {

@@ -15,7 +15,8 @@ enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)
     return now_ms < stale_at(run) ? RUN_BUSY : RUN_STALE;
 }
 
-enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms, int64_t *since)
+enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
+                              int64_t *since)
 {
     enum run_state state = run->exists ? state_of_run(run, now_ms) : RUN_FINISHED;
 

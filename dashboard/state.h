@@ -1,15 +1,17 @@
-/* What a host and a run are, derived from stored facts and the clock: the one place that decides it. A pure function, so that every page, and the
-   server after a restart, says the same. */
+/* What a host and a run are, derived from stored facts and the clock: the one place that decides
+   it. A pure function, so that every page, and the server after a restart, says the same. */
 #ifndef NIXFLEET_DASHBOARD_STATE_H
 #define NIXFLEET_DASHBOARD_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATE_INTERVALS 3                          /* heartbeats that may be missed */
-#define STATE_OFFLINE_MS (5 * 60 * 1000)           /* v1: a host that said nothing for so long */
-#define STATE_LOST_MS ((int64_t)24 * 3600 * 1000)  /* a run without a sign of life for so long has crashed: nothing is stale for ever */
-#define STATE_INTERVAL_MIN 10000                   /* ms; the shortest interval that is believed */
+#define STATE_INTERVALS 3                /* heartbeats that may be missed */
+#define STATE_OFFLINE_MS (5 * 60 * 1000) /* v1: a host that said nothing for so long */
+#define STATE_LOST_MS     \
+    ((int64_t)24 * 3600 * \
+     1000) /* a run without a sign of life for so long has crashed: nothing is stale for ever */
+#define STATE_INTERVAL_MIN 10000 /* ms; the shortest interval that is believed */
 #define STATE_INTERVAL_MAX 60000
 
 struct run_facts {
@@ -22,7 +24,8 @@ enum host_state { HOST_IDLE, HOST_BUSY, HOST_STALE, HOST_CRASHED, HOST_OFFLINE }
 
 enum run_state state_of_run(const struct run_facts *run, int64_t now_ms);
 /* run: the host's open or newest run. last_seen_ms: 0 for never. *since: when it became so. */
-enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms, int64_t *since);
+enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
+                              int64_t *since);
 /* When the clock alone will change the host's state next; INT64_MAX: never. */
 int64_t state_changes_at(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms);
 const char *run_state_name(enum run_state state);

@@ -130,7 +130,8 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
         goto failed;
     }
     if (stat(store->path, &info) == 0 && info.st_size == 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is empty: restore a backup, or remove it", store->path);
+        snprintf(error, STORE_ERROR_SIZE, "%s is empty: restore a backup, or remove it",
+                 store->path);
         goto failed;
     }
     if (sqlite3_open_v2(store->path, &store->db,
@@ -234,8 +235,9 @@ static bool apply(struct txn *txn, struct job *job)
     return false;
 }
 
-/* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the transaction in the middle of a job; nothing
-   more may then be applied, as each statement would be a transaction of its own. */
+/* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the
+   transaction in the middle of a job; nothing more may then be applied, as each statement would be
+   a transaction of its own. */
 static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
     struct txn txn = {.store = store, .db = store->db, .now_ms = wall_ms()};
