@@ -65,18 +65,23 @@ static bool processes_output(const struct streams *streams)
     return !streams->plain && !streams->pipe_stdout && !streams->pipe_stderr;
 }
 
+static int make_pty(int *master, int *slave, struct termios *mode)
+{
+    char *name;
+
+    *master = above_standard(posix_openpt(O_RDWR | O_NOCTTY));
+    if (*master < 0 || grantpt(*master) < 0 || unlockpt(*master) < 0 || !(name = ptsname(*master)))
+        return -1;
+    *slave = above_standard(open(name, O_RDWR | O_NOCTTY));
+    return *slave < 0 || tcgetattr(*slave, mode) < 0 ? -1 : no_block(*master);
+}
+
 static int open_pty(struct child *child, struct start *s, const struct streams *streams,
                     const struct termios *modes)
 {
     struct termios mode;
-    char *name;
 
-    child->master = above_standard(posix_openpt(O_RDWR | O_NOCTTY));
-    if (child->master < 0 || grantpt(child->master) < 0 || unlockpt(child->master) < 0 ||
-        !(name = ptsname(child->master)))
-        return -1;
-    s->slave = above_standard(open(name, O_RDWR | O_NOCTTY));
-    if (s->slave < 0 || tcgetattr(s->slave, &mode) < 0 || no_block(child->master) < 0)
+    if (make_pty(&child->master, &s->slave, &mode) < 0)
         return -1;
     if (modes)
         mode = *modes;
@@ -87,6 +92,18 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
     if (tcsetattr(s->slave, TCSANOW, &mode) < 0 && !processes_output(streams))
         return -1; /* elsewhere the output is right without it, too */
     return 0;
+}
+
+static int open_output_pty(struct child *child, struct start *s)
+{
+    struct termios mode;
+
+    if (make_pty(&s->out[0], &s->out[1], &mode) < 0)
+        return -1;
+    child->out_is_pty = true;
+    mode.c_oflag &= ~(tcflag_t)OPOST;
+    mode.c_lflag &= ~(tcflag_t)ECHO;
+    return tcsetattr(s->out[1], TCSANOW, &mode);
 }
 
 static void become(int from, int to)
@@ -114,7 +131,10 @@ static void become_command(void *context)
     if (b->streams->pty_stdin)
         become(s->slave, STDIN_FILENO);
     become(b->streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
-    become(b->streams->pty_stderr ? s->slave : s->err[1], STDERR_FILENO);
+    become(b->streams->pty_stderr   ? s->slave
+           : b->streams->output_pty ? s->out[1]
+                                    : s->err[1],
+           STDERR_FILENO);
     signals_restore();
     if (b->hangup_ignored)
         signal(SIGHUP, SIG_IGN);
@@ -160,6 +180,7 @@ static int open_all(struct child *child, struct start *s, const struct streams *
                     const struct termios *modes)
 {
     if (make_pipe(s->report) < 0 || (streams->pty && open_pty(child, s, streams, modes) < 0) ||
+        (streams->output_pty && open_output_pty(child, s) < 0) ||
         (streams->pipe_stdout && make_pipe(s->out) < 0) ||
         (streams->pipe_stderr && make_pipe(s->err) < 0) ||
         socketpair(AF_UNIX, SOCK_STREAM, 0, s->channel) < 0)
@@ -182,7 +203,9 @@ enum child_failure child_start(struct child *child, const struct streams *stream
         (struct child){.pid = -1, .keeper = -1, .channel = -1, .master = -1, .out = -1, .err = -1};
     if (open_all(child, &s, streams, modes) < 0)
         goto no_resources;
+    child->out = s.out[0];
     child_resize(child, rows, cols);
+    child->out = -1;
     child->keeper = fork();
     if (child->keeper < 0)
         goto no_resources;
@@ -234,9 +257,11 @@ void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
 {
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
 
+    /* A failure leaves the old size: nothing to do about it. */
     if (child->master >= 0)
-        ioctl(child->master, TIOCSWINSZ,
-              &size); /* a failure leaves the old size: nothing to do about it */
+        ioctl(child->master, TIOCSWINSZ, &size);
+    if (child->out_is_pty && child->out >= 0)
+        ioctl(child->out, TIOCSWINSZ, &size);
 }
 
 void child_signal(const struct child *child, int number)

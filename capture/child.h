@@ -15,7 +15,8 @@ struct child {
     pid_t keeper; /* keeper.h */
     int channel;  /* to the keeper (non-blocking), or -1 */
     int master;   /* our side of the pty (non-blocking), or -1 */
-    int out, err; /* our sides of the pipes (non-blocking), or -1 */
+    int out, err; /* our sides of the pipes (non-blocking), or -1; out: of the second pty, too */
+    bool out_is_pty;
     bool ended;
     int status; /* of waitpid, once ended */
 };

@@ -76,7 +76,7 @@ void pump_init(struct pump *pump, const struct streams *streams)
     pump->pipeline = streams->plain && fstat(STDOUT_FILENO, &info) == 0 &&
                      (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode));
     flow_init(&pump->flows[0], child->master, streams->pty_out, false);
-    flow_init(&pump->flows[1], child->out, STDOUT_FILENO, true);
+    flow_init(&pump->flows[1], child->out, STDOUT_FILENO, !child->out_is_pty);
     flow_init(&pump->flows[2], child->err, STDERR_FILENO, true);
 }
 

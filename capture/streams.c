@@ -50,10 +50,11 @@ void streams_plan(struct streams *s)
     *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
     s->pty_stdin = in;
-    s->pty_stdout = out || s->plain;
-    s->pty_stderr = err || s->plain;
-    s->pipe_stdout = !s->pty_stdout && has_out;
-    s->pipe_stderr = !s->pty_stderr && has_err;
+    s->output_pty = s->plain && s->terminal_fd >= 0;
+    s->pty_stdout = out || (s->plain && !s->output_pty);
+    s->pty_stderr = err || (s->plain && !s->output_pty);
+    s->pipe_stdout = !out && !s->plain && has_out;
+    s->pipe_stderr = !err && !s->plain && has_err;
     s->pty = s->pty_stdin || s->pty_stdout || s->pty_stderr || s->terminal_fd >= 0;
     if (s->pty_stdout)
         s->pty_out = STDOUT_FILENO;

@@ -3,7 +3,9 @@
 
      stdout, stderr        the command's stdout, stderr
      both a terminal       the pty
-     the same file         the pty, without output processing: lines come as they are written
+     the same file         the pty, without output processing: lines come as they are written;
+                           a second pty where someone sits at a terminal, so that what is typed and
+                           asked there does not get into the file
      one a terminal        the other one is a pipe, byte for byte
      two files             two pipes
 
@@ -19,6 +21,7 @@ struct streams {
     bool pty; /* there is one */
     bool pty_stdin, pty_stdout, pty_stderr;
     bool pipe_stdout, pipe_stderr;
+    bool output_pty; /* stdout and stderr are a second pty; the first one is the terminal's */
     bool plain;  /* stdout and stderr are one file: no output processing, TERM=dumb, no pagers */
     int pty_out; /* where the pty's output goes: 1, 2, the terminal, or -1 */
     int terminal_fd; /* the caller's terminal, or -1; ours to close if it is above 2 */

@@ -13,7 +13,8 @@ bool terminal_foreground(const struct terminal *terminal)
     if (terminal->fd < 0)
         return false;
     group = tcgetpgrp(terminal->fd);
-    /* A terminal that is not our controlling one has no job control for us: nobody else's turn can be disturbed. */
+    /* A terminal that is not our controlling one has no job control for us: nobody else's turn can
+     * be disturbed. */
     return group == getpgrp() || (group < 0 && errno == ENOTTY);
 }
 

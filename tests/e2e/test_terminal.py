@@ -1,6 +1,7 @@
 """At a terminal, nothing tells a person that nixfleet-run is there: keys, signals, job control, window, modes."""
 import os
 import pathlib
+import re
 import signal
 import sys
 import termios
@@ -95,6 +96,24 @@ def test_a_piped_stdin_is_the_callers_own_while_a_password_is_typed(state):
         terminal.until("secret\\+from the pipe")
         assert terminal.wait() == 0 and terminal.screen.count(b"secret") == 1  # it was not echoed
     os.close(read_end), os.close(write_end)
+
+
+def test_what_is_captured_holds_no_echo_and_no_prompt(state):
+    ask = "printf Password: >/dev/tty; read x; test -t 1 && test -t 2 && echo got $x; echo problem >&2"
+    script = f"out=$({RUN} sh -c '{ask}' 2>&1); echo \"[$out]\""
+    with Terminal("bash", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        at = terminal.until("Password:")
+        terminal.type("word\r")
+        terminal.until(re.escape("word\r\n[got word\r\nproblem]\r\n"), at)
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+
+
+def test_ctrl_c_ends_a_captured_command_and_the_script_that_captures(state):
+    with Terminal("bash", "-c", f"out=$({RUN} sh -c 'echo up >/dev/tty; exec sleep 60' 2>&1); echo after", wrapped=False,
+                  env=environment(state)) as terminal:
+        terminal.until("up")
+        terminal.type("\x03")
+        assert terminal.wait() == -signal.SIGINT and b"after" not in terminal.screen
 
 
 # ---- keys ----
