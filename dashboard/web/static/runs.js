@@ -1,6 +1,7 @@
 /* What a run is, in words and steps: the only place that turns the server's fields into what a person reads. */
 import { duration, plural, serverNow, toMs } from './util.js';
 
+const BUILD_STEPS = ['evaluating', 'building', 'done'];
 const SWITCH_STEPS = ['evaluating', 'building', 'activating', 'switching', 'done'];
 const STEP_NAMES = {
     evaluating: 'Evaluating',
@@ -41,6 +42,11 @@ function isSwitch(run) {
     return /rebuild|home-manager|switch|\bnh\b|nix build|nix-build|deploy|colmena/.test(title(run));
 }
 
+/** A build ends when it is built: it must not claim to have activated anything. */
+function onlyBuilds(run) {
+    return /\bnix build\b|\bnix-build\b|rebuild(-ng)? (dry-)?build\b/.test(title(run)) && !/\bswitch\b/.test(title(run));
+}
+
 /** The step that a phase belongs to. Fetching is part of building to whoever waits for it. */
 const stepOf = (phase) => (phase === 'fetching' ? 'building' : phase);
 
@@ -59,6 +65,7 @@ export function workPhase(run) {
 
 function steps(run, phase) {
     if (phase && !SWITCH_STEPS.includes(phase)) return [phase, 'done'];
+    if (onlyBuilds(run) && (!phase || BUILD_STEPS.includes(phase))) return BUILD_STEPS;
     if (phase || isSwitch(run)) return SWITCH_STEPS;
     const command = title(run);
     if (/\bpull\b/.test(command)) return ['pulling', 'done'];
