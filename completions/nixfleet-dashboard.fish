@@ -10,3 +10,4 @@ complete -c nixfleet-dashboard -n __fish_use_subcommand -a hash-password -d 'Mak
 complete -c nixfleet-dashboard -n __fish_use_subcommand -a token -d 'Make a new token for a host'
 complete -c nixfleet-dashboard -n __fish_use_subcommand -a backup -d 'Copy the store'
 complete -c nixfleet-dashboard -n '__fish_seen_subcommand_from backup' -F
+complete -c nixfleet-dashboard -l config -r -d 'Settings file'
