@@ -160,6 +160,8 @@ static void start_one(struct helpers *helpers, int which)
         return;
     }
     helper->pipe = ends[1];
+    if (helpers->run_ended)
+        close_fd(&helper->pipe);
 }
 
 void helpers_start(struct helpers *helpers)
@@ -264,6 +266,7 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
 
 void helpers_run_ended(struct helpers *helpers)
 {
+    helpers->run_ended = true;
     for (int i = 0; i < HELPER_COUNT; i++)
         close_fd(&helpers->one[i].pipe);
 }

@@ -29,6 +29,7 @@ struct helpers {
     bool quiet;
     const struct run_log *log;
     struct helper one[HELPER_COUNT];
+    bool run_ended;                       /* a helper that is started now has its end of file */
     bool stop_asked;                      /* the dashboard wants the command ended */
     char *problems[HELPERS_PROBLEMS_MAX]; /* lines for the person, none twice; said once the
                                              terminal is given back */
