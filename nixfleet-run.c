@@ -117,6 +117,7 @@ static bool nested(const struct config *config)
 struct run {
     struct config config;
     char id[RUN_ID_SIZE];
+    char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
     int64_t started_ms;
     struct streams streams;
     struct terminal terminal;
@@ -128,27 +129,25 @@ struct run {
     struct pump pump;
 };
 
-/* The caller's environment and what design demands on top; entries that are added live as long as
- * the process. */
-static char **command_environment(const struct run *run)
+/* The caller's environment and what design demands on top. The entries are not the array's own. */
+static char **command_environment(struct run *run)
 {
     static const char *const for_files[] = {"TERM=dumb", "PAGER=cat", "GIT_PAGER=cat",
                                             "SYSTEMD_PAGER=cat", "MANPAGER=cat"};
     size_t count = 0;
-    char **result, *id;
+    char **result;
 
     while (environ[count])
         count++;
     result = calloc(count + 8, sizeof *result);
-    if (!result || asprintf(&id, "NIXFLEET_RUN_ID=%s", run->id) < 0) {
-        free(result);
+    if (!result)
         return NULL;
-    }
+    snprintf(run->id_entry, sizeof run->id_entry, "NIXFLEET_RUN_ID=%s", run->id);
     count = 0;
     for (size_t i = 0; environ[i]; i++)
         if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0)
             result[count++] = environ[i];
-    result[count++] = id;
+    result[count++] = run->id_entry;
     for (size_t i = 0; run->streams.plain && i < sizeof for_files / sizeof *for_files; i++) {
         char name[32];
 

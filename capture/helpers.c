@@ -302,5 +302,7 @@ void helpers_free(struct helpers *helpers)
     for (size_t i = 0; i < helpers->problem_count; i++)
         free(helpers->problems[i]);
     free(helpers->program);
+    for (char **entry = helpers->environment; entry && *entry; entry++)
+        free(*entry);
     free(helpers->environment);
 }

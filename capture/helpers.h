@@ -42,8 +42,8 @@ struct helpers {
    of it, else LIBEXECDIR. Caller frees; NULL if it is nowhere. */
 char *helpers_find_program(void);
 
-/* Takes ownership of program and environment. page may be NULL (no shared memory): no helper is
- * then started. */
+/* Takes ownership of program and environment (and its entries). page may be NULL (no shared
+ * memory): no helper is then started. */
 void helpers_init(struct helpers *helpers, char *program, char **environment,
                   struct status_page *page, int page_fd, const struct run_log *log, bool quiet);
 /* Starts both. */

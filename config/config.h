@@ -57,7 +57,8 @@ struct config {
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
 /* Puts every resolved value (not the token) into *envp as its NIXFLEET_ variable, for a helper; a
-   new array that the caller owns. The command never gets this one. NULL when out of memory. */
+   new array that the caller frees, with its entries. The command never gets this one. NULL when out
+   of memory. */
 char **config_environment(const struct config *config, char *const environment[]);
 /* The label of a command: looks through sudo, doas, env, nice, systemd-run, paths. Writes at most
  * size bytes. */

@@ -119,8 +119,8 @@ char **config_environment(const struct config *config, char *const environment[]
         return NULL;
     count = 0;
     for (size_t i = 0; environment[i]; i++)
-        if (!is_ours(environment[i]))
-            result[count++] = environment[i];
+        if (!is_ours(environment[i]) && (result[count] = strdup(environment[i])))
+            count++;
     for (int i = 0; i < SET_COUNT; i++) {
         char *text = i == SET_TOKEN ? NULL : text_of(config, (enum setting)i);
         char *entry;

@@ -69,7 +69,7 @@ static void short_long_known_and_too_many_values_are_passed_over(void **state)
     secrets_add(&secrets, "123456");
     assert_int_equal(secrets.count, 2);
     for (int i = 0; i < 2 * SECRETS_MAX; i++) {
-        char value[16];
+        char value[24];
 
         snprintf(value, sizeof value, "value-%d", i);
         secrets_add(&secrets, value);
