@@ -7,6 +7,7 @@
 
    Only the process that was started counts: a child that it forks, and what that one executes, is
    left alone, as are other programs that inherit the environment. */
+#undef _FORTIFY_SOURCE /* its macros and inlines have the names that are defined here */
 #pragma GCC diagnostic ignored "-Wpedantic" /* dlsym gives a function as an object */
 
 #include <dlfcn.h>
@@ -28,11 +29,12 @@
 #include <unistd.h>
 
 /* write: to a file (the disk is full); write_any: to whatever it is. */
-#define FUNCTIONS(X)                                                                               \
-    X(malloc)                                                                                      \
-    X(calloc) X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) X(pwrite) X(read) \
-        X(poll) X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) X(flock) X(mkdir)      \
-            X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) X(sigaction)          \
+#define FUNCTIONS(X)                                                                             \
+    X(malloc)                                                                                    \
+    X(calloc)                                                                                    \
+    X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) X(pwrite) X(read) X(poll) \
+        X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) X(flock) X(mkdir)            \
+            X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) X(sigaction)        \
                 X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream)
 
 enum function {
