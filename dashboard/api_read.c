@@ -74,7 +74,7 @@ void get_run(struct request *request)
     answer_detail(request, 404, "Run not found");
 }
 
-void get_run_lines(struct request *request)
+static void get_window(struct request *request)
 {
     struct text out = {0};
     struct run_view view;
@@ -100,65 +100,89 @@ void get_run_lines(struct request *request)
     answer_text(request, &out);
 }
 
+void get_run_lines(struct request *request)
+{
+    store_snapshot(request->server->store);
+    get_window(request);
+    store_snapshot_end(request->server->store);
+}
+
 /* ---- polling: GET logs?since= ---- */
 
-/* "since" is our own `next` (a number with a v in front) or a time. */
+/* "since" is a time, or our own `next`: "vVERSION", or "vVERSION.LINE" where the lines from LINE on
+   are still to come. Returns the first line to tell, or -1; *newest: the version to go on from. */
 static int64_t changed_since(struct request *request, int64_t k, const char *since, int64_t *newest)
 {
     struct store *store = request->server->store;
+    int64_t changed, rest;
+    char *end;
 
-    if (since && since[0] == 'v')
-        return lines_changed_since(store, k, strtoll(since + 1, NULL, 10), newest);
-    if (since && *since)
-        return lines_arrived_since(store, k, request_time(since), newest);
-    return lines_changed_since(store, k, 0, newest);
+    if (!since || since[0] != 'v')
+        return since && *since ? lines_arrived_since(store, k, request_time(since), newest)
+                               : lines_changed_since(store, k, 0, newest);
+    *newest = strtoll(since + 1, &end, 10);
+    changed = lines_changed_since(store, k, *newest, newest);
+    rest = *end == '.' ? strtoll(end + 1, NULL, 10) : -1;
+    return rest >= 0 && (changed < 0 || rest < changed) ? rest : changed;
 }
 
-void get_logs(struct request *request)
+/* The run that is asked for: by its id, else the host's. */
+static bool find_asked(struct request *request, char id[RUN_ID_SIZE], struct run_view *view)
 {
-    const char *since = request_query(request, "since"), *run = request_query(request, "run");
-    struct text out = {0}, summary = {0};
-    struct run_view view;
-    int64_t newest = 0, from, next = 0;
-    char id[RUN_ID_SIZE] = "";
+    const char *run = request_query(request, "run");
 
-    if (!since && !run) {
-        get_command_logs(request);
-        return;
-    }
+    id[0] = '\0';
     if (run && strlen(run) == RUN_ID_SIZE - 1 && run_id_valid(run))
-        snprintf(id, sizeof id, "%s", run);
+        snprintf(id, RUN_ID_SIZE, "%s", run);
     else if (!run)
         run_of_host(request->server->store, request->host, id);
-    if (!run_view(request->server->store, id, &view) || view.deleted ||
-        strcmp(view.host, request->host) != 0) {
+    return run_view(request->server->store, id, view) && !view->deleted &&
+           strcmp(view->host, request->host) == 0;
+}
+
+static void get_changes(struct request *request)
+{
+    struct store *store = request->server->store;
+    const char *since = request_query(request, "since");
+    struct text out = {0};
+    struct run_view view;
+    int64_t newest = 0, from, end;
+    char id[RUN_ID_SIZE];
+
+    if (!find_asked(request, id, &view)) {
         answer_detail(request, 404, "Run not found");
         return;
     }
     from = changed_since(request, view.k, since, &newest);
     text_puts(&out, "{");
     text_key_json(&out, "run", id);
+    end = view.lines;
     if (from < 0) {
         text_key_int(&out, "from", view.lines);
         text_puts(&out, ",\"lines\":[]");
-        next = newest;
-    } else {
-        int64_t end, limit = request_number(request, "limit", 1, WINDOW_LINES * 10, WINDOW_LINES);
-
-        lines_window(request->server->store, view.k, from, limit, WINDOW_BYTES, &out, &end);
-        next = lines_version_before(request->server->store, view.k, end, newest);
+    } else if (!lines_window(store, view.k, from,
+                             request_number(request, "limit", 1, WINDOW_LINES * 10, WINDOW_LINES),
+                             WINDOW_BYTES, &out, &end)) {
+        text_free(&out);
+        no_store(request);
+        return;
     }
-    if (since && since[0] == 'v' && next < strtoll(since + 1, NULL, 10))
-        next = strtoll(since + 1, NULL, 10);
-    text_printf(&out, ",\"next\":\"v%lld\",", (long long)next);
-    if (run_json(request->server->store, request->host, id, wall_ms(), &summary)) {
-        text_puts(&out, "\"summary\":");
-        text_add(&out, summary.bytes, summary.size);
-    }
-    text_free(&summary);
-    add_run_progress(request->server->store, id, &out);
+    text_printf(&out, end < view.lines ? ",\"next\":\"v%lld.%lld\"" : ",\"next\":\"v%lld\"",
+                (long long)newest, (long long)end);
+    add_run_progress(store, id, &out);
     text_puts(&out, "}");
     answer_text(request, &out);
+}
+
+void get_logs(struct request *request)
+{
+    if (!request_query(request, "since") && !request_query(request, "run")) {
+        get_command_logs(request);
+        return;
+    }
+    store_snapshot(request->server->store);
+    get_changes(request);
+    store_snapshot_end(request->server->store);
 }
 
 /* ---- search ---- */

@@ -20,6 +20,8 @@
 #define IDLE_SECONDS 75               /* without a byte in either direction */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
+#define DISCARD_MAX (16 * BODY_MAX) /* a body that is too large is read up to here, and not kept \
+                                     */
 
 /* ---- reading a request ---- */
 
@@ -94,7 +96,7 @@ static void check_framing(struct request *request)
         request->refused_status = 400;
     } else if (framing.length && strtoull(framing.length, NULL, 10) > BODY_MAX) {
         request->refused = "the body is over 1 MiB";
-        request->refused_status = 413;
+        request->refused_status = strtoull(framing.length, NULL, 10) > DISCARD_MAX ? 400 : 413;
     }
 }
 
@@ -152,10 +154,12 @@ static void request_free(void *context, struct MHD_Connection *connection, void 
 
 static bool take_body(struct request *request, const char *bytes, size_t size)
 {
-    if (request->body_size + size > BODY_MAX) {
+    if (request->refused ||
+        request->body_size + size > BODY_MAX) { /* read to its end, so that the answer is heard */
         request->refused = "the body is over 1 MiB";
         request->refused_status = 413;
-        return true;
+        request->body_size += size;
+        return request->body_size <= DISCARD_MAX;
     }
     if (request->body_size + size + 1 > request->body_room) {
         size_t room = request->body_room ? request->body_room : 2048;
@@ -331,7 +335,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         *state = request = request_new(context, connection, url, method);
         if (!request)
             return MHD_NO;
-        if (request->refused) { /* without reading what it claims to send */
+        if (request->refused &&
+            request->refused_status != 413) { /* without reading what it claims to send */
             answer_error(request, request->refused_status, "%s", request->refused);
             return send_answer(request);
         }

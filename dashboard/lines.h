@@ -42,10 +42,6 @@ int64_t lines_changed_since(struct store *store, int64_t run, int64_t version, i
 /* The same for lines that arrived after a wall time in ms. */
 int64_t lines_arrived_since(struct store *store, int64_t run, int64_t at_ms, int64_t *newest);
 
-/* The version to go on from by a reader that has the lines up to end: newest if that is all, else
-   one below the lowest version behind end, so that what is left comes next. */
-int64_t lines_version_before(struct store *store, int64_t run, int64_t end, int64_t newest);
-
 /* Removes SGR sequences in place; returns the new size. */
 size_t lines_strip(char *text, size_t size);
 

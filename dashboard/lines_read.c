@@ -157,18 +157,3 @@ int64_t lines_arrived_since(struct store *store, int64_t run, int64_t at_ms, int
                         "max(version) FROM chunks WHERE run=?1)",
                         run, at_ms, newest);
 }
-
-int64_t lines_version_before(struct store *store, int64_t run, int64_t end, int64_t newest)
-{
-    sqlite3_stmt *find = store_prepare(
-        store, "SELECT min(version) FROM chunks WHERE run=?1 AND first+count>?2 AND count>0");
-    int64_t version = newest;
-
-    if (!find)
-        return newest;
-    statement_bind(find, "ii", run, end);
-    if (sqlite3_step(find) == SQLITE_ROW && sqlite3_column_type(find, 0) != SQLITE_NULL)
-        version = sqlite3_column_int64(find, 0) - 1;
-    sqlite3_finalize(find);
-    return version;
-}

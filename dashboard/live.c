@@ -191,7 +191,7 @@ static void send_run(struct client *client, const char *run)
     send_text(client, &out);
 }
 
-bool live_splice(struct store *store, struct tail *tail, struct text *out)
+static bool build_splice(struct store *store, struct tail *tail, struct text *out)
 {
     int64_t newest = tail->version,
             changed = lines_changed_since(store, tail->k, tail->version, &newest),
@@ -220,6 +220,16 @@ bool live_splice(struct store *store, struct tail *tail, struct text *out)
     tail->version = newest;
     tail->due = end < view.lines; /* more than one message takes */
     return true;
+}
+
+bool live_splice(struct store *store, struct tail *tail, struct text *out)
+{
+    bool told;
+
+    store_snapshot(store);
+    told = build_splice(store, tail, out);
+    store_snapshot_end(store);
+    return told;
 }
 
 bool live_tail(struct store *store, struct tail *tail, const char *run, int64_t from)

@@ -14,8 +14,9 @@
 #include "server.h"
 
 #define RUNS_MAX 8
-#define DIRTY_MAX 1000 /* hosts that wait to be told; beyond that the whole list is told instead \
-                        */
+#define DIRTY_MAX                                                                  \
+    1000 /* hosts that wait to be told; beyond that the whole list is told instead \
+          */
 #define KEEPALIVE_MS 30000
 
 struct listener {

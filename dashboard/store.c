@@ -383,6 +383,22 @@ sqlite3_stmt *store_prepare(struct store *store, const char *sql)
     return statement;
 }
 
+void store_snapshot(struct store *store)
+{
+    sqlite3 *db = store_reader(store);
+
+    if (db)
+        exec(db, "BEGIN");
+}
+
+void store_snapshot_end(struct store *store)
+{
+    sqlite3 *db = store_reader(store);
+
+    if (db)
+        exec(db, "COMMIT");
+}
+
 int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
     AUTO_FREE char *path = NULL;

@@ -72,6 +72,11 @@ sqlite3 *store_reader(struct store *store);
 /* Prepares on the thread's reader; the caller finalizes. NULL on an error. */
 sqlite3_stmt *store_prepare(struct store *store, const char *sql);
 
+/* From here to the end this thread's reads see one state of the store, whatever is written
+ * meanwhile. */
+void store_snapshot(struct store *store);
+void store_snapshot_end(struct store *store);
+
 /* Copies the database to a new file while it is in use. 0, or -1 with a line in error. */
 int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]);
 /* Jobs waiting, groups committed, jobs done: for /metrics. */

@@ -1,0 +1,85 @@
+"""A nixfleet-dashboard of a test's own: free port, data below the test's directory, requests by urllib."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
+TOKEN = "shared-token-of-the-tests"
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+class Dashboard:
+    def __init__(self, data, dev=True, **settings):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
+        self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
+        self.command = [str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else [])
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.url = re.search(r"http://\S+", self.process.stdout.readline()).group()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def call(self, method, path, body=None, token=TOKEN, headers=None, raw=None):
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = "Bearer " + token
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
+        try:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=20) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return Answer(answer.code, answer.headers, answer.read())
+
+    def get(self, path, **keywords):
+        return self.call("GET", path, **keywords)
+
+    def post(self, path, body, **keywords):
+        return self.call("POST", path, body, **keywords)
+
+    def csrf(self):
+        """What a page in dev mode is given, by the channel that it opens."""
+        from lib import ws
+        with ws.WebSocket(self.url) as channel:
+            return channel.receive()["csrf"]
+
+
+def wait_for(condition, seconds=20, what="the condition"):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError("waited for " + what)
