@@ -1,0 +1,194 @@
+"""v1's agent and people at a real dashboard: register, commands, status, sign-in, tokens."""
+import base64
+import hashlib
+import hmac
+import json
+import struct
+import subprocess
+import time
+import urllib.parse
+
+import pytest
+from lib.dashserver import BIN, TOKEN, Dashboard
+
+PASSWORD = "correct horse"
+REGISTER = {"hostname": "myhost", "host_type": "nixos", "location": "cloud", "device_type": "desktop", "theme_color": "#ff6b6b", "poll_interval": 5,
+            "current_generation": "e578082", "agent_version": "1.0.0", "os_name": "NixOS", "metrics": {"cpu": 12, "ram": 34, "load": "0.42"}, "extra": 1}
+TOTP = "JBSWY3DPEHPK3PXP"
+
+
+def password_hash():
+    return subprocess.run([str(BIN / "nixfleet-dashboard"), "hash-password"], input=PASSWORD + "\n", stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def settings(**more):
+    return dict(NIXFLEET_PASSWORD_HASH=password_hash(), NIXFLEET_SESSION_SECRETS="s" * 40, NIXFLEET_AGENT_TOKEN_HASH_SECRET="h" * 40, **more)
+
+
+def totp(at=None):
+    counter = struct.pack(">Q", int(at or time.time()) // 30)
+    digest = hmac.new(base64.b32decode(TOTP), counter, hashlib.sha1).digest()
+    start = digest[-1] & 15
+    return f"{(struct.unpack('>I', digest[start:start + 4])[0] & 0x7fffffff) % 1000000:06d}"
+
+
+def sign_in(dashboard, password=PASSWORD, code=""):
+    form = urllib.parse.urlencode({"password": password, "totp": code}).encode()
+    return dashboard.call("POST", "/login", raw=form, token=None, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    with Dashboard(tmp_path_factory.mktemp("data"), dev=False, NIXFLEET_VIEW_TOKEN="only-looking", **settings()) as running:
+        running.cookie = {"Cookie": sign_in(running).headers["Set-Cookie"].split(";")[0]}
+        from lib.ws import WebSocket
+        with WebSocket(running.url, headers=running.cookie) as page:
+            running.change = dict(running.cookie, **{"X-CSRF-Token": page.receive()["csrf"]})
+        yield running
+
+
+def person(dashboard, method, path, body=None):
+    return dashboard.call(method, path, body, token=None, headers=dashboard.change)
+
+
+def register(dashboard, name="myhost", token=TOKEN):
+    return dashboard.post(f"/api/hosts/{name}/register", dict(REGISTER, hostname=name), token=token)
+
+
+def host(dashboard, name="myhost"):
+    hosts = dashboard.get("/api/hosts", token=None, headers=dashboard.cookie).json["hosts"]
+    return next(h for h in hosts if h["id"] == name)
+
+
+def test_register_answers_as_v1_does_and_hands_out_a_token_once(dashboard):
+    first = register(dashboard)
+    assert first.body.startswith(b'{"status":"registered","host_id":"myhost","command":null,"agent_token":"')
+    own = first.json["agent_token"]
+    assert len(own) == 43
+    assert register(dashboard, token=own).body == b'{"status":"registered","host_id":"myhost","command":null}'
+    assert register(dashboard).status == 200  # the shared one stays good
+    seen = host(dashboard)
+    assert seen["metrics"] == '{"cpu": 12, "ram": 34, "load": "0.42"}'.replace("{", "{ ").replace("}", " }") or json.loads(seen["metrics"]) == REGISTER["metrics"]
+    assert seen["online"] is True and "agent_token_hash" not in seen and not seen["last_seen"].endswith("Z")
+    assert register(dashboard, "other", token=own).status == 401
+
+
+def test_a_command_is_handed_out_once_and_its_report_closes_it(dashboard):
+    register(dashboard)
+    assert person(dashboard, "POST", "/api/hosts/myhost/command", {"command": "pull"}).json == {"status": "queued", "command": "pull"}
+    assert host(dashboard)["pending_command"] == "pull"
+    dashboard.post("/api/hosts/myhost/heartbeat", {"status": "running", "run": "00000000-0000-7000-8000-000000000001"})
+    assert host(dashboard)["pending_command"] == "pull"  # a heartbeat takes nothing
+    assert register(dashboard).json["command"] == "pull"
+    assert register(dashboard).json["command"] is None
+    report = {"status": "ok", "output": "Pull: Updating a..b\x1b[31m ✓\x1b[0m", "current_generation": "659d45d", "test_status": None}
+    assert dashboard.post("/api/hosts/myhost/status", report).body == b'{"status":"updated"}'
+    log = dashboard.get("/api/hosts/myhost/logs", token=None, headers=dashboard.cookie).json["logs"][0]
+    assert (log["command"], log["status"], log["output"]) == ("pull", "ok", "Pull: Updating a..b ✓") and log["completed_at"]
+    seen = host(dashboard)
+    assert seen["comment"] == "Pull successful" and seen["status_history"][0] == dict(seen["status_history"][0], icon="✓", message="Pull successful")
+
+
+def test_a_failed_report_says_its_first_line(dashboard):
+    register(dashboard)
+    dashboard.post("/api/hosts/myhost/status", {"status": "error", "output": "Switch failed: building...\nerror: x"})
+    assert host(dashboard)["status"] == "error" and host(dashboard)["comment"] == "Switch failed: building..."
+    register(dashboard)
+    assert host(dashboard)["status"] == "ok"
+
+
+def test_test_progress_counts_and_ends(dashboard):
+    register(dashboard)
+    post = lambda **body: dashboard.post("/api/hosts/myhost/test-progress", body)
+    assert post(current=1, total=3, passed=0, running=True, result=None, comment=None).json == {"status": "updated"}
+    assert (host(dashboard)["test_running"], host(dashboard)["test_current"]) == (1, 1)
+    post(current=3, total=3, passed=2, running=False, result="2/3 pass, 1 fail")
+    seen = host(dashboard)
+    assert (seen["test_running"], seen["test_status"], seen["test_result"]) == (0, "2/3 passed", "2/3 pass, 1 fail")
+
+
+def test_a_wrong_body_is_told_as_v1_tells_it(dashboard):
+    refused = dashboard.post("/api/hosts/myhost/register", dict(REGISTER, host_type="linux"))
+    assert refused.status == 422 and refused.json["detail"][0]["loc"] == ["body", "host_type"]
+    assert person(dashboard, "POST", "/api/hosts/myhost/command", {"command": "format"}).status == 422
+    assert person(dashboard, "POST", "/api/hosts/nobody/command", {"command": "pull"}).status == 404
+
+
+def test_a_budget_that_is_used_up_answers_429(dashboard):
+    statuses = [register(dashboard, "hasty").status for _ in range(31)]
+    assert statuses[:30] == [200] * 30 and statuses[30] == 429
+
+
+def test_hosts_are_added_changed_and_removed_by_a_person_only(dashboard):
+    body = {"hostname": "newbox", "host_type": "macos", "location": "home", "device_type": "laptop", "theme_color": "#112233"}
+    assert dashboard.post("/api/hosts", body).status == 401
+    assert dashboard.post("/api/hosts", body, token=None, headers=dashboard.cookie).status == 403
+    assert person(dashboard, "POST", "/api/hosts", body).json["host_id"] == "newbox"
+    assert person(dashboard, "POST", "/api/hosts", body).status == 409
+    assert host(dashboard, "newbox")["state"] == "offline"
+    assert person(dashboard, "POST", "/api/hosts/newbox/command", {"command": "pull"}).status == 409
+    token = person(dashboard, "POST", "/api/hosts/newbox/agent-token").json["agent_token"]
+    assert dashboard.post("/api/hosts/newbox/logs", {"lines": ["x"]}, token=token).status == 200
+    assert dashboard.post("/api/hosts/myhost/logs", {"lines": ["x"]}, token=token).status == 401
+    assert person(dashboard, "DELETE", "/api/hosts/newbox").json == {"status": "deleted", "host_id": "newbox"}
+    assert person(dashboard, "DELETE", "/api/hosts/newbox").status == 404
+
+
+def test_the_download_is_an_attachment(dashboard):
+    register(dashboard)
+    dashboard.post("/api/hosts/myhost/status", {"status": "ok", "output": "line\nmore"})
+    answer = dashboard.get("/api/hosts/myhost/logs/download?format=txt", token=None, headers=dashboard.cookie)
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="myhost-logs-') and b"    more\n" in answer.body
+    assert dashboard.get("/api/hosts/unheard/logs/download", token=None, headers=dashboard.cookie).status == 404
+
+
+def test_reading_needs_a_session_or_the_view_token(dashboard):
+    assert dashboard.get("/api/hosts", token=None).status == 401
+    assert dashboard.get("/api/hosts").status == 401  # an agent's token writes only
+    assert dashboard.get("/api/hosts", token="only-looking").status == 200
+    assert dashboard.post("/api/hosts/myhost/command", {"command": "pull"}, token="only-looking").status == 401
+    assert dashboard.get("/", token=None).headers["Location"] == "/login"
+
+
+def test_the_cookie_is_guarded_and_signing_out_ends_it(dashboard):
+    answer = sign_in(dashboard)
+    cookie = answer.headers["Set-Cookie"]
+    assert answer.status == 302 and all(part in cookie for part in ("HttpOnly", "Secure", "SameSite=strict", "Path=/"))
+    mine = {"Cookie": cookie.split(";")[0]}
+    assert dashboard.get("/api/hosts", token=None, headers=mine).status == 200
+    assert dashboard.call("POST", "/logout", token=None, headers=mine, raw=b"").status == 403
+    forged = {"Cookie": mine["Cookie"][:-2] + "xx"}
+    assert dashboard.get("/api/hosts", token=None, headers=forged).status == 401
+
+
+def test_every_answer_carries_the_security_headers(dashboard):
+    for path in ("/login", "/health", "/api/hosts"):
+        headers = dashboard.get(path, token=None).headers
+        assert "unsafe" not in headers["Content-Security-Policy"] and headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Strict-Transport-Security"]
+
+
+def test_a_wrong_password_and_a_missing_code_are_refused_and_guessing_is_slowed(tmp_path):
+    with Dashboard(tmp_path, dev=False, NIXFLEET_TOTP_SECRET=TOTP, **settings()) as dashboard:
+        assert sign_in(dashboard, "wrong", totp()).headers["Location"] == "/login?error=Invalid+password"
+        assert sign_in(dashboard).headers["Location"] == "/login?error=Invalid+TOTP+code"
+        code = totp()
+        assert sign_in(dashboard, code=code).headers["Location"] == "/"
+        assert sign_in(dashboard, code=code).headers["Location"] == "/login?error=Invalid+TOTP+code"  # a code counts once
+        sign_in(dashboard, "wrong")
+        assert sign_in(dashboard, "wrong").status == 429
+
+
+@pytest.mark.parametrize("missing", ["NIXFLEET_PASSWORD_HASH", "NIXFLEET_SESSION_SECRETS", "NIXFLEET_AGENT_TOKEN_HASH_SECRET"])
+def test_a_missing_secret_is_a_reason_not_to_start(tmp_path, missing):
+    environment = dict(settings(), NIXFLEET_API_TOKEN=TOKEN, PATH="/usr/bin:/bin")
+    del environment[missing]
+    done = subprocess.run([str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(tmp_path)], env=environment, capture_output=True,
+                          text=True, timeout=20, check=False)
+    assert done.returncode != 0 and missing in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_dev_mode_is_for_loopback_only(tmp_path):
+    done = subprocess.run([str(BIN / "nixfleet-dashboard"), "--dev", "--listen", "0.0.0.0:0", "--data", str(tmp_path)], capture_output=True, text=True,
+                          timeout=20, check=False)
+    assert done.returncode != 0 and "loopback" in done.stderr
