@@ -1,0 +1,102 @@
+/* What a host and a run are: every state, and the moment at which the clock alone changes it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../dashboard/state.h"
+
+#define START INT64_C(1000000)
+
+static struct run_facts open_run(void)
+{
+    return (struct run_facts){
+        .exists = true, .started_ms = START, .last_seen_ms = START, .interval_ms = 10000};
+}
+
+static void an_open_run_is_busy_for_three_intervals_then_stale_then_crashed(void **state)
+{
+    struct run_facts run = open_run();
+
+    (void)state;
+    assert_int_equal(state_of_run(&run, START), RUN_BUSY);
+    assert_int_equal(state_of_run(&run, START + 29999), RUN_BUSY);
+    assert_int_equal(state_of_run(&run, START + 30000), RUN_STALE);
+    assert_int_equal(state_of_run(&run, START + STATE_LOST_MS - 1), RUN_STALE);
+    assert_int_equal(state_of_run(&run, START + STATE_LOST_MS), RUN_CRASHED);
+}
+
+static void lost_is_crashed_at_once_and_an_end_outranks_it(void **state)
+{
+    struct run_facts run = open_run();
+
+    (void)state;
+    run.lost = true;
+    assert_int_equal(state_of_run(&run, START), RUN_CRASHED);
+    run.ended = true;
+    assert_int_equal(state_of_run(&run, START), RUN_FINISHED);
+}
+
+static void busy_outranks_a_host_that_was_not_seen(void **state)
+{
+    struct run_facts run = open_run();
+    int64_t since;
+
+    (void)state;
+    assert_int_equal(state_of_host(0, &run, START + 1, &since), HOST_BUSY);
+    assert_int_equal(since, START);
+    assert_int_equal(state_of_host(1, &run, START + 40000, &since), HOST_STALE);
+    assert_int_equal(since, START + 30000);
+}
+
+static void a_host_without_an_open_run_is_idle_then_offline(void **state)
+{
+    struct run_facts none = {0};
+    int64_t since;
+
+    (void)state;
+    assert_int_equal(state_of_host(START, &none, START + 1, &since), HOST_IDLE);
+    assert_int_equal(state_of_host(START, &none, START + STATE_OFFLINE_MS, &since), HOST_OFFLINE);
+    assert_int_equal(state_of_host(0, &none, START, &since), HOST_OFFLINE);
+}
+
+/* The promise of state_changes_at: until then the state stays, and then it is another. */
+static void the_state_changes_exactly_when_it_is_said_to(void **state)
+{
+    struct run_facts runs[4] = {{0}, open_run(), open_run(), open_run()};
+
+    (void)state;
+    runs[2].ended = true;
+    runs[3].lost = true;
+    for (int i = 0; i < 4; i++) {
+        int64_t now = START, since;
+
+        for (int step = 0; step < 5; step++) {
+            int64_t at = state_changes_at(START, &runs[i], now);
+            enum host_state before = state_of_host(START, &runs[i], now, &since);
+
+            if (at == INT64_MAX)
+                break;
+            assert_true(at > now);
+            assert_int_equal(state_of_host(START, &runs[i], at - 1, &since), before);
+            assert_int_not_equal(state_of_host(START, &runs[i], at, &since), before);
+            now = at;
+        }
+        assert_int_equal(state_changes_at(START, &runs[i], now), INT64_MAX);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_open_run_is_busy_for_three_intervals_then_stale_then_crashed),
+        cmocka_unit_test(lost_is_crashed_at_once_and_an_end_outranks_it),
+        cmocka_unit_test(busy_outranks_a_host_that_was_not_seen),
+        cmocka_unit_test(a_host_without_an_open_run_is_idle_then_offline),
+        cmocka_unit_test(the_state_changes_exactly_when_it_is_said_to),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
