@@ -21,13 +21,6 @@ def make(*arguments):
     return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def up_to_date():
-    """An install with other flags would build the programs anew while other tests run them."""
-    if make("-q", "all").returncode != 0:
-        pytest.skip("the programs here were built with other flags")
-
-
 @pytest.fixture(scope="module")
 def destination(tmp_path_factory):
     directory = tmp_path_factory.mktemp("destination")
