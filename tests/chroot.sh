@@ -50,6 +50,6 @@ git bundle create -q "$root/nixfleet.bundle" HEAD
 inside 'cd /root && git -c advice.detachedHead=false clone -q /nixfleet.bundle nixfleet'
 for target; do
     echo "== make $target"
-    inside "cd /root/nixfleet && make $target"
+    inside "cd /srv/nixfleet && make $target"
 done
 echo "== done: $*"
