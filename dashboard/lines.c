@@ -147,8 +147,8 @@ static bool put(struct txn *txn, int64_t run, int64_t first, int64_t count, cons
                 size_t size, const char *times)
 {
     sqlite3_stmt *insert = txn_statement(
-        txn,
-        "INSERT INTO chunks(run, first, count, version, at, text, times) VALUES(?,?,?,?,?,?,?)");
+        txn, "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times) "
+             "VALUES(?,?,?,?,?,?,?)");
 
     if (!insert)
         return false;

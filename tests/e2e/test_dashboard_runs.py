@@ -50,6 +50,20 @@ def test_a_rewrite_of_the_tail_replaces_it_and_may_shorten_the_log(dashboard, ru
     assert text_of(dashboard, run) == "a\n\n"
 
 
+def test_a_log_that_was_shortened_grows_again_and_readers_follow(dashboard, run):
+    dashboard.post(LOGS, {"run": run, "from": 0, "text": "a\nb\nc"})
+    cursor = dashboard.get(f"{LOGS}?run={run}").json["next"]
+    assert dashboard.post(LOGS, {"run": run, "from": 1, "lines": []}).json == {"next": 1}
+    shorter = dashboard.get(f"{LOGS}?run={run}&since={cursor}").json
+    assert (shorter["from"], shorter["lines"]) == (1, [])
+    assert dashboard.post(LOGS, {"run": run, "from": 1, "lines": ["B"]}).json == {"next": 2}
+    longer = dashboard.get(f"{LOGS}?run={run}&since={shorter['next']}").json
+    assert (longer["from"], longer["lines"]) == (1, ["B"]) and text_of(dashboard, run) == "a\nB\n"
+    assert dashboard.post(LOGS, {"run": run, "from": 0, "lines": []}).json == {"next": 0}
+    assert dashboard.post(LOGS, {"run": run, "from": 2, "skipped": 2, "text": "x"}).json == {"next": 3}
+    assert text_of(dashboard, run) == "[2 lines omitted]\nx\n"
+
+
 def test_a_hole_is_refused_and_skipped_lines_show_as_one_row(dashboard, run):
     dashboard.post(LOGS, {"run": run, "from": 0, "text": "a"})
     refused = dashboard.post(LOGS, {"run": run, "from": 5, "text": "x"})
