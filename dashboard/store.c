@@ -92,16 +92,18 @@ static int migrate(sqlite3 *db, char *error)
 /* A damaged file must be heard of at once, not at some read. */
 static int check(sqlite3 *db, const char *path, char *error)
 {
-    sqlite3_stmt *statement;
-    bool ok = false;
+    sqlite3_stmt *statement = NULL;
+    const char *found = NULL;
+    bool ok;
 
     if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW)
-        ok = strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
-    sqlite3_finalize(statement);
+        found = column_text(statement, 0);
+    ok = found && strcmp(found, "ok") == 0;
     if (!ok)
         snprintf(error, STORE_ERROR_SIZE, "%s is damaged (%s): restore a backup, or move it away",
-                 path, sqlite3_errmsg(db));
+                 path, found ? found : sqlite3_errmsg(db));
+    sqlite3_finalize(statement);
     return ok ? 0 : -1;
 }
 

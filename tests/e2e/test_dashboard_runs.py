@@ -1,6 +1,7 @@
 """The calls of runs at a real dashboard: splice, polling, heartbeats, reading, live channels."""
 import hashlib
 import random
+import subprocess
 import threading
 import uuid
 
@@ -211,3 +212,16 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path):
 def test_health_and_metrics_answer(dashboard):
     assert dashboard.get("/health", token=None).json["status"] == "healthy"
     assert wait_for(lambda: b"nixfleet_hosts " in dashboard.get("/metrics").body)
+
+
+def test_a_damaged_store_is_reported_and_left_as_it_is(tmp_path):
+    with Dashboard(tmp_path) as dashboard:
+        dashboard.post(LOGS, {"lines": ["x"] * 2000})
+    database = tmp_path / "nixfleet.db"
+    for left in tmp_path.glob("nixfleet.db-*"):
+        left.unlink()
+    damaged = bytearray(database.read_bytes() or b"\0" * 4096)
+    damaged[: min(len(damaged), 4096)] = b"\x5a" * min(len(damaged), 4096)
+    database.write_bytes(damaged)
+    done = subprocess.run([*dashboard.command], env=dashboard.environment, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode != 0 and "nixfleet.db" in done.stderr and database.read_bytes() == bytes(damaged)
