@@ -89,7 +89,7 @@ def in_terminal(environment, act, **extra):
 
 
 def test_ctrl_c_leaves_cleanly_before_during_and_after_the_run(environment, tmp_path):
-    for word, extra in ((b"Enter starts", {"CMD": "true"}), (b"it runs", {"CMD": "echo it runs; exec sleep 600"}),
+    for word, extra in ((b"Enter starts", {"CMD": "true"}), (b"it runs: 42", {"CMD": "echo it runs: $((6*7)); exec sleep 600"}),
                         (b"until Enter or Ctrl-C", {"CMD": "echo done"})):
         started = []
 
