@@ -131,6 +131,10 @@ class Mock:
         self.refuse = False  # new WebSockets are turned away
         self.signed_out = False
         self.heard = []
+        self.lock = threading.RLock()  # a change and telling it are one: no page hears an older state after a newer one
+        self.asked = []  # windows of lines that were asked for, as (run, from)
+        self.gate = threading.Event()  # while it is cleared, windows are read but not answered
+        self.gate.set()
         mock = self
 
         class Handler(Requests):
@@ -190,11 +194,12 @@ class Mock:
     def write(self, run_id, lines, start=None):
         """A splice: kept, and told to whoever follows the run."""
         run = self.runs[run_id]
-        start = len(run.lines) if start is None else start
-        run.lines[start:] = lines
-        for socket in list(self.sockets):
-            if run_id in socket.tails:
-                socket.send(self.splice(run, start, lines))
+        with self.lock:
+            start = len(run.lines) if start is None else start
+            run.lines[start:] = lines
+            for socket in list(self.sockets):
+                if run_id in socket.tails:
+                    socket.send(self.splice(run, start, lines))
 
     def splice(self, run, start, lines):
         return {
@@ -263,7 +268,10 @@ class Requests(BaseHTTPRequestHandler):
                 return self.answer(200, run.object())
             start, limit = int(query.get("from", 0)), int(query.get("limit", 500))
             if parts[4] == "lines":
-                return self.answer(200, run.window(start if start >= 0 else max(0, len(run.lines) + start), limit))
+                window = run.window(start if start >= 0 else max(0, len(run.lines) + start), limit)
+                mock.asked.append((run.fields["id"], start))
+                mock.gate.wait(60)
+                return self.answer(200, window)
             if parts[4] == "search":
                 return self.answer(200, run.search(query.get("q", ""), query.get("kind"), start, limit))
             if parts[4] == "log":
@@ -324,7 +332,8 @@ class Requests(BaseHTTPRequestHandler):
         mock.sockets.append(socket)
         try:
             while (message := socket.receive()) is not None:
-                mock.message(socket, message)
+                with mock.lock:
+                    mock.message(socket, message)
         except OSError:
             pass
         finally:

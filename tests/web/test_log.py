@@ -7,7 +7,6 @@ from person import ROW, RUN, HugeLog, last_shown, lines, open_log, over_log, sho
 from selenium.webdriver.common.keys import Keys
 
 
-
 def test_new_lines_appear_as_they_come_and_the_end_stays_in_sight(page, mock):
     mock.host("alpha")
     mock.run("alpha", RUN % 1, lines(300))
@@ -32,6 +31,25 @@ def test_a_redraw_rewrites_its_line_in_place(page, mock):
     assert shown(page)[-1][0] == 50
     mock.write(RUN % 1, ["shorter"], start=40)
     page.wait(lambda: shown(page)[-1] == [40, "shorter"])
+
+
+def test_an_answer_older_than_a_rewrite_brings_no_old_line_back(page, mock):
+    mock.host("alpha")
+    mock.run("alpha", RUN % 1, lines(5000))
+    page.load()
+    open_log(page, "alpha")
+    page.wait(lambda: last_shown(page) == "plain line 4999")
+    mock.gate.clear()
+    try:
+        over_log(page)
+        wheel(page, -10_000_000)
+        page.wait(lambda: (RUN % 1, 0) in mock.asked, "the first lines asked for")
+        mock.write(RUN % 1, ["rewritten"], start=3)
+        page.wait(lambda: page.js("return document.querySelectorAll('.row').length") == 4, "the log cut to four lines")
+    finally:
+        mock.gate.set()
+    page.wait(lambda: shown(page)[:4] == [[0, "plain line 0"], [1, "plain line 1"], [2, "plain line 2"], [3, "rewritten"]])
+    assert len(shown(page)) == 4
 
 
 def test_hovering_pauses_and_says_how_many_lines_wait(page, mock):

@@ -16,7 +16,7 @@ export class Lines extends EventTarget {
     #pages = new Map(); // page number → { lines: [], times: [], used }
     #gaps = []; // [first line, how many], ascending, disjoint
     #wanted = new Set();
-    #loading = new Set();
+    #loading = new Map(); // page number → { trusted }: fetched lines from here on were spliced since the question went out
     #timer = 0;
     #clock = 0;
 
@@ -114,6 +114,7 @@ export class Lines extends EventTarget {
     }
 
     #forgetFrom(from) {
+        for (const load of this.#loading.values()) load.trusted = Math.min(load.trusted, from);
         const first = Math.floor(from / PAGE);
         for (const [number, page] of this.#pages) {
             if (number > first) this.#pages.delete(number);
@@ -144,20 +145,26 @@ export class Lines extends EventTarget {
         await Promise.all(pages.map((page) => this.#loadPage(page)));
     }
 
+    /** What an answer says of the log as a whole; not for one that is older than a splice. */
+    #agree({ gaps, lines, total }) {
+        if (gaps) this.#gaps = gaps;
+        if (total > this.total || !lines.length) this.total = total;
+    }
+
     async #loadPage(page) {
-        this.#loading.add(page);
+        const load = { trusted: Infinity };
+        this.#loading.set(page, load);
         let from = page * PAGE;
         const end = from + PAGE;
         try {
             /* An answer ends in front of a gap, so a page may take several. */
             while (from < Math.min(end, this.total)) {
+                load.trusted = Infinity;
                 const answer = await api.lines(this.host, this.run, from, end - from);
-                if (answer.gaps) this.#gaps = answer.gaps;
-                if (!answer.lines.length && answer.total < this.total) this.total = Math.max(answer.total, 0);
-                if (!answer.lines.length || answer.from >= end) break;
-                const room = end - answer.from;
+                if (load.trusted === Infinity) this.#agree(answer);
+                const room = Math.min(end, load.trusted) - answer.from;
+                if (!answer.lines.length || room <= 0) break;
                 this.#put(answer.from, answer.lines.slice(0, room), answer.times);
-                if (answer.total > this.total) this.total = answer.total;
                 from = answer.from + answer.lines.length;
             }
             this.#loading.delete(page);
