@@ -17,6 +17,7 @@ void get_run_log(struct request *request);
 void get_run_lines(struct request *request);
 void get_run_search(struct request *request);
 void get_hosts(struct request *request);
+void get_host(struct request *request);
 void get_metrics(struct request *request);
 void get_health(struct request *request);
 /* live_ws.c, live_sse.c */

@@ -38,13 +38,25 @@ void get_hosts(struct request *request)
     struct text out = {0};
 
     text_puts(&out, "{\"hosts\":[");
-    if (!hosts_json(request->server->store, NULL, wall_ms(), &out)) {
+    if (!hosts_json(request->server->store, true, wall_ms(), &out)) {
         text_free(&out);
         no_store(request);
         return;
     }
     text_puts(&out, "]}");
     answer_text(request, &out);
+}
+
+void get_host(struct request *request)
+{
+    struct text out = {0};
+
+    if (host_json(request->server->store, request->host, true, wall_ms(), &out)) {
+        answer_text(request, &out);
+    } else {
+        text_free(&out);
+        answer_detail(request, 404, "Host not found");
+    }
 }
 
 void get_runs(struct request *request)

@@ -386,9 +386,22 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
     return 1;
 }
 
-static bool host_changed(struct txn *txn, const struct run_row *run)
+/* A run that only went on is told of at leisure; run is as it was before the report. */
+static bool host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    txn_changed(txn, run->host, run->id);
+    struct run_facts facts = {.exists = true,
+                              .ended = run->ended,
+                              .lost = run->lost,
+                              .last_seen_ms = run->last_seen,
+                              .interval_ms = run->interval};
+    bool state = run->fresh || report->lost || report->finished ||
+                 state_of_run(&facts, txn->now_ms) != RUN_BUSY ||
+                 (report->phase && strcmp(report->phase, run->phase) != 0);
+
+    if (state)
+        txn_changed(txn, run->host, run->id);
+    else
+        txn_progressed(txn, run->host, run->id);
     return host_seen(txn, run->host, run) == 0 && host_settle(txn, run->host) == 0;
 }
 
@@ -445,7 +458,7 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         }
     }
     if (!save_counts(txn, &run, report) || !update_run(txn, &run, report) ||
-        !finish_run(txn, &run, report) || !host_changed(txn, &run))
+        !finish_run(txn, &run, report) || !host_changed(txn, &run, report))
         return JOB_FAILED;
     answer_next(request, 200, run.lines);
     return JOB_DONE;
@@ -471,7 +484,7 @@ static enum job_result apply_beat(struct txn *txn, struct request *request, void
     if (located <= 0)
         return located < 0 ? JOB_FAILED : JOB_DONE;
     if (run.k && (!update_run(txn, &run, report) || !finish_run(txn, &run, report) ||
-                  !host_changed(txn, &run)))
+                  !host_changed(txn, &run, report)))
         return JOB_FAILED;
     if (!run.k && (host_seen(txn, request->host, NULL) < 0 || host_settle(txn, request->host) < 0))
         return JOB_FAILED;

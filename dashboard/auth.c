@@ -21,7 +21,7 @@ static const char *bearer(const struct request *request)
 /* v1 allows a host with a token of its own the shared one, too, unless told otherwise. */
 static bool host_has_own_token(const struct request *request, char hash[TOKEN_HASH_SIZE])
 {
-    sqlite3_stmt *find = store_prepare(
+    sqlite3_stmt *find = store_statement(
         request->server->store,
         "SELECT agent_token_hash FROM hosts WHERE id=? AND agent_token_hash IS NOT NULL");
     bool found = false;
@@ -32,7 +32,7 @@ static bool host_has_own_token(const struct request *request, char hash[TOKEN_HA
         if (found)
             snprintf(hash, TOKEN_HASH_SIZE, "%s", column_text(find, 0));
     }
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return found;
 }
 
@@ -67,13 +67,13 @@ static bool find_session(const struct request *request, char token[TOKEN_SIZE])
         !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) ||
         token_hash(settings->session_secrets, token, hash) < 0)
         return false;
-    find = store_prepare(request->server->store,
-                         "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");
+    find = store_statement(request->server->store,
+                           "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");
     if (find) {
         statement_bind(find, "ti", hash, wall_ms());
         found = sqlite3_step(find) == SQLITE_ROW;
     }
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return found;
 }
 

@@ -20,8 +20,9 @@
 #define IDLE_SECONDS 75               /* without a byte in either direction */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
-#define DISCARD_MAX (16 * BODY_MAX) /* a body that is too large is read up to here, and not kept \
-                                     */
+#define DISCARD_MAX                                                              \
+    (16 * BODY_MAX) /* a body that is too large is read up to here, and not kept \
+                     */
 
 /* ---- reading a request ---- */
 

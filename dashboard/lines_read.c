@@ -57,9 +57,9 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
                   struct text *out, int64_t *next)
 {
     sqlite3_stmt *chunks =
-        store_prepare(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
-                             "first>=coalesce((SELECT max(first)"
-                             " FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
+        store_statement(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
+                               "first>=coalesce((SELECT max(first)"
+                               " FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
     struct text times = {0}, lines = {0};
     bool first = true;
     int64_t at = from;
@@ -86,7 +86,7 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
         at += taken;
         limit -= taken;
     }
-    sqlite3_finalize(chunks);
+    sqlite3_reset(chunks);
     text_key_int(out, "from", from);
     text_key(out, "lines");
     text_puts(out, "[");
@@ -105,7 +105,7 @@ bool lines_window(struct store *store, int64_t run, int64_t from, int64_t limit,
 
 bool lines_gaps(struct store *store, int64_t run, struct text *out)
 {
-    sqlite3_stmt *gaps = store_prepare(
+    sqlite3_stmt *gaps = store_statement(
         store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
     bool first = true;
 
@@ -120,14 +120,14 @@ bool lines_gaps(struct store *store, int64_t run, struct text *out)
         first = false;
     }
     text_puts(out, "]");
-    sqlite3_finalize(gaps);
+    sqlite3_reset(gaps);
     return true;
 }
 
 static int64_t first_change(struct store *store, const char *sql, int64_t run, int64_t since,
                             int64_t *newest)
 {
-    sqlite3_stmt *find = store_prepare(store, sql);
+    sqlite3_stmt *find = store_statement(store, sql);
     int64_t line = -1;
 
     if (!find)
@@ -139,7 +139,7 @@ static int64_t first_change(struct store *store, const char *sql, int64_t run, i
         if (sqlite3_column_type(find, 1) != SQLITE_NULL)
             *newest = sqlite3_column_int64(find, 1);
     }
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return line;
 }
 

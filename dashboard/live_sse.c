@@ -1,7 +1,7 @@
 /* GET /api/events: the same as server-sent events, for curl and for v1's pages: `connected`,
    `host_update` for each change of a host (v1's names), and, for the runs asked for with
-   ?runs=ID,ID, `run` and `splice`. The id of an event is the version of the lines; Last-Event-ID
-   resumes behind it. */
+   ?runs=ID,ID, `run` and `splice`. The id of a splice says how far each of those runs has been
+   told, as RUN:VERSION:NEXT with commas between; Last-Event-ID resumes there. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,86 +12,60 @@
 #include "live.h"
 #include "runs.h"
 #include "server.h"
+#include "tail.h"
 
 #define RUNS_MAX 8
-#define DIRTY_MAX                                                                  \
-    1000 /* hosts that wait to be told; beyond that the whole list is told instead \
-          */
+#define HOSTS_PART 64 /* hosts that are told at a time */
 #define KEEPALIVE_MS 30000
 
 struct listener {
     struct listener *next;
     struct server *server;
     struct MHD_Connection *connection;
-    bool suspended, gone;
+    bool suspended;
+    uint64_t seen; /* changes of hosts up to here are told */
     struct tail tails[RUNS_MAX];
     size_t tail_count;
-    struct change dirty[DIRTY_MAX];
-    size_t dirty_count;
     struct text out;
     size_t sent;
     int64_t quiet_until_ms;
 };
 
-static pthread_mutex_t lock =
-    PTHREAD_MUTEX_INITIALIZER; /* over the list and what the live thread writes into it */
+/* Over the list, and over what the live thread writes into it: tails' due and changed, suspended.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *listeners;
 
 /* Under lock. */
-static void wake(struct listener *listener)
-{
-    if (listener->suspended) {
-        listener->suspended = false;
-        MHD_resume_connection(listener->connection);
-    }
-}
-
-static void note(struct listener *listener, const struct change *change)
+static bool has_news(const struct listener *listener, uint64_t newest)
 {
     for (size_t i = 0; i < listener->tail_count; i++)
-        if (strcmp(listener->tails[i].run, change->run) == 0)
-            listener->tails[i].due = true;
-    for (size_t i = 0; i < listener->dirty_count; i++)
-        if (strcmp(listener->dirty[i].host, change->host) == 0)
-            return;
-    if (listener->dirty_count < DIRTY_MAX)
-        listener->dirty[listener->dirty_count++] = *change;
+        if (listener->tails[i].due || listener->tails[i].changed)
+            return true;
+    return listener->seen < newest || monotonic_ms() >= listener->quiet_until_ms;
 }
 
-void sse_change(struct server *server, const struct change *change)
+void sse_round(struct live *live, const struct change *changes, size_t count)
 {
-    (void)server;
+    uint64_t newest = hostlog_newest(live_hosts(live));
+
     pthread_mutex_lock(&lock);
     for (struct listener *listener = listeners; listener; listener = listener->next) {
-        note(listener, change);
-        wake(listener);
+        for (size_t i = 0; i < listener->tail_count; i++)
+            tail_touch(&listener->tails[i], changes, count);
+        if (listener->suspended && has_news(listener, newest)) {
+            listener->suspended = false;
+            MHD_resume_connection(listener->connection);
+        }
     }
     pthread_mutex_unlock(&lock);
 }
 
-void sse_tick(struct server *server)
-{
-    int64_t now = monotonic_ms();
-
-    (void)server;
-    pthread_mutex_lock(&lock);
-    for (struct listener *listener = listeners; listener; listener = listener->next)
-        if (now >= listener->quiet_until_ms)
-            wake(listener);
-    pthread_mutex_unlock(&lock);
-}
-
-static void add_event(struct listener *listener, const char *name, int64_t id,
-                      const struct text *data)
+static void add_event(struct listener *listener, const char *name, const struct text *data)
 {
     struct text *out = &listener->out;
 
-    if (!data->size)
-        return;
-    text_printf(out, "event: %s\n", name);
-    if (id)
-        text_printf(out, "id: %lld\n", (long long)id);
-    text_puts(out, "data: ");
+    text_printf(out, "event: %s\ndata: ", name);
     text_add(out, data->bytes, data->size);
     text_puts(out, "\n\n");
 }
@@ -100,64 +74,78 @@ static void add_host_update(struct listener *listener, const char *host)
 {
     struct text data = {0}, object = {0};
 
-    if (hosts_json(listener->server->store, host, wall_ms(), &object)) {
+    if (host_json(listener->server->store, host, true, wall_ms(), &object)) {
         text_puts(&data, "{");
         text_key_json(&data, "type", "host_update");
         text_key_json(&data, "host_id", host);
         text_puts(&data, ",");
         text_add(&data, object.bytes + 1, object.size - 1);
-        add_event(listener, "host_update", 0, &data);
+        add_event(listener, "host_update", &data);
     }
     text_free(&object);
     text_free(&data);
 }
 
-static void add_tail(struct listener *listener, struct tail *tail)
+/* In front of a splice: how far every run is told once the splice is read. */
+static void add_id(struct listener *listener)
 {
-    struct text data = {0}, object = {0};
-
-    if (live_splice(listener->server->store, tail, &data))
-        add_event(listener, "splice", tail->version, &data);
-    data.size = 0;
-    if (run_json(listener->server->store, NULL, tail->run, wall_ms(), &object)) {
-        text_puts(&data, "{\"type\":\"run\",\"run\":");
-        text_add(&data, object.bytes, object.size);
-        text_puts(&data, "}");
-        add_event(listener, "run", 0, &data);
-    }
-    text_free(&object);
-    text_free(&data);
+    text_puts(&listener->out, "id: ");
+    for (size_t i = 0; i < listener->tail_count; i++)
+        text_printf(&listener->out, "%s%s:%lld:%lld", i ? "," : "", listener->tails[i].run,
+                    (long long)listener->tails[i].version, (long long)listener->tails[i].next);
+    text_puts(&listener->out, "\n");
 }
 
-/* Takes from the live thread's notes what is to be told now. */
-static void build(struct listener *listener)
+/* The flags are the live thread's, too; the rest of a tail is this thread's alone. */
+static struct tail take_tail(struct listener *listener, size_t i)
 {
-    struct change dirty[64];
-    size_t count;
+    struct tail tail;
 
     pthread_mutex_lock(&lock);
-    count = listener->dirty_count < 64 ? listener->dirty_count : 64;
-    memcpy(dirty, listener->dirty, count * sizeof *dirty);
-    listener->dirty_count -= count;
-    memmove(listener->dirty, listener->dirty + count, listener->dirty_count * sizeof *dirty);
+    tail = listener->tails[i];
+    listener->tails[i].due = listener->tails[i].changed = false;
     pthread_mutex_unlock(&lock);
-    for (size_t i = 0; i < count; i++)
-        add_host_update(listener, dirty[i].host);
-    for (size_t i = 0; i < listener->tail_count; i++)
-        if (listener->tails[i].due) {
-            listener->tails[i].due = false;
-            add_tail(listener, &listener->tails[i]);
-        }
-    if (!listener->out.size && monotonic_ms() >= listener->quiet_until_ms)
-        text_puts(&listener->out, ": keepalive\n\n");
+    return tail;
 }
 
-static bool nothing_to_tell(const struct listener *listener)
+static void put_tail(struct listener *listener, size_t i, const struct tail *tail)
 {
+    pthread_mutex_lock(&lock);
+    listener->tails[i].next = tail->next;
+    listener->tails[i].version = tail->version;
+    listener->tails[i].due |= tail->due;
+    pthread_mutex_unlock(&lock);
+}
+
+static void add_tail(struct listener *listener, size_t i)
+{
+    struct tail tail = take_tail(listener, i);
+    struct text lines = {0}, run = {0};
+    bool told = tail.due && tail_splice(listener->server->store, &tail, &lines);
+
+    put_tail(listener, i, &tail);
+    if (told) {
+        add_id(listener);
+        add_event(listener, "splice", &lines);
+    }
+    if (tail.changed && tail_run(listener->server->store, &tail, &run))
+        add_event(listener, "run", &run);
+    text_free(&lines);
+    text_free(&run);
+}
+
+static void build(struct listener *listener)
+{
+    char hosts[HOSTS_PART][HOST_ID_SIZE];
+    size_t count =
+        hostlog_since(live_hosts(listener->server->live), &listener->seen, hosts, HOSTS_PART);
+
+    for (size_t i = 0; i < count; i++)
+        add_host_update(listener, hosts[i]);
     for (size_t i = 0; i < listener->tail_count; i++)
-        if (listener->tails[i].due)
-            return false;
-    return listener->dirty_count == 0;
+        add_tail(listener, i);
+    if (!listener->out.size && monotonic_ms() >= listener->quiet_until_ms)
+        text_puts(&listener->out, ": keepalive\n\n");
 }
 
 static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
@@ -174,8 +162,8 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (!listener->out.size) {
         pthread_mutex_lock(&lock);
-        if (nothing_to_tell(listener)) { /* else it came in between: asked again at once */
-            listener->suspended = true;
+        if (!has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
+            listener->suspended = true; /* else it came in between: asked again at once */
             MHD_suspend_connection(listener->connection);
         }
         pthread_mutex_unlock(&lock);
@@ -203,6 +191,20 @@ static void forget(void *context)
     free(listener);
 }
 
+/* Moves a tail to where Last-Event-ID says that it has been told; an id of anything else is
+ * ignored, and the run told from its start. */
+static void resume(struct tail *tail, const char *last_id)
+{
+    const char *at = last_id ? strstr(last_id, tail->run) : NULL;
+    long long version, next;
+
+    if (at && sscanf(at + strlen(tail->run), ":%lld:%lld", &version, &next) == 2 && version >= 0 &&
+        next >= 0) {
+        tail->version = version;
+        tail->next = next;
+    }
+}
+
 static void follow(struct listener *listener, const char *runs, const char *last_id)
 {
     while (runs && *runs && listener->tail_count < RUNS_MAX) {
@@ -211,14 +213,9 @@ static void follow(struct listener *listener, const char *runs, const char *last
         char id[RUN_ID_SIZE];
 
         snprintf(id, sizeof id, "%.*s", (int)(length < sizeof id ? length : sizeof id - 1), runs);
-        if (live_tail(listener->server->store, tail, id, 0)) {
-            if (last_id && *last_id) { /* it has everything up to that version */
-                struct run_view view;
-
-                tail->version = strtoll(last_id, NULL, 10);
-                if (run_view(listener->server->store, id, &view))
-                    tail->next = view.lines;
-            }
+        if (tail_start(listener->server->store, tail, id, 0)) {
+            tail->changed = true;
+            resume(tail, last_id);
             listener->tail_count++;
         }
         runs += length + (runs[length] == ',');
@@ -236,6 +233,7 @@ void get_events(struct request *request)
     }
     listener->server = request->server;
     listener->connection = request->connection;
+    listener->seen = hostlog_newest(live_hosts(request->server->live));
     text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
                 live_count(request->server->live) + 1);
     follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));

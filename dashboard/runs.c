@@ -7,7 +7,7 @@
 #include "../common/io.h"
 
 #define ROW_COLUMNS \
-    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted"
+    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, phase"
 
 static int read_row(sqlite3_stmt *find, struct run_row *row)
 {
@@ -27,6 +27,8 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
         row->lost = sqlite3_column_int64(find, 9) != 0;
         row->stop = sqlite3_column_int64(find, 10) != 0;
         row->deleted = sqlite3_column_int64(find, 11) != 0;
+        if (column_text(find, 12))
+            snprintf(row->phase, sizeof row->phase, "%s", column_text(find, 12));
     }
     sqlite3_reset(find);
     return result == SQLITE_ROW || result == SQLITE_DONE ? 0 : -1;
@@ -77,6 +79,7 @@ int run_create(struct txn *txn, const char *host, const char *id, struct run_row
     statement_bind(insert, "tti", *id ? id : fresh, host, txn->now_ms);
     if (done(insert) < 0 || run_find(txn, *id ? id : fresh, row) < 0)
         return -1;
+    row->fresh = true;
     return row->k ? 0 : -1;
 }
 
@@ -189,7 +192,7 @@ static void add_run(sqlite3_stmt *row, int c, int64_t now_ms, struct text *out)
 bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
               struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(
+    sqlite3_stmt *find = store_statement(
         store, "SELECT " RUN_COLUMNS
                " FROM runs r WHERE r.id=?1 AND (r.host=?2 OR ?2 IS NULL) AND r.deleted=0");
     bool found;
@@ -200,13 +203,14 @@ bool run_json(struct store *store, const char *host, const char *id, int64_t now
     found = sqlite3_step(find) == SQLITE_ROW;
     if (found)
         add_run(find, 0, now_ms, out);
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return found;
 }
 
 void add_run_progress(struct store *store, const char *id, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(store, "SELECT phase, progress, exit FROM runs WHERE id=?");
+    sqlite3_stmt *find =
+        store_statement(store, "SELECT phase, progress, exit FROM runs WHERE id=?");
 
     if (!find)
         return;
@@ -216,13 +220,13 @@ void add_run_progress(struct store *store, const char *id, struct text *out)
         text_key_raw(out, "progress", column_text(find, 1));
         text_key_raw(out, "exit", column_text(find, 2));
     }
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
 }
 
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(
+    sqlite3_stmt *find = store_statement(
         store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"
                " (?2 IS NULL OR r.k<(SELECT k FROM runs WHERE id=?2)) ORDER BY r.k DESC LIMIT ?3");
     bool first = true;
@@ -238,7 +242,7 @@ bool runs_json(struct store *store, const char *host, const char *before, int64_
         add_run(find, 0, now_ms, out);
     }
     text_puts(out, "]");
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return true;
 }
 
@@ -258,7 +262,7 @@ static void key_v1_time(struct text *out, const char *key, int64_t ms)
 
 static void add_history(struct store *store, const char *host, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(
+    sqlite3_stmt *find = store_statement(
         store, "SELECT at, icon, message FROM history WHERE host=? ORDER BY id DESC LIMIT 50");
     bool first = true;
 
@@ -276,7 +280,7 @@ static void add_history(struct store *store, const char *host, struct text *out)
         first = false;
     }
     text_puts(out, "]");
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
 }
 
 #define HOST_TEXTS                                                                             \
@@ -292,7 +296,8 @@ static void add_history(struct store *store, const char *host, struct text *out)
     "h.last_seen, h.last_switch, h.last_audit, h.last_fix, h.command_queued_at, " \
     "h.metrics_updated_at"
 
-static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, struct text *out)
+static void add_host(struct store *store, sqlite3_stmt *row, bool history, int64_t now_ms,
+                     struct text *out)
 {
     static const char *const texts[] = {"id",
                                         "hostname",
@@ -334,8 +339,10 @@ static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, str
     c += 6;
     text_key_raw(out, "online",
                  last_seen && now_ms - last_seen < STATE_OFFLINE_MS ? "true" : "false");
-    text_key(out, "status_history");
-    add_history(store, column_text(row, 0), out);
+    if (history) {
+        text_key(out, "status_history");
+        add_history(store, column_text(row, 0), out);
+    }
     read_facts(row, c + RUN_FACTS, &facts);
     facts.exists = sqlite3_column_type(row, c) != SQLITE_NULL;
     text_key_json(out, "state", host_state_name(state_of_host(last_seen, &facts, now_ms, &since)));
@@ -345,32 +352,44 @@ static void add_host(struct store *store, sqlite3_stmt *row, int64_t now_ms, str
     text_puts(out, "}");
 }
 
-bool hosts_json(struct store *store, const char *id, int64_t now_ms, struct text *out)
+#define SELECT_HOSTS                                                        \
+    "SELECT " HOST_TEXTS ", " HOST_NUMBERS ", " HOST_TIMES ", " RUN_COLUMNS \
+    " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"
+
+bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *out)
 {
-    sqlite3_stmt *find = store_prepare(
-        store,
-        "SELECT " HOST_TEXTS ", " HOST_NUMBERS ", " HOST_TIMES ", " RUN_COLUMNS
-        " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0 WHERE ?1 IS NULL OR h.id=?1"
-        " ORDER BY h.hostname");
-    bool found = false;
+    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " ORDER BY h.hostname");
+    bool first = true;
+
+    if (!find)
+        return false;
+    while (sqlite3_step(find) == SQLITE_ROW) {
+        text_puts(out, first ? "" : ",");
+        first = false;
+        add_host(store, find, history, now_ms, out);
+    }
+    return sqlite3_reset(find) == SQLITE_OK;
+}
+
+bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out)
+{
+    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " WHERE h.id=?");
+    bool found;
 
     if (!find)
         return false;
     statement_bind(find, "t", id);
-    while (sqlite3_step(find) == SQLITE_ROW) {
-        if (found)
-            text_puts(out, ",");
-        found = true;
-        add_host(store, find, now_ms, out);
-    }
-    sqlite3_finalize(find);
-    return found || !id;
+    found = sqlite3_step(find) == SQLITE_ROW;
+    if (found)
+        add_host(store, find, history, now_ms, out);
+    sqlite3_reset(find);
+    return found;
 }
 
 bool run_view(struct store *store, const char *id, struct run_view *view)
 {
     sqlite3_stmt *find =
-        store_prepare(store, "SELECT k, lines, ended, lost, deleted, host FROM runs WHERE id=?");
+        store_statement(store, "SELECT k, lines, ended, lost, deleted, host FROM runs WHERE id=?");
     bool found;
 
     memset(view, 0, sizeof *view);
@@ -386,15 +405,15 @@ bool run_view(struct store *store, const char *id, struct run_view *view)
         view->deleted = sqlite3_column_int64(find, 4) != 0;
         snprintf(view->host, sizeof view->host, "%s", column_text(find, 5));
     }
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return found;
 }
 
 bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
     sqlite3_stmt *find =
-        store_prepare(store, "SELECT id FROM runs WHERE host=? AND deleted=0 ORDER BY (ended IS "
-                             "NULL AND lost=0) DESC, k DESC LIMIT 1");
+        store_statement(store, "SELECT id FROM runs WHERE host=? AND deleted=0 ORDER BY (ended IS "
+                               "NULL AND lost=0) DESC, k DESC LIMIT 1");
     bool found;
 
     if (!find)
@@ -403,6 +422,6 @@ bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
     found = sqlite3_step(find) == SQLITE_ROW;
     if (found)
         snprintf(id, RUN_ID_SIZE, "%s", column_text(find, 0));
-    sqlite3_finalize(find);
+    sqlite3_reset(find);
     return found;
 }

@@ -17,6 +17,8 @@ struct run_row {
     char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
     int64_t lines, stored, last_seen, interval, started;
     bool ended, lost, stop, deleted;
+    char phase[16];
+    bool fresh; /* made just now */
 };
 
 /* Finds a run by its id. 0 (row->k 0 if there is none), or -1: the store failed. */
@@ -40,9 +42,11 @@ void add_run_progress(struct store *store, const char *id, struct text *out);
  */
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out);
-/* Appends one HOST, or (id NULL) all of them with commas between. False when the store failed or
- * there is no such host. */
-bool hosts_json(struct store *store, const char *id, int64_t now_ms, struct text *out);
+/* Appends all HOSTs with commas between. history: with v1's status_history, which is long. False
+ * when the store failed. */
+bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *out);
+/* Appends one HOST. False when the store failed or there is no such host. */
+bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out);
 /* The number of a run and its counts, for a reader. False: there is no such run. */
 struct run_view {
     int64_t k, lines, first;

@@ -44,6 +44,8 @@ static const char *const schema_steps[] = {
     "CREATE INDEX history_host ON history(host, id);"
     "CREATE TABLE sessions(token_hash TEXT PRIMARY KEY, created INTEGER, expires INTEGER) WITHOUT "
     "ROWID;",
+    /* 2: every message about lines names the gaps; they are few, and must not be looked for. */
+    "CREATE INDEX chunks_gaps ON chunks(run, first, count) WHERE text IS NULL;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

@@ -13,8 +13,23 @@
 #include "schema.h"
 
 #define GROUP_MAX 2000    /* jobs in one transaction */
-#define STATEMENTS_MAX 96 /* of the writer */
+#define STATEMENTS_MAX 96 /* of one connection */
 #define BUSY_MS 5000
+
+/* Prepared once, used often. */
+struct statements {
+    struct {
+        const char *sql; /* the address of the literal is the key */
+        sqlite3_stmt *statement;
+    } kept[STATEMENTS_MAX];
+    size_t count;
+};
+
+/* A thread's reading connection. */
+struct reader {
+    sqlite3 *db;
+    struct statements statements;
+};
 
 struct store {
     char *path;
@@ -26,15 +41,12 @@ struct store {
     uint64_t waiting, commits, jobs;
     bool closing;
     pthread_key_t reader;
-    struct {
-        const char *sql; /* the address of the literal is the key */
-        sqlite3_stmt *statement;
-    } statements[STATEMENTS_MAX];
-    size_t statement_count;
+    struct statements statements; /* the writer's */
     int64_t version;
     bool version_used;
     struct change *changes;
     size_t change_count, change_room;
+    pthread_mutex_t watch_lock; /* held while the watcher is called: it may go at any time */
     void (*watch)(void *, const struct change *, size_t);
     void *watch_context;
 };
@@ -107,9 +119,41 @@ static int check(sqlite3 *db, const char *path, char *error)
     return ok ? 0 : -1;
 }
 
-static void close_reader(void *db)
+static void finalize_all(struct statements *statements)
 {
-    sqlite3_close_v2(db);
+    for (size_t i = 0; i < statements->count; i++)
+        sqlite3_finalize(statements->kept[i].statement);
+}
+
+static void close_reader(void *context)
+{
+    struct reader *reader = context;
+
+    finalize_all(&reader->statements);
+    sqlite3_close_v2(reader->db);
+    free(reader);
+}
+
+/* The kept statement for a literal, reset and without bindings; prepared when it is new. NULL on an
+ * error, which is logged. */
+static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+
+    for (size_t i = 0; i < statements->count; i++)
+        if (statements->kept[i].sql == sql) {
+            sqlite3_reset(statements->kept[i].statement);
+            sqlite3_clear_bindings(statements->kept[i].statement);
+            return statements->kept[i].statement;
+        }
+    if (statements->count == STATEMENTS_MAX ||
+        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
+        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
+        return NULL;
+    }
+    statements->kept[statements->count].sql = sql;
+    statements->kept[statements->count++].statement = statement;
+    return statement;
 }
 
 static void *writer(void *context);
@@ -126,6 +170,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     }
     store->last = &store->first;
     pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->watch_lock, NULL);
     pthread_cond_init(&store->wake, NULL);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
@@ -170,8 +215,7 @@ void store_close(struct store *store)
     pthread_cond_signal(&store->wake);
     pthread_mutex_unlock(&store->lock);
     pthread_join(store->thread, NULL);
-    for (size_t i = 0; i < store->statement_count; i++)
-        sqlite3_finalize(store->statements[i].statement);
+    finalize_all(&store->statements);
     sqlite3_close_v2(store->db);
     if (pthread_getspecific(store->reader))
         close_reader(pthread_getspecific(store->reader));
@@ -260,6 +304,14 @@ static bool apply_group(struct store *store, struct job *group, bool *applied)
     return false;
 }
 
+static void tell_watcher(struct store *store)
+{
+    pthread_mutex_lock(&store->watch_lock);
+    if (store->watch && store->change_count)
+        store->watch(store->watch_context, store->changes, store->change_count);
+    pthread_mutex_unlock(&store->watch_lock);
+}
+
 static void run_group(struct store *store, struct job *group)
 {
     size_t count = 0, done = 0;
@@ -269,8 +321,8 @@ static void run_group(struct store *store, struct job *group)
         count++;
     applied = calloc(count, sizeof *applied);
     ok = applied && apply_group(store, group, applied);
-    if (ok && store->watch && store->change_count)
-        store->watch(store->watch_context, store->changes, store->change_count);
+    if (ok)
+        tell_watcher(store);
     store->change_count = 0;
     for (struct job *job = group, *next; job; job = next, done++) {
         next = job->next; /* done may free the job */
@@ -295,24 +347,7 @@ static void *writer(void *context)
 
 sqlite3_stmt *txn_statement(struct txn *txn, const char *sql)
 {
-    struct store *store = txn->store;
-    sqlite3_stmt *statement = NULL;
-
-    for (size_t i = 0; i < store->statement_count; i++)
-        if (store->statements[i].sql == sql) {
-            sqlite3_reset(store->statements[i].statement);
-            sqlite3_clear_bindings(store->statements[i].statement);
-            return store->statements[i].statement;
-        }
-    if (store->statement_count == STATEMENTS_MAX ||
-        sqlite3_prepare_v3(txn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) !=
-            SQLITE_OK) {
-        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(txn->db));
-        return NULL;
-    }
-    store->statements[store->statement_count].sql = sql;
-    store->statements[store->statement_count++].statement = statement;
-    return statement;
+    return keep(&txn->store->statements, txn->db, sql);
 }
 
 int64_t txn_version(struct txn *txn)
@@ -321,7 +356,7 @@ int64_t txn_version(struct txn *txn)
     return ++txn->store->version;
 }
 
-void txn_changed(struct txn *txn, const char *host, const char *run)
+static void note_change(struct txn *txn, const char *host, const char *run, bool progress)
 {
     struct store *store = txn->store;
     struct change *change;
@@ -338,13 +373,26 @@ void txn_changed(struct txn *txn, const char *host, const char *run)
     change = &store->changes[store->change_count++];
     snprintf(change->host, sizeof change->host, "%s", host);
     snprintf(change->run, sizeof change->run, "%s", run ? run : "");
+    change->progress = progress;
+}
+
+void txn_changed(struct txn *txn, const char *host, const char *run)
+{
+    note_change(txn, host, run, false);
+}
+
+void txn_progressed(struct txn *txn, const char *host, const char *run)
+{
+    note_change(txn, host, run, true);
 }
 
 void store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
                  void *context)
 {
+    pthread_mutex_lock(&store->watch_lock);
     store->watch_context = context;
     store->watch = watch;
+    pthread_mutex_unlock(&store->watch_lock);
 }
 
 void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs)
@@ -358,21 +406,36 @@ void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uin
 
 /* ---- readers ---- */
 
-sqlite3 *store_reader(struct store *store)
+/* This thread's reader; NULL when it cannot be opened. Closed with the thread. */
+static struct reader *open_reader(struct store *store)
 {
-    sqlite3 *db = pthread_getspecific(store->reader);
+    struct reader *reader = pthread_getspecific(store->reader);
 
-    if (db)
-        return db;
-    if (sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
-        SQLITE_OK) {
-        sqlite3_close_v2(db);
+    if (reader || !(reader = calloc(1, sizeof *reader)))
+        return reader;
+    if (sqlite3_open_v2(store->path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK ||
+        pthread_setspecific(store->reader, reader) != 0) {
+        close_reader(reader);
         return NULL;
     }
-    sqlite3_busy_timeout(db, BUSY_MS);
-    exec(db, "PRAGMA cache_size=-4096");
-    pthread_setspecific(store->reader, db);
-    return db;
+    sqlite3_busy_timeout(reader->db, BUSY_MS);
+    exec(reader->db, "PRAGMA cache_size=-4096");
+    return reader;
+}
+
+sqlite3 *store_reader(struct store *store)
+{
+    struct reader *reader = open_reader(store);
+
+    return reader ? reader->db : NULL;
+}
+
+sqlite3_stmt *store_statement(struct store *store, const char *sql)
+{
+    struct reader *reader = open_reader(store);
+
+    return reader ? keep(&reader->statements, reader->db, sql) : NULL;
 }
 
 sqlite3_stmt *store_prepare(struct store *store, const char *sql)

@@ -55,11 +55,15 @@ sqlite3_stmt *txn_statement(struct txn *txn, const char *sql);
 int64_t txn_version(struct txn *txn);
 /* Notes what changed, for those who watch (store_watch); told after the commit. run may be NULL. */
 void txn_changed(struct txn *txn, const char *host, const char *run);
+/* The same of a run that only went on: more lines, the next of its builds. */
+void txn_progressed(struct txn *txn, const char *host, const char *run);
 
 /* Is told after each commit which hosts and runs have changed (a run's line: host and run; a host
- * alone: run ""). On the writer thread; must not block. */
+ * alone: run ""). On the writer thread; must not block. A watch of NULL ends it: when that
+ * returns, the one before is not called any more. */
 struct change {
     char host[HOST_ID_SIZE], run[RUN_ID_SIZE];
+    bool progress; /* nothing but progress */
 };
 void store_watch(struct store *store,
                  void (*watch)(void *context, const struct change *changes, size_t count),
@@ -69,7 +73,12 @@ void store_watch(struct store *store,
 
 /* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
 sqlite3 *store_reader(struct store *store);
-/* Prepares on the thread's reader; the caller finalizes. NULL on an error. */
+/* A prepared statement of the thread's reader, kept for the next time; with its bindings cleared.
+ * sql is a literal. The caller resets it before it returns: a statement in use holds an old state
+ * of the store. NULL on an error. */
+sqlite3_stmt *store_statement(struct store *store, const char *sql);
+/* Prepares on the thread's reader, for a read that goes on over several calls; the caller
+ * finalizes. NULL on an error. */
 sqlite3_stmt *store_prepare(struct store *store, const char *sql);
 
 /* From here to the end this thread's reads see one state of the store, whatever is written

@@ -180,7 +180,7 @@ class Mock:
             socket.send(message)
 
     def push_host(self, name):
-        self.send({"type": "host", "host": self.hosts[name]})
+        self.send({"type": "changed", "hosts": [self.hosts[name]], "gone": []})
 
     def push_run(self, run_id, **fields):
         run = self.runs[run_id]
@@ -256,6 +256,8 @@ class Requests(BaseHTTPRequestHandler):
             return self.answer(401, {"detail": "Not authenticated"})
         if parts == ["hosts"]:
             return self.answer(200, {"hosts": list(mock.hosts.values())})
+        if len(parts) == 2 and parts[1] in mock.hosts:
+            return self.answer(200, mock.hosts[parts[1]])
         if len(parts) >= 3 and parts[2] == "runs":
             if len(parts) == 3:
                 runs = [r.object() for r in mock.runs.values() if r.fields["host"] == parts[1]]
@@ -297,7 +299,7 @@ class Requests(BaseHTTPRequestHandler):
     def do_DELETE(self):
         name = self.path.rsplit("/", 1)[-1]
         self.server_mock.hosts.pop(name, None)
-        self.server_mock.send({"type": "host_gone", "id": name})
+        self.server_mock.send({"type": "changed", "hosts": [], "gone": [name]})
         return self.answer(200, {"status": "deleted", "host_id": name})
 
     def answer(self, status, value):

@@ -43,6 +43,7 @@ export const runPath = (host, run) => `${hostPath(host)}/runs/${encodeURICompone
 export const logUrl = (host, run, color) => `${runPath(host, run)}/log${color ? '?color=1' : ''}`;
 
 export const api = {
+    host: (host) => call('GET', hostPath(host)),
     runs: (host, limit = 50, before) =>
         call(
             'GET',

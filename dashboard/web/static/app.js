@@ -44,12 +44,9 @@ const handlers = {
         arrangeRows();
         openFromHash();
     },
-    host(message) {
-        setHost(message.host);
-        arrangeSoon();
-    },
-    host_gone(message) {
-        dropHost(message.id);
+    changed(message) {
+        for (const host of message.hosts) setHost(host);
+        for (const id of message.gone) dropHost(id);
         arrangeSoon();
     },
     run({ run }) {
@@ -332,7 +329,7 @@ function hostMenu(row) {
         ['Restart agent', () => act(row, 'restart'), { disabled: row.state(true) === 'offline' }],
         ['Unlock actions', () => unlock(row)],
         null,
-        ['History…', () => historyBox(`What ${row.id} reported`, row.host.status_history ?? [])],
+        ['History…', () => showHistory(row)],
         ['Download logs', () => download(row)],
         [
             'Delete the run that is open…',
@@ -343,6 +340,15 @@ function hostMenu(row) {
         null,
         ['Remove host…', () => remove(row), { danger: true }],
     ];
+}
+
+async function showHistory(row) {
+    try {
+        const host = await api.host(row.id);
+        historyBox(`What ${row.id} reported`, host.status_history ?? []);
+    } catch (error) {
+        toast(`${row.id}: ${error.message}`, 'bad');
+    }
 }
 
 function unlock(row) {

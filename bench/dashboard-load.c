@@ -1,0 +1,450 @@
+/* A fleet against a dashboard, from one thread: hosts that post a batch of 1 KB each second, hosts
+   that heartbeat each 10 s, and browsers that watch all hosts and follow one log each.
+
+       dashboard-load PORT TOKEN HOSTS HEARTBEATS BROWSERS SECONDS [bare]
+
+   Every sender has a kept-alive connection of its own and a fixed time at which its next request is
+   due; a latency counts from that time on, so that a server that falls behind cannot hide it by
+   slowing its clients down. The first WARM_S seconds are not counted. Prints `name value` lines.
+   bare: the peer only answers, so that lines are numbered here. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WARM_S 12
+#define BATCH_MS 1000
+#define BEAT_MS 10000
+#define BATCH_LINES 8
+#define ANSWER_MAX 4096
+#define NEEDLE "stamp:"
+
+enum kind { BATCH, BEAT, BROWSER };
+
+struct peer {
+    enum kind kind;
+    int socket, number;
+    bool busy, upgraded;
+    int64_t due_us;   /* when the next request is to be sent; of a busy one: was */
+    int64_t next;     /* lines that its log has */
+    int64_t stamp_us; /* a browser: the newest line seen */
+    char *in;
+    size_t in_size, in_room;
+};
+
+struct samples {
+    uint32_t *us;
+    size_t count, room;
+};
+
+struct load {
+    int port, hosts, beats, browsers, epoll;
+    bool bare;
+    const char *token;
+    struct peer *peers;
+    size_t peer_count;
+    int64_t start_us, counted_us, end_us;
+    struct samples batches, heartbeats, lines;
+    uint64_t refused, pages_bytes;
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "dashboard-load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void *grow(void *memory, size_t size)
+{
+    void *grown = realloc(memory, size);
+
+    if (!grown)
+        fail("memory");
+    return grown;
+}
+
+static void sample(struct load *load, struct samples *samples, int64_t since_us)
+{
+    int64_t now = now_us();
+
+    if (now < load->counted_us)
+        return;
+    if (samples->count == samples->room) {
+        samples->room = samples->room ? samples->room * 2 : 65536;
+        samples->us = grow(samples->us, samples->room * sizeof *samples->us);
+    }
+    samples->us[samples->count++] = (uint32_t)(now > since_us ? now - since_us : 0);
+}
+
+/* ---- requests ---- */
+
+static void run_id(const struct peer *peer, char out[40])
+{
+    snprintf(out, 40, "01900000-0000-7000-8000-%012d", peer->number);
+}
+
+static int batch_body(struct load *load, struct peer *peer, char *body, size_t size)
+{
+    char run[40];
+    int n;
+
+    run_id(peer, run);
+    n = snprintf(body, size,
+                 "{\"run\":\"%s\",\"from\":%" PRId64
+                 ",\"phase\":\"building\",\"progress\":{\"built\":%" PRId64
+                 ",\"to_build\":4000},\"text\":\"" NEEDLE "%" PRId64,
+                 run, peer->next, peer->next / BATCH_LINES, now_us());
+    for (int i = 1; i < BATCH_LINES; i++)
+        n += snprintf(body + n, size - (size_t)n,
+                      "\\nbuilding '/nix/store/%032x-package-%d.%" PRId64
+                      ".drv' on this host, as it was asked to do",
+                      peer->number * 31 + i, i, peer->next);
+    n += snprintf(body + n, size - (size_t)n, "\"}");
+    (void)load;
+    return n;
+}
+
+static int beat_body(const struct peer *peer, char *body, size_t size)
+{
+    char run[40];
+
+    run_id(peer, run);
+    return snprintf(
+        body, size,
+        "{\"run\":\"%s\",\"status\":\"building\",\"phase\":\"building\",\"seq\":1,\"silent_for\":3,"
+        "\"progress\":{\"built\":7,\"to_build\":4000},\"load\":[0.5,0.4,0.3]}",
+        run);
+}
+
+static void send_request(struct load *load, struct peer *peer)
+{
+    char body[4096], request[4096 + 512];
+    int size = peer->kind == BATCH ? batch_body(load, peer, body, sizeof body)
+                                   : beat_body(peer, body, sizeof body);
+    int n = snprintf(
+        request, sizeof request,
+        "POST /api/hosts/load-%d/%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
+        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+        peer->number, peer->kind == BATCH ? "logs" : "heartbeat", load->token, size, body);
+
+    if (send(peer->socket, request, (size_t)n, MSG_NOSIGNAL) != n)
+        fail("send"); /* a kilobyte always fits: the answer to the one before has come */
+    peer->busy = true;
+}
+
+static void send_upgrade(struct load *load, struct peer *peer)
+{
+    char request[512];
+    int n =
+        snprintf(request, sizeof request,
+                 "GET /api/ws HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: "
+                 "Upgrade\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                 load->port);
+
+    if (send(peer->socket, request, (size_t)n, MSG_NOSIGNAL) != n)
+        fail("send");
+}
+
+/* A client's frames are masked (RFC 6455, 5.3); a mask of zeros leaves the text as it is. */
+static void send_frame(struct peer *peer, const char *text)
+{
+    size_t size = strlen(text);
+    char frame[256] = {(char)0x81, (char)(0x80 | size)};
+
+    memcpy(frame + 6, text, size);
+    if (send(peer->socket, frame, size + 6, MSG_NOSIGNAL) < 0)
+        fail("send");
+}
+
+/* ---- answers ---- */
+
+static void answered(struct load *load, struct peer *peer, int status, const char *body)
+{
+    const char *next = strstr(body, "\"next\":");
+
+    if (status != 200)
+        load->refused++;
+    if (load->bare)
+        peer->next += BATCH_LINES;
+    else if (next)
+        peer->next = strtoll(next + 7, NULL, 10);
+    if (status == 200)
+        sample(load, peer->kind == BATCH ? &load->batches : &load->heartbeats, peer->due_us);
+    peer->busy = false;
+    peer->due_us += (int64_t)1000 * (peer->kind == BATCH ? BATCH_MS : BEAT_MS);
+}
+
+static void take_answer(struct load *load, struct peer *peer)
+{
+    char *end = strstr(peer->in, "\r\n\r\n"), *length;
+    size_t whole;
+
+    if (!end || !(length = strcasestr(peer->in, "\r\nContent-Length:")) || length > end)
+        return;
+    whole = (size_t)(end + 4 - peer->in) + strtoul(length + 17, NULL, 10);
+    if (peer->in_size < whole)
+        return;
+    answered(load, peer, atoi(peer->in + 9), end + 4);
+    peer->in_size = 0;
+}
+
+static void see_lines(struct load *load, struct peer *peer, char *text, size_t size)
+{
+    char *end = text + size;
+
+    load->pages_bytes += size;
+    for (char *at = text; (at = memmem(at, (size_t)(end - at), NEEDLE, sizeof NEEDLE - 1));) {
+        int64_t stamp = strtoll(at + sizeof NEEDLE - 1, NULL, 10);
+
+        if (stamp > peer->stamp_us) {
+            peer->stamp_us = stamp;
+            if (stamp > load->counted_us)
+                sample(load, &load->lines, stamp);
+        }
+        at += sizeof NEEDLE - 1;
+    }
+}
+
+static void begin_watching(struct load *load, struct peer *peer)
+{
+    char text[120], run[40];
+    struct peer followed = {.number = peer->number % load->hosts};
+
+    run_id(&followed, run);
+    send_frame(peer, "{\"op\":\"subscribe\"}");
+    snprintf(text, sizeof text, "{\"op\":\"tail\",\"run\":\"%s\",\"from\":-50}", run);
+    send_frame(peer, text);
+    peer->upgraded = true;
+}
+
+/* Takes whole frames off the front; a line is looked for in each frame by itself, as the splice of
+ * one batch never is larger than one. */
+static void take_frames(struct load *load, struct peer *peer)
+{
+    size_t at = 0;
+
+    if (!peer->upgraded) {
+        char *end = strstr(peer->in, "\r\n\r\n");
+
+        if (!end)
+            return;
+        if (atoi(peer->in + 9) != 101) {
+            fprintf(stderr, "dashboard-load: no WebSocket: %.60s\n", peer->in);
+            exit(1);
+        }
+        at = (size_t)(end + 4 - peer->in);
+        begin_watching(load, peer);
+    }
+    while (peer->in_size - at >= 2) {
+        unsigned char *frame = (unsigned char *)peer->in + at;
+        size_t head = 2, size = frame[1] & 127;
+
+        if (size == 126)
+            head = 4;
+        else if (size == 127)
+            head = 10;
+        if (peer->in_size - at < head)
+            break;
+        if (head > 2) {
+            size = 0;
+            for (size_t i = 2; i < head; i++)
+                size = size << 8 | frame[i];
+        }
+        if (peer->in_size - at < head + size)
+            break;
+        see_lines(load, peer, (char *)frame + head, size);
+        at += head + size;
+    }
+    memmove(peer->in, peer->in + at, peer->in_size - at);
+    peer->in_size -= at;
+}
+
+static void readable(struct load *load, struct peer *peer)
+{
+    ssize_t n;
+
+    if (peer->in_room - peer->in_size < ANSWER_MAX) {
+        peer->in_room = peer->in_room * 2 + ANSWER_MAX * (peer->kind == BROWSER ? 16 : 1);
+        peer->in = grow(peer->in, peer->in_room);
+    }
+    n = recv(peer->socket, peer->in + peer->in_size, peer->in_room - peer->in_size - 1,
+             MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        fail("the server closed a connection");
+    peer->in_size += (size_t)n;
+    peer->in[peer->in_size] = '\0';
+    if (peer->kind == BROWSER)
+        take_frames(load, peer);
+    else
+        take_answer(load, peer);
+}
+
+/* ---- the fleet ---- */
+
+static void open_peer(struct load *load, struct peer *peer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)load->port)};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
+    int one = 1;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    peer->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (peer->socket < 0 || connect(peer->socket, (struct sockaddr *)&address, sizeof address) < 0)
+        fail("connect");
+    setsockopt(peer->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (epoll_ctl(load->epoll, EPOLL_CTL_ADD, peer->socket, &event) < 0)
+        fail("epoll");
+    if (peer->kind == BROWSER)
+        send_upgrade(load, peer);
+}
+
+/* Spreads each kind over its interval, so that the load is even. */
+static void make_fleet(struct load *load)
+{
+    const int counts[] = {load->hosts, load->beats, load->browsers};
+    const int64_t every_us[] = {BATCH_MS * 1000, BEAT_MS * 1000, 0};
+    size_t n = 0;
+
+    load->peer_count = (size_t)(load->hosts + load->beats + load->browsers);
+    load->peers = calloc(load->peer_count, sizeof *load->peers);
+    if (!load->peers)
+        fail("memory");
+    for (int kind = BATCH; kind <= BROWSER; kind++)
+        for (int i = 0; i < counts[kind]; i++) {
+            struct peer *peer = &load->peers[n++];
+
+            peer->kind = (enum kind)kind;
+            peer->number = i;
+            peer->due_us = every_us[kind] * i / (counts[kind] ? counts[kind] : 1);
+        }
+}
+
+static void open_fleet(struct load *load)
+{
+    for (size_t i = 0; i < load->peer_count; i++)
+        if (load->peers[i].kind != BROWSER)
+            open_peer(load, &load->peers[i]);
+    load->start_us = now_us();
+    load->counted_us = load->start_us + (int64_t)WARM_S * 1000000;
+    for (size_t i = 0; i < load->peer_count; i++)
+        load->peers[i].due_us += load->start_us;
+}
+
+/* Browsers come when the runs that they follow are there. */
+static void open_browsers(struct load *load)
+{
+    for (size_t i = 0; i < load->peer_count; i++)
+        if (load->peers[i].kind == BROWSER && !load->peers[i].socket)
+            open_peer(load, &load->peers[i]);
+}
+
+static void send_due(struct load *load)
+{
+    int64_t now = now_us();
+
+    for (size_t i = 0; i < load->peer_count; i++) {
+        struct peer *peer = &load->peers[i];
+
+        if (peer->kind != BROWSER && !peer->busy && peer->due_us <= now)
+            send_request(load, peer);
+    }
+}
+
+static void run(struct load *load, int seconds)
+{
+    struct epoll_event events[512];
+
+    load->end_us = load->counted_us + (int64_t)seconds * 1000000;
+    for (int64_t scan_us = 0, now; (now = now_us()) < load->end_us;) {
+        int n = epoll_wait(load->epoll, events, 512, 1);
+
+        for (int i = 0; i < n; i++)
+            readable(load, events[i].data.ptr);
+        if (now >= scan_us) {
+            send_due(load);
+            scan_us = now + 1000;
+        }
+        if (now > load->counted_us - 6000000)
+            open_browsers(load);
+    }
+}
+
+/* ---- the report ---- */
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double part_ms(const struct samples *samples, double part)
+{
+    return samples->count ? samples->us[(size_t)((double)(samples->count - 1) * part)] / 1000.0 : 0;
+}
+
+static void report(const char *name, struct samples *samples, int seconds)
+{
+    qsort(samples->us, samples->count, sizeof *samples->us, by_size);
+    printf("%s_per_s %.0f\n%s_p50_ms %.2f\n%s_p99_ms %.2f\n%s_max_ms %.2f\n", name,
+           (double)samples->count / seconds, name, part_ms(samples, 0.5), name,
+           part_ms(samples, 0.99), name, part_ms(samples, 1));
+}
+
+int main(int argc, char **argv)
+{
+    struct load load = {0};
+    struct rlimit files;
+    int seconds;
+
+    if (argc < 7) {
+        fprintf(stderr,
+                "usage: dashboard-load PORT TOKEN HOSTS HEARTBEATS BROWSERS SECONDS [bare]\n");
+        return 2;
+    }
+    load.port = atoi(argv[1]);
+    load.token = argv[2];
+    load.hosts = atoi(argv[3]);
+    load.beats = atoi(argv[4]);
+    load.browsers = atoi(argv[5]);
+    seconds = atoi(argv[6]);
+    load.bare = argc > 7;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    load.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (load.epoll < 0)
+        fail("epoll");
+    make_fleet(&load);
+    open_fleet(&load);
+    printf("counting_in %.3f\n", (double)(load.counted_us - now_us()) / 1e6);
+    fflush(stdout);
+    run(&load, seconds);
+    report("batches", &load.batches, seconds);
+    report("heartbeats", &load.heartbeats, seconds);
+    report("lines", &load.lines, seconds);
+    printf("refused %" PRIu64 "\npages_mb %.1f\n", load.refused, (double)load.pages_bytes / 1e6);
+    return 0;
+}

@@ -1,0 +1,119 @@
+/* What a page is told of the hosts: everything that changed, once, in order, at a bounded pace. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../dashboard/hostlog.h"
+
+static char hosts[2000][HOST_ID_SIZE];
+
+static void state_changes_are_told_at_once_in_order(void **state)
+{
+    struct hostlog *log = hostlog_new();
+    uint64_t seen = 0;
+
+    (void)state;
+    hostlog_note(log, "b", false);
+    hostlog_note(log, "a", false);
+    hostlog_note(log, "b", false);
+    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 0); /* not released yet */
+    hostlog_release(log, 1000);
+    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 2);
+    assert_string_equal(hosts[0], "b");
+    assert_string_equal(hosts[1], "a");
+    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 0);
+    hostlog_free(log);
+}
+
+static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
+{
+    struct hostlog *log = hostlog_new();
+    uint64_t seen = 0;
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 5; i++) {
+            char name[8];
+
+            snprintf(name, sizeof name, "h%d", i);
+            hostlog_note(log, name, false);
+        }
+        hostlog_release(log, 1000 + round);
+    }
+    assert_int_equal(hostlog_since(log, &seen, hosts, 3), 3);
+    assert_string_equal(hosts[0], "h0");
+    hostlog_note(log, "h1", false); /* told in the first part, and changed again */
+    hostlog_release(log, 2000);
+    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 3);
+    assert_string_equal(hosts[0], "h3");
+    assert_string_equal(hosts[1], "h4");
+    assert_string_equal(hosts[2], "h1");
+    assert_int_equal(seen, hostlog_newest(log));
+    hostlog_free(log);
+}
+
+static void progress_of_one_host_has_a_pace(void **state)
+{
+    struct hostlog *log = hostlog_new();
+    size_t told = 0;
+    uint64_t seen = 0;
+
+    (void)state;
+    for (int64_t now = 10000; now < 12000; now += 10) {
+        hostlog_note(log, "busy", true);
+        hostlog_release(log, now);
+        told += hostlog_since(log, &seen, hosts, 10);
+    }
+    assert_in_range(told, 7, 9);
+    assert_true(hostlog_waits(log));
+    hostlog_release(log, 13000); /* the last of it is told, too */
+    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 1);
+    assert_false(hostlog_waits(log));
+    hostlog_free(log);
+}
+
+static void a_state_change_does_not_wait_behind_progress(void **state)
+{
+    struct hostlog *log = hostlog_new();
+    uint64_t seen = 0;
+    size_t count;
+
+    (void)state;
+    for (int i = 0; i < 1999; i++) {
+        char name[8];
+
+        snprintf(name, sizeof name, "h%d", i);
+        hostlog_note(log, name, true);
+    }
+    hostlog_release(log, 10000);
+    hostlog_note(log, "h1998", false);
+    hostlog_release(log, 10020);
+    count = hostlog_since(log, &seen, hosts, 2000);
+    assert_in_range(count, 2, 700); /* a part of the progress, and all of the states */
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(hosts[i], "h1998") == 0)
+            count = 0;
+    assert_int_equal(count, 0);
+    for (int64_t now = 11000; hostlog_waits(log); now += 1000) /* and nobody is forgotten */
+        hostlog_release(log, now);
+    seen = 0;
+    assert_int_equal(hostlog_since(log, &seen, hosts, 2000), 1999);
+    hostlog_free(log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(state_changes_are_told_at_once_in_order),
+        cmocka_unit_test(who_is_slow_hears_of_each_host_once_and_in_parts),
+        cmocka_unit_test(progress_of_one_host_has_a_pace),
+        cmocka_unit_test(a_state_change_does_not_wait_behind_progress),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
