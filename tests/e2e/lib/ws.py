@@ -39,17 +39,26 @@ class WebSocket:
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
 
+    def frame(self):
+        """(last of its message, opcode, payload)"""
+        first, second = self.take(2)
+        size = second & 127
+        if size == 126:
+            size = struct.unpack("!H", self.take(2))[0]
+        elif size == 127:
+            size = struct.unpack("!Q", self.take(8))[0]
+        return first >> 7, first & 15, self.take(size)
+
     def receive(self):
+        """The next text message, whole. Control frames may stand between its parts."""
+        text = b""
         while True:
-            first, second = self.take(2)
-            size = second & 127
-            if size == 126:
-                size = struct.unpack("!H", self.take(2))[0]
-            elif size == 127:
-                size = struct.unpack("!Q", self.take(8))[0]
-            data = self.take(size)
-            if first & 15 == 1:
-                return json.loads(data)
+            last, opcode, data = self.frame()
+            if opcode > 2:
+                continue
+            text += data
+            if last:
+                return json.loads(text)
 
     def until(self, kind, **fields):
         while True:

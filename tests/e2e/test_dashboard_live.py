@@ -1,0 +1,141 @@
+"""What open pages and listeners are told: all of it, once, however slow they are."""
+import http.client
+import json
+import uuid
+
+import pytest
+from lib import ws
+from lib.dashserver import TOKEN, Dashboard, wait_for
+
+
+@pytest.fixture
+def dashboard(tmp_path):
+    with Dashboard(tmp_path / "data") as server:
+        yield server
+
+
+def run_id():
+    return str(uuid.uuid4())
+
+
+class Events:
+    """A reader of server-sent events."""
+
+    def __init__(self, dashboard, path, last_id=None):
+        self.connection = http.client.HTTPConnection(dashboard.url.removeprefix("http://"), timeout=20)
+        self.connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
+        self.stream = self.connection.getresponse()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
+
+    def next(self, kind):
+        event = {}
+        while True:
+            line = self.stream.readline().decode().rstrip("\n")
+            if not line:
+                if event.get("event") == kind:
+                    return event
+                event = {}
+            elif not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                event[name] = value
+
+
+def spliced(log, event):
+    message = json.loads(event["data"])
+    return log[:message["from"]] + message["lines"]
+
+
+def test_a_page_that_reads_late_catches_up_with_every_host(dashboard):
+    for i in range(300):
+        dashboard.post(f"/api/hosts/host-{i}/heartbeat", {"run": run_id(), "status": "running"})
+    with ws.WebSocket(dashboard.url) as page:
+        page.send({"op": "subscribe"})
+        assert len(page.until("hosts")["hosts"]) == 300
+        for phase in ("evaluating", "building", "switching"):  # nobody reads meanwhile
+            for host in dashboard.get("/api/hosts").json["hosts"]:
+                dashboard.post(f"/api/hosts/{host['id']}/heartbeat", {"run": host["run"]["id"], "status": phase, "phase": phase})
+        seen = {}
+        while len(seen) < 300 or any(phase != "switching" for phase in seen.values()):
+            for host in page.until("changed")["hosts"]:
+                seen[host["id"]] = host["run"]["phase"]
+
+
+def test_a_removed_host_is_told_as_gone(dashboard):
+    dashboard.post("/api/hosts/alpha/heartbeat", {"run": run_id(), "status": "finished", "exit": {"code": 0}})
+    with ws.WebSocket(dashboard.url) as page:
+        csrf = page.receive()["csrf"]
+        page.send({"op": "subscribe"})
+        page.until("hosts")
+        assert dashboard.call("DELETE", "/api/hosts/alpha", token=None, headers={"X-CSRF-Token": csrf}).status == 200
+        while "alpha" not in page.until("changed")["gone"]:
+            pass
+        dashboard.post("/api/hosts/alpha/heartbeat", {"run": run_id(), "status": "running"})
+        while "alpha" not in [host["id"] for host in page.until("changed")["hosts"]]:
+            pass
+
+
+def test_progress_is_told_at_a_pace_and_its_last_word_always(dashboard):
+    run = run_id()
+    dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "building", "phase": "building"})
+    with ws.WebSocket(dashboard.url) as page:
+        page.send({"op": "subscribe"})
+        page.until("hosts")
+        for built in range(1, 201):
+            dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "building", "phase": "building",
+                                                          "progress": {"built": built, "to_build": 200}})
+        told = []
+        while not told or told[-1] != 200:
+            told += [host["run"]["progress"]["built"] for host in page.until("changed")["hosts"] if host["run"]["progress"]]
+    assert told == sorted(told)
+    assert len(told) < 100
+
+
+def test_server_sent_events_go_on_where_the_last_one_ended(dashboard):
+    run, other = run_id(), run_id()
+    lines = [f"line {i}" for i in range(5000)]  # more than one splice takes
+    dashboard.post("/api/hosts/alpha/logs", {"run": run, "text": "\n".join(lines)})
+    dashboard.post("/api/hosts/beta/logs", {"run": other, "lines": ["beta's"]})
+    path = f"/api/events?runs={other},{run}"
+    logs = {run: [], other: []}
+
+    def take(events):
+        event = events.next("splice")
+        logs[json.loads(event["data"])["run"]] = spliced(logs[json.loads(event["data"])["run"]], event)
+        return event["id"]
+
+    with Events(dashboard, path) as events:
+        while not logs[run]:
+            last = take(events)
+    assert 0 < len(logs[run]) < 5000  # cut off in the middle
+    dashboard.post("/api/hosts/alpha/logs", {"run": run, "from": 100, "lines": ["rewritten", "end"]})
+    with Events(dashboard, path, last) as events:
+        while logs[run] != lines[:100] + ["rewritten", "end"]:
+            last = take(events)
+    with Events(dashboard, path, last) as events:  # nothing is told twice
+        dashboard.post("/api/hosts/alpha/logs", {"run": run, "lines": ["after"]})
+        message = json.loads(events.next("splice")["data"])
+    assert (message["run"], message["lines"]) == (run, ["after"])
+    assert logs[other] == ["beta's"]
+
+
+def test_a_listener_hears_of_the_run_and_of_hosts(dashboard):
+    run = run_id()
+    dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "running"})
+    with Events(dashboard, f"/api/events?runs={run}") as events:
+        assert json.loads(events.next("run")["data"])["run"]["id"] == run
+        dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "building", "phase": "building"})
+        assert json.loads(events.next("host_update")["data"])["host_id"] == "alpha"
+        dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "finished", "exit": {"code": 0}})
+        wait_for(lambda: json.loads(events.next("run")["data"])["run"]["status"] == "finished", what="the end")
+
+
+def test_one_host_is_read_with_its_history(dashboard):
+    dashboard.post("/api/hosts/alpha/heartbeat", {"run": run_id(), "status": "running"})
+    assert dashboard.get("/api/hosts/alpha").json["status_history"] == []
+    assert dashboard.get("/api/hosts/nobody").status == 404
+    assert dashboard.get("/api/hosts/alpha", token=TOKEN).json["state"] == "busy"
