@@ -19,6 +19,7 @@
 #include "dashboard/ratelimit.h"
 #include "dashboard/retention.h"
 #include "dashboard/server.h"
+#include "dashboard/target.h"
 
 #define RATE_SLOTS 20000
 #define DESCRIPTORS 32768
@@ -258,6 +259,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     server->store = store_open(server->data_dir, error);
     if (!server->store)
         return complain(error, NULL);
+    server->target = target_start(server->settings.version_url);
     server->live = live_start(server);
     retention = retention_start(server->store);
     daemon = server->live && server->limits ? http_start(server, address, &port, error) : NULL;
@@ -266,8 +268,10 @@ static int serve(struct server *server, const char *address, uint16_t port)
     announce(server, address, port);
     sigwait(&signals, &number);
     retention_stop(retention);
+    target_stop(server->target);
     MHD_stop_daemon(daemon);
     live_stop(server->live);
+    target_free(server->target);
     store_close(server->store);
     ratelimit_free(server->limits);
     return 0;

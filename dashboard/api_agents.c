@@ -1,5 +1,5 @@
-/* What the bash agent speaks (v1): register, poll, status, test-progress. The order of checks is
- * v1's: form, rate, host, token. */
+/* What the bash agent speaks (v1): register, poll, status, test-progress. A bad form is
+ * told before a bad token, as v1 does. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +11,6 @@
 #include "runs.h"
 #include "server.h"
 #include "validate.h"
-
-static void body_free(void *context)
-{
-    json_object_put(context);
-}
 
 static void answer_invalid(struct request *request, json_object *detail)
 {
@@ -46,23 +41,6 @@ static json_object *read_checked(struct request *request, const struct field_rul
         return NULL;
     }
     return object;
-}
-
-static const char *text_of(json_object *object, const char *name)
-{
-    const char *why = NULL, *out = NULL;
-
-    field_string(object, name, &out, &why);
-    return out;
-}
-
-static int64_t number_of(json_object *object, const char *name, int64_t standard)
-{
-    const char *why = NULL;
-    int64_t out = standard;
-
-    field_int(object, name, &out, &why);
-    return out;
 }
 
 /* At the first authorised call of a host that has none, a token of its own: put into token, else
@@ -108,7 +86,7 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
     if (!fleet_run(txn,
                    "INSERT INTO hosts(id, hostname, criticality, status) "
                    "VALUES(?1,?1,coalesce(?2,'low'),'ok') ON CONFLICT(id) DO NOTHING",
-                   "tt", host, text_of(body, "criticality")) ||
+                   "tt", host, body_text(body, "criticality")) ||
         !fleet_run(
             txn,
             "UPDATE hosts SET host_type=coalesce(?2,host_type), location=coalesce(?3,location), "
@@ -123,13 +101,13 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
             " poll_interval=?15, last_seen=?16, status='ok' WHERE id=?1",
             "tttttttttttttt"
             "ii",
-            host, text_of(body, "host_type"), text_of(body, "location"),
-            text_of(body, "device_type"), text_of(body, "theme_color"),
-            text_of(body, "current_generation"), text_of(body, "config_repo"),
-            text_of(body, "agent_version"), text_of(body, "nixpkgs_version"),
-            text_of(body, "os_version"), text_of(body, "os_name"), text_of(body, "icon"),
-            text_of(body, "comment"), text_of(body, "test_status"),
-            number_of(body, "poll_interval", 30), txn->now_ms) ||
+            host, body_text(body, "host_type"), body_text(body, "location"),
+            body_text(body, "device_type"), body_text(body, "theme_color"),
+            body_text(body, "current_generation"), body_text(body, "config_repo"),
+            body_text(body, "agent_version"), body_text(body, "nixpkgs_version"),
+            body_text(body, "os_version"), body_text(body, "os_name"), body_text(body, "icon"),
+            body_text(body, "comment"), body_text(body, "test_status"),
+            body_number(body, "poll_interval", 30), txn->now_ms) ||
         (metrics &&
          !fleet_run(txn, "UPDATE hosts SET metrics=?2, metrics_updated_at=?3 WHERE id=?1", "tti",
                     host, json_object_to_json_string_ext(metrics, JSON_C_TO_STRING_SPACED),
@@ -209,8 +187,8 @@ static const char *derive_comment(const char *status, const char *output, char r
 static enum job_result apply_status(struct txn *txn, struct request *request, void *context)
 {
     json_object *body = context;
-    const char *status = text_of(body, "status"), *comment = text_of(body, "comment"),
-               *given = text_of(body, "output"), *host = request->host;
+    const char *status = body_text(body, "status"), *comment = body_text(body, "comment"),
+               *given = body_text(body, "output"), *host = request->host;
     bool ok = strcmp(status, "ok") == 0;
     char *output = given ? strdup(given) : NULL;
     char room[128];
@@ -229,8 +207,8 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                   " comment=coalesce(?5,comment), last_seen=?6, last_switch=CASE WHEN ?2='ok' THEN "
                   "?6 ELSE last_switch END,"
                   " test_running=0 WHERE id=?1",
-                  "ttttti", host, status, text_of(body, "current_generation"),
-                  text_of(body, "test_status"), comment, txn->now_ms) &&
+                  "ttttti", host, status, body_text(body, "current_generation"),
+                  body_text(body, "test_status"), comment, txn->now_ms) &&
         fleet_run(txn,
                   "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT "
                   "max(id) FROM command_log WHERE host=?1"
@@ -266,8 +244,8 @@ void post_status(struct request *request)
 static enum job_result apply_tests(struct txn *txn, struct request *request, void *context)
 {
     json_object *body = context, *flag = NULL;
-    int64_t current = number_of(body, "current", 0), total = number_of(body, "total", 0),
-            passed = number_of(body, "passed", 0);
+    int64_t current = body_number(body, "current", 0), total = body_number(body, "total", 0),
+            passed = body_number(body, "passed", 0);
     const char *why = NULL, *host = request->host;
     bool running = !field_typed(body, "running", json_type_boolean, &flag, &why) ||
                    json_object_get_boolean(flag);
@@ -282,8 +260,8 @@ static enum job_result apply_tests(struct txn *txn, struct request *request, voi
     if (!running && !fleet_run(txn,
                                "UPDATE hosts SET test_result=?2, test_status=?3, "
                                "comment=coalesce(?4,comment), last_audit=?5 WHERE id=?1",
-                               "tttti", host, text_of(body, "result"), summary,
-                               text_of(body, "comment"), txn->now_ms))
+                               "tttti", host, body_text(body, "result"), summary,
+                               body_text(body, "comment"), txn->now_ms))
         return JOB_FAILED;
     snprintf(message, sizeof message, running ? "Testing %lld/%lld" : "Tests: %lld/%lld passed",
              (long long)(running ? current : passed), (long long)total);

@@ -12,12 +12,8 @@
 #include "live.h"
 #include "runs.h"
 #include "server.h"
+#include "target.h"
 #include "validate.h"
-
-static void body_free(void *context)
-{
-    json_object_put(context);
-}
 
 static json_object *read_body(struct request *request)
 {
@@ -27,14 +23,6 @@ static json_object *read_body(struct request *request)
     if (!object)
         answer_detail(request, 422, "%s", why);
     return object;
-}
-
-static const char *text_of(json_object *object, const char *name)
-{
-    const char *why = NULL, *out = NULL;
-
-    field_string(object, name, &out, &why);
-    return out;
 }
 
 /* ---- commands ---- */
@@ -76,7 +64,7 @@ static bool apply_queue(struct txn *txn, const char *host, const char *command)
 
 static enum job_result apply_command(struct txn *txn, struct request *request, void *context)
 {
-    const char *command = text_of(context, "command"), *host = request->host;
+    const char *command = body_text(context, "command"), *host = request->host;
     sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen, run FROM hosts WHERE id=?");
     struct text out = {0};
     int64_t last_seen;
@@ -172,9 +160,9 @@ static enum job_result apply_add(struct txn *txn, struct request *request, void 
                    "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
                    "theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),"
                    "coalesce(?3,'home'),coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
-                   "ttttt", request->host, text_of(context, "host_type"),
-                   text_of(context, "location"), text_of(context, "device_type"),
-                   text_of(context, "theme_color")))
+                   "ttttt", request->host, body_text(context, "host_type"),
+                   body_text(context, "location"), body_text(context, "device_type"),
+                   body_text(context, "theme_color")))
         return JOB_FAILED;
     if (sqlite3_changes(txn->db) == 0) {
         answer_detail(request, 409, "Host already exists");
@@ -193,7 +181,7 @@ static enum job_result apply_add(struct txn *txn, struct request *request, void 
 void post_hosts(struct request *request)
 {
     json_object *body = read_body(request);
-    const char *name = body ? text_of(body, "hostname") : NULL;
+    const char *name = body ? body_text(body, "hostname") : NULL;
 
     if (!body)
         return;
@@ -207,15 +195,15 @@ void post_hosts(struct request *request)
 
 static enum job_result apply_patch(struct txn *txn, struct request *request, void *context)
 {
-    const char *audit = text_of(context, "last_audit"), *fix = text_of(context, "last_fix");
+    const char *audit = body_text(context, "last_audit"), *fix = body_text(context, "last_fix");
 
     if (!fleet_run(txn,
                    "UPDATE hosts SET comment=coalesce(?2,comment), "
                    "criticality=coalesce(?3,criticality), test_status=coalesce(?4,test_status),"
                    " last_audit=CASE WHEN ?5>0 THEN ?5 ELSE last_audit END, last_fix=CASE WHEN "
                    "?6>0 THEN ?6 ELSE last_fix END WHERE id=?1",
-                   "ttttii", request->host, text_of(context, "comment"),
-                   text_of(context, "criticality"), text_of(context, "test_status"),
+                   "ttttii", request->host, body_text(context, "comment"),
+                   body_text(context, "criticality"), body_text(context, "test_status"),
                    audit ? request_time(audit) : (int64_t)0, fix ? request_time(fix) : (int64_t)0))
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
@@ -265,18 +253,6 @@ void delete_host(struct request *request)
 
 /* ---- the log of commands ---- */
 
-static void key_time(struct text *out, const char *key, int64_t ms)
-{
-    char time[RFC3339_SIZE];
-
-    text_key(out, key);
-    format_rfc3339(ms, time);
-    if (ms > 0)
-        text_printf(out, "\"%.23s000\"", time);
-    else
-        text_puts(out, "null");
-}
-
 void get_command_logs(struct request *request)
 {
     sqlite3_stmt *find = store_prepare(
@@ -300,8 +276,8 @@ void get_command_logs(struct request *request)
         text_key_json(&out, "command", column_text(find, 2));
         text_key_json(&out, "status", column_text(find, 3));
         text_key_json(&out, "output", column_text(find, 4));
-        key_time(&out, "created_at", sqlite3_column_int64(find, 5));
-        key_time(&out, "completed_at", sqlite3_column_int64(find, 6));
+        text_key_v1_time(&out, "created_at", sqlite3_column_int64(find, 5));
+        text_key_v1_time(&out, "completed_at", sqlite3_column_int64(find, 6));
         text_puts(&out, "}");
     }
     sqlite3_finalize(find);
@@ -390,5 +366,5 @@ void get_api_metrics(struct request *request)
 
 void post_nixcfg_refresh(struct request *request)
 {
-    answer_puts(request, 200, "{\"hash\":null,\"full_hash\":null,\"message\":null}");
+    target_refresh(request->server->target, request);
 }

@@ -134,6 +134,18 @@ void text_key_time(struct text *text, const char *key, int64_t ms)
     text_json(text, time);
 }
 
+void text_key_v1_time(struct text *text, const char *key, int64_t ms)
+{
+    char time[RFC3339_SIZE];
+
+    text_key(text, key);
+    format_rfc3339(ms, time);
+    if (ms > 0)
+        text_printf(text, "\"%.23s000\"", time);
+    else
+        text_puts(text, "null");
+}
+
 void text_free(struct text *text)
 {
     free(text->bytes);
@@ -235,4 +247,26 @@ bool field_int(json_object *object, const char *name, int64_t *out, const char *
         return false;
     *out = json_object_get_int64(value);
     return true;
+}
+
+const char *body_text(json_object *object, const char *name)
+{
+    const char *why = NULL, *out = NULL;
+
+    field_string(object, name, &out, &why);
+    return out;
+}
+
+int64_t body_number(json_object *object, const char *name, int64_t standard)
+{
+    const char *why = NULL;
+    int64_t out = standard;
+
+    field_int(object, name, &out, &why);
+    return out;
+}
+
+void body_free(void *object)
+{
+    json_object_put(object);
 }

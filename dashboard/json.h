@@ -30,6 +30,8 @@ void text_key_int(struct text *text, const char *key, int64_t value);
 void text_key_raw(struct text *text, const char *key, const char *json);
 /* A time in ms as an RFC 3339 string; null for 0. */
 void text_key_time(struct text *text, const char *key, int64_t ms);
+/* The same in v1's form: microseconds, and no zone. */
+void text_key_v1_time(struct text *text, const char *key, int64_t ms);
 void text_free(struct text *text);
 
 /* Parses a body: an object, nested at most 6 deep, valid UTF-8, nothing behind it. NULL with a
@@ -41,6 +43,12 @@ bool field_string(json_object *object, const char *name, const char **out, const
 bool field_int(json_object *object, const char *name, int64_t *out, const char **why);
 bool field_typed(json_object *object, const char *name, enum json_type type, json_object **out,
                  const char **why);
+
+/* The same where the form has been checked: a string field, or NULL; a number, or the standard. */
+const char *body_text(json_object *object, const char *name);
+int64_t body_number(json_object *object, const char *name, int64_t standard);
+/* For request_submit: puts the json_object. */
+void body_free(void *object);
 
 bool utf8_valid(const char *bytes, size_t size);
 

@@ -8,6 +8,7 @@
 
 #include "../common/io.h"
 #include "http.h"
+#include "target.h"
 
 #define PING_MS 15000
 #define MESSAGE_MAX 4096 /* of what a page may send */
@@ -33,7 +34,9 @@ static void send_hello(struct client *client)
     text_key_int(&out, "now", wall_ms());
     text_key_raw(&out, "dev", client->server->dev ? "true" : "false");
     text_key_json(&out, "csrf", client->csrf);
-    text_key_raw(&out, "target", NULL);
+    text_key(&out, "target");
+    client->target = target_version(client->server->target);
+    target_json(client->server->target, &out);
     text_puts(&out, "}");
     send_text(client, &out);
 }
@@ -260,6 +263,20 @@ static void feed_tail(struct client *client, struct tail *tail)
     text_free(&lines);
 }
 
+static void feed_target(struct client *client)
+{
+    uint64_t version = target_version(client->server->target);
+    struct text out = {0};
+
+    if (client->target == version)
+        return;
+    client->target = version;
+    text_puts(&out, "{\"type\":\"target\",\"target\":");
+    target_json(client->server->target, &out);
+    text_puts(&out, "}");
+    send_text(client, &out);
+}
+
 static void feed_ping(struct client *client)
 {
     struct text out = {0};
@@ -280,6 +297,7 @@ static void feed(struct client *client)
     for (size_t i = 0; i < client->tail_count; i++)
         feed_tail(client, &client->tails[i]);
     feed_hosts(client);
+    feed_target(client);
     feed_ping(client);
 }
 

@@ -24,9 +24,10 @@ struct client {
     char csrf[65];
     char *early; /* bytes that came with the request */
     size_t early_size, early_taken;
-    bool hosts;     /* it wants to hear of them, */
-    bool has_hosts; /* has been sent all of them, */
-    uint64_t seen;  /* and of their changes those up to here */
+    bool hosts;      /* it wants to hear of them, */
+    bool has_hosts;  /* has been sent all of them, */
+    uint64_t seen;   /* and of their changes those up to here */
+    uint64_t target; /* the version of the target commit that it knows */
     bool closing;
     struct shared *sending; /* the message to many that is on its way, and how much of it is sent */
     size_t sent;

@@ -246,20 +246,6 @@ bool runs_json(struct store *store, const char *host, const char *before, int64_
     return true;
 }
 
-/* v1's times: UTC with microseconds and no zone. */
-static void key_v1_time(struct text *out, const char *key, int64_t ms)
-{
-    char time[RFC3339_SIZE];
-
-    text_key(out, key);
-    if (ms <= 0) {
-        text_puts(out, "null");
-        return;
-    }
-    format_rfc3339(ms, time);
-    text_printf(out, "\"%.23s000\"", time);
-}
-
 static void add_history(struct store *store, const char *host, struct text *out)
 {
     sqlite3_stmt *find = store_statement(
@@ -335,7 +321,7 @@ static void add_host(struct store *store, sqlite3_stmt *row, bool history, int64
     c += 5;
     last_seen = sqlite3_column_int64(row, c);
     for (int i = 0; i < 6; i++)
-        key_v1_time(out, times[i], sqlite3_column_int64(row, c + i));
+        text_key_v1_time(out, times[i], sqlite3_column_int64(row, c + i));
     c += 6;
     text_key_raw(out, "online",
                  last_seen && now_ms - last_seen < STATE_OFFLINE_MS ? "true" : "false");

@@ -10,11 +10,13 @@
 
 struct live;
 struct ratelimit;
+struct target;
 
 struct server {
     struct dashboard_settings settings;
     struct store *store;
     struct live *live;
+    struct target *target; /* NULL: none is configured */
     struct ratelimit *limits;
     bool dev;          /* --dev: reading and acting without login, on loopback */
     char dev_csrf[65]; /* what a page in dev mode must send with a change */
