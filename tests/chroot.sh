@@ -47,7 +47,7 @@ inside() { chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin L
 echo "== the README's line"
 inside "$(sed -n 's/^    \(apt-get update && .*\)/\1/p' README.md)" >/dev/null 2>&1
 git bundle create -q "$root/nixfleet.bundle" HEAD
-inside 'cd /root && git -c advice.detachedHead=false clone -q /nixfleet.bundle nixfleet'
+inside 'cd /srv && git -c advice.detachedHead=false clone -q /nixfleet.bundle nixfleet'
 for target; do
     echo "== make $target"
     inside "cd /srv/nixfleet && make $target"
