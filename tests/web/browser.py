@@ -5,6 +5,7 @@ import tempfile
 import time
 
 from selenium import webdriver
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
@@ -64,8 +65,14 @@ class Browser:
         return self.js("const n = document.querySelector(arguments[0]); return !!n && n.getClientRects().length > 0", selector)
 
     def click(self, selector):
-        self.wait(lambda: self.visible(selector), f"{selector} to click")
-        self.driver.find_element("css selector", selector).click()
+        self.wait(lambda: self.visible(selector) and self.clicked(selector), f"{selector} to click")
+
+    def clicked(self, selector):
+        try:
+            self.driver.find_element("css selector", selector).click()
+        except ElementClickInterceptedException:  # something still moves over it
+            return False
+        return True
 
     def type(self, selector, text):
         self.driver.find_element("css selector", selector).send_keys(text)
@@ -76,13 +83,17 @@ class Browser:
     def mouse(self, x, y):
         self.cdp("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
 
-    def wait(self, condition, what="the condition", timeout=15):
+    def wait(self, condition, what="the condition", timeout=30):
         end = time.monotonic() + timeout
         value = None
         while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
+            try:
+                value = condition()
+            except (IndexError, StaleElementReferenceException) as too_early:  # what it looks at is not there yet, or just replaced
+                value = too_early
+            else:
+                if value:
+                    return value
             time.sleep(0.03)
         raise AssertionError(f"waited {timeout} s for {what}; last seen {value!r}; problems {self.problems()}")
 
