@@ -432,6 +432,20 @@ static bool pending(const struct pump *pump)
     return false;
 }
 
+/* Takes what is there to be read now. Writes first: a full buffer may hide that there is more. */
+static size_t drain_flow(struct pump *pump, struct flow *flow)
+{
+    struct pollfd ready = {.fd = flow->from, .events = POLLIN};
+    size_t got = 0;
+
+    flow_write(pump, flow);
+    /* poll also moves what the kernel still has on its way through the pty */
+    if (flow->from >= 0 && flow->end < PUMP_BUFFER && poll(&ready, 1, 0) > 0)
+        got = flow_read(pump, flow);
+    flow_write(pump, flow);
+    return got;
+}
+
 /* The command is gone: takes what it left in the pty and the pipes, without waiting for others who
  * may hold them open. */
 static void drain(struct pump *pump)
@@ -440,16 +454,8 @@ static void drain(struct pump *pump)
 
     do {
         got = 0;
-        for (int i = 0; i < 3; i++) {
-            struct flow *flow = &pump->flows[i];
-            struct pollfd ready = {.fd = flow->from, .events = POLLIN};
-
-            /* poll also moves what the kernel still has on its way through the pty */
-            if (flow->from >= 0 && flow->end < PUMP_BUFFER && poll(&ready, 1, 0) > 0)
-                got += flow_read(pump, flow);
-            if (flow->start < flow->end)
-                flow_write(pump, flow);
-        }
+        for (int i = 0; i < 3; i++)
+            got += drain_flow(pump, &pump->flows[i]);
         total += got;
         if (got == 0 && pending(pump) && !pump->leave) {
             step(pump); /* the caller is slow: wait for it as the command would have */
