@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(not all((ROOT / p).exists() for p in ("nixfleet-
 @pytest.fixture
 def environment(tmp_path):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_") or k == "NIXFLEET_TEST_PROGRAM"}
+    clean.pop("CI", None)  # with it the demo asks nobody
     clean.pop("CMD", None)
     return dict(clean, TMPDIR=str(tmp_path), DEMO_STEP_SECONDS="0.01")
 

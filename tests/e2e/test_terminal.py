@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import sys
 import termios
@@ -338,7 +339,8 @@ def test_less_pages_forward_and_back(state, tmp_path):
 
 
 def test_vim_edits_a_file(state, tmp_path):
-    edit = f"cd {tmp_path} && exec vim -u NONE -n text"  # a long path makes vim ask for a key
+    vim = shutil.which("vim") or "vim.tiny"
+    edit = f"cd {tmp_path} && exec {vim} -u NONE -n text"  # a long path makes vim ask for a key
     with at_terminal(state, "sh", "-c", edit) as terminal:
         terminal.until("text")
         terminal.until(lambda: b"\x1b[?1049h" in terminal.screen)

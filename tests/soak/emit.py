@@ -52,12 +52,13 @@ def partial(r):
 
 def main():
     r = random.Random(int(sys.argv[1]))
+    sizes = random.Random(int(sys.argv[1]))  # of its own: how much a write took must not change what comes next
     one_stream = os.environ.get("SOAK_STDOUT_ONLY") == "1"
     for _ in range(r.randrange(1, 25)):
         data = r.choice([plain, plain, bar, colours, tree, long_line, bad_utf8, binary, wide, partial])(r)
         fd = 1 if r.random() < 0.8 or one_stream else 2
         while data:
-            n = os.write(fd, data[: r.randrange(1, 65536)])
+            n = os.write(fd, data[: sizes.randrange(1, 65536)])
             data = data[n:]
         if r.random() < 0.2:
             time.sleep(r.random() * 0.15)

@@ -173,7 +173,8 @@ class Soak:
             output = output.replace(b"\n", b"\r\n")
         if fault != "kill-wrapper":
             assert code == status, f"{label}: status {code}, not {status}"
-            assert got == output, f"{label}: the caller's {len(got)} bytes differ from the command's {len(output)}"
+            assert got == output, (f"{label}: the caller's {len(got)} bytes differ from the command's {len(output)} from "
+                                   f"{len(os.path.commonprefix([got, output]))} on; the log has {os.path.getsize(f'{self.state}/{run_id}.log')}")
         with open(f"{self.state}/{run_id}.log", "rb") as f:
             log = f.read()
         if fault == "kill-wrapper":
