@@ -14,6 +14,7 @@
 #include "common/id.h"
 #include "common/io.h"
 #include "dashboard/auth_secret.h"
+#include "dashboard/connections.h"
 #include "dashboard/http.h"
 #include "dashboard/live.h"
 #include "dashboard/ratelimit.h"
@@ -270,6 +271,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     retention_stop(retention);
     target_stop(server->target);
     MHD_stop_daemon(daemon);
+    connections_free(server->connections);
     live_stop(server->live);
     target_free(server->target);
     store_close(server->store);

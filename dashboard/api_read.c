@@ -430,7 +430,11 @@ static enum job_result apply_health(struct txn *txn, struct request *request, vo
 /* By the way that a batch goes: through the writer to the disk. */
 void get_health(struct request *request)
 {
-    if (count_of(request->server->store, "SELECT count(*) FROM kv") < 0)
+    const char *trouble = store_trouble(request->server->store);
+
+    if (trouble)
+        answer_detail(request, 503, "Unhealthy: %s", trouble);
+    else if (count_of(request->server->store, "SELECT count(*) FROM kv") < 0)
         no_store(request);
     else
         request_submit(request, apply_health, NULL, NULL);

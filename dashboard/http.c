@@ -12,12 +12,14 @@
 
 #include "../common/io.h"
 #include "auth.h"
+#include "connections.h"
 #include "routes.h"
 #include "server.h"
 
 #define CONNECTIONS_MAX 20000
 #define CONNECTION_MEMORY (10 * 1024) /* bytes for a connection's headers */
 #define IDLE_SECONDS 75               /* without a byte in either direction */
+#define HEADER_MS 100000              /* for a header, and for the pause in front of it */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
 #define DISCARD_MAX                                                              \
@@ -127,6 +129,7 @@ static struct request *request_new(struct server *server, struct MHD_Connection 
     request->method = method;
     request->path = url;
     request->started_ms = monotonic_ms();
+    connections_busy(server->connections, connection, true);
     check_framing(request);
     find_address(request);
     return request;
@@ -137,9 +140,8 @@ static void request_free(void *context, struct MHD_Connection *connection, void 
 {
     struct request *request = *state;
 
-    (void)context;
-    (void)connection;
     (void)code;
+    connections_busy(((struct server *)context)->connections, connection, false);
     if (!request)
         return;
     if (request->context && request->drop)
@@ -382,11 +384,18 @@ struct MHD_Daemon *http_start(struct server *server, const char *address, uint16
         snprintf(error, STORE_ERROR_SIZE, "%s is not an address", address);
         return NULL;
     }
+    server->connections = connections_new(HEADER_MS);
+    if (!server->connections) {
+        freeaddrinfo(found);
+        snprintf(error, STORE_ERROR_SIZE, "out of resources");
+        return NULL;
+    }
     daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
             MHD_USE_ERROR_LOG | (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0),
         *port, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
-        MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, request_free, NULL,
+        MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, request_free, server,
+        MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server->connections,
         MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE,

@@ -9,6 +9,7 @@
 #include "store.h"
 
 struct live;
+struct connections;
 struct ratelimit;
 struct target;
 
@@ -18,6 +19,7 @@ struct server {
     struct live *live;
     struct target *target; /* NULL: none is configured */
     struct ratelimit *limits;
+    struct connections *connections;
     bool dev;          /* --dev: reading and acting without login, on loopback */
     char dev_csrf[65]; /* what a page in dev mode must send with a change */
     int64_t started_ms;

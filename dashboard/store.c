@@ -11,10 +11,14 @@
 
 #include "../common/io.h"
 #include "schema.h"
+#include "store_check.h"
 
 #define GROUP_MAX 2000    /* jobs in one transaction */
 #define STATEMENTS_MAX 96 /* of one connection */
 #define BUSY_MS 5000
+#define TROUBLE_MS 15000            /* so long a failed write is told as trouble */
+#define CHECK_FIRST_MAX (256 << 20) /* bytes; a larger file is looked through while it is in use \
+                                     */
 
 /* Prepared once, used often. */
 struct statements {
@@ -39,6 +43,8 @@ struct store {
     pthread_cond_t wake;
     struct job *first, **last; /* waiting; under lock */
     uint64_t waiting, commits, jobs;
+    int64_t failed_ms; /* when a job last failed; 0: never */
+    struct store_check *check;
     bool closing;
     pthread_key_t reader;
     struct statements statements; /* the writer's */
@@ -102,21 +108,12 @@ static int migrate(sqlite3 *db, char *error)
 }
 
 /* A damaged file must be heard of at once, not at some read. */
-static int check(sqlite3 *db, const char *path, char *error)
+static int check(struct store *store, off_t size, char *error)
 {
-    sqlite3_stmt *statement = NULL;
-    const char *found = NULL;
-    bool ok;
-
-    if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
-        found = column_text(statement, 0);
-    ok = found && strcmp(found, "ok") == 0;
-    if (!ok)
-        snprintf(error, STORE_ERROR_SIZE, "%s is damaged (%s): restore a backup, or move it away",
-                 path, found ? found : sqlite3_errmsg(db));
-    sqlite3_finalize(statement);
-    return ok ? 0 : -1;
+    if (size <= CHECK_FIRST_MAX)
+        return store_check(store->db, store->path, error);
+    store->check = store_check_start(store->path);
+    return 0;
 }
 
 static void finalize_all(struct statements *statements)
@@ -160,7 +157,7 @@ static void *writer(void *context);
 
 struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
 {
-    struct stat info;
+    struct stat info = {0};
     struct store *store = calloc(1, sizeof *store);
 
     if (!store || asprintf(&store->path, "%s/nixfleet.db", dir) < 0) {
@@ -190,7 +187,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     }
     chmod(store->path,
           0600); /* it holds logs and token hashes; best effort on a file that is not ours */
-    if (check(store->db, store->path, error) < 0 || migrate(store->db, error) < 0)
+    if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
@@ -200,6 +197,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     }
     return store;
 failed:
+    store_check_stop(store->check);
     sqlite3_close_v2(store->db);
     free(store->path);
     free(store);
@@ -215,6 +213,7 @@ void store_close(struct store *store)
     pthread_cond_signal(&store->wake);
     pthread_mutex_unlock(&store->lock);
     pthread_join(store->thread, NULL);
+    store_check_stop(store->check);
     finalize_all(&store->statements);
     sqlite3_close_v2(store->db);
     if (pthread_getspecific(store->reader))
@@ -315,7 +314,7 @@ static void tell_watcher(struct store *store)
 static void run_group(struct store *store, struct job *group)
 {
     size_t count = 0, done = 0;
-    bool *applied, ok;
+    bool *applied, ok, failed = false;
 
     for (struct job *job = group; job; job = job->next)
         count++;
@@ -326,10 +325,13 @@ static void run_group(struct store *store, struct job *group)
     store->change_count = 0;
     for (struct job *job = group, *next; job; job = next, done++) {
         next = job->next; /* done may free the job */
+        failed |= !(ok && applied[done]);
         job->done(job->context, ok && applied[done]);
     }
     free(applied);
     pthread_mutex_lock(&store->lock);
+    if (failed)
+        store->failed_ms = monotonic_ms();
     store->commits++;
     store->jobs += done;
     pthread_mutex_unlock(&store->lock);
@@ -402,6 +404,18 @@ void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uin
     *commits = store->commits;
     *jobs = store->jobs;
     pthread_mutex_unlock(&store->lock);
+}
+
+const char *store_trouble(struct store *store)
+{
+    bool failing;
+
+    if (store_check_failed(store->check))
+        return "the database is damaged";
+    pthread_mutex_lock(&store->lock);
+    failing = store->failed_ms && monotonic_ms() - store->failed_ms < TROUBLE_MS;
+    pthread_mutex_unlock(&store->lock);
+    return failing ? "the store could not write a moment ago" : NULL;
 }
 
 /* ---- readers ---- */

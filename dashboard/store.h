@@ -91,6 +91,10 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
 /* Jobs waiting, groups committed, jobs done: for /metrics. */
 void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs);
 
+/* What is wrong with the store as far as its own work has shown, in constant text; NULL: nothing.
+ */
+const char *store_trouble(struct store *store);
+
 /* Binds and steps, in the order of the statement's parameters. "t" text (NULL allowed), "i"
  * int64_t. Returns sqlite3_step's result. */
 int statement_run(sqlite3_stmt *statement, const char *types, ...);
