@@ -35,7 +35,6 @@ dashboard_ROOMS := dashboard common
 report_EXTRA := $(wildcard capture/run*.c) capture/status.c
 
 BSD_Linux := libbsd-overlay libmd
-run_PKGS := $(BSD_$(UNAME))
 report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))
 dashboard_PKGS := libcurl libmicrohttpd sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
 all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
@@ -66,7 +65,10 @@ HARDEN_Darwin := -fstack-protector-strong
 # Those that are there, in one call: a package that is missing shows as the header that is missing.
 pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exists $$p 2>/dev/null && echo $$p; done 2>/dev/null) 2>/dev/null)
 PKG_CFLAGS := $(call pkg_flags,--cflags,$(all_PKGS))
-run_LIBS := $(call pkg_flags,--libs,$(run_PKGS))
+# libbsd and libmd as archives where there are some: each shared library is a tenth of the pump's own start.
+archive = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
+run_LIBS_Linux := $(call archive,bsd) $(call archive,md)
+run_LIBS := $(run_LIBS_$(UNAME))
 report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 # Debian's wslay comes without a .pc file.
 dashboard_LIBS := $(call pkg_flags,--libs,$(dashboard_PKGS)) -lwslay

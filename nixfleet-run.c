@@ -158,36 +158,50 @@ static char **command_environment(struct run *run)
     return result;
 }
 
-/* Starts the command. 0; or an exit status: it could not be started. When only our own means are
- * missing, it runs without us. */
-static int start_command(struct run *run)
+/* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
+static int prepare_command(struct run *run)
 {
     AUTO_FREE char **environment = command_environment(run);
     struct termios modes, *like = NULL;
-    int problem;
 
+    if (!environment)
+        return -1;
     run->pump.signals = signals_catch();
+    if (run->pump.signals < 0)
+        return -1;
     if (run->terminal.fd >= 0 && tcgetattr(run->terminal.fd, &modes) == 0)
         like = &modes;
-    switch (run->pump.signals < 0 || !environment
-                ? CHILD_NO_RESOURCES
-                : child_start(&run->child, &run->streams, run->config.command, environment, like,
-                              run->pump.rows, run->pump.cols, run->config.nohup)) {
-    case CHILD_STARTED:
+    if (child_prepare(&run->child, &run->streams, run->config.command, environment, like,
+                      run->pump.rows, run->pump.cols, run->config.nohup) == 0)
         return 0;
-    case CHILD_NO_EXEC:
-        problem = errno;
-        fprintf(stderr, "nixfleet-run: %s: %s\n", run->config.command[0], strerror(problem));
-        return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
-    case CHILD_NO_RESOURCES:
-    default:
-        fprintf(stderr, "nixfleet-run: no terminal for the command (%s): it runs without a log\n",
-                strerror(errno));
-        if (run->pump.signals >= 0)
-            signals_restore();
-        run_log_discard(&run->log);
-        return become_command(run->config.command);
+    signals_restore();
+    return -1;
+}
+
+/* When only our own means are missing, the command runs without us. */
+static int run_without_us(struct run *run)
+{
+    fprintf(stderr, "nixfleet-run: no terminal for the command (%s): it runs without a log\n",
+            strerror(errno));
+    return become_command(run->config.command);
+}
+
+/* Starts what is prepared. 0; or an exit status: it could not be started. */
+static int start_command(struct run *run)
+{
+    enum child_failure failure = child_start(&run->child);
+    int problem = errno;
+
+    if (failure == CHILD_STARTED)
+        return 0;
+    run_log_discard(&run->log);
+    errno = problem;
+    if (failure == CHILD_NO_RESOURCES) {
+        signals_restore();
+        return run_without_us(run);
     }
+    fprintf(stderr, "nixfleet-run: %s: %s\n", run->config.command[0], strerror(problem));
+    return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
 /* From the environment alone: the system's databases of users may lie behind a network. */
@@ -311,6 +325,7 @@ static void tell_problems(struct run *run)
 static void finish(struct run *run)
 {
     terminal_leave(&run->terminal);
+    child_release(&run->child);
     record_end(run);
     tell_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
@@ -366,12 +381,12 @@ static int run_command(struct run *run)
     open_streams(run);
     make_page(run);
     helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
+    if (prepare_command(run) < 0)
+        return run_without_us(run);
     open_record(run); /* before the start: a nixfleet-run in the command looks for it */
     status = start_command(run);
-    if (status != 0) {
-        run_log_discard(&run->log);
+    if (status != 0)
         return status;
-    }
     run->pump.child = &run->child;
     run->pump.terminal = &run->terminal;
     run->pump.log = &run->log;

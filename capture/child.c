@@ -190,37 +190,50 @@ static int open_all(struct child *child, struct start *s, const struct streams *
     return s->channel[0] < 0 || s->channel[1] < 0 ? -1 : 0;
 }
 
-enum child_failure child_start(struct child *child, const struct streams *streams,
-                               char *const command[], char *const environment[],
-                               const struct termios *modes, uint32_t rows, uint32_t cols,
-                               bool hangup_ignored)
+int child_prepare(struct child *child, const struct streams *streams, char *const command[],
+                  char *const environment[], const struct termios *modes, uint32_t rows,
+                  uint32_t cols, bool hangup_ignored)
 {
     struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
     struct becoming becoming = {&s, streams, command, environment, hangup_ignored};
-    int problem;
 
-    *child =
-        (struct child){.pid = -1, .keeper = -1, .channel = -1, .master = -1, .out = -1, .err = -1};
+    *child = (struct child){
+        .pid = -1, .keeper = -1, .channel = -1, .report = -1, .master = -1, .out = -1, .err = -1};
     if (open_all(child, &s, streams, modes) < 0)
-        goto no_resources;
+        goto failed;
     child->out = s.out[0];
     child_resize(child, rows, cols);
     child->out = -1;
     child->keeper = fork();
     if (child->keeper < 0)
-        goto no_resources;
-    if (child->keeper == 0)
+        goto failed;
+    if (child->keeper == 0) {
+        close_fd(&s.channel[0]); /* or it would never see that we have gone */
         keeper_run(s.slave, s.channel[1], become_command, &becoming);
+    }
     child->out = s.out[0];
     child->err = s.err[0];
     child->channel = s.channel[0];
-    s.out[0] = s.err[0] = s.channel[0] = -1;
-    close_fd(&s.report[1]);
-    close_fd(&s.channel[1]);
-    if (first_report(child) < 0)
-        goto no_resources;
-    problem = exec_problem(s.report[0]);
+    child->report = s.report[0];
+    s.out[0] = s.err[0] = s.channel[0] = s.report[0] = -1;
     start_close(&s);
+    return 0;
+failed:
+    start_close(&s);
+    child_close(child);
+    return -1;
+}
+
+enum child_failure child_start(struct child *child)
+{
+    int problem;
+
+    if (write_all(child->channel, "", 1) < 0 || first_report(child) < 0) {
+        child_close(child);
+        return CHILD_NO_RESOURCES;
+    }
+    problem = exec_problem(child->report);
+    close_fd(&child->report);
     if (problem) {
         child_close(child);
         errno = problem;
@@ -231,12 +244,6 @@ enum child_failure child_start(struct child *child, const struct streams *stream
         /* Reads then wait for each other's stream; nothing is lost. */
     }
     return CHILD_STARTED;
-no_resources:
-    problem = errno;
-    start_close(&s);
-    child_close(child);
-    errno = problem;
-    return CHILD_NO_RESOURCES;
 }
 
 int child_event(struct child *child)
@@ -270,15 +277,24 @@ void child_signal(const struct child *child, int number)
         kill(-child->pid, number);
 }
 
+void child_release(struct child *child)
+{
+    close_fd(&child->channel);
+}
+
 void child_close(struct child *child)
 {
+    int saved = errno;
+
     /* The keeper first: were the pty closed while it leads the session, its exit would hang up on
      * what the command left running. */
-    close_fd(&child->channel); /* lets it go */
+    child_release(child);
     while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
         ;
     child->keeper = -1;
+    close_fd(&child->report);
     close_fd(&child->master);
     close_fd(&child->out);
     close_fd(&child->err);
+    errno = saved;
 }

@@ -14,6 +14,7 @@ struct child {
     pid_t pid;    /* also its process group */
     pid_t keeper; /* keeper.h */
     int channel;  /* to the keeper (non-blocking), or -1 */
+    int report;   /* while it starts: exec's errno or, once it has worked, end of file; or -1 */
     int master;   /* our side of the pty (non-blocking), or -1 */
     int out, err; /* our sides of the pipes (non-blocking), or -1; out: of the second pty, too */
     bool out_is_pty;
@@ -21,16 +22,20 @@ struct child {
     int status; /* of waitpid, once ended */
 };
 
+/* Makes all that command needs to start with environment, and the process that will start it: the
+   caller has time for other things while that one comes up. modes: the termios that the pty begins
+   with (NULL: the system's). Signals are put back to what the caller had (signals.h);
+   hangup_ignored: SIGHUP is ignored (--nohup). 0; -1 with errno: nothing is left to be closed. */
+int child_prepare(struct child *child, const struct streams *streams, char *const command[],
+                  char *const environment[], const struct termios *modes, uint32_t rows,
+                  uint32_t cols, bool hangup_ignored);
+
 enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
 
-/* Starts command with environment. modes: the termios that the pty begins with (NULL: the
-   system's). Signals are put back to what the caller had (signals.h); hangup_ignored: SIGHUP is
-   ignored (--nohup). CHILD_NO_RESOURCES: nothing was started, errno says why; CHILD_NO_EXEC: it
-   could not be executed, errno is exec's. */
-enum child_failure child_start(struct child *child, const struct streams *streams,
-                               char *const command[], char *const environment[],
-                               const struct termios *modes, uint32_t rows, uint32_t cols,
-                               bool hangup_ignored);
+/* After child_prepare: starts the command, and waits until it is executed. CHILD_NO_RESOURCES:
+   nothing was started, errno says why; CHILD_NO_EXEC: it could not be executed, errno is exec's.
+   Nothing is left to be closed then. */
+enum child_failure child_start(struct child *child);
 /* Sets the size of the pty: the kernel sends SIGWINCH. */
 void child_resize(const struct child *child, uint32_t rows, uint32_t cols);
 /* What has happened to it, to be called when channel is readable: returns the signal that stopped
@@ -39,6 +44,9 @@ void child_resize(const struct child *child, uint32_t rows, uint32_t cols);
 int child_event(struct child *child);
 /* Sends a signal to the process group while the command lives (its pid is then surely its own). */
 void child_signal(const struct child *child, int number);
+/* After the end: lets the keeper go, which takes a moment that the caller can use until
+ * child_close. */
+void child_release(struct child *child);
 void child_close(struct child *child);
 
 #endif

@@ -15,10 +15,10 @@ struct keeper_report {
 };
 
 /* Called in a new process; never returns. Leads a new session with slave (-1: none) as its
-   terminal, forks, calls run(context) in the child (which must exec or exit) with that process
-   group in the terminal's foreground, and reports over channel until the command's end. Then it
-   waits for the end of file on channel, so that neither the pid nor the session are given up while
-   the caller still counts on them. */
+   terminal, waits for a byte on channel (at its end of file it exits), forks, calls run(context) in
+   the child (which must exec or exit) with that process group in the terminal's foreground, and
+   reports over channel until the command's end. Then it waits for the end of file on channel, so
+   that neither the pid nor the session are given up while the caller still counts on them. */
 void keeper_run(int slave, int channel, void (*run)(void *), void *context);
 
 #endif

@@ -196,6 +196,15 @@ def test_the_oldest_runs_beyond_the_count_are_removed(state):
     assert len(list(state.glob("*.run"))) == len(list(state.glob("*.marks"))) == 3
 
 
+def test_what_stays_is_not_read_at_every_end(state):
+    logs = [make_run(state, i) for i in range(5)]
+    record = logs[4].with_suffix(".run")
+    record.unlink()
+    os.mkfifo(record)  # whoever opens this waits for ever
+    run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="3"))
+    assert [log.exists() for log in logs] == [False, False, False, True, True]
+
+
 def test_runs_beyond_the_age_are_removed(state):
     old, young = make_run(state, 1, age_days=8), make_run(state, 2, age_days=6)
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_DAYS="7"))
