@@ -245,7 +245,7 @@ static void open_record(struct run *run)
         absolute = NULL;
     if (config->log)
         info.log_path = strdup(absolute ? absolute : config->log);
-    if (!config->state_dir || run_log_create(&run->log, config->state_dir, &info) < 0) {
+    if (run_log_create(&run->log, config->state_dir, &info) < 0) {
         run->pump.log_failed = true; /* said here, and not a second time */
         helpers_problem(&run->helpers, "no log: %s: %s",
                         info.log_path       ? info.log_path

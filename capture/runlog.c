@@ -148,6 +148,10 @@ int run_log_create(struct run_log *log, const char *dir, struct run_info *info)
     int result = 0;
 
     *log = (struct run_log){.log_fd = -1, .marks_fd = -1, .run_fd = -1};
+    if (!dir) {
+        errno = ENOENT;
+        return -1;
+    }
     if (make_directory(dir) < 0)
         return -1;
     if (!info->log_path && !(info->log_path = file_path(dir, info->id, "log")))

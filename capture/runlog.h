@@ -74,9 +74,9 @@ struct run_log {
    frees. NULL with errno. Makes nothing. */
 char *run_dir(void);
 
-/* Makes the directory and the files of a run and takes the pump's lock. log_path in info may be
-   NULL (then DIR/ID.log). Returns 0; -1 with errno when nothing could be made (the struct is then
-   usable: every write is dropped). */
+/* Makes the directory (NULL: there is none) and the files of a run and takes the pump's lock.
+   log_path in info may be NULL (then DIR/ID.log). Returns 0; -1 with errno when nothing could be
+   made (the struct is then usable: every write is dropped). */
 int run_log_create(struct run_log *log, const char *dir, struct run_info *info);
 /* Appends bytes. Returns 0, or -1 with errno: the log is then given up (log_fd -1), *written bytes
  * of these are in it. */

@@ -1,11 +1,14 @@
 """The local record of a run: its log byte for byte, how it ended, what a violent death or a full disk leave, how long it is kept."""
 import os
 import pathlib
+import pty
 import re
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -171,6 +174,21 @@ def test_without_a_home_the_run_goes_on(tmp_path):
     env = environment(tmp_path, NIXFLEET_STATE_DIR="/proc/none", HOME=None, XDG_STATE_HOME=None)
     done = run("echo", "hi", state=None, env=env)
     assert done.returncode == 0 and done.stdout == b"hi\n"
+
+
+def test_a_user_without_a_home_gets_the_output_once_and_nothing_else(tmp_path):
+    place = pathlib.Path(tempfile.mkdtemp())
+    try:
+        place.chmod(0o755)
+        program = shutil.copy(BIN / "nixfleet-run", place)
+        master, slave = pty.openpty()
+        done = subprocess.run([program, "-q", "echo", "hi"], stdin=slave, stdout=slave, stderr=slave, env={"PATH": os.environ["PATH"]}, timeout=20,
+                              user=65534 if os.geteuid() == 0 else None)
+        os.close(slave)
+        assert done.returncode == 0 and os.read(master, 4096) == b"hi\r\n"
+        os.close(master)
+    finally:
+        shutil.rmtree(place)
 
 
 # ---- how long it is kept ----
