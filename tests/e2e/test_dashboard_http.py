@@ -1,0 +1,145 @@
+"""What arrives at the socket, at its worst: bodies with two ends, senders without an end, too much of everything."""
+import socket
+import time
+import urllib.parse
+
+import pytest
+from lib.dashserver import TOKEN, Dashboard, wait_for
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    with Dashboard(tmp_path_factory.mktemp("http") / "data") as server:
+        yield server
+
+
+class Raw:
+    """A socket to the server, and what it says."""
+
+    def __init__(self, dashboard):
+        address = urllib.parse.urlsplit(dashboard.url)
+        self.socket = socket.create_connection((address.hostname, address.port), timeout=30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, text):
+        try:
+            self.socket.sendall(text.encode("latin-1"))
+        except OSError:
+            pass  # it has hung up: what it said is still to be read
+
+    def to_the_end(self):
+        answer = b""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        while True:
+            try:
+                part = self.socket.recv(65536)
+            except OSError:
+                return answer
+            if not part:
+                return answer
+            answer += part
+
+
+SMUGGLED = "POST /api/hosts/smuggled/heartbeat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 20\r\n\r\n{\"status\":\"running\"}" % TOKEN
+HEAD = "POST /api/hosts/front/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n" % TOKEN
+
+
+@pytest.mark.parametrize("headers, body", [
+    ("Content-Length: 14\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\nContent-Length: 14\r\n", "0\r\n\r\n"),
+    ("Content-Length: 14\r\nContent-Length: 2\r\n", "{}"),
+    ("Content-Length: 2\r\nContent-Length: 14\r\n", "{}"),
+    ("Content-Length: +2\r\n", "{}"),
+    ("Content-Length: 2, 14\r\n", "{}"),
+    ("Content-Length: 0x2\r\n", "{}"),
+    ("Content-Length: -2\r\n", "{}"),
+    ("Content-Length : 2\r\n", "{}"),
+    ("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"),
+    ("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"),
+    ("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+    ("Transfer-Encoding:\x0bchunked\r\n", "0\r\n\r\n"),
+    ("X: 1\r\n Content-Length: 2\r\n", "{}"),
+    ("Transfer-Encoding: chunked\r\n", "5 ;x\r\n{\"a\":1}\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "-2\r\n{}\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "fffffffffffffffff2\r\n{}\r\n0\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", "2\r\n{}x0\r\n\r\n"),
+], ids=lambda value: value.strip().replace("\r\n", " ")[:60])
+def test_a_request_with_two_readings_smuggles_nothing(dashboard, headers, body):
+    before = dashboard.get("/api/hosts").json["hosts"]
+    with Raw(dashboard) as raw:
+        raw.send(HEAD + headers + "\r\n" + body + SMUGGLED)
+        answer = raw.to_the_end()
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:200]
+    assert [host["id"] for host in dashboard.get("/api/hosts").json["hosts"]] == [host["id"] for host in before]
+
+
+def test_two_requests_one_behind_the_other_are_two(dashboard):
+    with Raw(dashboard) as raw:
+        raw.send(SMUGGLED.replace("smuggled", "first") + SMUGGLED.replace("smuggled", "second"))
+        answer = raw.to_the_end()
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert {"first", "second"} <= {host["id"] for host in dashboard.get("/api/hosts").json["hosts"]}
+
+
+@pytest.mark.parametrize("request_text", [
+    "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % ("a" * 70000),
+    "GET /?q=%s HTTP/1.1\r\nHost: x\r\n\r\n" % ("a" * 70000),
+    "GET / HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n" % ("a" * 70000),
+    "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n" % "".join(f"X-{i}: y\r\n" for i in range(9000)),
+    "%s / HTTP/1.1\r\nHost: x\r\n\r\n" % ("A" * 70000),
+], ids=["path", "query", "header", "many headers", "method"])
+def test_a_header_beyond_its_bound_is_refused(dashboard, request_text):
+    with Raw(dashboard) as raw:
+        raw.send(request_text)
+        answer = raw.to_the_end()
+    assert answer == b"" or answer[9:12] in (b"414", b"431", b"413", b"400"), answer[:100]
+    assert dashboard.get("/health", token=None).status == 200
+
+
+def test_a_body_that_does_not_end_holds_up_no_one_and_is_cut(dashboard):
+    with Raw(dashboard) as raw:
+        raw.send(HEAD + "Content-Length: 1000000\r\n\r\n{")
+        raw.socket.settimeout(0.5)
+        cut = False
+        end = time.monotonic() + 60
+        while not cut and time.monotonic() < end:  # a byte now and then, so that it is never idle
+            assert dashboard.get("/health", token=None).status == 200
+            try:
+                raw.socket.sendall(b" ")
+                cut = raw.socket.recv(100) == b""
+            except TimeoutError:
+                pass
+            except OSError:
+                cut = True
+        assert cut
+
+
+def test_many_connections_that_say_nothing_hold_up_no_one(dashboard):
+    silent = [Raw(dashboard) for _ in range(600)]
+    try:
+        for raw in silent:
+            raw.send("POST /api/hosts/slow/logs HTTP/1.1\r\nHost:")
+        started = time.monotonic()
+        assert dashboard.post("/api/hosts/quick/logs", {"lines": ["here"]}).json["next"] >= 1
+        assert time.monotonic() - started < 10
+    finally:
+        for raw in silent:
+            raw.socket.close()
+    wait_for(lambda: dashboard.get("/health", token=None).status == 200)
+
+
+@pytest.mark.parametrize("origin, status", [("http://evil.example", 403), ("null", 403), ("http://127.0.0.1.evil.example", 403), (None, 101)])
+def test_a_websocket_is_for_our_own_pages(dashboard, origin, status):
+    with Raw(dashboard) as raw:
+        host = urllib.parse.urlsplit(dashboard.url).netloc
+        raw.send(f"GET /api/ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + (f"Origin: {origin}\r\n" if origin else "") + "\r\n")
+        assert int(raw.socket.recv(4096).split()[1]) == status
