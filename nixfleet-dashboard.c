@@ -20,6 +20,7 @@
 #include "dashboard/ratelimit.h"
 #include "dashboard/retention.h"
 #include "dashboard/server.h"
+#include "dashboard/slow.h"
 #include "dashboard/target.h"
 
 #define RATE_SLOTS 20000
@@ -261,19 +262,24 @@ static int serve(struct server *server, const char *address, uint16_t port)
     if (!server->store)
         return complain(error, NULL);
     server->target = target_start(server->settings.version_url);
+    server->slow = slow_new();
     server->live = live_start(server);
     retention = retention_start(server->store);
-    daemon = server->live && server->limits ? http_start(server, address, &port, error) : NULL;
+    daemon = server->live && server->slow && server->limits
+                 ? http_start(server, address, &port, error)
+                 : NULL;
     if (!daemon)
         return complain(server->live ? error : "out of resources", NULL);
     announce(server, address, port);
     sigwait(&signals, &number);
     retention_stop(retention);
     target_stop(server->target);
+    slow_stop(server->slow);
     MHD_stop_daemon(daemon);
     connections_free(server->connections);
     live_stop(server->live);
     target_free(server->target);
+    slow_free(server->slow);
     store_close(server->store);
     ratelimit_free(server->limits);
     return 0;

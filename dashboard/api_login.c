@@ -1,5 +1,4 @@
 /* Signing in and out, and the page's files. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "fleet.h"
 #include "ratelimit.h"
 #include "server.h"
+#include "slow.h"
 
 static void redirect(struct request *request, const char *where)
 {
@@ -65,26 +65,22 @@ static void set_cookie(struct request *request, const char *value, int seconds)
              request->server->settings.dev_cookies ? "SameSite=lax" : "SameSite=strict; Secure");
 }
 
-/* A code counts once: whoever has read it over a shoulder cannot use it again. */
+/* A code counts once: whoever has read it over a shoulder cannot use it again. Only the thread for
+ * what is slow comes here. */
 static bool fresh_code(const struct dashboard_settings *settings, const char *code)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static int64_t last_step;
     int64_t step = 0;
-    bool fresh = false;
 
-    if (!code || !totp_check(settings->totp_secret, code, wall_ms() / 1000, &step))
+    if (!code || !totp_check(settings->totp_secret, code, wall_ms() / 1000, &step) ||
+        step <= last_step)
         return false;
-    pthread_mutex_lock(&lock);
-    if (step > last_step) {
-        last_step = step;
-        fresh = true;
-    }
-    pthread_mutex_unlock(&lock);
-    return fresh;
+    last_step = step;
+    return true;
 }
 
-void post_login(struct request *request)
+/* Work for slow_submit. */
+static bool sign_in(struct request *request)
 {
     const struct dashboard_settings *settings = &request->server->settings;
     AUTO_FREE char *password = form_field(request->body, "password"),
@@ -92,18 +88,14 @@ void post_login(struct request *request)
     char token[TOKEN_SIZE], cookie[SESSION_COOKIE_SIZE];
     struct session *session;
 
-    if (request->server->dev) {
-        redirect(request, "/");
-        return;
-    }
     if (!password || !settings->password_hash ||
         !password_check(password, settings->password_hash)) {
         redirect(request, "/login?error=Invalid+password");
-        return;
+        return false;
     }
     if (settings->totp_secret && !fresh_code(settings, code)) {
         redirect(request, "/login?error=Invalid+TOTP+code");
-        return;
+        return false;
     }
     session = calloc(1, sizeof *session);
     if (!session || token_make(token) < 0 ||
@@ -112,11 +104,20 @@ void post_login(struct request *request)
             0) {
         free(session);
         answer_detail(request, 503, "No session can be made");
-        return;
+        return false;
     }
     set_cookie(request, cookie, SESSION_SECONDS);
     redirect(request, "/");
     request_submit(request, apply_session, session, free);
+    return true;
+}
+
+void post_login(struct request *request)
+{
+    if (request->server->dev)
+        redirect(request, "/");
+    else
+        slow_submit(request->server->slow, request, sign_in);
 }
 
 static enum job_result apply_logout(struct txn *txn, struct request *request, void *context)

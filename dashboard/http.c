@@ -311,6 +311,13 @@ static void job_done(void *context, bool ok)
     MHD_resume_connection(request->connection);
 }
 
+void request_suspend(struct request *request)
+{
+    if (!request->suspended)
+        MHD_suspend_connection(request->connection);
+    request->suspended = true;
+}
+
 void request_submit(struct request *request,
                     enum job_result (*apply)(struct txn *, struct request *, void *), void *context,
                     void (*drop)(void *))
@@ -318,10 +325,8 @@ void request_submit(struct request *request,
     request->apply = apply;
     request->context = context;
     request->drop = drop;
-    request->suspended = true;
     request->job = (struct job){.apply = apply_job, .done = job_done, .context = request};
-    MHD_suspend_connection(
-        request->connection); /* before the job: it may be done before we return */
+    request_suspend(request); /* before the job: it may be done before we return */
     store_submit(request->server->store, &request->job);
 }
 

@@ -75,6 +75,10 @@ void answer_detail(struct request *request, unsigned status, const char *format,
 void answer_text(struct request *request, struct text *text);
 void answer_puts(struct request *request, unsigned status, const char *json);
 
+/* The request is answered later: whoever fills its answer resumes the connection then. Once
+ * suspended it stays so; a second call does nothing. */
+void request_suspend(struct request *request);
+
 /* Runs apply on the writer thread in a transaction; it fills request->answer. A store that fails
  * answers 503 with Retry-After. drop frees context. */
 void request_submit(struct request *request,

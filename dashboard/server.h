@@ -11,6 +11,7 @@
 struct live;
 struct connections;
 struct ratelimit;
+struct slow;
 struct target;
 
 struct server {
@@ -20,6 +21,7 @@ struct server {
     struct target *target; /* NULL: none is configured */
     struct ratelimit *limits;
     struct connections *connections;
+    struct slow *slow;
     bool dev;          /* --dev: reading and acting without login, on loopback */
     char dev_csrf[65]; /* what a page in dev mode must send with a change */
     int64_t started_ms;

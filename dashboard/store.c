@@ -16,9 +16,10 @@
 #define GROUP_MAX 2000    /* jobs in one transaction */
 #define STATEMENTS_MAX 96 /* of one connection */
 #define BUSY_MS 5000
-#define TROUBLE_MS 15000            /* so long a failed write is told as trouble */
-#define CHECK_FIRST_MAX (256 << 20) /* bytes; a larger file is looked through while it is in use \
-                                     */
+#define TROUBLE_MS 15000 /* so long a failed write is told as trouble */
+#define CHECK_FIRST_MAX                                                      \
+    (256 << 20) /* bytes; a larger file is looked through while it is in use \
+                 */
 
 /* Prepared once, used often. */
 struct statements {

@@ -163,8 +163,7 @@ void target_refresh(struct target *target, struct request *request)
         answer_detail(request, 503, "Too many ask for the target commit");
         request->answer.retry_after_s = TARGET_FRESH_S;
     } else {
-        request->suspended = true;
-        MHD_suspend_connection(request->connection);
+        request_suspend(request);
         target->waiting[target->waiting_count++] = request;
         pthread_cond_signal(&target->wake);
     }
