@@ -264,7 +264,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     server->target = target_start(server->settings.version_url);
     server->slow = slow_new();
     server->live = live_start(server);
-    retention = retention_start(server->store);
+    retention = retention_start(server->store, &server->settings);
     daemon = server->live && server->slow && server->limits
                  ? http_start(server, address, &port, error)
                  : NULL;

@@ -11,8 +11,6 @@
 #include "server.h"
 
 #define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
-#define RUN_BYTES_MAX \
-    ((int64_t)256 << 20) /* of text kept for one run: what is over drops from the middle */
 
 static const char *const phases[] = {"evaluating", "fetching", "building", "activating",
                                      "switching",  "pulling",  "updating", "testing",
@@ -430,6 +428,7 @@ static bool save_counts(struct txn *txn, struct run_row *run, const struct repor
 static enum job_result apply_batch(struct txn *txn, struct request *request, void *context)
 {
     const struct report *report = context;
+    int64_t limit = (int64_t)request->server->settings.run_mb << 20;
     struct run_row run;
     int located = locate_run(txn, request, report, &run), spliced = 0;
     int64_t from;
@@ -444,11 +443,10 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
     if (report->text || report->skipped)
         spliced = lines_splice(txn, run.k, from, report->text ? report->text : "", report->size,
                                report->count, report->times, &run.lines, &run.stored);
-    if (spliced < 0 ||
-        (run.stored > RUN_BYTES_MAX &&
-         lines_shorten(txn, run.k, run.lines, &run.stored, RUN_BYTES_MAX / 10 * 9) < 0))
+    if (spliced < 0 || (run.stored > limit &&
+                        lines_shorten(txn, run.k, run.lines, &run.stored, limit / 10 * 9) < 0))
         return JOB_FAILED;
-    if (report->digest && run.stored <= RUN_BYTES_MAX / 10 * 9) {
+    if (report->digest && run.stored <= limit / 10 * 9) {
         char digest[65];
 
         if (lines_digest(txn, run.k, digest) && strcmp(digest, report->digest) != 0) {

@@ -250,10 +250,12 @@ int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, 
                 end = first + sqlite3_column_int64(middle, 2),
                 size = sqlite3_column_int64(middle, 3);
 
-        if (seen + size <= keep_front && gap_first < 0) {
+        bool is_gap = sqlite3_column_type(middle, 3) == SQLITE_NULL;
+
+        if (gap_first < 0 && !is_gap && seen + size <= keep_front) {
             seen += size;
             continue;
-        }
+        } /* the front ends at a gap, so that what was dropped before and now is one */
         if (end >= total)
             break; /* the newest chunk stays, however large */
         if (gap_first < 0)

@@ -20,8 +20,8 @@ int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, s
                  int64_t count, const char *times, int64_t *total, int64_t *stored);
 /* SHA-256 in hex of all lines joined by LF; false when there is a gap or the store failed. */
 bool lines_digest(struct txn *txn, int64_t run, char out[65]);
-/* Drops lines from the middle until the text is at most bytes large: the first quarter and the
- * newest stay. */
+/* Drops lines from the middle until the text is at most bytes large: the first quarter (or what is
+ * in front of the first gap) and the newest stay. */
 int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, int64_t bytes);
 
 /* Number of lines in a text of size bytes. */

@@ -1,16 +1,17 @@
-/* Throwing old runs away: by age, by count a host, and by size in all. A run that is open is kept.
- */
+/* Throwing old things away: runs by age, by count a host, and by size in all; a host's history by
+   age. A run that is open is kept. What goes is looked for on a reading connection and removed in
+   small steps, so that no batch waits long behind one. */
 #ifndef NIXFLEET_DASHBOARD_RETENTION_H
 #define NIXFLEET_DASHBOARD_RETENTION_H
 
+#include "settings.h"
 #include "store.h"
 
 struct retention;
 
-/* Starts a thread that looks every few minutes. Bounds: NIXFLEET_KEEP_DAYS (180),
-   NIXFLEET_KEEP_RUNS (500, of each host), NIXFLEET_KEEP_MB (20480, of log text in all). NULL: it
-   could not be started; nothing is then thrown away. */
-struct retention *retention_start(struct store *store);
+/* Starts a thread that looks now and every five minutes. Of the settings the keep_* and
+ * history_days count. NULL: it could not be started; nothing is then thrown away. */
+struct retention *retention_start(struct store *store, const struct dashboard_settings *settings);
 void retention_stop(struct retention *retention);
 
 #endif

@@ -12,10 +12,9 @@
 #include "../common/envfile.h"
 #include "../common/io.h"
 
-#define HISTORY_DAYS 30
-#define HISTORY_DAYS_MAX 3650
+#define COUNT_MAX 100000000
 
-enum kind { TEXT, FLAG, DAYS };
+enum kind { TEXT, FLAG, COUNT };
 
 struct variable {
     const char *name;
@@ -43,7 +42,11 @@ static const struct variable variables[] = {
     FIELD("NIXFLEET_AUTO_PROVISION_AGENT_TOKENS", FLAG, auto_provision),
     FIELD("NIXFLEET_DEV_MODE", FLAG, dev_cookies),
     FIELD("NIXFLEET_TRUST_PROXY_HEADERS", FLAG, trust_proxy_headers),
-    FIELD("NIXFLEET_STATUS_HISTORY_DAYS", DAYS, history_days),
+    FIELD("NIXFLEET_STATUS_HISTORY_DAYS", COUNT, history_days),
+    FIELD("NIXFLEET_KEEP_DAYS", COUNT, keep_days),
+    FIELD("NIXFLEET_KEEP_RUNS", COUNT, keep_runs),
+    FIELD("NIXFLEET_KEEP_MB", COUNT, keep_mb),
+    FIELD("NIXFLEET_RUN_MB", COUNT, run_mb),
 };
 #define VARIABLES (sizeof variables / sizeof variables[0])
 
@@ -80,16 +83,16 @@ static int set_flag(bool *field, const char *value)
     return -1;
 }
 
-static int set_days(int *field, const char *value)
+static int set_count(int *field, const char *value)
 {
     char *end;
-    long days = strtol(value, &end, 10);
+    long count = strtol(value, &end, 10);
 
-    if (end == value || *end || days < 1 || days > HISTORY_DAYS_MAX) {
+    if (end == value || *end || count < 1 || count > COUNT_MAX) {
         errno = EINVAL;
         return -1;
     }
-    *field = (int)days;
+    *field = (int)count;
     return 0;
 }
 
@@ -102,7 +105,7 @@ static int set(struct load *load, const struct variable *variable, const char *v
         return 0;
     status = variable->kind == TEXT   ? set_text(field, value)
              : variable->kind == FLAG ? set_flag(field, value)
-                                      : set_days(field, value);
+                                      : set_count(field, value);
     if (status < 0 && errno == EINVAL)
         load->bad = variable->name;
     return status;
@@ -136,8 +139,13 @@ int dashboard_settings_load(struct dashboard_settings *settings, const char *fil
     struct load load = {.settings = settings};
     int status;
 
-    *settings = (struct dashboard_settings){
-        .allow_shared_agent_token = true, .auto_provision = true, .history_days = HISTORY_DAYS};
+    *settings = (struct dashboard_settings){.allow_shared_agent_token = true,
+                                            .auto_provision = true,
+                                            .history_days = 30,
+                                            .keep_days = 180,
+                                            .keep_runs = 500,
+                                            .keep_mb = 20480,
+                                            .run_mb = 256};
     status = file ? read_settings_file(&load, file) : 0;
     for (size_t i = 0; i < VARIABLES && status == 0; i++) {
         const char *value = getenv(variables[i].name);

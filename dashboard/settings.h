@@ -23,6 +23,10 @@ struct dashboard_settings {
     bool dev_cookies;              /* NIXFLEET_DEV_MODE: cookies work over plain http */
     bool trust_proxy_headers;      /* NIXFLEET_TRUST_PROXY_HEADERS */
     int history_days;              /* NIXFLEET_STATUS_HISTORY_DAYS, 30 unless said */
+    int keep_days;                 /* NIXFLEET_KEEP_DAYS: runs, 180 unless said */
+    int keep_runs;                 /* NIXFLEET_KEEP_RUNS: of each host, 500 unless said */
+    int keep_mb;                   /* NIXFLEET_KEEP_MB: of log text in all, 20480 unless said */
+    int run_mb;                    /* NIXFLEET_RUN_MB: of log text of one run, 256 unless said */
 };
 
 /* Fills settings from the file (NULL: none) and then the environment. Returns 0, or -1 with errno

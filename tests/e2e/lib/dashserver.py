@@ -28,10 +28,10 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Dashboard:
-    def __init__(self, data, dev=True, **settings):
+    def __init__(self, data, dev=True, options=(), **settings):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
-        self.command = [str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else [])
+        self.command = [str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
         self.start()
 
     def start(self):
