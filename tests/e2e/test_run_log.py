@@ -177,7 +177,7 @@ def test_without_a_home_the_run_goes_on(tmp_path):
 
 
 def test_a_user_without_a_home_gets_the_output_once_and_nothing_else(tmp_path):
-    place = pathlib.Path(tempfile.mkdtemp())
+    place = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))  # where anybody may go
     try:
         place.chmod(0o755)
         program = shutil.copy(BIN / "nixfleet-run", place)

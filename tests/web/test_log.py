@@ -135,12 +135,13 @@ def test_search_counts_and_walks(page, mock):
     open_log(page, "alpha")
     page.type(".find input", "needle")
     page.wait(lambda: re.fullmatch(r"\d of 3", page.text(".found")), "the count")
-    seen = set()
+    page.wait(lambda: page.count(".row.current mark") >= 1, "the first match in sight")
+    seen = [page.attr(".row.current", "data-line")]
     for _ in range(3):
         page.type(".find input", Keys.ENTER)
-        page.wait(lambda: page.count(".row.current mark") >= 1, "the match in sight")
-        seen.add(page.attr(".row.current", "data-line"))
-    assert seen == {"10", "700", "1500"}
+        page.wait(lambda: page.attr(".row.current", "data-line") not in (None, seen[-1]) and page.count(".row.current mark") >= 1, "the next match in sight")
+        seen.append(page.attr(".row.current", "data-line"))
+    assert set(seen[1:]) == {"10", "700", "1500"} and seen[3] == seen[0]
     assert page.js("return [...document.querySelectorAll('.row.current mark')].map((m) => m.textContent).join('')") == "Needle"
     page.type(".find input", Keys.SHIFT + Keys.ENTER)
     mock.write(RUN % 1, ["another needle"])
