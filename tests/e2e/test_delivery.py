@@ -48,6 +48,7 @@ def test_a_killed_shipper_leaves_everything_to_a_flush(tmp_path):
         os.kill(run.shipper, signal.SIGKILL)
         run.write("two\nthree\n")
         run.finish()
+        assert run.process.returncode == 7
         assert flush(tmp_path, server.url).returncode == 0
         assert server.text() == "one\ntwo\nthree"
         assert server.run().exit == {"code": 7}

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,7 @@ int main(int argc, char **argv)
 
     if (argc < 2 || config_load(&config, 2, only_name, error) < 0)
         return 125;
+    signal(SIGPIPE, SIG_IGN); /* as the pump: a helper may die at any moment */
     info.started_ms = wall_ms();
     info.pid = getpid();
     run_id_make(info.started_ms, info.id);
