@@ -1,0 +1,134 @@
+"""nixfleet-run whole, against a real dashboard or one that misbehaves: what is trusted, which token, a full disk, a stop."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from lib.dashserver import TOKEN, Dashboard
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+import faultserver
+from faultserver import FaultServer
+from wrapper import RUN, alive, environment, run, wait_for
+
+HOST = "testhost"
+
+
+def streaming(state, url, token="a-token-for-tests", **more):
+    return environment(state, NIXFLEET_URL=url, NIXFLEET_TOKEN=token, NIXFLEET_HOST=HOST, NIXFLEET_HEARTBEAT="5", NIXFLEET_FLUSH_TIMEOUT="20",
+                       NIXFLEET_TOKEN_CACHE=str(pathlib.Path(state).parent / "no-cache"), **more)
+
+
+def flush(env):
+    return subprocess.run([RUN, "--flush"], env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def pin(certificate):
+    """The pin of a certificate's public key, as curl wants it."""
+    key = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], check=True, capture_output=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key, check=True, capture_output=True).stdout
+    digest = subprocess.run(["openssl", "dgst", "-sha256", "-binary"], input=der, check=True, capture_output=True).stdout
+    return "sha256//" + subprocess.run(["openssl", "base64", "-A"], input=digest, check=True, capture_output=True).stdout.decode()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    return faultserver.make_certificate(tmp_path)
+
+
+def test_the_pinned_key_is_the_only_one_that_gets_the_token(tmp_path, certificate):
+    (tmp_path / "other").mkdir()
+    other = faultserver.make_certificate(tmp_path / "other")
+    state = tmp_path / "state"
+    with FaultServer(tls=certificate) as server:
+        wrong = streaming(state, server.url, NIXFLEET_CA_FILE=certificate[0], NIXFLEET_PINNED_PUBKEY=pin(other[0]))
+        wrong["NIXFLEET_FLUSH_TIMEOUT"] = "2"
+        done = run("sh", "-c", "echo pinned; exit 3", state=state, env=wrong, options=["-v"])
+        assert (done.returncode, done.stdout) == (3, b"pinned\n") and b"certificate" in done.stderr.lower() or b"key" in done.stderr.lower()
+        assert server.requests == [] and flush(wrong).returncode != 0 and server.requests == []
+        right = dict(wrong, NIXFLEET_PINNED_PUBKEY=pin(certificate[0]))
+        assert flush(right).returncode == 0
+        assert server.text() == "pinned" and server.run().exit == {"code": 3}
+
+
+@pytest.mark.parametrize("good", ["file", "variable"])
+def test_a_token_that_is_refused_gives_way_to_the_other_one(tmp_path, good):
+    token_file = tmp_path / "token"
+    token_file.write_text("NIXFLEET_TOKEN=" + ("a-token-for-tests" if good == "file" else "an-old-one") + "\n")
+    with FaultServer() as server:
+        env = streaming(tmp_path / "state", server.url, token="a-token-for-tests" if good == "variable" else "an-old-one",
+                        NIXFLEET_TOKEN_FILE=str(token_file))
+        done = run("sh", "-c", "echo hi; exit 2", state=tmp_path / "state", env=env)
+        assert (done.returncode, done.stdout, done.stderr) == (2, b"hi\n", b"")
+        assert server.text() == "hi" and server.run().exit == {"code": 2}
+        tried = [request[3] for request in server.requests if "logs" in request[1]]
+        assert tried[0] == ("Bearer a-token-for-tests" if good == "file" else "Bearer an-old-one") and tried[-1] == "Bearer a-token-for-tests"
+
+
+def test_with_both_tokens_refused_the_run_stays_owed_and_says_so_once(tmp_path):
+    token_file = tmp_path / "token"
+    token_file.write_text("one\n")
+    with FaultServer() as server:
+        env = streaming(tmp_path / "state", server.url, token="two", NIXFLEET_TOKEN_FILE=str(token_file))
+        env["NIXFLEET_FLUSH_TIMEOUT"] = "2"
+        done = run("sh", "-c", "echo hi", state=tmp_path / "state", env=env)
+        assert (done.returncode, done.stdout) == (0, b"hi\n") and done.stderr.count(b"token") == 1
+        assert server.run() is None
+        assert flush(dict(env, NIXFLEET_TOKEN="a-token-for-tests")).returncode == 0 and server.text() == "hi"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a file system needs root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_log_disk_stops_neither_the_command_nor_the_stream(small_disk, tmp_path):
+    """What does not fit into the log any more still goes to the dashboard, from memory."""
+    state = small_disk / "state"
+    gate = tmp_path / "gate"
+    script = (f"i=0; while [ $i -lt 3000 ]; do echo \"line $i {'x' * 480}\"; i=$((i+1)); done; echo all written; "
+              f"while [ ! -e {gate} ]; do sleep 0.05; done; echo after; exit 5")
+    with Dashboard(tmp_path / "data") as dashboard:
+        env = streaming(state, dashboard.url, token=TOKEN)
+        child = subprocess.Popen([RUN, "--", "sh", "-c", script], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output = b""
+        while b"all written" not in output:
+            output += os.read(child.stdout.fileno(), 65536)
+        newest = lambda: next(iter(dashboard.get(f"/api/hosts/{HOST}/runs").json["runs"]), None)
+        text = lambda: dashboard.get(f"/api/hosts/{HOST}/runs/{newest()['id']}/log").body.decode() if newest() else ""
+        wait_for(lambda: "all written" in text(), "the line behind the full disk")
+        gate.touch()
+        rest, errors = child.communicate(timeout=60)
+        assert child.returncode == 5 and (output + rest).endswith(b"after\n") and (output + rest).count(b"\n") == 3002
+        assert errors.count(b"\n") == 1 and b"No space left" in errors
+        ended = wait_for(lambda: (r := newest())["status"] == "finished" and r, "the end")
+        assert ended["exit"] == {"code": 5} and text().rstrip().endswith("after")
+        numbers = [line.split()[1] for line in text().splitlines() if line.startswith("line ")]
+        assert numbers == sorted(set(numbers), key=int) and len(numbers) > 1000  # in order, none twice; what memory could not hold is said as omitted
+        if len(numbers) < 3000:
+            assert "omitted" in text()
+
+
+def test_a_stop_that_is_ignored_becomes_a_kill_after_thirty_seconds(tmp_path):
+    with FaultServer() as server:
+        env = streaming(tmp_path / "state", server.url)
+        child = subprocess.Popen([RUN, "--", "sh", "-c", f"trap 'echo terminated' TERM; echo $$ >{tmp_path}/pid; echo on; while :; do sleep 0.2; done"],
+                                 env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run_id = wait_for(lambda: next((key[1] for key in server.runs), None), "the first word")
+        wait_for(lambda: server.text() == "on", "the first line")
+        server.stop_runs.add(run_id)
+        wait_for(lambda: "terminated" in server.text(), "the polite way")
+        polite = time.monotonic()
+        output, errors = child.communicate(timeout=90)
+        assert 20 < time.monotonic() - polite < 80
+        assert child.returncode == -signal.SIGKILL and b"terminated" in output
+        assert not alive(int((tmp_path / "pid").read_text()))
+        assert server.run().exit == {"signal": "KILL"} and b"nixfleet-run" not in errors
