@@ -9,7 +9,9 @@ Invariants of a round:
   3. after the faults are over and --flush has run, the dashboard's text equals `nixfleet-run --show` of the log, line by
      line: nothing lost, nothing doubled, nothing out of order; the run has its end, or is marked lost;
   4. no process of ours is left, and no file but the run's own.
-A round that kills the wrapper checks 2 to 4 only, with the log compared to a prefix of the command's output.
+A round that kills the wrapper or its keeper checks 2 to 4 only, with the log compared to a prefix of the command's output; one that
+fills the log's disk checks that the caller sees nothing of it, and that the log is a prefix. Full disks need root (file systems of the
+soak's own), clocks that jump need build/tools/shim_clock.so; the last line says which faults there were.
 """
 import argparse
 import json
@@ -31,6 +33,7 @@ ROOT = os.environ.get("NIXFLEET_BIN_DIR") or os.path.dirname(os.path.dirname(HER
 sys.path.insert(0, HERE)
 from proxy import Proxy  # noqa: E402
 
+SHIM = os.path.join(os.environ.get("NIXFLEET_BUILD") or os.path.join(ROOT, "build"), "tools", "shim_clock.so")
 TOKEN = "soak-token-0123456789"
 HOST = "soakhost"
 
@@ -46,15 +49,16 @@ def wait_for(condition, seconds, what):
 
 
 class Dashboard:
-    def __init__(self, data):
+    def __init__(self, data, clock):
         self.data = data
+        self.clock = clock
         with socket.create_server(("127.0.0.1", 0)) as s:
             self.port = s.getsockname()[1]
         self.process = None
         self.start()
 
     def start(self):
-        environment = dict(os.environ, NIXFLEET_API_TOKEN=TOKEN)
+        environment = dict(os.environ, NIXFLEET_API_TOKEN=TOKEN, NIXFLEET_KEEP_RUNS="200", **self.clock)
         self.process = subprocess.Popen(
             [f"{ROOT}/nixfleet-dashboard", "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", self.data],
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -81,32 +85,73 @@ class Dashboard:
             return None
 
 
+class Disk:
+    """A directory that is a small file system of its own where that is permitted; fill() leaves no room in it."""
+
+    def __init__(self, path, megabytes):
+        self.path = path
+        os.mkdir(path)
+        self.own = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", path],
+                                  capture_output=True, check=False).returncode == 0
+
+    def fill(self, spare=0):
+        with open(f"{self.path}/ballast", "wb") as ballast:
+            room = os.statvfs(self.path)
+            size, done = room.f_bavail * room.f_bsize - spare, 0
+            while size > 4096:  # others write meanwhile
+                try:
+                    os.posix_fallocate(ballast.fileno(), done, size)
+                    done += size
+                except OSError:
+                    size //= 2
+                else:
+                    break
+
+    def empty(self):
+        if os.path.exists(f"{self.path}/ballast"):
+            os.unlink(f"{self.path}/ballast")
+
+    def close(self):
+        if self.own:
+            subprocess.run(["umount", "-l", self.path], check=True)
+
+
 class Soak:
     def __init__(self, seed, directory, verbose):
         self.random = random.Random(seed)
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
-        self.dashboard = Dashboard(os.path.join(directory, "data"))
+        self.clock_file = os.path.join(directory, "clock")
+        self.clock = {"LD_PRELOAD": SHIM, "SHIM_CLOCK": self.clock_file} if os.path.exists(SHIM) else {}
+        self.disks = {name: Disk(os.path.join(directory, name), size) for name, size in (("data", 512), ("state", 64))}
+        self.state = self.disks["state"].path
+        self.dashboard = Dashboard(self.disks["data"].path, self.clock)
         self.proxy = Proxy(self.dashboard.port, seed)
-        self.state = os.path.join(directory, "state")
         self.faults = {}
+        self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-keeper"]
+        if all(disk.own for disk in self.disks.values()):
+            self.kinds += ["full-log", "full-dashboard"]
+        if self.clock:
+            self.kinds += ["clock"]
 
     def close(self):
         self.proxy.close()
         self.dashboard.kill()
+        for disk in self.disks.values():
+            disk.close()
 
     def environment(self, port):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         return dict(kept, NIXFLEET_URL=f"http://127.0.0.1:{port}", NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST=HOST,
                     NIXFLEET_STATE_DIR=self.state, NIXFLEET_HEARTBEAT="5", NIXFLEET_FLUSH_TIMEOUT="3", TERM="xterm",
-                    NIXFLEET_TOKEN_CACHE=os.path.join(self.directory, "no-cache"), XDG_CONFIG_HOME=self.directory)
+                    NIXFLEET_TOKEN_CACHE=os.path.join(self.directory, "no-cache"), XDG_CONFIG_HOME=self.directory, **self.clock)
 
     def runs(self):
         names = os.listdir(self.state) if os.path.isdir(self.state) else []
         return {n[:-4] for n in names if n.endswith(".run")}
 
-    def children_of(self, pid):
+    def children_of(self, pid, name_starts=b"nixfleet-report"):
         found = []
         for name in os.listdir("/proc"):
             if name.isdigit():
@@ -117,7 +162,7 @@ class Soak:
                         line = f.read()
                 except (OSError, IndexError):
                     continue
-                if parent == pid and line.startswith(b"nixfleet-report"):  # the keeper is as vital as the wrapper itself
+                if parent == pid and os.path.basename(line.split(b"\0")[0]).startswith(name_starts):
                     found.append(int(name))
         return found
 
@@ -138,6 +183,17 @@ class Soak:
             self.dashboard.start()
         elif fault == "kill-wrapper":
             process.kill()
+        elif fault == "kill-keeper":
+            for keeper in self.children_of(process.pid, b"nixfleet-run"):
+                os.kill(keeper, signal.SIGKILL)
+        elif fault == "full-log":
+            self.disks["state"].fill()
+        elif fault == "full-dashboard":
+            self.disks["data"].fill(self.random.choice([0, 0, 20000, 200000]))
+        elif fault == "clock":
+            with open(self.clock_file + ".new", "w", encoding="ascii") as f:
+                f.write(str(self.random.randrange(-20 * 3600000, 20 * 3600000)))
+            os.rename(self.clock_file + ".new", self.clock_file)
 
     def expected(self, seed):
         environment = dict(os.environ, SOAK_STDOUT_ONLY="1")
@@ -147,7 +203,7 @@ class Soak:
 
     def round(self, number):
         seed = self.random.randrange(1 << 30)
-        fault = self.random.choice(["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper"])
+        fault = self.random.choice(self.kinds)
         mode = self.random.choice(["pipe", "pty", "both"])
         self.faults[fault] = self.faults.get(fault, 0) + 1
         if self.verbose:
@@ -163,25 +219,30 @@ class Soak:
         got = read()
         code = process.wait(timeout=60)
         self.proxy.trouble = 0.0
+        for disk in self.disks.values():
+            disk.empty()
         new = self.runs() - before
         label = f"round {number} seed {seed} fault {fault} mode {mode}"
-        if fault == "kill-wrapper" and not new:
+        killed = fault in ("kill-wrapper", "kill-keeper")
+        if (killed or fault == "full-log") and not new:
             return
         assert len(new) == 1, f"{label}: {len(new)} new runs"
         run_id = new.pop()
         if mode == "pty":
             output = output.replace(b"\n", b"\r\n")
-        if fault != "kill-wrapper":
+        if killed:
+            assert output.startswith(got), f"{label}: the caller's bytes are no beginning of the command's"
+        else:
             assert code == status, f"{label}: status {code}, not {status}"
             assert got == output, (f"{label}: the caller's {len(got)} bytes differ from the command's {len(output)} from "
                                    f"{len(os.path.commonprefix([got, output]))} on; the log has {os.path.getsize(f'{self.state}/{run_id}.log')}")
         with open(f"{self.state}/{run_id}.log", "rb") as f:
             log = f.read()
-        if fault == "kill-wrapper":
+        if killed or fault == "full-log":
             assert output.startswith(log), f"{label}: the log is not a prefix of the output"
         else:
             assert log == output, f"{label}: the log's {len(log)} bytes differ from the command's {len(output)}"
-        self.delivered(label, run_id, environment)
+        self.delivered(label, run_id, environment, len(log) == len(output) or killed)
         self.nothing_left(label, run_id)
 
     @staticmethod
@@ -210,13 +271,15 @@ class Soak:
                 return process.stdout.read()
         return process, read
 
-    def delivered(self, label, run_id, environment):
+    def delivered(self, label, run_id, environment, log_is_whole):
         environment = dict(environment, NIXFLEET_URL=f"http://127.0.0.1:{self.dashboard.port}", NIXFLEET_FLUSH_TIMEOUT="20")
         flush = lambda: subprocess.run([f"{ROOT}/nixfleet-run", "--flush"], env=environment, stdin=subprocess.DEVNULL,
                                        capture_output=True, check=False).returncode == 0
         wait_for(flush, 60, f"{label}: --flush delivers")
         shown = subprocess.run([f"{ROOT}/nixfleet-run", "--show", run_id], env=environment, capture_output=True, check=True).stdout
         stored = self.dashboard.get(f"/api/hosts/{HOST}/runs/{run_id}/log")
+        if not log_is_whole:  # the dashboard may have more, from memory
+            stored = shown
         if stored != shown:
             for name, content in (("shown", shown), ("stored", stored)):
                 with open(f"/tmp/soak-{name}.txt", "wb") as f:
@@ -243,7 +306,7 @@ class Soak:
             wait_for(lambda: not left(), 15, "")
         except AssertionError:
             raise AssertionError(f"{label}: processes left: {left()}") from None
-        strange = [n for n in os.listdir(self.state) if n.rsplit(".", 1)[-1] not in ("log", "marks", "run")]
+        strange = [n for n in os.listdir(self.state) if n.rsplit(".", 1)[-1] not in ("log", "marks", "run", "ballast")]
         assert not strange, f"{label}: files left: {strange}"
 
 
