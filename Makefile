@@ -199,10 +199,11 @@ bench:
 	@$(TEST_ENV) PYTHON=$(PYTHON) scripts/bench $(BENCHMARKS)
 bench-programs: all $(BENCH) $(TOOLS)
 
+lint: export COMPILE_FLAGS = $(DEFINES) $(PKG_CFLAGS)
 lint:
 	@scripts/install-deps lint
 	@$(MAKE) --no-print-directory $(B)/assets.c
-	@JOBS=$(JOBS) COMPILE_FLAGS='$(DEFINES) $(PKG_CFLAGS)' scripts/lint
+	@JOBS=$(JOBS) scripts/lint
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -18,13 +18,15 @@ struct peer {
     int64_t since_ms; /* without a request */
 };
 
+LIST_HEAD(peers, peer);
+
 struct connections {
     pthread_mutex_t lock; /* over the list, and over each peer in it */
     pthread_cond_t wake;
     pthread_t thread;
     bool stopping;
     int64_t limit_ms;
-    LIST_HEAD(, peer) peers;
+    struct peers peers;
 };
 
 static void add(struct connections *connections, struct MHD_Connection *connection, void **context)

@@ -16,8 +16,8 @@ struct connections *connections_new(int64_t limit_ms);
 /* After the HTTP server has stopped. */
 void connections_free(struct connections *connections);
 
-/* For MHD_OPTION_NOTIFY_CONNECTION, with a struct connections. */
-void connections_notify(void *connections, struct MHD_Connection *connection, void **context,
+/* For MHD_OPTION_NOTIFY_CONNECTION; context is a struct connections, *peer ours. */
+void connections_notify(void *context, struct MHD_Connection *connection, void **peer,
                         enum MHD_ConnectionNotificationCode code);
 /* A request has begun (its header is whole), or has been answered. */
 void connections_busy(struct connections *connections, struct MHD_Connection *connection,

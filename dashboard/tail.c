@@ -41,7 +41,7 @@ void changes_sort(struct change *changes, size_t count)
 
 void tail_touch(struct tail *tail, const struct change *changes, size_t count)
 {
-    struct change wanted;
+    struct change wanted = {0};
 
     memcpy(wanted.run, tail->run, sizeof wanted.run);
     if (count && bsearch(&wanted, changes, count, sizeof *changes, by_run))

@@ -66,11 +66,11 @@ static struct time_run *newest(struct time_runs *times)
 
 static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
 {
-    if (times->start > 0 && times->start + times->count == times->room) {
+    if (times->run && times->start > 0 && times->start + times->count == times->room) {
         memmove(times->run, times->run + times->start, times->count * sizeof *times->run);
         times->start = 0;
     }
-    if (times->count == times->room) {
+    if (!times->run || times->count == times->room) {
         size_t room = times->room ? times->room * 2 : 64;
         struct time_run *grown = realloc(times->run, room * sizeof *grown);
 

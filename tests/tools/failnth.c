@@ -29,13 +29,14 @@
 #include <unistd.h>
 
 /* write: to a file (the disk is full); write_any: to whatever it is. */
-#define FUNCTIONS(X)                                                                             \
-    X(malloc)                                                                                    \
-    X(calloc)                                                                                    \
-    X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) X(pwrite) X(read) X(poll) \
-        X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) X(flock) X(mkdir)            \
-            X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) X(sigaction)        \
-                X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream)
+/* One word a line would be no easier to read. */
+/* clang-format off */
+#define FUNCTIONS(X) \
+    X(malloc) X(calloc) X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) \
+    X(pwrite) X(read) X(poll) X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) \
+    X(flock) X(mkdir) X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) \
+    X(sigaction) X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream)
+/* clang-format on */
 
 enum function {
 #define NAME(f) F_##f,

@@ -181,7 +181,8 @@ static void take_gaps(struct model *copy, json_object *gaps)
 /* rows = rows[0:from] + lines, as a page does it. */
 static void take_splice(struct model *copy, const struct text *message)
 {
-    json_object *object = json_tokener_parse(message->bytes), *lines, *gaps, *from, *total;
+    json_object *object = json_tokener_parse(message->bytes), *lines = NULL, *gaps = NULL,
+                *from = NULL, *total = NULL;
     int64_t at;
 
     assert_true(json_object_object_get_ex(object, "from", &from) &&
