@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).*/\4/p' /etc/apt/sources.list \
     /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)}
 root=$(mktemp -d "${TMPDIR:-/tmp}/nixfleet-chroot.XXXXXX")
+chmod 755 "$root" # it becomes a root directory, for every user
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
     trap - EXIT INT TERM

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="nixfleet-dashboard 
 class Dashboard:
     """A nixfleet-dashboard of our own, in dev mode on a free port."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = settings
         self.data = tempfile.mkdtemp(prefix="nixfleet-page-")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -33,7 +34,7 @@ class Dashboard:
         self.start()
 
     def start(self):
-        environment = {"PATH": os.environ["PATH"], "HOME": self.data, "NIXFLEET_API_TOKEN": TOKEN}
+        environment = {"PATH": os.environ["PATH"], "HOME": self.data, "NIXFLEET_API_TOKEN": TOKEN, **self.settings}
         self.log = open(Path(self.data) / "log", "ab")
         command = [str(BINARY), "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(Path(self.data) / "data")]
         self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=self.log)
