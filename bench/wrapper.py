@@ -5,29 +5,30 @@
 
 Peers: bench/bare-pty.c (forkpty and exec, a copy loop, no log), bench/bare-loop.c (the same with a log), script(1), unbuffer(1) and
 asciinema(1) where they are installed. Every measurement is repeated in turns, peer by peer, so that noise hits all alike; the
-table shows medians. Nothing here passes or fails.
+table shows medians. (With a dashboard: streaming.py.) Nothing here passes or fails.
 """
 import argparse
 import os
+import pathlib
 import pty
-import resource
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
+import _terminal
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
+BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
 
 
 def peers(binaries, work):
     log = os.path.join(work, "peer.log")
     found = {"nixfleet-run": lambda c: [f"{binaries}/nixfleet-run", "--quiet", "--"] + c}
     for name in ("bare-pty", "bare-loop"):
-        program = f"{ROOT}/build/bench/{name}"
+        program = f"{BUILD}/bench/{name}"
         if os.path.exists(program):
             found[name] = (lambda p: lambda c: [p] + ([log] if p.endswith("bare-loop") else []) + c)(program)
     if shutil.which("script"):
@@ -37,32 +38,6 @@ def peers(binaries, work):
     if shutil.which("asciinema"):
         found["asciinema"] = lambda c: ["asciinema", "rec", "-q", "--overwrite", "-c", " ".join(c), log + ".cast"]
     return found
-
-
-def drain(master, stop):
-    while True:
-        try:
-            if not os.read(master, 1 << 16):
-                return
-        except OSError:
-            return
-
-
-def run_in_terminal(command, environment):
-    """Runs command on a terminal of its own; seconds of wall and of CPU (the whole tree), and the peak RSS of the tree's largest process."""
-    master, slave = pty.openpty()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True)
-    os.close(slave)
-    reader = threading.Thread(target=drain, args=(master, None))
-    reader.start()
-    process.wait()
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    os.close(master) if not reader.is_alive() else None
-    reader.join(2)
-    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def echo_latency(command, environment, count):
@@ -89,15 +64,16 @@ def table(title, unit, scale, results, base):
     print(f"\n### {title}\n\n| | {unit} | against {base} |\n|---|---:|---:|")
     for name, values in sorted(results.items(), key=lambda item: statistics.median(item[1])):
         value = statistics.median(values)
-        print(f"| {name} | {value * scale:.2f} | {value / statistics.median(results[base]):.2f}× |")
+        print(f"| {name} | {value * scale:.2f} | {value / statistics.median(results[base]):.2f}× |", flush=True)
 
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--bin", default=ROOT)
+    arguments.add_argument("--bin", default=BIN)
     arguments.add_argument("--size", type=int, default=1000, help="MB of text through each")
     arguments.add_argument("--starts", type=int, default=60)
     options = arguments.parse_args()
+    _terminal.become_subreaper()
     with tempfile.TemporaryDirectory() as work:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         environment.update(NIXFLEET_STATE_DIR=os.path.join(work, "state"), XDG_CONFIG_HOME=work, SHELL="/bin/sh", TERM="xterm",
@@ -108,7 +84,7 @@ def main():
         starts = {name: [] for name in found}
         for _ in range(options.starts):
             for name, wrap in found.items():
-                starts[name].append(run_in_terminal(wrap(["true"]), environment)[0])
+                starts[name].append(_terminal.run(wrap(["true"]), environment).wall)
         table("Start and end of `true`, offline", "ms", 1e3, starts, base)
 
         text = os.path.join(work, "text")
@@ -121,9 +97,9 @@ def main():
             for name, wrap in found.items():
                 if name == "asciinema":
                     continue  # takes minutes for this
-                w, c = run_in_terminal(wrap(["cat", text]), environment)
-                wall.setdefault(name, []).append(w)
-                cpu.setdefault(name, []).append(c)
+                run = _terminal.run(wrap(["cat", text]), environment)
+                wall.setdefault(name, []).append(run.wall)
+                cpu.setdefault(name, []).append(run.cpu)
                 shutil.rmtree(environment["NIXFLEET_STATE_DIR"], ignore_errors=True)
         base = "bare-loop" if "bare-loop" in found else base
         table(f"{options.size} MB of text: time", "s", 1, wall, "script" if "script" in wall else base)
