@@ -89,6 +89,18 @@ void report_line(struct screen *screen, uint32_t y, bool redrawn)
     }
 }
 
+void screen_look(struct screen *screen)
+{
+    uint32_t y = screen->cursor.y, first = first_of_line(screen, y);
+    size_t length;
+    const char *text;
+
+    if (!screen->sink.seen || !screen_row(screen, y)->unseen)
+        return;
+    text = plain_line(screen, first, last_of_line(screen, y), &length);
+    screen->sink.seen(screen->sink.context, line_of_row(screen, first), text, length, true);
+}
+
 static void emit(struct screen *screen, const char *text, size_t length)
 {
     uint64_t line = screen->final_count++;

@@ -131,5 +131,6 @@ uint64_t transcript_take_changed(struct transcript *transcript)
 
 const struct phase_view *transcript_phase(struct transcript *transcript)
 {
+    screen_look(transcript->screen); /* the last frame of a bar stands until there is a next one */
     return phase_view(transcript->phase);
 }

@@ -37,6 +37,7 @@ const char *transcript_live_line(struct transcript *transcript, uint64_t number,
 /* The lowest line that changed or came since the last call of this (line_count if none did);
  * forgets it. */
 uint64_t transcript_take_changed(struct transcript *transcript);
+/* As of what is on the screen now. */
 const struct phase_view *transcript_phase(struct transcript *transcript);
 
 #endif

@@ -69,11 +69,52 @@ static void what_is_on_the_screen_can_be_read_before_it_is_final(void **state)
     transcript_free(transcript);
 }
 
+static void feed(struct transcript *transcript, const char *text)
+{
+    transcript_feed(transcript, text, strlen(text));
+}
+
+/* nix draws its bar again only when something has changed: a frame may stand for many minutes. */
+static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
+{
+    (void)state;
+    struct transcript *transcript = transcript_new(24, 120, NULL, NULL, NULL);
+    assert_non_null(transcript);
+    feed(transcript, "these 40 derivations will be built:\r\n  /nix/store/" HASH "-a.drv\r\n"
+                     "\r\x1b[0m\x1b[K[\x1b[34;1m1\x1b[0m/\x1b[32;1m12\x1b[0m/40 bui");
+    assert_int_equal(transcript_phase(transcript)->progress.built, 0); /* not whole yet */
+    feed(transcript, "lt, 118 copied (1803.4 MiB)] building \x1b[1mfoo\x1b[0m (buildPhase)");
+    for (int i = 0; i < 3; i++) {
+        const struct phase_view *view = transcript_phase(transcript);
+        assert_int_equal(view->phase, PHASE_BUILDING);
+        assert_int_equal(view->progress.built, 12);
+        assert_int_equal(view->progress.to_build, 40);
+        assert_string_equal(view->progress.current, "foo");
+    }
+    feed(transcript, "\r\x1b[K[13/40 built] building \x1b[1mbar\x1b[0m");
+    assert_int_equal(transcript_phase(transcript)->progress.built, 13);
+    transcript_free(transcript);
+}
+
+static void a_line_that_was_looked_at_still_counts_when_it_ends(void **state)
+{
+    (void)state;
+    struct transcript *transcript = transcript_new(24, 120, NULL, NULL, NULL);
+    assert_non_null(transcript);
+    feed(transcript, "error: builder for '/nix/store/" HASH "-a.drv' failed with exit code 1;");
+    assert_int_equal(transcript_phase(transcript)->failed.count, 0);
+    feed(transcript, "\r\nmore\r\n");
+    assert_int_equal(transcript_phase(transcript)->failed.count, 1);
+    transcript_free(transcript);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_change_nothing),
         cmocka_unit_test(what_is_on_the_screen_can_be_read_before_it_is_final),
+        cmocka_unit_test(the_frame_of_a_bar_that_stands_is_looked_at),
+        cmocka_unit_test(a_line_that_was_looked_at_still_counts_when_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
