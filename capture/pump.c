@@ -119,10 +119,46 @@ static void record(struct pump *pump, const unsigned char *bytes, size_t size)
     pump->bytes += size;
 }
 
+/* In the background the caller's terminal cannot be made raw: it adds the CR that the command's
+ * terminal has added already. */
+static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
+{
+    const struct terminal *terminal = pump->terminal;
+
+    return flow == &pump->flows[0] && flow->to >= 0 && terminal->fd >= 0 && !terminal->raw &&
+           !terminal->keep_output && terminal_adds_cr(terminal->fd) &&
+           terminal_adds_cr(pump->child->master);
+}
+
+/* Takes one CR from the front of each LF behind start; the last byte's is held until the next one
+ * is known. */
+static void drop_cr(struct flow *flow, size_t start)
+{
+    size_t to = start;
+
+    for (size_t at = start; at < flow->end; at++) {
+        if (flow->buffer[at] == '\r' && at + 1 == flow->end)
+            flow->held_cr = true;
+        else if (flow->buffer[at] != '\r' || flow->buffer[at + 1] != '\n')
+            flow->buffer[to++] = flow->buffer[at];
+    }
+    flow->end = to;
+}
+
+static void give_held_cr(struct flow *flow)
+{
+    if (flow->held_cr && flow->end < PUMP_BUFFER)
+        flow->buffer[flow->end++] = '\r';
+    flow->held_cr = false;
+}
+
 /* Fills the flow's free room. Returns bytes read; at the end of the stream from becomes -1. */
 static size_t flow_read(struct pump *pump, struct flow *flow)
 {
-    size_t before = flow->end;
+    size_t start = flow->end, fresh, got;
+
+    give_held_cr(flow);
+    fresh = flow->end;
 
     while (flow->from >= 0 && flow->end < PUMP_BUFFER) {
         ssize_t n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
@@ -137,9 +173,13 @@ static size_t flow_read(struct pump *pump, struct flow *flow)
         }
         flow->end += (size_t)n;
     }
-    if (flow->end > before)
-        record(pump, flow->buffer + before, flow->end - before);
-    return flow->end - before;
+    got = flow->end - fresh;
+    if (got == 0)
+        return 0;
+    record(pump, flow->buffer + fresh, got);
+    if (adds_second_cr(pump, flow))
+        drop_cr(flow, start);
+    return got;
 }
 
 /* Nobody reads what this flow writes any more. */
@@ -462,6 +502,8 @@ static void drain(struct pump *pump)
             got = 1;
         }
     } while (got > 0 && total < DRAIN_BYTES_MAX && !pump->leave);
+    give_held_cr(&pump->flows[0]);
+    flow_write(pump, &pump->flows[0]);
 }
 
 void pump_run(struct pump *pump)

@@ -25,6 +25,7 @@ struct flow {
     bool to_is_ours; /* a description of our own, non-blocking; else writes are kept so small that
                         they do not block */
     bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
+    bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
 };

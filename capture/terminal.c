@@ -57,6 +57,13 @@ void terminal_leave(struct terminal *terminal)
     terminal->raw = false;
 }
 
+bool terminal_adds_cr(int fd)
+{
+    struct termios mode;
+
+    return tcgetattr(fd, &mode) == 0 && (mode.c_oflag & OPOST) && (mode.c_oflag & ONLCR);
+}
+
 bool terminal_size(int fd, uint32_t *rows, uint32_t *cols)
 {
     struct winsize size;

@@ -22,6 +22,8 @@ bool terminal_foreground(const struct terminal *terminal);
 bool terminal_enter(struct terminal *terminal);
 /* Gives it back as it was. Does nothing where we have changed nothing. */
 void terminal_leave(struct terminal *terminal);
+/* Whether a terminal puts a CR in front of each LF that is written to it. */
+bool terminal_adds_cr(int fd);
 /* Its size; false (and 24x80) if it has none. */
 bool terminal_size(int fd, uint32_t *rows, uint32_t *cols);
 

@@ -72,7 +72,8 @@ static bool is_owed(const char *dir, const char *id)
     bool owed;
 
     if (run_record_read(dir, id, &record) < 0)
-        return false;
+        return errno != ENOENT && errno != EBADMSG &&
+               errno != EFBIG; /* it may be, once it can be read */
     owed = run_owed(&record);
     run_record_free(&record);
     return owed;

@@ -305,7 +305,21 @@ def test_a_background_run_of_a_script_without_job_control_leaves_the_terminal_al
     script = f"{RUN} -q sh -c 'echo one; echo two' & wait; stty -a"
     with Terminal("sh", "-c", script, wrapped=False, env=environment(state)) as terminal:
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
-        assert b"one\r\n" in terminal.screen.replace(b"\r\r\n", b"\r\n") and b" icanon" in terminal.screen
+        assert b"one\r\ntwo\r\n" in terminal.screen.replace(b"\r\r\n", b"?") and b" icanon" in terminal.screen
+
+
+def test_a_background_run_writes_what_the_command_alone_would(state, tmp_path):
+    """The terminal cannot be made raw then: it adds CRs itself, and must not add a second one."""
+    output = r"printf 'one\ntwo\r\nbar\r'; sleep 0.3; printf 'baz\r'; sleep 0.3; printf '\nend\n\r'"
+    script = f"set -m; {{}} sh -c \"{output}\" & wait"
+    seen = []
+    for wrapper in ("", f"{RUN} -q "):
+        with Terminal("sh", "-c", script.format(wrapper), wrapped=False, env=environment(state)) as terminal:
+            assert terminal.wait() == 0
+            seen.append(terminal.screen)
+    assert seen[0] == seen[1] and b"end\r\n" in seen[0]
+    log, = state.glob("*.log")
+    assert log.read_bytes() == b"one\r\ntwo\r\r\nbar\rbaz\r\r\nend\r\n\r"
 
 
 def test_kill_stop_and_continue_from_outside(shell):
