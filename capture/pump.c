@@ -472,38 +472,46 @@ static bool pending(const struct pump *pump)
     return false;
 }
 
-/* Takes what is there to be read now. Writes first: a full buffer may hide that there is more. */
-static size_t drain_flow(struct pump *pump, struct flow *flow)
+/* Takes what is there to be read now. */
+static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
-    size_t got = 0;
 
-    flow_write(pump, flow);
     /* poll also moves what the kernel still has on its way through the pty */
-    if (flow->from >= 0 && flow->end < PUMP_BUFFER && poll(&ready, 1, 0) > 0)
-        got = flow_read(pump, flow);
-    flow_write(pump, flow);
-    return got;
+    if (flow->from < 0 || flow->end == PUMP_BUFFER || poll(&ready, 1, 0) <= 0)
+        return 0;
+    return flow_read(pump, flow);
 }
 
 /* The command is gone: takes what it left in the pty and the pipes, without waiting for others who
- * may hold them open. */
+ * may hold them open. It is over only when all is written and a look after that found nothing: a
+ * buffer that was full at the look hides what is behind it. */
 static void drain(struct pump *pump)
 {
     size_t total = 0, got;
 
     do {
+        for (int i = 0; i < 3; i++)
+            flow_write(pump, &pump->flows[i]);
         got = 0;
         for (int i = 0; i < 3; i++)
-            got += drain_flow(pump, &pump->flows[i]);
+            got += read_rest(pump, &pump->flows[i]);
         total += got;
-        if (got == 0 && pending(pump) && !pump->leave) {
+        if (pending(pump))
             step(pump); /* the caller is slow: wait for it as the command would have */
-            got = 1;
-        }
-    } while (got > 0 && total < DRAIN_BYTES_MAX && !pump->leave);
+        else if (got == 0)
+            break;
+    } while (total < DRAIN_BYTES_MAX && !pump->leave);
+}
+
+/* What has been read and not written, and nothing more. */
+static void write_rest(struct pump *pump)
+{
+    for (int i = 0; i < 3; i++)
+        pump->flows[i].from = -1;
     give_held_cr(&pump->flows[0]);
-    flow_write(pump, &pump->flows[0]);
+    while (pending(pump) && !pump->leave)
+        step(pump);
 }
 
 void pump_run(struct pump *pump)
@@ -513,6 +521,7 @@ void pump_run(struct pump *pump)
     while (!pump->child->ended)
         step(pump);
     drain(pump);
+    write_rest(pump);
 }
 
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,51 +23,108 @@ static void write_whole(int fd, size_t size)
     assert_int_equal(write(fd, bytes, size), size);
 }
 
-/* The command has ended; a whole buffer is read and not yet written, and the caller can take it
- * all. */
+/* A pump whose command has ended: a whole buffer is read and not yet written, and LEFT bytes are
+ * still in the command's pipe. */
+struct ended {
+    struct pump pump;
+    struct child child;
+    struct terminal terminal;
+    struct run_log log;
+    struct helpers helpers;
+    int from[2], to[2];
+};
+
+static struct ended *make_ended(int room)
+{
+    struct ended *ended = calloc(1, sizeof *ended);
+
+    assert_non_null(ended);
+    assert_int_equal(pipe2(ended->from, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(pipe2(ended->to, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(ended->to[1], F_SETFL, O_NONBLOCK), 0);
+    assert_true(fcntl(ended->to[1], F_SETPIPE_SZ, room) > 0);
+    ended->child = (struct child){.pid = -1,
+                                  .keeper = -1,
+                                  .channel = -1,
+                                  .master = -1,
+                                  .err = -1,
+                                  .out = ended->from[0],
+                                  .ended = true};
+    ended->terminal = (struct terminal){.fd = -1};
+    ended->log = (struct run_log){.log_fd = -1, .marks_fd = -1};
+    ended->helpers = (struct helpers){.control_read = -1,
+                                      .control_write = -1,
+                                      .page_fd = -1,
+                                      .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}}};
+    ended->pump.child = &ended->child;
+    ended->pump.terminal = &ended->terminal;
+    ended->pump.log = &ended->log;
+    ended->pump.helpers = &ended->helpers;
+    ended->pump.signals = -1;
+    pump_init(&ended->pump, &(struct streams){0});
+    ended->pump.flows[1].to = ended->to[1];
+    ended->pump.flows[1].to_is_ours = true;
+    ended->pump.flows[1].end = PUMP_BUFFER;
+    write_whole(ended->from[1], LEFT);
+    close(ended->from[1]);
+    return ended;
+}
+
+static void free_ended(struct ended *ended)
+{
+    close(ended->from[0]);
+    free(ended);
+}
+
 static void a_full_buffer_at_the_end_hides_nothing_behind_it(void **state)
 {
-    struct pump *pump = calloc(1, sizeof *pump);
-    struct child child = {
-        .pid = -1, .keeper = -1, .channel = -1, .master = -1, .err = -1, .ended = true};
-    struct terminal terminal = {.fd = -1};
-    struct run_log log = {.log_fd = -1, .marks_fd = -1};
-    struct helpers helpers = {.control_read = -1,
-                              .control_write = -1,
-                              .page_fd = -1,
-                              .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}}};
-    int from[2], to[2];
+    struct ended *ended = make_ended(4 * PUMP_BUFFER);
     static char seen[4 * PUMP_BUFFER];
 
     (void)state;
-    assert_non_null(pump);
-    assert_int_equal(pipe2(from, O_CLOEXEC | O_NONBLOCK), 0);
-    assert_int_equal(pipe2(to, O_CLOEXEC | O_NONBLOCK), 0);
-    assert_true(fcntl(to[1], F_SETPIPE_SZ, 4 * PUMP_BUFFER) > 0);
-    child.out = from[0];
-    pump->child = &child;
-    pump->terminal = &terminal;
-    pump->log = &log;
-    pump->helpers = &helpers;
-    pump->signals = -1;
-    pump_init(pump, &(struct streams){0});
-    pump->flows[1].to = to[1];
-    pump->flows[1].to_is_ours = true;
-    pump->flows[1].end = PUMP_BUFFER;
-    write_whole(from[1], LEFT);
-    close(from[1]);
-    pump_run(pump);
-    assert_int_equal(read(to[0], seen, sizeof seen), PUMP_BUFFER + LEFT);
-    close(from[0]);
-    close(to[0]);
-    close(to[1]);
-    free(pump);
+    pump_run(&ended->pump);
+    assert_int_equal(read(ended->to[0], seen, sizeof seen), PUMP_BUFFER + LEFT);
+    close(ended->to[0]);
+    close(ended->to[1]);
+    free_ended(ended);
+}
+
+static void *read_all(void *context)
+{
+    struct ended *ended = context;
+    char bytes[4096];
+    size_t total = 0;
+    ssize_t n;
+
+    while ((n = read(ended->to[0], bytes, sizeof bytes)) > 0)
+        total += (size_t)n;
+    close(ended->to[0]);
+    return (void *)total;
+}
+
+/* Whenever the reader makes room, between any two steps of the pump. */
+static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1500; i++) {
+        struct ended *ended = make_ended(4096 << i % 4);
+        pthread_t reader;
+        void *total;
+
+        assert_int_equal(pthread_create(&reader, NULL, read_all, ended), 0);
+        pump_run(&ended->pump);
+        close(ended->to[1]);
+        assert_int_equal(pthread_join(reader, &total), 0);
+        assert_int_equal((size_t)total, PUMP_BUFFER + LEFT);
+        free_ended(ended);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_buffer_at_the_end_hides_nothing_behind_it),
+        cmocka_unit_test(a_caller_who_reads_meanwhile_gets_all_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
