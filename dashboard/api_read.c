@@ -15,6 +15,7 @@
 #define WINDOW_BYTES ((size_t)2 << 20)
 #define SEARCH_MAX 1000
 #define SEARCH_TEXT 200
+#define SEARCH_BYTES ((size_t)16 << 20) /* looked through for one answer */
 #define STREAM_BLOCK 65536
 
 static void no_store(struct request *request)
@@ -218,6 +219,7 @@ static bool is_kind(const char *text, const char *kind)
 struct search {
     const char *q, *kind;
     int64_t from, limit, found;
+    int64_t next; /* where to go on, if there is more */
     bool more;
     struct text out;
 };
@@ -237,6 +239,7 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
             continue;
         if (search->found == search->limit) {
             search->more = true;
+            search->next = first;
             return false;
         }
         for (shown = length < SEARCH_TEXT ? length : SEARCH_TEXT;
@@ -250,6 +253,28 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
     return true;
 }
 
+/* Reads chunks until enough is found, or so much is read that others should have their turn. */
+static void search_run(struct search *search, sqlite3_stmt *chunks)
+{
+    size_t read = 0;
+
+    while (sqlite3_step(chunks) == SQLITE_ROW) {
+        size_t size = (size_t)sqlite3_column_bytes(chunks, 1);
+        int64_t first = sqlite3_column_int64(chunks, 0);
+        AUTO_FREE char *copy = NULL;
+
+        if (read >= SEARCH_BYTES || !(copy = malloc(size + 1))) {
+            search->more = true;
+            search->next = first > search->from ? first : search->from;
+            return;
+        }
+        memcpy(copy, sqlite3_column_blob(chunks, 1), size);
+        read += size;
+        if (!search_chunk(search, copy, size, first))
+            return;
+    }
+}
+
 void get_run_search(struct request *request)
 {
     struct search search = {.q = request_query(request, "q"),
@@ -258,30 +283,25 @@ void get_run_search(struct request *request)
                             .limit = request_number(request, "limit", 1, SEARCH_MAX, 100)};
     sqlite3_stmt *chunks;
     struct run_view view;
-    bool more = true;
 
     if (!find_view(request, &view))
         return;
     chunks = store_prepare(request->server->store,
-                           "SELECT first, text FROM chunks WHERE run=?1 AND first+count>?2 AND "
-                           "text IS NOT NULL AND count>0 ORDER BY first");
+                           "SELECT first, text FROM chunks WHERE run=?1 AND first>="
+                           "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) "
+                           "AND text IS NOT NULL AND count>0 ORDER BY first");
     if (!chunks) {
         no_store(request);
         return;
     }
     statement_bind(chunks, "ii", view.k, search.from);
     text_puts(&search.out, "{\"matches\":[");
-    while (more && sqlite3_step(chunks) == SQLITE_ROW) {
-        size_t size = (size_t)sqlite3_column_bytes(chunks, 1);
-        AUTO_FREE char *copy = malloc(size + 1);
-
-        if (!copy)
-            break;
-        memcpy(copy, sqlite3_column_blob(chunks, 1), size);
-        more = search_chunk(&search, copy, size, sqlite3_column_int64(chunks, 0));
-    }
+    search_run(&search, chunks);
     sqlite3_finalize(chunks);
-    text_printf(&search.out, "],\"more\":%s}", search.more ? "true" : "false");
+    if (search.more)
+        text_printf(&search.out, "],\"more\":true,\"next\":%lld}", (long long)search.next);
+    else
+        text_puts(&search.out, "],\"more\":false}");
     answer_text(request, &search.out);
 }
 

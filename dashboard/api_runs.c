@@ -10,6 +10,7 @@
 #include "runs.h"
 #include "server.h"
 
+#define DIGEST_MAX ((int64_t)64 << 20)   /* of text that the writer hashes at the end of a run */
 #define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
 
 static const char *const phases[] = {"evaluating", "fetching", "building", "activating",
@@ -446,7 +447,7 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
     if (spliced < 0 || (run.stored > limit &&
                         lines_shorten(txn, run.k, run.lines, &run.stored, limit / 10 * 9) < 0))
         return JOB_FAILED;
-    if (report->digest && run.stored <= limit / 10 * 9) {
+    if (report->digest && run.stored <= DIGEST_MAX && run.stored <= limit / 10 * 9) {
         char digest[65];
 
         if (lines_digest(txn, run.k, digest) && strcmp(digest, report->digest) != 0) {

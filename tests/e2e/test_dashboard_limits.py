@@ -113,3 +113,21 @@ def test_a_bound_that_is_none_is_named(tmp_path, name, value):
     done = subprocess.run([BIN / "nixfleet-dashboard", "--dev", "--listen", "127.0.0.1:0", "--data", tmp_path], env={name: value},
                           capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode != 0 and name in done.stderr
+
+
+def test_a_search_of_a_large_log_goes_on_where_it_stopped(tmp_path):
+    with Dashboard(tmp_path, NIXFLEET_RUN_MB="100") as dashboard:
+        run, at = run_id(), 0
+        while at < 50000:
+            lines = [f"{at + i} {'needle' if (at + i) % 12000 == 0 else 'hay' * 150}" for i in range(1000)]
+            at = dashboard.post("/api/hosts/alpha/logs", {"run": run, "from": at, "lines": lines}).json["next"]
+        found, start, answers = [], 0, 0
+        while True:
+            answer = dashboard.get(f"/api/hosts/alpha/runs/{run}/search?q=NEEDLE&from={start}").json
+            found += [match["line"] for match in answer["matches"]]
+            answers += 1
+            if not answer["more"]:
+                break
+            assert answer["next"] > start
+            start = answer["next"]
+        assert found == [0, 12000, 24000, 36000, 48000] and answers > 1

@@ -66,7 +66,7 @@ class Run:
             text = SGR.sub("", self.lines[i])
             if wanted.search(text) if wanted else q.lower() in text.lower():
                 if len(found) == limit:
-                    return {"matches": found, "more": True}
+                    return {"matches": found, "more": True, "next": i}
                 found.append({"line": i, "text": text[:200]})
         return {"matches": found, "more": False}
 

@@ -44,7 +44,6 @@ export class Hits extends EventTarget {
         const total = this.source.total;
         this.#busy = true;
         try {
-            const at = this.current >= 0 ? this.lines[this.current] : null;
             let from = Math.max(0, this.#seen - REWRITTEN);
             const found = this.lines.filter((line) => line < from);
             for (;;) {
@@ -56,18 +55,26 @@ export class Hits extends EventTarget {
                 if (ticket !== this.#ticket) return;
                 for (const match of answer.matches) found.push(match.line);
                 this.more = answer.more && found.length >= MOST;
-                if (!answer.more || !answer.matches.length || this.more) break;
-                from = found[found.length - 1] + 1;
+                if (!answer.more || this.more) break;
+                if (found.length > this.lines.length) this.#show(found);
+                from = answer.next;
             }
-            this.lines = found;
+            this.#show(found);
             this.#seen = total;
-            this.current = at === null ? -1 : this.lines.indexOf(at);
         } catch {
             /* The next update tries again. */
         } finally {
             if (ticket === this.#ticket) this.#busy = false;
         }
         if (ticket === this.#ticket) this.dispatchEvent(new Event('change'));
+    }
+
+    /** Keeps the hit that someone is at, which may have been chosen while the search went on. */
+    #show(found) {
+        const at = this.current >= 0 ? this.lines[this.current] : null;
+        this.lines = [...found];
+        this.current = at === null ? -1 : this.lines.indexOf(at);
+        this.dispatchEvent(new Event('change'));
     }
 
     /** Goes to the next (+1) or previous (-1) hit; the first one is the nearest to `line`. Returns its line or null. */
