@@ -116,15 +116,21 @@ class Disk:
             subprocess.run(["umount", "-l", self.path], check=True)
 
 
+def sanitized():
+    """Whether the programs carry a sanitizer, whose runtime must be the first thing that is loaded."""
+    with open(f"{ROOT}/nixfleet-run", "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 class Soak:
-    def __init__(self, seed, directory, verbose):
+    def __init__(self, seed, directory, disks, verbose):
         self.random = random.Random(seed)
         self.seed = seed
         self.directory = directory
         self.verbose = verbose
         self.clock_file = os.path.join(directory, "clock")
-        self.clock = {"LD_PRELOAD": SHIM, "SHIM_CLOCK": self.clock_file} if os.path.exists(SHIM) else {}
-        self.disks = {name: Disk(os.path.join(directory, name), size) for name, size in (("data", 512), ("state", 64))}
+        self.clock = {"LD_PRELOAD": SHIM, "SHIM_CLOCK": self.clock_file} if os.path.exists(SHIM) and not sanitized() else {}
+        self.disks = disks
         self.state = self.disks["state"].path
         self.dashboard = Dashboard(self.disks["data"].path, self.clock)
         self.proxy = Proxy(self.dashboard.port, seed)
@@ -138,8 +144,6 @@ class Soak:
     def close(self):
         self.proxy.close()
         self.dashboard.kill()
-        for disk in self.disks.values():
-            disk.close()
 
     def environment(self, port):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
@@ -318,15 +322,22 @@ def main():
     arguments.add_argument("--verbose", action="store_true")
     options = arguments.parse_args()
     directory = tempfile.mkdtemp(prefix="nixfleet-soak-")
-    soak = Soak(options.seed, directory, options.verbose)
+    signal.signal(signal.SIGABRT, lambda *_: sys.exit("soak: it took too long"))
+    disks, soak = {}, None
     start = time.monotonic()
     done = 0
     try:
+        for name, size in (("data", 512), ("state", 64)):
+            disks[name] = Disk(os.path.join(directory, name), size)
+        soak = Soak(options.seed, directory, disks, options.verbose)
         while done < options.rounds and time.monotonic() - start < options.seconds:
             soak.round(done)
             done += 1
     finally:
-        soak.close()
+        if soak:
+            soak.close()
+        for disk in disks.values():
+            disk.close()
         shutil.rmtree(directory, ignore_errors=True)
     counts = ", ".join(f"{n} {k}" for k, n in sorted(soak.faults.items()))
     print(f"soak: seed {options.seed}: {done} rounds held ({counts}) in {time.monotonic() - start:.0f} s")
