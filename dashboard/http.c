@@ -66,17 +66,23 @@ int64_t request_time(const char *text)
 
 struct framing {
     const char *length;
-    bool chunked, differs;
+    int chunked, hosts;
+    bool differs, odd;
 };
 
 static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                  const char *value)
+                                  size_t name_size, const char *value, size_t value_size)
 {
     struct framing *framing = context;
 
     (void)kind;
+    if (strlen(name) != name_size ||
+        (value && (strlen(value) != value_size || strpbrk(value, "\r\n"))))
+        framing->odd = true;
+    if (strcasecmp(name, "Host") == 0)
+        framing->hosts++;
     if (strcasecmp(name, "Transfer-Encoding") == 0)
-        framing->chunked = true;
+        framing->chunked++;
     if (strcasecmp(name, "Content-Length") == 0) {
         if (framing->length && strcmp(framing->length, value ? value : "") != 0)
             framing->differs = true;
@@ -90,8 +96,11 @@ static void check_framing(struct request *request)
 {
     struct framing framing = {0};
 
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, see_header, &framing);
-    if (framing.differs || (framing.length && framing.chunked)) {
+    MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, see_header, &framing);
+    if (framing.odd || framing.hosts != 1) {
+        request->refused = framing.odd ? "a header holds what none may" : "there is not one Host";
+        request->refused_status = 400;
+    } else if (framing.differs || framing.chunked > 1 || (framing.length && framing.chunked)) {
         request->refused = "the length of the body is ambiguous";
         request->refused_status = 400;
     } else if (framing.length && strspn(framing.length, "0123456789") != strlen(framing.length)) {
@@ -253,6 +262,8 @@ static void add_headers(const struct request *request, struct MHD_Response *resp
                                 "max-age=31536000; includeSubDomains");
     if (answer->etag)
         MHD_add_response_header(response, "ETag", answer->etag);
+    if (request->refused) /* where its body ends is not sure */
+        MHD_add_response_header(response, "Connection", "close");
     if (answer->location[0])
         MHD_add_response_header(response, "Location", answer->location);
     if (answer->cookie[0])
@@ -403,8 +414,9 @@ struct MHD_Daemon *http_start(struct server *server, const char *address, uint16
         MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server->connections,
         MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE,
-        1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
+        MHD_OPTION_END);
     freeaddrinfo(found);
     if (!daemon) {
         snprintf(error, STORE_ERROR_SIZE, "cannot listen on %s:%u", address, *port);

@@ -204,6 +204,48 @@ int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, s
     return 1;
 }
 
+/* Compares what of a chunk is from `from` on with the text at *at, which moves on. False: they
+ * differ. *whole: the text is all there. */
+static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, const char *end,
+                          bool *whole)
+{
+    int64_t first = sqlite3_column_int64(chunk, 0), skip = from > first ? from - first : 0;
+    const char *there = column_text(chunk, 2);
+    size_t size = (size_t)sqlite3_column_bytes(chunk, 2), left = (size_t)(end - *at), start, length;
+
+    if (!there)
+        return false;
+    start = skip ? lines_prefix(there, size, skip) + 1 : 0;
+    length = size - start < left ? size - start : left;
+    if (memcmp(there + start, *at, length) != 0)
+        return false;
+    if (length == left)
+        return *whole = start + length == size || there[start + length] == '\n';
+    if ((*at)[length] != '\n')
+        return false;
+    *at += length + 1;
+    return true;
+}
+
+bool lines_equal(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size)
+{
+    sqlite3_stmt *chunks =
+        txn_statement(txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
+                           "AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
+                           "first<=?2),0) ORDER BY first");
+    const char *at = text;
+    bool whole = false;
+
+    if (!chunks)
+        return false;
+    statement_bind(chunks, "ii", run, from);
+    while (!whole && sqlite3_step(chunks) == SQLITE_ROW &&
+           compare_chunk(chunks, from, &at, text + size, &whole))
+        ;
+    sqlite3_reset(chunks);
+    return whole;
+}
+
 bool lines_digest(struct txn *txn, int64_t run, char out[65])
 {
     sqlite3_stmt *all =

@@ -18,6 +18,8 @@
    failed. The caller has checked that from is not past the end (but for skipped). */
 int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size,
                  int64_t count, const char *times, int64_t *total, int64_t *stored);
+/* Whether the lines from `from` on are these already, whatever follows them. */
+bool lines_equal(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size);
 /* SHA-256 in hex of all lines joined by LF; false when there is a gap or the store failed. */
 bool lines_digest(struct txn *txn, int64_t run, char out[65]);
 /* Drops lines from the middle until the text is at most bytes large: the first quarter (or what is

@@ -67,6 +67,9 @@ HEAD = "POST /api/hosts/front/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 
     ("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
     ("Transfer-Encoding:\x0bchunked\r\n", "0\r\n\r\n"),
     ("X: 1\r\n Content-Length: 2\r\n", "{}"),
+    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    ("Host: y\r\nContent-Length: 2\r\n", "{}"),
+    ("X: a\rb\r\nContent-Length: 2\r\n", "{}"),
     ("Transfer-Encoding: chunked\r\n", "5 ;x\r\n{\"a\":1}\r\n0\r\n\r\n"),
     ("Transfer-Encoding: chunked\r\n", "-2\r\n{}\r\n0\r\n\r\n"),
     ("Transfer-Encoding: chunked\r\n", "fffffffffffffffff2\r\n{}\r\n0\r\n\r\n"),
@@ -79,6 +82,13 @@ def test_a_request_with_two_readings_smuggles_nothing(dashboard, headers, body):
         answer = raw.to_the_end()
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:200]
     assert [host["id"] for host in dashboard.get("/api/hosts").json["hosts"]] == [host["id"] for host in before]
+
+
+@pytest.mark.parametrize("host", ["", "Host: a\r\nHost: b\r\n"], ids=["none", "two"])
+def test_a_request_names_one_host(dashboard, host):
+    with Raw(dashboard) as raw:
+        raw.send(f"GET /health HTTP/1.1\r\n{host}\r\n")
+        assert raw.to_the_end().startswith(b"HTTP/1.1 400")
 
 
 def test_two_requests_one_behind_the_other_are_two(dashboard):

@@ -65,6 +65,18 @@ def test_a_log_that_was_shortened_grows_again_and_readers_follow(dashboard, run)
     assert text_of(dashboard, run) == "[2 lines omitted]\nx\n"
 
 
+def test_a_batch_that_was_overtaken_by_the_end_cuts_nothing_off(dashboard, run):
+    dashboard.post(LOGS, {"run": run, "from": 0, "lines": ["one", "two", ""]})
+    dashboard.post(LOGS, {"run": run, "from": 3, "lines": ["four", "five"], "exit": {"code": 0}})
+    for start, lines in ((0, ["one"]), (0, ["one", "two", "", "four"]), (1, ["two", ""]), (2, ["", "four"]), (3, ["four"])):
+        assert dashboard.post(LOGS, {"run": run, "from": start, "lines": lines}).json == {"next": start + len(lines)}
+        assert text_of(dashboard, run) == "one\ntwo\n\nfour\nfive\n"
+    for lines in (["on"], ["one", "tw"], ["two"]):  # of another log: that one is written anew
+        assert dashboard.post(LOGS, {"run": run, "from": 0, "lines": lines}).json == {"next": len(lines)}
+        assert text_of(dashboard, run) == "\n".join(lines) + "\n"
+        dashboard.post(LOGS, {"run": run, "from": 0, "lines": ["one", "two", "", "four", "five"]})
+
+
 def test_a_hole_is_refused_and_skipped_lines_show_as_one_row(dashboard, run):
     dashboard.post(LOGS, {"run": run, "from": 0, "text": "a"})
     refused = dashboard.post(LOGS, {"run": run, "from": 5, "text": "x"})
