@@ -46,8 +46,8 @@ struct screen *screen_new(uint32_t rows, uint32_t cols, const struct screen_sink
 void screen_free(struct screen *screen); /* NULL is allowed; nothing is reported */
 
 void screen_feed(struct screen *screen, const void *bytes, size_t size);
-/* Reports the line that the cursor stands on as it is now, as redrawn, without counting it as seen: for
- * a progress bar that nobody moves. It may be cut in the middle. */
+/* Reports the line that the cursor stands on as it is now, as redrawn, without counting it as seen:
+ * for a progress bar that nobody moves. It may be cut in the middle. */
 void screen_look(struct screen *screen);
 /* The window has another size from here on. Text is not wrapped anew. Without memory for it the old
  * size stays. */
