@@ -17,6 +17,14 @@
 #define FORK_TO_EXEC fork
 #endif
 
+#ifdef __APPLE__ /* has no closefrom(3) */
+static void closefrom(int low)
+{
+    for (int fd = low, end = getdtablesize(); fd < end; fd++)
+        close(fd);
+}
+#endif
+
 static void tell(int channel, int what, pid_t pid, int value)
 {
     struct keeper_report report = {.what = what, .pid = pid, .value = value};
