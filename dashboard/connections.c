@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "../common/io.h"
+#include "timed.h"
 
 #define LOOK_S 5
 
@@ -95,8 +96,7 @@ static void *look(void *context)
         struct timespec until;
 
         shut_slow(connections);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += LOOK_S;
+        until = timed_in(LOOK_S);
         pthread_cond_timedwait(&connections->wake, &connections->lock, &until);
     }
     pthread_mutex_unlock(&connections->lock);
@@ -112,7 +112,7 @@ struct connections *connections_new(int64_t limit_ms)
     connections->limit_ms = limit_ms;
     LIST_INIT(&connections->peers);
     pthread_mutex_init(&connections->lock, NULL);
-    pthread_cond_init(&connections->wake, NULL);
+    timed_init(&connections->wake);
     if (pthread_create(&connections->thread, NULL, look, connections) == 0)
         return connections;
     free(connections);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../common/io.h"
+#include "timed.h"
 #include "fleet.h"
 #include "state.h"
 
@@ -175,8 +176,7 @@ static void *run(void *context)
 
         if (clean(retention))
             continue;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += PERIOD_S;
+        until = timed_in(PERIOD_S);
         pthread_mutex_lock(&retention->lock);
         while (!retention->stopping &&
                pthread_cond_timedwait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
@@ -195,7 +195,7 @@ struct retention *retention_start(struct store *store, const struct dashboard_se
     retention->store = store;
     retention->settings = settings;
     pthread_mutex_init(&retention->lock, NULL);
-    pthread_cond_init(&retention->wake, NULL);
+    timed_init(&retention->wake);
     if (pthread_create(&retention->thread, NULL, run, retention) == 0)
         return retention;
     free(retention);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "../common/io.h"
+#include "timed.h"
 
 #define TARGET_PERIOD_S 60
 #define TARGET_FRESH_S 5
@@ -186,8 +187,7 @@ static void *run(void *context)
             pthread_mutex_lock(&target->lock);
         }
         answer_waiting(target);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += TARGET_PERIOD_S;
+        until = timed_in(TARGET_PERIOD_S);
         while (!target->stopping && !target->waiting_count &&
                pthread_cond_timedwait(&target->wake, &target->lock, &until) != ETIMEDOUT)
             ;
@@ -217,7 +217,7 @@ struct target *target_start(const char *url)
         return NULL;
     target->url = url;
     pthread_mutex_init(&target->lock, NULL);
-    pthread_cond_init(&target->wake, NULL);
+    timed_init(&target->wake);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (set_up(target) && pthread_create(&target->thread, NULL, run, target) == 0)
         return target;
