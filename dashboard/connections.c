@@ -97,7 +97,7 @@ static void *look(void *context)
 
         shut_slow(connections);
         until = timed_in(LOOK_S);
-        pthread_cond_timedwait(&connections->wake, &connections->lock, &until);
+        timed_wait(&connections->wake, &connections->lock, &until);
     }
     pthread_mutex_unlock(&connections->lock);
     return NULL;

@@ -53,7 +53,12 @@ void hostlog_free(struct hostlog *log)
 {
     if (!log)
         return;
-    tdestroy(log->by_name, free);
+    while (log->by_name) { /* a node of the tree points to its entry first (tsearch(3)) */
+        struct host_entry *entry = *(struct host_entry **)log->by_name;
+
+        tdelete(entry->host, &log->by_name, by_host);
+        free(entry);
+    }
     pthread_mutex_destroy(&log->lock);
     free(log);
 }

@@ -289,6 +289,16 @@ static void live_free(struct live *live)
     free(live);
 }
 
+static int make_wake(int ends[2])
+{
+    if (pipe(ends) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) < 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) < 0)
+            return -1; /* live_free closes them */
+    return 0;
+}
+
 struct live *live_start(struct server *server)
 {
     struct live *live = calloc(1, sizeof *live);
@@ -299,7 +309,7 @@ struct live *live_start(struct server *server)
     live->wake[0] = live->wake[1] = -1;
     live->news = (struct news){.store = server->store, .hosts = hostlog_new()};
     pthread_mutex_init(&live->intake.lock, NULL);
-    if (!live->news.hosts || pipe2(live->wake, O_CLOEXEC | O_NONBLOCK) < 0 ||
+    if (!live->news.hosts || make_wake(live->wake) < 0 ||
         pthread_create(&live->thread, NULL, run, live) != 0) {
         live_free(live);
         return NULL;

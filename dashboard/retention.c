@@ -179,7 +179,7 @@ static void *run(void *context)
         until = timed_in(PERIOD_S);
         pthread_mutex_lock(&retention->lock);
         while (!retention->stopping &&
-               pthread_cond_timedwait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
+               timed_wait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
             ;
         pthread_mutex_unlock(&retention->lock);
     }

@@ -11,6 +11,7 @@
 #include "auth_secret.h"
 #include "../common/envfile.h"
 #include "../common/io.h"
+#include "../common/system.h"
 
 #define COUNT_MAX 100000000
 
@@ -62,7 +63,7 @@ static int set_text(char **field, const char *value)
     if (!copy)
         return -1;
     if (*field)
-        explicit_bzero(*field, strlen(*field));
+        wipe(*field, strlen(*field));
     free(*field);
     *field = copy;
     return 0;
@@ -128,7 +129,7 @@ static int read_settings_file(struct load *load, const char *path)
     if (!text)
         return -1;
     status = envfile_parse(text, size, from_file, load);
-    explicit_bzero(text, size);
+    wipe(text, size);
     free_pointer(&text);
     return status;
 }
@@ -164,7 +165,7 @@ void dashboard_settings_free(struct dashboard_settings *settings)
 
         if (variables[i].kind != TEXT || !*field)
             continue;
-        explicit_bzero(*field, strlen(*field));
+        wipe(*field, strlen(*field));
         free(*field);
         *field = NULL;
     }

@@ -189,7 +189,7 @@ static void *run(void *context)
         answer_waiting(target);
         until = timed_in(TARGET_PERIOD_S);
         while (!target->stopping && !target->waiting_count &&
-               pthread_cond_timedwait(&target->wake, &target->lock, &until) != ETIMEDOUT)
+               timed_wait(&target->wake, &target->lock, &until) != ETIMEDOUT)
             ;
     }
     answer_waiting(target);

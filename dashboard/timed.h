@@ -6,9 +6,12 @@
 #include <pthread.h>
 #include <time.h>
 
-/* pthread_cond_init, for pthread_cond_timedwait with a time of timed_in. */
+/* pthread_cond_init, for timed_wait. */
 void timed_init(pthread_cond_t *condition);
 /* The moment so many seconds from now. */
 struct timespec timed_in(int seconds);
+/* pthread_cond_timedwait until a moment of timed_in: 0 when woken (or for no reason), ETIMEDOUT
+   when it has come. */
+int timed_wait(pthread_cond_t *condition, pthread_mutex_t *lock, const struct timespec *until);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <err.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "../capture/runlog.h"
 #include "../common/io.h"
+#include "../common/system.h"
 
 #define COMMAND_WIDTH 40
 
@@ -43,8 +43,8 @@ static void format_exit(const struct run_record *record, char out[32])
         strcpy(out, "-");
     else if (!record->end.by_signal)
         snprintf(out, 32, "%d", record->end.code);
-    else if (sigabbrev_np(record->end.code) != NULL)
-        snprintf(out, 32, "SIG%s", sigabbrev_np(record->end.code));
+    else if (signal_name(record->end.code) != NULL)
+        snprintf(out, 32, "SIG%s", signal_name(record->end.code));
     else
         snprintf(out, 32, "signal %d", record->end.code);
 }

@@ -30,11 +30,11 @@ static void write_plain(const char *text, size_t length)
 {
     const char *end = text + length, *escape;
     while ((escape = memchr(text, '\x1b', (size_t)(end - text))) != NULL) {
-        fwrite_unlocked(text, 1, (size_t)(escape - text), stdout);
+        fwrite(text, 1, (size_t)(escape - text), stdout);
         const char *last = memchr(escape, 'm', (size_t)(end - escape));
         text = last == NULL ? end : last + 1;
     }
-    fwrite_unlocked(text, 1, (size_t)(end - text), stdout);
+    fwrite(text, 1, (size_t)(end - text), stdout);
 }
 
 static void on_final(void *context, uint64_t number, const char *text, size_t length)
@@ -44,10 +44,10 @@ static void on_final(void *context, uint64_t number, const char *text, size_t le
     if (show->failed)
         return;
     if (show->color)
-        fwrite_unlocked(text, 1, length, stdout);
+        fwrite(text, 1, length, stdout);
     else
         write_plain(text, length);
-    if (putc_unlocked('\n', stdout) == EOF) {
+    if (putc('\n', stdout) == EOF) {
         show->failed = true;
         show->error = errno;
     }

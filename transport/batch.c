@@ -2,12 +2,12 @@
 #include "batch.h"
 
 #include <json-c/json.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 
 #define WAIT_MAX_MS 30000
 #define ANSWER_DEPTH 16
@@ -240,22 +240,11 @@ void json_progress(struct json_out *out, const struct progress *progress)
     json_close(out, '}');
 }
 
-static const char *signal_name(int number)
-{
-#ifdef __APPLE__
-    const char *name = number > 0 && number < NSIG ? sys_signame[number] : NULL;
-#else
-    const char *name = sigabbrev_np(number);
-#endif
-
-    return name ? name : "UNKNOWN";
-}
-
 void json_exit(struct json_out *out, bool by_signal, int code)
 {
     json_open(out, "exit", '{');
     if (by_signal) {
-        const char *name = signal_name(code);
+        const char *name = signal_name(code) ? signal_name(code) : "UNKNOWN";
 
         json_string(out, "signal", name, strlen(name));
     } else {

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define LOOKUP_MAX_MS \
@@ -209,7 +210,7 @@ static bool set_headers(struct client *client, const char *token)
         ok = asprintf(&authorization, "Authorization: Bearer %s", token) >= 0 &&
              add_header(&list, authorization);
     if (authorization)
-        explicit_bzero(authorization, strlen(authorization));
+        wipe(authorization, strlen(authorization));
     if (!ok || curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, list) != CURLE_OK) {
         curl_slist_free_all(list);
         return false;

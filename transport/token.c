@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 
 static const char prefix[] = "NIXFLEET_TOKEN=";
 
@@ -38,7 +39,7 @@ static char *token_from_file(const char *path)
     if (!path || !(content = read_file(path, (size_t)2 * TOKEN_MAX, &size)))
         return NULL;
     token = clean_token(content);
-    explicit_bzero(content, size);
+    wipe(content, size);
     return token;
 }
 
