@@ -15,13 +15,21 @@ struct buffer {
     size_t size, room;
 };
 
+/* The values of one length: they are neighbours in the set. */
+struct group {
+    const struct secret *first, *end;
+    size_t length;
+    uint64_t leaving; /* B^(length-1): the weight of the byte that leaves */
+};
+
 /* Invariant: visible.size <= places_room; place[i] is where visible byte i stands in its own line.
  */
 struct redactor {
     struct secrets secrets;
     char *known[SECRETS_MAX]; /* values in the clear */
     size_t known_count;
-    size_t longest;
+    struct group groups[SECRETS_MAX]; /* by length */
+    size_t group_count, shortest, longest;
     struct buffer visible, out;
     size_t *place;
     unsigned char *hit; /* for each visible byte: 0, HIT_START or HIT_INSIDE */
@@ -39,12 +47,38 @@ static void know(struct redactor *redactor, const char *value)
         redactor->known_count++;
 }
 
+static int by_length(const void *a, const void *b)
+{
+    size_t one = ((const struct secret *)a)->length, other = ((const struct secret *)b)->length;
+
+    return (one > other) - (one < other);
+}
+
+static struct group group_from(const struct secret *first, const struct secret *end)
+{
+    struct group group = {first, first, first->length, 1};
+
+    while (group.end < end && group.end->length == group.length)
+        group.end++;
+    for (size_t i = 1; i < group.length; i++)
+        group.leaving *= SECRETS_BASE;
+    return group;
+}
+
 static void measure(struct redactor *redactor)
 {
-    redactor->longest = 0;
-    for (size_t i = 0; i < redactor->secrets.count; i++)
-        if (redactor->secrets.value[i].length > redactor->longest)
-            redactor->longest = redactor->secrets.value[i].length;
+    struct secrets *secrets = &redactor->secrets;
+    const struct secret *at = secrets->value, *end = at + secrets->count;
+
+    if (secrets->count == 0)
+        return;
+    qsort(secrets->value, secrets->count, sizeof *secrets->value, by_length);
+    redactor->shortest = at->length;
+    redactor->longest = end[-1].length;
+    for (redactor->group_count = 0; at < end; redactor->group_count++) {
+        redactor->groups[redactor->group_count] = group_from(at, end);
+        at = redactor->groups[redactor->group_count].end;
+    }
 }
 
 static bool is_secret(const struct redactor *redactor, const char *bytes, size_t length,
@@ -166,51 +200,65 @@ static void mark(struct redactor *redactor, size_t start, size_t end)
         redactor->hit[i] = HIT_INSIDE;
 }
 
-/* Marks every value of this length that starts in front of `starts`. */
-static bool find_length(struct redactor *redactor, const char *text, size_t size, size_t starts,
-                        size_t length)
+static bool is_of(const struct redactor *redactor, const struct group *group, uint64_t rolling,
+                  const char *bytes)
 {
-    uint64_t rolling, leaving = 1;
-    bool found = false;
+    for (const struct secret *secret = group->first; secret < group->end; secret++)
+        if (secret->rolling == rolling && secrets_is(&redactor->secrets, secret, bytes))
+            return true;
+    return false;
+}
 
-    if (size < length)
-        return false;
-    for (size_t i = 1; i < length; i++)
-        leaving *= SECRETS_BASE; /* B^(length-1): the weight of the byte that leaves */
-    rolling = secrets_rolling(text, length);
-    for (size_t i = 0;; i++) {
-        for (size_t k = 0; k < redactor->secrets.count; k++) {
-            const struct secret *secret = &redactor->secrets.value[k];
+/* Where the next value of the group starts, from `from` on and in front of `starts`; SIZE_MAX if
+ * none does. */
+static size_t next_value(const struct redactor *redactor, const struct group *group,
+                         const char *text, size_t size, size_t from, size_t starts)
+{
+    uint64_t rolling;
 
-            if (secret->rolling == rolling && secret->length == length &&
-                secrets_is(&redactor->secrets, secret, text + i)) {
-                mark(redactor, i, i + length);
-                found = true;
-            }
-        }
-        if (i + 1 + length > size || i + 1 >= starts)
-            return found;
-        rolling = (rolling - (unsigned char)text[i] * leaving) * SECRETS_BASE +
-                  (unsigned char)text[i + length];
+    if (from >= starts || size < group->length || from > size - group->length)
+        return SIZE_MAX;
+    rolling = secrets_rolling(text + from, group->length);
+    for (size_t i = from;; i++) {
+        if (is_of(redactor, group, rolling, text + i))
+            return i;
+        if (i + 1 + group->length > size || i + 1 >= starts)
+            return SIZE_MAX;
+        rolling = (rolling - (unsigned char)text[i] * group->leaving) * SECRETS_BASE +
+                  (unsigned char)text[i + group->length];
     }
 }
 
-static bool first_of_length(const struct redactor *redactor, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (redactor->secrets.value[i].length == redactor->secrets.value[index].length)
-            return false;
-    return true;
-}
-
+/* Marks every value that starts in front of `starts`. */
 static bool find_all(struct redactor *redactor, const char *text, size_t size, size_t starts)
 {
     bool found = false;
 
-    for (size_t i = 0; i < redactor->secrets.count; i++)
-        if (first_of_length(redactor, i))
-            found |= find_length(redactor, text, size, starts, redactor->secrets.value[i].length);
+    for (size_t i = 0; i < redactor->group_count; i++) {
+        const struct group *group = &redactor->groups[i];
+        size_t at = 0;
+
+        while ((at = next_value(redactor, group, text, size, at, starts)) != SIZE_MAX) {
+            mark(redactor, at, at + group->length);
+            found = true;
+            at++;
+        }
+    }
     return found;
+}
+
+/* Most lines are by themselves and without colours, and have nothing in them: that can be told
+ * without a copy. */
+static bool plainly_clean(const struct redactor *redactor, const char *text, size_t length)
+{
+    if (length < redactor->shortest)
+        return true; /* an escape sequence only makes a value longer */
+    if (memchr(text, '\033', length))
+        return false;
+    for (size_t i = 0; i < redactor->group_count; i++)
+        if (next_value(redactor, &redactor->groups[i], text, length, 0, length) != SIZE_MAX)
+            return false;
+    return true;
 }
 
 /* ---- replacing ---- */
@@ -261,6 +309,8 @@ const char *redact_line(struct redactor *redactor, const char *text, size_t leng
     if (covers_next)
         *covers_next = 0;
     if (redactor->secrets.count == 0 || length == 0)
+        return text;
+    if (covered == 0 && !next && plainly_clean(redactor, text, length))
         return text;
     if (!make_room(redactor, length + ahead + 1)) {
         *out_length = sizeof REDACT_MARK - 1; /* better nothing than a secret */

@@ -45,6 +45,18 @@ static void a_value_is_replaced_wherever_it_stands(void **state)
     expect(*state, "", "");
 }
 
+static void values_of_one_length_and_of_others_are_all_found(void **state)
+{
+    redactor_add(*state, "battery-stapl"); /* as long as SECRET */
+    redactor_add(*state, "horse-battery-staple");
+    redactor_add(*state, "shorty");
+    expect(*state, "battery-stapl shorty " SECRET, "[redacted] [redacted] [redacted]");
+    expect(*state, "short", "short");
+    expect(*state, "xshortyx", "x[redacted]x");
+    expect(*state, "correct-horse-battery-staple", "[redacted]"); /* each overlaps the one before */
+    expect(*state, "\033[1mshor\033[mty", "\033[1m[redacted]\033[m");
+}
+
 static void colours_do_not_hide_a_value_and_stay(void **state)
 {
     expect(*state, "a correct\033[31m-ho\033[mrse b", "a [redacted]\033[31m\033[m b");
@@ -101,6 +113,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_value_is_replaced_wherever_it_stands, setup, teardown),
+        cmocka_unit_test_setup_teardown(values_of_one_length_and_of_others_are_all_found, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(colours_do_not_hide_a_value_and_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_value_across_two_lines_leaves_nothing_in_either, setup,
                                         teardown),
