@@ -27,6 +27,7 @@ struct client {
     int stall_ms;
     int64_t started_ms, moved_ms, total_ms;
     curl_off_t moved_bytes;
+    size_t size; /* of the body in flight */
     size_t head_size;
     char body[CLIENT_ANSWER_MAX + 1];
     char curl_error[CURL_ERROR_SIZE];
@@ -233,6 +234,7 @@ bool client_post(struct client *client, const struct client_request *request)
     client->looked_up = false;
     client->started_ms = client->moved_ms = monotonic_ms();
     client->moved_bytes = 0;
+    client->size = request->size;
     client->stall_ms = request->stall_ms;
     client->total_ms = request->total_ms;
     if (!set_headers(client, request->token) ||
@@ -249,6 +251,15 @@ bool client_post(struct client *client, const struct client_request *request)
 bool client_busy(const struct client *client)
 {
     return client->busy;
+}
+
+bool client_sending(const struct client *client)
+{
+    curl_off_t sent = 0;
+
+    return client->busy &&
+           curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK &&
+           (size_t)sent < client->size;
 }
 
 void client_hurry(struct client *client, int stall_ms)

@@ -52,6 +52,8 @@ struct client_request {
  */
 bool client_post(struct client *client, const struct client_request *request);
 bool client_busy(const struct client *client);
+/* True while a part of the body in flight has yet to be given to the network. */
+bool client_sending(const struct client *client);
 /* Waits until the answer is there, fd (or -1) is readable or at its end, or timeout_ms is over;
    with no request in flight this is a mere wait for fd. *readable (may be NULL) is set for fd.
    Returns the answer once, when it is there; else NULL. */

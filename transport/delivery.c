@@ -12,13 +12,33 @@
 
 /* ---- lines as they become final ---- */
 
+static void digest_all(struct delivery *delivery)
+{
+    EVP_DigestUpdate(delivery->digest, delivery->undigested, delivery->undigested_size);
+    delivery->undigested_size = 0;
+}
+
+/* A call into the library for each short line would be a tenth of all work. */
+static void digest(struct delivery *delivery, const char *text, size_t length)
+{
+    if (length > sizeof delivery->undigested - delivery->undigested_size)
+        digest_all(delivery);
+    if (length > sizeof delivery->undigested) {
+        EVP_DigestUpdate(delivery->digest, text, length);
+        return;
+    }
+    if (length > 0)
+        memcpy(delivery->undigested + delivery->undigested_size, text, length);
+    delivery->undigested_size += length;
+}
+
 static void release(struct delivery *delivery, const char *text, size_t length)
 {
     uint64_t number = delivery->released++;
 
     if (number > 0)
-        EVP_DigestUpdate(delivery->digest, "\n", 1);
-    EVP_DigestUpdate(delivery->digest, text, length);
+        digest(delivery, "\n", 1);
+    digest(delivery, text, length);
     if (number == delivery->cut_line) {
         delivery->cut_line = UINT64_MAX;
         if (number < delivery->synced)
@@ -82,7 +102,7 @@ static int restart(struct delivery *delivery, uint64_t resume)
     source_rewind(&delivery->source, info->rows, info->cols, info->started_ms);
     line_queue_restart(&delivery->queue, 0);
     time_runs_restart(&delivery->times, resume);
-    delivery->released = 0;
+    delivery->released = delivery->undigested_size = 0;
     delivery->holding = false;
     delivery->resume = delivery->synced = resume;
     delivery->changed = delivery->cut_line = UINT64_MAX;
@@ -345,6 +365,7 @@ static void put_digest(struct delivery *delivery)
     char hex[2 * EVP_MAX_MD_SIZE + 1] = "";
     EVP_MD_CTX *copy = EVP_MD_CTX_new();
 
+    digest_all(delivery);
     if (copy && EVP_MD_CTX_copy_ex(copy, delivery->digest) == 1 &&
         EVP_DigestFinal_ex(copy, digest, &size) == 1) {
         for (unsigned i = 0; i < size; i++)

@@ -26,6 +26,7 @@
 #define DELIVERY_BACKLOG_MAX \
     ((uint64_t)8 << 20) /* bytes not yet read: beyond it the oldest lines are left out */
 #define DELIVERY_TEXT_MAX ((size_t)512 << 10) /* bytes of lines in a batch */
+#define DELIVERY_DIGEST_STEP 4096             /* bytes of text that are digested together */
 #define DELIVERY_BODY_MAX ((size_t)1000000)   /* a dashboard takes 1 MiB */
 
 enum delivery_verdict {
@@ -45,9 +46,11 @@ struct delivery {
     struct transcript *transcript;
     struct line_queue queue;
     struct time_runs times;
-    EVP_MD_CTX *digest; /* over the first `released` lines */
-    uint64_t released;  /* final lines that went through redaction */
-    char *held;         /* a long final line that waits for its successor; room for any */
+    EVP_MD_CTX *digest; /* over the first `released` lines, but for what is undigested */
+    char undigested[DELIVERY_DIGEST_STEP];
+    size_t undigested_size;
+    uint64_t released; /* final lines that went through redaction */
+    char *held;        /* a long final line that waits for its successor; room for any */
     size_t held_size, held_covered;
     bool holding;
     uint64_t resume;          /* lines below are at the dashboard and need not be queued */

@@ -19,8 +19,9 @@
 #include "post.h"
 #include "spool.h"
 
+#define SEND_FIRST_MS 1               /* a dashboard that has it all works on it while we read on */
 #define PACE_MS 1000                  /* between two batches while the command runs */
-#define READ_BUDGET ((size_t)1 << 20) /* bytes between two looks at the network */
+#define READ_BUDGET ((size_t)1 << 16) /* bytes between two looks at the network */
 #define STALL_MS 20000
 #define HURRY_PARTS \
     4 /* after the end: of the flush timeout, so that there is time for other tries */
@@ -345,7 +346,7 @@ static int patience(struct shipper *shipper, bool more)
     int pause = backoff_left(&shipper->post.backoff);
 
     if (more)
-        return 0;
+        return client_sending(shipper->post.client) ? SEND_FIRST_MS : 0;
     atomic_store(&page->poke_wanted, 1);
     if (source_left(&shipper->delivery.source) > 0 &&
         line_queue_size(&shipper->delivery.queue) <= DELIVERY_QUEUE_MAX)
