@@ -56,9 +56,9 @@ struct config {
 #define CONFIG_ERROR_SIZE 512
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
-/* Puts every resolved value (not the token) into *envp as its NIXFLEET_ variable, for a helper; a
-   new array that the caller frees, with its entries. The command never gets this one. NULL when out
-   of memory. */
+/* The environment of a helper: this one with every resolved value (not the token) as its NIXFLEET_
+   variable, and with what spares its libraries needless work. A new array that the caller frees,
+   with its entries; NULL when out of memory. The command never gets this one. */
 char **config_environment(const struct config *config, char *const environment[]);
 /* The label of a command: looks through sudo, doas, env, nice, systemd-run, paths. Writes at most
  * size bytes. */

@@ -6,13 +6,14 @@
 
 bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
 {
-    if (queue->room - queue->end < length + 1 && queue->start > queue->room / 2) {
+    /* Moving is cheap beside what has to be dropped before: memory is not given for it. */
+    if (queue->room - queue->end < length + 1 && queue->start > line_queue_size(queue) / 4) {
         memmove(queue->bytes, queue->bytes + queue->start, line_queue_size(queue));
         queue->end -= queue->start;
         queue->start = 0;
     }
     if (queue->room - queue->end < length + 1) {
-        size_t room = (queue->end + length + 1) * 2;
+        size_t room = (queue->end + length + 1) / 2 * 3 + 256;
         char *grown = realloc(queue->bytes, room);
 
         if (!grown)

@@ -107,6 +107,30 @@ static void lines_and_times_are_eaten_from_the_front(void **state)
     time_runs_free(&times);
 }
 
+/* A megabyte that waits, half of which goes with each batch, does not take two. */
+static void a_queue_that_is_eaten_as_it_grows_takes_little_room(void **state)
+{
+    const size_t most = (size_t)1 << 20;
+    struct line_queue queue = {0};
+    uint64_t number = 0, next = 0;
+    char line[32];
+
+    (void)state;
+    for (int batch = 0; batch < 50; batch++) {
+        while (line_queue_size(&queue) < most) {
+            int length = snprintf(line, sizeof line, "%llu", (unsigned long long)number++);
+
+            assert_true(line_queue_add(&queue, line, (size_t)length));
+        }
+        assert_in_range(queue.room, most, most / 5 * 9);
+        next += queue.count / 2;
+        line_queue_drop(&queue, next);
+        snprintf(line, sizeof line, "%llu\n", (unsigned long long)next);
+        assert_memory_equal(queue.bytes + queue.start, line, strlen(line));
+    }
+    line_queue_free(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +139,7 @@ int main(void)
         cmocka_unit_test(answers_are_read_within_bounds),
         cmocka_unit_test(plain_http_is_for_this_machine),
         cmocka_unit_test(lines_and_times_are_eaten_from_the_front),
+        cmocka_unit_test(a_queue_that_is_eaten_as_it_grows_takes_little_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
