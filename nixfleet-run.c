@@ -158,21 +158,36 @@ static char **command_environment(struct run *run)
     return result;
 }
 
+static void prune(void *context)
+{
+    const struct config *config = &((const struct run *)context)->config;
+
+    run_prune(config->state_dir ? config->state_dir : "", config->keep_runs, config->keep_ms,
+              config->keep_bytes);
+}
+
 /* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
 static int prepare_command(struct run *run)
 {
     AUTO_FREE char **environment = command_environment(run);
-    struct termios modes, *like = NULL;
+    struct termios modes;
+    struct child_plan plan = {.streams = &run->streams,
+                              .command = run->config.command,
+                              .environment = environment,
+                              .rows = run->pump.rows,
+                              .cols = run->pump.cols,
+                              .hangup_ignored = run->config.nohup};
 
+    if (!run->config.url || run->config.no_stream) /* else the shipper does it */
+        plan.meanwhile = (struct keeper_job){prune, run};
     if (!environment)
         return -1;
     run->pump.signals = signals_catch();
     if (run->pump.signals < 0)
         return -1;
     if (run->terminal.fd >= 0 && tcgetattr(run->terminal.fd, &modes) == 0)
-        like = &modes;
-    if (child_prepare(&run->child, &run->streams, run->config.command, environment, like,
-                      run->pump.rows, run->pump.cols, run->config.nohup) == 0)
+        plan.modes = &modes;
+    if (child_prepare(&run->child, &plan) == 0)
         return 0;
     signals_restore();
     return -1;
@@ -332,9 +347,6 @@ static void finish(struct run *run)
     helpers_kill(&run->helpers);
     tell_problems(run);
     run_log_close(&run->log);
-    if (!run->config.url || run->config.no_stream)
-        run_prune(run->config.state_dir ? run->config.state_dir : "", run->config.keep_runs,
-                  run->config.keep_ms, run->config.keep_bytes);
 }
 
 /* Ends as the command did. */

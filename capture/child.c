@@ -115,9 +115,7 @@ static void become(int from, int to)
 /* What the new process needs to become the command. */
 struct becoming {
     const struct start *start;
-    const struct streams *streams;
-    char *const *command, *const *environment;
-    bool hangup_ignored;
+    const struct child_plan *plan;
 };
 
 /* In the new process: never returns. Only async-signal-safe calls. */
@@ -125,21 +123,22 @@ static void become_command(void *context)
 {
     const struct becoming *b = context;
     const struct start *s = b->start;
+    const struct streams *streams = b->plan->streams;
     extern char **environ;
     int problem;
 
-    if (b->streams->pty_stdin)
+    if (streams->pty_stdin)
         become(s->slave, STDIN_FILENO);
-    become(b->streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
-    become(b->streams->pty_stderr   ? s->slave
-           : b->streams->output_pty ? s->out[1]
-                                    : s->err[1],
+    become(streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
+    become(streams->pty_stderr   ? s->slave
+           : streams->output_pty ? s->out[1]
+                                 : s->err[1],
            STDERR_FILENO);
     signals_restore();
-    if (b->hangup_ignored)
+    if (b->plan->hangup_ignored)
         signal(SIGHUP, SIG_IGN);
-    environ = (char **)b->environment;
-    execvp(b->command[0], b->command);
+    environ = (char **)b->plan->environment;
+    execvp(b->plan->command[0], b->plan->command);
     problem = errno;
     if (write(s->report[1], &problem, sizeof problem) < 0)
         _exit(125);
@@ -190,26 +189,25 @@ static int open_all(struct child *child, struct start *s, const struct streams *
     return s->channel[0] < 0 || s->channel[1] < 0 ? -1 : 0;
 }
 
-int child_prepare(struct child *child, const struct streams *streams, char *const command[],
-                  char *const environment[], const struct termios *modes, uint32_t rows,
-                  uint32_t cols, bool hangup_ignored)
+int child_prepare(struct child *child, const struct child_plan *plan)
 {
     struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    struct becoming becoming = {&s, streams, command, environment, hangup_ignored};
+    struct becoming becoming = {&s, plan};
 
     *child = (struct child){
         .pid = -1, .keeper = -1, .channel = -1, .report = -1, .master = -1, .out = -1, .err = -1};
-    if (open_all(child, &s, streams, modes) < 0)
+    if (open_all(child, &s, plan->streams, plan->modes) < 0)
         goto failed;
     child->out = s.out[0];
-    child_resize(child, rows, cols);
+    child_resize(child, plan->rows, plan->cols);
     child->out = -1;
     child->keeper = fork();
     if (child->keeper < 0)
         goto failed;
     if (child->keeper == 0) {
         close_fd(&s.channel[0]); /* or it would never see that we have gone */
-        keeper_run(s.slave, s.channel[1], become_command, &becoming);
+        keeper_run(s.slave, s.channel[1], (struct keeper_job){become_command, &becoming},
+                   plan->meanwhile);
     }
     child->out = s.out[0];
     child->err = s.err[0];

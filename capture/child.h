@@ -22,13 +22,19 @@ struct child {
     int status; /* of waitpid, once ended */
 };
 
-/* Makes all that command needs to start with environment, and the process that will start it: the
-   caller has time for other things while that one comes up. modes: the termios that the pty begins
-   with (NULL: the system's). Signals are put back to what the caller had (signals.h);
-   hangup_ignored: SIGHUP is ignored (--nohup). 0; -1 with errno: nothing is left to be closed. */
-int child_prepare(struct child *child, const struct streams *streams, char *const command[],
-                  char *const environment[], const struct termios *modes, uint32_t rows,
-                  uint32_t cols, bool hangup_ignored);
+/* How a command is started. Signals are put back to what the caller had (signals.h). */
+struct child_plan {
+    const struct streams *streams;
+    char *const *command, *const *environment;
+    const struct termios *modes; /* that the pty begins with; NULL: the system's */
+    uint32_t rows, cols;
+    bool hangup_ignored;         /* SIGHUP is (--nohup) */
+    struct keeper_job meanwhile; /* for the keeper while the command runs; its call may be NULL */
+};
+
+/* Makes all that the command needs to start, and the process that will start it: the caller has
+   time for other things while that one comes up. 0; -1 with errno: nothing is left to be closed. */
+int child_prepare(struct child *child, const struct child_plan *plan);
 
 enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
 

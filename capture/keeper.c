@@ -88,7 +88,7 @@ static void watch(pid_t pid, int channel)
     }
 }
 
-void keeper_run(int slave, int channel, void (*run)(void *), void *context)
+void keeper_run(int slave, int channel, struct keeper_job command, struct keeper_job meanwhile)
 {
     static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGTSTP, SIGTTOU,
                                   SIGTTIN, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -105,7 +105,7 @@ void keeper_run(int slave, int channel, void (*run)(void *), void *context)
         setpgid(0, 0); /* NOLINT(clang-analyzer-unix.Vfork): as above */
         if (slave >= 0)
             tcsetpgrp(slave, getpid());
-        run(context);
+        command.call(command.context);
         _exit(125);
     }
     if (pid < 0) {
@@ -118,6 +118,8 @@ void keeper_run(int slave, int channel, void (*run)(void *), void *context)
     signal(SIGCHLD, SIG_DFL);
     tell(channel, KEEPER_STARTED, pid, 0);
     let_go(slave, channel);
+    if (meanwhile.call)
+        meanwhile.call(meanwhile.context);
     watch(pid, channel);
     hear(channel);
     if (slave >= 0)

@@ -14,11 +14,19 @@ struct keeper_report {
     int value; /* STOPPED: the signal; ENDED: status as of waitpid; FAILED: errno of fork */
 };
 
+/* A call with what it needs. */
+struct keeper_job {
+    void (*call)(void *);
+    void *context;
+};
+
 /* Called in a new process; never returns. Leads a new session with slave (-1: none) as its
-   terminal, waits for a byte on channel (at its end of file it exits), forks, calls run(context) in
-   the child (which must exec or exit) with that process group in the terminal's foreground, and
+   terminal, waits for a byte on channel (at its end of file it exits), forks, does command in the
+   child (which must exec or exit) with that process group in the terminal's foreground, and
    reports over channel until the command's end. Then it waits for the end of file on channel, so
-   that neither the pid nor the session are given up while the caller still counts on them. */
-void keeper_run(int slave, int channel, void (*run)(void *), void *context);
+   that neither the pid nor the session are given up while the caller still counts on them.
+   meanwhile (its call may be NULL) is done once while the command runs; stops and the end are
+   reported when it has returned. */
+void keeper_run(int slave, int channel, struct keeper_job command, struct keeper_job meanwhile);
 
 #endif

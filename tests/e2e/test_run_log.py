@@ -14,7 +14,9 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import BIN, RUN, children, environment, kill_quietly, run, wait_for
+from wrapper import BIN, ROOT, RUN, children, environment, kill_quietly, run, wait_for
+
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
 
 
 @pytest.fixture
@@ -257,8 +259,11 @@ def test_a_log_outside_of_the_directory_is_never_removed(state, tmp_path):
 
 
 # ---- what it is made of ----
-def test_the_program_that_holds_the_command_links_no_network_and_no_json():
-    needed = subprocess.run(["readelf", "-d", BIN / "nixfleet-run"], capture_output=True, check=True).stdout.decode()
+@pytest.mark.parametrize("program", [BIN / "nixfleet-run", BUILD / "preload" / "nixfleet-run"], ids=["as it is", "with a shared libc"])
+def test_the_program_that_holds_the_command_links_no_network_and_no_json(program):
+    names = subprocess.run(["nm", program], capture_output=True, check=True).stdout.decode()
+    assert "pump_run" in names and not re.search(r" (curl_|SSL_|EVP_|json_object|getaddrinfo|gethostby)", names)
+    needed = subprocess.run(["readelf", "-d", program], capture_output=True, check=True).stdout.decode()
     libraries = set(re.findall(r"NEEDED.*\[lib([a-z]+)", needed))
     if any("san" in name for name in libraries):
         pytest.skip("a build with sanitizers links more")

@@ -11,9 +11,11 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import ROOT, RUN, Terminal, environment
+from wrapper import ROOT, Terminal, environment
 
-SHIM = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build")) / "tools" / "failnth.so"
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
+SHIM = BUILD / "tools" / "failnth.so"
+RUN = str(BUILD / "preload" / "nixfleet-run")  # the same objects with a shared libc, whose calls can be made to fail
 pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failnth.c is not built"),
               pytest.mark.skipif("NIXFLEET_ASAN" in os.environ, reason="a build with sanitizers has its own malloc")]
 
@@ -43,7 +45,7 @@ class Scene:
             env.update(NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h", NIXFLEET_REPORT="/bin/true", NIXFLEET_FLUSH_TIMEOUT="0")
         command = ["sh", "-c", f"echo begun >{work}/begun; seq {LINES}; echo done >{work}/done; exit 5"]
         if self.way == "terminal":
-            with Terminal(*command, env=env, options=["-q"]) as terminal:
+            with Terminal(*command, env=env, options=["-q"], program=RUN) as terminal:
                 status, output, errors = terminal.wait(20), terminal.screen.replace(b"\r", b""), b""
                 assert terminal.modes() == terminal.before or fail.startswith("tcsetattr"), f"{fail}: the terminal is not restored"
         else:

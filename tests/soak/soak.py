@@ -33,7 +33,11 @@ ROOT = os.environ.get("NIXFLEET_BIN_DIR") or os.path.dirname(os.path.dirname(HER
 sys.path.insert(0, HERE)
 from proxy import Proxy  # noqa: E402
 
-SHIM = os.path.join(os.environ.get("NIXFLEET_BUILD") or os.path.join(ROOT, "build"), "tools", "shim_clock.so")
+BUILD = os.environ.get("NIXFLEET_BUILD") or os.path.join(ROOT, "build")
+SHIM = os.path.join(BUILD, "tools", "shim_clock.so")
+RUN = os.path.join(BUILD, "preload", "nixfleet-run")  # with a shared libc, for the shim
+if not os.path.exists(RUN):
+    RUN = os.path.join(ROOT, "nixfleet-run")
 TOKEN = "soak-token-0123456789"
 HOST = "soakhost"
 
@@ -118,7 +122,7 @@ class Disk:
 
 def sanitized():
     """Whether the programs carry a sanitizer, whose runtime must be the first thing that is loaded."""
-    with open(f"{ROOT}/nixfleet-run", "rb") as program:
+    with open(RUN, "rb") as program:
         return b"__asan_init" in program.read()
 
 
@@ -148,7 +152,7 @@ class Soak:
     def environment(self, port):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         return dict(kept, NIXFLEET_URL=f"http://127.0.0.1:{port}", NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST=HOST,
-                    NIXFLEET_STATE_DIR=self.state, NIXFLEET_HEARTBEAT="5", NIXFLEET_FLUSH_TIMEOUT="3", TERM="xterm",
+                    NIXFLEET_STATE_DIR=self.state, NIXFLEET_REPORT=f"{ROOT}/nixfleet-report", NIXFLEET_HEARTBEAT="5", NIXFLEET_FLUSH_TIMEOUT="3", TERM="xterm",
                     NIXFLEET_TOKEN_CACHE=os.path.join(self.directory, "no-cache"), XDG_CONFIG_HOME=self.directory, **self.clock)
 
     def runs(self):
@@ -216,7 +220,7 @@ class Soak:
         before = self.runs()
         self.proxy.trouble = 0.5 if fault == "network" else 0.0
         environment = dict(self.environment(self.proxy.port), SOAK_STDOUT_ONLY="1")
-        command = [f"{ROOT}/nixfleet-run", "--quiet", "--", sys.executable, f"{HERE}/emit.py", str(seed)]
+        command = [RUN, "--quiet", "--", sys.executable, f"{HERE}/emit.py", str(seed)]
         process, read = self.start(command, environment, mode)
         if fault not in ("none", "network"):
             self.hurt(process, fault)
@@ -277,10 +281,10 @@ class Soak:
 
     def delivered(self, label, run_id, environment, log_is_whole):
         environment = dict(environment, NIXFLEET_URL=f"http://127.0.0.1:{self.dashboard.port}", NIXFLEET_FLUSH_TIMEOUT="20")
-        flush = lambda: subprocess.run([f"{ROOT}/nixfleet-run", "--flush"], env=environment, stdin=subprocess.DEVNULL,
+        flush = lambda: subprocess.run([RUN, "--flush"], env=environment, stdin=subprocess.DEVNULL,
                                        capture_output=True, check=False).returncode == 0
         wait_for(flush, 60, f"{label}: --flush delivers")
-        shown = subprocess.run([f"{ROOT}/nixfleet-run", "--show", run_id], env=environment, capture_output=True, check=True).stdout
+        shown = subprocess.run([RUN, "--show", run_id], env=environment, capture_output=True, check=True).stdout
         stored = self.dashboard.get(f"/api/hosts/{HOST}/runs/{run_id}/log")
         if not log_is_whole:  # the dashboard may have more, from memory
             stored = shown

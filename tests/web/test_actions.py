@@ -63,7 +63,7 @@ def test_a_new_token_is_shown_once_and_works(page, dashboard):
     assert statuses(dashboard, "/api/hosts/tokened/heartbeat", token) == 200
     assert statuses(dashboard, "/api/hosts/tokened/heartbeat", token + "x") == 401
     page.click("dialog .primary")
-    page.wait(lambda: page.count("dialog[open]") == 0)
+    page.wait(lambda: page.count("dialog") == 0, "the dialog is gone from the page")  # after its close event
     assert token not in page.js("return document.documentElement.outerHTML")
 
 

@@ -91,8 +91,9 @@ def became(status):
 class Terminal:
     """A program in a session of its own on a pseudo-terminal; `screen` is all that came from it so far."""
 
-    def __init__(self, *command, state=None, options=(), wrapped=True, env=None, rows=24, cols=80, redirect=(), prepare=None):
-        argv = [str(word) for word in ([RUN, *options, "--", *command] if wrapped else command)]
+    def __init__(self, *command, state=None, options=(), wrapped=True, env=None, rows=24, cols=80, redirect=(), prepare=None,
+                 program=RUN):
+        argv = [str(word) for word in ([program, *options, "--", *command] if wrapped else command)]
         self.screen, self.status, self.closed = b"", None, False
         self.master, slave = pty.openpty()
         os.set_inheritable(self.master, False)
