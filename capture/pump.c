@@ -152,34 +152,31 @@ static void give_held_cr(struct flow *flow)
     flow->held_cr = false;
 }
 
-/* Fills the flow's free room. Returns bytes read; at the end of the stream from becomes -1. */
+/* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
+ * bytes read; at the end of the stream from becomes -1. */
 static size_t flow_read(struct pump *pump, struct flow *flow)
 {
-    size_t start = flow->end, fresh, got;
+    size_t start = flow->end, fresh;
+    ssize_t n;
 
     give_held_cr(flow);
     fresh = flow->end;
-
-    while (flow->from >= 0 && flow->end < PUMP_BUFFER) {
-        ssize_t n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            break;
-        if (n <= 0) { /* a pty says EIO when its last writer is gone */
-            flow->from = -1;
-            break;
-        }
-        flow->end += (size_t)n;
-    }
-    got = flow->end - fresh;
-    if (got == 0)
+    if (flow->from < 0 || flow->end == PUMP_BUFFER)
         return 0;
-    record(pump, flow->buffer + fresh, got);
+    do
+        n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 0;
+    if (n <= 0) { /* a pty says EIO when its last writer is gone */
+        flow->from = -1;
+        return 0;
+    }
+    flow->end += (size_t)n;
+    record(pump, flow->buffer + fresh, (size_t)n);
     if (adds_second_cr(pump, flow))
         drop_cr(flow, start);
-    return got;
+    return (size_t)n;
 }
 
 /* Nobody reads what this flow writes any more. */
