@@ -103,7 +103,7 @@ def show_long(work, gigabytes):
 
 
 # ---- the end ----
-ENDS = {"`true`": "", "2,000 lines": "seq 2000; ", "20 MB of text": "seq 2600000; ",
+ENDS = {"`true`": "", "2,000 lines": "seq 2000; ", "5 MB of text": "seq 700000; ", "20 MB of text": "seq 2600000; ",
         "3 s of a line each 0.1 s": "for i in $(seq 30); do echo $i; sleep 0.1; done; "}
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """wrapper.py: what nixfleet-run costs, beside its peers, in one run. Prints Markdown tables of ratios.
 
-    wrapper.py [--bin DIR] [--size MB] [--starts N]
+    wrapper.py [--bin DIR] [--size MB] [--rounds N] [--starts N]
 
 Peers: bench/bare-pty.c (forkpty and exec, a copy loop, no log), bench/bare-loop.c (the same with a log), script(1), unbuffer(1) and
 asciinema(1) where they are installed. Every measurement is repeated in turns, peer by peer, so that noise hits all alike; the
@@ -70,7 +70,8 @@ def table(title, unit, scale, results, base):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--bin", default=BIN)
-    arguments.add_argument("--size", type=int, default=1000, help="MB of text through each")
+    arguments.add_argument("--size", type=int, default=300, help="MB of text through each")
+    arguments.add_argument("--rounds", type=int, default=5, help="of that text: one is a quarter off now and then")
     arguments.add_argument("--starts", type=int, default=60)
     options = arguments.parse_args()
     _terminal.become_subreaper()
@@ -93,7 +94,7 @@ def main():
             for _ in range(max(1, options.size * 1000000 // len(block))):
                 f.write(block)
         wall, cpu = {}, {}
-        for _ in range(3):
+        for _ in range(options.rounds):
             for name, wrap in found.items():
                 if name == "asciinema":
                     continue  # takes minutes for this
