@@ -225,6 +225,18 @@ def test_what_stays_is_not_read_at_every_end(state):
     assert [log.exists() for log in logs] == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_they_are_removed_while_the_command_runs(state, streamed):
+    logs = [make_run(state, i) for i in range(5)]
+    env = environment(state, NIXFLEET_KEEP_RUNS="3", NIXFLEET_FLUSH_TIMEOUT="0")
+    if streamed:
+        env.update(NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h")
+    done = run("sh", "-c", f"while [ -e {logs[0]} ] || [ -e {logs[2]} ]; do sleep 0.05; done; echo gone", state=state, env=env,
+               stdout=subprocess.PIPE)
+    assert done.stdout == b"gone\n"
+    assert [log.exists() for log in logs] == [False, False, False, True, True]
+
+
 def test_runs_beyond_the_age_are_removed(state):
     old, young = make_run(state, 1, age_days=8), make_run(state, 2, age_days=6)
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_DAYS="7"))
