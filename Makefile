@@ -72,7 +72,8 @@ archive = $(or $(call found,lib$(1).a),-l$(1))
 run_LIBS_Linux := $(call archive,bsd) $(call archive,md)
 run_LIBS := $(run_LIBS_$(UNAME))
 STATIC_Linux := $(if $(and $(call found,libc.a),$(call found,rcrt1.o),$(call found,libbsd.a),$(call found,libmd.a)),-static-pie)
-STATIC ?= $(STATIC_$(UNAME))
+# The sanitizers need a shared one.
+STATIC ?= $(if $(findstring -fsanitize,$(CFLAGS) $(LDFLAGS)),,$(STATIC_$(UNAME)))
 report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 # Debian's wslay comes without a .pc file.
 dashboard_LIBS := $(call pkg_flags,--libs,$(dashboard_PKGS)) -lwslay
@@ -185,7 +186,7 @@ unit e2e web:
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
 	@scripts/install-deps check
-	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= STATIC= CFLAGS='$(SANITIZE)' check-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
 	@NIXFLEET_BUILD=$(abspath build/asan) NIXFLEET_BIN_DIR=$(abspath build/asan/bin) NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
 

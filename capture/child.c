@@ -118,7 +118,7 @@ struct becoming {
     const struct child_plan *plan;
 };
 
-/* In the new process: never returns. Only async-signal-safe calls. */
+/* In the new process: returns if exec failed. Only async-signal-safe calls. */
 static void become_command(void *context)
 {
     const struct becoming *b = context;
@@ -142,7 +142,6 @@ static void become_command(void *context)
     problem = errno;
     if (write(s->report[1], &problem, sizeof problem) < 0)
         _exit(125);
-    _exit(127);
 }
 
 /* Waits until exec has happened or failed: 0, or its errno. */

@@ -22,11 +22,11 @@ struct keeper_job {
 
 /* Called in a new process; never returns. Leads a new session with slave (-1: none) as its
    terminal, waits for a byte on channel (at its end of file it exits), forks, does command in the
-   child (which must exec or exit) with that process group in the terminal's foreground, and
-   reports over channel until the command's end. Then it waits for the end of file on channel, so
-   that neither the pid nor the session are given up while the caller still counts on them.
-   meanwhile (its call may be NULL) is done once while the command runs; stops and the end are
-   reported when it has returned. */
+   child (which must exec, exit, or return when exec failed) with that process group in the
+   terminal's foreground, and reports over channel until the command's end. Then it waits for the
+   end of file on channel, so that neither the pid nor the session are given up while the caller
+   still counts on them. meanwhile (its call may be NULL) is done once while the command runs, not
+   where exec is known to have failed; stops and the end are reported when it has returned. */
 void keeper_run(int slave, int channel, struct keeper_job command, struct keeper_job meanwhile);
 
 #endif

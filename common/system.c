@@ -3,16 +3,23 @@
 #endif
 #include "system.h"
 
+#include <ctype.h>
 #include <signal.h>
 #include <string.h>
 
-const char *signal_name(int number)
+bool signal_name(int number, char out[SIGNAL_NAME_SIZE])
 {
-#ifdef __APPLE__
-    return number > 0 && number < NSIG ? sys_signame[number] : NULL;
+    size_t length = 0;
+#ifdef __APPLE__ /* in small letters there */
+    const char *name = number > 0 && number < NSIG ? sys_signame[number] : NULL;
 #else
-    return sigabbrev_np(number);
+    const char *name = sigabbrev_np(number);
 #endif
+
+    for (; name && name[length] && length < SIGNAL_NAME_SIZE - 1; length++)
+        out[length] = (char)toupper((unsigned char)name[length]);
+    out[length] = '\0';
+    return length > 0;
 }
 
 void wipe(void *bytes, size_t size)

@@ -2,11 +2,12 @@
 #ifndef NIXFLEET_SYSTEM_H
 #define NIXFLEET_SYSTEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* The name of a signal without SIG, "KILL"; NULL for a number that has none. It lives as long as
-   the program. */
-const char *signal_name(int number);
+/* Writes the name of a signal without SIG, "KILL". False for a number that has none. */
+#define SIGNAL_NAME_SIZE 16
+bool signal_name(int number, char out[SIGNAL_NAME_SIZE]);
 
 /* Overwrites size bytes that held a secret, even where the compiler sees that nobody reads them. */
 void wipe(void *bytes, size_t size);

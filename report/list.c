@@ -39,12 +39,14 @@ static void format_command(char *const argv[], char out[COMMAND_WIDTH + 1])
 
 static void format_exit(const struct run_record *record, char out[32])
 {
+    char name[SIGNAL_NAME_SIZE];
+
     if (!record->end.known)
         strcpy(out, "-");
     else if (!record->end.by_signal)
         snprintf(out, 32, "%d", record->end.code);
-    else if (signal_name(record->end.code) != NULL)
-        snprintf(out, 32, "SIG%s", signal_name(record->end.code));
+    else if (signal_name(record->end.code, name))
+        snprintf(out, 32, "SIG%s", name);
     else
         snprintf(out, 32, "signal %d", record->end.code);
 }

@@ -244,8 +244,10 @@ void json_exit(struct json_out *out, bool by_signal, int code)
 {
     json_open(out, "exit", '{');
     if (by_signal) {
-        const char *name = signal_name(code) ? signal_name(code) : "UNKNOWN";
+        char name[SIGNAL_NAME_SIZE];
 
+        if (!signal_name(code, name))
+            strcpy(name, "UNKNOWN");
         json_string(out, "signal", name, strlen(name));
     } else {
         json_int(out, "code", code);

@@ -237,6 +237,13 @@ def test_they_are_removed_while_the_command_runs(state, streamed):
     assert [log.exists() for log in logs] == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize("command, status", [("/no/such/program", 127), ("/etc/passwd", 126)])
+def test_a_command_that_cannot_be_started_takes_nobodys_place(state, command, status):
+    log = make_run(state, 1)
+    assert run(command, state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1"), stderr=subprocess.PIPE).returncode == status
+    assert log.exists() and len(list(state.glob("*.run"))) == 1
+
+
 def test_runs_beyond_the_age_are_removed(state):
     old, young = make_run(state, 1, age_days=8), make_run(state, 2, age_days=6)
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_DAYS="7"))
