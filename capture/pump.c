@@ -152,6 +152,13 @@ static void give_held_cr(struct flow *flow)
     flow->held_cr = false;
 }
 
+/* What nobody will take must not stay in the buffer: the loop would wait for its being written. */
+static void flow_discard(struct flow *flow)
+{
+    flow->start = flow->end = 0;
+    flow->held_cr = false;
+}
+
 /* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
  * bytes read; at the end of the stream from becomes -1. */
 static size_t flow_read(struct pump *pump, struct flow *flow)
@@ -176,6 +183,8 @@ static size_t flow_read(struct pump *pump, struct flow *flow)
     record(pump, flow->buffer + fresh, (size_t)n);
     if (adds_second_cr(pump, flow))
         drop_cr(flow, start);
+    if (flow->to < 0)
+        flow_discard(flow);
     return (size_t)n;
 }
 
@@ -187,7 +196,7 @@ static void flow_lost(struct pump *pump, struct flow *flow)
     if (flow->to_is_ours)
         close_fd(&flow->to);
     flow->to = -1;
-    flow->start = flow->end = 0;
+    flow_discard(flow);
     if (pump->nohup)
         return;
     if (flow->is_pipe) { /* as in any pipeline: the command's next write gets SIGPIPE */
@@ -207,10 +216,6 @@ static void flow_write(struct pump *pump, struct flow *flow)
         size_t size = flow->end - flow->start;
         ssize_t n;
 
-        if (flow->to < 0) {
-            flow->start = flow->end;
-            break;
-        }
         if (!flow->to_is_ours && size > SAFE_WRITE) {
             struct stat info;
 

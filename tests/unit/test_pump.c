@@ -9,10 +9,12 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../capture/pump.h"
+#include "../../common/io.h"
 
 #define LEFT 7430 /* bytes that are still in the command's pipe */
 
@@ -34,7 +36,8 @@ struct ended {
     int from[2], to[2];
 };
 
-static struct ended *make_ended(int room)
+/* held: somebody still has the writing end, so that there is no end of file. */
+static struct ended *make_ended(int room, bool held)
 {
     struct ended *ended = calloc(1, sizeof *ended);
 
@@ -66,19 +69,21 @@ static struct ended *make_ended(int room)
     ended->pump.flows[1].to_is_ours = true;
     ended->pump.flows[1].end = PUMP_BUFFER;
     write_whole(ended->from[1], LEFT);
-    close(ended->from[1]);
+    if (!held)
+        close_fd(&ended->from[1]);
     return ended;
 }
 
 static void free_ended(struct ended *ended)
 {
     close(ended->from[0]);
+    close_fd(&ended->from[1]);
     free(ended);
 }
 
 static void a_full_buffer_at_the_end_hides_nothing_behind_it(void **state)
 {
-    struct ended *ended = make_ended(4 * PUMP_BUFFER);
+    struct ended *ended = make_ended(4 * PUMP_BUFFER, false);
     static char seen[4 * PUMP_BUFFER];
 
     (void)state;
@@ -107,7 +112,7 @@ static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
 {
     (void)state;
     for (int i = 0; i < 1500; i++) {
-        struct ended *ended = make_ended(4096 << i % 4);
+        struct ended *ended = make_ended(4096 << i % 4, i % 8 < 4);
         pthread_t reader;
         void *total;
 
@@ -120,11 +125,35 @@ static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
     }
 }
 
+/* As with `yes 2>&1 | head -1`, where the keeper's hold on the pty keeps the end from being seen.
+ */
+static void a_caller_who_has_gone_is_not_waited_for(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN); /* as in nixfleet-run */
+    alarm(30);                /* waiting is the mistake to be found */
+    for (int gone_before = 0; gone_before < 2; gone_before++) {
+        struct ended *ended = make_ended(4096, true);
+
+        close(ended->to[0]);
+        ended->pump.flows[1].is_pipe = false;
+        if (gone_before) {
+            close_fd(&ended->pump.flows[1].to);
+            ended->pump.flows[1].end = 0;
+        }
+        pump_run(&ended->pump);
+        assert_int_equal(ended->pump.bytes, LEFT);
+        free_ended(ended);
+    }
+    alarm(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_buffer_at_the_end_hides_nothing_behind_it),
         cmocka_unit_test(a_caller_who_reads_meanwhile_gets_all_of_it),
+        cmocka_unit_test(a_caller_who_has_gone_is_not_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
