@@ -67,7 +67,7 @@ int64_t request_time(const char *text)
 struct framing {
     const char *length;
     int chunked, hosts;
-    bool differs, odd;
+    bool differs, odd, unknown;
 };
 
 static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -76,13 +76,15 @@ static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const 
     struct framing *framing = context;
 
     (void)kind;
-    if (strlen(name) != name_size ||
+    if (strlen(name) != name_size || strpbrk(name, " \t") ||
         (value && (strlen(value) != value_size || strpbrk(value, "\r\n"))))
         framing->odd = true;
     if (strcasecmp(name, "Host") == 0)
         framing->hosts++;
-    if (strcasecmp(name, "Transfer-Encoding") == 0)
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
         framing->chunked++;
+        framing->unknown = !value || strcasecmp(value, "chunked") != 0;
+    }
     if (strcasecmp(name, "Content-Length") == 0) {
         if (framing->length && strcmp(framing->length, value ? value : "") != 0)
             framing->differs = true;
@@ -103,6 +105,9 @@ static void check_framing(struct request *request)
     } else if (framing.differs || framing.chunked > 1 || (framing.length && framing.chunked)) {
         request->refused = "the length of the body is ambiguous";
         request->refused_status = 400;
+    } else if (framing.unknown) { /* libmicrohttpd would read to the end of the connection */
+        request->refused = "the transfer coding is unknown";
+        request->refused_status = 501;
     } else if (framing.length && strspn(framing.length, "0123456789") != strlen(framing.length)) {
         request->refused = "the length of the body is no number";
         request->refused_status = 400;

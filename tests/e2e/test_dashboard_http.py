@@ -33,15 +33,12 @@ class Raw:
             pass  # it has hung up: what it said is still to be read
 
     def to_the_end(self):
+        """All it says until it hangs up, which it must."""
         answer = b""
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
         while True:
             try:
                 part = self.socket.recv(65536)
-            except OSError:
+            except ConnectionError:
                 return answer
             if not part:
                 return answer
@@ -80,7 +77,8 @@ def test_a_request_with_two_readings_smuggles_nothing(dashboard, headers, body):
     with Raw(dashboard) as raw:
         raw.send(HEAD + headers + "\r\n" + body + SMUGGLED)
         answer = raw.to_the_end()
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer[:200]
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 501")), answer[:200]
+    assert b"HTTP/1.1 200" not in answer
     assert [host["id"] for host in dashboard.get("/api/hosts").json["hosts"]] == [host["id"] for host in before]
 
 
@@ -93,7 +91,8 @@ def test_a_request_names_one_host(dashboard, host):
 
 def test_two_requests_one_behind_the_other_are_two(dashboard):
     with Raw(dashboard) as raw:
-        raw.send(SMUGGLED.replace("smuggled", "first") + SMUGGLED.replace("smuggled", "second"))
+        raw.send(SMUGGLED.replace("smuggled", "first") +
+                 SMUGGLED.replace("smuggled", "second").replace("Host: x", "Host: x\r\nConnection: close"))
         answer = raw.to_the_end()
     assert answer.count(b"HTTP/1.1 200") == 2
     assert {"first", "second"} <= {host["id"] for host in dashboard.get("/api/hosts").json["hosts"]}
