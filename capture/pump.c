@@ -479,8 +479,11 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
-    /* poll also moves what the kernel still has on its way through the pty */
-    if (flow->from < 0 || flow->end == PUMP_BUFFER || poll(&ready, 1, 0) <= 0)
+    if (flow->from < 0 || flow->end == PUMP_BUFFER)
+        return 0;
+    /* poll also moves what the kernel still has on its way through the pty; only its "nothing" is
+     * an answer: after a failure the read, which does not wait, says what is there */
+    if (poll(&ready, 1, 0) == 0)
         return 0;
     return flow_read(pump, flow);
 }

@@ -120,7 +120,7 @@ def test_what_a_host_reported_is_listed(page, mock):
     page.load()
     page.click(ROW % "alpha" + "[data-do=menu]")
     page.js("[...document.querySelectorAll('.menu button')].find((b) => b.textContent === 'History…').click()")
-    assert page.text(".history li span") == "✗ Switch <b>failed</b>"
+    page.wait(lambda: page.text(".history li span") == "✗ Switch <b>failed</b>", "the history")
 
 
 # ---- phases ----
