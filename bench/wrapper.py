@@ -12,6 +12,7 @@ import os
 import pathlib
 import pty
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -54,7 +55,7 @@ def echo_latency(command, environment, count):
         while b"k" not in seen:
             seen = os.read(master, 4096)
         times.append(time.perf_counter() - start)
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
     process.wait()
     os.close(master)
     return statistics.median(times)

@@ -88,6 +88,8 @@ static bool clean(const char *text, size_t size)
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
 
+        if (c >= 0x20 && c != 0x7f)
+            continue;
         if (c == '\033') {
             if (i + 1 >= size || text[i + 1] != '[')
                 return false;
@@ -97,7 +99,7 @@ static bool clean(const char *text, size_t size)
                 ;
             if (i >= size || text[i] != 'm')
                 return false;
-        } else if ((c < 0x20 && c != '\n') || c == 0x7f) {
+        } else if (c != '\n') {
             return false;
         }
     }

@@ -10,13 +10,11 @@
 
 int64_t lines_count(const char *text, size_t size)
 {
-    const char *end = text + size;
     int64_t count = 1;
 
-    while ((text = memchr(text, '\n', (size_t)(end - text)))) {
-        text++;
-        count++;
-    }
+    /* Lines are short: a call of memchr for each is slower than a look at each byte. */
+    for (size_t i = 0; i < size; i++)
+        count += text[i] == '\n';
     return count;
 }
 

@@ -9,6 +9,7 @@
 #include "../common/io.h"
 
 #define READ_SIZE ((size_t)64 << 10)
+#define PIECE_SIZE ((size_t)8 << 10) /* of lines that are written into a batch together */
 
 /* ---- lines as they become final ---- */
 
@@ -280,6 +281,25 @@ static void put_description(struct delivery *delivery)
     json_int(body, "rows", info->rows);
 }
 
+/* The end (an LF) of the lines that begin at `at` and are taken together: as many as fit in front
+ * of limit, at least one. The queue ends with an LF. */
+static const char *piece_end(const char *at, const char *limit, const char *end)
+{
+    for (const char *lf = limit; lf > at; lf--)
+        if (lf[-1] == '\n')
+            return lf - 1;
+    return memchr(limit, '\n', (size_t)(end - limit));
+}
+
+static uint64_t count_lines(const char *at, const char *end)
+{
+    uint64_t count = 0;
+
+    for (; at < end; at++)
+        count += *at == '\n';
+    return count;
+}
+
 /* Appends queued lines to the open text. Returns how many. */
 static uint64_t put_queued(struct delivery *delivery)
 {
@@ -288,7 +308,11 @@ static uint64_t put_queued(struct delivery *delivery)
     uint64_t lines = 0;
 
     while (at < end) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        size_t room = at - from <= (ptrdiff_t)delivery->text_max
+                          ? delivery->text_max + 1 - (size_t)(at - from)
+                          : 0;
+        size_t left = (size_t)(end - at), most = room < PIECE_SIZE ? room : PIECE_SIZE;
+        const char *lf = piece_end(at, at + (most < left ? most : left), end);
 
         if (lines > 0 && ((size_t)(lf - from) > delivery->text_max ||
                           delivery->body.size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 100000))
@@ -296,7 +320,7 @@ static uint64_t put_queued(struct delivery *delivery)
         if (lines > 0)
             json_text_piece(&delivery->body, "\n", 1);
         json_text_piece(&delivery->body, at, (size_t)(lf - at));
-        lines++;
+        lines += count_lines(at, lf + 1);
         at = lf + 1;
     }
     return lines;

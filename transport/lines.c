@@ -36,14 +36,12 @@ void line_queue_drop(struct line_queue *queue, uint64_t number)
         queue->start = queue->end = queue->count = 0;
         return;
     }
-    while (queue->first < number) {
-        const char *line = queue->bytes + queue->start;
-        const char *lf = memchr(line, '\n', line_queue_size(queue));
-
-        queue->start += (size_t)(lf - line) + 1;
-        queue->first++;
-        queue->count--;
-    }
+    /* Lines are short: a call of memchr for each is slower than a look at each byte. */
+    while (queue->first < number)
+        if (queue->bytes[queue->start++] == '\n') {
+            queue->first++;
+            queue->count--;
+        }
 }
 
 void line_queue_restart(struct line_queue *queue, uint64_t number)

@@ -65,8 +65,9 @@ def agent(tmp_path):
 
 
 def finished(agent, count):
-    runs = agent.runs()
-    return runs if len(runs) >= count and runs[0]["status"] == "finished" and agent.last_report()["completed_at"] else None
+    """All runs, once there are so many, and the agent has reported the last of its commands: then nixfleet-run has ended, too."""
+    runs, report = agent.runs(), agent.last_report()
+    return runs if len(runs) >= count and runs[0]["status"] == "finished" and report["completed_at"] else None
 
 
 def test_each_command_is_a_run_with_its_whole_output_and_the_report_is_as_before(agent):
@@ -112,4 +113,5 @@ def test_the_end_of_a_run_is_delivered_although_its_caller_is_gone(agent):
     agent.process.wait()
     (agent.directory / "gate").unlink()
     run = wait_for(lambda: next((r for r in agent.runs() if r["status"] == "finished"), None), what="its end")
-    assert "setting up /etc..." in agent.text(run) or run["exit"] == {"signal": "PIPE"}
+    # The last heartbeat may say the end before the last lines are there.
+    wait_for(lambda: "setting up /etc..." in agent.text(run) or run["exit"] == {"signal": "PIPE"}, what="its last line")
