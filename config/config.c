@@ -17,6 +17,7 @@
 #include "settings.h"
 
 #define NAME_SIZE 64 /* of a label, as in struct run_info */
+#define KEEP_BYTES_MAX (UINT64_C(1) << 60)
 
 enum {
     OPTION_SHOW = 1000,
@@ -94,7 +95,9 @@ static int setting_of_letter(int letter)
 
 static int set_mode(struct config *config, enum config_mode mode, char *error)
 {
-    if (config->mode != MODE_RUN && config->mode != mode)
+    bool asks = mode == MODE_HELP || mode == MODE_VERSION; /* also how another mode is used */
+
+    if (config->mode != MODE_RUN && config->mode != mode && !asks)
         return fail(error, "only one of --show, --list, --flush, --analyze can be given");
     config->mode = mode;
     return 0;
@@ -245,17 +248,18 @@ static int set_keep_size(struct config *config, const char *text, char *error)
 {
     char *end;
     unsigned long long number;
+    int shift;
 
     config->keep_bytes = UINT64_C(1) << 30;
     if (!text)
         return 0;
     number = strtoull(text, &end, 10);
-    if (end == text || *text == '-' || (*end && end[1]) || (*end && !strchr("KMG", *end)) ||
-        number > UINT64_C(1) << 40)
+    shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end == text || *text == '-' || end[shift > 0] || number > KEEP_BYTES_MAX >> shift)
         return fail(error,
                     "NIXFLEET_KEEP_SIZE: '%s' is not a number of bytes (K, M or G may follow)",
                     text);
-    config->keep_bytes = number << (*end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0);
+    config->keep_bytes = number << shift;
     return 0;
 }
 

@@ -48,9 +48,11 @@ static int takes_value(const struct prefix *prefix, const char *option)
 {
     char word[64];
 
-    if (option[1] != '-') /* the value follows unless it is in the same word */
-        return option[1] != '\0' && strchr(prefix->letters, option[strlen(option) - 1]) &&
-               option[2] == '\0';
+    if (option[1] != '-') { /* the value follows unless it is in the same word: -nu root, -uroot */
+        size_t at = 1 + strcspn(option + 1, prefix->letters);
+
+        return option[at] != '\0' && option[at + 1] == '\0';
+    }
     if (strchr(option, '='))
         return 0;
     snprintf(word, sizeof word, ",%s,", option + 2);

@@ -196,16 +196,33 @@ static void every_bad_option_or_value_is_one_line(void **state)
     }
 }
 
+static void help_and_version_may_be_asked_for_beside_any_other_mode(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_loads(scene, "--flush --help");
+    assert_int_equal(scene->config.mode, MODE_HELP);
+    assert_loads(scene, "--show -V");
+    assert_int_equal(scene->config.mode, MODE_VERSION);
+}
+
 static void every_bad_variable_is_refused_and_named(void **state)
 {
-    static const char *const bad[][2] = {
-        {"NIXFLEET_URL", "nowhere"},      {"NIXFLEET_HOST", "a.b"},
-        {"NIXFLEET_HEARTBEAT", "1"},      {"NIXFLEET_FLUSH_TIMEOUT", "soon"},
-        {"NIXFLEET_KEEP_RUNS", "-1"},     {"NIXFLEET_KEEP_DAYS", "x"},
-        {"NIXFLEET_KEEP_SIZE", "1T"},     {"NIXFLEET_KEEP_SIZE", "-1"},
-        {"NIXFLEET_KEEP_SIZE", "1KB"},    {"NIXFLEET_NOHUP", "perhaps"},
-        {"NIXFLEET_QUIET", "2"},          {"NIXFLEET_VERBOSE", "x"},
-        {"NIXFLEET_NO_STREAM", "on off"}, {"NIXFLEET_ALLOW_INSECURE_HTTP", "ja"}};
+    static const char *const bad[][2] = {{"NIXFLEET_URL", "nowhere"},
+                                         {"NIXFLEET_HOST", "a.b"},
+                                         {"NIXFLEET_HEARTBEAT", "1"},
+                                         {"NIXFLEET_FLUSH_TIMEOUT", "soon"},
+                                         {"NIXFLEET_KEEP_RUNS", "-1"},
+                                         {"NIXFLEET_KEEP_DAYS", "x"},
+                                         {"NIXFLEET_KEEP_SIZE", "1T"},
+                                         {"NIXFLEET_KEEP_SIZE", "-1"},
+                                         {"NIXFLEET_KEEP_SIZE", "1KB"},
+                                         {"NIXFLEET_KEEP_SIZE", "17179869184G"},
+                                         {"NIXFLEET_NOHUP", "perhaps"},
+                                         {"NIXFLEET_QUIET", "2"},
+                                         {"NIXFLEET_VERBOSE", "x"},
+                                         {"NIXFLEET_NO_STREAM", "on off"},
+                                         {"NIXFLEET_ALLOW_INSECURE_HTTP", "ja"}};
     struct scene *scene = *state;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -304,6 +321,8 @@ static void a_run_is_called_by_the_verb_of_its_command(void **state)
         {"nix-build x.nix", "nix-build"},
         {"nix-channel --update", "update"},
         {"sudo -u root -E nixos-rebuild switch", "switch"},
+        {"sudo -nu root nixos-rebuild switch", "switch"},
+        {"sudo -uroot git pull", "pull"},
         {"sudo --user=root git pull", "pull"},
         {"sudo A=b nixos-rebuild switch", "switch"},
         {"doas -u root nixos-rebuild switch", "switch"},
@@ -356,6 +375,7 @@ int main(void)
         WITH_SCENE(without_any_source_the_defaults_hold),
         WITH_SCENE(options_end_where_the_command_begins),
         WITH_SCENE(every_bad_option_or_value_is_one_line),
+        WITH_SCENE(help_and_version_may_be_asked_for_beside_any_other_mode),
         WITH_SCENE(every_bad_variable_is_refused_and_named),
         WITH_SCENE(values_are_brought_into_form),
         WITH_SCENE(redact_patterns_add_up_on_the_command_line),
