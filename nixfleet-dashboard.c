@@ -27,18 +27,18 @@
 #define DESCRIPTORS 32768
 
 static const char usage[] =
-    "usage: nixfleet-dashboard [--listen ADDRESS:PORT] [--data DIR] [--config FILE] [--dev]\n"
-    "       nixfleet-dashboard hash-password | token HOST | backup FILE\n"
+    "usage: nixfleet-dashboard [options]\n"
+    "       nixfleet-dashboard [options] hash-password | token HOST | backup FILE\n"
     "Show what the hosts of a fleet are doing.\n"
-    "  -l, --listen ADDRESS:PORT  where to serve (127.0.0.1:8000; port 0: a free one)\n"
+    "  -l, --listen ADDRESS:PORT  where to serve (127.0.0.1:8000; port 0: any free)\n"
     "  -d, --data DIR             the database (/var/lib/nixfleet-dashboard for root,\n"
     "                             else $XDG_STATE_HOME/nixfleet-dashboard)\n"
-    "  -c, --config FILE          settings: NAME=value lines; the environment outranks them\n"
+    "  -c, --config FILE          settings: NAME=value; the environment outranks them\n"
     "      --dev                  try it out: loopback only, no login, a token printed\n"
     "  -h, --help   -V, --version\n"
-    "hash-password reads a password and prints its bcrypt hash, for NIXFLEET_PASSWORD_HASH.\n"
-    "token HOST makes a token for a host and prints it. backup FILE copies the database.\n"
-    "See nixfleet-dashboard(8).\n";
+    "hash-password reads a password and prints its hash, for NIXFLEET_PASSWORD_HASH.\n"
+    "token HOST makes a token for a host and prints it. backup FILE copies the\n"
+    "database. See nixfleet-dashboard(8).\n";
 
 struct options {
     const char *listen, *data, *config;

@@ -31,9 +31,7 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-#define PLAIN_COLS                                                                \
-    200 /* the width of a pty whose output goes to a file: programs then cut less \
-         */
+#define PLAIN_COLS 200 /* of a pty whose output goes to a file: programs then cut less */
 
 extern char **environ;
 
@@ -43,7 +41,7 @@ static const char usage[] =
     "Run a command unchanged, and show its output and progress on a dashboard.\n"
     "  -u, --url URL            the dashboard (none: log only)\n"
     "  -H, --host NAME          this host's name there\n"
-    "  -n, --name LABEL         switch, pull, test, update... (derived from the command)\n"
+    "  -n, --name LABEL         switch, pull, test... (derived from the command)\n"
     "  -l, --log FILE           log there instead of into the state directory\n"
     "  -i, --heartbeat SECONDS  between signs of life (10; 5 to 60)\n"
     "      --token-file FILE, --cacert FILE, --pinned-pubkey HASH\n"

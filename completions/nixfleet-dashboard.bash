@@ -4,12 +4,15 @@ _nixfleet_dashboard() {
     local current=${COMP_WORDS[COMP_CWORD]}
     COMPREPLY=()
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-    --config) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-    --data) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    -d | --data) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     backup) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     token) mapfile -t COMPREPLY < <(compgen -A hostname -- "$current") ;;
-    --listen) mapfile -t COMPREPLY < <(compgen -W '127.0.0.1:8000' -- "$current") ;;
-    *) mapfile -t COMPREPLY < <(compgen -W '--listen --data --config --dev --help --version hash-password token backup' -- "$current") ;;
+    -l | --listen) mapfile -t COMPREPLY < <(compgen -W '127.0.0.1:8000' -- "$current") ;;
+    *)
+        mapfile -t COMPREPLY < <(compgen -W '-l --listen -d --data -c --config --dev -h --help -V --version
+            hash-password token backup' -- "$current")
+        ;;
     esac
 }
 

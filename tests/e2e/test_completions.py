@@ -98,9 +98,9 @@ def test_zsh_completes_the_dashboard(tmp_path):
 
 
 def options_of_manual(page):
+    """--name and -n of each option that has an entry of its own."""
     text = (ROOT / "man" / page).read_text()
-    return {"--" + name for name in re.findall(r"^\.It.*Fl -([a-z-]+)", text, re.MULTILINE)} | \
-        {"--" + name for line in re.findall(r"^\.It Fl.*$", text, re.MULTILINE) for name in re.findall(r"Fl -([a-z-]+)", line)}
+    return {"-" + name for line in re.findall(r"^\.It Fl.*$", text, re.MULTILINE) for name in re.findall(r"Fl (-[a-z-]+|[a-zA-Z])\b", line)}
 
 
 @pytest.mark.parametrize("name, page", [("nixfleet-run", "nixfleet-run.1"), ("nixfleet-dashboard", "nixfleet-dashboard.8")])
@@ -108,10 +108,11 @@ def test_every_option_of_the_manual_is_in_each_completion(name, page):
     options = options_of_manual(page)
     assert len(options) >= 5
     for option in options:
-        word = re.compile(re.escape(option) + r"(?![a-z-])")
+        word = re.compile(r"(?<![\w-])" + re.escape(option) + r"(?![\w-])")
         assert word.search((COMPLETIONS / f"{name}.bash").read_text()), option
         assert word.search((COMPLETIONS / f"_{name}").read_text()), option
-        assert re.search(rf"-l {option[2:]}(?![a-z-])", (COMPLETIONS / f"{name}.fish").read_text()), option
+        fish_word = f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
+        assert re.search(rf"{fish_word}(?![\w-])", (COMPLETIONS / f"{name}.fish").read_text()), option
 
 
 @pytest.mark.parametrize("name, page", [("nixfleet-run", "nixfleet-run.1"), ("nixfleet-dashboard", "nixfleet-dashboard.8")])
@@ -120,5 +121,12 @@ def test_help_and_manual_know_the_same_options(name, page):
         pytest.skip(f"{name} is not built")
     result = shell([str(BIN / name), "--help"])
     assert result.returncode == 0
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", result.stdout)) == options_of_manual(page)
-    assert len(result.stdout.splitlines()) <= 24
+    # What begins a line or stands after another option; in a sentence a dash may be anything.
+    assert set(re.findall(r"(?<![\w-])--?[a-zA-Z](?:[a-z-]+)?(?=[ ,:\n])", result.stdout)) == options_of_manual(page)
+
+
+@pytest.mark.parametrize("name", ["nixfleet-run", "nixfleet-dashboard"])
+def test_help_fits_a_terminal_of_24_lines_and_80_columns(name):
+    lines = shell([str(BIN / name), "--help"]).stdout.splitlines()
+    assert 5 < len(lines) <= 24
+    assert max(map(len, lines)) <= 80
