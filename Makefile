@@ -13,6 +13,7 @@ DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 DOCDIR ?= $(DATADIR)/doc/nixfleet
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+USERUNITDIR ?= $(PREFIX)/lib/systemd/user
 VERSION := 0.1.0
 
 CC ?= cc
@@ -59,7 +60,9 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- flags -----------------------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wpedantic -Wshadow
-HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# Apart from those: a package's build hardens by itself, and must still compile for the -pie that it is linked with.
+PIE_Linux := -fPIE
 HARDEN_LDFLAGS_Linux := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 HARDEN_Darwin := -fstack-protector-strong
 # Those that are there, in one call: a package that is missing shows as the header that is missing.
@@ -80,7 +83,7 @@ dashboard_LIBS := $(call pkg_flags,--libs,$(dashboard_PKGS)) -lwslay
 all_LIBS := $(call pkg_flags,--libs,$(all_PKGS)) -lwslay
 
 DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
-COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(HARDEN) -pthread $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(PIE_$(UNAME)) $(HARDEN) -pthread $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) -pthread $(HARDEN_LDFLAGS_$(UNAME)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
@@ -227,24 +230,28 @@ BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
 COMMANDS := $(filter nixfleet-run nixfleet-dashboard,$(PROGRAMS))
+# Each user has runs to deliver, root among them: those units are for both kinds of manager.
+UNITS := $(patsubst dist/%,$(UNITDIR)/%,$(wildcard dist/*.service dist/*.timer)) \
+	$(patsubst dist/%,$(USERUNITDIR)/%,$(wildcard dist/nixfleet-flush.*))
 
 install: all
-	@mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR) $(D)$(BASHCOMPDIR) \
+	@mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR)/docs $(D)$(BASHCOMPDIR) \
 		$(D)$(ZSHCOMPDIR) $(D)$(FISHCOMPDIR)
 	$(INSTALL) -m 755 $(addprefix $(P),$(COMMANDS)) $(D)$(BINDIR)
 	$(INSTALL) -m 755 $(P)nixfleet-report $(D)$(LIBEXECDIR)
 	$(INSTALL_FILE) man/nixfleet-run.1 $(D)$(MANDIR)/man1
 	$(INSTALL_FILE) man/nixfleet-dashboard.8 $(D)$(MANDIR)/man8
-	$(INSTALL_FILE) LICENSE README.md docs/*.md $(D)$(DOCDIR)
+	$(INSTALL_FILE) LICENSE README.md $(D)$(DOCDIR)
+	$(INSTALL_FILE) docs/*.md docs/screenshot.png $(D)$(DOCDIR)/docs
 	@for name in $(COMMANDS); do set -e; \
 		$(INSTALL_FILE) completions/$$name.bash $(D)$(BASHCOMPDIR)/$$name; \
 		$(INSTALL_FILE) completions/_$$name $(D)$(ZSHCOMPDIR)/_$$name; \
 		$(INSTALL_FILE) completions/$$name.fish $(D)$(FISHCOMPDIR)/$$name.fish; \
 	done
 ifeq ($(UNAME),Linux)
-	@mkdir -p $(D)$(UNITDIR)
-	@for unit in $(notdir $(wildcard dist/*.service dist/*.timer)); do \
-		sed 's|@BINDIR@|$(BINDIR)|g' dist/$$unit >$(D)$(UNITDIR)/$$unit && chmod 644 $(D)$(UNITDIR)/$$unit || exit 1; \
+	@mkdir -p $(D)$(UNITDIR) $(D)$(USERUNITDIR)
+	@for unit in $(UNITS); do \
+		sed 's|@BINDIR@|$(BINDIR)|g' dist/$$(basename $$unit) >$(D)$$unit && chmod 644 $(D)$$unit || exit 1; \
 	done
 endif
 
@@ -252,7 +259,7 @@ uninstall:
 	rm -f $(addprefix $(D)$(BINDIR)/,$(COMMANDS)) $(D)$(LIBEXECDIR)/nixfleet-report $(D)$(MANDIR)/man1/nixfleet-run.1 \
 		$(D)$(MANDIR)/man8/nixfleet-dashboard.8 $(addprefix $(D)$(BASHCOMPDIR)/,$(COMMANDS)) \
 		$(addprefix $(D)$(ZSHCOMPDIR)/_,$(COMMANDS)) $(patsubst %,$(D)$(FISHCOMPDIR)/%.fish,$(COMMANDS)) \
-		$(addprefix $(D)$(UNITDIR)/,$(notdir $(wildcard dist/*.service dist/*.timer)))
+		$(addprefix $(D),$(UNITS))
 	rm -rf $(D)$(DOCDIR)
 	-@rmdir $(D)$(LIBEXECDIR) 2>/dev/null
 

@@ -20,12 +20,16 @@ pkgs.mkShell {
     fish
     clang-tools
     cppcheck
+    mandoc
     shellcheck
+    vim
     asciinema
   ] ++ lib.optionals stdenv.hostPlatform.isLinux [
     chromium
     chromedriver
     procps
+    psmisc
+    strace
     util-linux
   ];
 }

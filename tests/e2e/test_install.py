@@ -41,6 +41,9 @@ def test_install_puts_everything_below_destdir_and_prefix(destination):
             "usr/local/share/fish/vendor_completions.d/nixfleet-run.fish",
             "usr/local/lib/systemd/system/nixfleet-dashboard.service",
             "usr/local/share/doc/nixfleet/LICENSE"} <= installed
+    # The timer is for root and for each user: systemctl --user looks in a directory of its own.
+    for manager in ("system", "user"):
+        assert {f"usr/local/lib/systemd/{manager}/nixfleet-flush.{kind}" for kind in ("service", "timer")} <= installed
     assert all(name.startswith("usr/local/") for name in installed)
 
 
@@ -48,6 +51,13 @@ def test_the_unit_names_the_installed_binary(destination):
     unit = (destination / "usr/local/lib/systemd/system/nixfleet-dashboard.service").read_text()
     assert "ExecStart=/usr/local/bin/nixfleet-dashboard " in unit and "@" not in unit.replace("@system-service", "") \
         .replace("@privileged", "").replace("@resources", "")
+
+
+def test_the_installed_readme_finds_its_pictures_and_pages(destination):
+    documents = destination / "usr/local/share/doc/nixfleet"
+    linked = re.findall(r"\]\((docs/[^)#]+)", (documents / "README.md").read_text())
+    assert len(linked) > 4
+    assert [name for name in linked if not (documents / name).is_file()] == []
 
 
 def test_systemd_takes_the_units(destination):
@@ -98,6 +108,14 @@ def test_binaries_are_position_independent_with_read_only_relocations(program):
     header = subprocess.run(["readelf", "-hdlW", ROOT / program], capture_output=True, text=True, check=True).stdout
     assert "DYN" in header and "GNU_RELRO" in header and ("BIND_NOW" in header or "NOW" in header)
     assert not re.search(r"GNU_STACK.*RWE", header)
+
+
+def test_a_package_whose_compiler_makes_no_pie_by_itself_builds_one(tmp_path):
+    """As nix/package.nix calls make: the hardening is the stdenv's, and its gcc may be one without --enable-default-pie."""
+    result = make("HARDEN=", "STATIC=", "CC=cc -fno-pie -no-pie", f"B={tmp_path}", f"OUT={tmp_path}/bin", f"{tmp_path}/bin/nixfleet-run")
+    assert result.returncode == 0, result.stderr
+    header = subprocess.run(["readelf", "-h", tmp_path / "bin/nixfleet-run"], capture_output=True, text=True, check=True).stdout
+    assert "DYN" in header
 
 
 @pytest.mark.parametrize("program", ["nixfleet-run", "nixfleet-dashboard"])
