@@ -1,4 +1,4 @@
-# What `make`, `make check`, `make demo`, `make lint` and `make bench` need: nix develop, or nix-shell.
+# What the make targets need: nix develop, or nix-shell.
 { pkgs ? import <nixpkgs> { } }:
 let
   inherit (pkgs) lib stdenv;
@@ -31,5 +31,7 @@ pkgs.mkShell {
     psmisc
     strace
     util-linux
+    # For `make fuzz`. The package itself would make this shell's CC its own.
+    (writeShellScriptBin "clang" ''exec ${clang}/bin/clang "$@"'')
   ];
 }

@@ -3,6 +3,7 @@ say to wrong ones."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -85,6 +86,18 @@ def test_the_flake_has_package_checks_and_shell_for_each_system(tmp_path, system
     assert outputs["checks"] == ["package", "unit"] and outputs["unit"] == "nixfleet-unit-tests"
     assert "cmocka" in outputs["shell"] and ("chromium" in outputs["shell"]) == system.endswith("-linux")
     assert outputs["modules"] == [True, True]
+
+
+def test_the_shell_has_every_tool_that_a_target_asks_for(tmp_path):
+    """install-deps says of each that it comes with the shell."""
+    shell = set(evaluate(tmp_path, f"map (p: p.name) (import {ROOT}/shell.nix {{ inherit pkgs; }}).arguments.packages"))
+    of_stdenv = {"cc", "make", "pkg-config"}
+    package = {"nix-build": "nix", "python3": "python3-env", "clang-format": "clang-tools", "clang-tidy": "clang-tools",
+               "unbuffer": "expect", "script": "util-linux"}
+    tools = re.search(r"^tools\(\) \{(.*?)^\}", (ROOT / "scripts/install-deps").read_text(), re.MULTILINE | re.DOTALL)[1]
+    wanted = {word for line in re.findall(r"echo (.*) ;;", tools) for word in line.split()}
+    assert len(wanted) > 15
+    assert {package.get(tool, tool) for tool in wanted - of_stdenv} <= shell
 
 
 # ---- NixOS
