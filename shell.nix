@@ -27,8 +27,6 @@ pkgs.mkShell {
   ] ++ lib.optionals stdenv.hostPlatform.isLinux [
     chromium
     chromedriver
-    procps
-    psmisc
     strace
     util-linux
     # For `make fuzz`. The package itself would make this shell's CC its own.

@@ -53,6 +53,18 @@ def test_the_unit_names_the_installed_binary(destination):
         .replace("@privileged", "").replace("@resources", "")
 
 
+def test_the_readme_gives_a_reason_for_each_package_that_is_installed():
+    function = re.search(r"^packages\(\) \{.*?^\}", (ROOT / "scripts/install-deps").read_text(), re.MULTILINE | re.DOTALL)[0]
+    groups = re.findall(r"^    (\w+)\)", function, re.MULTILINE)
+    listed = subprocess.run(["sh", "-c", function + '\nfor group; do packages "$group"; done', "sh", *groups], capture_output=True,
+                            text=True, check=True).stdout.split()
+    table = re.search(r"^\| Debian 12 \|.*?^$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    reasons = {name for row in table.splitlines() for name in row.split("|")[1].replace(",", " ").split()}
+    assert len(groups) == 7 and len(listed) > 20
+    assert sorted(set(listed) - reasons) == []
+    assert sorted(reasons - set(listed) - {"Debian", "12", "---"}) == []
+
+
 def test_the_installed_readme_finds_its_pictures_and_pages(destination):
     documents = destination / "usr/local/share/doc/nixfleet"
     linked = re.findall(r"\]\((docs/[^)#]+)", (documents / "README.md").read_text())

@@ -28,7 +28,7 @@ let
   packageNames = [
     "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "wslay" "sqlite" "libxcrypt" "oath-toolkit" "libbsd" "libmd"
     "nix" "cmocka" "git" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "asciinema" "chromium"
-    "chromedriver" "procps" "psmisc" "strace" "clang" "util-linux" "vim" "nixpkgs-fmt"
+    "chromedriver" "strace" "clang" "util-linux" "vim" "nixpkgs-fmt"
   ];
 
   pkgs = builtins.listToAttrs (map (name: { inherit name; value = named name; }) packageNames) // {
