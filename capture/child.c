@@ -156,8 +156,8 @@ static int exec_problem(int report)
     return n == (ssize_t)sizeof problem ? problem : 0;
 }
 
-/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with errno.
- */
+/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with
+   errno. */
 static int first_report(struct child *child)
 {
     struct keeper_report report;

@@ -75,8 +75,8 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
     helpers->control_write = ends[1];
 }
 
-/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be ours.
- */
+/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be
+   ours. */
 static int open_again(const char *path, int flags)
 {
     return path ? open(path, flags | O_CLOEXEC) : -1;
@@ -92,8 +92,8 @@ static char *marks_path(const struct run_log *log)
     return path;
 }
 
-/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way first.
- */
+/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way
+   first. */
 static void place(int *fds, int count)
 {
     for (int i = 0; i < count; i++)

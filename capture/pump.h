@@ -52,8 +52,8 @@ struct pump {
 /* Prepares the flows. Allocates nothing: a pump is large (PUMP_BUFFER for each flow), and better
  * not on the stack. */
 void pump_init(struct pump *pump, const struct streams *streams);
-/* Copies until the command has ended and all that it wrote is written. child->status is then set.
- */
+/* Copies until the command has ended and all that it wrote is written. child->status is then
+   set. */
 void pump_run(struct pump *pump);
 /* After the end: lets the helpers deliver until deadline (monotonic) at most, or until the caller
  * wants to go. */

@@ -2,12 +2,15 @@
    of it a dashboard has. It is at once the local log and the spool. In the state directory, 0700,
    files 0600:
 
-     ID.log    the raw bytes (or elsewhere, with --log)
-     ID.marks  struct run_mark records, appended: at the start, at each change of the window, and
-   before output that comes RUN_MARK_MS or more after the last mark ID.run    the description: text
-   lines "key=value", values with %XX for '%' and control characters. Its first two lines are the
-   slots `end=…` and `ack=…`, padded with spaces to a fixed width and rewritten in place, so that a
-   full disk cannot keep them from being recorded.
+     ID.log     the raw bytes (or elsewhere, with --log)
+
+     ID.marks   struct run_mark records, appended: at the start, at each change of the window, and
+                before output that comes RUN_MARK_MS or more after the last mark
+
+     ID.run     the description: text lines "key=value", values with %XX for '%' and control
+                characters. Its first two lines are the slots `end=…` and `ack=…`, padded with
+                spaces to a fixed width and rewritten in place, so that a full disk cannot keep
+                them from being recorded.
 
    Locks (flock): the pump holds ID.run while it lives: an unlocked .run without an end is a lost
    run. Whoever delivers (the shipper, or a flush) holds ID.marks, so that there is only one at a

@@ -1,6 +1,6 @@
-/* Throwing old runs away. Every run does this, beside its command, so that it costs no more than a
-   look at the directory and at the sizes: a record is read only when its run has crossed a bound.
- */
+/* Throwing old runs away. Every run does this, beside its command, so that it costs no more than
+   a look at the directory and at the sizes: a record is read only when its run has crossed a
+   bound. */
 #include "runlog.h"
 
 #include <errno.h>

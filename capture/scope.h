@@ -1,6 +1,6 @@
 /* A systemd scope for the run, so that it outlives the service that started it
-   (KillMode=control-group kills whatever is in the service's control group, in whatever session).
- */
+   (KillMode=control-group kills whatever is in the service's control group, in whatever
+   session). */
 #ifndef NIXFLEET_SCOPE_H
 #define NIXFLEET_SCOPE_H
 

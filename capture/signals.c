@@ -73,14 +73,6 @@ void signals_restore(void)
     sigprocmask(SIG_SETMASK, &before_mask, NULL);
 }
 
-int signals_were_ignored(int number)
-{
-    for (size_t i = 0; i < CAUGHT; i++)
-        if (caught[i] == number)
-            return before_caught[i].sa_handler == SIG_IGN;
-    return 0;
-}
-
 static void unblock(int number)
 {
     sigset_t set;

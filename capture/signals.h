@@ -10,8 +10,6 @@ int signals_catch(void);
 /* In a new child, before exec: every signal as it was before signals_catch, and the caller's mask.
  * Async-signal-safe. */
 void signals_restore(void);
-/* True if the caller had this signal ignored. */
-int signals_were_ignored(int number);
 /* Ends this process by the signal, without a core dump of its own. Returns only for one that does
  * not kill. */
 void signals_die_of(int number);

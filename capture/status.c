@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROGRESS_TRIES \
-    1000 /* an update takes nanoseconds: more tries than this mean that its writer died in it */
+/* An update takes nanoseconds: more tries than this mean that its writer died in it. */
+#define PROGRESS_TRIES 1000
 
 static int shared_memory(void)
 {

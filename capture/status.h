@@ -1,7 +1,7 @@
-/* The status page: one page of shared memory between the pump, which holds the command, and its two
-   helpers. It carries counters, the phase, and (only when the log cannot be written) a ring with
-   the newest output. Nobody ever waits for anybody here: every field has one writer, readers poll.
- */
+/* The status page: one page of shared memory between the pump, which holds the command, and its
+   two helpers. It carries counters, the phase, and (only when the log cannot be written) a ring
+   with the newest output. Nobody ever waits for anybody here: every field has one writer,
+   readers poll. */
 #ifndef NIXFLEET_STATUS_H
 #define NIXFLEET_STATUS_H
 
@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATUS_RING_SIZE \
-    ((size_t)1 << 20) /* power of two; what the live view keeps without a log */
+/* A power of two; what the live view keeps without a log. */
+#define STATUS_RING_SIZE ((size_t)1 << 20)
 #define STATUS_PHASE_SIZE 16
 #define STATUS_CURRENT_SIZE 128
 

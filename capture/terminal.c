@@ -6,7 +6,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-bool terminal_foreground(const struct terminal *terminal)
+/* True if we are in the terminal's foreground process group: only then may it be changed or
+   read. */
+static bool in_foreground(const struct terminal *terminal)
 {
     pid_t group;
 
@@ -34,8 +36,7 @@ bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
 
-    if (terminal->raw || !terminal_foreground(terminal) ||
-        tcgetattr(terminal->fd, &terminal->saved) < 0)
+    if (terminal->raw || !in_foreground(terminal) || tcgetattr(terminal->fd, &terminal->saved) < 0)
         return terminal->raw;
     mode = terminal->saved;
     mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
@@ -52,7 +53,7 @@ bool terminal_enter(struct terminal *terminal)
 
 void terminal_leave(struct terminal *terminal)
 {
-    if (terminal->raw && terminal_foreground(terminal))
+    if (terminal->raw && in_foreground(terminal))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
     terminal->raw = false;
 }

@@ -1,5 +1,5 @@
-/* The caller's terminal: raw while the command runs in our foreground, restored on every way out.
- */
+/* The caller's terminal: raw while the command runs in our foreground, restored on every way
+   out. */
 #ifndef NIXFLEET_TERMINAL_H
 #define NIXFLEET_TERMINAL_H
 
@@ -15,9 +15,6 @@ struct terminal {
     struct termios saved;
 };
 
-/* True if we are in the terminal's foreground process group: only then may it be changed or read.
- */
-bool terminal_foreground(const struct terminal *terminal);
 /* Makes it raw if we are in the foreground and it is not yet. Returns whether it is raw now. */
 bool terminal_enter(struct terminal *terminal);
 /* Gives it back as it was. Does nothing where we have changed nothing. */

@@ -428,9 +428,9 @@ static bool save_counts(struct txn *txn, struct run_row *run, const struct repor
     return done(update);
 }
 
-/* A batch that was overtaken, as one of a process that was killed may be behind a slow proxy: the
- * run has ended with more lines than it knows of, and begins with these. It must not cut them off.
- */
+/* A batch that was overtaken, as one of a process that was killed may be behind a slow proxy:
+ * the run has ended with more lines than it knows of, and begins with these. It must not cut
+ * them off. */
 static bool is_late(struct txn *txn, const struct run_row *run, const struct report *report,
                     int64_t from)
 {

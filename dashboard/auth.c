@@ -36,7 +36,8 @@ static bool host_has_own_token(const struct request *request, char hash[TOKEN_HA
     return found;
 }
 
-bool auth_is_agent(const struct request *request)
+/* True for the shared token or this host's own, as v1 accepts them. */
+static bool is_agent(const struct request *request)
 {
     const struct dashboard_settings *settings = &request->server->settings;
     const char *token = bearer(request);
@@ -119,7 +120,7 @@ static bool csrf_matches(struct request *request)
 
 bool auth_allows(struct request *request, enum role role)
 {
-    bool allowed = role == ROLE_OPEN || (role == ROLE_AGENT && auth_is_agent(request)) ||
+    bool allowed = role == ROLE_OPEN || (role == ROLE_AGENT && is_agent(request)) ||
                    (role == ROLE_VIEW && may_view(request)) ||
                    (role >= ROLE_PERSON && is_person(request));
 

@@ -20,8 +20,6 @@ bool auth_allows(struct request *request, enum role role);
 /* The CSRF token that a page of this caller must send with changes; false if the caller has no
  * session. */
 bool auth_csrf(struct request *request, char out[65]);
-/* True for the shared token or this host's own, as v1 accepts them. */
-bool auth_is_agent(const struct request *request);
 /* The token of the caller's session; false if there is none. */
 bool auth_session(const struct request *request, char token[TOKEN_SIZE]);
 /* Behind a proxy that is trusted: replaces the address by the one that it says. */

@@ -1,6 +1,6 @@
-/* What signing in rests on: comparing, hashing, and the tokens and cookies made from secrets. Pure
-   functions of their arguments and, where said, of the system's random source. Nothing here logs.
- */
+/* What signing in rests on: comparing, hashing, and the tokens and cookies made from secrets.
+   Pure functions of their arguments and, where said, of the system's random source. Nothing here
+   logs. */
 #ifndef NIXFLEET_AUTH_SECRET_H
 #define NIXFLEET_AUTH_SECRET_H
 

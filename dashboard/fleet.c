@@ -17,16 +17,7 @@ bool fleet_run(struct txn *txn, const char *sql, const char *types, ...)
     if (!statement)
         return false;
     va_start(arguments, types);
-    for (int i = 1; *types; types++, i++) {
-        if (*types == 'i') {
-            sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
-        } else {
-            const char *text = va_arg(arguments, const char *);
-
-            if (text)
-                sqlite3_bind_text(statement, i, text, -1, SQLITE_TRANSIENT);
-        }
-    }
+    statement_bind_list(statement, types, arguments);
     va_end(arguments);
     result = sqlite3_step(statement);
     sqlite3_reset(statement);

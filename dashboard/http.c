@@ -22,9 +22,8 @@
 #define HEADER_MS 100000              /* for a header, and for the pause in front of it */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
-#define DISCARD_MAX                                                              \
-    (16 * BODY_MAX) /* a body that is too large is read up to here, and not kept \
-                     */
+/* A body that is too large is read up to here, and not kept. */
+#define DISCARD_MAX (16 * BODY_MAX)
 
 /* ---- reading a request ---- */
 

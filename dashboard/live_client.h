@@ -1,5 +1,5 @@
-/* One page's WebSocket: what it asked for, what it has been told. Only the live thread uses these.
- */
+/* One page's WebSocket: what it asked for, what it has been told. Only the live thread uses
+   these. */
 #ifndef NIXFLEET_DASHBOARD_LIVE_CLIENT_H
 #define NIXFLEET_DASHBOARD_LIVE_CLIENT_H
 

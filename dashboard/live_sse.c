@@ -31,8 +31,8 @@ struct listener {
     int64_t quiet_until_ms;
 };
 
-/* Over the list, and over what the live thread writes into it: tails' due and changed, suspended.
- */
+/* Over the list, and over what the live thread writes into it: tails' due and changed,
+   suspended. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *listeners;
 

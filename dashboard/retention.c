@@ -15,8 +15,8 @@
 #define STEP_CHUNKS 64   /* removed in one transaction, */
 #define STEP_ENTRIES 500 /* and lines of a history */
 #define LOOK_MAX 1000    /* runs that one look finds; the next one comes at once then */
-#define FORGET_MS \
-    (90 * DAY_MS) /* so long after its time a removed run is still answered with 410 */
+/* So long after its time a removed run is still answered with 410. */
+#define FORGET_MS (90 * DAY_MS)
 
 struct retention {
     struct store *store;

@@ -38,8 +38,8 @@ bool run_json(struct store *store, const char *host, const char *id, int64_t now
               struct text *out);
 /* Appends `,"phase":…,"progress":…,"exit":…` of a run. */
 void add_run_progress(struct store *store, const char *id, struct text *out);
-/* Appends the RUNs of a host, newest first, as a list; before: only those before this run, or NULL.
- */
+/* Appends the RUNs of a host, newest first, as a list; before: only those before this run, or
+   NULL. */
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out);
 /* Appends all HOSTs with commas between. history: with v1's status_history, which is long. False

@@ -1,5 +1,5 @@
-/* One table says which variable fills which field; the file and the environment both go through it.
- */
+/* One table says which variable fills which field; the file and the environment both go through
+   it. */
 #include "settings.h"
 
 #include <arpa/inet.h>

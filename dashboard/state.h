@@ -8,9 +8,8 @@
 
 #define STATE_INTERVALS 3                /* heartbeats that may be missed */
 #define STATE_OFFLINE_MS (5 * 60 * 1000) /* v1: a host that said nothing for so long */
-#define STATE_LOST_MS     \
-    ((int64_t)24 * 3600 * \
-     1000) /* a run without a sign of life for so long has crashed: nothing is stale for ever */
+/* A run without a sign of life for so long has crashed: nothing is stale for ever. */
+#define STATE_LOST_MS ((int64_t)24 * 3600 * 1000)
 #define STATE_INTERVAL_MIN 10000 /* ms; the shortest interval that is believed */
 #define STATE_INTERVAL_MAX 60000
 

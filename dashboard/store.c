@@ -18,9 +18,8 @@
 #define STATEMENTS_MAX 96 /* of one connection */
 #define BUSY_MS 5000
 #define TROUBLE_MS 15000 /* so long a failed write is told as trouble */
-#define CHECK_FIRST_MAX                                                      \
-    (256 << 20) /* bytes; a larger file is looked through while it is in use \
-                 */
+/* Bytes; a larger file is looked through while it is in use. */
+#define CHECK_FIRST_MAX (256 << 20)
 
 /* Prepared once, used often. */
 struct statements {
@@ -444,7 +443,8 @@ static struct reader *open_reader(struct store *store)
     return reader;
 }
 
-sqlite3 *store_reader(struct store *store)
+/* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
+static sqlite3 *reader_of(struct store *store)
 {
     struct reader *reader = open_reader(store);
 
@@ -460,7 +460,7 @@ sqlite3_stmt *store_statement(struct store *store, const char *sql)
 
 sqlite3_stmt *store_prepare(struct store *store, const char *sql)
 {
-    sqlite3 *db = store_reader(store);
+    sqlite3 *db = reader_of(store);
     sqlite3_stmt *statement = NULL;
 
     if (db && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
@@ -470,7 +470,7 @@ sqlite3_stmt *store_prepare(struct store *store, const char *sql)
 
 void store_snapshot(struct store *store)
 {
-    sqlite3 *db = store_reader(store);
+    sqlite3 *db = reader_of(store);
 
     if (db)
         exec(db, "BEGIN");
@@ -478,7 +478,7 @@ void store_snapshot(struct store *store)
 
 void store_snapshot_end(struct store *store)
 {
-    sqlite3 *db = store_reader(store);
+    sqlite3 *db = reader_of(store);
 
     if (db)
         exec(db, "COMMIT");
@@ -518,7 +518,7 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
 
 /* ---- statements ---- */
 
-static void bind_list(sqlite3_stmt *statement, const char *types, va_list arguments)
+void statement_bind_list(sqlite3_stmt *statement, const char *types, va_list arguments)
 {
     for (int i = 1; *types; types++, i++) {
         if (*types == 'i') {
@@ -537,7 +537,7 @@ void statement_bind(sqlite3_stmt *statement, const char *types, ...)
     va_list arguments;
 
     va_start(arguments, types);
-    bind_list(statement, types, arguments);
+    statement_bind_list(statement, types, arguments);
     va_end(arguments);
 }
 
@@ -548,7 +548,7 @@ int statement_run(sqlite3_stmt *statement, const char *types, ...)
     if (!statement)
         return SQLITE_ERROR;
     va_start(arguments, types);
-    bind_list(statement, types, arguments);
+    statement_bind_list(statement, types, arguments);
     va_end(arguments);
     return sqlite3_step(statement);
 }

@@ -6,6 +6,7 @@
 #define NIXFLEET_DASHBOARD_STORE_H
 
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,11 +72,9 @@ void store_watch(struct store *store,
 
 /* ---- reading ---- */
 
-/* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
-sqlite3 *store_reader(struct store *store);
-/* A prepared statement of the thread's reader, kept for the next time; with its bindings cleared.
- * sql is a literal. The caller resets it before it returns: a statement in use holds an old state
- * of the store. NULL on an error. */
+/* A prepared statement of this thread's reading connection, kept for the next time; with its
+ * bindings cleared. sql is a literal. The caller resets it before it returns: a statement in use
+ * holds an old state of the store. NULL on an error. */
 sqlite3_stmt *store_statement(struct store *store, const char *sql);
 /* Prepares on the thread's reader, for a read that goes on over several calls; the caller
  * finalizes. NULL on an error. */
@@ -91,14 +90,15 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
 /* Jobs waiting, groups committed, jobs done: for /metrics. */
 void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs);
 
-/* What is wrong with the store as far as its own work has shown, in constant text; NULL: nothing.
- */
+/* What is wrong with the store as far as its own work has shown, in constant text; NULL:
+   nothing. */
 const char *store_trouble(struct store *store);
 
 /* Binds and steps, in the order of the statement's parameters. "t" text (NULL allowed), "i"
  * int64_t. Returns sqlite3_step's result. */
 int statement_run(sqlite3_stmt *statement, const char *types, ...);
 void statement_bind(sqlite3_stmt *statement, const char *types, ...);
+void statement_bind_list(sqlite3_stmt *statement, const char *types, va_list arguments);
 /* A column's text, or NULL. Lives as long as the row. */
 const char *column_text(sqlite3_stmt *statement, int column);
 

@@ -1,6 +1,6 @@
 /* The form of v1's request bodies, as tables, and what is said of a body that breaks it: the 422
-   answer {"detail":[{"loc":["body",FIELD],"msg":…,"type":…}]}. Pure; unknown keys are passed over.
- */
+   answer {"detail":[{"loc":["body",FIELD],"msg":…,"type":…}]}. Pure; unknown keys are passed
+   over. */
 #ifndef NIXFLEET_VALIDATE_H
 #define NIXFLEET_VALIDATE_H
 

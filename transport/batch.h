@@ -11,8 +11,8 @@
 #include "../capture/status.h"
 #include "../parse/phase.h"
 
-/* A JSON text that grows. After an allocation failed, `failed` stays set and writing does nothing.
- */
+/* A JSON text that grows. After an allocation failed, `failed` stays set and writing does
+   nothing. */
 struct json_out {
     char *bytes; /* not NUL-terminated */
     size_t size, room;

@@ -48,8 +48,8 @@ struct client_request {
                          longer */
     int64_t total_ms; /* give up after so long in any case */
 };
-/* Starts a request; there must be none in flight. False when it cannot be started (out of memory).
- */
+/* Starts a request; there must be none in flight. False when it cannot be started (out of
+   memory). */
 bool client_post(struct client *client, const struct client_request *request);
 bool client_busy(const struct client *client);
 /* True while a part of the body in flight has yet to be given to the network. */

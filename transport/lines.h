@@ -36,8 +36,8 @@ struct time_runs {
     uint64_t first, end;
 };
 
-/* The output has `end` lines now: those that are new came at ms, those that are gone are forgotten.
- */
+/* The output has `end` lines now: those that are new came at ms, those that are gone are
+   forgotten. */
 void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms);
 void time_runs_drop(struct time_runs *times, uint64_t number);
 void time_runs_restart(struct time_runs *times, uint64_t number);

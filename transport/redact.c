@@ -22,8 +22,8 @@ struct group {
     uint64_t leaving; /* B^(length-1): the weight of the byte that leaves */
 };
 
-/* Invariant: visible.size <= places_room; place[i] is where visible byte i stands in its own line.
- */
+/* Invariant: visible.size <= places_room; place[i] is where visible byte i stands in its own
+   line. */
 struct redactor {
     struct secrets secrets;
     char *known[SECRETS_MAX]; /* values in the clear */

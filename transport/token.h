@@ -21,9 +21,9 @@ void token_set_load(struct token_set *tokens, const struct config *config);
 void token_set_free(struct token_set *tokens);
 /* The token to use now, or NULL. It lives until the next call of token_set_refused. */
 const char *token_set_current(const struct token_set *tokens);
-/* The dashboard did not accept the current one (401, 403): goes on to another. False when all that
-   there are have been tried since the last token_set_accepted; the file is read again all the same.
- */
+/* The dashboard did not accept the current one (401, 403): goes on to another. False when all
+   that there are have been tried since the last token_set_accepted; the file is read again all
+   the same. */
 bool token_set_refused(struct token_set *tokens);
 void token_set_accepted(struct token_set *tokens);
 

@@ -1,5 +1,5 @@
-/* Which of the four sources of a setting wins, which values are refused, and what a run is called.
- */
+/* Which of the four sources of a setting wins, which values are refused, and what a run is
+   called. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

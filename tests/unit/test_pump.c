@@ -125,8 +125,8 @@ static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
     }
 }
 
-/* As with `yes 2>&1 | head -1`, where the keeper's hold on the pty keeps the end from being seen.
- */
+/* As with `yes 2>&1 | head -1`, where the keeper's hold on the pty keeps the end from being
+   seen. */
 static void a_caller_who_has_gone_is_not_waited_for(void **state)
 {
     (void)state;
