@@ -174,7 +174,7 @@ $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/all.a
 	$(B)/tools/*.d)
 
 # ---- tests -----------------------------------------------------------------------------------------------------------------
-TEST_ENV = NIXFLEET_BUILD=$(abspath $(B)) NIXFLEET_BIN_DIR=$(abspath $(OUT)) JOBS=$(JOBS)
+TEST_ENV = NIXFLEET_BUILD='$(abspath $(B))' NIXFLEET_BIN_DIR='$(abspath $(OUT))' JOBS=$(JOBS)
 
 check-programs: all $(UNIT) $(TOOLS) $(B)/preload/nixfleet-run
 check:
@@ -190,7 +190,7 @@ SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 asan:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
-	@NIXFLEET_BUILD=$(abspath build/asan) NIXFLEET_BIN_DIR=$(abspath build/asan/bin) NIXFLEET_ASAN=1 JOBS=$(JOBS) \
+	@NIXFLEET_BUILD='$(abspath build/asan)' NIXFLEET_BIN_DIR='$(abspath build/asan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
 
 FUZZ_SECONDS ?= 20
@@ -235,7 +235,7 @@ UNITS := $(patsubst dist/%,$(UNITDIR)/%,$(wildcard dist/*.service dist/*.timer))
 	$(patsubst dist/%,$(USERUNITDIR)/%,$(wildcard dist/nixfleet-flush.*))
 
 install: all
-	@mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR)/docs $(D)$(BASHCOMPDIR) \
+	@umask 022 && mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR)/docs $(D)$(BASHCOMPDIR) \
 		$(D)$(ZSHCOMPDIR) $(D)$(FISHCOMPDIR)
 	$(INSTALL) -m 755 $(addprefix $(P),$(COMMANDS)) $(D)$(BINDIR)
 	$(INSTALL) -m 755 $(P)nixfleet-report $(D)$(LIBEXECDIR)
@@ -249,7 +249,7 @@ install: all
 		$(INSTALL_FILE) completions/$$name.fish $(D)$(FISHCOMPDIR)/$$name.fish; \
 	done
 ifeq ($(UNAME),Linux)
-	@mkdir -p $(D)$(UNITDIR) $(D)$(USERUNITDIR)
+	@umask 022 && mkdir -p $(D)$(UNITDIR) $(D)$(USERUNITDIR)
 	@for unit in $(UNITS); do \
 		sed 's|@BINDIR@|$(BINDIR)|g' dist/$$(basename $$unit) >$(D)$$unit && chmod 644 $(D)$$unit || exit 1; \
 	done

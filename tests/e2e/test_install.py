@@ -15,10 +15,11 @@ pytestmark = pytest.mark.skipif(BIN != ROOT or not all((ROOT / p).exists() for p
                                 reason="the ordinary build is not what is tested")
 
 
-def make(*arguments):
+def make(*arguments, umask=-1):
     environment = {k: v for k, v in os.environ.items() if k != "MAKELEVEL"}
     environment["MAKEFLAGS"] = re.sub(r"(^| )-j\S*|--jobserver-\S+", "", environment.get("MAKEFLAGS", ""))
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+                          umask=umask)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,14 @@ def test_install_puts_everything_below_destdir_and_prefix(destination):
     for manager in ("system", "user"):
         assert {f"usr/local/lib/systemd/{manager}/nixfleet-flush.{kind}" for kind in ("service", "timer")} <= installed
     assert all(name.startswith("usr/local/") for name in installed)
+
+
+def test_what_root_installs_with_a_tight_umask_is_for_everybody(tmp_path):
+    assert make("install", f"DESTDIR={tmp_path}/d", umask=0o077).returncode == 0
+    inside = [f for f in (tmp_path / "d").rglob("*")]
+    assert len(inside) > 20
+    assert [str(f) for f in inside if f.stat().st_mode & 0o555 != (0o555 if f.is_dir() or "bin/nixfleet" in str(f) or
+                                                                   f.name == "nixfleet-report" else 0o444)] == []
 
 
 def test_the_unit_names_the_installed_binary(destination):
