@@ -138,9 +138,8 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
     struct text out = {0};
 
     (void)context;
-    if (host_seen(txn, request->host, NULL) < 0 ||
-        !fleet_take_command(txn, request->host, command) || !provision(txn, request, token) ||
-        host_settle(txn, request->host) < 0)
+    if (host_seen(txn, request->host) < 0 || !fleet_take_command(txn, request->host, command) ||
+        !provision(txn, request, token) || host_settle(txn, request->host) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     text_puts(&out, "{");

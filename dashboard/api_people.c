@@ -40,15 +40,18 @@ static const char *doing(const char *command)
     return command;
 }
 
-/* A stop clears the slot and asks the open run to end; it is not handed out. */
+/* A stop clears the slot and asks the run to end that the host is told of by, if it is open; it is
+ * not handed out. */
 static bool apply_stop(struct txn *txn, const char *host)
 {
     return fleet_run(txn,
                      "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, "
                      "test_running=0, status='ok' WHERE id=?",
                      "t", host) &&
-           fleet_run(txn, "UPDATE runs SET stop=1 WHERE host=? AND ended IS NULL AND lost=0", "t",
-                     host);
+           fleet_run(txn,
+                     "UPDATE runs SET stop=1 WHERE id=(SELECT run FROM hosts WHERE id=?) AND "
+                     "ended IS NULL AND lost=0",
+                     "t", host);
 }
 
 static bool apply_queue(struct txn *txn, const char *host, const char *command)
@@ -230,10 +233,11 @@ static enum job_result apply_remove(struct txn *txn, struct request *request, vo
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
-    if (!fleet_run(txn, "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=?)", "t",
-                   request->host) ||
-        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=?", "t",
-                   request->host) ||
+    if (!fleet_run(
+            txn, "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=? AND deleted=0)",
+            "t", request->host) ||
+        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
+                   "t", request->host) ||
         !fleet_run(txn, "DELETE FROM history WHERE host=?", "t", request->host) ||
         !fleet_run(txn, "DELETE FROM command_log WHERE host=?", "t", request->host))
         return JOB_FAILED;

@@ -28,6 +28,8 @@ struct report {
     const char *times, *command, *name, *user, *phase, *progress, *argv, *status, *outcome, *error,
         *failed, *failed_units, *exit, *digest;
     int64_t started, ended, error_line, line_count, byte_count, silent_for, bytes;
+    int64_t interval;  /* between heartbeats, ms; 0: not said */
+    int64_t newest_ms; /* when the newest of the lines came, by the writer's clock; 0: now */
     bool lost, finished;
 };
 
@@ -170,6 +172,7 @@ static void read_times(struct report *report, const char **why)
             *why = "times";
             return;
         }
+        report->newest_ms = json_object_get_int64(json_object_array_get_idx(pair, 1));
     }
     report->times = json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN);
 }
@@ -268,6 +271,9 @@ static void read_beat(struct report *report, const char **why)
     field_string(object, "status", &report->status, why);
     field_int(object, "seq", &(int64_t){0}, why);
     field_int(object, "silent_for", &report->silent_for, why);
+    if (field_int(object, "interval", &report->interval, why))
+        report->interval =
+            report->interval < 1 || report->interval > 3600 ? 0 : report->interval * 1000;
     field_int(object, "lines", &(int64_t){0}, why);
     field_int(object, "acked", &(int64_t){0}, why);
     field_int(object, "bytes", &report->bytes, why);
@@ -310,34 +316,67 @@ static bool done(sqlite3_stmt *statement)
     return result == SQLITE_DONE;
 }
 
-/* What both calls tell of a run. A run that has ended keeps its end, and one that was lost is found
- * again by any other word of it. */
+/* The sign of life that a report is. Lines are one of when they were written: those of a run that
+ * is delivered late do not make it look alive. Nor does the word that it was lost, unless it was
+ * thought alive until now. */
+static int64_t seen_ms(const struct txn *txn, const struct run_row *run,
+                       const struct report *report)
+{
+    int64_t before = run->fresh ? 0 : run->last_seen;
+
+    if (report->lost && !run->fresh && txn->now_ms >= before + STATE_INTERVALS * run->interval)
+        return before;
+    if (!report->newest_ms || report->newest_ms > txn->now_ms)
+        return txn->now_ms;
+    return report->newest_ms > before ? report->newest_ms : before;
+}
+
+/* What the writer says, else what its reports show: but those that lines delivered late make show
+ * nothing. */
+static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
+                           const struct report *report)
+{
+    int64_t gap = report->interval    ? report->interval
+                  : report->newest_ms ? 0
+                                      : txn->now_ms - run->last_seen,
+            least = report->interval ? STATE_INTERVAL_MIN : run->interval;
+
+    return gap < least ? least : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX : gap;
+}
+
+/* No run begins after it was heard of first, however wrong its host's clock is. */
+static int64_t started_ms(const struct run_row *run, const struct report *report)
+{
+    return !report->started                 ? run->started
+           : report->started < run->created ? report->started
+                                            : run->created;
+}
+
+/* What both calls tell of a run. A run that has ended keeps its end, and one that was lost is lost
+ * until its end is told. */
 static bool update_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    int64_t gap = txn->now_ms - run->last_seen;
-    int64_t interval = gap < run->interval        ? run->interval
-                       : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX
-                                                  : gap;
     sqlite3_stmt *update = txn_statement(
         txn,
         "UPDATE runs SET last_seen=?2, interval=?3, command=coalesce(?4,command), "
         "argv=coalesce(?5,argv), user=coalesce(?6,user),"
-        " name=coalesce(?7,name), started=CASE WHEN ?8>0 THEN ?8 ELSE started END,"
+        " name=coalesce(?7,name), started=?8,"
         " last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 END,"
         " phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
         "progress=coalesce(?10,progress),"
-        " lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN ?11=1 THEN 0 WHEN ?12=0 AND ?13=0 "
-        "THEN 0 ELSE lost END WHERE k=?1");
+        " lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN ?11=1 THEN 0 ELSE lost END WHERE "
+        "k=?1");
 
     if (!update)
         return false;
     statement_bind(update,
                    "iiitttti"
                    "tt"
-                   "iii",
-                   run->k, txn->now_ms, interval, report->command, report->argv, report->user,
-                   report->name, report->started, report->phase, report->progress,
-                   (int64_t)report->finished, (int64_t)report->lost, (int64_t)run->lost);
+                   "ii",
+                   run->k, seen_ms(txn, run, report), interval_ms(txn, run, report),
+                   report->command, report->argv, report->user, report->name,
+                   started_ms(run, report), report->phase, report->progress,
+                   (int64_t)report->finished, (int64_t)report->lost);
     return done(update);
 }
 
@@ -390,20 +429,25 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
 /* A run that only went on is told of at leisure; run is as it was before the report. */
 static bool host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    struct run_facts facts = {.exists = true,
-                              .ended = run->ended,
-                              .lost = run->lost,
-                              .last_seen_ms = run->last_seen,
-                              .interval_ms = run->interval};
-    bool state = run->fresh || report->lost || report->finished ||
-                 state_of_run(&facts, txn->now_ms) != RUN_BUSY ||
-                 (report->phase && strcmp(report->phase, run->phase) != 0);
+    struct run_facts before = {.exists = true,
+                               .ended = run->ended,
+                               .lost = run->lost,
+                               .last_seen_ms = run->last_seen,
+                               .interval_ms = run->interval},
+                     after = before;
+    bool state;
+
+    after.last_seen_ms = seen_ms(txn, run, report);
+    after.interval_ms = interval_ms(txn, run, report);
+    state = run->fresh || report->lost || report->finished ||
+            state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms) ||
+            (report->phase && strcmp(report->phase, run->phase) != 0);
 
     if (state)
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
-    return host_seen(txn, run->host, run) == 0 && host_settle(txn, run->host) == 0;
+    return host_seen(txn, run->host) == 0 && host_settle(txn, run->host) == 0;
 }
 
 static void answer_next(struct request *request, unsigned status, int64_t next)
@@ -502,7 +546,7 @@ static enum job_result apply_beat(struct txn *txn, struct request *request, void
     if (run.k && (!update_run(txn, &run, report) || !finish_run(txn, &run, report) ||
                   !host_changed(txn, &run, report)))
         return JOB_FAILED;
-    if (!run.k && (host_seen(txn, request->host, NULL) < 0 || host_settle(txn, request->host) < 0))
+    if (!run.k && (host_seen(txn, request->host) < 0 || host_settle(txn, request->host) < 0))
         return JOB_FAILED;
     if (run.k && report->silent_for >= 0) {
         update =
@@ -549,12 +593,7 @@ static enum job_result apply_delete(struct txn *txn, struct request *request, vo
     statement_bind(statement, "i", run.k);
     if (!done(statement))
         return JOB_FAILED;
-    statement = txn_statement(txn, "UPDATE hosts SET run=(SELECT id FROM runs WHERE host=?1 AND "
-                                   "deleted=0 ORDER BY k DESC LIMIT 1) WHERE id=?1");
-    if (!statement)
-        return JOB_FAILED;
-    statement_bind(statement, "t", run.host);
-    if (!done(statement) || host_settle(txn, run.host) < 0)
+    if (host_settle(txn, run.host) < 0)
         return JOB_FAILED;
     txn_changed(txn, run.host, run.id);
     answer_puts(request, 200, "{\"status\":\"deleted\"}");

@@ -122,8 +122,8 @@ static size_t look(struct retention *retention, int64_t runs[LOOK_MAX])
     sqlite3_stmt *find = store_statement(
         retention->store,
         "SELECT k FROM (SELECT k, ended, lost, last_seen,"
-        " row_number() OVER (PARTITION BY host ORDER BY k DESC) AS place,"
-        " sum(stored) OVER (ORDER BY k DESC) AS size FROM runs WHERE deleted=0)"
+        " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
+        " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0)"
         " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
         " (coalesce(ended,last_seen)<?2 OR place>?3 OR size>?4)"
         " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"

@@ -6,8 +6,9 @@
 
 #include "../common/io.h"
 
-#define ROW_COLUMNS \
-    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, phase"
+#define ROW_COLUMNS                                                                          \
+    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, " \
+    "phase, created"
 
 static int read_row(sqlite3_stmt *find, struct run_row *row)
 {
@@ -29,6 +30,7 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
         row->deleted = sqlite3_column_int64(find, 11) != 0;
         if (column_text(find, 12))
             snprintf(row->phase, sizeof row->phase, "%s", column_text(find, 12));
+        row->created = sqlite3_column_int64(find, 13);
     }
     sqlite3_reset(find);
     return result == SQLITE_ROW || result == SQLITE_DONE ? 0 : -1;
@@ -49,7 +51,7 @@ int run_find_open(struct txn *txn, const char *host, struct run_row *row)
     sqlite3_stmt *find =
         txn_statement(txn, "SELECT " ROW_COLUMNS
                            " FROM runs WHERE host=? AND ended IS NULL AND lost=0 AND deleted=0"
-                           " ORDER BY k DESC LIMIT 1");
+                           " ORDER BY started DESC, k DESC LIMIT 1");
 
     if (!find)
         return -1;
@@ -83,18 +85,15 @@ int run_create(struct txn *txn, const char *host, const char *id, struct run_row
     return row->k ? 0 : -1;
 }
 
-int host_seen(struct txn *txn, const char *host, const struct run_row *run)
+int host_seen(struct txn *txn, const char *host)
 {
     sqlite3_stmt *insert =
-        txn_statement(txn, "INSERT INTO hosts(id, hostname, last_seen, run, status) "
-                           "VALUES(?1,?1,?2,?3,'ok') ON CONFLICT(id) DO"
-                           " UPDATE SET last_seen=?2, run=CASE WHEN ?3 IS NULL THEN run"
-                           " WHEN run IS NULL OR (SELECT k FROM runs WHERE id=run)<=?4 OR"
-                           " NOT EXISTS(SELECT 1 FROM runs WHERE id=run) THEN ?3 ELSE run END");
+        txn_statement(txn, "INSERT INTO hosts(id, hostname, last_seen, status) "
+                           "VALUES(?1,?1,?2,'ok') ON CONFLICT(id) DO UPDATE SET last_seen=?2");
 
     if (!insert)
         return -1;
-    statement_bind(insert, "titi", host, txn->now_ms, run ? run->id : NULL, run ? run->k : 0);
+    statement_bind(insert, "ti", host, txn->now_ms);
     return done(insert);
 }
 
@@ -113,14 +112,40 @@ static void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts)
 
 #define FACT_COLUMNS "r.started, r.last_seen, r.ended, r.interval, r.lost"
 
+/* Finds the run that the host is told of by: one of those that are open, or the newest. */
+static int find_told(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
+                     struct run_facts *told)
+{
+    sqlite3_stmt *find = txn_statement(
+        txn, "SELECT id, " FACT_COLUMNS
+             " FROM runs r WHERE host=?1 AND ended IS NULL AND lost=0 AND deleted=0"
+             " UNION ALL SELECT * FROM (SELECT id, " FACT_COLUMNS
+             " FROM runs r WHERE host=?1 AND deleted=0 ORDER BY started DESC, k DESC LIMIT 1)");
+    int result;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    while ((result = sqlite3_step(find)) == SQLITE_ROW) {
+        struct run_facts facts;
+
+        read_facts(find, 1, &facts);
+        if (told->exists && !run_outranks(&facts, told, txn->now_ms))
+            continue;
+        *told = facts;
+        snprintf(id, RUN_ID_SIZE, "%s", column_text(find, 0));
+    }
+    sqlite3_reset(find);
+    return result == SQLITE_DONE ? 0 : -1;
+}
+
 int host_settle(struct txn *txn, const char *host)
 {
-    sqlite3_stmt *find =
-        txn_statement(txn, "SELECT h.last_seen, " FACT_COLUMNS
-                           " FROM hosts h LEFT JOIN runs r ON r.id=h.run WHERE h.id=?");
-    sqlite3_stmt *update = txn_statement(txn, "UPDATE hosts SET changes_at=?2 WHERE id=?1");
-    struct run_facts facts;
-    int64_t last_seen, at;
+    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen FROM hosts WHERE id=?");
+    sqlite3_stmt *update = txn_statement(txn, "UPDATE hosts SET run=?2, changes_at=?3 WHERE id=?1");
+    struct run_facts facts = {0};
+    char run[RUN_ID_SIZE];
+    int64_t last_seen;
 
     if (!find || !update)
         return -1;
@@ -130,10 +155,11 @@ int host_settle(struct txn *txn, const char *host)
         return 0;
     }
     last_seen = sqlite3_column_int64(find, 0);
-    read_facts(find, 1, &facts);
     sqlite3_reset(find);
-    at = state_changes_at(last_seen, &facts, txn->now_ms);
-    statement_bind(update, "ti", host, at);
+    if (find_told(txn, host, run, &facts) < 0)
+        return -1;
+    statement_bind(update, "tti", host, facts.exists ? run : NULL,
+                   state_changes_at(last_seen, &facts, txn->now_ms));
     return done(update);
 }
 
@@ -228,7 +254,8 @@ bool runs_json(struct store *store, const char *host, const char *before, int64_
 {
     sqlite3_stmt *find = store_statement(
         store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"
-               " (?2 IS NULL OR r.k<(SELECT k FROM runs WHERE id=?2)) ORDER BY r.k DESC LIMIT ?3");
+               " (?2 IS NULL OR (r.started, r.k)<(SELECT started, k FROM runs WHERE id=?2))"
+               " ORDER BY r.started DESC, r.k DESC LIMIT ?3");
     bool first = true;
 
     if (!find)
@@ -397,9 +424,8 @@ bool run_view(struct store *store, const char *id, struct run_view *view)
 
 bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
-    sqlite3_stmt *find =
-        store_statement(store, "SELECT id FROM runs WHERE host=? AND deleted=0 ORDER BY (ended IS "
-                               "NULL AND lost=0) DESC, k DESC LIMIT 1");
+    sqlite3_stmt *find = store_statement(
+        store, "SELECT r.id FROM hosts h JOIN runs r ON r.id=h.run AND r.deleted=0 WHERE h.id=?");
     bool found;
 
     if (!find)

@@ -15,7 +15,7 @@
 struct run_row {
     int64_t k; /* its number in chunks; 0: there is no such run */
     char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
-    int64_t lines, stored, last_seen, interval, started;
+    int64_t lines, stored, last_seen, interval, started, created;
     bool ended, lost, stop, deleted;
     char phase[16];
     bool fresh; /* made just now */
@@ -27,10 +27,10 @@ int run_find(struct txn *txn, const char *id, struct run_row *row);
 int run_find_open(struct txn *txn, const char *host, struct run_row *row);
 /* Makes a run (and its host, if that is new). id "": a new id. */
 int run_create(struct txn *txn, const char *host, const char *id, struct run_row *row);
-/* The host has shown a sign of life (and this is its newest run, if run is not NULL); makes it if
- * it is new. */
-int host_seen(struct txn *txn, const char *host, const struct run_row *run);
-/* Sets hosts.changes_at from what is stored now: after every change of a run or host. */
+/* The host has shown a sign of life; makes it if it is new. */
+int host_seen(struct txn *txn, const char *host);
+/* Sets hosts.run, the run that the host is told of by, and hosts.changes_at from what is stored
+ * now: after every change of a run or host. */
 int host_settle(struct txn *txn, const char *host);
 
 /* Appends a RUN, or null. id may be of another host: then null. */
@@ -54,7 +54,7 @@ struct run_view {
     char host[HOST_ID_SIZE];
 };
 bool run_view(struct store *store, const char *id, struct run_view *view);
-/* The host's open run, else its newest. False: it has none. */
+/* The run that the host is told of by: its open run, else its newest. False: it has none. */
 bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE]);
 
 #endif

@@ -46,6 +46,11 @@ static const char *const schema_steps[] = {
     "ROWID;",
     /* 2: every message about lines names the gaps; they are few, and must not be looked for. */
     "CREATE INDEX chunks_gaps ON chunks(run, first, count) WHERE text IS NULL;",
+    /* 3: runs are in the order of their starts, whenever they are delivered; those that are open
+       are few. */
+    "DROP INDEX runs_host;"
+    "CREATE INDEX runs_started ON runs(host, started, k) WHERE deleted=0;"
+    "CREATE INDEX runs_open ON runs(host) WHERE ended IS NULL AND lost=0 AND deleted=0;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

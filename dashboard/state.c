@@ -15,6 +15,20 @@ enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)
     return now_ms < stale_at(run) ? RUN_BUSY : RUN_STALE;
 }
 
+static int64_t heard_of_ms(const struct run_facts *run, enum run_state state)
+{
+    return state == RUN_STALE ? run->last_seen_ms : run->started_ms;
+}
+
+bool run_outranks(const struct run_facts *run, const struct run_facts *other, int64_t now_ms)
+{
+    enum run_state state = state_of_run(run, now_ms), others = state_of_run(other, now_ms);
+
+    if ((state == RUN_BUSY) != (others == RUN_BUSY))
+        return state == RUN_BUSY;
+    return heard_of_ms(run, state) > heard_of_ms(other, others);
+}
+
 enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
                               int64_t *since)
 {

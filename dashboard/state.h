@@ -22,7 +22,13 @@ enum run_state { RUN_BUSY, RUN_STALE, RUN_FINISHED, RUN_CRASHED };
 enum host_state { HOST_IDLE, HOST_BUSY, HOST_STALE, HOST_CRASHED, HOST_OFFLINE };
 
 enum run_state state_of_run(const struct run_facts *run, int64_t now_ms);
-/* run: the host's open or newest run. last_seen_ms: 0 for never. *since: when it became so. */
+/* Whether a host is rather told of by `run` than by `other`: a run that is busy before every other;
+   else the one of which it was heard later, and of a run that is over or lost that is its start. So
+   what is delivered late, of a run that is long over, hides nothing, and a run that fell silent
+   counts for less than one that was started since. */
+bool run_outranks(const struct run_facts *run, const struct run_facts *other, int64_t now_ms);
+/* run: the one that outranks the host's others. last_seen_ms: 0 for never. *since: when it became
+ * so. */
 enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
                               int64_t *since);
 /* When the clock alone will change the host's state next; INT64_MAX: never. */

@@ -72,7 +72,7 @@ static void put_load(struct json_out *body)
 
 bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_info *info,
                 struct status_page *page, const struct run_end *end, struct redactor *redactor,
-                int64_t seq)
+                int64_t seq, int interval_s)
 {
     struct status_progress status;
     bool known = page && status_get_progress(page, &status);
@@ -88,6 +88,8 @@ bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_inf
     put_command(body, info, redactor);
     json_time(body, "started", info->started_ms);
     json_int(body, "seq", seq);
+    if (interval_s > 0)
+        json_int(body, "interval", interval_s);
     json_string(body, "status", word, strlen(word));
     if (*phase)
         json_string(body, "phase", phase, strlen(phase));

@@ -80,7 +80,8 @@ static void send_beat(struct heartbeat *heartbeat)
         return;
     heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
     if (beat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
-                   &heartbeat->end, heartbeat->redactor, heartbeat->seq++))
+                   &heartbeat->end, heartbeat->redactor, heartbeat->seq++,
+                   heartbeat->kind == BEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
         post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size, ANSWER_MS,
                    ANSWER_MS);
 }

@@ -288,7 +288,7 @@ static void send_lost(struct shipper *shipper)
 
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat", shipper->record.info.host);
     if (beat_write(&shipper->beat, BEAT_LOST, &shipper->record.info, shipper->page, NULL,
-                   shipper->redactor, INT32_MAX))
+                   shipper->redactor, INT32_MAX, 0))
         post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
 }
 

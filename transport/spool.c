@@ -207,7 +207,7 @@ static enum result tell_lost(struct payment *payment)
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat",
              payment->debt->record.info.host);
     while (beat_write(&body, BEAT_LOST, &payment->debt->record.info, NULL, NULL,
-                      payment->delivery.redactor, INT32_MAX) &&
+                      payment->delivery.redactor, INT32_MAX, 0) &&
            (answer = exchange(payment, &body))) {
         if (answer->status == 200 ||
             (answer->status >= 400 && answer->status < 500 && answer->status != 429)) {

@@ -1,4 +1,5 @@
 """What is kept and what goes: of one run, of a host, of all."""
+import datetime
 import time
 import uuid
 
@@ -12,7 +13,8 @@ def run_id():
 
 def finished_run(dashboard, host, lines=("a line",), days_ago=0):
     run = run_id()
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days_ago * 86400))
+    at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days_ago)
+    at = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     answer = dashboard.post(f"/api/hosts/{host}/logs", {"run": run, "lines": list(lines), "exit": {"code": 0}, "started": at, "ended": at})
     assert answer.status == 200, answer.body
     return run

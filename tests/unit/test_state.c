@@ -88,6 +88,28 @@ static void the_state_changes_exactly_when_it_is_said_to(void **state)
     }
 }
 
+static void a_busy_run_outranks_all_others_and_then_the_one_heard_of_last(void **state)
+{
+    struct run_facts silent = open_run(), live = open_run(), over = open_run(), lost = open_run();
+    int64_t now = START + 100000;
+
+    (void)state;
+    live.started_ms = START - 1000;
+    live.last_seen_ms = now - 1000;
+    over.started_ms = START + 5000;
+    over.ended = true;
+    lost.started_ms = START - 5000;
+    lost.last_seen_ms = now;
+    lost.lost = true;
+    assert_true(run_outranks(&live, &over, now));
+    assert_false(run_outranks(&over, &live, now));
+    assert_true(run_outranks(&over, &silent, now)); /* it began after the other fell silent */
+    silent.last_seen_ms = START + 6000;
+    assert_true(run_outranks(&silent, &over, now));
+    assert_true(run_outranks(&over, &lost, now)); /* however late that is known */
+    assert_false(run_outranks(&over, &over, now));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +118,7 @@ int main(void)
         cmocka_unit_test(busy_outranks_a_host_that_was_not_seen),
         cmocka_unit_test(a_host_without_an_open_run_is_idle_then_offline),
         cmocka_unit_test(the_state_changes_exactly_when_it_is_said_to),
+        cmocka_unit_test(a_busy_run_outranks_all_others_and_then_the_one_heard_of_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,186 @@
+"""What a host is said to be while several runs of it are told of: live ones, lost ones, and those that are delivered late."""
+import datetime
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+from lib.dashserver import TOKEN, Dashboard
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from wrapper import RUN, environment, wait_for
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    with Dashboard(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+class Host:
+    """A host of a test's own, and what it reports."""
+
+    def __init__(self, dashboard):
+        self.dashboard, self.id = dashboard, "h" + uuid.uuid4().hex[:12]
+
+    def run(self):
+        return str(uuid.uuid4())
+
+    def beat(self, run, status="running", **fields):
+        answer = self.dashboard.post(f"/api/hosts/{self.id}/heartbeat", {"run": run, "status": status, **fields})
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def late(self, run, lines, start=0, age_ms=DAY_MS // 4, **fields):
+        """Lines that were written long ago."""
+        now = int(time.time() * 1000)
+        started = datetime.datetime.fromtimestamp((now - age_ms) / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        batch = {"run": run, "from": start, "text": "\n".join(lines), "times": [[len(lines), now - age_ms + 1000]], "started": started, **fields}
+        answer = self.dashboard.post(f"/api/hosts/{self.id}/logs", batch)
+        assert answer.status == 200, answer.body
+
+    @property
+    def told(self):
+        """(state, the run that it is told of by)"""
+        host = self.dashboard.get(f"/api/hosts/{self.id}").json
+        return host["state"], host["run"] and host["run"]["id"]
+
+    def stop(self):
+        csrf = {"X-CSRF-Token": self.dashboard.csrf()}
+        assert self.dashboard.post(f"/api/hosts/{self.id}/command", {"command": "stop"}, headers=csrf).status == 200
+
+
+@pytest.fixture
+def host(dashboard):
+    return Host(dashboard)
+
+
+def test_a_run_that_ends_does_not_hide_one_that_goes_on(host):
+    long, short = host.run(), host.run()
+    host.beat(long, "building", phase="building")
+    host.beat(short)
+    assert host.told == ("busy", short)
+    host.beat(short, "finished", exit={"code": 0})
+    assert host.told == ("busy", long)
+    host.beat(long, "building", phase="building")
+    assert host.told == ("busy", long)
+    host.beat(long, "finished", exit={"code": 0})
+    assert host.told == ("idle", short)  # the newest
+
+
+def test_an_old_run_that_is_delivered_late_hides_nothing_and_looks_not_alive(host, dashboard):
+    live, old, lost = host.run(), host.run(), host.run()
+    host.beat(live, "building", phase="building")
+    host.late(old, ["a", "b"])
+    assert host.told == ("busy", live)
+    host.late(old, ["c"], start=2, exit={"code": 1})
+    assert host.told == ("busy", live)
+    host.late(lost, ["x"], age_ms=DAY_MS // 8)
+    host.beat(lost, "lost")
+    assert host.told == ("busy", live)
+    host.beat(live, "finished", exit={"code": 0})
+    assert host.told == ("idle", live)
+    runs = dashboard.get(f"/api/hosts/{host.id}/runs").json["runs"]
+    assert [run["id"] for run in runs] == [live, lost, old]
+    assert runs[1]["status"] == "crashed" and runs[1]["last_seen"] < runs[0]["started"]
+    assert [run["id"] for run in dashboard.get(f"/api/hosts/{host.id}/runs?before={live}&limit=1").json["runs"]] == [lost]
+
+
+def test_a_host_that_only_delivers_is_not_busy(host):
+    done, late = host.run(), host.run()
+    host.late(done, ["a"], age_ms=DAY_MS // 8, exit={"code": 0})
+    assert host.told == ("idle", done)
+    host.late(late, ["a"])
+    assert host.told == ("idle", done)
+    host.late(late, ["b"], start=1, exit={"code": 0})
+    assert host.told == ("idle", done)
+
+
+def test_a_lost_run_gives_way_to_the_next_one(host):
+    lost, following = host.run(), host.run()
+    host.beat(lost)
+    host.beat(lost, "lost")
+    assert host.told == ("crashed", lost)
+    host.late(lost, ["what was left"], age_ms=5000)
+    assert host.told == ("crashed", lost)
+    host.beat(following)
+    assert host.told == ("busy", following)
+    host.beat(following, "finished", exit={"code": 0})
+    assert host.told == ("idle", following)
+
+
+def test_a_stop_is_meant_for_the_run_that_is_shown(host):
+    hidden, shown = host.run(), host.run()
+    host.beat(hidden)
+    host.beat(shown)
+    host.stop()
+    assert host.beat(hidden)["stop"] is False
+    assert host.beat(shown)["stop"] is True
+    host.beat(shown, "finished", exit={"signal": "TERM"})
+    assert host.beat(hidden)["stop"] is False
+    assert host.told == ("busy", hidden)
+
+
+def test_a_clock_that_is_ahead_makes_no_run_the_newest_for_ever(host):
+    ahead, following = host.run(), host.run()
+    host.late(ahead, ["x"], age_ms=-10 * DAY_MS, exit={"code": 0})
+    host.beat(following)
+    host.beat(following, "finished", exit={"code": 0})
+    assert host.told == ("idle", following)
+
+
+def test_a_removed_run_leaves_the_next_newest(host, dashboard):
+    first, second = host.run(), host.run()
+    for run in (first, second):
+        host.beat(run)
+        host.beat(run, "finished", exit={"code": 0})
+    assert host.told == ("idle", second)
+    csrf = {"X-CSRF-Token": dashboard.csrf()}
+    assert dashboard.call("DELETE", f"/api/hosts/{host.id}/runs/{second}", headers=csrf).status == 200
+    assert host.told == ("idle", first)
+
+
+def test_what_a_run_delivers_for_earlier_ones_does_not_hide_it(tmp_path):
+    """nixfleet-run itself: one run while the dashboard is away, the next one when it is back."""
+    with Dashboard(tmp_path / "data") as dashboard:
+        env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box",
+                          NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"), NIXFLEET_FLUSH_TIMEOUT="1")
+        away = dict(env, NIXFLEET_URL="http://127.0.0.1:9")
+        subprocess.run([RUN, "sh", "-c", "echo earlier; exit 3"], env=away, capture_output=True, timeout=60, check=False)
+        time.sleep(1.1)  # starts are told to the millisecond; the order must be plain
+        with subprocess.Popen([RUN, "-H", "box", "cat"], env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
+            def runs():
+                return dashboard.get("/api/hosts/box/runs").json["runs"]
+
+            wait_for(lambda: [one["status"] for one in runs()] == ["busy", "finished"])
+            assert [one["exit"] for one in runs()] == [None, {"code": 3}]
+            host = dashboard.get("/api/hosts/box").json
+            assert (host["state"], host["run"]["id"]) == ("busy", runs()[0]["id"])
+            run.stdin.close()
+            assert run.wait(30) == 0
+
+
+def test_a_heartbeat_each_minute_is_enough_when_it_says_so(dashboard, host):
+    """The interval is not seen from outside but in the moment when the state changes: that is noted in the database."""
+    slow, default = host.run(), host.run()
+    other = Host(dashboard)
+    host.beat(slow, interval=60)
+    host.late(slow, ["a line in between"], age_ms=1000)
+    other.beat(default)
+    assert host.dashboard.get(f"/api/hosts/{host.id}").json["state"] == "busy"
+    assert changes_after_s(dashboard, host.id) == 180
+    assert changes_after_s(dashboard, other.id) == 30
+    other.beat(default, interval=1)  # no shorter one is believed
+    assert changes_after_s(dashboard, other.id) == 30
+
+
+def changes_after_s(dashboard, host):
+    data = dashboard.command[dashboard.command.index("--data") + 1]
+    with sqlite3.connect(f"file:{data}/nixfleet.db?mode=ro", uri=True) as store:
+        changes, seen = store.execute("SELECT changes_at, r.last_seen FROM hosts h JOIN runs r ON r.id=h.run WHERE h.id=?", (host,)).fetchone()
+    return round((changes - seen) / 1000)
