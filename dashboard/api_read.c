@@ -166,6 +166,10 @@ static void get_changes(struct request *request)
         answer_detail(request, 404, "Run not found");
         return;
     }
+    if (since && *since && since[0] != 'v' && !request_time(since)) {
+        answer_detail(request, 400, "since is neither a time nor the next of an answer");
+        return;
+    }
     from = changed_since(request, view.k, since, &newest);
     text_puts(&out, "{");
     text_key_json(&out, "run", id);

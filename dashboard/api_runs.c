@@ -10,7 +10,8 @@
 #include "runs.h"
 #include "server.h"
 
-#define DIGEST_MAX ((int64_t)64 << 20)   /* of text that the writer hashes at the end of a run */
+#define DIGEST_MAX ((int64_t)64 << 20) /* of text that the writer hashes at the end of a run */
+#define SILENT_MAX_S INT64_C(10000000000)
 #define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
 
 static const char *const phases[] = {"evaluating", "fetching", "building", "activating",
@@ -83,6 +84,12 @@ static void list_field(json_object *object, const char *name, enum json_type typ
         raw_field(object, name, json_type_array, out, why);
 }
 
+/* U+0080 to U+009F: a terminal may take U+009B for ESC [. */
+static bool is_c1(const char *text, size_t size)
+{
+    return size > 1 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
 /* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement
  * character. */
 static bool clean(const char *text, size_t size)
@@ -90,9 +97,12 @@ static bool clean(const char *text, size_t size)
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
 
-        if (c >= 0x20 && c != 0x7f)
+        if (c >= 0x20 && c != 0x7f && c != 0xc2)
             continue;
-        if (c == '\033') {
+        if (c == 0xc2) {
+            if (is_c1(text + i, size - i))
+                return false;
+        } else if (c == '\033') {
             if (i + 1 >= size || text[i + 1] != '[')
                 return false;
             for (i += 2; i < size &&
@@ -121,6 +131,16 @@ static void read_text(struct report *report, const char **why)
         *why = "text (a control character)";
 }
 
+static void make_harmless(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (is_c1(text + i, size - i))
+            text[i] = text[i + 1] = '?';
+        else if (text[i] == '\033' || text[i] == 0x7f)
+            text[i] = '?';
+    }
+}
+
 /* `lines`, for people: control characters are made harmless instead of refused. */
 static void read_lines(struct report *report, const char **why)
 {
@@ -144,9 +164,7 @@ static void read_lines(struct report *report, const char **why)
             if ((unsigned char)joined.bytes[at] < 0x20 && joined.bytes[at] != '\033')
                 joined.bytes[at] = ' ';
         if (joined.size > start && !clean(joined.bytes + start, joined.size - start))
-            for (size_t at = start; at < joined.size; at++)
-                if (joined.bytes[at] == '\033' || joined.bytes[at] == 0x7f)
-                    joined.bytes[at] = '?';
+            make_harmless(joined.bytes + start, joined.size - start);
     }
     text_add(&joined, "", 1);
     report->joined = joined.bytes;
@@ -263,6 +281,22 @@ static void read_batch(struct report *report, const char **why)
     report->finished = report->exit != NULL;
 }
 
+/* Only looked at: what a page shows of a host's load comes with its metrics. */
+static void read_load(json_object *object, const char **why)
+{
+    json_object *list;
+
+    if (!field_typed(object, "load", json_type_array, &list, why))
+        return;
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        json_object *value = json_object_array_get_idx(list, i);
+
+        if (!json_object_is_type(value, json_type_double) &&
+            !json_object_is_type(value, json_type_int))
+            *why = "load";
+    }
+}
+
 static void read_beat(struct report *report, const char **why)
 {
     json_object *object = report->object;
@@ -270,7 +304,10 @@ static void read_beat(struct report *report, const char **why)
     read_common(report, why);
     field_string(object, "status", &report->status, why);
     field_int(object, "seq", &(int64_t){0}, why);
-    field_int(object, "silent_for", &report->silent_for, why);
+    if (field_int(object, "silent_for", &report->silent_for, why) &&
+        (report->silent_for < 0 || report->silent_for > SILENT_MAX_S))
+        *why = "silent_for";
+    read_load(object, why);
     if (field_int(object, "interval", &report->interval, why))
         report->interval =
             report->interval < 1 || report->interval > 3600 ? 0 : report->interval * 1000;

@@ -211,7 +211,9 @@ json_object *body_parse(const char *bytes, size_t size, const char **why)
     end = json_tokener_get_parse_end(tokener);
     while (end < size && strchr(" \t\r\n", bytes[end]) && bytes[end])
         end++;
-    *why = !object      ? "the body is not JSON"
+    *why = !object && json_tokener_get_error(tokener) == json_tokener_error_depth
+               ? "the body is nested too deeply"
+           : !object    ? "the body is not JSON"
            : end < size ? "something follows the JSON of the body"
                         : NULL;
     if (object && !*why && !json_object_is_type(object, json_type_object))

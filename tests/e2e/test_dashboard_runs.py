@@ -97,10 +97,28 @@ def test_a_wrong_digest_sends_the_writer_back_to_the_start(dashboard, run):
 
 
 @pytest.mark.parametrize("body", [{"from": "1"}, {"from": -1}, {"text": 5}, {"lines": "x"}, {"lines": [1]}, {"times": [[1]]}, {"run": "x"},
-                                  {"exit": {}}, {"progress": []}, {"text": "a", "lines": ["b"]}, {"text": "\x1b[2J"}, {"failed": [1]}, {"skipped": -1}])
+                                  {"exit": {}}, {"progress": []}, {"text": "a", "lines": ["b"]}, {"text": "\x1b[2J"}, {"failed": [1]}, {"skipped": -1}, {"text": "a\u009b31m"}])
 def test_a_field_of_the_wrong_form_is_named(dashboard, body):
     refused = dashboard.post(LOGS, body)
     assert refused.status == 400 and next(iter(body)) in refused.json["error"] or refused.json["error"].find("lines") > 0
+
+
+@pytest.mark.parametrize("field", [{"load": "high"}, {"load": [1, "x"]}, {"silent_for": -1}, {"silent_for": 10**17}, {"interval": "x"}, {"seq": 1.5}, {"status": 5}])
+def test_a_field_of_a_heartbeat_of_the_wrong_form_is_named(dashboard, run, field):
+    refused = dashboard.post("/api/hosts/box/heartbeat", {"run": run, "status": "running", **field})
+    assert refused.status == 400 and next(iter(field)) in refused.json["error"]
+
+
+def test_what_a_terminal_would_act_on_is_made_harmless_in_lines(dashboard, run):
+    lines = ["\x1b[2Jclear", "tab\there", "\u009b31mred", "\x1b[32mgreen\x1b[0m", "two\nlines"]
+    assert dashboard.post(LOGS, {"run": run, "from": 0, "lines": lines}).json["next"] == 5
+    assert text_of(dashboard, run, "?color=1") == "?[2Jclear\ntab here\n??31mred\n\x1b[32mgreen\x1b[0m\ntwo lines\n"
+
+
+def test_nesting_is_named_and_a_time_that_is_none_is_refused(dashboard, run):
+    assert "nested" in dashboard.post(LOGS, None, raw=b'{"a":' * 50 + b"1" + b"}" * 50).json["error"]
+    dashboard.post(LOGS, {"run": run, "from": 0, "text": "a"})
+    assert dashboard.get(f"{LOGS}?run={run}&since=yesterday").status == 400
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"a":1} x', b'{"text":"\xff"}', b'{"a":' * 50 + b"1" + b"}" * 50])
