@@ -10,6 +10,7 @@
 
 #define READ_SIZE ((size_t)64 << 10)
 #define PIECE_SIZE ((size_t)8 << 10) /* of lines that are written into a batch together */
+#define SETBACKS_FREE 3 /* how often a dashboard may go back before that is met with pauses */
 
 /* ---- lines as they become final ---- */
 
@@ -115,8 +116,11 @@ static int restart(struct delivery *delivery, uint64_t resume)
 int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
                   const struct source *source, uint64_t resume)
 {
-    *delivery = (struct delivery){
-        .info = info, .redactor = redactor, .source = *source, .text_max = DELIVERY_TEXT_MAX};
+    *delivery = (struct delivery){.info = info,
+                                  .redactor = redactor,
+                                  .source = *source,
+                                  .text_max = DELIVERY_TEXT_MAX,
+                                  .text_most = DELIVERY_TEXT_MAX};
     delivery->digest = EVP_MD_CTX_new();
     delivery->held = malloc(TRANSCRIPT_LINE_MAX * 2);
     if (delivery->digest && delivery->held && restart(delivery, resume) == 0)
@@ -291,36 +295,40 @@ static const char *piece_end(const char *at, const char *limit, const char *end)
     return memchr(limit, '\n', (size_t)(end - limit));
 }
 
-static uint64_t count_lines(const char *at, const char *end)
+/* Counts the lines from at to the LF at *lf; with more than `most` of them, the last of those
+ * becomes *lf. */
+static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
 {
     uint64_t count = 0;
 
-    for (; at < end; at++)
+    for (; at <= *lf && count < most; at++)
         count += *at == '\n';
+    *lf = at - 1;
     return count;
 }
 
-/* Appends queued lines to the open text. Returns how many. */
-static uint64_t put_queued(struct delivery *delivery)
+/* Appends queued lines, at most that many, to the open text. Returns how many. */
+static uint64_t put_queued(struct delivery *delivery, uint64_t most)
 {
     const struct line_queue *queue = &delivery->queue;
     const char *from = queue->bytes + queue->start, *end = queue->bytes + queue->end, *at = from;
     uint64_t lines = 0;
 
-    while (at < end) {
+    while (at < end && lines < most) {
         size_t room = at - from <= (ptrdiff_t)delivery->text_max
                           ? delivery->text_max + 1 - (size_t)(at - from)
                           : 0;
-        size_t left = (size_t)(end - at), most = room < PIECE_SIZE ? room : PIECE_SIZE;
-        const char *lf = piece_end(at, at + (most < left ? most : left), end);
+        size_t left = (size_t)(end - at), piece = room < PIECE_SIZE ? room : PIECE_SIZE;
+        const char *lf = piece_end(at, at + (piece < left ? piece : left), end);
+        uint64_t count = count_lines(at, &lf, most - lines);
 
         if (lines > 0 && ((size_t)(lf - from) > delivery->text_max ||
-                          delivery->body.size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 100000))
+                          delivery->body.size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 200000))
             break;
         if (lines > 0)
             json_text_piece(&delivery->body, "\n", 1);
         json_text_piece(&delivery->body, at, (size_t)(lf - at));
-        lines += count_lines(at, lf + 1);
+        lines += count;
         at = lf + 1;
     }
     return lines;
@@ -442,13 +450,16 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
 static void put_lines(struct delivery *delivery)
 {
     uint64_t end = sendable(delivery), at = delivery->sent_from;
+    uint64_t timed = time_runs_reach(&delivery->times, at, DELIVERY_TIMES_MAX);
     size_t before = delivery->body.size;
 
+    if (end > timed)
+        end = timed;
     if (at >= end)
         return;
     json_text_begin(&delivery->body, "text");
     if (at < delivery->released)
-        at += put_queued(delivery);
+        at += put_queued(delivery, end - at);
     if (at >= delivery->released)
         while (at < end && delivery->body.size - before < delivery->text_max &&
                put_live(delivery, at, at == delivery->sent_from))
@@ -500,18 +511,15 @@ static void problem(struct delivery *delivery, const char *what, const struct ba
              answer->error[0] ? ": " : "", answer->error);
 }
 
-/* The dashboard has the first `next` lines and nothing else. */
-static void go_back(struct delivery *delivery, uint64_t next)
+/* The dashboard has the first `next` lines and nothing else. One that says so again and again is
+ * broken, and must not be asked as fast as it can answer. */
+static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
 {
-    bool queued =
-        next >= delivery->queue.first && next <= transcript_line_count(delivery->transcript);
-
-    if (queued) {
-        delivery->synced = next;
-        return;
-    }
-    if (restart(delivery, next) < 0)
+    if (next >= delivery->queue.first)
+        delivery->synced = next < delivery->changed ? next : delivery->changed;
+    else if (restart(delivery, next) < 0)
         snprintf(delivery->problem, sizeof delivery->problem, "out of memory");
+    return delivery->setbacks++ < SETBACKS_FREE ? DELIVERY_GO_ON : DELIVERY_RETRY;
 }
 
 static enum delivery_verdict accepted(struct delivery *delivery, const struct batch_answer *answer)
@@ -525,10 +533,8 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct ba
     delivery->wait_ms = answer->wait_ms;
     if (delivery->sent_description)
         delivery->described = true;
-    if (have < delivery->sent_from) {
-        go_back(delivery, have);
-        return DELIVERY_GO_ON;
-    }
+    if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
+        return go_back(delivery, have);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE
                                                                          : DELIVERY_GO_ON;
@@ -536,12 +542,11 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct ba
 
 static enum delivery_verdict conflict(struct delivery *delivery, const struct batch_answer *answer)
 {
-    if (answer->next < 0)
-        return DELIVERY_RETRY;
+    if (answer->next < 0 || (uint64_t)answer->next > delivery->sent_from)
+        return DELIVERY_RETRY; /* a dashboard that has them has nothing to object to */
     if (delivery->sent_last)
         delivery->digest_cycles++;
-    go_back(delivery, (uint64_t)answer->next);
-    return delivery->digest_cycles > 3 ? DELIVERY_RETRY : DELIVERY_GO_ON;
+    return go_back(delivery, (uint64_t)answer->next);
 }
 
 /* This batch will never be taken: on without it. */
@@ -570,7 +575,7 @@ static enum delivery_verdict too_large(struct delivery *delivery, const struct b
     if (delivery->sent_end - delivery->sent_from <= 1)
         return rejected(delivery, answer);
     if (delivery->text_max > 1)
-        delivery->text_max /= 2;
+        delivery->text_most = delivery->text_max /= 2;
     return DELIVERY_GO_ON;
 }
 

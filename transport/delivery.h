@@ -26,6 +26,7 @@
 #define DELIVERY_BACKLOG_MAX \
     ((uint64_t)8 << 20) /* bytes not yet read: beyond it the oldest lines are left out */
 #define DELIVERY_TEXT_MAX ((size_t)512 << 10) /* bytes of lines in a batch */
+#define DELIVERY_TIMES_MAX ((size_t)4000)     /* times in a batch, some 20 bytes each */
 #define DELIVERY_DIGEST_STEP 4096             /* bytes of text that are digested together */
 #define DELIVERY_BODY_MAX ((size_t)1000000)   /* a dashboard takes 1 MiB */
 
@@ -58,11 +59,12 @@ struct delivery {
     uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
     bool left_out;            /* lines were skipped: no digest */
     bool described, no_description;
-    bool output_over;   /* no more bytes will come */
-    struct run_end end; /* with output_over; not known: lost */
-    bool end_only;      /* the end was refused once: send it without additions */
-    int digest_cycles;
-    size_t text_max; /* halved by 413 */
+    bool output_over;            /* no more bytes will come */
+    struct run_end end;          /* with output_over; not known: lost */
+    bool end_only;               /* the end was refused once: send it without additions */
+    int digest_cycles, setbacks; /* how often the dashboard asked to go back */
+    size_t text_max;             /* bytes of lines in the next batch */
+    size_t text_most;            /* as many may be taken: halved by 413 */
     struct json_out body;
     /* The batch in flight. */
     uint64_t sent_from, sent_end, sent_skipped;

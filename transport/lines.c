@@ -122,6 +122,18 @@ void time_runs_drop(struct time_runs *times, uint64_t number)
     }
 }
 
+uint64_t time_runs_reach(const struct time_runs *times, uint64_t from, size_t most)
+{
+    uint64_t at = times->first;
+
+    for (size_t i = 0; i < times->count; i++) {
+        at += times->run[times->start + i].count;
+        if (at > from && --most == 0)
+            return at;
+    }
+    return UINT64_MAX;
+}
+
 void time_runs_restart(struct time_runs *times, uint64_t number)
 {
     times->start = times->count = 0;

@@ -40,6 +40,9 @@ struct time_runs {
    forgotten. */
 void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms);
 void time_runs_drop(struct time_runs *times, uint64_t number);
+/* The line behind those that `most` runs tell the times of, from line `from` on; UINT64_MAX if
+ * fewer runs do for all. */
+uint64_t time_runs_reach(const struct time_runs *times, uint64_t from, size_t most);
 void time_runs_restart(struct time_runs *times, uint64_t number);
 void time_runs_free(struct time_runs *times);
 

@@ -325,6 +325,13 @@ static void send_next(struct shipper *shipper)
 
 /* ---- the loop ---- */
 
+/* Until this one must have ended by itself. */
+static int64_t left_after_end(const struct shipper *shipper)
+{
+    return shipper->ended_ms + (int64_t)shipper->config->flush_timeout_s * 1000 - LAST_WORD_MS -
+           monotonic_ms();
+}
+
 static bool finished(struct shipper *shipper)
 {
     if (shipper->over || (shipper->lines_done && (!shipper->lost || shipper->lost_told)))
@@ -334,8 +341,7 @@ static bool finished(struct shipper *shipper)
     if (shipper->local && !client_busy(shipper->post.client) &&
         backoff_left(&shipper->post.backoff) > 0)
         return true;
-    return monotonic_ms() - shipper->ended_ms >=
-           (int64_t)shipper->config->flush_timeout_s * 1000 - LAST_WORD_MS;
+    return left_after_end(shipper) <= 0;
 }
 
 /* How long nothing can happen but what the descriptors tell. */
@@ -344,6 +350,10 @@ static int patience(struct shipper *shipper, bool more)
     struct status_page *page = shipper->page;
     int64_t pace = shipper->next_ms - monotonic_ms();
     int pause = backoff_left(&shipper->post.backoff);
+    int64_t most = shipper->ended ? left_after_end(shipper) : PACE_MS;
+
+    if (most > PACE_MS)
+        most = PACE_MS;
 
     if (more)
         return client_sending(shipper->post.client) ? SEND_FIRST_MS : 0;
@@ -357,7 +367,7 @@ static int patience(struct shipper *shipper, bool more)
         pause = (int)(pace > PROBE_MS ? PROBE_MS : pace);
     if (pause == 0 && !client_busy(shipper->post.client) && delivery_pending(&shipper->delivery))
         return 0;
-    return pause > 0 && pause < PACE_MS ? pause : PACE_MS;
+    return pause > 0 && pause < most ? pause : most > 0 ? (int)most : 0;
 }
 
 static void run(struct shipper *shipper)

@@ -1,0 +1,201 @@
+/* What is sent of a run, and what answers mean, without a network: a log, its marks, and a
+ * dashboard that is played here. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../transport/delivery.h"
+
+struct played {
+    char *argv[2];
+    struct run_info info;
+    struct redactor *redactor;
+    struct delivery delivery;
+    int log, marks;
+    uint64_t size, have;
+    char answer[64];
+};
+
+static int temporary(void)
+{
+    char path[] = "/tmp/test-delivery-XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    unlink(path);
+    return fd;
+}
+
+/* One line more, a quarter of a second after the one before. */
+static void line(struct played *played, const char *text)
+{
+    struct run_mark mark = {.offset = played->size,
+                            .wall_ms = 1764028800000 + (int64_t)played->size * 250,
+                            .rows = 24,
+                            .cols = 80};
+    size_t length = strlen(text);
+
+    assert_int_equal(write(played->marks, &mark, sizeof mark), sizeof mark);
+    assert_int_equal(write(played->log, text, length), length);
+    played->size += length;
+}
+
+static int setup(void **state)
+{
+    struct played *played = calloc(1, sizeof *played);
+
+    played->argv[0] = (char *)"command";
+    played->info = (struct run_info){.id = "01900000-0000-7000-8000-000000000001",
+                                     .host = "host",
+                                     .argv = played->argv,
+                                     .rows = 24,
+                                     .cols = 80};
+    played->redactor = redactor_new("", NULL);
+    played->log = temporary();
+    played->marks = temporary();
+    *state = played;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct played *played = *state;
+
+    delivery_close(&played->delivery);
+    redactor_free(played->redactor);
+    close(played->log);
+    close(played->marks);
+    free(played);
+    return 0;
+}
+
+static void open_all(struct played *played)
+{
+    struct run_end end = {.known = true, .bytes = played->size, .log_bytes = played->size};
+    struct source source;
+
+    source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source, 0),
+                     0);
+    delivery_output_ends(&played->delivery, &end);
+}
+
+/* The next batch, as large as what is there makes it. */
+static void build(struct played *played)
+{
+    while (delivery_read(&played->delivery, SIZE_MAX, false))
+        ;
+    assert_true(delivery_build(&played->delivery));
+}
+
+static enum delivery_verdict answer(struct played *played, int status, const char *format,
+                                    long long next)
+{
+    struct client_answer answer = {.status = status, .body = played->answer, .retry_after_ms = -1};
+
+    answer.size = (size_t)snprintf(played->answer, sizeof played->answer, format, next);
+    return delivery_take(&played->delivery, &answer);
+}
+
+static enum delivery_verdict accept_it(struct played *played)
+{
+    played->have = played->delivery.sent_end;
+    return answer(played, 200, "{\"next\":%lld}", (long long)played->have);
+}
+
+static void a_batch_of_many_short_lines_that_each_have_a_time_fits(void **state)
+{
+    struct played *played = *state;
+    enum delivery_verdict verdict = DELIVERY_GO_ON;
+    int batches = 0;
+
+    for (int i = 0; i < 60000; i++)
+        line(played, "x\n");
+    open_all(played);
+    while (verdict == DELIVERY_GO_ON) {
+        build(played);
+        assert_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
+        verdict = accept_it(played);
+        assert_in_range(++batches, 1, 100);
+    }
+    assert_int_equal(verdict, DELIVERY_DONE);
+    assert_int_equal(played->have, 60000);
+}
+
+static void a_batch_of_lines_that_are_all_escapes_fits(void **state)
+{
+    struct played *played = *state;
+    enum delivery_verdict verdict = DELIVERY_GO_ON;
+    static char text[12002];
+
+    for (size_t i = 0; i < sizeof text - 2; i += 6)
+        memcpy(text + i, "\"\033[1m\\", 6);
+    text[sizeof text - 2] = '\n';
+    for (int i = 0; i < 200; i++)
+        line(played, text);
+    open_all(played);
+    while (verdict == DELIVERY_GO_ON) {
+        build(played);
+        assert_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
+        verdict = accept_it(played);
+    }
+    assert_int_equal(verdict, DELIVERY_DONE);
+}
+
+/* Else one that is broken would be asked as fast as it answers. */
+static void a_dashboard_that_always_goes_back_is_met_with_pauses(void **state)
+{
+    struct played *played = *state;
+    int at_once = 0;
+
+    line(played, "one\n");
+    line(played, "two\n");
+    open_all(played);
+    for (int i = 0; i < 20; i++) {
+        build(played);
+        at_once += answer(played, 200, "{\"next\":%lld}", i / 10) == DELIVERY_GO_ON;
+    }
+    assert_in_range(at_once, 1, 5);
+    build(played);
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+    assert_int_equal(played->have, 2);
+}
+
+static void a_conflict_about_lines_that_were_never_sent_is_no_answer(void **state)
+{
+    struct played *played = *state;
+
+    line(played, "one\n");
+    line(played, "two\n");
+    open_all(played);
+    build(played);
+    assert_int_equal(answer(played, 409, "{\"next\":%lld}", 1000000), DELIVERY_RETRY);
+    build(played);
+    assert_int_equal(played->delivery.sent_from, 0);
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+    assert_int_equal(played->have, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_batch_of_many_short_lines_that_each_have_a_time_fits,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_of_lines_that_are_all_escapes_fits, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_dashboard_that_always_goes_back_is_met_with_pauses, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_conflict_about_lines_that_were_never_sent_is_no_answer,
+                                        setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
