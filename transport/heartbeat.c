@@ -42,7 +42,7 @@ static int open_run(struct heartbeat *heartbeat)
     heartbeat->page = status_map(HELPER_PAGE_FD);
     if (!heartbeat->page || run_record_read_fd(HELPER_RUN_FD, &heartbeat->record) < 0)
         return -1;
-    heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, NULL);
+    heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, environ);
     if (!heartbeat->redactor)
         return -1;
     if (post_open(&heartbeat->post, heartbeat->config, heartbeat->record.info.host, "heartbeat",

@@ -21,13 +21,17 @@
 #define RETRY_MS 1000
 #define LOCK_PAUSE_MS 50
 #define READ_BUDGET ((size_t)4 << 20)
+#define FIRST_TEXT \
+    ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
 
 struct debt { /* one run that is owed */
     struct run_record record;
     int run_fd, marks_fd, log_fd;
 };
 
-enum result { PAID, OWED, REFUSED };
+extern char **environ;
+
+enum result { PAID, OWED, UNWANTED, REFUSED };
 
 /* ---- one run ---- */
 
@@ -105,7 +109,9 @@ struct payment {
     struct delivery delivery;
     struct debt *debt;
     struct problems *problems;
-    int64_t give_up_ms; /* monotonic; moved on by every success */
+    uint64_t most;      /* lines that the dashboard had at once */
+    int64_t sent_ms;    /* monotonic, as the next */
+    int64_t give_up_ms; /* moved on when it has more than ever */
 };
 
 static void record_ack(struct payment *payment, bool delivered, bool refused)
@@ -117,9 +123,27 @@ static void record_ack(struct payment *payment, bool delivered, bool refused)
                         &ack); /* else it is delivered again, which changes nothing */
 }
 
+static int64_t timeout_ms(const struct payment *payment)
+{
+    return (int64_t)payment->config->flush_timeout_s * 1000;
+}
+
 static void extend(struct payment *payment)
 {
-    payment->give_up_ms = monotonic_ms() + (int64_t)payment->config->flush_timeout_s * 1000;
+    payment->most = delivery_acked(&payment->delivery);
+    payment->give_up_ms = monotonic_ms() + timeout_ms(payment);
+}
+
+/* Batches grow where they are quick. */
+static void choose_size(struct payment *payment)
+{
+    struct delivery *delivery = &payment->delivery;
+
+    if ((monotonic_ms() - payment->sent_ms) * 4 > timeout_ms(payment))
+        return;
+    delivery->text_max *= 2;
+    if (delivery->text_max > delivery->text_most)
+        delivery->text_max = delivery->text_most;
 }
 
 /* Posts and waits for the answer, or NULL when it is time to give up. */
@@ -135,12 +159,14 @@ static const struct client_answer *exchange(struct payment *payment, const struc
     }
     if (!post_start(&payment->post, body->bytes, body->size, STALL_MS, TOTAL_MS))
         return NULL;
+    payment->sent_ms = monotonic_ms();
     while (!answer && monotonic_ms() < payment->give_up_ms)
         answer = client_wait(payment->post.client, -1, 200, NULL);
     return answer;
 }
 
-/* What to do after an answer: PAID go on, OWED give up for now, REFUSED for ever. */
+/* What to do after an answer: PAID go on, OWED give up for now, UNWANTED also with other runs of
+ * this host, REFUSED for ever. */
 static enum result heed(struct payment *payment, enum delivery_verdict verdict,
                         const struct client_answer *answer)
 {
@@ -152,7 +178,9 @@ static enum result heed(struct payment *payment, enum delivery_verdict verdict,
         backoff_reset(&post->backoff);
         token_set_accepted(&post->tokens);
         record_ack(payment, false, false);
-        extend(payment);
+        choose_size(payment);
+        if (verdict == DELIVERY_DONE || delivery_acked(&payment->delivery) > payment->most)
+            extend(payment);
         if (payment->delivery.wait_ms > 0)
             backoff_set(&post->backoff, payment->delivery.wait_ms);
         return PAID;
@@ -163,11 +191,11 @@ static enum result heed(struct payment *payment, enum delivery_verdict verdict,
         backoff_set(&post->backoff, payment->delivery.wait_ms);
         return PAID;
     case DELIVERY_DENIED:
-        return post_denied(post, answer->status) ? PAID : OWED;
+        return post_denied(post, answer->status) ? PAID : UNWANTED;
     case DELIVERY_ABSENT:
         problem_once(payment->problems, PROBLEM_ABSENT, "the dashboard takes no logs (%d)",
                      answer->status);
-        return OWED;
+        return UNWANTED;
     case DELIVERY_STOP:
         record_ack(payment, false, true);
         return REFUSED;
@@ -183,9 +211,12 @@ static enum result deliver_lines(struct payment *payment)
         const struct client_answer *answer;
         enum delivery_verdict verdict;
         enum result result;
+        int64_t start_ms = monotonic_ms();
 
         while (delivery_read(delivery, READ_BUDGET, false))
             ;
+        payment->give_up_ms +=
+            monotonic_ms() - start_ms; /* a long log is not the network's fault */
         if (!delivery_build(delivery) || !(answer = exchange(payment, &delivery->body)))
             return OWED;
         verdict = delivery_take(delivery, answer);
@@ -234,7 +265,7 @@ static void source_of(struct source *source, const struct debt *debt)
 static enum result pay(const struct config *config, struct debt *debt, struct problems *problems)
 {
     struct payment payment = {.config = config, .debt = debt, .problems = problems};
-    struct redactor *redactor = redactor_new(debt->record.info.secrets, NULL);
+    struct redactor *redactor = redactor_new(debt->record.info.secrets, environ);
     struct source source;
     enum result result = OWED;
 
@@ -246,6 +277,7 @@ static enum result pay(const struct config *config, struct debt *debt, struct pr
         if (delivery_open(&payment.delivery, &debt->record.info, redactor, &source,
                           debt->record.ack.lines) == 0) {
             delivery_output_ends(&payment.delivery, &debt->record.end);
+            payment.delivery.text_max = FIRST_TEXT;
             extend(&payment);
             result = deliver_lines(&payment);
             if (result == PAID && !debt->record.end.known)
@@ -262,6 +294,29 @@ static enum result pay(const struct config *config, struct debt *debt, struct pr
 
 /* ---- all of them ---- */
 
+/* What need not be tried again: where the dashboard cannot be reached, the rest is only counted;
+   where it does not want what one host has (the name was changed, and with it the token), that
+   host's. */
+struct round {
+    bool away;
+    char unwanted[HOST_ID_SIZE];
+};
+
+static bool still_owed(const struct config *config, struct debt *debt, struct problems *problems,
+                       struct round *round)
+{
+    const char *host = debt->record.info.host;
+    enum result result;
+
+    if (round->away || strcmp(host, round->unwanted) == 0)
+        return true;
+    result = pay(config, debt, problems);
+    round->away = result == OWED;
+    if (result == UNWANTED)
+        snprintf(round->unwanted, sizeof round->unwanted, "%s", host);
+    return result == OWED || result == UNWANTED;
+}
+
 static char *state_dir(const struct config *config)
 {
     return config->state_dir ? strdup(config->state_dir) : run_dir();
@@ -273,16 +328,15 @@ int spool_deliver(const struct config *config, bool quiet)
     int64_t until_ms = monotonic_ms() + (int64_t)config->flush_timeout_s * 1000;
     AUTO_FREE char *dir = state_dir(config);
     char **ids = dir ? run_record_list(dir) : NULL;
+    struct round round = {0};
     size_t owed = 0;
 
     for (size_t i = 0; ids && ids[i]; i++) {
         struct debt debt;
         enum result result = debt_open(&debt, dir, ids[i], until_ms);
 
-        /* After one that could not be delivered, the rest is only counted. */
-        if (result == OWED && (owed > 0 || pay(config, &debt, &problems) == OWED))
-            owed++;
-        else if (result == REFUSED)
+        /* REFUSED here: someone else has it; from the dashboard: it is not owed any more. */
+        if (result == REFUSED || (result == OWED && still_owed(config, &debt, &problems, &round)))
             owed++;
         debt_close(&debt);
         free(ids[i]);

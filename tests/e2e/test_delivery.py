@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from faultserver import FaultServer, lost_answer, status, times
+from faultserver import FaultServer, SlowLine, lost_answer, status, times
 from helperrun import REPORT, HelperRun, environment, flush
 
 
@@ -67,6 +67,39 @@ def test_two_flushes_at_once_deliver_each_run_once(tmp_path):
     assert [one.wait(30) for one in both] == [0, 0]
     assert sorted(server.text(run) for run in server.runs.values()) == ["run 0", "run 1", "run 2"]
     assert all(len(run.batches) == 1 for run in server.runs.values())
+    server.stop()
+
+
+def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
+    """The host got another name, and with it another token: what is owed under the old one stays so."""
+    server = FaultServer()
+    server.stop()
+    for host in ("oldname", "oldname", "testhost", "testhost"):
+        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1, NIXFLEET_HOST=host) as run:
+            run.write("one\n")
+            run.finish()
+    server.start()
+    server.fault = status(401, only="oldname")
+    refused = flush(tmp_path, server.url)
+    assert refused.returncode == 1 and refused.stderr.count("token") == 1
+    assert [run.exit for (host, _), run in server.runs.items() if host == "testhost"] == [{"code": 0}] * 2
+    assert server.faults == 1
+    server.fault = None
+    assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 4
+    server.stop()
+
+
+def test_a_flush_over_a_slow_line_goes_on_as_long_as_it_moves(tmp_path):
+    server = FaultServer()
+    server.stop()
+    with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+        run.write(f"{'x' * 99}\n" * 5000)
+        run.finish()
+    server.start()
+    with SlowLine(server, bytes_per_second=150000) as line:
+        done = flush(tmp_path, line.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    assert done.returncode == 0, done.stderr
+    assert len(server.run().lines) == 5000 and server.run().exit == {"code": 0}
     server.stop()
 
 

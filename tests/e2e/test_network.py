@@ -82,6 +82,31 @@ def test_a_black_hole_holds_the_end_up_for_the_flush_timeout_at_most(tmp_path):
         one.close()
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.2, 0.4, 0.6, 0.8])
+def test_what_a_failing_dashboard_is_owed_is_said_at_whatever_moment_the_end_comes(pause, tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+        server.fault = status(500)
+        run.write("one\n")
+        server.wait_requests(2, "logs")
+        time.sleep(pause)
+        assert run.finish().count("--flush") == 1
+
+
+def test_a_dashboard_that_always_goes_back_is_not_asked_as_fast_as_it_answers(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=2) as run:
+        server.fault = status(200, body={"next": 0}, only="logs")
+        run.write(TEXT + "\n")
+        server.wait_requests(1, "logs")
+        run.finish()
+        asked = len(server.requests)
+        assert asked < 30
+        assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1  # and it ends
+        assert len(server.requests) < asked + 30
+        server.fault = None
+        assert flush(tmp_path, server.url).returncode == 0
+        assert server.text() == TEXT
+
+
 def test_a_dashboard_that_comes_later_gets_every_line(tmp_path):
     server = FaultServer()
     server.stop()

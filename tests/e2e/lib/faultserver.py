@@ -277,6 +277,45 @@ def lost_answer(handler, path, body):
 
 
 # ---- surroundings ----
+class SlowLine:
+    """A line to a server that carries so many bytes a second, and little at once."""
+    def __init__(self, server, bytes_per_second):
+        self.target, self.rate = ("127.0.0.1", server.port), bytes_per_second
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.target)
+            threading.Thread(target=self.carry, args=(client, server, self.rate), daemon=True).start()
+            threading.Thread(target=self.carry, args=(server, client, 1 << 30), daemon=True).start()
+
+    @staticmethod
+    def carry(source, target, rate):
+        try:
+            while piece := source.recv(4096):
+                target.sendall(piece)
+                time.sleep(len(piece) / rate)
+        except OSError:
+            pass
+        for one in (source, target):
+            one.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
 def black_hole():
     """A listening socket that accepts nothing, its queue full: connections hang. Close the sockets afterwards."""
     listener = socket.socket()
