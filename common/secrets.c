@@ -68,19 +68,37 @@ bool secrets_is(const struct secrets *secrets, const struct secret *secret, cons
     return memcmp(digest, secret->digest, sizeof digest) == 0;
 }
 
-void secrets_add(struct secrets *secrets, const char *value)
+static void add_line(struct secrets *secrets, const char *line, size_t length)
 {
-    struct secret secret = {.length = strlen(value)};
+    struct secret secret = {.length = length};
 
     if (secret.length < SECRETS_LENGTH_MIN || secret.length > SECRETS_LENGTH_MAX ||
         secrets->count == SECRETS_MAX)
         return;
-    secret.rolling = secrets_rolling(value, secret.length);
-    digest_of(secrets, value, secret.length, secret.digest);
+    secret.rolling = secrets_rolling(line, length);
+    digest_of(secrets, line, length, secret.digest);
     for (size_t i = 0; i < secrets->count; i++)
         if (memcmp(secrets->value[i].digest, secret.digest, sizeof secret.digest) == 0)
             return;
     secrets->value[secrets->count++] = secret;
+}
+
+const char *secrets_line(const char **rest, size_t *length)
+{
+    const char *line = *rest + strspn(*rest, "\r\n");
+
+    *length = strcspn(line, "\r\n");
+    *rest = line + *length;
+    return *length > 0 ? line : NULL;
+}
+
+void secrets_add(struct secrets *secrets, const char *value)
+{
+    const char *line;
+    size_t length;
+
+    while ((line = secrets_line(&value, &length)))
+        add_line(secrets, line, length);
 }
 
 static bool matches(const char *name, char *const patterns[])

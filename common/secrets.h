@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SECRETS_MAX 64       /* values; what comes after them is not known */
+#define SECRETS_MAX 256      /* values; what comes after them is not known */
 #define SECRETS_LENGTH_MIN 6 /* bytes; a shorter value ("yes", "1234") would blank half the log */
 #define SECRETS_LENGTH_MAX 4096
 #define SECRETS_SALT_SIZE 33
@@ -33,9 +33,13 @@ struct secrets {
 
 /* Starts an empty set with a random salt. */
 void secrets_init(struct secrets *secrets);
-/* Adds a value (NUL-terminated); one of another length than SECRETS_LENGTH_MIN to _MAX, one that is
-   known, or one too many is passed over. */
+/* Adds a value (NUL-terminated), or of one that has several lines (a private key) each of them: as
+   lines they are printed. One of another length than SECRETS_LENGTH_MIN to _MAX, one that is known,
+   or one too many is passed over. */
 void secrets_add(struct secrets *secrets, const char *value);
+/* The next line of a value, or all of one that is a single line: where it begins and its *length.
+ *rest begins as the value and is moved on. NULL: there is none left. */
+const char *secrets_line(const char **rest, size_t *length);
 /* Adds the values of the variables in environment ("NAME=value", NULL-terminated) whose name
    matches one of the built-in patterns
    (*_TOKEN *_PASSWORD *_PASSWD *_SECRET *_KEY, and NIXFLEET_TOKEN) or of patterns (fnmatch(3),

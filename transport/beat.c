@@ -42,7 +42,8 @@ static struct progress progress_of(const struct status_progress *status, struct 
     };
     size_t length = strnlen(status->current, sizeof status->current);
     const char *current =
-        redactor ? redact_text(redactor, status->current, length, &length) : status->current;
+        redactor ? redact_cut_text(redactor, status->current, sizeof status->current, &length)
+                 : status->current;
 
     snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
     return progress;

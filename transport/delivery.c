@@ -258,6 +258,15 @@ static void put_redacted(struct delivery *delivery, const char *key, const char 
     json_string(&delivery->body, key, clean, length);
 }
 
+/* Of what the phase knows. */
+static void put_cut(struct delivery *delivery, const char *key, const char *text)
+{
+    size_t length;
+    const char *clean = redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, &length);
+
+    json_string(&delivery->body, key, clean, length);
+}
+
 static void put_description(struct delivery *delivery)
 {
     const struct run_info *info = delivery->info;
@@ -386,7 +395,7 @@ static void put_names(struct delivery *delivery, const char *key, const struct p
         return;
     json_open(&delivery->body, key, '[');
     for (size_t i = 0; i < names->count; i++)
-        put_redacted(delivery, NULL, names->name[i]);
+        put_cut(delivery, NULL, names->name[i]);
     json_close(&delivery->body, ']');
 }
 
@@ -423,7 +432,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
     if (outcomes[view->outcome])
         json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
     if (view->error[0]) {
-        put_redacted(delivery, "error", view->error);
+        put_cut(delivery, "error", view->error);
         if (view->error_line >= 0)
             json_int(body, "error_line", view->error_line);
     }
@@ -436,11 +445,10 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
     struct progress progress = view->progress;
     const char *name = phase_name(view->phase);
     size_t length;
-    const char *current = redact_text(delivery->redactor, progress.current,
-                                      strnlen(progress.current, sizeof progress.current), &length);
+    const char *current = redact_cut_text(delivery->redactor, view->progress.current,
+                                          sizeof view->progress.current, &length);
 
-    if (current != progress.current)
-        snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
+    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
     if (name[0])
         json_string(&delivery->body, "phase", name, strlen(name));
     json_progress(&delivery->body, &progress);

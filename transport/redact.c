@@ -10,6 +10,9 @@
 #define PREFIX_MIN \
     4 /* bytes: a shorter beginning of a value tells nothing and would hide too much */
 
+#define CUT_SLACK 4 /* a cut spares a character of as many bytes */
+#define FILTER_BITS 13
+
 struct buffer {
     char *bytes;
     size_t size, room;
@@ -30,6 +33,7 @@ struct redactor {
     size_t known_count;
     struct group groups[SECRETS_MAX]; /* by length */
     size_t group_count, shortest, longest;
+    bool filter[1 << FILTER_BITS]; /* by the first bits of the rolling hashes that there are */
     struct buffer visible, out;
     size_t *place;
     unsigned char *hit; /* for each visible byte: 0, HIT_START or HIT_INSIDE */
@@ -40,11 +44,16 @@ enum { HIT_NONE, HIT_START, HIT_INSIDE };
 
 /* ---- the set ---- */
 
-static void know(struct redactor *redactor, const char *value)
+static void know(struct redactor *redactor, const char *line, size_t length)
 {
     if (redactor->known_count < SECRETS_MAX &&
-        (redactor->known[redactor->known_count] = strdup(value)))
+        (redactor->known[redactor->known_count] = strndup(line, length)))
         redactor->known_count++;
+}
+
+static size_t filter_of(uint64_t rolling)
+{
+    return (size_t)(rolling >> (64 - FILTER_BITS));
 }
 
 static int by_length(const void *a, const void *b)
@@ -79,6 +88,8 @@ static void measure(struct redactor *redactor)
         redactor->groups[redactor->group_count] = group_from(at, end);
         at = redactor->groups[redactor->group_count].end;
     }
+    for (size_t i = 0; i < secrets->count; i++)
+        redactor->filter[filter_of(secrets->value[i].rolling)] = true;
 }
 
 static bool is_secret(const struct redactor *redactor, const char *bytes, size_t length,
@@ -104,12 +115,13 @@ struct redactor *redactor_new(const char *secrets, char *const environment[])
         secrets_init(&redactor->secrets);
     measure(redactor);
     for (; environment && *environment; environment++) {
-        const char *value = strchr(*environment, '=');
-        size_t length = value ? strlen(++value) : 0;
+        const char *rest = strchr(*environment, '='), *line;
+        size_t length;
 
-        if (length > 0 && length <= redactor->longest &&
-            is_secret(redactor, value, length, secrets_rolling(value, length)))
-            know(redactor, value);
+        for (rest = rest ? rest + 1 : ""; (line = secrets_line(&rest, &length));)
+            if (length <= redactor->longest &&
+                is_secret(redactor, line, length, secrets_rolling(line, length)))
+                know(redactor, line, length);
     }
     return redactor;
 }
@@ -132,7 +144,7 @@ void redactor_add(struct redactor *redactor, const char *value)
     if (!value || strlen(value) < SECRETS_LENGTH_MIN)
         return;
     secrets_add(&redactor->secrets, value);
-    know(redactor, value);
+    know(redactor, value, strlen(value));
     measure(redactor);
 }
 
@@ -203,6 +215,8 @@ static void mark(struct redactor *redactor, size_t start, size_t end)
 static bool is_of(const struct redactor *redactor, const struct group *group, uint64_t rolling,
                   const char *bytes)
 {
+    if (!redactor->filter[filter_of(rolling)])
+        return false;
     for (const struct secret *secret = group->first; secret < group->end; secret++)
         if (secret->rolling == rolling && secrets_is(&redactor->secrets, secret, bytes))
             return true;
@@ -344,6 +358,16 @@ const char *redact_text(struct redactor *redactor, const char *text, size_t leng
                         size_t *out_length)
 {
     return redact_line(redactor, text, length, 0, NULL, 0, NULL, out_length);
+}
+
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room,
+                            size_t *out_length)
+{
+    size_t length = strnlen(text, room);
+
+    if (length + CUT_SLACK >= room)
+        length = redact_safe_length(redactor, text, length);
+    return redact_text(redactor, text, length, out_length);
 }
 
 size_t redact_safe_length(struct redactor *redactor, const char *text, size_t length)

@@ -37,6 +37,10 @@ const char *redact_line(struct redactor *redactor, const char *text, size_t leng
 /* The same for a short line or any text by itself. */
 const char *redact_text(struct redactor *redactor, const char *text, size_t length,
                         size_t *out_length);
+/* The same for a text that was cut to fit into room bytes: the beginning of a value at its end
+ * goes, too. */
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room,
+                            size_t *out_length);
 /* For a line that is still being written: how many of its bytes can be shown, because what follows
    can be the beginning of a value whose rest is yet to come. */
 size_t redact_safe_length(struct redactor *redactor, const char *text, size_t length);

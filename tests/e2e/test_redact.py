@@ -32,6 +32,14 @@ def test_a_secret_is_replaced_whole_coloured_split_and_in_a_long_line(tmp_path):
         assert not server.violations
 
 
+def test_an_error_that_is_too_long_to_be_sent_whole_does_not_end_in_the_middle_of_a_secret(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, status=1, DEPLOY_PASSWORD=SECRET) as run:
+        run.write(f"error: {'x' * 500} {SECRET}\n")
+        run.finish()
+        assert server.run().end["error"].startswith("error: xxx") or server.run().end["error"].startswith("xxx")
+        assert "correct" not in everything(server)
+
+
 def test_a_flush_from_another_environment_replaces_the_same(tmp_path):
     server = FaultServer()
     server.stop()

@@ -100,6 +100,39 @@ static void fingerprints_find_what_the_environment_held(void **state)
     free(text);
 }
 
+static void each_line_of_a_private_key_is_replaced(void **state)
+{
+    char *environment[] = {
+        (char *)"SSH_KEY=-----BEGIN KEY-----\r\nfirst-line-of-it\r\nand-the-second"
+                "\r\n-----END KEY-----\r\n",
+        (char *)"X_TOKEN=with-a-line-end\n", NULL};
+    struct secrets secrets;
+    char *text;
+    struct redactor *redactor;
+
+    (void)state;
+    secrets_init(&secrets);
+    secrets_add_environment(&secrets, environment, NULL);
+    text = secrets_format(&secrets);
+    redactor = redactor_new(text, environment);
+    expect(redactor, "first-line-of-it", "[redacted]");
+    expect(redactor, "and-the-second", "[redacted]");
+    expect(redactor, "x with-a-line-end x", "x [redacted] x");
+    assert_int_equal(redact_safe_length(redactor, "and-the-s", 9), 0);
+    redactor_free(redactor);
+    free(text);
+}
+
+static void the_beginning_of_a_value_at_the_end_of_a_cut_text_goes(void **state)
+{
+    size_t length;
+
+    redact_cut_text(*state, "pw: correct-h", 16, &length);
+    assert_int_equal(length, 4);
+    redact_cut_text(*state, "pw: correct-h", 32, &length); /* not cut */
+    assert_int_equal(length, 13);
+}
+
 static void damaged_fingerprints_are_none(void **state)
 {
     struct redactor *redactor = redactor_new("what is this", NULL);
@@ -120,6 +153,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(the_beginning_of_a_value_is_held_back, setup, teardown),
         cmocka_unit_test(fingerprints_find_what_the_environment_held),
+        cmocka_unit_test(each_line_of_a_private_key_is_replaced),
+        cmocka_unit_test_setup_teardown(the_beginning_of_a_value_at_the_end_of_a_cut_text_goes,
+                                        setup, teardown),
         cmocka_unit_test(damaged_fingerprints_are_none),
     };
 
