@@ -107,7 +107,7 @@ static int take_size(uint32_t *out, const char *what, char *error)
 {
     long number;
 
-    if (whole_number(what, optarg, 1, 10000, &number, error) < 0)
+    if (whole_number(what, optarg, 0, 10000, &number, error) < 0)
         return -1;
     *out = (uint32_t)number;
     return 0;

@@ -45,7 +45,7 @@ struct config {
     int verbose;
     char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list);
                       NULL-terminated */
-    uint32_t rows, cols; /* --rows, --cols: 0 if not given */
+    uint32_t rows, cols; /* --rows, --cols: 0 if not given, or if there was no window */
     size_t keep_runs;    /* NIXFLEET_KEEP_RUNS: 100 */
     int64_t keep_ms;     /* NIXFLEET_KEEP_DAYS: 90 */
     uint64_t keep_bytes; /* NIXFLEET_KEEP_SIZE: 1G; K, M, G are powers of 1024 */

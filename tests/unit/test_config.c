@@ -179,7 +179,7 @@ static void every_bad_option_or_value_is_one_line(void **state)
         "-i 10s true",
         "--flush-timeout -1 true",
         "--flush-timeout 99999999999999999999 true",
-        "--rows 0 --show",
+        "--rows -1 --show",
         "--cols x --show",
         "--show --list",
         "--list x",
