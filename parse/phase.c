@@ -159,6 +159,25 @@ void phase_error(struct phase *phase, enum error_rank rank, const char *text, si
     view->error_line = line;
 }
 
+void phase_error_more(struct phase *phase, const char *text, size_t length)
+{
+    struct phase_view *view = &phase->view;
+    struct phase_names *errors = &view->errors;
+    char **last = errors->count > 0 ? &errors->name[errors->count - 1] : NULL;
+    bool listed = last != NULL && strcmp(*last, view->error) == 0;
+    size_t size = strlen(view->error);
+    if (size + length + 2 > sizeof view->error)
+        return;
+    view->error[size++] = ' ';
+    memcpy(view->error + size, text, length);
+    view->error[size + length] = '\0';
+    char *longer = listed ? strdup(view->error) : NULL;
+    if (longer == NULL)
+        return;
+    free(*last);
+    *last = longer;
+}
+
 void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected, int64_t failed)
 {
     if (expected < done)
@@ -167,10 +186,13 @@ void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expec
         meter->base_done += meter->done;
         meter->base_expected += meter->highest;
         meter->base_failed += meter->failed;
+        meter->base_final += meter->worked ? meter->expected : 0;
         meter->highest = 0;
         meter->failed = 0;
+        meter->worked = false;
     }
     meter->known = true;
+    meter->worked |= running > 0 || done > 0;
     meter->running = running;
     meter->done = done;
     meter->expected = expected;
@@ -180,21 +202,45 @@ void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expec
         meter->failed = failed;
 }
 
-void phase_line(struct phase *phase, const char *text, size_t length, int64_t number, bool redrawn)
+/* What can stand before a tool's own words: a byte order mark, the echo of Ctrl-C, a password
+   prompt that was answered without an echo. */
+static void skip_front(struct line *line)
 {
+    static const char *const fronts[] = {"\xEF\xBB\xBF", "^C", "[sudo] ", "doas ("};
+    for (size_t at = 0; at < sizeof fronts / sizeof fronts[0]; at++) {
+        while (starts(line->text, line->length, fronts[at])) {
+            const char *rest = line->text + strlen(fronts[at]);
+            size_t length = line->length - strlen(fronts[at]);
+            if (at >= 2) { /* a prompt in any language, up to its colon */
+                const char *colon = find(rest, length, ": ");
+                if (colon == NULL)
+                    return;
+                length -= (size_t)(colon + 2 - rest);
+                rest = colon + 2;
+            }
+            line->text = rest;
+            line->length = length;
+        }
+    }
+}
+
+void phase_line(struct phase *phase, const char *all, size_t size, int64_t number, bool redrawn)
+{
+    struct line line = {all, size, number, redrawn};
+    if (size > 0 && (all[0] == '\xEF' || all[0] == '^' || all[0] == '[' || all[0] == 'd'))
+        skip_front(&line);
+    const char *text = line.text;
+    size_t length = line.length;
     if (length == 0)
         return;
-    const struct line line = {text, length, number, redrawn};
     unsigned char byte = (unsigned char)text[0];
     if (byte == ' ' || byte == '\t') {
         if (!redrawn && (phase->list != LIST_NONE || phase->in_error || phase->pending_drv[0]))
             nix_indented(phase, &line);
-        if (phase->first[byte] < 0)
-            return;
     } else if (!redrawn) {
         phase->list = LIST_NONE;
         phase->in_error = false;
-        phase->bar_last = false;
+        phase->bar_last = phase->error_last = false;
         if (phase->pending_drv[0])
             nix_flush(phase);
     }
@@ -205,18 +251,23 @@ void phase_line(struct phase *phase, const char *text, size_t length, int64_t nu
         if (starts(text, length, rule->prefix) && rule->handle(phase, &line, rule->argument))
             return;
     }
+    if (phase->view.phase == PHASE_PULLING && !redrawn)
+        git_other(phase, &line);
 }
 
 /* What was listed but has no line of its own at its end (legacy builds, copies) is complete now. */
 static void settle(struct phase *phase, bool success)
 {
     nix_flush(phase);
+    bar_left_behind(phase);
     if (success)
         phase->raw_open = false;
     phase->list = LIST_NONE;
     if (success)
         phase->view.phase = PHASE_NONE; /* nothing runs any more: counts are final */
     nix_progress(phase);
+    if (success)
+        nix_complete(phase);
     if (phase->view.progress.building > 0)
         phase->view.progress.building = 0;
 }
@@ -252,8 +303,11 @@ static bool looks_complete(const struct phase *phase)
         return false;
     if (phase->finished || phase->result_seen || phase->would || phase->pull_ok || phase->update_ok)
         return true;
-    if (phase->activated || (phase->tests_seen && !phase->tests_bad))
+    const struct progress *progress = &phase->view.progress;
+    if (phase->activated)
         return true;
+    if (phase->tests_seen && !phase->tests_bad) /* and as many as were planned */
+        return progress->tests_total < 0 || progress->tests_passed >= progress->tests_total;
     if (phase->bar_seen && phase->view.phase != PHASE_EVALUATING)
         return true;
     if (phase->builds.known && !phase->bar_seen && phase->builds.running == 0 &&
@@ -265,6 +319,9 @@ static bool looks_complete(const struct phase *phase)
 void phase_end_unknown(struct phase *phase)
 {
     nix_flush(phase);
+    if (phase->error_last) /* after a builder's, nix would have said what became of it */
+        phase_error(phase, RANK_GENERAL, phase->view.error, strlen(phase->view.error),
+                    phase->view.error_line);
     if (phase->failure || phase->switched_badly || phase->tests_bad)
         finish(phase, OUTCOME_FAILURE);
     else if (looks_complete(phase))

@@ -52,6 +52,8 @@ static void meter_part(struct meter *meter, const struct part *part)
         running = (int64_t)*number++;
     done = (int64_t)number[0];
     expected = part->count > 1 ? (int64_t)number[1] : done;
+    if (expected < done) /* "R/D": what is expected is not known yet */
+        return;
     const char *open = memchr(part->word, '(', (size_t)(part->end - part->word));
     if (open != NULL) {
         const char *at = open + 1;
@@ -83,6 +85,23 @@ static void bytes_set(struct phase *phase, double done, double expected, double 
         phase->bytes_expected = total;
 }
 
+/* "D/E MiB DL", and "D KiB/E MiB DL" where the units differ. */
+static void downloaded(struct phase *phase, const struct part *part)
+{
+    double done = part->number[0], expected = part->number[1];
+    const char *slash = memchr(part->word, '/', (size_t)(part->end - part->word));
+    double scale = unit(part->word, part->end);
+    if (part->count == 2) {
+        bytes_set(phase, done, expected, scale);
+    } else if (part->count == 1 && slash != NULL) {
+        const char *at = slash + 1;
+        expected = take_decimal(&at, part->end);
+        double larger = at < part->end && *at == ' ' ? unit(at + 1, part->end) : 0;
+        if (larger > 0)
+            bytes_set(phase, done * scale / larger, expected, larger);
+    }
+}
+
 static void status_part(struct phase *phase, const char *at, const char *end)
 {
     struct part part;
@@ -92,9 +111,31 @@ static void status_part(struct phase *phase, const char *at, const char *end)
         meter_part(&phase->builds, &part);
     } else if (part_is(&part, "copied")) {
         meter_part(&phase->paths, &part);
-    } else if (part.count == 2 && find(part.word, (size_t)(part.end - part.word), " DL") != NULL) {
-        bytes_set(phase, part.number[0], part.number[1], unit(part.word, part.end));
+    } else if (part.count > 0 && ends(part.word, (size_t)(part.end - part.word), " DL")) {
+        downloaded(phase, &part);
     }
+}
+
+/* "fetching git input '…'", "copying '/etc/nixos' to the store": sources, not results. */
+static bool for_evaluation(const char *at, size_t length)
+{
+    if (starts(at, length, "copying '"))
+        return true;
+    return starts(at, length, "fetching ") && find(at, length, " input '") != NULL;
+}
+
+/* The name of what is built or fetched: a word, or the name in a store path. */
+static void current(struct phase *phase, const char *name, const char *end)
+{
+    if (starts(name, (size_t)(end - name), "path '"))
+        name += 6;
+    const char *stop = name;
+    while (stop < end && *stop != ' ' && *stop != ':' && *stop != '\'')
+        stop++;
+    const char *slash = memrchr(name, '/', (size_t)(stop - name));
+    if (slash != NULL && stop - slash > 34 && slash[33] == '-')
+        name = slash + 34;
+    phase_current(phase, name, (size_t)(stop - name));
 }
 
 static void activity(struct phase *phase, const char *at, const char *end)
@@ -102,21 +143,22 @@ static void activity(struct phase *phase, const char *at, const char *end)
     static const struct {
         const char *word;
         enum phase_id id;
-    } words[] = {{"building ", PHASE_BUILDING},
-                 {"evaluating ", PHASE_EVALUATING},
-                 {"copying ", PHASE_FETCHING},
-                 {"querying ", PHASE_FETCHING},
-                 {"fetching git input ", PHASE_EVALUATING},
-                 {"fetching ", PHASE_FETCHING}};
+    } words[] = {{"building ", PHASE_BUILDING},   {"evaluating ", PHASE_EVALUATING},
+                 {"checking ", PHASE_EVALUATING}, {"copying ", PHASE_FETCHING},
+                 {"querying ", PHASE_FETCHING},   {"fetching ", PHASE_FETCHING}};
     size_t length = (size_t)(end - at);
+    if (starts(at, length, "querying info about ")) /* before builds as before downloads */
+        return;
+    if (for_evaluation(at, length)) {
+        phase_set(phase, PHASE_EVALUATING);
+        return;
+    }
     for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
         if (!starts(at, length, words[k].word))
             continue;
         phase_set(phase, words[k].id);
-        const char *name = at + strlen(words[k].word), *stop = name;
-        while (stop < end && *stop != ' ' && *stop != ':')
-            stop++;
-        phase_current(phase, name, (size_t)(stop - name));
+        if (words[k].id != PHASE_EVALUATING)
+            current(phase, at + strlen(words[k].word), end);
         return;
     }
     if (starts(at, length, "downloading '"))
@@ -135,6 +177,10 @@ static bool bar(struct phase *phase, const struct line *line, int argument)
         return false;
     if (!line->redrawn) { /* left behind: the program was cut off, or ended without erasing it */
         phase->bar_last = phase->bar_seen;
+        size_t length =
+            line->length < sizeof phase->last_bar ? line->length : sizeof phase->last_bar - 1;
+        memcpy(phase->last_bar, line->text, length);
+        phase->last_bar[length] = '\0';
         return true;
     }
     int64_t running = phase->builds.running;
@@ -150,9 +196,23 @@ static bool bar(struct phase *phase, const struct line *line, int argument)
         phase_set(phase, PHASE_BUILDING);
     if (close != NULL && end - close > 2)
         activity(phase, close + 2, end);
-    else if (phase->builds.known && phase->view.phase == PHASE_NONE)
+    else if (phase->view.phase == PHASE_NONE && phase->builds.worked)
         phase_set(phase, PHASE_BUILDING);
+    else if (phase->view.phase <= PHASE_EVALUATING && phase->paths.running > 0)
+        phase_set(phase, PHASE_FETCHING);
     return true;
+}
+
+/* The counts of a bar that nothing was drawn over any more. */
+void bar_left_behind(struct phase *phase)
+{
+    if (!phase->bar_last)
+        return;
+    enum phase_id before = phase->view.phase;
+    const struct line line = {phase->last_bar, strlen(phase->last_bar), 0, true};
+    if (line.length > 0)
+        bar(phase, &line, 0);
+    phase->view.phase = before;
 }
 
 /* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'". */
@@ -177,20 +237,28 @@ static bool monitor(struct phase *phase, const struct line *line, int argument)
     bool any = false;
     if (sum == NULL || (phase->raw_open && !phase->bar_seen) || phase->units_block)
         return false;
+    const char *loads = find(sum, (size_t)(end - sum), "\xE2\x86\x93"); /* columns of downloads */
     for (int k = 0; k < 4; k++) {
-        const char *at = find(sum, (size_t)(end - sum), marks[k]);
+        const char *stop = k == 2 && loads != NULL ? loads : end;
+        const char *at = find(sum, (size_t)(stop - sum), marks[k]);
         if (at == NULL)
             continue;
         at += 3;
         while (at < end && *at == ' ')
             at++;
+        if (starts(at, (size_t)(end - at), "Exited after "))
+            at += 13;
         any |= take_number(&at, end, &value[k]);
     }
+    if (find(sum, (size_t)(end - sum), " Exited ") != NULL)
+        phase->failure = true;
+    phase->bar_last = !line->redrawn && find(sum, (size_t)(end - sum), " Finished ") == NULL;
+    phase->last_bar[0] = '\0';
+    phase->bar_seen = true;
     if (!any)
-        return false;
+        return true;
     meter_set(&phase->builds, value[0], value[1], value[0] + value[1] + value[2] + value[3],
               value[3]);
-    phase->bar_seen = true;
     if (value[0] > 0)
         phase_set(phase, PHASE_BUILDING);
     return true;

@@ -13,7 +13,8 @@ void nix_progress(struct phase *phase)
     bool running = phase->view.phase == PHASE_BUILDING && phase->raw_open;
     int64_t built = -1, total = -1, failed = (int64_t)phase->view.failed.count;
     if (phase->listed > 0 || phase->started > 0) {
-        built = phase->started - (phase->raw_open && phase->started > 0 ? 1 : 0) - failed;
+        bool cut_off = phase->open_failed > 0 && !phase->last_failed && !phase->kept_going;
+        built = phase->started - (phase->started > 0 && (phase->raw_open || cut_off)) - failed;
         built = built < 0 ? 0 : built;
         total = phase->listed > 0 ? larger(phase->listed, phase->started) : -1;
         progress->building = running ? 1 : 0;
@@ -45,4 +46,21 @@ void nix_progress(struct phase *phase)
         progress->to_fetch = progress->fetched;
     progress->fetched_bytes = larger(progress->fetched_bytes, phase->bytes_done);
     progress->to_fetch_bytes = larger(progress->to_fetch_bytes, phase->bytes_expected);
+}
+
+void nix_complete(struct phase *phase)
+{
+    struct progress *progress = &phase->view.progress;
+    const struct meter *builds = &phase->builds, *paths = &phase->paths;
+    if (builds
+            ->known) { /* expected but never begun, while paths came: those were fetched instead */
+        bool needed = builds->worked || !paths->known || paths->highest == 0;
+        int64_t built = builds->base_final + (needed ? builds->expected : 0);
+        progress->built = larger(built, phase->started);
+        progress->to_build = larger(progress->built, phase->listed);
+    }
+    if (paths->known && paths->base_expected + paths->highest > 0)
+        progress->fetched = progress->to_fetch = larger(progress->fetched, progress->to_fetch);
+    if (phase->bar_seen && progress->fetched_bytes >= 0)
+        progress->fetched_bytes = progress->to_fetch_bytes;
 }

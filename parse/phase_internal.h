@@ -23,7 +23,8 @@ struct rule {
     bool redrawn; /* also for states of a line that is about to be overwritten */
 };
 
-/* Derivations by the hash in their store path: what was announced, what was started. */
+/* Derivations by the hash in their store path, and by their name: what was announced, what was
+   started; also the paths to fetch. */
 struct drv_set {
     uint64_t *key; /* open addressing; the lowest two bits are DRV_… flags; 0: free */
     size_t capacity, count;
@@ -37,7 +38,9 @@ struct meter {
     bool known;
     int64_t done, expected, running, failed;       /* of the call that runs */
     int64_t highest;                               /* expected, at its highest in this call */
+    bool worked;                                   /* something of it ran in this call */
     int64_t base_done, base_expected, base_failed; /* of the calls before */
+    int64_t base_final; /* what these came to, if they ended well: an expectation can shrink */
 };
 
 enum error_rank { RANK_NONE, RANK_TENTATIVE, RANK_CONSEQUENCE, RANK_GENERAL, RANK_CAUSE };
@@ -60,10 +63,16 @@ struct phase {
     bool list_since_build; /* a list came and nothing has happened since */
     bool raw_open; /* a legacy build may still write its builders' output between nix's own lines */
     bool system_listed,
-        system_started;    /* a nixos-system, darwin-system or home-manager-generation */
-    bool rebuild_started;  /* the derivation started last is nixos-rebuild or nix itself */
-    char pending_drv[256]; /* newer "Cannot build": waits for its reason */
+        system_started;   /* a nixos-system, darwin-system or home-manager-generation */
+    bool system_last;     /* the derivation started last is such a system */
+    bool rebuild_started; /* the derivation started last is nixos-rebuild or nix itself */
+    uint64_t last_listed; /* key of the derivation that was listed last: the others are for it */
+    uint64_t last_started;
+    int64_t open_started, open_failed; /* since raw_open; others run on with --keep-going */
+    bool last_failed, kept_going; /* the one started last failed; one started after a failure */
+    char pending_drv[256];        /* newer "Cannot build": waits for its reason */
     char pending_text[PHASE_TEXT_SIZE];
+    uint64_t pending_key;
     int64_t pending_line;
     bool result_seen;
 
@@ -71,12 +80,14 @@ struct phase {
     struct meter builds, paths;
     int64_t bytes_done, bytes_expected;
     bool bar_last, bar_seen; /* a bar stands on the last line */
+    char last_bar[256];      /* its beginning */
 
     /* errors */
     enum error_rank rank;
-    bool in_error;  /* the lines since the last error: belong to it */
-    int hash_lines; /* lines of a hash mismatch still to come */
-    bool failure;   /* the text says that it failed */
+    bool in_error;   /* the lines since the last error: belong to it */
+    int hash_lines;  /* lines of a hash mismatch still to come */
+    bool failure;    /* the text says that it failed */
+    bool error_last; /* an error: that a builder might have written, and nothing came after it */
 
     /* switching */
     bool rebuild, units_block, switched_badly, would, finished, activated;
@@ -110,6 +121,8 @@ const char *find(const char *text, size_t length, const char *needle);
 void phase_set(struct phase *phase, enum phase_id id);
 void phase_current(struct phase *phase, const char *text, size_t length);
 void names_add(struct phase_names *names, const char *text, size_t length);
+/* One more piece of the last error and of its entry in the list. */
+void phase_error_more(struct phase *phase, const char *text, size_t length);
 void phase_error(struct phase *phase, enum error_rank rank, const char *text, size_t length,
                  int64_t line);
 void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected,
@@ -117,6 +130,8 @@ void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expec
 
 /* phase_count.c */
 void nix_progress(struct phase *phase);
+/* All ended well: what the last bar had not yet drawn has come to an end, too. */
+void nix_complete(struct phase *phase);
 
 /* phase_nix.c */
 extern const struct rule nix_rules[];
@@ -131,11 +146,14 @@ extern const struct rule error_rules[];
 
 /* phase_bar.c */
 extern const struct rule bar_rules[];
+void bar_left_behind(struct phase *phase);
 
 /* phase_switch.c */
 extern const struct rule switch_rules[];
 
 /* phase_tools.c */
 extern const struct rule tool_rules[];
+/* A line of a pull that no rule knows: git speaks the user's language, but not in its numbers. */
+void git_other(struct phase *phase, const struct line *line);
 
 #endif

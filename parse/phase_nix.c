@@ -11,11 +11,11 @@
 
 /* ---- derivations ---- */
 
-static uint64_t drv_key(const char *hash)
+static uint64_t key_of(const char *bytes, size_t length)
 {
     uint64_t key = UINT64_C(14695981039346656037);
-    for (int at = 0; at < STORE_HASH; at++)
-        key = (key ^ (unsigned char)hash[at]) * UINT64_C(1099511628211);
+    for (size_t at = 0; at < length; at++)
+        key = (key ^ (unsigned char)bytes[at]) * UINT64_C(1099511628211);
     return (key | 4) & ~UINT64_C(3); /* never 0, flags free */
 }
 
@@ -41,12 +41,12 @@ static bool drv_grow(struct drv_set *set)
     return true;
 }
 
-/* Sets flags of a derivation; returns those it had before. */
-static unsigned drv_mark(struct drv_set *set, const char *hash, unsigned flags)
+/* Sets flags of a key; returns those it had before. */
+static unsigned drv_mark(struct drv_set *set, uint64_t key, unsigned flags)
 {
     if (set->count * 2 >= set->capacity && (set->count >= DRV_SET_MAX || !drv_grow(set)))
         return 0;
-    uint64_t key = drv_key(hash), *slot = drv_slot(set, key);
+    uint64_t *slot = drv_slot(set, key);
     if (*slot == 0) {
         *slot = key;
         set->count++;
@@ -56,9 +56,9 @@ static unsigned drv_mark(struct drv_set *set, const char *hash, unsigned flags)
     return before;
 }
 
-static unsigned drv_flags(const struct drv_set *set, const char *hash)
+static unsigned drv_flags(const struct drv_set *set, uint64_t key)
 {
-    return set->capacity == 0 ? 0 : *drv_slot(set, drv_key(hash)) & 3;
+    return set->capacity == 0 ? 0 : *drv_slot(set, key) & 3;
 }
 
 void drv_set_free(struct drv_set *set)
@@ -74,6 +74,16 @@ struct store_path {
     bool drv;
     const char *after;
 };
+
+static uint64_t hash_key(const struct store_path *path)
+{
+    return key_of(path->hash, STORE_HASH);
+}
+
+static uint64_t name_key(const struct store_path *path)
+{
+    return key_of(path->name, path->name_length);
+}
 
 static bool name_byte(char byte)
 {
@@ -150,8 +160,12 @@ bool nix_build_over(const struct phase *phase, bool rebuild)
         return true;
     if (!all_started(phase))
         return false;
+    if (phase->open_failed > 0) /* others may run on, and nothing is activated after a failure */
+        return rebuild;
     if (phase->system_listed)
         return phase->system_started;
+    if (phase->listed == 0 && phase->system_last) /* a log without its beginning */
+        return true;
     if (rebuild && phase->rebuild_started)
         return true;
     return phase->rebuild || phase->label_switch;
@@ -161,7 +175,13 @@ static bool known_drv(const struct phase *phase, const struct store_path *path)
 {
     if (!phase->raw_open || phase->drvs.count == 0 || phase->drvs.count >= DRV_SET_MAX)
         return true;
-    return drv_flags(&phase->drvs, path->hash) != 0;
+    return drv_flags(&phase->drvs, hash_key(path)) != 0;
+}
+
+/* The same of old messages, which name the path that was built, not its derivation. */
+static bool known_name(const struct phase *phase, const struct store_path *path)
+{
+    return known_drv(phase, path) || drv_flags(&phase->drvs, name_key(path)) != 0;
 }
 
 /* ---- lists ---- */
@@ -260,9 +280,11 @@ static void list_entry(struct phase *phase, const struct line *line)
     list_confirm(phase);
     if (!phase->list_counted)
         ++*(phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed);
+    unsigned before = drv_mark(&phase->drvs, hash_key(&path), DRV_LISTED);
     if (phase->list == LIST_FETCH)
         return;
-    unsigned before = drv_mark(&phase->drvs, path.hash, DRV_LISTED);
+    drv_mark(&phase->drvs, name_key(&path), DRV_LISTED);
+    phase->last_listed = hash_key(&path);
     if ((before & DRV_LISTED) && phase->listed > 0)
         phase->listed--; /* the same again: nothing more to build */
     if (system_name(&path)) {
@@ -281,12 +303,22 @@ static bool building(struct phase *phase, const struct line *line, int skip)
         return false;
     if (path.drv && phase->raw_open && phase->listed > 0 && !known_drv(phase, &path))
         return false;
-    if (!(drv_mark(&phase->drvs, path.hash, DRV_STARTED) & DRV_STARTED))
+    if (!(drv_mark(&phase->drvs, hash_key(&path), DRV_STARTED) & DRV_STARTED))
         phase->started++;
+    drv_mark(&phase->drvs, name_key(&path), DRV_STARTED);
+    if (!phase->raw_open) {
+        phase->open_started = phase->open_failed = 0;
+        phase->kept_going = false;
+    }
+    phase->kept_going |= phase->open_failed > 0;
+    phase->open_started++;
+    phase->last_started = hash_key(&path);
+    phase->last_failed = false;
     phase->raw_open = true;
     phase->list_since_build = false;
     phase->result_seen = false;
-    phase->system_started |= system_name(&path);
+    phase->system_last = system_name(&path);
+    phase->system_started |= phase->system_last;
     phase->rebuild_started = starts(path.name, path.name_length, "nixos-rebuild") ||
                              starts(path.name, path.name_length, "nix-");
     phase_set(phase, PHASE_BUILDING);
@@ -303,7 +335,10 @@ static bool copying(struct phase *phase, const struct line *line, int skip)
     if (!begins(path.after, line->text + line->length, " from ") &&
         !begins(path.after, line->text + line->length, " to "))
         return false;
-    phase->copies++;
+    /* Remote builders bring more than what was announced. */
+    if (phase->copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
+        drv_flags(&phase->drvs, hash_key(&path)) != 0)
+        phase->copies++;
     phase->list_since_build = false;
     phase_set(phase, PHASE_FETCHING);
     phase_current(phase, path.name, path.name_length);
@@ -314,7 +349,7 @@ static bool copying_paths(struct phase *phase, const struct line *line, int skip
 {
     const char *at = line->text + skip;
     int64_t count;
-    if (phase->raw_open || !take_number(&at, line->text + line->length, &count) ||
+    if (!nix_build_over(phase, false) || !take_number(&at, line->text + line->length, &count) ||
         !begins(at, line->text + line->length, " path"))
         return false;
     phase->copies_listed += count;
@@ -365,10 +400,26 @@ static void error_text(struct phase *phase, enum error_rank rank, const struct l
     phase_error(phase, rank, text, (size_t)(end - text), line->number);
 }
 
+/* Of several that were started, others may still run and write. */
+static void one_failed(struct phase *phase, uint64_t key)
+{
+    phase->open_failed++;
+    phase->last_failed |= key == phase->last_started;
+    if (phase->open_failed >= phase->open_started)
+        phase->raw_open = false;
+}
+
+/* What all was for cannot be built: nothing runs any more. */
+static void dependent_failed(struct phase *phase, uint64_t key)
+{
+    if (phase->last_listed == 0 || key == phase->last_listed)
+        phase->raw_open = false;
+}
+
 static void failed_drv(struct phase *phase, const struct store_path *path)
 {
     names_add(&phase->view.failed, path->name, path->name_length);
-    phase->raw_open = false;
+    one_failed(phase, hash_key(path));
     phase->list_since_build = false;
     if (phase->view.phase == PHASE_NONE)
         phase_set(phase, PHASE_BUILDING);
@@ -393,12 +444,53 @@ static bool hash_mismatch(struct phase *phase, const struct line *line, int skip
     struct store_path path;
     if (phase->units_block ||
         !take_quoted_path(line->text + skip, line->text + line->length, &path) ||
-        !known_drv(phase, &path))
+        !known_name(phase, &path))
         return false;
     failed_drv(phase, &path);
     error_text(phase, RANK_CAUSE, line);
     phase->in_error = true;
     phase->hash_lines = 2;
+    return true;
+}
+
+/* "output path ‘…’ has sha256 hash …" (1.x), "fixed-output derivation produced path '…' with …". */
+static bool other_hash(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    const char *end = line->text + line->length;
+    if (phase->units_block || !take_quoted_path(line->text + skip, end, &path) ||
+        !find(path.after, (size_t)(end - path.after), " hash ") || !known_name(phase, &path))
+        return false;
+    failed_drv(phase, &path);
+    error_text(phase, RANK_CAUSE, line);
+    return true;
+}
+
+/* "building of 'DRV' timed out after …". */
+static bool timed_out(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    const char *end = line->text + line->length;
+    if (phase->units_block || !take_quoted_path(line->text + skip, end, &path) ||
+        !begins(path.after, end, " timed out") || !known_drv(phase, &path))
+        return false;
+    failed_drv(phase, &path);
+    error_text(phase, RANK_CAUSE, line);
+    return true;
+}
+
+/* "error: a 'SYSTEM' with features {…} is required to build 'DRV', but I am a …". */
+static bool wrong_system(struct phase *phase, const struct line *line, int argument)
+{
+    static const char words[] = " is required to build ";
+    struct store_path path;
+    const char *end = line->text + line->length, *at = find(line->text, line->length, words);
+    (void)argument;
+    if (phase->units_block || at == NULL || !take_quoted_path(at + sizeof words - 1, end, &path) ||
+        !known_drv(phase, &path))
+        return false;
+    failed_drv(phase, &path);
+    error_text(phase, RANK_CAUSE, line);
     return true;
 }
 
@@ -420,8 +512,8 @@ static bool cannot_build(struct phase *phase, const struct line *line, int skip)
     memcpy(phase->pending_text, line->text, length);
     phase->pending_text[length] = '\0';
     phase->pending_line = line->number;
+    phase->pending_key = hash_key(&path);
     phase->in_error = true;
-    phase->raw_open = false;
     return true;
 }
 
@@ -443,9 +535,12 @@ static void pending_resolve(struct phase *phase, bool cause, const char *reason,
     const struct line line = {text, size, phase->pending_line, false};
     if (cause) {
         names_add(&phase->view.failed, phase->pending_drv, strlen(phase->pending_drv));
+        one_failed(phase, phase->pending_key);
         if (phase->view.phase == PHASE_NONE)
             phase_set(phase, PHASE_BUILDING);
     }
+    if (!cause)
+        dependent_failed(phase, phase->pending_key);
     error_text(phase, cause ? RANK_CAUSE : RANK_CONSEQUENCE, &line);
     phase->pending_drv[0] = '\0';
 }
@@ -462,10 +557,16 @@ static bool consequence(struct phase *phase, const struct line *line, int argume
         return false;
     if (!find(line->text, line->length, "dependenc") && !find(line->text, line->length, "failed"))
         return false;
-    if (phase->raw_open && !find(line->text, line->length, STORE))
+    if (phase->raw_open && phase->open_failed == 0 && !find(line->text, line->length, STORE))
         return false;
+    struct store_path path;
+    const char *end = line->text + line->length;
+    const char *drv = find(line->text, line->length, "derivation ");
     error_text(phase, RANK_CONSEQUENCE, line);
-    phase->raw_open = false;
+    if (drv != NULL && take_quoted_path(drv + 11, end, &path))
+        dependent_failed(phase, hash_key(&path));
+    else
+        phase->raw_open = false;
     phase->in_error = true;
     return true;
 }
@@ -485,6 +586,7 @@ static bool general_error(struct phase *phase, const struct line *line, int argu
         return false;
     if (phase->raw_open) { /* most likely a compiler's */
         error_text(phase, RANK_TENTATIVE, line);
+        phase->error_last = phase->rank == RANK_TENTATIVE;
         return true;
     }
     phase->in_error = true;
@@ -510,17 +612,31 @@ void nix_indented(struct phase *phase, const struct line *line)
     size_t length = (size_t)(end - at);
     if (phase->pending_drv[0] != '\0' && begins(at, end, "Reason: "))
         pending_resolve(phase, find(at, length, "dependenc") == NULL, at, length);
-    else if (phase->hash_lines > 0 && (begins(at, end, "specified:") || begins(at, end, "got:"))) {
+    else if (phase->hash_lines > 0 && (begins(at, end, "specified:") ||
+                                       begins(at, end, "wanted:") || begins(at, end, "got:"))) {
         phase->hash_lines--;
-        size_t size = strlen(phase->view.error);
-        if (size + length + 2 < sizeof phase->view.error) {
-            phase->view.error[size] = ' ';
-            memcpy(phase->view.error + size + 1, at, length);
-            phase->view.error[size + 1 + length] = '\0';
-        }
+        phase_error_more(phase, at, length);
     } else if (phase->in_error && begins(at, end, "error: ") && phase->hash_lines == 0) {
         error_text(phase, RANK_GENERAL, line);
     }
+}
+
+/* nix-env ends by building a user environment, which has no line of its own. */
+static bool environment_made(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (!phase->raw_open || !all_started(phase) ||
+        !ends(line->text, line->length, " symlinks in user environment"))
+        return false;
+    phase->result_seen |= strcmp(phase->view.progress.current, "user-environment") == 0;
+    return true;
+}
+
+static bool checks_passed(struct phase *phase, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    phase->result_seen |= !phase->raw_open && !phase->units_block;
+    return true;
 }
 
 /* ---- updates ---- */
@@ -550,7 +666,15 @@ const struct rule nix_rules[] = {
     {"error: builder for ", builder_failed, 19, false},
     {"builder for ", builder_failed, 12, false},
     {"error: hash mismatch in fixed-output derivation ", hash_mismatch, 48, false},
+    {"hash mismatch in fixed-output derivation ", hash_mismatch, 41, false},
+    {"output path ", other_hash, 12, false},
+    {"error: output path ", other_hash, 19, false},
+    {"fixed-output derivation produced path ", other_hash, 38, false},
     {"error: Cannot build ", cannot_build, 20, false},
+    {"building of ", timed_out, 12, false},
+    {"error: building of ", timed_out, 19, false},
+    {"error: a '", wrong_system, 0, false},
+    {"error: Build failed", consequence, 0, false},
     {"error: build of ", consequence, 0, false},
     {"error: build log of ", consequence, 0, false},
     {"error: ", number_consequence, 7, false},
@@ -562,8 +686,16 @@ const struct rule nix_rules[] = {
     {"evaluation warning: ", evaluating, 0, false},
     {"evaluating file '", evaluating, 0, false},
     {"evaluating derivation '", evaluating, 0, false},
-    {"warning: updating lock file '", lock_file, 0, false},
-    {"warning: creating lock file '", lock_file, 0, false},
+    {"evaluating flake...", evaluating, 0, false},
+    {"checking flake output '", evaluating, 0, false},
+    {"checking derivation ", evaluating, 0, false},
+    {"checking NixOS configuration '", evaluating, 0, false},
+    {"all checks passed!", checks_passed, 0, false},
+    {"created ", environment_made, 0, false},
+    {"warning: updating lock file ", lock_file, 0, false},
+    {"warning: creating lock file ", lock_file, 0, false},
+    {"* Updated '", lock_file, 0, false},
+    {"* Added '", lock_file, 0, false},
     {"\xE2\x80\xA2 Updated input '", lock_file, 0, false},
     {"\xE2\x80\xA2 Added input '", lock_file, 0, false},
     {"\xE2\x80\xA2 Removed input '", lock_file, 0, false},

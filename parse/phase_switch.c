@@ -119,6 +119,18 @@ static bool command_failed(struct phase *phase, const struct line *line, int arg
     return true;
 }
 
+/* "Pre-switch check 'X' failed", "Failed to install bootloader". */
+static bool not_activated(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (!find(line->text, line->length, "ailed") || phase->units_block ||
+        !nix_build_over(phase, false))
+        return false;
+    phase->raw_open = false;
+    phase_error(phase, RANK_GENERAL, line->text, line->length, line->number);
+    return true;
+}
+
 /* home-manager */
 static bool home_start(struct phase *phase, const struct line *line, int argument)
 {
@@ -168,6 +180,12 @@ const struct rule switch_rules[] = {
     {"building the system configuration...", rebuild, 0, false},
     {"building the configuration in ", rebuild, 0, false},
     {"Done. The new configuration is /", done, 0, false},
+    {"Done. The virtual machine can be started ", done, 0, false},
+    {"Done.  The virtual machine can be started ", done, 0, false},
+    {"Done. The disk image can be found in /", done, 0, false},
+    {"installation finished!", done, 0, false},
+    {"Failed to install bootloader", not_activated, 0, false},
+    {"Pre-switch check", not_activated, 0, false},
     {"Command '", command_failed, 0, false},
     {"subprocess.CalledProcessError: Command '", command_failed, 0, false},
     {"error: Command '", command_failed, 0, false},
@@ -180,6 +198,7 @@ const struct rule switch_rules[] = {
     {"updating GRUB ", whole, ACT, false},
     {"updating systemd-boot from ", step, ACT, false},
     {"installing the GRUB ", step, ACT, false},
+    {"installing the boot loader...", whole, ACT, false},
     {"stopping swap device: ", step, ACT, false},
     {"stopping the following units: ", step, ACT, false},
     {"stopping the following user units: ", step, SWI, false},
@@ -218,6 +237,7 @@ const struct rule switch_rules[] = {
     {"applying patches...", whole, ACT, false},
     {"user defaults...", whole, ACT, false},
     {"setting up user defaults...", whole, ACT, false},
+    {"system defaults...", whole, ACT, false},
     {"setting up launchd services...", whole, ACT, false},
     {"setting up user launchd services...", whole, ACT, false},
     {"reloading nix-daemon...", whole, ACT, false},

@@ -22,7 +22,7 @@ static bool hex(char byte)
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
 }
 
-/* "Updating 742e933..b590c10" in any language: a word and two short commits. */
+/* Two short commits, "742e933..b590c10" or with three dots, at text. */
 static bool commits(const struct line *line, size_t at)
 {
     size_t start = at;
@@ -42,11 +42,31 @@ static bool updating(struct phase *phase, const struct line *line, int skip)
     return commits(line, (size_t)skip) && pulling(phase, line, 0);
 }
 
+/* " a | 2 +-", " b | Bin 0 -> 12 bytes": what a pull that went well changed. */
+void git_other(struct phase *phase, const struct line *line)
+{
+    const char *bar = find(line->text, line->length, " | "), *end = line->text + line->length;
+    if (line->text[0] != ' ' || bar == NULL || phase->units_block)
+        return;
+    const char *at = bar + 3;
+    while (at < end && *at == ' ')
+        at++;
+    size_t length = (size_t)(end - at);
+    phase->pull_ok |= starts(at, length, "Bin ") || (length > 0 && *at >= '0' && *at <= '9');
+}
+
 /* "   742e933..b590c10  main       -> origin/main" */
 static bool fetched_ref(struct phase *phase, const struct line *line, int ok)
 {
     return commits(line, 3) && find(line->text, line->length, " -> ") != NULL &&
            pulling(phase, line, ok);
+}
+
+/* "Current branch main is up to date." (rebase) */
+static bool branch_current(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    return ends(line->text, line->length, " is up to date.") && pulling(phase, line, 1);
 }
 
 static bool pull_failed(struct phase *phase, const struct line *line, int argument)
@@ -61,6 +81,13 @@ static bool pull_failed(struct phase *phase, const struct line *line, int argume
         text += 7, length -= 7;
     phase_error(phase, RANK_CAUSE, text, length, line->number);
     return true;
+}
+
+/* The same in words that other programs use, too: only within a pull. */
+static bool pull_failed_within(struct phase *phase, const struct line *line, int argument)
+{
+    bool known = phase->view.phase == PHASE_PULLING || phase->label_pull;
+    return known && pull_failed(phase, line, argument);
 }
 
 /* ---- tests ---- */
@@ -106,7 +133,90 @@ static bool tap(struct phase *phase, const struct line *line, int passed)
     return test_mark(phase, line, passed);
 }
 
-/* TAP's plan "1..N", and "N passed, N failed". */
+static bool tests_result(struct phase *phase, int64_t passed, int64_t total, bool bad)
+{
+    phase_set(phase, PHASE_TESTING);
+    phase->tests_seen = true;
+    phase->tests_bad |= bad || passed < total;
+    phase->view.progress.tests_passed = passed;
+    phase->view.progress.tests_total = total;
+    return true;
+}
+
+/* "12 passed, 1 failed", "1 failed, 11 passed, 2 skipped in 0.12s" (pytest), "3 passed; 0 failed;
+   0 ignored" (cargo): counts and words, of which one must be passed or failed. */
+static bool summary(struct phase *phase, const char *at, const char *end)
+{
+    static const char *const words[] = {" passed",  " failed",   " error",        " skipped",
+                                        " ignored", " xfailed",  " xpassed",      " deselected",
+                                        " warning", " measured", " filtered out", " rerun"};
+    int64_t count, sum[sizeof words / sizeof words[0]] = {0};
+    bool telling = false;
+    while (take_number(&at, end, &count)) {
+        size_t k = 0, left = (size_t)(end - at);
+        while (k < sizeof words / sizeof words[0] && !starts(at, left, words[k]))
+            k++;
+        if (k == sizeof words / sizeof words[0])
+            return false;
+        telling |= k <= 1;
+        sum[k] += count;
+        at += strlen(words[k]);
+        if (at < end && *at == 's')
+            at++;
+        if (at + 1 < end && (*at == ',' || *at == ';') && at[1] == ' ')
+            at += 2;
+    }
+    if (!telling ||
+        (at < end && *at != ' ' && *at != '.' && !starts(at, (size_t)(end - at), "finished in ")))
+        return false;
+    int64_t bad = sum[1] + sum[2];
+    return tests_result(phase, sum[0], sum[0] + bad, bad > 0);
+}
+
+/* "==== 1 failed, 2 passed in 0.12s ====" */
+static bool tests_closing(struct phase *phase, const struct line *line, int argument)
+{
+    const char *at = line->text, *end = line->text + line->length;
+    (void)argument;
+    if (!may_test(phase))
+        return false;
+    while (at < end && *at == '=')
+        at++;
+    if (at < end && *at == ' ')
+        at++;
+    if (starts(at, (size_t)(end - at), "test session starts ")) {
+        phase_set(phase, PHASE_TESTING);
+        return true;
+    }
+    return summary(phase, at, end);
+}
+
+/* "test result: ok. 3 passed; 0 failed; …" */
+static bool tests_cargo(struct phase *phase, const struct line *line, int skip)
+{
+    return may_test(phase) && summary(phase, line->text + skip, line->text + line->length);
+}
+
+static bool tests_begin(struct phase *phase, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    if (!may_test(phase))
+        return false;
+    phase_set(phase, PHASE_TESTING);
+    return true;
+}
+
+static bool bail_out(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (phase->view.phase != PHASE_TESTING)
+        return false;
+    phase->tests_bad = true;
+    phase_error(phase, RANK_CAUSE, line->text, line->length, line->number);
+    return true;
+}
+
+/* TAP's plan "1..N", "P/T passed", and lines that sum up. */
 static bool tests_number(struct phase *phase, const struct line *line, int argument)
 {
     (void)argument;
@@ -114,26 +224,22 @@ static bool tests_number(struct phase *phase, const struct line *line, int argum
     int64_t first, second;
     if (!may_test(phase) || !take_number(&at, end, &first))
         return false;
-    struct progress *progress = &phase->view.progress;
     if (first == 1 && starts(at, (size_t)(end - at), "..")) {
         at += 2;
-        if (!take_number(&at, end, &second) || at != end)
+        if (!take_number(&at, end, &second) || (at != end && *at != ' '))
             return false;
         phase_set(phase, PHASE_TESTING);
-        progress->tests_total = second;
+        phase->view.progress.tests_total = second;
         return true;
     }
-    if (!starts(at, (size_t)(end - at), " passed, "))
-        return false;
-    at += 9;
-    if (!take_number(&at, end, &second) || !starts(at, (size_t)(end - at), " failed"))
-        return false;
-    phase_set(phase, PHASE_TESTING);
-    phase->tests_seen = true;
-    phase->tests_bad |= second > 0;
-    progress->tests_passed = first;
-    progress->tests_total = first + second;
-    return true;
+    if (at < end && *at == '/') {
+        at++;
+        if (!take_number(&at, end, &second) || !starts(at, (size_t)(end - at), " pass") ||
+            first > second)
+            return false;
+        return tests_result(phase, first, second, false);
+    }
+    return summary(phase, line->text, end);
 }
 
 /* "T01-name.sh" */
@@ -150,12 +256,23 @@ static bool test_script(struct phase *phase, const struct line *line, int argume
         return false;
     phase_set(phase, PHASE_TESTING);
     phase_current(phase, line->text, (size_t)(at - line->text));
+    if (find(at, (size_t)(end - at), "\xE2\x9C\x85") != NULL) /* its mark on the same line */
+        return test_mark(phase, line, 1);
+    if (find(at, (size_t)(end - at), "\xE2\x9D\x8C") != NULL)
+        return test_mark(phase, line, 0);
     return true;
 }
 
 const struct rule tool_rules[] = {
     {"Already up to date.", pulling, 1, true},
     {"Already up-to-date.", pulling, 1, true},
+    {"Bereits aktuell.", pulling, 1, true},
+    {"Bereits auf dem neuesten Stand.", pulling, 1, true},
+    {"D\xC3\xA9j\xC3\xA0 \xC3\xA0 jour.", pulling, 1, true},
+    {"Ya est\xC3\xA1 actualizado.", pulling, 1, true},
+    {"Gi\xC3\xA0 aggiornato.", pulling, 1, true},
+    {"J\xC3\xA1 est\xC3\xA1 atualizado.", pulling, 1, true},
+    {"Current branch ", branch_current, 0, true},
     {"Updating ", updating, 9, false},
     {"Aktualisiere ", updating, 13, false},
     {"Mise \xC3\xA0 jour ", updating, 13, false},
@@ -177,10 +294,28 @@ const struct rule tool_rules[] = {
     {"CONFLICT (", pull_failed, 0, false},
     {"Automatic merge failed", pull_failed, 0, false},
     {"fatal: ", pull_failed, 0, false},
+    {"There is no tracking information for the current branch.", pull_failed, 0, false},
+    {"You are not currently on a branch.", pull_failed, 0, false},
+    {"error: could not apply ", pull_failed, 0, false},
+    {"KONFLIKT (", pull_failed, 0, false},
+    {"CONFLIT (", pull_failed, 0, false},
+    {"CONFLICTO (", pull_failed, 0, false},
+    {"CONFLITTO (", pull_failed, 0, false},
+    {"Schwerwiegend: ", pull_failed_within, 0, false},
+    {"Fehler: ", pull_failed_within, 0, false},
+    {"fatal : ", pull_failed_within, 0, false},
+    {"erreur : ", pull_failed_within, 0, false},
+    {"fatale: ", pull_failed_within, 0, false},
+    {"errore: ", pull_failed_within, 0, false},
     {"\xE2\x9C\x85", test_mark, 1, false},
     {"\xE2\x9D\x8C", test_mark, 0, false},
     {"ok ", tap, 1, false},
     {"not ok ", tap, 0, false},
+    {"TAP version ", tests_begin, 0, false},
+    {"Bail out!", bail_out, 0, false},
+    {"==", tests_closing, 0, false},
+    {"test result: ok. ", tests_cargo, 17, false},
+    {"test result: FAILED. ", tests_cargo, 21, false},
     {"T0", test_script, 0, false},
     {"T1", test_script, 0, false},
     {"T2", test_script, 0, false},

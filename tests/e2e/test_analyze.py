@@ -24,7 +24,7 @@ NOT_IN_TEXT = {
 
 
 def analyze(path, rows=0, cols=0, data=None):
-    window = ["--rows", str(rows), "--cols", str(cols)] if rows else []
+    window = ["--rows", str(rows), "--cols", str(cols)]
     done = subprocess.run([REPORT, "analyze", *window, "--analyze", str(path)], input=data,
                           capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -49,6 +49,13 @@ def differences(log):
              if key in want and key not in skip and flat.get(key) != want[key]]
     if "phase" in want and want["phase"] not in got["phases"]:
         wrong.append(("phase", got["phases"], want["phase"]))
+    if "error_has" in want and not any(want["error_has"] in error for error in got["errors"]):
+        wrong.append(("error_has", got["errors"], want["error_has"]))
+    if "fetched" in skip and got["progress"].get("fetched") not in (None, want["fetched"]):
+        wrong.append(("fetched", got["progress"], want["fetched"]))
+    if "ifd_built" in want and not (  # as much of the second total as was drawn
+            want["ifd_built"] <= got["progress"]["to_build"] <= want["to_build"] + want["ifd_built"]):
+        wrong.append(("to_build", got["progress"], want["ifd_built"]))
     if skip and got["outcome"] not in (want["outcome"], "unknown"):
         wrong.append(("outcome", got["outcome"], want["outcome"]))
     return wrong
