@@ -3,15 +3,18 @@
    screen_lines.c.
 
    Where terminals differ it does what tmux does. Meant to differ from it:
-   - the alternate screen is not kept: nothing happens while it is shown, and the cursor is
-   afterwards where it was before;
+   - the alternate screen is not kept: what is printed there moves the cursor and is forgotten, and
+   a full reset (RIS) ends it;
    - a window of another size does not wrap its rows anew, and final lines do not come back when it
    grows;
+   - ESC [ 3 J does not remove what left the window: it is final;
    - LF returns to column 0, since the output of a pipe has no CR;
    - erased cells have no background colour;
-   - lines that are inserted or deleted never take apart rows that are one line, and a cleared
-   screen keeps fewer blank rows;
+   - DEC line drawing is shown as the lines that it draws, which tmux captures as letters;
+   - insert mode and inserted cells lose nothing at the right margin, a wide character that loses a
+   half is blank in the other, and blanks that were erased before a row was wrapped are not kept;
    - lines longer than SCREEN_LINE_MAX are split;
+   - invalid UTF-8 is replaced, and breaks a sequence that it stands in;
    - characters that Unicode does not assign take one column. */
 #include "screen_internal.h"
 
@@ -40,7 +43,7 @@ static void reset_modes(struct screen *screen)
     screen->saved = screen->cursor;
     screen->region_top = 0;
     screen->region_bottom = screen->rows - 1;
-    screen->insert = screen->alternate = false;
+    screen->insert = screen->alternate = screen->was_alternate = false;
     screen->autowrap = true;
     screen->jumped = true;
     screen->last_valid = false;
@@ -50,6 +53,7 @@ static void reset_modes(struct screen *screen)
 /* RIS: what is shown stays in the history. */
 void screen_reset(struct screen *screen)
 {
+    screen->alternate = false;
     clear_to_history(screen);
     reset_modes(screen);
 }
@@ -102,21 +106,23 @@ void screen_feed(struct screen *screen, const void *bytes, size_t size)
  */
 static void leave_rows(struct screen *screen, uint32_t count)
 {
+    bool alternate = screen->alternate;
+    struct cursor *cursor = alternate ? &screen->before_alternate : &screen->cursor;
     uint32_t height = screen->rows;
 
-    while (count > 0 && height - 1 > screen->cursor.y &&
-           screen_row(screen, height - 1)->used == 0) {
+    while (count > 0 && height - 1 > cursor->y && screen_row(screen, height - 1)->used == 0) {
         height--;
         count--;
     }
     screen->region_top = 0;
     screen->region_bottom = screen->rows - 1;
+    screen->alternate = false;
     for (; count > 0; count--) {
-        uint32_t y = screen->cursor.y;
         scroll_up(screen, 1);
-        screen->cursor.y = y > 0 ? y - 1 : 0;
+        cursor->y -= cursor->y > 0;
         screen->saved.y -= screen->saved.y > 0;
     }
+    screen->alternate = alternate;
 }
 
 static void clamp_cursor(const struct screen *screen, struct cursor *cursor)

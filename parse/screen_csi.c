@@ -26,7 +26,7 @@ static uint32_t least(uint32_t a, uint32_t b)
 void screen_restore_cursor(struct screen *screen, const struct cursor *from)
 {
     screen->cursor = *from;
-    screen->cursor.x = least(from->x, screen->cols);
+    screen->cursor.x = least(from->x, screen->cols - 1);
     screen->cursor.y = least(from->y, screen->rows - 1);
     screen->jumped = true;
 }
@@ -56,16 +56,6 @@ static void cursor_row_to(struct screen *screen, uint32_t x, uint32_t row)
 static void cursor_left(struct screen *screen, uint32_t count)
 {
     move_to(screen, screen->cursor.x - least(count, screen->cursor.x), screen->cursor.y);
-}
-
-static void tab_forward(struct screen *screen, uint32_t count)
-{
-    uint32_t x = least(screen->cursor.x, screen->cols - 1);
-    for (; count > 0 && x < screen->cols - 1; count--)
-        do
-            x++;
-        while (x < screen->cols - 1 && !(screen->tabs[x / 8] & 1u << x % 8));
-    move_to(screen, x, screen->cursor.y);
 }
 
 static void tab_back(struct screen *screen, uint32_t count)
@@ -132,6 +122,7 @@ static void edit_cells(struct screen *screen, char final, uint32_t count)
     }
     screen->jumped = true;
     touch_row(screen, row);
+    row->written = true;
     if (final == '@')
         row_insert_cells(row, x, count, screen->cols);
     else
@@ -139,21 +130,24 @@ static void edit_cells(struct screen *screen, char final, uint32_t count)
     row->unseen = row->used > 0;
 }
 
-/* REP repeats what was printed just before it, at most as often as there are cells from here on. */
+/* REP repeats the ASCII character just before it, at most as often as there are cells from here on.
+ */
 static void repeat_last(struct screen *screen, uint32_t count)
 {
     uint32_t again = least(count, screen->cols - least(screen->cursor.x, screen->cols));
-    if (!screen->last_valid)
+    uint8_t byte = (uint8_t)screen->last;
+    if (!screen->last_valid || screen->last > '~')
         return;
     while (again-- > 0)
-        print_codepoint(screen, screen->last);
+        print_text(screen, &byte, 1);
 }
 
 static void set_region(struct screen *screen, const struct csi *csi)
 {
-    uint32_t top = count_of(csi, 0) - 1;
-    uint32_t bottom =
-        number_of(csi, 1) ? least(number_of(csi, 1), screen->rows) - 1 : screen->rows - 1;
+    uint32_t top = count_of(csi, 0) - 1, bottom = screen->rows - 1;
+
+    if (csi->count > 1 && csi->given[1])
+        bottom = least(count_of(csi, 1) - 1, bottom);
 
     if (top >= bottom)
         return;
@@ -166,14 +160,19 @@ static void set_region(struct screen *screen, const struct csi *csi)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static void set_alternate(struct screen *screen, bool on)
+/* The cursor comes back to where it was before, if that is asked for: also where the alternate
+   screen was left already, as in tmux. */
+static void set_alternate(struct screen *screen, bool on, bool with_cursor)
 {
-    if (on == screen->alternate)
-        return;
-    if (on)
+    if (on && !screen->alternate) {
+        close_partial(screen);
         screen->before_alternate = screen->cursor;
-    else
+        screen->was_alternate = true;
+    } else if (!on && with_cursor && screen->was_alternate) {
         screen_restore_cursor(screen, &screen->before_alternate);
+    } else if (!on) {
+        move_to(screen, screen->cursor.x, screen->cursor.y);
+    }
     screen->alternate = on;
 }
 
@@ -182,12 +181,13 @@ static void set_mode(struct screen *screen, const struct csi *csi, bool on)
     for (unsigned i = 0; i < csi->count; i++) {
         uint32_t mode = csi->param[i];
         if (csi->prefix == '?' && (mode == 47 || mode == 1047 || mode == 1049))
-            set_alternate(screen, on);
-        else if (screen->alternate)
-            continue;
+            set_alternate(screen, on, mode == 1049);
         else if (csi->prefix == '?' && mode == 7)
             screen->autowrap = on;
-        else if (csi->prefix == '?' && mode == 6) {
+        else if (csi->prefix == '?' && mode == 3) { /* 80 or 132 columns: clears the screen */
+            cursor_row_to(screen, 0, 1);
+            clear_to_history(screen);
+        } else if (csi->prefix == '?' && mode == 6) {
             screen->cursor.origin = on;
             cursor_row_to(screen, 0, 1);
         } else if (csi->prefix == 0 && mode == 4)
@@ -209,11 +209,9 @@ static void move_cursor(struct screen *screen, const struct csi *csi, char final
         cursor_up(screen, count);
         break;
     case 'B':
-    case 'e':
         cursor_down(screen, count);
         break;
     case 'C':
-    case 'a':
         move_to(screen, cursor->x + count, cursor->y);
         break;
     case 'D':
@@ -235,20 +233,22 @@ static void move_cursor(struct screen *screen, const struct csi *csi, char final
     case 'f':
         cursor_row_to(screen, count_of(csi, 1) - 1, count);
         break;
-    case 'I':
-        tab_forward(screen, count);
-        break;
     case 'Z':
         tab_back(screen, count);
         break;
-    case 'd':
-        cursor_row_to(screen, cursor->x, count);
+    case 'd': { /* a cursor behind the last column stays there */
+        uint32_t x = cursor->x;
+        cursor_row_to(screen, x, count);
+        cursor->x = x;
         break;
+    }
     }
 }
 
 static void edit(struct screen *screen, const struct csi *csi, char final)
 {
+    if (screen->alternate && strchr("JKLMST@PX", final))
+        return;
     switch (final) {
     case 'J':
         erase_display(screen, number_of(csi, 0));
@@ -301,11 +301,11 @@ void csi_dispatch(struct screen *screen, char final)
         set_mode(screen, csi, final == 'h');
         return;
     }
-    if (csi->prefix || screen->alternate)
+    if (csi->prefix)
         return;
     if (final == 'm')
         screen->cursor.style = style_apply(screen->cursor.style, csi);
-    else if (strchr("ABCDEFGHIZadef`", final))
+    else if (strchr("ABCDEFGHZdf`", final))
         move_cursor(screen, csi, final);
     else
         edit(screen, csi, final);

@@ -79,15 +79,23 @@ static void begin_line(struct screen *screen, uint32_t y)
         close_partial(screen);
 }
 
-static void blank_row(struct screen *screen, uint32_t y)
+/* The row above keeps what it is: its text may still be said to go on here. */
+static void empty_row(struct screen *screen, uint32_t y)
 {
     struct row *row = screen_row(screen, y);
     if (row->unseen)
         report_line(screen, y, true);
-    begin_line(screen, y);
     set_wrapped(screen, y, false);
     row_clear(row);
     row->changed = true;
+}
+
+static void blank_row(struct screen *screen, uint32_t y)
+{
+    if (screen_row(screen, y)->unseen)
+        report_line(screen, y, true);
+    begin_line(screen, y);
+    empty_row(screen, y);
 }
 
 /* The top row of the region becomes final, as in tmux, also where the region is not the window. */
@@ -96,6 +104,8 @@ static void scroll_one(struct screen *screen)
     uint32_t top = screen->region_top, bottom = screen->region_bottom;
     struct row *row = screen_row(screen, top);
 
+    if (screen->alternate)
+        return;
     finish_row(screen, row);
     row_clear(row);
     if (top == 0 && bottom == screen->rows - 1) {
@@ -117,13 +127,16 @@ void scroll_up(struct screen *screen, uint32_t count)
     screen->jumped = true;
 }
 
-/* Blank rows come in at top, what is pushed over the bottom is gone. */
+/* Blank rows come in at top, what is pushed over the bottom is gone. Which rows are still one line
+   afterwards is what tmux makes of it, here and in pull_up. */
 static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
 {
     uint32_t height = bottom - top + 1;
     begin_line(screen, top);
+    if (count < height)
+        set_wrapped(screen, top + count - 1, false);
     for (count = count < height ? count : height; count > 0; count--) {
-        blank_row(screen, bottom);
+        empty_row(screen, bottom);
         rotate_rows(screen, bottom, top);
     }
     for (uint32_t y = top; y <= bottom; y++)
@@ -134,6 +147,8 @@ static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint
 static void pull_up(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
 {
     uint32_t height = bottom - top + 1;
+    if (count < height)
+        set_wrapped(screen, bottom, false);
     for (count = count < height ? count : height; count > 0; count--) {
         blank_row(screen, top);
         rotate_rows(screen, top, bottom);
@@ -145,7 +160,9 @@ static void pull_up(struct screen *screen, uint32_t top, uint32_t bottom, uint32
 
 void scroll_down(struct screen *screen, uint32_t count)
 {
-    push_down(screen, screen->region_top, screen->region_bottom, count);
+    uint32_t height = screen->region_bottom - screen->region_top + 1;
+    for (count = count < height ? count : height; count > 0 && !screen->alternate; count--)
+        push_down(screen, screen->region_top, screen->region_bottom, 1);
 }
 
 static uint32_t end_of_lines(const struct screen *screen)
@@ -157,7 +174,14 @@ static uint32_t end_of_lines(const struct screen *screen)
 
 void insert_lines(struct screen *screen, uint32_t count)
 {
-    push_down(screen, screen->cursor.y, end_of_lines(screen), count);
+    uint32_t y = screen->cursor.y, bottom = end_of_lines(screen), height = bottom - y + 1;
+    bool outside = y < screen->region_top || y > screen->region_bottom;
+
+    if (outside && count >= height)
+        return;
+    push_down(screen, y, bottom, count);
+    if (!outside && count < height && 2 * count != height)
+        set_wrapped(screen, bottom - count, false);
 }
 
 void delete_lines(struct screen *screen, uint32_t count)
@@ -175,9 +199,9 @@ static void next_row(struct screen *screen)
 
 void line_feed(struct screen *screen)
 {
-    report_line(screen, screen->cursor.y, false);
+    if (!screen->alternate)
+        report_line(screen, screen->cursor.y, false);
     next_row(screen);
-    screen->cursor.x = 0;
     screen->jumped = true;
 }
 
@@ -248,8 +272,6 @@ void print_ascii(struct screen *screen, const uint8_t *text, size_t count)
 {
     struct cursor *cursor = &screen->cursor;
 
-    screen->last = text[count - 1];
-    screen->last_valid = true;
     while (count > 0) {
         if (cursor->x >= screen->cols && screen->autowrap)
             wrap(screen);
@@ -272,11 +294,30 @@ void print_ascii(struct screen *screen, const uint8_t *text, size_t count)
 
 static void combine(struct screen *screen, uint32_t codepoint)
 {
-    if (screen->cursor.x == 0)
+    if (screen->cursor.x == 0 || screen->alternate)
         return;
     struct row *row = cursor_row(screen);
     row->changed = row->unseen = true;
     row_combine(row, screen->cursor.x - 1, codepoint);
+}
+
+/* A zero width joiner makes one character of the two around it. */
+static bool after_joiner(const struct screen *screen)
+{
+    return screen->last_valid && screen->last == ZERO_WIDTH_JOINER;
+}
+
+/* What is printed on the alternate screen moves the cursor, and that is all. */
+void pass_over(struct screen *screen, unsigned width)
+{
+    struct cursor *cursor = &screen->cursor;
+    uint32_t end = screen->cols - !screen->autowrap;
+
+    if (cursor->x + width > screen->cols && screen->autowrap) {
+        next_row(screen);
+        cursor->x = 0;
+    }
+    cursor->x = cursor->x + width < end ? cursor->x + width : end;
 }
 
 void print_codepoint(struct screen *screen, uint32_t codepoint)
@@ -284,13 +325,12 @@ void print_codepoint(struct screen *screen, uint32_t codepoint)
     struct cursor *cursor = &screen->cursor;
     unsigned width = codepoint_width(codepoint);
 
-    if (codepoint < 0x7f) {
-        uint8_t byte = (uint8_t)codepoint;
-        print_ascii(screen, &byte, 1);
+    if (width == 0 || (after_joiner(screen) && cursor->x > 0)) {
+        combine(screen, codepoint);
         return;
     }
-    if (width == 0) {
-        combine(screen, codepoint);
+    if (screen->alternate) {
+        pass_over(screen, width);
         return;
     }
     if (width > screen->cols)
@@ -303,8 +343,6 @@ void print_codepoint(struct screen *screen, uint32_t codepoint)
     }
     if (cursor->x >= screen->cols)
         cursor->x = screen->cols - 1;
-    screen->last = codepoint;
-    screen->last_valid = true;
     struct row *row = cursor_row(screen);
     about_to_write(screen, row);
     if (screen->insert)
@@ -336,7 +374,9 @@ void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to)
 void clear_to_history(struct screen *screen)
 {
     uint32_t used = screen->rows;
-    while (used > 0 && screen_row(screen, used - 1)->used == 0)
+    if (screen->alternate)
+        return;
+    while (used > 0 && !screen_row(screen, used - 1)->written)
         used--;
     for (uint32_t y = 0; y < screen->rows; y++) {
         struct row *row = screen_row(screen, y);
@@ -344,6 +384,8 @@ void clear_to_history(struct screen *screen)
             finish_row(screen, row);
         row_clear(row);
     }
+    if (used < screen->rows)
+        close_partial(screen);
     screen->hint_valid = false;
     screen->joined_row = UINT64_MAX;
     screen->jumped = true;
@@ -353,10 +395,12 @@ void fill_with_e(struct screen *screen)
 {
     uint8_t all[SCREEN_SIZE_MAX];
     memset(all, 'E', screen->cols);
-    for (uint32_t y = 0; y < screen->rows; y++) {
-        blank_row(screen, y);
-        row_put_ascii(screen_row(screen, y), 0, all, screen->cols, 0);
-        screen_row(screen, y)->unseen = true;
+    for (uint32_t y = 0; y < screen->rows && !screen->alternate; y++) {
+        struct row *row = screen_row(screen, y);
+        if (row->unseen)
+            report_line(screen, y, true);
+        row_put_ascii(row, 0, all, screen->cols, 0);
+        row->changed = row->unseen = true;
     }
     screen->region_top = 0;
     screen->region_bottom = screen->rows - 1;

@@ -38,6 +38,8 @@ size_t style_encode(style value, char *out);
 #define CELL_REST 2    /* in ascii[]: the right half of the wide character before it */
 #define GLYPH_BYTES 21 /* a character with its combining marks; more marks are dropped */
 
+#define ZERO_WIDTH_JOINER 0x200d
+
 struct mark { /* a combining character, in order of arrival */
     uint16_t col;
     uint32_t codepoint;
@@ -54,6 +56,7 @@ struct row {
     uint32_t mark_count, mark_capacity;
     uint32_t used, capacity;
     bool styled, wide;
+    bool written;  /* not blank since the last time, if only with what is erased again */
     bool wrapped;  /* the text goes on in the next row */
     bool unseen;   /* has text that the sink has not seen */
     bool reported; /* the sink has seen it at least once since it was blank */
@@ -122,11 +125,11 @@ struct screen {
 
     struct cursor cursor, saved, before_alternate;
     uint32_t region_top, region_bottom; /* both in the region */
-    bool insert, autowrap, alternate;
+    bool insert, autowrap, alternate, was_alternate;
     bool jumped; /* the cursor was moved since the last character: the next one may begin a rewrite
                   */
     bool last_valid;
-    uint32_t last; /* the last character, for REP */
+    uint32_t last; /* the last character, for REP and joiners */
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
 
     enum parser_state state;
@@ -160,7 +163,9 @@ void screen_restore_cursor(struct screen *screen, const struct cursor *from);
 void screen_reset(struct screen *screen);
 void screen_set_tab_defaults(struct screen *screen);
 
+void print_text(struct screen *screen, const uint8_t *text, size_t count); /* in its charset */
 void print_ascii(struct screen *screen, const uint8_t *text, size_t count);
+void pass_over(struct screen *screen, unsigned width);
 void print_codepoint(struct screen *screen, uint32_t codepoint);
 void move_to(struct screen *screen, uint32_t x, uint32_t y);
 void line_feed(struct screen *screen);

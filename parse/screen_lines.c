@@ -95,7 +95,7 @@ void screen_look(struct screen *screen)
     size_t length;
     const char *text;
 
-    if (!screen->sink.seen || !screen_row(screen, y)->unseen)
+    if (!screen->sink.seen || screen->alternate || !screen_row(screen, y)->unseen)
         return;
     text = plain_line(screen, first, last_of_line(screen, y), &length);
     screen->sink.seen(screen->sink.context, line_of_row(screen, first), text, length, true);

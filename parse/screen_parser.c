@@ -39,7 +39,7 @@ static void back_space(struct screen *screen)
 
     if (cursor->x > 0) {
         cursor->x--;
-    } else if (cursor->y > 0 && screen_row(screen, cursor->y - 1)->wrapped) {
+    } else if (cursor->y > 0 && !screen->alternate && screen_row(screen, cursor->y - 1)->wrapped) {
         cursor->y--;
         cursor->x = screen->cols - 1;
     }
@@ -59,8 +59,6 @@ static void tab(struct screen *screen)
 
 static void control(struct screen *screen, uint8_t byte)
 {
-    if (screen->alternate)
-        return;
     switch (byte) {
     case BS:
         back_space(screen);
@@ -69,6 +67,9 @@ static void control(struct screen *screen, uint8_t byte)
         tab(screen);
         break;
     case LF:
+        line_feed(screen);
+        screen->cursor.x = 0;
+        break;
     case VT:
     case FF:
         line_feed(screen);
@@ -97,23 +98,36 @@ static const uint16_t line_drawing[] = {
     0x2510, 0x250c, 0x2514, 0x253c, 0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524,
     0x2534, 0x252c, 0x2502, 0x2264, 0x2265, 0x03c0, 0x2260, 0x00a3, 0x00b7};
 
-static void print(struct screen *screen, const uint8_t *text, size_t count)
+static void print_drawing(struct screen *screen, const uint8_t *text, size_t count)
 {
-    if (screen->alternate)
-        return;
-    if (!screen->cursor.graphics[screen->cursor.shift]) {
-        print_ascii(screen, text, count);
-        return;
-    }
     for (size_t i = 0; i < count; i++)
-        print_codepoint(screen, text[i] >= '`' ? line_drawing[text[i] - '`'] : text[i]);
+        if (text[i] >= '`')
+            print_codepoint(screen, line_drawing[text[i] - '`']);
+        else
+            print_ascii(screen, &text[i], 1);
+}
+
+void print_text(struct screen *screen, const uint8_t *text, size_t count)
+{
+    screen->last_valid = false;
+    if (screen->alternate)
+        for (size_t i = 0; i < count; i++)
+            pass_over(screen, 1);
+    else if (screen->cursor.graphics[screen->cursor.shift])
+        print_drawing(screen, text, count);
+    else
+        print_ascii(screen, text, count);
+    screen->last = text[count - 1];
+    screen->last_valid = true;
 }
 
 static void print_character(struct screen *screen, uint32_t codepoint)
 {
-    if (!screen->alternate &&
-        codepoint >= 0xa0) /* U+0080 to U+009F are controls, and none of ours */
-        print_codepoint(screen, codepoint);
+    if (codepoint < 0xa0) /* U+0080 to U+009F are controls, and none of ours */
+        return;
+    print_codepoint(screen, codepoint);
+    screen->last = codepoint;
+    screen->last_valid = true;
 }
 
 /* The first byte of a character beyond ASCII. The bounds of the second exclude what is too long,
@@ -175,8 +189,6 @@ static void escape_dispatch(struct screen *screen, uint8_t byte)
 {
     screen->state = PARSER_GROUND;
     screen->last_valid = false;
-    if (screen->alternate && byte != 'c')
-        return;
     switch (byte) {
     case '7':
         screen->saved = screen->cursor;
@@ -185,13 +197,12 @@ static void escape_dispatch(struct screen *screen, uint8_t byte)
         screen_restore_cursor(screen, &screen->saved);
         break;
     case 'D':
-    case 'E': {
-        uint32_t x = screen->cursor.x;
         line_feed(screen);
-        if (byte == 'D')
-            screen->cursor.x = x;
         break;
-    }
+    case 'E':
+        line_feed(screen);
+        screen->cursor.x = 0;
+        break;
     case 'H':
         set_tab(screen);
         break;
@@ -208,8 +219,6 @@ static void escape_intermediate_dispatch(struct screen *screen, uint8_t byte)
 {
     screen->state = PARSER_GROUND;
     screen->last_valid = false;
-    if (screen->alternate)
-        return;
     if (screen->escape_intermediate == '(')
         screen->cursor.graphics[0] = byte == '0';
     else if (screen->escape_intermediate == ')')
@@ -286,8 +295,7 @@ static void csi_byte(struct screen *screen, uint8_t byte)
         screen->state = PARSER_GROUND;
         if (!csi->ignored)
             csi_dispatch(screen, (char)byte);
-        if (byte != 'b')
-            screen->last_valid = false;
+        screen->last_valid = false;
     }
 }
 
@@ -362,7 +370,7 @@ void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
         } else {
             size_t span = printable_span(bytes, (size_t)(end - bytes));
             if (span > 0)
-                print(screen, bytes, span);
+                print_text(screen, bytes, span);
             else
                 ground_byte(screen, *bytes++);
             bytes += span;

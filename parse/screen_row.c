@@ -38,7 +38,7 @@ void row_free(struct row *row)
 void row_clear(struct row *row)
 {
     row->used = row->mark_count = 0;
-    row->styled = row->wide = row->wrapped = row->unseen = row->reported = false;
+    row->styled = row->wide = row->written = row->wrapped = row->unseen = row->reported = false;
 }
 
 static void drop_marks(struct row *row, uint32_t from, uint32_t to)
@@ -93,6 +93,7 @@ void row_put_ascii(struct row *row, uint32_t col, const uint8_t *text, uint32_t 
         extend(row, col);
     else if (row->wide)
         break_wide(row, col, col + count);
+    row->written = true;
     memcpy(row->ascii + col, text, count);
     set_style(row, col, col + count, value);
     if (row->used < col + count)
@@ -104,7 +105,7 @@ void row_put_glyph(struct row *row, uint32_t col, uint32_t codepoint, unsigned w
     extend(row, col);
     if (row->wide)
         break_wide(row, col, col + width);
-    row->wide = true;
+    row->wide = row->written = true;
     row->ascii[col] = CELL_GLYPH;
     row->glyph[col] = codepoint;
     if (width == 2)
@@ -119,8 +120,8 @@ void row_combine(struct row *row, uint32_t col, uint32_t codepoint)
     char utf8[4];
     size_t bytes = utf8_encode(codepoint, utf8);
 
-    if (col >= row->used)
-        return;
+    extend(row, col + 1);
+    row->written = true;
     if (row->ascii[col] == CELL_REST && col > 0)
         col--;
     bytes += row->ascii[col] == CELL_GLYPH ? utf8_encode(row->glyph[col], utf8) : 1;

@@ -19,18 +19,23 @@ CAPTURES = sorted(glob.glob(os.path.join(CORPUS, "captures", "*.raw")) + glob.gl
 SCRIPTS = 25
 
 TEXT = ["text", "text", "text", "lf", "lf", "cr"]
-# What each kind of random script is made of, and columns of its windows. Insert mode, and inserted lines between the rows of
-# one wrapped line, are left out: there tmux loses cells, or takes a line apart that is one.
+# What each kind of random script is made of, and columns of its windows. Left out is what parse/screen.c lists as meant to
+# differ.
 KINDS = {
     "wrap": (TEXT + ["long", "bs", "tab"], (10, 20)),
     "erase": (TEXT + ["el", "ich", "move", "bs"], (10, 20)),
     "position": (TEXT + ["cup", "move", "el"], (10, 20)),
     "clear": (TEXT + ["ed", "cup", "move"], (10, 20)),
     "wrap_erase": (TEXT + ["long", "el", "move", "bs"], (10, 20)),
-    "lines": (TEXT + ["il", "move"], (500,)),
-    "region": (TEXT + ["region", "index"], (500,)),
+    "lines": (TEXT + ["long", "il", "move"], (10, 20)),
+    "region": (TEXT + ["long", "region", "index", "il"], (10, 20)),
     "wide": (TEXT + ["wide", "wide", "long", "move", "el"], (10, 17)),
-    "saved": (TEXT + ["save", "cup", "sgr", "repeat"], (10, 20)),
+    "saved": (TEXT + ["save", "cup", "sgr", "repeat", "long"], (10, 20)),
+    "modes": (TEXT + ["autowrap", "origin", "region", "cup", "long"], (10, 20)),
+    "tabs": (TEXT + ["stops", "tab", "tab", "cup", "move"], (20, 33)),
+    "alternate": (TEXT + ["alternate", "cup", "region", "sgr", "save", "long"], (10, 20)),
+    "older_alternate": (TEXT + ["older_alternate", "cup", "wide", "long"], (10, 17)),
+    "reset": (TEXT + ["reset", "region", "cup", "long"], (10, 20)),
 }
 
 
@@ -47,7 +52,7 @@ def step(kind, r, rows, cols):
         "cr": lambda: b"\r",
         "bs": lambda: b"\b" * r.randint(1, 3),
         "tab": lambda: b"\t",
-        "wide": lambda: r.choice(["日", "本", "é", "e\u0301", "🙂", "─", "한"]).encode(),
+        "wide": lambda: r.choice(["日", "本", "é", "e\u0301", "🙂", "─", "한", "👩\u200d🚀"]).encode(),
         "cup": lambda: csi(b"H", r.randint(1, rows + 1), r.randint(1, cols + 2)),
         "move": lambda: csi(r.choice([b"A", b"B", b"C", b"D", b"E", b"F", b"G", b"d"]), count),
         "el": lambda: csi(b"K", r.randint(0, 2)),
@@ -56,7 +61,13 @@ def step(kind, r, rows, cols):
         "ich": lambda: csi(r.choice([b"@", b"P", b"X"]), count),
         "region": lambda: csi(b"r", r.randint(1, rows), r.randint(1, rows)),
         "index": lambda: r.choice([b"\x1bM", b"\x1bD", b"\x1bE", csi(b"S", 1), csi(b"T", 2)]),
-        "save": lambda: r.choice([b"\x1b7", b"\x1b8"]),
+        "save": lambda: r.choice([b"\x1b7", b"\x1b8", b"\x1b[s", b"\x1b[u"]),
+        "autowrap": lambda: csi(r.choice([b"l", b"h", b"h"])).replace(b"[", b"[?7"),
+        "origin": lambda: csi(r.choice([b"l", b"h"])).replace(b"[", b"[?6"),
+        "stops": lambda: r.choice([b"\x1bH", csi(b"g"), csi(b"g", 3), csi(b"Z", count), b"\v", b"\f"]),
+        "alternate": lambda: csi(r.choice([b"h", b"l"])).replace(b"[", b"[?1049"),
+        "older_alternate": lambda: csi(r.choice([b"h", b"l"])).replace(b"[", r.choice([b"[?47", b"[?1047"])),
+        "reset": lambda: r.choice([b"\x1bc", b"\x1b#8", b"\x1b[?3h", csi(b"r", 2, 0)]),
         "sgr": lambda: csi(b"m", r.randint(30, 37)),
         "repeat": lambda: b"q" + csi(b"b", r.randint(1, 9)),
     }

@@ -113,6 +113,41 @@ static void the_alternate_screen_is_skipped(void **state)
     assert_string_equal(lines_of("a\n\033[?1049h\033[Hinside\n\033[?1049lb\n"), "a|b|");
 }
 
+static void what_the_alternate_screen_sets_stays_set(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("a\033[2;3r\033[?1049h\033[r\033[?7l\033[?1049l\n\n\n\n\033[Ab"
+                                 "0123456789012345678XYZ\n"),
+                        "a|||b012345678901234567Z|");
+}
+
+static void
+the_cursor_comes_back_from_the_alternate_screen_only_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("ab\033[?1049h\033[3;9Hx\n\033[?1049lc"), "abc|");
+    assert_string_equal(lines_of("ab\033[?47h\033[3;9Hx\033[?47lc"), "ab||         c|");
+}
+
+static void a_line_feed_without_a_return_keeps_the_column(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("ab\vc\fd\033De\033Ef\n"), "ab|  c|   d|    e|f|");
+}
+
+static void joined_emoji_are_one_character(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("\U0001F468\u200D\U0001F469\u200D\U0001F467\r\033[2Cx\n"),
+                        "\U0001F468\u200D\U0001F469\u200D\U0001F467x|");
+}
+
+static void a_cleared_screen_stays_in_the_lines(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("a\n\033[H\033[2J\033[3Jb\n\033[?3lc\n"), "a|b|c|");
+}
+
 static void invalid_utf8_is_replaced(void **state)
 {
     (void)state;
@@ -174,6 +209,12 @@ int main(void)
         cmocka_unit_test(colours_are_normalised_and_each_line_is_complete),
         cmocka_unit_test(sequences_without_text_are_dropped),
         cmocka_unit_test(the_alternate_screen_is_skipped),
+        cmocka_unit_test(what_the_alternate_screen_sets_stays_set),
+        cmocka_unit_test(
+            the_cursor_comes_back_from_the_alternate_screen_only_where_that_is_asked_for),
+        cmocka_unit_test(a_line_feed_without_a_return_keeps_the_column),
+        cmocka_unit_test(joined_emoji_are_one_character),
+        cmocka_unit_test(a_cleared_screen_stays_in_the_lines),
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(a_line_of_any_length_is_split_at_the_bound),
         cmocka_unit_test(live_lines_and_changes_can_be_asked_for),

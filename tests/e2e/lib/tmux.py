@@ -6,8 +6,9 @@ import tempfile
 import time
 
 LIMIT_S = 20
-# Out of any sequence, then a title: when tmux has taken the title, it has shown all that came before.
-END = b"\x18\x1b]2;shown\x07"
+# Out of any sequence and of the alternate screen, then a title: when tmux has taken the title, it has shown all that came
+# before.
+END = b"\x18\x1b[?1047l\x1b]2;shown\x07"
 
 
 class Tmux:
