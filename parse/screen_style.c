@@ -45,38 +45,47 @@ static style with_background(style now, uint32_t colour)
     return (now & ~(COLOUR_MASK << BACKGROUND_SHIFT)) | (style)colour << BACKGROUND_SHIFT;
 }
 
+/* Writes the colour of one value of an index, or of three of red, green and blue. False: a value is
+   missing or too large. */
+static bool colour_of(const struct csi *csi, unsigned first, unsigned values, uint32_t *colour)
+{
+    uint32_t value = 0;
+
+    for (unsigned i = first; i < first + values; i++) {
+        if (i >= csi->count || !csi->given[i] || csi->param[i] > 255)
+            return false;
+        value = value << 8 | csi->param[i];
+    }
+    *colour = value | (values == 1 ? COLOUR_INDEX : COLOUR_RGB);
+    return true;
+}
+
 /* 38 or 48 at *at, then 5;index or 2;r;g;b. With colons the group ends where the colons do, and 2
-   may be followed by a colour space: 38:2::r:g:b. Leaves *at at the last parameter of the group.
-   False: no colour in it. */
+   may be followed by a colour space: 38:2::r:g:b. Leaves *at at the last parameter of the group,
+   where malformed ones end as they do for tmux. False: no colour in it. */
 static bool read_colour(const struct csi *csi, unsigned *at, uint32_t *colour)
 {
-    unsigned first = *at + 1, left, end;
+    unsigned first = *at + 1, end = first;
     bool colons = first < csi->count && csi->colon[first];
-    for (end = first; end < csi->count && csi->colon[end] == colons; end++)
-        continue;
-    if (!colons)
-        end = csi->count;
-    left = end - first;
-    if (colons)
-        *at = end - 1;
-    if (left == 0)
+    uint32_t kind = first < csi->count ? csi->param[first] : 0;
+
+    while (colons && end < csi->count && csi->colon[end])
+        end++;
+    *at = colons ? end - 1 : first;
+    if (kind == 5 && (!colons || end - first >= 2)) {
+        if (!colons)
+            ++*at;
+        if (!colour_of(csi, first + 1, 1, colour))
+            *colour = 0;
+        return true;
+    }
+    if (kind != 2 || (colons && end - first < 4))
         return false;
-    if (csi->param[first] == 5 && left >= 2) {
-        if (!colons)
-            *at += 2;
-        *colour = COLOUR_INDEX | csi->param[first + 1];
-        return csi->param[first + 1] <= 255;
-    }
-    if (csi->param[first] == 2 && left >= 4) {
-        const uint32_t *rgb = &csi->param[first + (colons && left >= 5 ? 2 : 1)];
-        if (!colons)
-            *at += 4;
-        *colour = COLOUR_RGB | rgb[0] << 16 | rgb[1] << 8 | rgb[2];
-        return rgb[0] <= 255 && rgb[1] <= 255 && rgb[2] <= 255;
-    }
+    if (!colour_of(csi, first + (end - first >= 5 ? 2 : 1), 3, colour))
+        return false;
     if (!colons)
-        *at += left < 5 ? left : 1;
-    return false;
+        *at += 3;
+    return true;
 }
 
 /* 4 alone, or 4:n where n is the kind of underline and 0 is none. */
@@ -142,7 +151,7 @@ style style_apply(style now, const struct csi *csi)
     for (unsigned i = 0; i < csi->count; i++) {
         uint32_t code = csi->param[i];
         if (csi->colon[i])
-            continue; /* of a parameter that is not known */
+            continue; /* of a group that is not known */
         if (code == 38) {
             if (read_colour(csi, &i, &colour))
                 now = with_foreground(now, colour);
@@ -153,7 +162,7 @@ style style_apply(style now, const struct csi *csi)
             (void)read_colour(csi, &i, &colour); /* the colour of the underline: left out */
         } else if (code == 4) {
             now = read_underline(now, csi, &i);
-        } else {
+        } else if (i + 1 == csi->count || !csi->colon[i + 1]) {
             now = apply_simple(now, code);
         }
     }

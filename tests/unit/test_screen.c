@@ -99,6 +99,15 @@ static void colours_are_normalised_and_each_line_is_complete(void **state)
         "plain|\033[38;2;1;2;3mx\033[m\033[4;38;2;1;2;3;101my\033[m|");
 }
 
+static void malformed_colours_do_no_more_than_they_say(void **state)
+{
+    (void)state;
+    assert_string_equal(lines_of("\033[31;38;2;1mb\033[m\033[32;38;5;300md\033[m\033[1:2;33me\n"
+                                 "\033[38;2;1;2;300;34mf\033[m\033[48:5m\033[38;2;1;2;;34mg\n"),
+                        "\033[1;31mb\033[md\033[33me\033[m|"
+                        "\033[1;2;34mf\033[m\033[34mg\033[m|");
+}
+
 static void sequences_without_text_are_dropped(void **state)
 {
     (void)state;
@@ -207,6 +216,7 @@ int main(void)
         cmocka_unit_test(a_tree_that_is_redrawn_yields_its_last_state),
         cmocka_unit_test(wrapped_rows_are_one_line),
         cmocka_unit_test(colours_are_normalised_and_each_line_is_complete),
+        cmocka_unit_test(malformed_colours_do_no_more_than_they_say),
         cmocka_unit_test(sequences_without_text_are_dropped),
         cmocka_unit_test(the_alternate_screen_is_skipped),
         cmocka_unit_test(what_the_alternate_screen_sets_stays_set),
