@@ -79,12 +79,13 @@ static void watch(pid_t pid, int channel)
             tell(channel, KEEPER_ENDED, pid, status_of(&info));
             return;
         }
-        if (waitpid(pid, &status, WNOHANG | WUNTRACED) == pid && WIFSTOPPED(status))
-            tell(channel, KEEPER_STOPPED, pid, WSTOPSIG(status));
-        else if (WIFEXITED(status) || WIFSIGNALED(status)) {
+        if (waitpid(pid, &status, WNOHANG | WUNTRACED) != pid)
+            continue; /* it was continued in between */
+        if (!WIFSTOPPED(status)) {
             tell(channel, KEEPER_ENDED, pid, status);
             return;
         }
+        tell(channel, KEEPER_STOPPED, pid, WSTOPSIG(status));
     }
 }
 

@@ -1,0 +1,110 @@
+/* What the keeper tells of the command is what has happened to it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../capture/keeper.h"
+#include "../../common/io.h"
+
+static bool continue_at_once; /* whoever stopped the command continues it before the keeper looks */
+
+/* In place of libc's. */
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+    long result = syscall(SYS_waitid, type, id, info, options, NULL);
+
+    if (result == 0 && continue_at_once && info->si_code == CLD_STOPPED)
+        kill((pid_t)id, SIGCONT);
+    return (int)result;
+}
+
+static void stop_twice_and_exit(void *context)
+{
+    (void)context;
+    execlp("sh", "sh", "-c", "kill -STOP $$; kill -TSTP $$; exit 7", (char *)NULL);
+}
+
+/* The keeper's channel, its command under way. */
+static int start(pid_t *keeper)
+{
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    *keeper = fork();
+    if (*keeper == 0) {
+        close(ends[0]);
+        keeper_run(-1, ends[1], (struct keeper_job){stop_twice_and_exit, NULL},
+                   (struct keeper_job){NULL, NULL});
+    }
+    close(ends[1]);
+    assert_int_equal(write_all(ends[0], "", 1), 0);
+    return ends[0];
+}
+
+static struct keeper_report hear(int channel)
+{
+    struct keeper_report report;
+
+    assert_int_equal(read(channel, &report, sizeof report), sizeof report);
+    return report;
+}
+
+static void finish(int channel, pid_t keeper)
+{
+    struct keeper_report end = hear(channel);
+
+    assert_int_equal(end.what, KEEPER_ENDED);
+    assert_int_equal(end.value, 7 << 8);
+    close(channel);
+    assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+}
+
+static void each_stop_and_the_end_are_told(void **state)
+{
+    pid_t keeper;
+    int channel = start(&keeper);
+    struct keeper_report started = hear(channel), stopped;
+
+    (void)state;
+    assert_int_equal(started.what, KEEPER_STARTED);
+    for (int i = 0; i < 2; i++) {
+        stopped = hear(channel);
+        assert_int_equal(stopped.what, KEEPER_STOPPED);
+        assert_int_equal(stopped.value, i == 0 ? SIGSTOP : SIGTSTP);
+        kill(started.pid, SIGCONT);
+    }
+    finish(channel, keeper);
+}
+
+static void a_stop_that_is_over_at_once_is_not_taken_for_the_end(void **state)
+{
+    (void)state;
+    continue_at_once = true;
+    for (int i = 0; i < 20; i++) {
+        pid_t keeper;
+        int channel = start(&keeper);
+
+        assert_int_equal(hear(channel).what, KEEPER_STARTED);
+        finish(channel, keeper);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_stop_and_the_end_are_told),
+        cmocka_unit_test(a_stop_that_is_over_at_once_is_not_taken_for_the_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
