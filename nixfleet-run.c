@@ -371,6 +371,7 @@ static void open_streams(struct run *run)
     streams_plan(&run->streams);
     run->terminal = (struct terminal){
         .fd = run->streams.terminal_fd,
+        .shared = run->streams.shared,
         .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
         .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
     terminal_size(run->terminal.fd, &run->pump.rows, &run->pump.cols);

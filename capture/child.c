@@ -91,6 +91,8 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
         mode.c_lflag &= ~(tcflag_t)ECHO;
     if (tcsetattr(s->slave, TCSANOW, &mode) < 0 && !processes_output(streams))
         return -1; /* elsewhere the output is right without it, too */
+    if (tcgetattr(s->slave, &child->modes) < 0)
+        child->modes = mode;
     return 0;
 }
 

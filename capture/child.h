@@ -18,6 +18,7 @@ struct child {
     int master;   /* our side of the pty (non-blocking), or -1 */
     int out, err; /* our sides of the pipes (non-blocking), or -1; out: of the second pty, too */
     bool out_is_pty;
+    struct termios modes; /* that the pty began with */
     bool ended;
     int status; /* of waitpid, once ended */
 };

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "shared.h"
 #include "signals.h"
 
 #define SAFE_WRITE                                                                               \
@@ -25,6 +26,10 @@
     ((size_t)1 << 20) /* after the end, from a grandchild that goes on writing */
 #define BACKGROUND_POLL_MS \
     1000 /* how often a run in the background looks whether it has come to the foreground */
+#define ALERT_MS                                                                                 \
+    1000 /* after its last output, or a key, a command is likely to ask for keys or to give them \
+            up */
+#define ALERT_POLL_MS 20
 
 enum {
     POLL_SIGNALS,
@@ -159,6 +164,31 @@ static void flow_discard(struct flow *flow)
     flow->held_cr = false;
 }
 
+/* Takes out the end of a line that the caller's terminal has shown already, when it was typed. */
+static void drop_echo(struct pump *pump, struct flow *flow, size_t start)
+{
+    unsigned char *lf = memchr(flow->buffer + start, '\n', flow->end - start), *from;
+
+    if (!lf)
+        return;
+    from = lf > flow->buffer + start && lf[-1] == '\r' ? lf - 1 : lf;
+    memmove(from, lf + 1, (size_t)(flow->buffer + flow->end - (lf + 1)));
+    flow->end -= (size_t)(lf + 1 - from);
+    pump->echo_comes = false;
+}
+
+/* Whether the command wants the keys of a terminal that is not ours alone (shared.h). Looked at
+ * before its prompt is shown, so that nothing is typed in between. */
+static void look_at_modes(struct pump *pump)
+{
+    if (pump->terminal_gone || pump->child->ended)
+        return;
+    if (!shared_asked_for(pump->child))
+        terminal_leave(pump->terminal);
+    else if (!pump->terminal->raw)
+        terminal_enter(pump->terminal);
+}
+
 /* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
  * bytes read; at the end of the stream from becomes -1. */
 static size_t flow_read(struct pump *pump, struct flow *flow)
@@ -181,6 +211,12 @@ static size_t flow_read(struct pump *pump, struct flow *flow)
     }
     flow->end += (size_t)n;
     record(pump, flow->buffer + fresh, (size_t)n);
+    if (pump->terminal->shared && flow == &pump->flows[0]) {
+        pump->alert_ms = monotonic_ms() + ALERT_MS;
+        look_at_modes(pump);
+        if (pump->echo_comes)
+            drop_echo(pump, flow, fresh);
+    }
     if (adds_second_cr(pump, flow))
         drop_cr(flow, start);
     if (flow->to < 0)
@@ -252,22 +288,58 @@ static void terminal_hung_up(struct pump *pump)
         child_signal(pump->child, SIGHUP);
 }
 
-static void read_keys(struct pump *pump)
+static void read_keys(struct pump *pump, bool hung_up)
 {
     ssize_t n = read(pump->terminal->fd, pump->keys, sizeof pump->keys);
 
     if (n > 0) {
         pump->keys_start = 0;
         pump->keys_end = (size_t)n;
-    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+        pump->keys_echoed = false;
+        pump->alert_ms = monotonic_ms() + ALERT_MS;
+    } else if (hung_up) {
         terminal_hung_up(pump);
+    } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
+        if (terminal_in_background(pump->terminal))
+            pump->terminal->raw = false; /* it was taken from us: not ours to read or to restore */
+        else
+            terminal_hung_up(pump);
     }
+}
+
+/* Something was typed at a terminal that others read as well: it is theirs if they take it. */
+static void take_line(struct pump *pump)
+{
+    pump->unclaimed_ms = 0;
+    if (pump->terminal->raw || pump->terminal_gone || pump->child->ended)
+        return;
+    if (terminal_in_background(pump->terminal) || !terminal_reads_lines(pump->terminal)) {
+        pump->unclaimed_ms = monotonic_ms() + BACKGROUND_POLL_MS;
+        return;
+    }
+    pump->keys_start = 0;
+    pump->keys_end = shared_take_line(pump->terminal, pump->child, pump->keys, sizeof pump->keys);
+    pump->keys_echoed = true;
+}
+
+static void serve_keys(struct pump *pump, short events)
+{
+    if (events && pump->terminal->raw)
+        read_keys(pump, events & POLLHUP);
+    else if (events & POLLHUP)
+        terminal_hung_up(pump);
+    else if (events)
+        pump->unclaimed_ms = monotonic_ms() + SHARED_UNCLAIMED_MS;
+    else if (pump->unclaimed_ms && monotonic_ms() >= pump->unclaimed_ms)
+        take_line(pump);
 }
 
 static void write_keys(struct pump *pump)
 {
-    ssize_t n = write(pump->child->master, pump->keys + pump->keys_start,
-                      pump->keys_end - pump->keys_start);
+    const unsigned char *keys = pump->keys + pump->keys_start;
+    size_t size = pump->keys_end - pump->keys_start;
+    ssize_t n = pump->keys_echoed ? shared_give_line(pump->child, keys, size, &pump->echo_comes)
+                                  : write(pump->child->master, keys, size);
 
     if (n > 0)
         pump->keys_start += (size_t)n;
@@ -295,11 +367,21 @@ static void follow_window(struct pump *pump)
     }
 }
 
+static void look_at_terminal(struct pump *pump)
+{
+    if (pump->terminal->shared)
+        look_at_modes(pump);
+    else
+        terminal_enter(pump->terminal);
+    follow_window(pump);
+}
+
 /* We may have come to the foreground. */
 static void resume(struct pump *pump)
 {
-    terminal_enter(pump->terminal);
-    follow_window(pump);
+    if (pump->terminal->raw)
+        terminal_enter(pump->terminal);
+    look_at_terminal(pump);
 }
 
 /* The command has stopped: so do we, with the terminal given back, until someone continues us. */
@@ -388,8 +470,9 @@ static void stop(struct pump *pump)
 
 static bool keys_wanted(const struct pump *pump)
 {
-    return pump->terminal->raw && !pump->terminal_gone && pump->keys_start == pump->keys_end &&
-           pump->child->master >= 0;
+    return (pump->terminal->raw ||
+            (pump->terminal->shared && !pump->unclaimed_ms && !pump->child->ended)) &&
+           !pump->terminal_gone && pump->keys_start == pump->keys_end && pump->child->master >= 0;
 }
 
 static void fill_polls(const struct pump *pump, struct pollfd *polls)
@@ -414,19 +497,32 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     }
 }
 
+/* Whether the terminal may become ours, or another's, without a signal that says so. */
+static bool looks_often(const struct pump *pump)
+{
+    return pump->terminal->fd >= 0 && !pump->terminal_gone && !pump->child->ended &&
+           (!pump->terminal->raw || pump->terminal->shared);
+}
+
+/* Of two times to wait; -1: for ever. */
+static int64_t sooner(int64_t wait, int64_t left)
+{
+    left = left < 0 ? 0 : left;
+    return wait < 0 || left < wait ? left : wait;
+}
+
 static int poll_timeout(struct pump *pump)
 {
     int64_t wait = helpers_tick(pump->helpers);
 
-    if (pump->kill_ms && !pump->child->ended) {
-        int64_t left = pump->kill_ms - monotonic_ms();
-
-        left = left < 0 ? 0 : left;
-        wait = wait < 0 || left < wait ? left : wait;
-    }
-    if (pump->terminal->fd >= 0 && !pump->terminal->raw && !pump->terminal_gone &&
-        (wait < 0 || wait > BACKGROUND_POLL_MS))
-        wait = BACKGROUND_POLL_MS;
+    if (pump->child->ended)
+        return (int)wait;
+    if (pump->kill_ms)
+        wait = sooner(wait, pump->kill_ms - monotonic_ms());
+    if (looks_often(pump))
+        wait = sooner(wait, monotonic_ms() < pump->alert_ms ? ALERT_POLL_MS : BACKGROUND_POLL_MS);
+    if (pump->unclaimed_ms)
+        wait = sooner(wait, pump->unclaimed_ms - monotonic_ms());
     return (int)wait;
 }
 
@@ -451,8 +547,7 @@ static void step(struct pump *pump)
     if (poll(polls, POLL_COUNT, timeout) < 0)
         return; /* EINTR; ENOMEM passes */
     serve_flows(pump, polls);
-    if (polls[POLL_KEYS].revents)
-        read_keys(pump);
+    serve_keys(pump, polls[POLL_KEYS].revents);
     if (pump->keys_start < pump->keys_end)
         write_keys(pump);
     if (polls[POLL_CONTROL].revents)
@@ -461,8 +556,8 @@ static void step(struct pump *pump)
         hear_of_child(pump);
     if (polls[POLL_SIGNALS].revents)
         read_signals(pump);
-    else if (timeout >= 0 && !pump->terminal->raw && !pump->child->ended)
-        resume(pump);
+    else if (timeout >= 0 && looks_often(pump))
+        look_at_terminal(pump);
     stop(pump);
 }
 
@@ -521,6 +616,7 @@ static void write_rest(struct pump *pump)
 
 void pump_run(struct pump *pump)
 {
+    pump->alert_ms = pump->terminal->shared ? monotonic_ms() + ALERT_MS : 0;
     resume(pump);
     run_log_mark(pump->log, 0, pump->rows, pump->cols, true);
     while (!pump->child->ended)

@@ -44,7 +44,11 @@ struct pump {
                              pass on */
     unsigned char keys[4096]; /* typed, not yet taken by the command: [keys_start, keys_end) */
     size_t keys_start, keys_end;
-    int64_t kill_ms; /* monotonic time of SIGKILL after a stop; 0: no stop */
+    bool keys_echoed;     /* where they were typed */
+    bool echo_comes;      /* shared.h: the next LF from the pty was shown there, too */
+    int64_t unclaimed_ms; /* shared.h: monotonic time when what was typed is ours; 0: nothing was */
+    int64_t alert_ms;     /* shared.h: monotonic time until which we look often */
+    int64_t kill_ms;      /* monotonic time of SIGKILL after a stop; 0: no stop */
     bool log_failed, terminal_gone;
     bool leave; /* after the end: a signal asked us not to wait for the delivery */
 };

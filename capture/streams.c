@@ -18,14 +18,32 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* The terminal to read keys from, wherever it is. */
+/* The terminal to read keys from, wherever it is. A description of our own, as others read from it,
+   too: between poll and read they may have taken what was there, and we must not wait then. */
 static int find_terminal(bool in, bool out, bool err)
 {
-    if (in)
-        return STDIN_FILENO;
-    if (!out && !err)
+    static const int flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    char name[64];
+    int fd = -1;
+
+    if (!in && !out && !err)
         return -1; /* everything is redirected: nobody looks at the pty */
-    return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (!in || tcgetpgrp(STDIN_FILENO) >= 0)
+        fd = open("/dev/tty", flags);
+    else if (ttyname_r(STDIN_FILENO, name, sizeof name) == 0)
+        fd = open(name, flags); /* not our controlling one */
+    return fd < 0 && in ? STDIN_FILENO : fd;
+}
+
+/* Whether one of the streams leads to another program, which may use the same terminal. */
+static bool in_pipeline(void)
+{
+    struct stat info;
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)))
+            return true;
+    return false;
 }
 
 /* Where the caller has closed a standard descriptor, the next file that we open would take its
@@ -48,6 +66,7 @@ void streams_plan(struct streams *s)
 
     fill_closed();
     *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
+    s->shared = s->terminal_fd >= 0 && in_pipeline();
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
     s->pty_stdin = in;
     s->output_pty = s->plain && s->terminal_fd >= 0;

@@ -32,11 +32,34 @@ static int set(int fd, int when, const struct termios *mode)
     return result;
 }
 
+bool terminal_in_background(const struct terminal *terminal)
+{
+    pid_t group = tcgetpgrp(terminal->fd);
+
+    return group >= 0 && group != getpgrp();
+}
+
+bool terminal_same_modes(const struct termios *one, const struct termios *other)
+{
+    return one->c_iflag == other->c_iflag && one->c_oflag == other->c_oflag &&
+           one->c_lflag == other->c_lflag && one->c_cc[VMIN] == other->c_cc[VMIN];
+}
+
+/* False where somebody else has set it since: a shell that had us stopped, a pager beside us. */
+static bool as_we_left_it(const struct terminal *terminal)
+{
+    struct termios now;
+
+    return tcgetattr(terminal->fd, &now) < 0 || terminal_same_modes(&now, &terminal->ours);
+}
+
 bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
 
-    if (terminal->raw || !in_foreground(terminal) || tcgetattr(terminal->fd, &terminal->saved) < 0)
+    if (!in_foreground(terminal))
+        return terminal->raw = false;
+    if ((terminal->raw && as_we_left_it(terminal)) || tcgetattr(terminal->fd, &terminal->saved) < 0)
         return terminal->raw;
     mode = terminal->saved;
     mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
@@ -48,14 +71,23 @@ bool terminal_enter(struct terminal *terminal)
     mode.c_cc[VMIN] = 1;
     mode.c_cc[VTIME] = 0;
     terminal->raw = set(terminal->fd, TCSADRAIN, &mode) == 0;
+    if (tcgetattr(terminal->fd, &terminal->ours) < 0)
+        terminal->ours = mode;
     return terminal->raw;
 }
 
 void terminal_leave(struct terminal *terminal)
 {
-    if (terminal->raw && in_foreground(terminal))
+    if (terminal->raw && in_foreground(terminal) && (!terminal->shared || as_we_left_it(terminal)))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
     terminal->raw = false;
+}
+
+bool terminal_reads_lines(const struct terminal *terminal)
+{
+    struct termios mode;
+
+    return tcgetattr(terminal->fd, &mode) == 0 && (mode.c_lflag & ICANON) && (mode.c_lflag & ECHO);
 }
 
 bool terminal_adds_cr(int fd)

@@ -12,13 +12,21 @@ struct terminal {
     bool raw;          /* what we have set */
     bool keep_signals; /* part of a pipeline: Ctrl-C must reach its other programs, too */
     bool keep_output;  /* others write to this terminal: leave its output processing on */
-    struct termios saved;
+    bool shared;       /* other programs may read from it: it is only taken when it is asked for */
+    struct termios saved, ours; /* while it is raw: before, and as we have set it */
 };
 
-/* Makes it raw if we are in the foreground and it is not yet. Returns whether it is raw now. */
+/* True if another process group is: not where there is no job control, or the terminal has gone. */
+bool terminal_in_background(const struct terminal *terminal);
+/* Makes it raw if we are in the foreground and it is not (or not any more: somebody else may have
+   set it since). Returns whether it is raw now. */
 bool terminal_enter(struct terminal *terminal);
-/* Gives it back as it was. Does nothing where we have changed nothing. */
+/* Gives it back as it was. Does nothing where we have changed nothing, or where another program has
+   set a shared one since. */
 void terminal_leave(struct terminal *terminal);
+/* True if nobody has set it for himself: what is typed comes line by line, and is shown. */
+bool terminal_reads_lines(const struct terminal *terminal);
+bool terminal_same_modes(const struct termios *one, const struct termios *other);
 /* Whether a terminal puts a CR in front of each LF that is written to it. */
 bool terminal_adds_cr(int fd);
 /* Its size; false (and 24x80) if it has none. */

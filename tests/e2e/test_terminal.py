@@ -338,6 +338,96 @@ def test_kill_stop_and_continue_from_outside(shell):
     shell.until("got word", at)
 
 
+def test_a_wrapper_that_was_stopped_finds_out_whose_the_terminal_is(shell):
+    shell.type(f"{RUN} sh -c 'trap \"echo hung up\" HUP; echo up; until read x; do :; done; echo got $x'\r")
+    at = shell.until("\nup\r\n")
+    pid = run_pid(shell)
+    for back in ("bg", "fg"):
+        os.kill(pid, signal.SIGSTOP)  # not the command: it goes on
+        at = shell.until(r"Stopped.*\$ ", at)
+        shell.type(back + "\r")
+        at = shell.until(back + r"\r\n.*sh -c.*\r\n", at)
+        if back == "bg":
+            shell.type("echo shell is $((40 + 2))\r")  # the keys are the shell's
+            at = shell.until("shell is 42", at)
+            shell.type("fg\r")
+            at = shell.until(r"fg\r\n.*sh -c.*\r\n", at)
+        wait_for(lambda: state_of(pid) == "S" and shell.is_raw())
+    shell.type("word\r")
+    at = shell.until(r"\$ ", shell.until("got word\r\n", at))
+    assert b"hung up\r\n" not in shell.screen and b"word\r\nword" not in shell.screen
+
+
+# ---- beside other programs that have the same terminal ----
+def in_pipeline(state, script, **extra):
+    return Terminal("bash", "-c", script.replace("RUN", f"{RUN} -q"), wrapped=False, env=environment(state, **extra))
+
+
+def test_the_keys_of_a_pager_in_the_pipeline_are_the_pagers(state, tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    with in_pipeline(state, f"RUN sh -c 'seq 1 200; read x <{tmp_path}/gate' | less", TERM="vt100") as terminal:
+        at = terminal.until("\r\n23\r\n")
+        for i in range(20):
+            terminal.type(" \x02"[i % 2])  # forward, back: each of them has an answer
+            at = terminal.until("46\r\n|\x1bM1", at)
+        (tmp_path / "gate").write_text("go\n")
+        terminal.type("G")
+        at = terminal.until("\r\n200\r\n", at)
+        terminal.type("q")
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+
+
+def test_the_terminal_is_as_before_when_the_pager_goes_before_the_command(state, tmp_path):
+    os.mkfifo(tmp_path / "gate")
+    with in_pipeline(state, f"RUN sh -c 'seq 1 200; read x <{tmp_path}/gate' | less; exit ${{PIPESTATUS[0]}}", TERM="vt100") as terminal:
+        terminal.until("\r\n23\r\n")
+        terminal.type("q")
+        wait_for(lambda: terminal.pump() and terminal.modes() == terminal.before)
+        (tmp_path / "gate").write_text("go\n")
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+
+
+@pytest.mark.parametrize("pipeline", ["RUN sh -c 'echo hi; read x <{gate}' | {ask}", "{ask} | RUN sh -c 'read x <{gate}; cat'"])
+def test_another_program_of_the_pipeline_asks_for_a_password(state, tmp_path, pipeline):
+    os.mkfifo(tmp_path / "gate")
+    (tmp_path / "ask").write_text("stty -echo </dev/tty; printf 'Password: ' >/dev/tty; read p </dev/tty; stty echo </dev/tty\n"
+                                  "echo \"got $p\" >/dev/tty\n[ -t 0 ] || cat\n")
+    with in_pipeline(state, pipeline.format(gate=tmp_path / "gate", ask=f"sh {tmp_path}/ask")) as terminal:
+        at = terminal.until("Password: ")
+        for key in "secret\r":
+            terminal.type(key)
+            terminal.pump(0.05)
+        terminal.until("got secret\r\n", at)
+        (tmp_path / "gate").write_text("go\n")
+        assert terminal.wait() == 0 and terminal.screen.count(b"secret") == 1 and terminal.modes() == terminal.before
+
+
+def test_in_a_pipeline_the_command_asks_and_reads_what_is_typed(state):
+    ask = "printf Name: >&2; read a; stty -echo; printf Password: >&2; read b; stty echo; cat >/dev/null; echo \"$a+$b\" >&2"
+    with in_pipeline(state, f"RUN sh -c '{ask}' | cat") as terminal:
+        at = terminal.until("Name:")
+        terminal.type("me\r")
+        at = terminal.until("me\r\nPassword:", at)
+        assert terminal.is_raw()  # before it is asked for
+        terminal.type("secret\r")
+        wait_for(lambda: terminal.pump() and not terminal.is_raw())  # it has been given back
+        terminal.type("more\r")
+        at = terminal.until("more\r\n", at)
+        terminal.type("last\x04\x04")  # the first one ends the line, the second one the file
+        terminal.until("me\\+secret\r\n", at)
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+        assert terminal.screen == b"Name:me\r\nPassword:more\r\nlastme+secret\r\n"
+
+
+def test_a_full_screen_program_in_a_pipeline_gets_its_keys(state, tmp_path):
+    with in_pipeline(state, "seq 1 200 | RUN less", TERM="vt100") as terminal:
+        at = terminal.until("\r\n23\r\n")
+        terminal.type("G")
+        at = terminal.until("\r\n200\r\n", at)
+        terminal.type("q")
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+
+
 # ---- full-screen programs ----
 def test_less_pages_forward_and_back(state, tmp_path):
     (tmp_path / "text").write_text("".join(f"line {i}\n" for i in range(1, 201)))

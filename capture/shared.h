@@ -1,0 +1,33 @@
+/* A terminal that other programs of a pipeline may read, too (`nixfleet-run list | less`, `… | sudo
+   tee file`, `sudo cat file | nixfleet-run …`). What is typed there is the command's only if the
+   command wants it, and no call tells that. So the terminal is left to the others, as it is, but
+     - while the command has set its own terminal for itself (a password, a full screen): keys are
+       then forwarded as anywhere else;
+     - for lines that nobody has taken for a moment: they are forwarded one by one. */
+#ifndef NIXFLEET_SHARED_H
+#define NIXFLEET_SHARED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "child.h"
+#include "terminal.h"
+
+#define SHARED_UNCLAIMED_MS 100 /* after which a line that nobody has taken is the command's */
+
+/* True while the command has other modes on its terminal than it was given. */
+bool shared_asked_for(const struct child *child);
+/* Takes a line that nobody wants from a terminal in our foreground that reads lines; an end of file
+   that was typed is the character that means it. Does not wait; returns how many bytes, 0 if
+   somebody has taken it after all. size must be at least 2. */
+size_t shared_take_line(const struct terminal *terminal, const struct child *child,
+                        unsigned char *bytes, size_t size);
+/* Writes to the command's terminal a line that has been echoed already, where it was typed. As
+   write(2). Echo is off while the line is not whole, and on again for its end: from then on the
+   command may turn it off itself, and must find it as it left it. Sets echoes_end if the first LF
+   that now comes from there is that echo. */
+ssize_t shared_give_line(const struct child *child, const unsigned char *bytes, size_t size,
+                         bool *echoes_end);
+
+#endif
