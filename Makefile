@@ -70,7 +70,7 @@ pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exis
 PKG_CFLAGS := $(call pkg_flags,--cflags,$(all_PKGS))
 # nixfleet-run needs nothing of libc that needs more libraries while it runs: linked as a whole, where there are archives, it
 # starts in four fifths of the time. STATIC= for a shared libc; libbsd and libmd then still come from archives.
-found = $(filter /%,$(shell $(CC) -print-file-name=$(1)))
+found = $(filter /%,$(shell $(CC) -print-file-name=$(1) 2>/dev/null))
 archive = $(or $(call found,lib$(1).a),-l$(1))
 run_LIBS_Linux := $(call archive,bsd) $(call archive,md)
 run_LIBS := $(run_LIBS_$(UNAME))
