@@ -98,7 +98,7 @@ in
         type = types.nonEmptyStr;
         default = "10min";
         example = "1h";
-        description = "The time between two such deliveries, as systemd.time(7) writes it.";
+        description = "The time between two such deliveries, as systemd.time(7) writes it; on macOS always ten minutes.";
       };
     };
   };
