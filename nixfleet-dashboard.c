@@ -275,7 +275,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     retention_stop(retention);
     target_stop(server->target);
     slow_stop(server->slow);
-    MHD_stop_daemon(daemon);
+    http_stop(daemon);
     connections_free(server->connections);
     live_stop(server->live);
     target_free(server->target);

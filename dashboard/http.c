@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "../common/io.h"
 #include "auth.h"
 #include "connections.h"
+#include "live.h"
 #include "routes.h"
 #include "server.h"
 
@@ -306,6 +308,47 @@ static enum MHD_Result send_answer(struct request *request)
     return result;
 }
 
+/* ---- requests that are worked on ---- */
+
+/* A daemon that is stopped while one of its connections is suspended ends the process. So no
+ * request is begun any more when it is to end, and those that wait for the store are waited for. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t none;
+    size_t count;
+    bool stopping;
+} active = {.lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER};
+
+static bool enter(void)
+{
+    bool may;
+
+    pthread_mutex_lock(&active.lock);
+    may = !active.stopping;
+    active.count += may;
+    pthread_mutex_unlock(&active.lock);
+    return may;
+}
+
+static void leave(void)
+{
+    pthread_mutex_lock(&active.lock);
+    if (--active.count == 0)
+        pthread_cond_signal(&active.none);
+    pthread_mutex_unlock(&active.lock);
+}
+
+void http_stop(struct MHD_Daemon *daemon)
+{
+    pthread_mutex_lock(&active.lock);
+    active.stopping = true;
+    while (active.count > 0)
+        pthread_cond_wait(&active.none, &active.lock);
+    pthread_mutex_unlock(&active.lock);
+    sse_stop();
+    MHD_stop_daemon(daemon);
+}
+
 /* ---- jobs ---- */
 
 static enum job_result apply_job(struct txn *txn, void *context)
@@ -323,7 +366,7 @@ static void job_done(void *context, bool ok)
         answer_error(request, 503, "the store cannot write now");
         request->answer.retry_after_s = RETRY_AFTER_S;
     }
-    MHD_resume_connection(request->connection);
+    request_resume(request);
 }
 
 void request_suspend(struct request *request)
@@ -331,6 +374,12 @@ void request_suspend(struct request *request)
     if (!request->suspended)
         MHD_suspend_connection(request->connection);
     request->suspended = true;
+}
+
+void request_resume(struct request *request)
+{
+    MHD_resume_connection(request->connection);
+    leave();
 }
 
 void request_submit(struct request *request,
@@ -374,10 +423,16 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     }
     if (request->suspended) /* resumed: the job has filled the answer */
         return send_answer(request);
-    if (request->refused)
+    if (request->refused) {
         answer_error(request, request->refused_status, "%s", request->refused);
-    else
+    } else if (!enter()) {
+        answer_error(request, 503, "the dashboard is being stopped");
+        request->answer.retry_after_s = RETRY_AFTER_S;
+    } else {
         route_request(request);
+        if (!request->suspended)
+            leave();
+    }
     return request->suspended ? MHD_YES : request->answer.no_body ? MHD_YES : send_answer(request);
 }
 

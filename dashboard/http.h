@@ -55,6 +55,9 @@ struct request {
  * error. */
 struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
                               char error[STORE_ERROR_SIZE]);
+/* Ends serving, once: what is being worked on is finished, streams of events are ended. While the
+ * store still writes; before live_stop. */
+void http_stop(struct MHD_Daemon *daemon);
 
 /* Query parameter or header; NULL if absent. Lives as long as the request. */
 const char *request_query(const struct request *request, const char *name);
@@ -75,9 +78,10 @@ void answer_detail(struct request *request, unsigned status, const char *format,
 void answer_text(struct request *request, struct text *text);
 void answer_puts(struct request *request, unsigned status, const char *json);
 
-/* The request is answered later: whoever fills its answer resumes the connection then. Once
- * suspended it stays so; a second call does nothing. */
+/* The request is answered later: whoever fills its answer resumes it then. Once suspended it stays
+ * so; a second call does nothing. */
 void request_suspend(struct request *request);
+void request_resume(struct request *request);
 
 /* Runs apply on the writer thread in a transaction; it fills request->answer. A store that fails
  * answers 503 with Retry-After. drop frees context. */

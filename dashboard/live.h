@@ -29,5 +29,8 @@ struct hostlog *live_hosts(struct live *live);
 /* live_sse.c: called by the live thread in each round with what has changed since the last one
  * (sorted, see tail.h). */
 void sse_round(struct live *live, const struct change *changes, size_t count);
+/* Ends all streams of events, before the HTTP server is stopped; one that begins now ends at once.
+ */
+void sse_stop(void);
 
 #endif

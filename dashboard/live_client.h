@@ -12,7 +12,7 @@
 #include "server.h"
 #include "tail.h"
 
-#define TAILS_MAX 16 /* logs that one page follows */
+#define TAILS_MAX 64 /* logs that one page follows */
 
 struct client {
     struct client *next;

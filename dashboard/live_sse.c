@@ -31,10 +31,11 @@ struct listener {
     int64_t quiet_until_ms;
 };
 
-/* Over the list, and over what the live thread writes into it: tails' due and changed,
+/* Over the list and its end, and over what the live thread writes into it: tails' due and changed,
    suspended. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *listeners;
+static bool over;
 
 /* Under lock. */
 static bool has_news(const struct listener *listener, uint64_t newest)
@@ -57,6 +58,18 @@ void sse_round(struct live *live, const struct change *changes, size_t count)
             listener->suspended = false;
             MHD_resume_connection(listener->connection);
         }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void sse_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    over = true;
+    for (struct listener *listener = listeners; listener; listener = listener->next) {
+        if (listener->suspended)
+            MHD_resume_connection(listener->connection);
+        listener->suspended = false;
     }
     pthread_mutex_unlock(&lock);
 }
@@ -151,6 +164,7 @@ static void build(struct listener *listener)
 static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
 {
     struct listener *listener = context;
+    bool ended;
     size_t size;
 
     (void)position;
@@ -162,12 +176,13 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (!listener->out.size) {
         pthread_mutex_lock(&lock);
-        if (!has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
+        ended = over;
+        if (!ended && !has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
             listener->suspended = true; /* else it came in between: asked again at once */
             MHD_suspend_connection(listener->connection);
         }
         pthread_mutex_unlock(&lock);
-        return 0;
+        return ended ? MHD_CONTENT_READER_END_OF_STREAM : 0;
     }
     listener->quiet_until_ms = monotonic_ms() + KEEPALIVE_MS;
     size = listener->out.size - listener->sent < max ? listener->out.size - listener->sent : max;

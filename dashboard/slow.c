@@ -56,7 +56,7 @@ static void *run(void *context)
         if (stopping)
             refuse(task.request);
         if (stopping || !task.work(task.request))
-            MHD_resume_connection(task.request->connection);
+            request_resume(task.request);
         pthread_mutex_lock(&slow->lock);
     }
     pthread_mutex_unlock(&slow->lock);

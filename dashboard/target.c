@@ -148,7 +148,7 @@ static void answer_waiting(struct target *target)
 
         add_object(target, &out);
         answer_text(target->waiting[i], &out);
-        MHD_resume_connection(target->waiting[i]->connection);
+        request_resume(target->waiting[i]);
     }
     target->waiting_count = 0;
 }

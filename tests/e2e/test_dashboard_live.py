@@ -1,6 +1,9 @@
 """What open pages and listeners are told: all of it, once, however slow they are."""
+import contextlib
 import http.client
 import json
+import signal
+import threading
 import uuid
 
 import pytest
@@ -132,6 +135,43 @@ def test_a_listener_hears_of_the_run_and_of_hosts(dashboard):
         assert json.loads(events.next("host_update")["data"])["host_id"] == "alpha"
         dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "finished", "exit": {"code": 0}})
         wait_for(lambda: json.loads(events.next("run")["data"])["run"]["status"] == "finished", what="the end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_stopped_ends_its_streams_and_exits_well(dashboard, number):
+    run = run_id()
+    dashboard.post("/api/hosts/alpha/logs", {"run": run, "lines": ["a line"]})
+    with Events(dashboard, f"/api/events?runs={run}") as events, Events(dashboard, "/api/events") as quiet, ws.WebSocket(dashboard.url) as page:
+        page.send({"op": "tail", "run": run, "from": 0})
+        page.until("splice")
+        assert events.next("splice") and quiet.next("connected")
+        dashboard.process.send_signal(number)
+        assert dashboard.process.wait(20) == 0
+        assert quiet.stream.read() == b""  # its end, not a connection that was broken off
+
+
+def test_a_server_that_is_stopped_answers_what_it_has_taken(tmp_path):
+    """Batches from many threads while it ends: what is there afterwards is what was acknowledged, or one batch more."""
+    with Dashboard(tmp_path / "data") as dashboard:
+        runs = {run_id(): 0 for _ in range(8)}
+
+        def write(run):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while (answer := dashboard.post("/api/hosts/alpha/logs", {"run": run, "lines": ["x" * 100] * 50})).status == 200:
+                    runs[run] = answer.json["next"]
+
+        threads = [threading.Thread(target=write, args=(run,)) for run in runs]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: all(runs.values()))
+        dashboard.process.terminate()
+        assert dashboard.process.wait(20) == 0
+        for thread in threads:
+            thread.join(20)
+        dashboard.process.stdout.close()
+        dashboard.start()
+        for run, acknowledged in runs.items():
+            assert dashboard.get(f"/api/hosts/alpha/runs/{run}").json["lines"] in (acknowledged, acknowledged + 50)
 
 
 def test_one_host_is_read_with_its_history(dashboard):

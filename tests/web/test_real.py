@@ -225,3 +225,32 @@ def test_a_lost_run_is_shown_as_crashed(page, dashboard):
     page.wait(lambda: page.text(row("dead") + ".state-text") == "Running")
     dashboard.beat("dead", run, "lost")
     page.wait(lambda: page.text(row("dead") + ".state-text") == "Crashed")
+
+
+def test_a_run_that_ends_leaves_the_row_to_the_one_that_goes_on(page, dashboard):
+    long = begin(dashboard, "twice", ["the long one"])
+    time.sleep(0.01)  # starts are told to the millisecond
+    short = begin(dashboard, "twice", ["the short one"])
+    dashboard.beat("twice", long, "building", phase="building", progress={"built": 3, "to_build": 9})
+    page.load()
+    open_log(page, "twice")
+    page.wait(lambda: last(page, "twice") == "the short one")
+    dashboard.write("twice", short, 1, ["its end"], exit={"code": 0})
+    page.wait(lambda: page.text(row("twice") + ".state-count") == "3/9", "the long one in the row")
+    page.wait(lambda: page.visible(row("twice") + ".newer"), "the way to the long one")
+    assert last(page, "twice") == "its end" and page.text(row("twice") + ".doing").startswith("Succeeded")
+    dashboard.write("twice", short, 1, ["its end, said again"], exit={"code": 0})
+    page.wait(lambda: last(page, "twice") == "its end, said again")
+    assert page.text(row("twice") + ".state-text") == "Building"
+    page.click(row("twice") + ".newer")
+    page.wait(lambda: last(page, "twice") == "the long one")
+
+
+def test_what_is_delivered_after_the_end_is_shown_in_place(page, dashboard):
+    run = begin(dashboard, "late", ["first", "half a li"])
+    dashboard.beat("late", run, "lost")
+    page.load()
+    open_log(page, "late")
+    page.wait(lambda: last(page, "late") == "half a li")
+    dashboard.write("late", run, 1, ["half a line"])  # no more lines than before
+    page.wait(lambda: [text for _, text in shown(page, "late")] == ["first", "half a line"])

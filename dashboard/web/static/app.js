@@ -52,7 +52,8 @@ const handlers = {
     run({ run }) {
         const row = rows.get(run.host);
         if (!row) return;
-        if (!row.host.run || row.host.run.id === run.id || row.host.run.id < run.id) {
+        /* Which run the host is told of by, the server says: here a log that is open may be of another one. */
+        if (row.host.run?.id === run.id) {
             row.set({ ...row.host, run });
             if (row.shown) drawRow(row);
         }

@@ -136,7 +136,7 @@ export class LogPanel {
         this.#heardAt = Date.now();
         this.#parts.runs.replaceChildren(this.#option(run));
         this.#listRuns();
-        if (isOpen(run)) this.tail();
+        this.tail(); // of a run that is over, too: its last lines may be on their way
         this.errors.ask({ kind: 'error' });
         this.warnings.ask({ kind: 'warning' });
         if (this.#parts.input.value) this.#search();
@@ -166,7 +166,8 @@ export class LogPanel {
         if (this.run && run.id !== this.run.id) {
             if (isOpen(run) && run.id !== this.#newerRun?.id) {
                 this.#newerRun = run;
-                if (!isOpen(this.run) && this.#sticky && !this.#hover) this.open(run);
+                const later = toMs(run.started) > toMs(this.run.started);
+                if (later && !isOpen(this.run) && this.#sticky && !this.#hover) this.open(run);
                 else this.#parts.newer.hidden = false;
                 this.#listRuns();
             }

@@ -10,7 +10,7 @@ const FIND = [
 const MARKS = [
     ['errors', 'No errors', 'Next error (e)', { class: 'marks error' }],
     ['warnings', 'No warnings', 'Next warning (w)', { class: 'marks warning' }],
-    ['newer', 'Show the running one', 'A newer run has begun on this host', { class: 'newer', hidden: true }],
+    ['newer', 'Show the running one', 'Another run is going on on this host', { class: 'newer', hidden: true }],
 ];
 const SWITCHES = [
     ['wrap', 'Wrap', 'Wrap long lines (z)', { 'aria-pressed': 'false' }],
