@@ -335,6 +335,17 @@ static void tell_problems(struct run *run)
     run->helpers.problems_said = run->helpers.problem_count;
 }
 
+/* A shipper that was killed or stopped, or had no time, has not said what is owed. */
+static void note_what_is_owed(struct run *run)
+{
+    struct helpers *helpers = &run->helpers;
+
+    if (helpers->one[HELPER_SHIP].starts > 0 && helpers->problem_count == 0 &&
+        !atomic_load(&run->page->delivered))
+        helpers_problem(helpers, "the dashboard has not got everything yet: "
+                                 "`nixfleet-run --flush` delivers the rest");
+}
+
 static void finish(struct run *run)
 {
     terminal_leave(&run->terminal);
@@ -343,6 +354,7 @@ static void finish(struct run *run)
     tell_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
     helpers_kill(&run->helpers);
+    note_what_is_owed(run);
     tell_problems(run);
     run_log_close(&run->log);
 }

@@ -38,6 +38,14 @@ def test_a_problem_is_said_once_however_often_it_is_reported(helped):
     assert done.stdout == b"hi\n" and done.stderr == b"nixfleet-run: the dashboard is on fire\n"
 
 
+@pytest.mark.parametrize("misfortune", ["kill -9 $$", "kill -STOP $$", "read x <&4; exec sleep 60", "exit 0"])
+def test_what_is_owed_is_said_also_when_the_shipper_cannot(misfortune, helped):
+    env = helped(f"if [ $1 = ship ]; then {misfortune}; fi; read x <&4; exit 0\n", NIXFLEET_FLUSH_TIMEOUT="1")
+    done = run("sh", "-c", "echo hi; exit 4", state=None, env=env)
+    assert (done.returncode, done.stdout) == (4, b"hi\n")
+    assert done.stderr.count(b"\n") == 1 and b"--flush" in done.stderr
+
+
 def test_garbage_from_a_helper_harms_nothing(helped):
     env = helped("head -c 300000 /dev/urandom | tr -d S >&8; read x <&4; exit 0\n", NIXFLEET_FLUSH_TIMEOUT="1")
     done = run("sh", "-c", "sleep 0.2; echo hi; exit 4", state=None, env=env)
