@@ -46,6 +46,8 @@ struct status_page {
     _Atomic uint32_t delivered;    /* 1: everything is acknowledged, the end included */
     _Atomic uint32_t progress_seq; /* odd while progress is being written */
     struct status_progress progress;
+    /* Written by the heartbeat. */
+    _Atomic uint32_t beats; /* sent so far, also by one that has died */
     /* Written by the pump; byte at offset o stands at ring[o % STATUS_RING_SIZE]. Touched only when
      * needed. */
     unsigned char ring[STATUS_RING_SIZE];

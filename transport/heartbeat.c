@@ -31,8 +31,7 @@ struct heartbeat {
     struct json_out body;
     struct run_end end;
     enum beat_kind kind; /* of what is to be said now */
-    int64_t seq;
-    int64_t next_ms; /* monotonic */
+    int64_t next_ms;     /* monotonic */
     int64_t ended_ms;
     bool ended, told, stop_passed, over;
 };
@@ -80,7 +79,8 @@ static void send_beat(struct heartbeat *heartbeat)
         return;
     heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
     if (beat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
-                   &heartbeat->end, heartbeat->redactor, heartbeat->seq++,
+                   &heartbeat->end, heartbeat->redactor,
+                   atomic_fetch_add(&heartbeat->page->beats, 1),
                    heartbeat->kind == BEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
         post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size, ANSWER_MS,
                    ANSWER_MS);

@@ -2,12 +2,14 @@
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer, endless_body, silent, status
 from helperrun import HelperRun
+from wrapper import RUN, children, environment
 
 
 def statuses(server):
@@ -77,6 +79,19 @@ def test_a_stopped_heartbeat_delays_no_line(tmp_path):
         server.wait(lambda: server.run().exit == {"code": 0})
         os.kill(run.heartbeat, signal.SIGCONT)
         run.process.wait(10)
+
+
+def test_a_heartbeat_that_is_started_again_goes_on_counting(tmp_path):
+    with FaultServer() as server:
+        env = environment(tmp_path / "state", NIXFLEET_URL=server.url, NIXFLEET_TOKEN=server.token, NIXFLEET_HOST="testhost")
+        with subprocess.Popen([RUN, "--", "sh", "-c", "read x"], env=env, stdin=subprocess.PIPE) as child:
+            server.wait(lambda: statuses(server))
+            beats = lambda: [pid for pid in children(child.pid) if "heartbeat" in pathlib.Path(f"/proc/{pid}/comm").read_text()]
+            os.kill(beats()[0], signal.SIGKILL)
+            server.wait(lambda: len(statuses(server)) == 2)
+            child.stdin.close()
+        counted = [beat["seq"] for _, beat in server.run().beats]
+        assert statuses(server)[-1] == "finished" and counted == sorted(set(counted))
 
 
 def test_a_killed_shipper_delays_no_beat(tmp_path):
