@@ -58,11 +58,9 @@ static void pass(struct nixlog *nixlog, const void *bytes, size_t size)
 }
 
 /* A text of one or more lines, as a terminal wants them. */
-static void print(struct nixlog *nixlog, const char *prefix, const char *text, size_t length,
-                  const char *suffix)
+static void print(struct nixlog *nixlog, const char *text, size_t length, const char *suffix)
 {
     const char *end = text + length;
-    pass(nixlog, prefix, strlen(prefix));
     for (const char *line_end; (line_end = memchr(text, '\n', (size_t)(end - text))) != NULL;
          text = line_end + 1) {
         pass(nixlog, text, (size_t)(line_end - text));
@@ -70,6 +68,47 @@ static void print(struct nixlog *nixlog, const char *prefix, const char *text, s
     }
     pass(nixlog, text, (size_t)(end - text));
     pass(nixlog, suffix, strlen(suffix));
+    pass(nixlog, "\x1b[m\r\n", 5);
+}
+
+/* The end of an escape sequence at text; shown is set if it is one of colour. */
+static const char *escape_end(const char *text, const char *end, bool *shown)
+{
+    const char *at = text + 1;
+    *shown = false;
+    if (at == end || *at != '[')
+        return at < end ? at + 1 : end;
+    for (at++; at < end && (*at < 0x40 || *at > 0x7E); at++)
+        continue;
+    *shown = at < end && *at == 'm';
+    return at < end ? at + 1 : end;
+}
+
+/* A builder's text as nix prints it: of control characters only tabs and colours stay, so that it
+   cannot be drawn over its prefix. */
+static void print_built(struct nixlog *nixlog, const char *prefix, const char *text, size_t length)
+{
+    const char *end = text + length;
+    pass(nixlog, prefix, strlen(prefix));
+    while (text < end) {
+        const char *from = text;
+        bool shown;
+        while (text < end && ((unsigned char)*text >= ' ' || *text == '\t'))
+            text++;
+        pass(nixlog, from, (size_t)(text - from));
+        if (text < end && *text == '\n' && text + 1 < end) {
+            pass(nixlog, "\x1b[m\r\n", 5);
+            pass(nixlog, prefix, strlen(prefix));
+        }
+        if (text < end && *text == '\x1b') {
+            const char *stop = escape_end(text, end, &shown);
+            if (shown)
+                pass(nixlog, text, (size_t)(stop - text));
+            text = stop;
+        } else if (text < end) {
+            text++;
+        }
+    }
     pass(nixlog, "\x1b[m\r\n", 5);
 }
 
@@ -156,7 +195,7 @@ static void start(struct nixlog *nixlog, json_object *record)
             derivation_name(activity, record);
     }
     if (text != NULL && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
-        print(nixlog, "", text, length, "...");
+        print(nixlog, text, length, "...");
 }
 
 static void report_download(struct nixlog *nixlog)
@@ -187,7 +226,7 @@ static void result(struct nixlog *nixlog, json_object *record)
     int64_t type = number(record, "type", 0);
     if (type == RES_LOG_LINE || type == RES_POST_LINE) {
         json_object *text = field(record, 0);
-        char prefix[sizeof activity->name + 2] = "> ";
+        char prefix[sizeof activity->name + 2] = "builder> ";
         if (text == NULL || !json_object_is_type(text, json_type_string))
             return;
         if (activity != NULL && activity->name[0] != '\0') {
@@ -195,8 +234,8 @@ static void result(struct nixlog *nixlog, json_object *record)
             memcpy(prefix, activity->name, length);
             memcpy(prefix + length, "> ", 3);
         }
-        print(nixlog, prefix, json_object_get_string(text),
-              (size_t)json_object_get_string_len(text), "");
+        print_built(nixlog, prefix, json_object_get_string(text),
+                    (size_t)json_object_get_string_len(text));
     } else if (type == RES_PROGRESS) {
         progress(nixlog, record, activity);
     } else if (type == RES_EXPECTED && field_number(record, 0) == ACT_TRANSFER &&
@@ -228,7 +267,7 @@ static bool replace(struct nixlog *nixlog, const char *line, size_t length)
     } else if (strcmp(action, "msg") == 0) {
         const char *text = string(record, "msg", &size);
         if (text != NULL)
-            print(nixlog, "", text, size, "");
+            print(nixlog, text, size, "");
     } else {
         known = strcmp(action, "stop") == 0;
     }

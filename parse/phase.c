@@ -240,7 +240,7 @@ void phase_line(struct phase *phase, const char *all, size_t size, int64_t numbe
     } else if (!redrawn) {
         phase->list = LIST_NONE;
         phase->in_error = false;
-        phase->bar_last = phase->error_last = false;
+        phase->bar_last = phase->error_last = phase->list_since_build = false;
         if (phase->pending_drv[0])
             nix_flush(phase);
     }
@@ -308,12 +308,13 @@ static bool looks_complete(const struct phase *phase)
         return true;
     if (phase->tests_seen && !phase->tests_bad) /* and as many as were planned */
         return progress->tests_total < 0 || progress->tests_passed >= progress->tests_total;
-    if (phase->bar_seen && phase->view.phase != PHASE_EVALUATING)
+    if (phase->bar_seen && !phase->monitor_open && phase->view.phase != PHASE_EVALUATING)
         return true;
     if (phase->builds.known && !phase->bar_seen && phase->builds.running == 0 &&
         phase->builds.done > 0 && phase->builds.done == phase->builds.expected)
         return true; /* internal-json counted everything as done */
-    return phase->list_since_build && phase->started == 0 && phase->copies == 0; /* a dry run */
+    return phase->list_since_build && phase->list_left <= 0 && phase->started == 0 &&
+           phase->copies == 0; /* a dry run */
 }
 
 void phase_end_unknown(struct phase *phase)
@@ -322,7 +323,7 @@ void phase_end_unknown(struct phase *phase)
     if (phase->error_last) /* after a builder's, nix would have said what became of it */
         phase_error(phase, RANK_GENERAL, phase->view.error, strlen(phase->view.error),
                     phase->view.error_line);
-    if (phase->failure || phase->switched_badly || phase->tests_bad)
+    if (phase->failure || phase->switched_badly || phase->tests_bad || phase->builds.failed > 0)
         finish(phase, OUTCOME_FAILURE);
     else if (looks_complete(phase))
         finish(phase, OUTCOME_SUCCESS);

@@ -252,7 +252,8 @@ static bool monitor(struct phase *phase, const struct line *line, int argument)
     }
     if (find(sum, (size_t)(end - sum), " Exited ") != NULL)
         phase->failure = true;
-    phase->bar_last = !line->redrawn && find(sum, (size_t)(end - sum), " Finished ") == NULL;
+    phase->monitor_open = find(sum, (size_t)(end - sum), " Finished ") == NULL;
+    phase->bar_last = !line->redrawn && phase->monitor_open;
     phase->last_bar[0] = '\0';
     phase->bar_seen = true;
     if (!any)

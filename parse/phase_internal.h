@@ -54,13 +54,13 @@ struct phase {
     /* nix, permanent lines */
     struct drv_set drvs;
     int64_t listed, started, copies, copies_listed, announced;
-    int64_t list_left; /* >0: a list is being read */
+    int64_t list_left; /* entries that its header promised and that have not come */
     enum { LIST_NONE, LIST_BUILD, LIST_FETCH } list;
     bool list_counted;   /* its header gave a number */
     bool list_confirmed; /* an entry has come */
     int64_t list_bytes;  /* download size that a header of paths gave, counted when its first entry
                             comes */
-    bool list_since_build; /* a list came and nothing has happened since */
+    bool list_since_build; /* a list came and nothing since */
     bool raw_open; /* a legacy build may still write its builders' output between nix's own lines */
     bool system_listed,
         system_started;   /* a nixos-system, darwin-system or home-manager-generation */
@@ -81,6 +81,7 @@ struct phase {
     int64_t bytes_done, bytes_expected;
     bool bar_last, bar_seen; /* a bar stands on the last line */
     char last_bar[256];      /* its beginning */
+    bool monitor_open;       /* nix-output-monitor has not said that it finished */
 
     /* errors */
     enum error_rank rank;

@@ -242,7 +242,7 @@ static bool list_header(struct phase *phase, const struct line *line, int plural
     }
     phase->list_counted = counted;
     phase->list_confirmed = false;
-    phase->announced = count;
+    phase->announced = phase->list_left = count;
     return true;
 }
 
@@ -278,6 +278,7 @@ static void list_entry(struct phase *phase, const struct line *line)
         return;
     }
     list_confirm(phase);
+    phase->list_left--;
     if (!phase->list_counted)
         ++*(phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed);
     unsigned before = drv_mark(&phase->drvs, hash_key(&path), DRV_LISTED);
@@ -315,7 +316,6 @@ static bool building(struct phase *phase, const struct line *line, int skip)
     phase->last_started = hash_key(&path);
     phase->last_failed = false;
     phase->raw_open = true;
-    phase->list_since_build = false;
     phase->result_seen = false;
     phase->system_last = system_name(&path);
     phase->system_started |= phase->system_last;
@@ -339,7 +339,6 @@ static bool copying(struct phase *phase, const struct line *line, int skip)
     if (phase->copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
         drv_flags(&phase->drvs, hash_key(&path)) != 0)
         phase->copies++;
-    phase->list_since_build = false;
     phase_set(phase, PHASE_FETCHING);
     phase_current(phase, path.name, path.name_length);
     return true;
@@ -420,7 +419,6 @@ static void failed_drv(struct phase *phase, const struct store_path *path)
 {
     names_add(&phase->view.failed, path->name, path->name_length);
     one_failed(phase, hash_key(path));
-    phase->list_since_build = false;
     if (phase->view.phase == PHASE_NONE)
         phase_set(phase, PHASE_BUILDING);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -81,6 +82,32 @@ static void a_builders_line_carries_its_name(void **state)
            "building 'x'...\x1b[m\r\nmy-pkg> hi\x1b[m\r\n");
 }
 
+static void a_builders_line_cannot_leave_its_prefix(void **state)
+{
+    (void)state;
+    static const char start[] =
+        "@nix {\"action\":\"start\",\"id\":7,\"level\":9,\"type\":105,\"text\":\"\",\"fields\":"
+        "[\"/nix/store/abc-pkg.drv\",\"\",1,1]}\n";
+    static const char *const lines[][2] = {
+        {"a\\rb\\tc", "pkg> ab\tc\x1b[m\r\n"},
+        {"a\\u001b[1Gb\\u001b[1;31mc\\u0007", "pkg> ab\x1b[1;31mc\x1b[m\r\n"},
+        {"a\\nb\\n", "pkg> a\x1b[m\r\npkg> b\x1b[m\r\n"},
+        {"\\u001b", "pkg> \x1b[m\r\n"},
+        {"\\u001b[", "pkg> \x1b[m\r\n"},
+        {"\\u001b[12", "pkg> \x1b[m\r\n"},
+        {"", "pkg> \x1b[m\r\n"},
+    };
+    char bytes[512];
+    for (size_t at = 0; at < sizeof lines / sizeof lines[0]; at++) {
+        snprintf(bytes, sizeof bytes,
+                 "%s@nix {\"action\":\"result\",\"id\":7,\"type\":101,\"fields\":[\"%s\"]}\n",
+                 start, lines[at][0]);
+        expect(bytes, lines[at][1]);
+    }
+    expect("@nix {\"action\":\"result\",\"id\":8,\"type\":101,\"fields\":[\"Building\"]}\n",
+           "builder> Building\x1b[m\r\n");
+}
+
 static void what_is_no_record_passes_through(void **state)
 {
     (void)state;
@@ -132,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_becomes_its_text),
         cmocka_unit_test(a_builders_line_carries_its_name),
+        cmocka_unit_test(a_builders_line_cannot_leave_its_prefix),
         cmocka_unit_test(what_is_no_record_passes_through),
         cmocka_unit_test(a_record_over_the_bound_passes_through),
         cmocka_unit_test(the_builds_are_counted),
