@@ -100,6 +100,9 @@ const char *find(const char *text, size_t length, const char *needle)
 void phase_set(struct phase *phase, enum phase_id id)
 {
     struct phase_view *view = &phase->view;
+    if (view->phase != id &&
+        (id == PHASE_EVALUATING || id == PHASE_ACTIVATING || id == PHASE_SWITCHING))
+        view->progress.current[0] = '\0'; /* what was built or fetched last is no longer */
     view->phase = id;
     if (view->history_count > 0 && view->history[view->history_count - 1] == id)
         return;

@@ -93,6 +93,8 @@ static void downloaded(struct phase *phase, const struct part *part)
     double scale = unit(part->word, part->end);
     if (part->count == 2) {
         bytes_set(phase, done, expected, scale);
+    } else if (part->count == 1 && slash == NULL) { /* all of it */
+        bytes_set(phase, done, done, scale);
     } else if (part->count == 1 && slash != NULL) {
         const char *at = slash + 1;
         expected = take_decimal(&at, part->end);

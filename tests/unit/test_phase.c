@@ -81,6 +81,78 @@ static void a_status_cut_by_the_window_is_not_misread(void **state)
     assert_int_equal(phase_view(phase)->progress.to_build, 11);
 }
 
+static void a_call_that_ends_well_has_built_all_that_its_last_bar_expected(void **state)
+{
+    (void)state;
+    redraw("[1/10/11 built] building a");
+    phase_end(phase, false, 0);
+    assert_int_equal(phase_view(phase)->progress.built, 11);
+    assert_int_equal(phase_view(phase)->progress.to_build, 11);
+}
+
+static void builds_that_were_fetched_instead_are_not_counted_at_the_end(void **state)
+{
+    (void)state;
+    redraw("[0/1 built, 1/0/1 copied (0.0/2.0 MiB), 0.0/1.5 MiB DL] fetching a from https://c");
+    assert_int_equal(phase_view(phase)->phase, PHASE_FETCHING);
+    assert_string_equal(phase_view(phase)->progress.current, "a");
+    phase_end(phase, false, 0);
+    assert_int_equal(phase_view(phase)->progress.to_build, 0);
+    assert_int_equal(phase_view(phase)->progress.fetched, 1);
+    assert_int_equal(phase_view(phase)->progress.fetched_bytes, 1572864);
+}
+
+static void a_failed_call_keeps_what_it_had_not_built(void **state)
+{
+    (void)state;
+    redraw("[1/4/11 built] building a");
+    redraw("[4/9 built (1 failed)]");
+    phase_end(phase, false, 1);
+    assert_int_equal(phase_view(phase)->progress.built, 4);
+    assert_int_equal(phase_view(phase)->progress.to_build, 11);
+    assert_int_equal(phase_view(phase)->progress.failed, 1);
+}
+
+static void a_bar_in_any_unit_tells_the_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bar;
+        int64_t done, total;
+    } bars[] = {{"[512.0 KiB/2.0 MiB DL]", 524288, 2097152},
+                {"[1.0/2.0 MiB DL]", 1048576, 2097152},
+                {"[1.5/2.0 GiB DL]", 1610612736, 2147483648},
+                {"[2.0 GiB DL]", 2147483648, 2147483648}};
+    for (size_t at = 0; at < sizeof bars / sizeof bars[0]; at++) {
+        redraw(bars[at].bar);
+        assert_int_equal(phase_view(phase)->progress.fetched_bytes, bars[at].done);
+        assert_int_equal(phase_view(phase)->progress.to_fetch_bytes, bars[at].total);
+    }
+}
+
+static void looking_for_paths_and_sources_is_no_download(void **state)
+{
+    (void)state;
+    redraw("[0/1 built] querying info about missing paths");
+    redraw("[0/3 built] ");
+    assert_int_equal(phase_view(phase)->phase, PHASE_NONE);
+    redraw("[0/3 built] copying '/etc/nixos' to the store");
+    assert_int_equal(phase_view(phase)->phase, PHASE_EVALUATING);
+    redraw("[0/3 built] fetching github input 'github:NixOS/nixpkgs'");
+    assert_int_equal(phase_view(phase)->phase, PHASE_EVALUATING);
+    redraw("[1/0/3 built, 1/0/2 copied] copying path '/nix/store/" HASH "-x-1.0' from 'https://c'");
+    assert_int_equal(phase_view(phase)->phase, PHASE_FETCHING);
+    assert_string_equal(phase_view(phase)->progress.current, "x-1.0");
+}
+
+static void what_was_built_last_is_not_current_while_it_is_activated(void **state)
+{
+    (void)state;
+    redraw("[1/0/1 built] building a");
+    say("activating the configuration...");
+    assert_string_equal(phase_view(phase)->progress.current, "");
+}
+
 static void exit_status_4_after_a_switch_is_active_with_failed_units(void **state)
 {
     (void)state;
@@ -132,6 +204,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_total_that_shrinks_or_restarts_never_jumps_back, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_status_cut_by_the_window_is_not_misread, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_call_that_ends_well_has_built_all_that_its_last_bar_expected, begin, end),
+        cmocka_unit_test_setup_teardown(builds_that_were_fetched_instead_are_not_counted_at_the_end,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_failed_call_keeps_what_it_had_not_built, begin, end),
+        cmocka_unit_test_setup_teardown(a_bar_in_any_unit_tells_the_bytes, begin, end),
+        cmocka_unit_test_setup_teardown(looking_for_paths_and_sources_is_no_download, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_built_last_is_not_current_while_it_is_activated,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(exit_status_4_after_a_switch_is_active_with_failed_units,
                                         begin, end),
         cmocka_unit_test_setup_teardown(the_exit_status_beats_the_text, begin, end),
