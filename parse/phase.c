@@ -244,6 +244,8 @@ void phase_line(struct phase *phase, const char *all, size_t size, int64_t numbe
         phase->list = LIST_NONE;
         phase->in_error = false;
         phase->bar_last = phase->error_last = phase->list_since_build = false;
+        if (byte != '-')
+            phase->error_open = ERROR_WHOLE;
         if (phase->pending_drv[0])
             nix_flush(phase);
     }

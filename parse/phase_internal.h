@@ -64,6 +64,7 @@ struct phase {
     bool raw_open; /* a legacy build may still write its builders' output between nix's own lines */
     bool system_listed,
         system_started;   /* a nixos-system, darwin-system or home-manager-generation */
+    bool remote;          /* a derivation is built elsewhere: paths come and go that no list has */
     bool system_last;     /* the derivation started last is such a system */
     bool rebuild_started; /* the derivation started last is nixos-rebuild or nix itself */
     uint64_t last_listed; /* key of the derivation that was listed last: the others are for it */
@@ -85,6 +86,7 @@ struct phase {
 
     /* errors */
     enum error_rank rank;
+    enum { ERROR_WHOLE, ERROR_WAITS, ERROR_ITEMS } error_open; /* its text is on lines of its own */
     bool in_error;   /* the lines since the last error: belong to it */
     int hash_lines;  /* lines of a hash mismatch still to come */
     bool failure;    /* the text says that it failed */

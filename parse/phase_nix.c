@@ -315,6 +315,7 @@ static bool building(struct phase *phase, const struct line *line, int skip)
     phase->open_started++;
     phase->last_started = hash_key(&path);
     phase->last_failed = false;
+    phase->remote |= begins(path.after, end, " on ");
     phase->raw_open = true;
     phase->result_seen = false;
     phase->system_last = system_name(&path);
@@ -335,10 +336,27 @@ static bool copying(struct phase *phase, const struct line *line, int skip)
     if (!begins(path.after, line->text + line->length, " from ") &&
         !begins(path.after, line->text + line->length, " to "))
         return false;
+    bool known = drv_flags(&phase->drvs, hash_key(&path)) != 0;
+    if (phase->drvs.count > 0 && !known && !phase->remote && !phase->result_seen &&
+        !nix_build_over(phase, false))
+        return false;
     /* Remote builders bring more than what was announced. */
-    if (phase->copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
-        drv_flags(&phase->drvs, hash_key(&path)) != 0)
+    if (phase->copies_listed == 0 || begins(path.after, line->text + line->length, " to ") || known)
         phase->copies++;
+    phase_set(phase, PHASE_FETCHING);
+    phase_current(phase, path.name, path.name_length);
+    return true;
+}
+
+/* "fetching path ‘…’..." (1.x) */
+static bool fetching_path(struct phase *phase, const struct line *line, int skip)
+{
+    struct store_path path;
+    if (phase->units_block ||
+        !take_quoted_path(line->text + skip, line->text + line->length, &path) ||
+        !known_drv(phase, &path))
+        return false;
+    phase->copies++;
     phase_set(phase, PHASE_FETCHING);
     phase_current(phase, path.name, path.name_length);
     return true;
@@ -597,6 +615,39 @@ static bool general_error(struct phase *phase, const struct line *line, int argu
     return true;
 }
 
+/* "error:" on a line of its own, then "Failed assertions:" and one line for each. */
+static bool error_lines(struct phase *phase, const struct line *line, const char *at, size_t length)
+{
+    if (phase->error_open == ERROR_WAITS) {
+        error_text(phase, RANK_GENERAL, line);
+        phase->error_open = ERROR_ITEMS;
+        return true;
+    }
+    if (phase->error_open == ERROR_ITEMS && starts(at, length, "- ")) {
+        phase_error_more(phase, at, length);
+        return true;
+    }
+    phase->error_open = length == 6 && starts(at, length, "error:") ? ERROR_WAITS : ERROR_WHOLE;
+    return phase->error_open == ERROR_WAITS;
+}
+
+/* The same of old versions, which do not indent. */
+static bool assertions(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    if (phase->raw_open || phase->units_block || !phase->failure)
+        return false;
+    phase->in_error = true;
+    phase->error_open = ERROR_WAITS;
+    return error_lines(phase, line, line->text, line->length);
+}
+
+static bool assertion(struct phase *phase, const struct line *line, int argument)
+{
+    (void)argument;
+    return phase->error_open == ERROR_ITEMS && error_lines(phase, line, line->text, line->length);
+}
+
 /* Indented lines belong to the list or error above them. */
 void nix_indented(struct phase *phase, const struct line *line)
 {
@@ -614,6 +665,8 @@ void nix_indented(struct phase *phase, const struct line *line)
                                        begins(at, end, "wanted:") || begins(at, end, "got:"))) {
         phase->hash_lines--;
         phase_error_more(phase, at, length);
+    } else if (phase->in_error && phase->hash_lines == 0 && error_lines(phase, line, at, length)) {
+        return;
     } else if (phase->in_error && begins(at, end, "error: ") && phase->hash_lines == 0) {
         error_text(phase, RANK_GENERAL, line);
     }
@@ -658,6 +711,7 @@ const struct rule nix_rules[] = {
     {"copying path ", copying, 13, false},
     {"copying ", copying_paths, 8, false},
     {"downloading '", downloading, 0, false},
+    {"fetching path ", fetching_path, 14, false},
     {"fetching ", downloading, 0, false},
     {"unpacking '", evaluating, 0, false},
     {"/", result, 0, false},
@@ -679,6 +733,8 @@ const struct rule nix_rules[] = {
     {"cannot build derivation ", consequence, 0, false},
     {"error: cannot build derivation ", consequence, 0, false},
     {"error: some ", general_error, 0, false},
+    {"Failed assertions:", assertions, 0, false},
+    {"- ", assertion, 0, false},
     {"warning: Git tree '", evaluating, 0, false},
     {"trace: ", evaluating, 0, false},
     {"evaluation warning: ", evaluating, 0, false},

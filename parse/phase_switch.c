@@ -194,6 +194,7 @@ const struct rule switch_rules[] = {
     {"warning: error(s) occurred while switching to the new configuration", switch_errors, 0,
      false},
     {"warning: the following units failed: ", units_failed, 37, false},
+    {"warning: the following user units failed: ", units_failed, 42, false},
     {"Checking switch inhibitors...", step, ACT, false},
     {"updating GRUB ", whole, ACT, false},
     {"updating systemd-boot from ", step, ACT, false},
