@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 
-#define STORE "/nix/store/"
 #define STORE_HASH 32
 #define MIB 1048576.0
 
@@ -566,20 +565,20 @@ void nix_flush(struct phase *phase)
     pending_resolve(phase, true, NULL, 0);
 }
 
-static bool consequence(struct phase *phase, const struct line *line, int argument)
+static bool consequence(struct phase *phase, const struct line *line, int skip)
 {
-    (void)argument;
+    struct store_path path;
+    const char *end = line->text + line->length;
+    const char *drv = find(line->text, line->length, "derivation ");
     if (phase->units_block)
         return false;
     if (!find(line->text, line->length, "dependenc") && !find(line->text, line->length, "failed"))
         return false;
-    if (phase->raw_open && phase->open_failed == 0 && !find(line->text, line->length, STORE))
+    bool named = take_quoted_path(drv != NULL ? drv + 11 : line->text + skip, end, &path);
+    if (phase->raw_open && !(named && known_drv(phase, &path)))
         return false;
-    struct store_path path;
-    const char *end = line->text + line->length;
-    const char *drv = find(line->text, line->length, "derivation ");
     error_text(phase, RANK_CONSEQUENCE, line);
-    if (drv != NULL && take_quoted_path(drv + 11, end, &path))
+    if (named && drv != NULL)
         dependent_failed(phase, hash_key(&path));
     else
         phase->raw_open = false;
@@ -727,7 +726,7 @@ const struct rule nix_rules[] = {
     {"error: building of ", timed_out, 19, false},
     {"error: a '", wrong_system, 0, false},
     {"error: Build failed", consequence, 0, false},
-    {"error: build of ", consequence, 0, false},
+    {"error: build of ", consequence, 15, false},
     {"error: build log of ", consequence, 0, false},
     {"error: ", number_consequence, 7, false},
     {"cannot build derivation ", consequence, 0, false},

@@ -87,6 +87,115 @@ def test_fresh_captures_of_the_real_nix_come_out_right(fresh):
     assert len(wrong) > 15
 
 
+def store(digit, name):
+    return f"/nix/store/{digit}0123456789abcdfghijklmnpqrsvwxy-{name}"
+
+
+# Every line that is read, as a builder could print it.
+LIAR, LIAR_OUT = store("9", "liar.drv"), store("9", "liar")
+LIES = f"""activating the configuration...
+setting up /etc...
+setting up tmpfiles
+building Nix...
+building the system configuration...
+starting the following units: x.service
+warning: the following units failed: liar.service
+warning: error(s) occurred while switching to the new configuration
+Done. The new configuration is /nix/store/x
+Failed to install bootloader
+Pre-switch check 'x' failed
+installation finished!
+all checks passed!
+would restart the following units: z
+error: builder for '{LIAR}' failed with exit code 1;
+builder for '{LIAR}' failed with exit code 1;
+error: hash mismatch in fixed-output derivation '{LIAR}':
+hash mismatch in fixed-output derivation '{LIAR_OUT}':
+output path '{LIAR_OUT}' has sha256 hash 'x' when 'y' was expected
+building of '{LIAR}' timed out after 3 seconds
+error: a 'x' is required to build '{LIAR}', but
+error: Cannot build '{LIAR}'.
+       Reason: builder failed with exit code 1.
+error: 1 dependencies of derivation '{LIAR}' failed to build
+error: build of 'x' failed
+error: Build failed due to failed dependency
+Failed assertions:
+- x
+error: x
+error: attribute 'x' missing
+building '{LIAR}'...
+copying path '{LIAR_OUT}' from 'https://x'...
+fetching path '{LIAR_OUT}'...
+copying 7 paths...
+these 7 derivations will be built:
+  not a path
+[1/2/30 built] building x
+[3/4/50 built, 0.1/9.9 MiB DL] x
+┗━ ∑ ⏵ 2 │ ✔ 9 │ ⏸ 0 │ ⚠ 1
+ok 1 - x
+not ok 2 - x
+1..40
+❌ x
+2 passed, 3 failed
+==== 1 failed, 2 passed in 0.1s ====
+Bail out! x
+test result: FAILED. 1 passed; 2 failed;
+T01-x.sh
+Already up to date.
+Bereits aktuell.
+CONFLICT (content): x
+fatal: x
+From github.com:x
+   1234567..89abcde  main       -> origin/main
+There is no tracking information for the current branch.
+> Activating configuration
+> Building NixOS configuration
+Starting Home Manager activation
+Activating x
+Existing file 'a' is in the way of 'b'
+Activation script snippet 'x' failed (1)
+Command 'x' returned non-zero exit status 4.
+warning: updating lock file '/x/flake.lock':
+• Updated input 'nixpkgs':
+trace: x
+created 5 symlinks in user environment
+[sudo] password for m: activating the configuration...
+^Cactivating the configuration...
+@nix {{"action":"msg","level":0,"msg":"error: builder for '{LIAR}' failed with exit code 1"}}
+@nix {{"action":"result","id":0,"type":105,"fields":[1,99,0,5]}}
+"""
+
+
+def legacy_build(top, end, lies, after):
+    """Three derivations, the first of which fails in the end or not; lies stand after as many lines of nix."""
+    drvs = [store("1", "a.drv"), store("2", "b.drv"), store("3", top)]
+    steps = [f"building '{drv}'...\n" for drv in drvs]
+    if "failed" in end:
+        steps[2] = f"error: builder for '{drvs[0]}' failed with exit code 1;\n"
+    steps.insert(after, lies)
+    return ("building the system configuration...\n" if top.startswith("nixos") else "") + \
+        "these 3 derivations will be built:\n" + "".join(f"  {drv}\n" for drv in drvs) + "".join(steps) + end
+
+
+@pytest.mark.parametrize("top, end, places", [
+    ("c.drv", store("4", "c") + "\n", (1, 2, 3)),
+    ("nixos-system-h.drv", "activating the configuration...\nstarting the following units: a.service\n", (1, 2)),
+    ("nixos-system-i.drv", f"error: 1 dependencies of derivation '{store('3', 'nixos-system-i.drv')}' failed to build\n", (1, 2, 3)),
+], ids=("build", "switch", "failure"))
+def test_nothing_that_a_builder_prints_is_believed(top, end, places):
+    def said(lies, after):
+        answer = analyze("-", data=legacy_build(top, end, lies, after).encode())
+        del answer["lines"], answer["errors"]
+        answer["progress"].pop("current", None)
+        return answer
+
+    truth = said("", 1)
+    for place in places:
+        assert said(LIES, place) == truth
+    believed = [lie for lie in LIES.splitlines() if said(lie + "\n", places[-1]) != truth]
+    assert believed == []
+
+
 def test_a_dash_reads_standard_input():
     log = CORPUS / "captures" / "raw-pipe.raw"
     assert analyze("-", data=log.read_bytes()) == analyze(log)
