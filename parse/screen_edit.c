@@ -57,15 +57,31 @@ static void set_wrapped(struct screen *screen, uint32_t y, bool wrapped)
         screen->hint_valid = false;
 }
 
-/* Row `from` goes to `to`, those between move by one towards where it was. */
-static void rotate_rows(struct screen *screen, uint32_t from, uint32_t to)
+static void swap_rows(struct screen *screen, uint32_t a, uint32_t b)
 {
-    struct row moved = *screen_row(screen, from);
-    for (; from < to; from++)
-        *screen_row(screen, from) = *screen_row(screen, from + 1);
-    for (; from > to; from--)
-        *screen_row(screen, from) = *screen_row(screen, from - 1);
-    *screen_row(screen, to) = moved;
+    struct row kept = *screen_row(screen, a);
+    *screen_row(screen, a) = *screen_row(screen, b);
+    *screen_row(screen, b) = kept;
+}
+
+/* The count rows at the bottom, which are blank, go to the top. */
+static void blank_rows_to_top(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
+{
+    for (uint32_t y = bottom; y >= top + count; y--)
+        swap_rows(screen, y, y - count);
+    for (uint32_t y = top; y <= bottom; y++)
+        screen_row(screen, y)->changed = true;
+    screen->hint_valid = false;
+    screen->joined_row = UINT64_MAX;
+}
+
+static void blank_rows_to_bottom(struct screen *screen, uint32_t top, uint32_t bottom,
+                                 uint32_t count)
+{
+    for (uint32_t y = top; y + count <= bottom; y++)
+        swap_rows(screen, y, y + count);
+    for (uint32_t y = top; y <= bottom; y++)
+        screen_row(screen, y)->changed = true;
     screen->hint_valid = false;
     screen->joined_row = UINT64_MAX;
 }
@@ -98,71 +114,75 @@ static void blank_row(struct screen *screen, uint32_t y)
     empty_row(screen, y);
 }
 
-/* The top row of the region becomes final, as in tmux, also where the region is not the window. */
-static void scroll_one(struct screen *screen)
+/* Rows at the top of the region become final, as in tmux, also where the region is not the window.
+   count is at most its height. */
+static void scroll_region(struct screen *screen, uint32_t count)
 {
     uint32_t top = screen->region_top, bottom = screen->region_bottom;
-    struct row *row = screen_row(screen, top);
+    bool window = top == 0 && bottom == screen->rows - 1;
 
     if (screen->alternate)
         return;
-    finish_row(screen, row);
-    row_clear(row);
-    if (top == 0 && bottom == screen->rows - 1) {
-        screen->top = screen->top + 1 == screen->rows ? 0 : screen->top + 1;
-        screen->base++;
-    } else {
-        for (uint32_t y = top; y <= bottom; y++)
-            screen_row(screen, y)->changed = true;
-        rotate_rows(screen, top, bottom);
+    for (uint32_t i = 0; i < count; i++) {
+        struct row *row = screen_row(screen, window ? 0 : top + i);
+        finish_row(screen, row);
+        row_clear(row);
+        if (window) {
+            screen->top = screen->top + 1 == screen->rows ? 0 : screen->top + 1;
+            screen->base++;
+        }
     }
-    screen_row(screen, bottom)->changed = false;
+    if (!window)
+        blank_rows_to_bottom(screen, top, bottom, count);
+    for (uint32_t i = 0; i < count; i++)
+        screen_row(screen, bottom - i)->changed = false;
 }
 
 void scroll_up(struct screen *screen, uint32_t count)
 {
     uint32_t height = screen->region_bottom - screen->region_top + 1;
-    for (count = count < height ? count : height; count > 0; count--)
-        scroll_one(screen);
+    scroll_region(screen, count < height ? count : height);
     screen->jumped = true;
 }
 
 /* Blank rows come in at top, what is pushed over the bottom is gone. Which rows are still one line
-   afterwards is what tmux makes of it, here and in pull_up. */
-static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
+   afterwards is what tmux makes of it, here and in pull_up: row `parted` does not go on any more.
+ */
+static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count,
+                      uint32_t parted)
 {
     uint32_t height = bottom - top + 1;
+
     begin_line(screen, top);
-    if (count < height)
-        set_wrapped(screen, top + count - 1, false);
-    for (count = count < height ? count : height; count > 0; count--) {
-        empty_row(screen, bottom);
-        rotate_rows(screen, bottom, top);
-    }
-    for (uint32_t y = top; y <= bottom; y++)
-        screen_row(screen, y)->changed = true;
+    if (count >= height)
+        count = height;
+    else
+        set_wrapped(screen, parted, false);
+    for (uint32_t y = bottom + 1 - count; y <= bottom; y++)
+        empty_row(screen, y);
+    blank_rows_to_top(screen, top, bottom, count);
     screen->jumped = true;
 }
 
 static void pull_up(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
 {
     uint32_t height = bottom - top + 1;
-    if (count < height)
+
+    if (count >= height)
+        count = height;
+    else
         set_wrapped(screen, bottom, false);
-    for (count = count < height ? count : height; count > 0; count--) {
-        blank_row(screen, top);
-        rotate_rows(screen, top, bottom);
-    }
-    for (uint32_t y = top; y <= bottom; y++)
-        screen_row(screen, y)->changed = true;
+    for (uint32_t y = top; y < top + count; y++)
+        blank_row(screen, y);
+    blank_rows_to_bottom(screen, top, bottom, count);
     screen->jumped = true;
 }
 
 void scroll_down(struct screen *screen, uint32_t count)
 {
-    uint32_t height = screen->region_bottom - screen->region_top + 1;
-    for (count = count < height ? count : height; count > 0 && !screen->alternate; count--)
-        push_down(screen, screen->region_top, screen->region_bottom, 1);
+    uint32_t top = screen->region_top;
+    if (!screen->alternate)
+        push_down(screen, top, screen->region_bottom, count, top);
 }
 
 static uint32_t end_of_lines(const struct screen *screen)
@@ -179,7 +199,7 @@ void insert_lines(struct screen *screen, uint32_t count)
 
     if (outside && count >= height)
         return;
-    push_down(screen, y, bottom, count);
+    push_down(screen, y, bottom, count, y + count - 1);
     if (!outside && count < height && 2 * count != height)
         set_wrapped(screen, bottom - count, false);
 }
@@ -192,7 +212,7 @@ void delete_lines(struct screen *screen, uint32_t count)
 static void next_row(struct screen *screen)
 {
     if (screen->cursor.y == screen->region_bottom)
-        scroll_one(screen);
+        scroll_region(screen, 1);
     else if (screen->cursor.y < screen->rows - 1)
         screen->cursor.y++;
 }

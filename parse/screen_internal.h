@@ -40,7 +40,7 @@ size_t style_encode(style value, char *out);
 
 #define ZERO_WIDTH_JOINER 0x200d
 
-struct mark { /* a combining character, in order of arrival */
+struct mark { /* a combining character; those of a column in order of arrival */
     uint16_t col;
     uint32_t codepoint;
 };
@@ -52,7 +52,7 @@ struct row {
     uint8_t *ascii; /* 0x20 to 0x7e, or CELL_... */
     style *styles;
     uint32_t *glyph;
-    struct mark *marks;
+    struct mark *marks; /* in order of columns */
     uint32_t mark_count, mark_capacity;
     uint32_t used, capacity;
     bool styled, wide;

@@ -60,7 +60,7 @@ static void break_wide(struct row *row, uint32_t from, uint32_t to)
     }
     if (to < row->used && row->ascii[to] == CELL_REST)
         row->ascii[to] = ' ';
-    if (row->mark_count)
+    if (row->mark_count && row->marks[row->mark_count - 1].col >= from)
         drop_marks(row, from, to);
 }
 
@@ -125,9 +125,11 @@ void row_combine(struct row *row, uint32_t col, uint32_t codepoint)
     if (row->ascii[col] == CELL_REST && col > 0)
         col--;
     bytes += row->ascii[col] == CELL_GLYPH ? utf8_encode(row->glyph[col], utf8) : 1;
-    for (uint32_t i = 0; i < row->mark_count; i++)
-        if (row->marks[i].col == col)
-            bytes += utf8_encode(row->marks[i].codepoint, utf8);
+    uint32_t at = row->mark_count;
+    while (at > 0 && row->marks[at - 1].col > col)
+        at--;
+    for (uint32_t i = at; i > 0 && row->marks[i - 1].col == col; i--)
+        bytes += utf8_encode(row->marks[i - 1].codepoint, utf8);
     if (bytes > GLYPH_BYTES)
         return;
     if (row->mark_count == row->mark_capacity) {
@@ -143,7 +145,9 @@ void row_combine(struct row *row, uint32_t col, uint32_t codepoint)
         row->glyph[col] = row->ascii[col];
         row->ascii[col] = CELL_GLYPH;
     }
-    row->marks[row->mark_count++] = (struct mark){(uint16_t)col, codepoint};
+    memmove(row->marks + at + 1, row->marks + at, (row->mark_count - at) * sizeof *row->marks);
+    row->marks[at] = (struct mark){(uint16_t)col, codepoint};
+    row->mark_count++;
 }
 
 static void cut(struct row *row, uint32_t from)

@@ -68,30 +68,35 @@ static void add_codepoint(struct text *text, uint32_t codepoint)
         add(text, utf8, length);
 }
 
-static void add_marks(struct text *text, const struct row *row, uint32_t col)
+static uint32_t first_mark(const struct row *row, uint32_t col)
 {
-    for (uint32_t i = 0; i < row->mark_count; i++)
-        if (row->marks[i].col == col)
-            add_codepoint(text, row->marks[i].codepoint);
+    uint32_t low = 0, high = row->mark_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (row->marks[middle].col < col)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static void add_cells(struct text *text, const struct row *row, uint32_t from, uint32_t to)
 {
+    uint32_t mark;
+
     if (!row->wide) {
         size_t length = to - from;
         add(text, row->ascii + from, length <= room(text) ? length : room(text));
         return;
     }
+    mark = first_mark(row, from);
     for (uint32_t i = from; i < to; i++) {
         if (row->ascii[i] == CELL_REST)
             continue;
-        if (row->ascii[i] != CELL_GLYPH) {
-            add_codepoint(text, row->ascii[i]);
-            continue;
-        }
-        add_codepoint(text, row->glyph[i]);
-        if (row->mark_count)
-            add_marks(text, row, i);
+        add_codepoint(text, row->ascii[i] == CELL_GLYPH ? row->glyph[i] : row->ascii[i]);
+        for (; mark < row->mark_count && row->marks[mark].col == i; mark++)
+            add_codepoint(text, row->marks[mark].codepoint);
     }
 }
 

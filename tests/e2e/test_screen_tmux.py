@@ -60,7 +60,7 @@ def step(kind, r, rows, cols):
         "il": lambda: csi(r.choice([b"L", b"M"]), count),
         "ich": lambda: csi(r.choice([b"@", b"P", b"X"]), count),
         "region": lambda: csi(b"r", r.randint(1, rows), r.randint(1, rows)),
-        "index": lambda: r.choice([b"\x1bM", b"\x1bD", b"\x1bE", csi(b"S", 1), csi(b"T", 2)]),
+        "index": lambda: r.choice([b"\x1bM", b"\x1bD", b"\x1bE", csi(b"S", r.choice([1, 2, 99])), csi(b"T", r.choice([1, 2, 99]))]),
         "save": lambda: r.choice([b"\x1b7", b"\x1b8", b"\x1b[s", b"\x1b[u"]),
         "autowrap": lambda: csi(r.choice([b"l", b"h", b"h"])).replace(b"[", b"[?7"),
         "origin": lambda: csi(r.choice([b"l", b"h"])).replace(b"[", b"[?6"),
