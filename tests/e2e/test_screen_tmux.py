@@ -122,9 +122,8 @@ def test_lines_do_not_depend_on_how_the_bytes_are_cut(path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_scripts_have_the_lines_that_a_terminal_shows(tmux, kind):
     scripts = [script(kind, seed) for seed in range(SCRIPTS)]
-    replays = [tmux.start(*one) for one in scripts]
-    for (data, rows, cols), replay in zip(scripts, replays):
-        ours, theirs = normal(screen_lines(data, rows, cols)), tmux.lines(replay)
+    for (data, rows, cols), theirs in zip(scripts, tmux.replay_all(scripts)):
+        ours = normal(screen_lines(data, rows, cols))
         if kind == "clear":  # how many blank rows a cleared screen keeps depends in tmux on what was erased in them before
             ours, theirs = [line for line in ours if line], [line for line in theirs if line]
         assert ours == theirs, (rows, cols, data)

@@ -5,7 +5,8 @@ import subprocess
 import tempfile
 import time
 
-LIMIT_S = 20
+LIMIT_S = 60
+BETWEEN = "== the next replay =="
 # Out of any sequence and of the alternate screen, then a title: when tmux has taken the title, it has shown all that came
 # before.
 END = b"\x18\x1b[?1047l\x1b]2;shown\x07"
@@ -29,29 +30,38 @@ class Tmux:
         return subprocess.run(["tmux", "-u", "-S", self.socket, "-f", self.config, *words], env=env, check=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=LIMIT_S).stdout
 
-    def start(self, data, rows, cols):
-        """Begins to replay; several at once are fine."""
-        self.count += 1
-        name = f"s{self.count}"
-        path = os.path.join(self.directory, name)
-        with open(path, "wb") as out:
-            out.write(data + END)
-        self.run("new-session", "-d", "-s", name, "-x", str(cols), "-y", str(rows), f"cat {path}; exec cat")
-        return name
+    def run_all(self, commands):
+        """Several commands of tmux in one start of it: with many replays, that is most of the time."""
+        return self.run(*[word for command in commands for word in (*command, ";")][:-1])
 
-    def lines(self, name):
-        """The lines of a replay once all of it was shown, rows that were wrapped joined."""
+    def shown(self):
+        titles = self.run("list-panes", "-a", "-F", "#{session_name} #{pane_title}").decode().splitlines()
+        return {line.split()[0] for line in titles if line.endswith(" shown")}
+
+    def replay_all(self, replays):
+        """For each (data, rows, cols): the lines once all of it was shown, rows that were wrapped joined."""
+        names, starts = [], []
+        for data, rows, cols in replays:
+            self.count += 1
+            names.append(f"s{self.count}")
+            path = os.path.join(self.directory, names[-1])
+            with open(path, "wb") as out:
+                out.write(data + END)
+            starts.append(["new-session", "-d", "-s", names[-1], "-x", str(cols), "-y", str(rows),
+                           f"stty -echo; cat {path}; exec cat"])
+        self.run_all(starts)
         until = time.monotonic() + LIMIT_S
-        while self.run("display-message", "-p", "-t", name, "#{pane_title}").strip() != b"shown":
+        while not self.shown().issuperset(names):
             if time.monotonic() > until:
-                raise TimeoutError(name)
+                raise TimeoutError(names)
             time.sleep(0.01)
-        text = self.run("capture-pane", "-p", "-J", "-S", "-", "-t", name)
-        self.run("kill-session", "-t", name)
-        return normal(text)
+        captures = [["capture-pane", "-p", "-J", "-S", "-", "-t", name] for name in names]
+        texts = self.run_all([word for capture in captures for word in (capture, ["display-message", "-p", BETWEEN])])
+        self.run_all([["kill-session", "-t", name] for name in names])
+        return [normal(text) for text in texts.split(BETWEEN.encode() + b"\n")[:-1]]
 
     def replay(self, data, rows, cols):
-        return self.lines(self.start(data, rows, cols))
+        return self.replay_all([(data, rows, cols)])[0]
 
     def close(self):
         self.run("kill-server")
