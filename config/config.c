@@ -168,6 +168,23 @@ static bool is_abbreviated(const char *word, const char *name)
     return strlen(name) != strcspn(word + 2, "=");
 }
 
+static bool takes_operand(const struct config *config)
+{
+    return config->mode == MODE_SHOW || config->mode == MODE_ANALYZE;
+}
+
+/* --show FILE --color: behind the operand of a mode there may be more options, since no command
+   follows. False: optind is not at such an operand. */
+static bool skip_operand(struct config *config, int argc, char **argv)
+{
+    if (!takes_operand(config) || config->operand || optind >= argc ||
+        strcmp(argv[optind - 1], "--") == 0)
+        return false;
+    config->operand = strdup(argv[optind]);
+    optind += config->operand != NULL;
+    return config->operand != NULL;
+}
+
 /* Reads the options; optind is then at the command or operand. */
 static int read_options(struct config *config, struct setting_values *values, int argc, char **argv,
                         char *error)
@@ -184,6 +201,8 @@ static int read_options(struct config *config, struct setting_values *values, in
         const char *word;
 
         option = getopt_long(argc, argv, letters, options, &which);
+        if (option == -1 && skip_operand(config, argc, argv))
+            continue;
         if (option == -1)
             return 0;
         word = argv[optind - 1];
@@ -404,7 +423,7 @@ static int set_all(struct config *config, struct setting_values *values, char *e
 static int take_operands(struct config *config, int argc, char **argv, char *error)
 {
     int left = argc - optind;
-    bool operand = config->mode == MODE_SHOW || config->mode == MODE_ANALYZE;
+    bool operand = takes_operand(config) && !config->operand;
 
     if (config->mode == MODE_RUN) {
         config->command = left > 0 ? argv + optind : NULL; /* a helper of a run has none */
@@ -412,7 +431,7 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     }
     if (left > (operand ? 1 : 0))
         return fail(error, "%s: unexpected argument", argv[optind + (operand ? 1 : 0)]);
-    if (config->mode == MODE_ANALYZE && left == 0)
+    if (config->mode == MODE_ANALYZE && !config->operand && left == 0)
         return fail(error, "--analyze: which file? ('-' for standard input)");
     if (left > 0 && !(config->operand = strdup(argv[optind])))
         return fail(error, "out of memory");

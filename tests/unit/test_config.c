@@ -107,6 +107,25 @@ static void option_beats_environment_beats_file(void **state)
     assert_int_equal(scene->config.heartbeat_s, 30);
 }
 
+static void options_may_follow_the_operand_of_a_mode(void **state)
+{
+    struct scene *scene = *state;
+
+    assert_loads(scene, "--show a.log --rows 50 --cols 200 --color");
+    assert_string_equal(scene->config.operand, "a.log");
+    assert_int_equal(scene->config.rows, 50);
+    assert_int_equal(scene->config.cols, 200);
+    assert_true(scene->config.color);
+    assert_loads(scene, "--analyze - --rows 50");
+    assert_string_equal(scene->config.operand, "-");
+    assert_int_equal(scene->config.rows, 50);
+    assert_loads(scene, "--show -- --rows");
+    assert_string_equal(scene->config.operand, "--rows");
+    assert_int_equal(load(scene, "--show a --rows 50 b"), -1);
+    assert_loads(scene, "ls --rows 50");
+    assert_int_equal(scene->config.rows, 0);
+}
+
 static void an_empty_variable_is_an_unset_one(void **state)
 {
     struct scene *scene = *state;
@@ -370,6 +389,7 @@ int main(void)
 #define WITH_SCENE(test) cmocka_unit_test_setup_teardown(test, set_scene, clear_scene)
     const struct CMUnitTest tests[] = {
         WITH_SCENE(option_beats_environment_beats_file),
+        WITH_SCENE(options_may_follow_the_operand_of_a_mode),
         WITH_SCENE(an_empty_variable_is_an_unset_one),
         WITH_SCENE(a_flag_that_is_on_in_the_file_can_be_switched_off),
         WITH_SCENE(without_any_source_the_defaults_hold),
