@@ -164,6 +164,15 @@ static void prune(void *context)
               config->keep_bytes);
 }
 
+/* The terminal that the command's is like: the one with the keys, or the one that its output goes
+ * to; -1: there is none. */
+static int shown_at(const struct run *run)
+{
+    if (run->terminal.fd >= 0)
+        return run->terminal.fd;
+    return run->streams.plain ? -1 : run->streams.pty_out;
+}
+
 /* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
 static int prepare_command(struct run *run)
 {
@@ -183,7 +192,7 @@ static int prepare_command(struct run *run)
     run->pump.signals = signals_catch();
     if (run->pump.signals < 0)
         return -1;
-    if (run->terminal.fd >= 0 && tcgetattr(run->terminal.fd, &modes) == 0)
+    if (shown_at(run) >= 0 && tcgetattr(shown_at(run), &modes) == 0)
         plan.modes = &modes;
     if (child_prepare(&run->child, &plan) == 0)
         return 0;
@@ -386,8 +395,7 @@ static void open_streams(struct run *run)
         .shared = run->streams.shared,
         .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
         .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
-    terminal_size(run->terminal.fd, &run->pump.rows, &run->pump.cols);
-    if (run->terminal.fd < 0 && run->streams.plain)
+    if (!terminal_size(shown_at(run), &run->pump.rows, &run->pump.cols) && run->streams.plain)
         run->pump.cols = PLAIN_COLS;
 }
 

@@ -124,14 +124,12 @@ static void record(struct pump *pump, const unsigned char *bytes, size_t size)
     pump->bytes += size;
 }
 
-/* In the background the caller's terminal cannot be made raw: it adds the CR that the command's
- * terminal has added already. */
+/* In the background, or where it is not our controlling one, the caller's terminal cannot be made
+ * raw: it adds the CR that the command's terminal has added already. */
 static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
 {
-    const struct terminal *terminal = pump->terminal;
-
-    return flow == &pump->flows[0] && flow->to >= 0 && terminal->fd >= 0 && !terminal->raw &&
-           !terminal->keep_output && terminal_adds_cr(terminal->fd) &&
+    return flow == &pump->flows[0] && flow->to >= 0 && !pump->terminal->raw &&
+           !pump->terminal->keep_output && terminal_adds_cr(flow->to) &&
            terminal_adds_cr(pump->child->master);
 }
 

@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import termios
 import time
@@ -115,6 +116,19 @@ def test_ctrl_c_ends_a_captured_command_and_the_script_that_captures(state):
         terminal.until("up")
         terminal.type("\x03")
         assert terminal.wait() == -signal.SIGINT and b"after" not in terminal.screen
+
+
+def test_a_terminal_that_is_not_our_controlling_one_gets_the_same_bytes_too(state):
+    command = ["sh", "-c", "echo a; stty size <&1; stty -a <&1; echo b >&2"]
+    seen = []
+    for argv in (command, [RUN, "-q", *command]):
+        master, slave = os.openpty()
+        termios.tcsetwinsize(slave, (31, 97))
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave, start_new_session=True, env=environment(state),
+                       timeout=20, check=True)
+        seen.append(os.read(master, 4096))
+        os.close(master), os.close(slave)
+    assert seen[0] == seen[1] and b"31 97\r\nspeed" in seen[0]
 
 
 # ---- keys ----
