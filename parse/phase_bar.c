@@ -134,9 +134,11 @@ static void current(struct phase *phase, const char *name, const char *end)
     const char *stop = name;
     while (stop < end && *stop != ' ' && *stop != ':' && *stop != '\'')
         stop++;
-    const char *slash = memrchr(name, '/', (size_t)(stop - name));
-    if (slash != NULL && stop - slash > 34 && slash[33] == '-')
-        name = slash + 34;
+    const char *base = stop;
+    while (base > name && base[-1] != '/')
+        base--;
+    if (base > name && stop - base > 33 && base[32] == '-')
+        name = base + 33;
     phase_current(phase, name, (size_t)(stop - name));
 }
 
