@@ -17,6 +17,8 @@
 #define FORK_TO_EXEC fork
 #endif
 
+#define WAKE_AGAIN_US 10000
+
 #ifdef __APPLE__ /* has no closefrom(3) */
 static void closefrom(int low)
 {
@@ -64,16 +66,31 @@ static int status_of(const siginfo_t *info)
     return info->si_code == CLD_EXITED ? (info->si_status & 0xff) << 8 : info->si_status & 0x7f;
 }
 
-static void watch(pid_t pid, int channel)
+/* Someone else than the pump has continued the command: the pump, which stopped with it, must go
+ * on, too. It may be just about to stop. */
+static void wake(pid_t pump)
+{
+    for (int i = 0; i < 2 && getppid() == pump; i++) {
+        kill(pump, SIGCONT);
+        usleep(WAKE_AGAIN_US);
+    }
+}
+
+static void watch(pid_t pid, int channel, pid_t pump)
 {
     siginfo_t info;
     int status;
 
     for (;;) {
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT) < 0) {
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WCONTINUED | WNOWAIT) < 0) {
             if (errno == EINTR)
                 continue;
             return;
+        }
+        if (info.si_code == CLD_CONTINUED) {
+            (void)waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG); /* seen */
+            wake(pump);
+            continue;
         }
         if (info.si_code != CLD_STOPPED && info.si_code != CLD_TRAPPED) {
             tell(channel, KEEPER_ENDED, pid, status_of(&info));
@@ -93,6 +110,7 @@ void keeper_run(int slave, int channel, struct keeper_job command, struct keeper
 {
     static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGTSTP, SIGTTOU,
                                   SIGTTIN, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
+    pid_t pump = getppid();
     volatile bool failed = false; /* set by the child of vfork, which shares our memory */
     pid_t pid;
 
@@ -123,7 +141,7 @@ void keeper_run(int slave, int channel, struct keeper_job command, struct keeper
     let_go(slave, channel);
     if (meanwhile.call && !failed)
         meanwhile.call(meanwhile.context);
-    watch(pid, channel);
+    watch(pid, channel, pump);
     hear(channel);
     if (slave >= 0)
         tcsetpgrp(slave, getpgrp()); /* the hangup that our exit means is then for us alone */

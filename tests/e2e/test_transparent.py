@@ -10,7 +10,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import RUN, alive, environment, kill_quietly, run, wait_for
+from wrapper import RUN, alive, environment, kill_quietly, run, state_of, wait_for
 
 EVERY_BYTE = bytes(range(256)) * 64
 PRINT = ["python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 64)"]
@@ -271,3 +271,17 @@ def test_a_signal_that_was_ignored_stays_ignored(state, tmp_path):
     wait_for((tmp_path / "ready").exists, "the command's start")
     child.send_signal(signal.SIGHUP)
     assert child.wait(20) == 4
+
+
+def test_a_command_that_someone_stops_and_continues_goes_on_and_so_do_we(tmp_path):
+    with subprocess.Popen([RUN, "--", "sh", "-c", "echo $$; while [ ! -e go ]; do sleep 0.05; done; echo on; exit 3"], cwd=tmp_path,
+                          env=environment(tmp_path / "state"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        command = int(child.stdout.readline())
+        os.kill(command, signal.SIGSTOP)
+        wait_for(lambda: state_of(command) == "T" and state_of(child.pid) == "T", "both to stop")
+        os.kill(command, signal.SIGCONT)
+        (tmp_path / "go").touch()
+        try:
+            assert child.wait(30) == 3 and child.stdout.read() == b"on\n"
+        finally:
+            kill_quietly(child.pid)
