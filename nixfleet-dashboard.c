@@ -275,9 +275,9 @@ static int serve(struct server *server, const char *address, uint16_t port)
     retention_stop(retention);
     target_stop(server->target);
     slow_stop(server->slow);
-    http_stop(daemon);
+    http_stop(server, daemon);
     connections_free(server->connections);
-    live_stop(server->live);
+    live_free(server->live);
     target_free(server->target);
     slow_free(server->slow);
     store_close(server->store);

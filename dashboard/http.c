@@ -310,8 +310,9 @@ static enum MHD_Result send_answer(struct request *request)
 
 /* ---- requests that are worked on ---- */
 
-/* A daemon that is stopped while one of its connections is suspended ends the process. So no
- * request is begun any more when it is to end, and those that wait for the store are waited for. */
+/* A daemon that is stopped while one of its connections is suspended ends the process, and one that
+ * is taken over by a WebSocket must be given back before. So no request is begun any more when it
+ * is to end, and those that wait for the store are waited for. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t none;
@@ -338,7 +339,7 @@ static void leave(void)
     pthread_mutex_unlock(&active.lock);
 }
 
-void http_stop(struct MHD_Daemon *daemon)
+void http_stop(struct server *server, struct MHD_Daemon *daemon)
 {
     pthread_mutex_lock(&active.lock);
     active.stopping = true;
@@ -346,6 +347,7 @@ void http_stop(struct MHD_Daemon *daemon)
         pthread_cond_wait(&active.none, &active.lock);
     pthread_mutex_unlock(&active.lock);
     sse_stop();
+    live_stop(server->live);
     MHD_stop_daemon(daemon);
 }
 

@@ -55,9 +55,9 @@ struct request {
  * error. */
 struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
                               char error[STORE_ERROR_SIZE]);
-/* Ends serving, once: what is being worked on is finished, streams of events are ended. While the
- * store still writes; before live_stop. */
-void http_stop(struct MHD_Daemon *daemon);
+/* Ends serving, once, while the store still writes: what is being worked on is finished, streams of
+ * events and WebSockets are ended (live_stop). */
+void http_stop(struct server *server, struct MHD_Daemon *daemon);
 
 /* Query parameter or header; NULL if absent. Lives as long as the request. */
 const char *request_query(const struct request *request, const char *name);

@@ -23,7 +23,7 @@ struct intake {
     struct client *arrivals;
     struct change *changes;
     size_t change_count, change_room;
-    bool woken;
+    bool woken, closed;
 };
 
 struct live {
@@ -80,10 +80,19 @@ static void on_changes(void *context, const struct change *changes, size_t count
         wake(live);
 }
 
+static void close_client(struct client *client)
+{
+    struct MHD_UpgradeResponseHandle *handle = client->handle;
+
+    client_free(client);
+    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
+
 void live_add(struct live *live, int socket, const char *csrf,
               struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
 {
     struct client *client = client_new(live->server, &live->news, socket, csrf, extra, extra_size);
+    bool closed;
 
     if (!client) {
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
@@ -91,10 +100,16 @@ void live_add(struct live *live, int socket, const char *csrf,
     }
     client->handle = handle;
     pthread_mutex_lock(&live->intake.lock);
-    client->next = live->intake.arrivals;
-    live->intake.arrivals = client;
+    closed = live->intake.closed;
+    if (!closed) {
+        client->next = live->intake.arrivals;
+        live->intake.arrivals = client;
+    }
     pthread_mutex_unlock(&live->intake.lock);
-    wake(live);
+    if (closed)
+        close_client(client);
+    else
+        wake(live);
 }
 
 size_t live_count(struct live *live)
@@ -108,14 +123,6 @@ struct hostlog *live_hosts(struct live *live)
 }
 
 /* ---- clients ---- */
-
-static void close_client(struct client *client)
-{
-    struct MHD_UpgradeResponseHandle *handle = client->handle;
-
-    client_free(client);
-    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
-}
 
 static void take_arrivals(struct live *live)
 {
@@ -278,8 +285,10 @@ static void *run(void *context)
     return NULL;
 }
 
-static void live_free(struct live *live)
+void live_free(struct live *live)
 {
+    if (!live)
+        return;
     close_fd(&live->wake[0]);
     close_fd(&live->wake[1]);
     news_free(&live->news);
@@ -326,9 +335,11 @@ void live_stop(struct live *live)
     __atomic_store_n(&live->stopping, true, __ATOMIC_RELEASE);
     wake(live);
     pthread_join(live->thread, NULL);
+    pthread_mutex_lock(&live->intake.lock);
+    live->intake.closed = true;
+    pthread_mutex_unlock(&live->intake.lock);
     take_arrivals(live);
     for (struct client *client = live->clients; client; client = client->next)
         client->closing = true;
     drop_closed(live);
-    live_free(live);
 }

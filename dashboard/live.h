@@ -17,7 +17,10 @@ struct live;
 
 /* Starts the thread. NULL when out of resources. */
 struct live *live_start(struct server *server);
+/* Ends the thread and gives all sockets back: before the HTTP server is stopped, which must not
+ * have given any away by then. live_free: after it. */
 void live_stop(struct live *live);
+void live_free(struct live *live);
 size_t live_count(struct live *live);
 /* Takes over an upgraded connection. csrf: of its session. extra: bytes that came behind the
  * request. handle: gives the socket back to libmicrohttpd. */
