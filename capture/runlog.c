@@ -103,9 +103,10 @@ static char *describe(const struct run_info *info, size_t *size)
     return text;
 }
 
+/* Without waiting, now or later: --log may name a FIFO that nobody reads. */
 static int open_new(const char *path, int flags)
 {
-    return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+    return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 }
 
 /* Takes the pump's lock. A reader who wants to know whether the run lives has it for a moment. */

@@ -172,6 +172,17 @@ def test_a_log_file_that_cannot_be_opened_is_not_said_where_output_is_captured(t
     assert done.returncode == 0 and done.stdout == b"hi\n"
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_a_log_that_is_a_fifo_which_nobody_reads_costs_the_log_and_no_time(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK) if read else -1
+    done = run("sh", "-c", "seq 1 40000; exit 6", state=tmp_path / "state", options=["--log", tmp_path / "fifo"])
+    assert done.returncode == 6 and len(done.stdout.splitlines()) == 40000
+    assert len(done.stderr.splitlines()) == 1 and (b"the log ends early" if read else b"no log") in done.stderr
+    if read:
+        os.close(reader)
+
+
 def test_without_a_home_the_run_goes_on(tmp_path):
     env = environment(tmp_path, NIXFLEET_STATE_DIR="/proc/none", HOME=None, XDG_STATE_HOME=None)
     done = run("echo", "hi", state=None, env=env)
