@@ -18,17 +18,17 @@
 #include "shared.h"
 #include "signals.h"
 
-#define SAFE_WRITE                                                                               \
-    512 /* bytes that a descriptor which polls writable takes without blocking (POSIX's PIPE_BUF \
-           minimum) */
-#define STOP_GRACE_MS 30000 /* between SIGTERM and SIGKILL when the dashboard asks for a stop */
-#define DRAIN_BYTES_MAX \
-    ((size_t)1 << 20) /* after the end, from a grandchild that goes on writing */
-#define BACKGROUND_POLL_MS \
-    1000 /* how often a run in the background looks whether it has come to the foreground */
-#define ALERT_MS                                                                                 \
-    1000 /* after its last output, or a key, a command is likely to ask for keys or to give them \
-            up */
+/* Bytes that a descriptor which polls writable takes without blocking: POSIX's least PIPE_BUF. */
+#define SAFE_WRITE 512
+/* Between SIGTERM and SIGKILL when the dashboard asks for a stop. */
+#define STOP_GRACE_MS 30000
+/* After the end, from a grandchild that goes on writing. */
+#define DRAIN_BYTES_MAX ((size_t)1 << 20)
+/* How often a run in the background looks whether it has come to the foreground. */
+#define BACKGROUND_POLL_MS 1000
+/* So long after its last output, or a key, a command is likely to ask for keys or to give them up.
+ */
+#define ALERT_MS 1000
 #define ALERT_POLL_MS 20
 
 enum {

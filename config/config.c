@@ -228,14 +228,20 @@ static int read_options(struct config *config, struct setting_values *values, in
 
 static int set_url(struct config *config, const char *text, char *error)
 {
+    const char *authority;
     size_t length;
 
     if (!text)
         return 0;
     if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
         return fail(error, "the URL '%s' does not begin with https:// or http://", text);
-    if (text[strcspn(text, " \t\r\n")] || strstr(text, "://")[3] == '\0')
+    authority = strstr(text, "://") + 3;
+    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* and it is not shown */
+        return fail(error, "the URL must hold no user name or password");
+    if (text[strcspn(text, " \t\r\n")] || *authority == '\0')
         return fail(error, "'%s' is not a URL", text);
+    if (text[strcspn(text, "?#")])
+        return fail(error, "'%s': paths are added to the URL: it must end before '?' or '#'", text);
     config->url = strdup(text);
     for (length = config->url ? strlen(config->url) : 0;
          length > 0 && config->url[length - 1] == '/'; length--)

@@ -1,5 +1,5 @@
-/* The core of phase: rules are found by a line's first byte, and what they learn becomes the view.
- */
+/* The core of phase: rules are found by a line's first byte, and what they learn becomes the
+   view. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
@@ -143,8 +143,8 @@ void names_add(struct phase_names *names, const char *text, size_t length)
         names->name[names->count++] = name;
 }
 
-/* Causes: the first one matters. Others: the last one, since nested errors end with what is meant.
- */
+/* Causes: the first one matters. Others: the last one, since nested errors end with what is
+   meant. */
 void phase_error(struct phase *phase, enum error_rank rank, const char *text, size_t length,
                  int64_t line)
 {

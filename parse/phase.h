@@ -57,8 +57,8 @@ struct phase;
 struct phase *phase_new(const char *label);
 void phase_free(struct phase *phase);
 /* One line: UTF-8 without escape sequences, no LF. line: its index in the run. redrawn: this is a
-   state of a line that is about to be overwritten (a progress bar); the same line may come again.
- */
+   state of a line that is about to be overwritten (a progress bar); the same line may come
+   again. */
 void phase_line(struct phase *phase, const char *text, size_t length, int64_t line, bool redrawn);
 /* Counts that a tool reports apart from its text (internal-json), of the call that runs: a smaller
    done than before is the next call's. */

@@ -32,8 +32,8 @@ struct drv_set {
 enum { DRV_LISTED = 1, DRV_STARTED = 2 };
 #define DRV_SET_MAX 65536 /* more are not remembered: then every well-formed name is believed */
 
-/* One count that a tool shows as done/expected, and that may start again from 0 with the next call.
- */
+/* One count that a tool shows as done/expected, and that may start again from 0 with the next
+   call. */
 struct meter {
     bool known;
     int64_t done, expected, running, failed;       /* of the call that runs */

@@ -151,8 +151,8 @@ bool nix_builder_may_write(const struct phase *phase)
     return phase->raw_open;
 }
 
-/* The builds are over as far as one can know, and what comes now may be the next step of a rebuild.
- */
+/* The builds are over as far as one can know, and what comes now may be the next step of a
+   rebuild. */
 bool nix_build_over(const struct phase *phase, bool rebuild)
 {
     if (!phase->raw_open)

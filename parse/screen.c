@@ -10,7 +10,6 @@
    - ESC [ 3 J does not remove what left the window: it is final;
    - LF returns to column 0, since the output of a pipe has no CR;
    - erased cells have no background colour;
-   - DEC line drawing is shown as the lines that it draws, which tmux captures as letters;
    - insert mode and inserted cells lose nothing at the right margin, a wide character that loses a
    half is blank in the other, and blanks that were erased before a row was wrapped are not kept;
    - lines longer than SCREEN_LINE_MAX are split;
@@ -102,8 +101,8 @@ void screen_feed(struct screen *screen, const void *bytes, size_t size)
     parser_feed(screen, bytes, size);
 }
 
-/* A lower window loses blank rows below the cursor first, then rows at the top, which become final.
- */
+/* A lower window loses blank rows below the cursor first, then rows at the top, which become
+   final. */
 static void leave_rows(struct screen *screen, uint32_t count)
 {
     bool alternate = screen->alternate;

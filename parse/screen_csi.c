@@ -19,9 +19,7 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* ---- the cursor
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- the cursor ---- */
 
 void screen_restore_cursor(struct screen *screen, const struct cursor *from)
 {
@@ -130,8 +128,8 @@ static void edit_cells(struct screen *screen, char final, uint32_t count)
     row->unseen = row->used > 0;
 }
 
-/* REP repeats the ASCII character just before it, at most as often as there are cells from here on.
- */
+/* REP repeats the ASCII character just before it, at most as often as there are cells from here
+   on. */
 static void repeat_last(struct screen *screen, uint32_t count)
 {
     uint32_t again = least(count, screen->cols - least(screen->cursor.x, screen->cols));
@@ -156,9 +154,7 @@ static void set_region(struct screen *screen, const struct csi *csi)
     move_to(screen, 0, 0);
 }
 
-/* ---- modes
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- modes ---- */
 
 /* The cursor comes back to where it was before, if that is asked for: also where the alternate
    screen was left already, as in tmux. */
@@ -195,9 +191,7 @@ static void set_mode(struct screen *screen, const struct csi *csi, bool on)
     }
 }
 
-/* ---- dispatch
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- dispatch ---- */
 
 static void move_cursor(struct screen *screen, const struct csi *csi, char final)
 {

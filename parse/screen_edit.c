@@ -42,9 +42,7 @@ static void about_to_write(struct screen *screen, struct row *row)
     row->unseen = true;
 }
 
-/* ---- scrolling
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- scrolling ---- */
 
 static void set_wrapped(struct screen *screen, uint32_t y, bool wrapped)
 {
@@ -146,8 +144,8 @@ void scroll_up(struct screen *screen, uint32_t count)
 }
 
 /* Blank rows come in at top, what is pushed over the bottom is gone. Which rows are still one line
-   afterwards is what tmux makes of it, here and in pull_up: row `parted` does not go on any more.
- */
+   afterwards is what tmux makes of it, here and in pull_up: row `parted` does not go on any
+   more. */
 static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count,
                       uint32_t parted)
 {
@@ -234,9 +232,7 @@ void reverse_line_feed(struct screen *screen)
     screen->jumped = true;
 }
 
-/* ---- printing
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- printing ---- */
 
 /* Bytes of the line up to and with row y. */
 static size_t bytes_so_far(const struct screen *screen, uint32_t y)
@@ -251,8 +247,8 @@ static size_t bytes_so_far(const struct screen *screen, uint32_t y)
     return bytes;
 }
 
-/* The row is joined to the next one, unless the line would be too long with one more row like this.
- */
+/* The row is joined to the next one, unless the line would be too long with one more row like
+   this. */
 static void wrap(struct screen *screen)
 {
     uint32_t y = screen->cursor.y;
@@ -373,9 +369,7 @@ void print_codepoint(struct screen *screen, uint32_t codepoint)
         cursor->x = screen->cols - 1;
 }
 
-/* ---- erasing
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- erasing ---- */
 
 void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to)
 {

@@ -110,8 +110,6 @@ struct cursor {
     uint32_t x, y; /* x may be cols: the next character wraps */
     style style;
     bool origin;
-    bool graphics[2]; /* G0 and G1 are DEC line drawing */
-    uint8_t shift;    /* which of the two is in use */
 };
 
 /* row[(top + i) % rows] is row i of the window. Everything above row 0 is final, but for rows that
@@ -126,8 +124,7 @@ struct screen {
     struct cursor cursor, saved, before_alternate;
     uint32_t region_top, region_bottom; /* both in the region */
     bool insert, autowrap, alternate, was_alternate;
-    bool jumped; /* the cursor was moved since the last character: the next one may begin a rewrite
-                  */
+    bool jumped; /* the cursor was moved: the next character may begin a rewrite */
     bool last_valid;
     uint32_t last; /* the last character, for REP and joiners */
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
@@ -163,7 +160,8 @@ void screen_restore_cursor(struct screen *screen, const struct cursor *from);
 void screen_reset(struct screen *screen);
 void screen_set_tab_defaults(struct screen *screen);
 
-void print_text(struct screen *screen, const uint8_t *text, size_t count); /* in its charset */
+void print_text(struct screen *screen, const uint8_t *text,
+                size_t count); /* ASCII, at least a byte */
 void print_ascii(struct screen *screen, const uint8_t *text, size_t count);
 void pass_over(struct screen *screen, unsigned width);
 void print_codepoint(struct screen *screen, uint32_t codepoint);

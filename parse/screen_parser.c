@@ -8,7 +8,7 @@
 
 #define REPLACEMENT 0xfffd
 
-enum control { BEL = 7, BS, HT, LF, VT, FF, CR, SO, SI, CAN = 0x18, SUB = 0x1a, ESC, DEL = 0x7f };
+enum control { BEL = 7, BS, HT, LF, VT, FF, CR, CAN = 0x18, SUB = 0x1a, ESC, DEL = 0x7f };
 
 /* Bytes from the start that are printable ASCII: eight at a time while that goes. */
 static size_t printable_span(const uint8_t *bytes, size_t size)
@@ -29,9 +29,7 @@ static size_t printable_span(const uint8_t *bytes, size_t size)
     return i;
 }
 
-/* ---- controls
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- controls ---- */
 
 static void back_space(struct screen *screen)
 {
@@ -78,34 +76,11 @@ static void control(struct screen *screen, uint8_t byte)
         screen->cursor.x = 0;
         screen->jumped = true;
         break;
-    case SO:
-        screen->cursor.shift = 1;
-        break;
-    case SI:
-        screen->cursor.shift = 0;
-        break;
     }
     screen->last_valid = false;
 }
 
-/* ---- characters
- * -------------------------------------------------------------------------------------------------------
- */
-
-/* DEC Special Graphics, from ` to ~. */
-static const uint16_t line_drawing[] = {
-    0x25c6, 0x2592, 0x2409, 0x240c, 0x240d, 0x240a, 0x00b0, 0x00b1, 0x2424, 0x240b, 0x2518,
-    0x2510, 0x250c, 0x2514, 0x253c, 0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524,
-    0x2534, 0x252c, 0x2502, 0x2264, 0x2265, 0x03c0, 0x2260, 0x00a3, 0x00b7};
-
-static void print_drawing(struct screen *screen, const uint8_t *text, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (text[i] >= '`')
-            print_codepoint(screen, line_drawing[text[i] - '`']);
-        else
-            print_ascii(screen, &text[i], 1);
-}
+/* ---- characters ---- */
 
 void print_text(struct screen *screen, const uint8_t *text, size_t count)
 {
@@ -113,8 +88,6 @@ void print_text(struct screen *screen, const uint8_t *text, size_t count)
     if (screen->alternate)
         for (size_t i = 0; i < count; i++)
             pass_over(screen, 1);
-    else if (screen->cursor.graphics[screen->cursor.shift])
-        print_drawing(screen, text, count);
     else
         print_ascii(screen, text, count);
     screen->last = text[count - 1];
@@ -174,9 +147,7 @@ static bool utf8_continue(struct screen *screen, uint8_t byte)
     return true;
 }
 
-/* ---- sequences
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- sequences ---- */
 
 static void set_tab(struct screen *screen)
 {
@@ -219,12 +190,9 @@ static void escape_intermediate_dispatch(struct screen *screen, uint8_t byte)
 {
     screen->state = PARSER_GROUND;
     screen->last_valid = false;
-    if (screen->escape_intermediate == '(')
-        screen->cursor.graphics[0] = byte == '0';
-    else if (screen->escape_intermediate == ')')
-        screen->cursor.graphics[1] = byte == '0';
-    else if (screen->escape_intermediate == '#' && byte == '8')
+    if (screen->escape_intermediate == '#' && byte == '8')
         fill_with_e(screen);
+    /* Charsets are not followed: what would be drawn as lines stays the letters that were sent. */
 }
 
 static void csi_begin(struct screen *screen)

@@ -20,6 +20,7 @@ void helper_start(const char *title)
 #ifdef __linux__
     setproctitle("%s", title);
     (void)prctl(PR_SET_NAME, title);
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* one that is stopped hears of the pump's end, too */
 #else
     (void)title;
 #endif

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer, endless_body, silent, status
 from helperrun import HelperRun
-from wrapper import RUN, children, environment
+from wrapper import RUN, alive, children, environment, kill_quietly, state_of, wait_for
 
 
 def statuses(server):
@@ -92,6 +92,26 @@ def test_a_heartbeat_that_is_started_again_goes_on_counting(tmp_path):
             child.stdin.close()
         counted = [beat["seq"] for _, beat in server.run().beats]
         assert statuses(server)[-1] == "finished" and counted == sorted(set(counted))
+
+
+def test_stopped_helpers_hear_of_a_killed_wrapper_and_go(tmp_path):
+    with FaultServer() as server:
+        env = environment(tmp_path / "state", NIXFLEET_URL=server.url, NIXFLEET_TOKEN=server.token, NIXFLEET_HOST="testhost")
+        with subprocess.Popen([RUN, "--", "sh", "-c", "read x"], env=env, stdin=subprocess.PIPE) as child:
+            server.wait(lambda: statuses(server))
+            name = lambda pid: pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+            helpers = [pid for pid in children(child.pid) if name(pid) in ("shipper", "heartbeat")]
+            assert len(helpers) == 2
+            for pid in helpers:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                wait_for(lambda: all(state_of(pid) == "T" for pid in helpers))
+                child.kill()
+                server.wait(lambda: statuses(server)[-1] == "lost")
+                wait_for(lambda: not any(alive(pid) for pid in helpers))
+            finally:
+                for pid in filter(alive, helpers):
+                    kill_quietly(pid)
 
 
 def test_a_killed_shipper_delays_no_beat(tmp_path):

@@ -35,6 +35,7 @@ KINDS = {
     "tabs": (TEXT + ["stops", "tab", "tab", "cup", "move"], (20, 33)),
     "alternate": (TEXT + ["alternate", "cup", "region", "sgr", "save", "long"], (10, 20)),
     "older_alternate": (TEXT + ["older_alternate", "cup", "wide", "long"], (10, 17)),
+    "charset": (TEXT + ["charset", "cup", "wide", "repeat", "long"], (10, 17)),
     "reset": (TEXT + ["reset", "region", "cup", "long"], (10, 20)),
 }
 
@@ -67,6 +68,7 @@ def step(kind, r, rows, cols):
         "stops": lambda: r.choice([b"\x1bH", csi(b"g"), csi(b"g", 3), csi(b"Z", count), b"\v", b"\f"]),
         "alternate": lambda: csi(r.choice([b"h", b"l"])).replace(b"[", b"[?1049"),
         "older_alternate": lambda: csi(r.choice([b"h", b"l"])).replace(b"[", r.choice([b"[?47", b"[?1047"])),
+        "charset": lambda: r.choice([b"\x1b(0", b"\x1b(B", b"\x1b)0", b"\x1b*A", b"\x0e", b"\x0f"]) + b"lqk",
         "reset": lambda: r.choice([b"\x1bc", b"\x1b#8", b"\x1b[?3h", csi(b"r", 2, 0)]),
         "sgr": lambda: csi(b"m", r.randint(30, 37)),
         "repeat": lambda: b"q" + csi(b"b", r.randint(1, 9)),

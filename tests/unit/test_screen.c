@@ -114,6 +114,7 @@ static void sequences_without_text_are_dropped(void **state)
     assert_string_equal(
         lines_of("\033]0;title\007a\033Pdata\033\\b\033(B\033[?25lc\033[1;\030d\033_x\033\\\n"),
         "abcd|");
+    assert_string_equal(lines_of("\033(0lq\033(Bk\033)0\016x\017\n"), "lqkx|");
 }
 
 static void the_alternate_screen_is_skipped(void **state)
