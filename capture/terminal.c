@@ -78,7 +78,8 @@ bool terminal_enter(struct terminal *terminal)
 
 void terminal_leave(struct terminal *terminal)
 {
-    if (terminal->raw && in_foreground(terminal) && (!terminal->shared || as_we_left_it(terminal)))
+    if (terminal->raw && !terminal_in_background(terminal) &&
+        (!terminal->shared || as_we_left_it(terminal)))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
     terminal->raw = false;
 }

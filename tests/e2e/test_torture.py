@@ -22,10 +22,14 @@ pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failnth.
 LINES = 2000
 OUTPUT = b"".join(b"%d\n" % i for i in range(1, LINES + 1))
 # What failing means depends on the function: a signal may interrupt it, or a resource has ended.
-ERRNO = {"poll": 4, "read": 4, "write_any": 4}
+ERRNO = {"poll": 4, "read": 4, "write_any": 4, "waitpid": 4, "waitid": 4}
 FUNCTIONS = ["malloc", "calloc", "realloc", "strdup", "open", "pipe", "fork", "write", "write_any", "pwrite", "read", "poll", "mmap",
              "memfd_create", "ftruncate", "socketpair", "fcntl", "flock", "mkdir", "posix_openpt", "grantpt", "unlockpt", "tcgetattr",
-             "tcsetattr", "sigaction", "getcwd", "fstat", "unlink", "asprintf", "open_memstream"]
+             "tcsetattr", "sigaction", "getcwd", "fstat", "unlink", "asprintf", "open_memstream", "ioctl", "tcgetpgrp", "waitpid", "access",
+             "readlink", "pread", "ptsname", "ttyname_r", "strndup", "kill", "gethostname", "opendir"]
+# The keeper's. That waiting, reading and telling succeed is what it lives by: they can be interrupted, and no more.
+KEEPERS = {"setsid": 1, "ioctl": 1, "read": 2, "open": 1, "dup2": 3, "setpgid": 1, "tcsetpgrp": 2, "waitid": 2, "waitpid": 1,
+           "write_any": 2, "malloc": 6, "opendir": 2, "fcntl": 2}
 
 
 class Scene:
@@ -34,13 +38,15 @@ class Scene:
     def __init__(self, directory, way):
         self.directory, self.way, self.number = directory, way, 0
 
-    def attempt(self, fail=None):
+    def attempt(self, fail=None, keeper=False):
         self.number += 1
         work = self.directory / f"{fail or 'none'}-{self.number}".replace(":", "-")
         work.mkdir()
         env = environment(work / "state", LD_PRELOAD=str(SHIM), FAILNTH_PROGRAM="nixfleet-run", FAILNTH_COUNT=str(work / "count"))
         if fail:
             env["FAILNTH"] = fail
+        if keeper:
+            env["FAILNTH_FORK"] = "1"
         if self.way == "streamed":
             env.update(NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h", NIXFLEET_REPORT="/bin/true", NIXFLEET_FLUSH_TIMEOUT="0")
         command = ["sh", "-c", f"echo begun >{work}/begun; seq {LINES}; echo done >{work}/done; exit 5"]
@@ -59,10 +65,10 @@ class Scene:
         assert status == 5 and output == OUTPUT and (work / "done").exists()
         return {name: int(count) for name, count in (line.split() for line in (work / "count").read_text().splitlines())}
 
-    def judge(self, fail):
+    def judge(self, fail, keeper=False):
         """None, or what is wrong when this call fails."""
         try:
-            work, status, output, errors = self.attempt(fail)
+            work, status, output, errors = self.attempt(fail, keeper)
         except subprocess.TimeoutExpired:
             return f"{fail}: hangs"
         except AssertionError as problem:
@@ -78,17 +84,31 @@ class Scene:
         return None if wanted == OUTPUT else what + ": not the command's output"
 
 
+def name_failure(function, n):
+    return f"{function}:{n}" + (f":{ERRNO[function]}" if function in ERRNO else "")
+
+
+def judge_all(scene, failures, keeper=False):
+    def judge(fail):
+        return scene.judge(fail, keeper)
+    if scene.way == "terminal":  # forks in a thread do not go together with a pty
+        wrong = [judge(fail) for fail in failures]
+    else:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            wrong = list(pool.map(judge, failures))
+    wrong = [line for line in wrong if line]
+    assert not wrong, "\n".join(wrong)
+
+
 @pytest.mark.parametrize("way", ["pipes", "captured", "terminal", "streamed"])
 def test_no_single_failure_harms_the_command(tmp_path, way):
     scene = Scene(tmp_path, way)
     counts = scene.counts()
     assert counts["malloc"] > 5 and counts["fork"] >= 1 and counts["write"] > 0 and counts["write_any"] > 0, "the shim is not in use"
-    failures = [f"{name}:{n}" + (f":{ERRNO[name]}" if name in ERRNO else "")
-                for name in FUNCTIONS for n in range(1, min(counts[name], 60) + 1)]
-    if way == "terminal":  # forks in a thread do not go together with a pty
-        wrong = [scene.judge(fail) for fail in failures]
-    else:
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            wrong = list(pool.map(scene.judge, failures))
-    wrong = [line for line in wrong if line]
-    assert not wrong, "\n".join(wrong)
+    failures = [name_failure(name, n) for name in FUNCTIONS for n in range(1, min(counts[name], 60) + 1)]
+    judge_all(scene, failures)
+
+
+@pytest.mark.parametrize("way", ["pipes", "terminal"])
+def test_no_single_failure_of_the_keeper_harms_the_command(tmp_path, way):
+    judge_all(Scene(tmp_path, way), [name_failure(name, n) for name, calls in KEEPERS.items() for n in range(1, calls + 1)], keeper=True)

@@ -4,12 +4,15 @@
      FAILNTH=FUNCTION:N[:ERRNO]   the Nth call in the process named FAILNTH_PROGRAM fails
      FAILNTH_COUNT=FILE           where the number of calls is written at the end, one line for each
                                   function ("malloc 42")
+     FAILNTH_FORK=1               count in the first process that it forks, the keeper, instead:
+   that one has no end at which it could write how often
 
-   Only the process that was started counts: a child that it forks, and what that one executes, is
-   left alone, as are other programs that inherit the environment. */
+   Only that process counts: its children, and what they execute, are left alone, as are other
+   programs that inherit the environment. */
 #undef _FORTIFY_SOURCE /* its macros and inlines have the names that are defined here */
 #pragma GCC diagnostic ignored "-Wpedantic" /* dlsym gives a function as an object */
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -35,7 +40,9 @@
     X(malloc) X(calloc) X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) \
     X(pwrite) X(read) X(poll) X(mmap) X(memfd_create) X(ftruncate) X(socketpair) X(fcntl) \
     X(flock) X(mkdir) X(posix_openpt) X(grantpt) X(unlockpt) X(tcgetattr) X(tcsetattr) \
-    X(sigaction) X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream)
+    X(sigaction) X(getcwd) X(fstat) X(unlink) X(asprintf) X(open_memstream) X(ioctl) \
+    X(tcgetpgrp) X(tcsetpgrp) X(setpgid) X(waitpid) X(waitid) X(access) X(readlink) X(pread) \
+    X(ptsname) X(ttyname_r) X(strndup) X(kill) X(gethostname) X(dup2) X(opendir) X(setsid)
 /* clang-format on */
 
 enum function {
@@ -53,6 +60,7 @@ static long calls[F_COUNT];
 static int chosen = -1, problem = ENOMEM;
 static long nth;
 static pid_t counted; /* the only process that is concerned; 0: none */
+static int in_fork;   /* it is yet to be forked */
 static char count_path[256];
 
 static int standard_problem(enum function f)
@@ -71,9 +79,23 @@ static int standard_problem(enum function f)
     case F_mkdir:
         return ENOSPC;
     case F_read:
+    case F_pread:
     case F_tcgetattr:
     case F_tcsetattr:
+    case F_tcgetpgrp:
+    case F_tcsetpgrp:
+    case F_ioctl:
         return EIO;
+    case F_waitpid:
+    case F_waitid:
+        return EINTR;
+    case F_setpgid:
+    case F_kill:
+    case F_setsid:
+        return EPERM;
+    case F_access:
+    case F_readlink:
+        return EACCES;
     case F_flock:
         return ENOLCK;
     default:
@@ -99,11 +121,13 @@ __attribute__((constructor)) static void start(void)
         nth = strtol(what + length + 1, &rest, 10);
         problem = *rest == ':' ? atoi(rest + 1) : standard_problem((enum function)chosen);
     }
+    in_fork = getenv("FAILNTH_FORK") != NULL;
+    unsetenv("FAILNTH_FORK");
     unsetenv("FAILNTH"); /* what is started by this one counts nothing, and sees nothing of it */
     unsetenv("FAILNTH_PROGRAM");
     unsetenv("FAILNTH_COUNT");
     unsetenv("LD_PRELOAD");
-    counted = getpid();
+    counted = in_fork ? 0 : getpid();
 }
 
 __attribute__((destructor)) static void finish(void)
@@ -264,6 +288,32 @@ ssize_t write(int fd, const void *bytes, size_t size)
     return REAL(write)(fd, bytes, size);
 }
 
+pid_t fork(void)
+{
+    pid_t pid = fails(F_fork) ? -1 : REAL(fork)();
+
+    if (pid == 0 && in_fork)
+        counted = (pid_t)syscall(SYS_getpid);
+    in_fork = 0;
+    return pid;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    void *argument;
+
+    va_start(arguments, request);
+    argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return fails(F_ioctl) ? -1 : REAL(ioctl)(fd, request, argument);
+}
+
+int ttyname_r(int fd, char *name, size_t size)
+{
+    return fails(F_ttyname_r) ? problem : REAL(ttyname_r)(fd, name, size);
+}
+
 /* Those without a peculiarity. */
 #define WRAP(type, failure, f, parameters, arguments)        \
     type f parameters                                        \
@@ -272,7 +322,6 @@ ssize_t write(int fd, const void *bytes, size_t size)
     }
 
 WRAP(int, -1, pipe, (int ends[2]), (ends))
-WRAP(pid_t, -1, fork, (void), ())
 WRAP(ssize_t, -1, read, (int fd, void *bytes, size_t size), (fd, bytes, size))
 WRAP(ssize_t, -1, pwrite, (int fd, const void *bytes, size_t size, off_t at), (fd, bytes, size, at))
 WRAP(int, -1, poll, (struct pollfd * fds, nfds_t count, int timeout), (fds, count, timeout))
@@ -295,3 +344,19 @@ WRAP(char *, NULL, getcwd, (char *out, size_t size), (out, size))
 WRAP(int, -1, fstat, (int fd, struct stat *info), (fd, info))
 WRAP(int, -1, unlink, (const char *path), (path))
 WRAP(FILE *, NULL, open_memstream, (char **text, size_t *size), (text, size))
+WRAP(pid_t, -1, tcgetpgrp, (int fd), (fd))
+WRAP(int, -1, tcsetpgrp, (int fd, pid_t group), (fd, group))
+WRAP(int, -1, setpgid, (pid_t pid, pid_t group), (pid, group))
+WRAP(pid_t, -1, setsid, (void), ())
+WRAP(pid_t, -1, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
+WRAP(int, -1, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
+     (type, id, info, options))
+WRAP(int, -1, access, (const char *path, int mode), (path, mode))
+WRAP(ssize_t, -1, readlink, (const char *path, char *out, size_t size), (path, out, size))
+WRAP(ssize_t, -1, pread, (int fd, void *bytes, size_t size, off_t at), (fd, bytes, size, at))
+WRAP(char *, NULL, ptsname, (int fd), (fd))
+WRAP(char *, NULL, strndup, (const char *text, size_t size), (text, size))
+WRAP(int, -1, kill, (pid_t pid, int number), (pid, number))
+WRAP(int, -1, gethostname, (char *out, size_t size), (out, size))
+WRAP(int, -1, dup2, (int from, int to), (from, to))
+WRAP(DIR *, NULL, opendir, (const char *path), (path))
