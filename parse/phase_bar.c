@@ -88,16 +88,15 @@ static void bytes_set(struct phase *phase, double done, double expected, double 
 /* "D/E MiB DL", and "D KiB/E MiB DL" where the units differ. */
 static void downloaded(struct phase *phase, const struct part *part)
 {
-    double done = part->number[0], expected = part->number[1];
+    double done = part->number[0], scale = unit(part->word, part->end);
     const char *slash = memchr(part->word, '/', (size_t)(part->end - part->word));
-    double scale = unit(part->word, part->end);
     if (part->count == 2) {
-        bytes_set(phase, done, expected, scale);
+        bytes_set(phase, done, part->number[1], scale);
     } else if (part->count == 1 && slash == NULL) { /* all of it */
         bytes_set(phase, done, done, scale);
-    } else if (part->count == 1 && slash != NULL) {
+    } else if (part->count == 1) {
         const char *at = slash + 1;
-        expected = take_decimal(&at, part->end);
+        double expected = take_decimal(&at, part->end);
         double larger = at < part->end && *at == ' ' ? unit(at + 1, part->end) : 0;
         if (larger > 0)
             bytes_set(phase, done * scale / larger, expected, larger);
