@@ -38,7 +38,7 @@ static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
     (void)state;
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 5; i++) {
-            char name[8];
+            char name[16];
 
             snprintf(name, sizeof name, "h%d", i);
             hostlog_note(log, name, false);
@@ -85,7 +85,7 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
 
     (void)state;
     for (int i = 0; i < 1999; i++) {
-        char name[8];
+        char name[16];
 
         snprintf(name, sizeof name, "h%d", i);
         hostlog_note(log, name, true);
