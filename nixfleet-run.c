@@ -253,7 +253,7 @@ static void open_record(struct run *run)
                             .pid = (int)getpid(),
                             .rows = run->pump.rows,
                             .cols = run->pump.cols,
-                            .stream = config->url && !config->no_stream};
+                            .stream = config->url && !config->no_stream && config->host[0]};
 
     secrets_init(&secrets);
     secrets_add_environment(&secrets, environ, config->redact);
@@ -395,6 +395,8 @@ static void open_streams(struct run *run)
         .shared = run->streams.shared,
         .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
         .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
+    if (run->terminal.fd >= 0) /* a failure leaves modes that no terminal has */
+        (void)tcgetattr(run->terminal.fd, &run->terminal.first);
     if (!terminal_size(shown_at(run), &run->pump.rows, &run->pump.cols) && run->streams.plain)
         run->pump.cols = PLAIN_COLS;
 }

@@ -270,10 +270,27 @@ void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
         ioctl(child->out, TIOCSWINSZ, &size);
 }
 
+/* What the terminal's keys do: the kernel asks for nobody's permission then. */
+static void signal_foreground(const struct child *child, int number)
+{
+#ifdef TIOCSIG
+    if (child->master >= 0 && (number == SIGINT || number == SIGQUIT || number == SIGTSTP))
+        ioctl(child->master, TIOCSIG, number); /* failed: as far as kill reached */
+#else
+    (void)child, (void)number;
+#endif
+}
+
 void child_signal(const struct child *child, int number)
 {
-    if (child->pid > 0 && !child->ended)
-        kill(-child->pid, number);
+    pid_t foreground;
+
+    if (child->pid <= 0 || child->ended)
+        return;
+    foreground = tcgetpgrp(child->master);
+    if ((kill(-child->pid, number) < 0 && errno == EPERM) || /* another user's: sudo */
+        (foreground > 0 && foreground != child->pid))        /* a shell's job */
+        signal_foreground(child, number);
 }
 
 void child_release(struct child *child)

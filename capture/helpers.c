@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,10 +77,15 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
 }
 
 /* Opens the helper's own descriptions of the run's files: their locks and offsets must not be
-   ours. */
+   ours. A log that is a FIFO must not be waited for, and cannot be read again. */
 static int open_again(const char *path, int flags)
 {
-    return path ? open(path, flags | O_CLOEXEC) : -1;
+    int fd = path ? open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    struct stat info;
+
+    if (fd >= 0 && (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode)))
+        close_fd(&fd);
+    return fd;
 }
 
 static char *marks_path(const struct run_log *log)

@@ -76,9 +76,18 @@ static void wake(pid_t pump)
     }
 }
 
+/* The end of a command that was stopped: the pump stopped with it, and nobody continues it. */
+static void tell_end(int channel, pid_t pid, int status, pid_t stopped_pump)
+{
+    tell(channel, KEEPER_ENDED, pid, status);
+    if (stopped_pump > 0)
+        wake(stopped_pump);
+}
+
 static void watch(pid_t pid, int channel, pid_t pump)
 {
     siginfo_t info;
+    pid_t stopped = 0; /* the pump, while the command is stopped */
     int status;
 
     for (;;) {
@@ -90,19 +99,21 @@ static void watch(pid_t pid, int channel, pid_t pump)
         if (info.si_code == CLD_CONTINUED) {
             (void)waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG); /* seen */
             wake(pump);
+            stopped = 0;
             continue;
         }
         if (info.si_code != CLD_STOPPED && info.si_code != CLD_TRAPPED) {
-            tell(channel, KEEPER_ENDED, pid, status_of(&info));
+            tell_end(channel, pid, status_of(&info), stopped);
             return;
         }
         if (waitpid(pid, &status, WNOHANG | WUNTRACED) != pid)
             continue; /* it was continued in between */
         if (!WIFSTOPPED(status)) {
-            tell(channel, KEEPER_ENDED, pid, status);
+            tell_end(channel, pid, status, stopped);
             return;
         }
         tell(channel, KEEPER_STOPPED, pid, WSTOPSIG(status));
+        stopped = pump;
     }
 }
 

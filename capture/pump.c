@@ -22,6 +22,7 @@
 #define SAFE_WRITE 512
 /* Between SIGTERM and SIGKILL when the dashboard asks for a stop. */
 #define STOP_GRACE_MS 30000
+#define KILL_AGAIN_MS 1000
 /* After the end, from a grandchild that goes on writing. */
 #define DRAIN_BYTES_MAX ((size_t)1 << 20)
 /* How often a run in the background looks whether it has come to the foreground. */
@@ -308,16 +309,20 @@ static void read_keys(struct pump *pump, bool hung_up)
 /* Something was typed at a terminal that others read as well: it is theirs if they take it. */
 static void take_line(struct pump *pump)
 {
+    struct termios mode;
+
+    if (pump->keys_start < pump->keys_end)
+        return; /* one after the other */
     pump->unclaimed_ms = 0;
     if (pump->terminal->raw || pump->terminal_gone || pump->child->ended)
         return;
-    if (terminal_in_background(pump->terminal) || !terminal_reads_lines(pump->terminal)) {
+    if (terminal_in_background(pump->terminal) || !terminal_is_free(pump->terminal, &mode)) {
         pump->unclaimed_ms = monotonic_ms() + BACKGROUND_POLL_MS;
         return;
     }
     pump->keys_start = 0;
-    pump->keys_end = shared_take_line(pump->terminal, pump->child, pump->keys, sizeof pump->keys);
-    pump->keys_echoed = true;
+    pump->keys_end = shared_take_line(pump->terminal, &mode, pump->keys, sizeof pump->keys);
+    pump->keys_echoed = (mode.c_lflag & ECHO) != 0;
 }
 
 static void serve_keys(struct pump *pump, short events)
@@ -461,6 +466,7 @@ static void stop(struct pump *pump)
         child_signal(pump->child, SIGCONT); /* a stopped command cannot end */
     } else if (monotonic_ms() >= pump->kill_ms) {
         child_signal(pump->child, SIGKILL);
+        pump->kill_ms += KILL_AGAIN_MS;
     }
 }
 

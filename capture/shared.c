@@ -1,6 +1,7 @@
 /* Whose is what is typed: the command's, or another program's that has the same terminal. */
 #include "shared.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ bool shared_asked_for(const struct child *child)
     return tcgetattr(child->master, &now) == 0 && !terminal_same_modes(&now, &child->modes);
 }
 
-size_t shared_take_line(const struct terminal *terminal, const struct child *child,
+size_t shared_take_line(const struct terminal *terminal, const struct termios *mode,
                         unsigned char *bytes, size_t size)
 {
     struct pollfd ready = {.fd = terminal->fd, .events = POLLIN};
@@ -24,9 +25,11 @@ size_t shared_take_line(const struct terminal *terminal, const struct child *chi
     n = read(terminal->fd, bytes, size - 1);
     if (n < 0)
         return 0;
+    if (!(mode->c_lflag & ICANON))
+        return (size_t)n;
     /* What does not end in LF was ended by the end-of-file character. */
     if (n == 0 || (bytes[n - 1] != '\n' && (size_t)n < size - 1))
-        bytes[n++] = child->modes.c_cc[VEOF];
+        bytes[n++] = mode->c_cc[VEOF];
     return (size_t)n;
 }
 
@@ -46,6 +49,7 @@ static void wait_for_slave(int master)
 static ssize_t give_quietly(int master, const unsigned char *bytes, size_t size)
 {
     struct termios before, quiet, now;
+    int problem;
     ssize_t n;
 
     if (tcgetattr(master, &before) < 0)
@@ -54,9 +58,11 @@ static ssize_t give_quietly(int master, const unsigned char *bytes, size_t size)
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     tcsetattr(master, TCSANOW, &quiet); /* failed: it is shown twice */
     n = write(master, bytes, size);
+    problem = errno;
     wait_for_slave(master);
     if (tcgetattr(master, &now) < 0 || terminal_same_modes(&now, &quiet))
         tcsetattr(master, TCSANOW, &before);
+    errno = problem;
     return n;
 }
 

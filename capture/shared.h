@@ -18,10 +18,10 @@
 
 /* True while the command has other modes on its terminal than it was given. */
 bool shared_asked_for(const struct child *child);
-/* Takes a line that nobody wants from a terminal in our foreground that reads lines; an end of file
-   that was typed is the character that means it. Does not wait; returns how many bytes, 0 if
-   somebody has taken it after all. size must be at least 2. */
-size_t shared_take_line(const struct terminal *terminal, const struct child *child,
+/* Takes a line that nobody wants from a terminal in our foreground, which has these modes; an end
+   of file that was typed is the character that means it. Does not wait; returns how many bytes, 0
+   if somebody has taken it after all. size must be at least 2. */
+size_t shared_take_line(const struct terminal *terminal, const struct termios *mode,
                         unsigned char *bytes, size_t size);
 /* Writes to the command's terminal a line that has been echoed already, where it was typed. As
    write(2). Echo is off while the line is not whole, and on again for its end: from then on the

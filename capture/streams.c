@@ -28,6 +28,13 @@ static int find_terminal(bool in, bool out, bool err)
 
     if (!in && !out && !err)
         return -1; /* everything is redirected: nobody looks at the pty */
+#ifndef __linux__ /* poll(2) of macOS does not know /dev/tty */
+    for (int i = 0; i <= STDERR_FILENO && fd < 0; i++)
+        if (isatty(i) && ttyname_r(i, name, sizeof name) == 0)
+            fd = open(name, flags);
+    if (fd >= 0)
+        return fd;
+#endif
     if (!in || tcgetpgrp(STDIN_FILENO) >= 0)
         fd = open("/dev/tty", flags);
     else if (ttyname_r(STDIN_FILENO, name, sizeof name) == 0)

@@ -84,11 +84,11 @@ void terminal_leave(struct terminal *terminal)
     terminal->raw = false;
 }
 
-bool terminal_reads_lines(const struct terminal *terminal)
+bool terminal_is_free(const struct terminal *terminal, struct termios *mode)
 {
-    struct termios mode;
-
-    return tcgetattr(terminal->fd, &mode) == 0 && (mode.c_lflag & ICANON) && (mode.c_lflag & ECHO);
+    return tcgetattr(terminal->fd, mode) == 0 &&
+           (terminal_same_modes(mode, &terminal->first) ||
+            ((mode->c_lflag & ICANON) && (mode->c_lflag & ECHO)));
 }
 
 bool terminal_adds_cr(int fd)

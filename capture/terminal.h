@@ -13,6 +13,7 @@ struct terminal {
     bool keep_signals; /* part of a pipeline: Ctrl-C must reach its other programs, too */
     bool keep_output;  /* others write to this terminal: leave its output processing on */
     bool shared;       /* other programs may read from it: it is only taken when it is asked for */
+    struct termios first;       /* when we came */
     struct termios saved, ours; /* while it is raw: before, and as we have set it */
 };
 
@@ -24,8 +25,9 @@ bool terminal_enter(struct terminal *terminal);
 /* Gives it back as it was. Does nothing where we have changed nothing, or where another program has
    set a shared one since. */
 void terminal_leave(struct terminal *terminal);
-/* True if nobody has set it for himself: what is typed comes line by line, and is shown. */
-bool terminal_reads_lines(const struct terminal *terminal);
+/* True if nobody beside us has set it for himself: it is as it was when we came, or what is typed
+   comes line by line, and is shown. *mode is how it is now. */
+bool terminal_is_free(const struct terminal *terminal, struct termios *mode);
 bool terminal_same_modes(const struct termios *one, const struct termios *other);
 /* Whether a terminal puts a CR in front of each LF that is written to it. */
 bool terminal_adds_cr(int fd);

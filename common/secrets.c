@@ -68,12 +68,12 @@ bool secrets_is(const struct secrets *secrets, const struct secret *secret, cons
     return memcmp(digest, secret->digest, sizeof digest) == 0;
 }
 
-static void add_line(struct secrets *secrets, const char *line, size_t length)
+static void add_line(struct secrets *secrets, size_t most, const char *line, size_t length)
 {
     struct secret secret = {.length = length};
 
     if (secret.length < SECRETS_LENGTH_MIN || secret.length > SECRETS_LENGTH_MAX ||
-        secrets->count == SECRETS_MAX)
+        secrets->count >= most)
         return;
     secret.rolling = secrets_rolling(line, length);
     digest_of(secrets, line, length, secret.digest);
@@ -92,13 +92,25 @@ const char *secrets_line(const char **rest, size_t *length)
     return *length > 0 ? line : NULL;
 }
 
-void secrets_add(struct secrets *secrets, const char *value)
+static void add_lines(struct secrets *secrets, size_t most, const char *value)
 {
     const char *line;
     size_t length;
 
     while ((line = secrets_line(&value, &length)))
-        add_line(secrets, line, length);
+        add_line(secrets, most, line, length);
+}
+
+void secrets_add(struct secrets *secrets, const char *value)
+{
+    add_lines(secrets, SECRETS_ROOM, value);
+}
+
+static bool has_lines(const char *value)
+{
+    size_t length;
+
+    return secrets_line(&value, &length) && secrets_line(&value, &length);
 }
 
 static bool matches(const char *name, char *const patterns[])
@@ -112,8 +124,9 @@ static bool matches(const char *name, char *const patterns[])
     return false;
 }
 
-void secrets_add_environment(struct secrets *secrets, char *const environment[],
-                             char *const patterns[])
+/* Those of one line, or those of several. */
+static void add_variables(struct secrets *secrets, char *const environment[],
+                          char *const patterns[], bool of_lines)
 {
     for (size_t i = 0; environment[i]; i++) {
         char name[256];
@@ -124,9 +137,16 @@ void secrets_add_environment(struct secrets *secrets, char *const environment[],
             continue;
         memcpy(name, environment[i], length);
         name[length] = '\0';
-        if (matches(name, patterns))
-            secrets_add(secrets, equals + 1);
+        if (matches(name, patterns) && has_lines(equals + 1) == of_lines)
+            add_lines(secrets, SECRETS_MAX, equals + 1);
     }
+}
+
+void secrets_add_environment(struct secrets *secrets, char *const environment[],
+                             char *const patterns[])
+{
+    add_variables(secrets, environment, patterns, false);
+    add_variables(secrets, environment, patterns, true);
 }
 
 char *secrets_format(const struct secrets *secrets)

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SECRETS_MAX 256      /* values; what comes after them is not known */
+#define SECRETS_MAX 256                /* of the environment; what comes after them is not known */
+#define SECRETS_ROOM (SECRETS_MAX + 8) /* with what is added beside: tokens of files */
 #define SECRETS_LENGTH_MIN 6 /* bytes; a shorter value ("yes", "1234") would blank half the log */
 #define SECRETS_LENGTH_MAX 4096
 #define SECRETS_SALT_SIZE 33
@@ -27,7 +28,7 @@ struct secret {
 
 struct secrets {
     char salt[SECRETS_SALT_SIZE];
-    struct secret value[SECRETS_MAX];
+    struct secret value[SECRETS_ROOM];
     size_t count;
 };
 
@@ -43,7 +44,8 @@ const char *secrets_line(const char **rest, size_t *length);
 /* Adds the values of the variables in environment ("NAME=value", NULL-terminated) whose name
    matches one of the built-in patterns
    (*_TOKEN *_PASSWORD *_PASSWD *_SECRET *_KEY, and NIXFLEET_TOKEN) or of patterns (fnmatch(3),
-   without regard to case; may be NULL). */
+   without regard to case; may be NULL). Values of one line come first: a bundle of keys must not
+   take the room of a token. At most SECRETS_MAX are known then. */
 void secrets_add_environment(struct secrets *secrets, char *const environment[],
                              char *const patterns[]);
 

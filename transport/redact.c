@@ -29,9 +29,9 @@ struct group {
    line. */
 struct redactor {
     struct secrets secrets;
-    char *known[SECRETS_MAX]; /* values in the clear */
+    char *known[SECRETS_ROOM]; /* values in the clear */
     size_t known_count;
-    struct group groups[SECRETS_MAX]; /* by length */
+    struct group groups[SECRETS_ROOM]; /* by length */
     size_t group_count, shortest, longest;
     bool filter[1 << FILTER_BITS]; /* by the first bits of the rolling hashes that there are */
     struct buffer visible, out;
@@ -46,7 +46,7 @@ enum { HIT_NONE, HIT_START, HIT_INSIDE };
 
 static void know(struct redactor *redactor, const char *line, size_t length)
 {
-    if (redactor->known_count < SECRETS_MAX &&
+    if (redactor->known_count < SECRETS_ROOM &&
         (redactor->known[redactor->known_count] = strndup(line, length)))
         redactor->known_count++;
 }

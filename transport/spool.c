@@ -70,6 +70,13 @@ static uint64_t file_size(int fd)
     return fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
 }
 
+static bool is_file(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 static bool is_owed(const char *dir, const char *id)
 {
     struct run_record record;
@@ -99,7 +106,10 @@ static enum result debt_open(struct debt *debt, const char *dir, const char *id,
     if (!run_owed(&debt->record))
         return PAID;
     if (debt->record.info.log_path)
-        debt->log_fd = open(debt->record.info.log_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        debt->log_fd =
+            open(debt->record.info.log_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (debt->log_fd >= 0 && !is_file(debt->log_fd))
+        close_fd(&debt->log_fd); /* a FIFO that somebody reads: it has nothing for us */
     return OWED;
 }
 
@@ -308,7 +318,7 @@ static bool still_owed(const struct config *config, struct debt *debt, struct pr
     const char *host = debt->record.info.host;
     enum result result;
 
-    if (round->away || strcmp(host, round->unwanted) == 0)
+    if (round->away || (host[0] && strcmp(host, round->unwanted) == 0))
         return true;
     result = pay(config, debt, problems);
     round->away = result == OWED;

@@ -433,6 +433,30 @@ def test_in_a_pipeline_the_command_asks_and_reads_what_is_typed(state):
         assert terminal.screen == b"Name:me\r\nPassword:more\r\nlastme+secret\r\n"
 
 
+@pytest.mark.parametrize("modes, command, typed", [("-icanon -echo min 1", "dd bs=1 count=1", "k"), ("-echo", "head -n1", "word\r")])
+def test_modes_that_the_caller_has_set_before_are_the_commands(state, modes, command, typed):
+    with in_pipeline(state, f"stty {modes}; echo up; k=$(RUN {command} 2>/dev/null); stty sane; echo \"got $k.\"") as terminal:
+        at = terminal.until("up\r\n")
+        terminal.type(typed)
+        terminal.until(f"got {typed.strip()}\\.", at)
+        assert terminal.wait() == 0
+
+
+def test_keys_that_signal_reach_a_job_of_a_shell_behind_a_pipe(state):
+    with in_pipeline(state, "RUN bash --norc -i 2> >(trap '' INT; cat >&2)") as terminal:
+        terminal.until("[$#] ")
+        terminal.type("sleep 1000\r")
+        wait_for(lambda: terminal.pump() and "sleep\n" in commands_below(terminal.pid))
+        terminal.type("\x03")
+        wait_for(lambda: terminal.pump() and "sleep\n" not in commands_below(terminal.pid))
+        terminal.type("exit 3\r")
+        assert terminal.wait() == 3
+
+
+def commands_below(pid):
+    return [name for child in children(pid) for name in [pathlib.Path(f"/proc/{child}/comm").read_text(), *commands_below(child)]]
+
+
 def test_a_full_screen_program_in_a_pipeline_gets_its_keys(state, tmp_path):
     with in_pipeline(state, "seq 1 200 | RUN less", TERM="vt100") as terminal:
         at = terminal.until("\r\n23\r\n")

@@ -285,3 +285,16 @@ def test_a_command_that_someone_stops_and_continues_goes_on_and_so_do_we(tmp_pat
             assert child.wait(30) == 3 and child.stdout.read() == b"on\n"
         finally:
             kill_quietly(child.pid)
+
+
+def test_a_stopped_command_that_is_killed_is_the_end_for_us_too(tmp_path):
+    with subprocess.Popen([RUN, "--", "sh", "-c", "echo $$; read x"], env=environment(tmp_path / "state"), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as child:
+        command = int(child.stdout.readline())
+        os.kill(command, signal.SIGSTOP)
+        wait_for(lambda: state_of(command) == "T" and state_of(child.pid) == "T", "both to stop")
+        os.kill(command, signal.SIGKILL)
+        try:
+            assert child.wait(30) == -signal.SIGKILL
+        finally:
+            kill_quietly(child.pid)

@@ -74,7 +74,25 @@ static void short_long_known_and_too_many_values_are_passed_over(void **state)
         snprintf(value, sizeof value, "value-%d", i);
         secrets_add(&secrets, value);
     }
+    assert_int_equal(secrets.count, SECRETS_ROOM);
+}
+
+static void many_lines_of_one_value_leave_room_for_the_others(void **state)
+{
+    static char bundle[20 * SECRETS_MAX];
+    char *environment[] = {bundle, "B_TOKEN=the-value", NULL};
+    struct secrets secrets;
+    size_t length = (size_t)snprintf(bundle, sizeof bundle, "A_KEY=");
+
+    (void)state;
+    for (int i = 0; i < SECRETS_MAX + 9; i++)
+        length += (size_t)snprintf(bundle + length, sizeof bundle - length, "line-%06d\n", i);
+    secrets_init(&secrets);
+    secrets_add_environment(&secrets, environment, NULL);
     assert_int_equal(secrets.count, SECRETS_MAX);
+    assert_true(secrets_is(&secrets, &secrets.value[0], "the-value"));
+    secrets_add(&secrets, "token-of-a-file");
+    assert_true(secrets_is(&secrets, &secrets.value[SECRETS_MAX], "token-of-a-file"));
 }
 
 static void the_text_form_gives_the_same_set_and_no_value(void **state)
@@ -149,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variables_are_chosen_by_name_in_any_case),
         cmocka_unit_test(short_long_known_and_too_many_values_are_passed_over),
+        cmocka_unit_test(many_lines_of_one_value_leave_room_for_the_others),
         cmocka_unit_test(the_text_form_gives_the_same_set_and_no_value),
         cmocka_unit_test(two_sets_have_two_salts),
         cmocka_unit_test(the_hash_rolls_by_one_byte),
