@@ -28,7 +28,7 @@ static int find_terminal(bool in, bool out, bool err)
 
     if (!in && !out && !err)
         return -1; /* everything is redirected: nobody looks at the pty */
-#ifndef __linux__ /* poll(2) of macOS does not know /dev/tty */
+#ifndef __linux__  /* poll(2) of macOS does not know /dev/tty */
     for (int i = 0; i <= STDERR_FILENO && fd < 0; i++)
         if (isatty(i) && ttyname_r(i, name, sizeof name) == 0)
             fd = open(name, flags);

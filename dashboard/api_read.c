@@ -11,6 +11,7 @@
 #include "runs.h"
 #include "server.h"
 
+#define EPOCH "1970-01-01T00:00:00" /* the one time that is 0 */
 #define WINDOW_LINES 2000
 #define WINDOW_BYTES ((size_t)2 << 20)
 #define SEARCH_MAX 1000
@@ -166,7 +167,8 @@ static void get_changes(struct request *request)
         answer_detail(request, 404, "Run not found");
         return;
     }
-    if (since && *since && since[0] != 'v' && !request_time(since)) {
+    if (since && *since && since[0] != 'v' && !request_time(since) &&
+        strncmp(since, EPOCH, sizeof EPOCH - 1) != 0) {
         answer_detail(request, 400, "since is neither a time nor the next of an answer");
         return;
     }

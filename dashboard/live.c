@@ -11,6 +11,7 @@
 
 #include "../common/io.h"
 #include "live_client.h"
+#include "runs.h"
 #include "server.h"
 
 #define ROUND_MS 20  /* changes that come closer together are told together */
@@ -162,6 +163,40 @@ static void drop_closed(struct live *live)
 
 /* ---- rounds ---- */
 
+/* A host whose state the clock has changed: which of its runs it is told of by may be another now.
+ */
+struct settling {
+    struct job job;
+    char host[HOST_ID_SIZE];
+};
+
+static enum job_result settle(struct txn *txn, void *context)
+{
+    const struct settling *settling = context;
+
+    if (host_settle(txn, settling->host) < 0)
+        return JOB_FAILED;
+    txn_changed(txn, settling->host, NULL);
+    return JOB_DONE;
+}
+
+static void settled(void *context, bool ok)
+{
+    (void)ok; /* the next word of the host settles it, too */
+    free(context);
+}
+
+static void submit_settling(struct live *live, const char *host)
+{
+    struct settling *settling = calloc(1, sizeof *settling);
+
+    if (!settling)
+        return;
+    settling->job = (struct job){.apply = settle, .done = settled, .context = settling};
+    strlcpy(settling->host, host, sizeof settling->host);
+    store_submit(live->server->store, &settling->job);
+}
+
 /* Hosts whose state the clock has changed since the last look. */
 static void tick(struct live *live)
 {
@@ -182,6 +217,7 @@ static void tick(struct live *live)
         if (column_text(find, 1))
             strlcpy(change.run, column_text(find, 1), sizeof change.run);
         on_changes(live, &change, 1);
+        submit_settling(live, change.host);
     }
     sqlite3_reset(find);
     live->ticked_wall_ms = now;

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "../common/io.h"
 #include "timed.h"
 #include "fleet.h"
+#include "runs.h"
 #include "state.h"
 
 #define PERIOD_S 300
@@ -35,11 +37,19 @@ struct retention {
 static enum job_result hide_run(struct txn *txn, void *context)
 {
     struct retention *retention = context;
+    sqlite3_stmt *find = txn_statement(txn, "SELECT host FROM runs WHERE k=?");
+    char host[HOST_ID_SIZE] = "";
 
-    return fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i",
-                     retention->run)
-               ? JOB_DONE
-               : JOB_FAILED;
+    if (statement_run(find, "i", retention->run) == SQLITE_ROW)
+        snprintf(host, sizeof host, "%s", column_text(find, 0));
+    if (find)
+        sqlite3_reset(find);
+    if (!fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i",
+                   retention->run) ||
+        host_settle(txn, host) < 0)
+        return JOB_FAILED;
+    txn_changed(txn, host, NULL);
+    return JOB_DONE;
 }
 
 static enum job_result remove_chunks(struct txn *txn, void *context)

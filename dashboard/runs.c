@@ -117,8 +117,9 @@ static int find_told(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
                      struct run_facts *told)
 {
     sqlite3_stmt *find = txn_statement(
-        txn, "SELECT id, " FACT_COLUMNS
-             " FROM runs r WHERE host=?1 AND ended IS NULL AND lost=0 AND deleted=0"
+        txn, "SELECT * FROM (SELECT id, " FACT_COLUMNS
+             " FROM runs r WHERE host=?1 AND ended IS NULL AND lost=0 AND deleted=0 ORDER BY "
+             "started DESC, k DESC)"
              " UNION ALL SELECT * FROM (SELECT id, " FACT_COLUMNS
              " FROM runs r WHERE host=?1 AND deleted=0 ORDER BY started DESC, k DESC LIMIT 1)");
     int result;
@@ -425,7 +426,11 @@ bool run_view(struct store *store, const char *id, struct run_view *view)
 bool run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
     sqlite3_stmt *find = store_statement(
-        store, "SELECT r.id FROM hosts h JOIN runs r ON r.id=h.run AND r.deleted=0 WHERE h.id=?");
+        store,
+        "SELECT id FROM (SELECT id FROM runs WHERE host=?1 AND ended IS NULL AND lost=0 AND "
+        "deleted=0 ORDER BY started DESC, k DESC LIMIT 1)"
+        " UNION ALL SELECT id FROM (SELECT id FROM runs WHERE host=?1 AND deleted=0 ORDER BY "
+        "started DESC, k DESC LIMIT 1)");
     bool found;
 
     if (!find)

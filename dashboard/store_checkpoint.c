@@ -22,9 +22,9 @@ struct store_checkpoint {
 
 /* As far as it can be done now. What a reader or a full disk holds back is taken over the next
  * time. */
-static void take_over(sqlite3 *db)
+static int take_over(sqlite3 *db)
 {
-    (void)sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 /* False: it is over. */
@@ -46,7 +46,7 @@ static void *run(void *context)
     struct store_checkpoint *checkpoint = context;
 
     while (wait_until_wanted(checkpoint))
-        take_over(checkpoint->db);
+        (void)take_over(checkpoint->db);
     return NULL;
 }
 
@@ -67,10 +67,8 @@ static int committed(void *context, sqlite3 *writer, const char *database, int f
         pthread_cond_signal(&checkpoint->wake);
         pthread_mutex_unlock(&checkpoint->lock);
     }
-    if (frames >= checkpoint->next_own) {
-        checkpoint->next_own = frames + STEP_FRAMES;
-        take_over(writer);
-    }
+    if (frames >= checkpoint->next_own) /* again at once where the thread was just at it */
+        checkpoint->next_own = frames + (take_over(writer) == SQLITE_BUSY ? 1 : STEP_FRAMES);
     return SQLITE_OK;
 }
 

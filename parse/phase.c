@@ -149,8 +149,11 @@ void phase_error(struct phase *phase, enum error_rank rank, const char *text, si
                  int64_t line)
 {
     struct phase_view *view = &phase->view;
+    size_t listed = view->errors.count;
     if (rank >= RANK_GENERAL)
         names_add(&view->errors, text, length);
+    phase->error_entry = view->errors.count > listed ? (int)listed : -1;
+    phase->error_shown = false;
     if (rank > RANK_TENTATIVE)
         phase->failure = true;
     if (rank < phase->rank || (rank == RANK_CAUSE && phase->rank == RANK_CAUSE))
@@ -160,25 +163,37 @@ void phase_error(struct phase *phase, enum error_rank rank, const char *text, si
     memcpy(view->error, text, length);
     view->error[length] = '\0';
     view->error_line = line;
+    phase->error_shown = true;
+}
+
+static void extend(char *text, size_t room, const char *more, size_t length)
+{
+    size_t size = strlen(text);
+    if (size + length + 2 > room)
+        return;
+    text[size++] = ' ';
+    memcpy(text + size, more, length);
+    text[size + length] = '\0';
 }
 
 void phase_error_more(struct phase *phase, const char *text, size_t length)
 {
     struct phase_view *view = &phase->view;
-    struct phase_names *errors = &view->errors;
-    char **last = errors->count > 0 ? &errors->name[errors->count - 1] : NULL;
-    bool listed = last != NULL && strcmp(*last, view->error) == 0;
-    size_t size = strlen(view->error);
-    if (size + length + 2 > sizeof view->error)
+    if (phase->error_shown)
+        extend(view->error, sizeof view->error, text, length);
+    if (phase->error_entry < 0)
         return;
-    view->error[size++] = ' ';
-    memcpy(view->error + size, text, length);
-    view->error[size + length] = '\0';
-    char *longer = listed ? strdup(view->error) : NULL;
-    if (longer == NULL)
+    char **entry = &view->errors.name[phase->error_entry];
+    char longer[sizeof view->error];
+    if (strlen(*entry) + 1 > sizeof longer)
         return;
-    free(*last);
-    *last = longer;
+    memcpy(longer, *entry, strlen(*entry) + 1);
+    extend(longer, sizeof longer, text, length);
+    char *copy = strdup(longer);
+    if (copy == NULL)
+        return;
+    free(*entry);
+    *entry = copy;
 }
 
 void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected, int64_t failed)

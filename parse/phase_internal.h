@@ -74,6 +74,8 @@ struct phase {
     char pending_drv[256];        /* newer "Cannot build": waits for its reason */
     char pending_text[PHASE_TEXT_SIZE];
     uint64_t pending_key;
+    bool error_shown; /* the last error is the one that the view has, */
+    int error_entry;  /* and this one of its list; -1: none */
     int64_t pending_line;
     bool result_seen;
 

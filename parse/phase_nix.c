@@ -185,6 +185,8 @@ static bool known_name(const struct phase *phase, const struct store_path *path)
 
 /* ---- lists ---- */
 
+#define SIZE_LIMIT 1e15 /* bytes; more is no size, and sums of such stay numbers */
+
 static int64_t take_size(const char *at, const char *end)
 {
     char number[32];
@@ -212,7 +214,7 @@ static int64_t take_size(const char *at, const char *end)
                   : begins(at, end, "TiB") ? MIB * MIB
                                            : 1.0;
     value *= unit;
-    return value < 9e18 ? (int64_t)(value + 0.5) : -1;
+    return value < SIZE_LIMIT ? (int64_t)(value + 0.5) : -1;
 }
 
 /* "these N derivations will be built:" and its kin. What it says counts once its first entry has
@@ -326,6 +328,12 @@ static bool building(struct phase *phase, const struct line *line, int skip)
     return true;
 }
 
+/* " to 'ssh://host'": what nix copy says of an upload. */
+static bool to_elsewhere(const char *at, const char *end)
+{
+    return begins(at, end, " to '") && find(at, (size_t)(end - at), "://") != NULL;
+}
+
 static bool copying(struct phase *phase, const struct line *line, int skip)
 {
     struct store_path path;
@@ -335,7 +343,8 @@ static bool copying(struct phase *phase, const struct line *line, int skip)
     if (!begins(path.after, line->text + line->length, " from ") &&
         !begins(path.after, line->text + line->length, " to "))
         return false;
-    bool known = drv_flags(&phase->drvs, hash_key(&path)) != 0;
+    bool known = drv_flags(&phase->drvs, hash_key(&path)) != 0 ||
+                 (all_started(phase) && to_elsewhere(path.after, line->text + line->length));
     if (phase->drvs.count > 0 && !known && !phase->remote && !phase->result_seen &&
         !nix_build_over(phase, false))
         return false;

@@ -143,6 +143,16 @@ static bool tests_result(struct phase *phase, int64_t passed, int64_t total, boo
     return true;
 }
 
+/* What test programs write behind their counts. "3 failed attempts" is something else. */
+static bool ends_summary(const char *at, const char *end)
+{
+    static const char *const more[] = {".", " in ", " (", " =", "finished in "};
+    for (size_t k = 0; k < sizeof more / sizeof more[0]; k++)
+        if (starts(at, (size_t)(end - at), more[k]))
+            return true;
+    return at == end;
+}
+
 /* "12 passed, 1 failed", "1 failed, 11 passed, 2 skipped in 0.12s" (pytest), "3 passed; 0 failed;
    0 ignored" (cargo): counts and words, of which one must be passed or failed. */
 static bool summary(struct phase *phase, const char *at, const char *end)
@@ -166,8 +176,7 @@ static bool summary(struct phase *phase, const char *at, const char *end)
         if (at + 1 < end && (*at == ',' || *at == ';') && at[1] == ' ')
             at += 2;
     }
-    if (!telling ||
-        (at < end && *at != ' ' && *at != '.' && !starts(at, (size_t)(end - at), "finished in ")))
+    if (!telling || !ends_summary(at, end))
         return false;
     int64_t bad = sum[1] + sum[2];
     return tests_result(phase, sum[0], sum[0] + bad, bad > 0);

@@ -184,3 +184,13 @@ def changes_after_s(dashboard, host):
     with sqlite3.connect(f"file:{data}/nixfleet.db?mode=ro", uri=True) as store:
         changes, seen = store.execute("SELECT changes_at, r.last_seen FROM hosts h JOIN runs r ON r.id=h.run WHERE h.id=?", (host,)).fetchone()
     return round((changes - seen) / 1000)
+
+
+def test_the_clock_alone_shows_the_run_that_ended_when_the_one_that_went_on_is_silent(host):
+    silent, ended = host.run(), host.run()
+    host.beat(silent, interval=5)
+    time.sleep(0.01)  # a later start
+    host.beat(ended, interval=5)
+    host.beat(ended, "finished", exit={"code": 0})
+    assert host.told == ("busy", silent)
+    wait_for(lambda: host.told == ("idle", ended), "three intervals", seconds=60)

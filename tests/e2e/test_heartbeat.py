@@ -100,8 +100,8 @@ def test_stopped_helpers_hear_of_a_killed_wrapper_and_go(tmp_path):
         with subprocess.Popen([RUN, "--", "sh", "-c", "read x"], env=env, stdin=subprocess.PIPE) as child:
             server.wait(lambda: statuses(server))
             name = lambda pid: pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-            helpers = [pid for pid in children(child.pid) if name(pid) in ("shipper", "heartbeat")]
-            assert len(helpers) == 2
+            named = lambda: [pid for pid in children(child.pid) if name(pid) in ("shipper", "heartbeat")]
+            helpers = wait_for(lambda: len(named()) == 2 and named(), "both helpers")
             for pid in helpers:
                 os.kill(pid, signal.SIGSTOP)
             try:
