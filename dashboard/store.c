@@ -12,7 +12,6 @@
 #include "../common/io.h"
 #include "schema.h"
 #include "store_check.h"
-#include "store_checkpoint.h"
 
 #define GROUP_MAX 2000    /* jobs in one transaction */
 #define STATEMENTS_MAX 96 /* of one connection */
@@ -46,7 +45,6 @@ struct store {
     uint64_t waiting, commits, jobs;
     int64_t failed_ms; /* when a job last failed; 0: never */
     struct store_check *check;
-    struct store_checkpoint *checkpoint;
     bool closing;
     pthread_key_t reader;
     struct statements statements; /* the writer's */
@@ -192,7 +190,6 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
-    store->checkpoint = store_checkpoint_start(store->db, store->path);
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
         pthread_create(&store->thread, NULL, writer, store) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
@@ -200,7 +197,6 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     }
     return store;
 failed:
-    store_checkpoint_stop(store->checkpoint);
     store_check_stop(store->check);
     sqlite3_close_v2(store->db);
     free(store->path);
@@ -217,7 +213,6 @@ void store_close(struct store *store)
     pthread_cond_signal(&store->wake);
     pthread_mutex_unlock(&store->lock);
     pthread_join(store->thread, NULL);
-    store_checkpoint_stop(store->checkpoint);
     store_check_stop(store->check);
     finalize_all(&store->statements);
     sqlite3_close_v2(store->db);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -412,35 +411,6 @@ static void a_newer_version_is_refused_and_left_alone(void **state)
     remove_dir(&fixture);
 }
 
-/* ---- the write-ahead log ---- */
-
-static int64_t size_of(const struct fixture *fixture, const char *name)
-{
-    char path[128];
-    struct stat info;
-
-    snprintf(path, sizeof path, "%s/%s", fixture->dir, name);
-    assert_int_equal(stat(path, &info), 0);
-    return info.st_size;
-}
-
-static void
-what_is_written_is_taken_into_the_database_and_the_log_stays_bounded_under_steady_load(void **state)
-{
-    static char long_line[400000];
-    struct fixture *fixture = *state;
-    int64_t written = 0;
-
-    memset(long_line, 'x', sizeof long_line - 1);
-    for (int i = 0; i < 300; i++, written += (int64_t)sizeof long_line)
-        run_work(fixture, (struct work){.from = i, .count = 1, .text = long_line});
-    assert_in_range(size_of(fixture, "nixfleet.db-wal"), 1, 64 << 20);
-    written -= 12 << 20; /* so much may stay in the log until more comes */
-    for (int i = 0; i < 3000 && size_of(fixture, "nixfleet.db") < written; i++)
-        usleep(10000);
-    assert_true(size_of(fixture, "nixfleet.db") >= written);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,9 +418,6 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_log_that_grew_too_large_loses_its_middle, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(
-            what_is_written_is_taken_into_the_database_and_the_log_stays_bounded_under_steady_load,
-            set_up, tear_down),
         cmocka_unit_test(every_older_version_is_brought_up_to_date),
         cmocka_unit_test(a_newer_version_is_refused_and_left_alone),
     };
