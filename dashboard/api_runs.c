@@ -90,30 +90,41 @@ static bool is_c1(const char *text, size_t size)
     return size > 1 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
 }
 
+/* Bytes that are looked at twice: what a C1 begins with, and controls, but LF. */
+static const unsigned char special[256] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1,          1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, [0x7f] = 1, [0xc2] = 1,
+};
+
+/* The length of the SGR sequence at text; 0: there is none. */
+static size_t sgr_length(const char *text, size_t size)
+{
+    size_t i = 2;
+
+    if (size < 3 || text[0] != '\033' || text[1] != '[')
+        return 0;
+    while (i < size && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':'))
+        i++;
+    return i < size && text[i] == 'm' ? i + 1 : 0;
+}
+
 /* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement
  * character. */
 static bool clean(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
+        size_t sgr;
 
-        if (c >= 0x20 && c != 0x7f && c != 0xc2)
+        if (!special[(unsigned char)text[i]])
             continue;
-        if (c == 0xc2) {
+        if ((unsigned char)text[i] == 0xc2) {
             if (is_c1(text + i, size - i))
                 return false;
-        } else if (c == '\033') {
-            if (i + 1 >= size || text[i + 1] != '[')
-                return false;
-            for (i += 2; i < size &&
-                         ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');
-                 i++)
-                ;
-            if (i >= size || text[i] != 'm')
-                return false;
-        } else if (c != '\n') {
-            return false;
+            continue;
         }
+        if (!(sgr = sgr_length(text + i, size - i)))
+            return false;
+        i += sgr - 1;
     }
     return true;
 }
@@ -463,28 +474,30 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
     return 1;
 }
 
-/* A run that only went on is told of at leisure; run is as it was before the report. */
+/* run is as it was before the report. A run that only went on is told of at leisure. */
 static bool host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
     struct run_facts before = {.exists = true,
                                .ended = run->ended,
                                .lost = run->lost,
+                               .started_ms = run->started,
                                .last_seen_ms = run->last_seen,
                                .interval_ms = run->interval},
                      after = before;
-    bool state;
+    bool news = run->fresh || report->lost || report->finished;
+    int done = 0;
 
+    after.started_ms = started_ms(run, report);
     after.last_seen_ms = seen_ms(txn, run, report);
     after.interval_ms = interval_ms(txn, run, report);
-    state = run->fresh || report->lost || report->finished ||
-            state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms) ||
-            (report->phase && strcmp(report->phase, run->phase) != 0);
-
-    if (state)
+    news |= state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms);
+    if (!news && state_of_run(&after, txn->now_ms) == RUN_BUSY && after.started_ms == run->started)
+        done = host_goes_on(txn, run->host, run->id, &after);
+    if (news || (report->phase && strcmp(report->phase, run->phase) != 0))
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
-    return host_seen(txn, run->host) == 0 && host_settle(txn, run->host) == 0;
+    return done ? done > 0 : host_seen(txn, run->host) == 0 && host_settle(txn, run->host) == 0;
 }
 
 static void answer_next(struct request *request, unsigned status, int64_t next)

@@ -10,7 +10,7 @@
 #include "../common/io.h"
 #include "timed.h"
 
-#define LOOK_S 5
+#define LOOK_MS 5000
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -96,7 +96,7 @@ static void *look(void *context)
         struct timespec until;
 
         shut_slow(connections);
-        until = timed_in(LOOK_S);
+        until = timed_in(LOOK_MS);
         timed_wait(&connections->wake, &connections->lock, &until);
     }
     pthread_mutex_unlock(&connections->lock);

@@ -186,7 +186,7 @@ static void *run(void *context)
 
         if (clean(retention))
             continue;
-        until = timed_in(PERIOD_S);
+        until = timed_in(PERIOD_S * 1000);
         pthread_mutex_lock(&retention->lock);
         while (!retention->stopping &&
                timed_wait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)

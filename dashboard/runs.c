@@ -164,6 +164,20 @@ int host_settle(struct txn *txn, const char *host)
     return done(update);
 }
 
+int host_goes_on(struct txn *txn, const char *host, const char *run, const struct run_facts *facts)
+{
+    sqlite3_stmt *update =
+        txn_statement(txn, "UPDATE hosts SET last_seen=?3, changes_at=?4 WHERE id=?1 AND run=?2");
+
+    if (!update)
+        return -1;
+    statement_bind(update, "ttii", host, run, txn->now_ms,
+                   state_changes_at(txn->now_ms, facts, txn->now_ms));
+    if (done(update) < 0)
+        return -1;
+    return sqlite3_changes(txn->db) > 0;
+}
+
 /* ---- JSON ---- */
 
 #define RUN_COLUMNS                                                                           \

@@ -32,6 +32,10 @@ int host_seen(struct txn *txn, const char *host);
 /* Sets hosts.run, the run that the host is told of by, and hosts.changes_at from what is stored
  * now: after every change of a run or host. */
 int host_settle(struct txn *txn, const char *host);
+/* host_seen and host_settle for the common case, a run that was busy and goes on (facts: as it is
+ * now): if the host is told of by it, that stays so. 1: done; 0: it is not, nothing was done;
+ * -1. */
+int host_goes_on(struct txn *txn, const char *host, const char *run, const struct run_facts *facts);
 
 /* Appends a RUN, or null. id may be of another host: then null. */
 bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,

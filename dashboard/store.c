@@ -12,6 +12,8 @@
 #include "../common/io.h"
 #include "schema.h"
 #include "store_check.h"
+#include "store_log.h"
+#include "timed.h"
 
 #define GROUP_MAX 2000    /* jobs in one transaction */
 #define STATEMENTS_MAX 96 /* of one connection */
@@ -48,6 +50,7 @@ struct store {
     bool closing;
     pthread_key_t reader;
     struct statements statements; /* the writer's */
+    struct store_log log;         /* the writer's */
     int64_t version;
     bool version_used;
     struct change *changes;
@@ -80,7 +83,7 @@ static int settle(sqlite3 *db)
     sqlite3_busy_timeout(db, BUSY_MS);
     return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; "
                     "PRAGMA cache_size=-16384;"
-                    "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=2000;");
+                    "PRAGMA journal_size_limit=67108864;");
 }
 
 static int migrate(sqlite3 *db, char *error)
@@ -168,7 +171,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
     store->last = &store->first;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->watch_lock, NULL);
-    pthread_cond_init(&store->wake, NULL);
+    timed_init(&store->wake);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
         goto failed;
@@ -189,6 +192,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
           0600); /* it holds logs and token hashes; best effort on a file that is not ours */
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
+    store_log_watch(&store->log, store->db);
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
         pthread_create(&store->thread, NULL, writer, store) != 0) {
@@ -237,6 +241,22 @@ void store_submit(struct store *store, struct job *job)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* Waits until there are jobs, or the store is closed. Under lock. */
+static void wait_for_jobs(struct store *store)
+{
+    struct timespec until = timed_in(STORE_LOG_IDLE_MS);
+
+    while (!store->first && !store->closing) {
+        if (!store_log_due(&store->log, true)) {
+            pthread_cond_wait(&store->wake, &store->lock);
+        } else if (timed_wait(&store->wake, &store->lock, &until) == ETIMEDOUT) {
+            pthread_mutex_unlock(&store->lock);
+            store_log_checkpoint(&store->log, store->db);
+            pthread_mutex_lock(&store->lock);
+        }
+    }
+}
+
 /* Waits for jobs and takes up to GROUP_MAX. NULL: closing, and nothing is left. */
 static struct job *take_group(struct store *store)
 {
@@ -244,8 +264,7 @@ static struct job *take_group(struct store *store)
     uint64_t count = 0;
 
     pthread_mutex_lock(&store->lock);
-    while (!store->first && !store->closing)
-        pthread_cond_wait(&store->wake, &store->lock);
+    wait_for_jobs(store);
     group = store->first;
     while (*end && count < GROUP_MAX) {
         end = &(*end)->next;
@@ -342,8 +361,11 @@ static void *writer(void *context)
     struct store *store = context;
     struct job *group;
 
-    while ((group = take_group(store)))
+    while ((group = take_group(store))) {
         run_group(store, group);
+        if (store_log_due(&store->log, false))
+            store_log_checkpoint(&store->log, store->db);
+    }
     return NULL;
 }
 

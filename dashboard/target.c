@@ -187,7 +187,7 @@ static void *run(void *context)
             pthread_mutex_lock(&target->lock);
         }
         answer_waiting(target);
-        until = timed_in(TARGET_PERIOD_S);
+        until = timed_in(TARGET_PERIOD_S * 1000);
         while (!target->stopping && !target->waiting_count &&
                timed_wait(&target->wake, &target->lock, &until) != ETIMEDOUT)
             ;

@@ -12,12 +12,17 @@ void timed_init(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
-struct timespec timed_in(int seconds)
+struct timespec timed_in(int ms)
 {
     struct timespec moment;
 
     clock_gettime(CLOCK_MONOTONIC, &moment);
-    moment.tv_sec += seconds;
+    moment.tv_sec += ms / 1000;
+    moment.tv_nsec += ms % 1000 * 1000000L;
+    if (moment.tv_nsec >= 1000000000) {
+        moment.tv_nsec -= 1000000000;
+        moment.tv_sec++;
+    }
     return moment;
 }
 

@@ -11,6 +11,7 @@
 
 #define WAIT_MAX_MS 30000
 #define ANSWER_DEPTH 16
+#define VECTOR 16 /* bytes that the compiler looks at together */
 
 /* ---- the buffer ---- */
 
@@ -146,7 +147,30 @@ static size_t escape(char *to, unsigned char byte)
 
 static bool plain(unsigned char byte)
 {
-    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+    return (byte >= 0x20) & (byte < 0x7f) & (byte != '"') & (byte != '\\');
+}
+
+/* Copies up to the first byte that is not plain. */
+static void copy_plain(char **to, const unsigned char **from, const unsigned char *end)
+{
+    const unsigned char *at = *from;
+    char *out = *to;
+
+    while (end - at >= VECTOR) {
+        unsigned char all = 1;
+
+        for (int i = 0; i < VECTOR; i++)
+            all &= plain(at[i]);
+        memcpy(out, at, VECTOR);
+        if (!all)
+            break;
+        out += VECTOR;
+        at += VECTOR;
+    }
+    while (at < end && plain(*at))
+        *out++ = (char)*at++;
+    *to = out;
+    *from = at;
 }
 
 void json_text_piece(struct json_out *out, const char *text, size_t length)
@@ -160,8 +184,7 @@ void json_text_piece(struct json_out *out, const char *text, size_t length)
     while (from < end) {
         size_t sequence;
 
-        while (from < end && plain(*from))
-            *to++ = (char)*from++;
+        copy_plain(&to, &from, end);
         if (from == end)
             break;
         if (*from < 0x80) {

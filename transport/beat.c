@@ -87,6 +87,8 @@ bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_inf
     json_open(body, NULL, '{');
     json_string(body, "run", info->id, strlen(info->id));
     put_command(body, info, redactor);
+    if (info->name[0])
+        json_string(body, "name", info->name, strlen(info->name));
     json_time(body, "started", info->started_ms);
     json_int(body, "seq", seq);
     if (interval_s > 0)

@@ -221,6 +221,13 @@ static bool set_headers(struct client *client, const char *token)
     return true;
 }
 
+static curl_off_t uploaded(const struct client *client)
+{
+    curl_off_t sent = 0;
+
+    return curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK ? sent : 0;
+}
+
 bool client_post(struct client *client, const struct client_request *request)
 {
     char url[URL_MAX];
@@ -255,11 +262,7 @@ bool client_busy(const struct client *client)
 
 bool client_sending(const struct client *client)
 {
-    curl_off_t sent = 0;
-
-    return client->busy &&
-           curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK &&
-           (size_t)sent < client->size;
+    return client->busy && (size_t)uploaded(client) < client->size;
 }
 
 void client_hurry(struct client *client, int stall_ms)
@@ -328,16 +331,22 @@ static const struct client_answer *completed(struct client *client)
     return NULL;
 }
 
+/* Goes on for as long as the network takes the body without being waited for: curl sends a buffer
+ * of it a call. */
 static const struct client_answer *step(struct client *client)
 {
     const struct client_answer *answer;
     const char *why;
+    curl_off_t sent;
     int running;
 
-    if (curl_multi_perform(client->multi, &running) != CURLM_OK)
-        return finish(client, CURLE_OUT_OF_MEMORY, NULL);
-    if ((answer = completed(client)))
-        return answer;
+    do {
+        sent = uploaded(client);
+        if (curl_multi_perform(client->multi, &running) != CURLM_OK)
+            return finish(client, CURLE_OUT_OF_MEMORY, NULL);
+        if ((answer = completed(client)))
+            return answer;
+    } while (uploaded(client) > sent);
     why = overdue(client);
     return why ? finish(client, CURLE_OPERATION_TIMEDOUT, why) : NULL;
 }

@@ -384,8 +384,10 @@ static void run(struct shipper *shipper)
             client_wait(shipper->post.client, shipper->poke_fd, patience(shipper, more), &poked);
         if (poked)
             drain_pokes(shipper);
-        if (answer)
+        if (answer) {
             take_answer(shipper, answer);
+            send_next(shipper); /* before we read on: the dashboard need not wait for that */
+        }
     }
 }
 

@@ -28,7 +28,7 @@ def test_a_run_beats_at_its_start_and_end_and_carries_what_it_knows(tmp_path):
         first, last = server.run().beats[0][1], server.run().beats[-1][1]
         assert first["status"] == "running" and len(first["load"]) == 3 and first["silent_for"] == 0
         assert last["status"] == "finished" and last["exit"] == {"code": 5} and last["bytes"] == 8
-        assert last["seq"] > first["seq"] and last["command"] == "fake command"
+        assert last["seq"] > first["seq"] and (last["command"], last["name"]) == ("fake command", "test")
 
 
 def test_beats_go_on_while_an_upload_hangs_and_the_command_is_silent(tmp_path):

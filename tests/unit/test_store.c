@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -101,12 +103,13 @@ static void work_done(void *context, bool ok)
     assert_int_equal(write(work->done[1], "d", 1), 1);
 }
 
-static int run_work(struct fixture *fixture, struct work work)
+static int do_work(struct fixture *fixture, struct work work,
+                   enum job_result (*apply)(struct txn *, void *))
 {
     char byte;
 
     work.fixture = fixture;
-    work.job = (struct job){.apply = apply_work, .done = work_done, .context = &work};
+    work.job = (struct job){.apply = apply, .done = work_done, .context = &work};
     assert_int_equal(pipe(work.done), 0);
     store_submit(fixture->store, &work.job);
     assert_int_equal(read(work.done[0], &byte, 1), 1);
@@ -114,6 +117,11 @@ static int run_work(struct fixture *fixture, struct work work)
     close(work.done[1]);
     assert_true(work.ok);
     return work.result;
+}
+
+static int run_work(struct fixture *fixture, struct work work)
+{
+    return do_work(fixture, work, apply_work);
 }
 
 static void make_dir(struct fixture *fixture)
@@ -156,6 +164,16 @@ static int tear_down(void **state)
     model_cut(&fixture->wanted, 0);
     free(fixture);
     return 0;
+}
+
+static off_t size_of(const struct fixture *fixture, const char *name)
+{
+    char path[128];
+    struct stat info;
+
+    snprintf(path, sizeof path, "%s/%s", fixture->dir, name);
+    assert_int_equal(stat(path, &info), 0);
+    return info.st_size;
 }
 
 /* ---- reading ---- */
@@ -308,6 +326,100 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
     model_equal(&early, wanted);
     model_cut(&early, 0);
     assert_true(fixture->run.stored >= bytes_of(wanted));
+    /* Thousands of small commits have been through it. */
+    assert_in_range(size_of(fixture, "nixfleet.db-wal"), 1, 16 << 20);
+}
+
+static void large_commits_are_taken_over_once_no_more_come(void **state)
+{
+    enum { SIZE = 500000, COUNT = 24 };
+    struct fixture *fixture = *state;
+    char *large = malloc(SIZE + 1);
+    int tries = 0;
+
+    memset(large, 'x', SIZE);
+    large[SIZE] = '\0';
+    for (int64_t i = 0; i < COUNT; i++)
+        run_work(fixture, (struct work){.from = i, .count = 1, .text = large});
+    free(large);
+    while (size_of(fixture, "nixfleet.db") < SIZE * (COUNT - 8)) {
+        assert_in_range(++tries, 1, 3000);
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+}
+
+/* ---- the host that runs belong to ---- */
+
+static const char *const ids[] = {RUN, "01900000-0000-7000-8000-000000000002"};
+
+struct host_row {
+    char run[RUN_ID_SIZE];
+    int64_t last_seen, changes_at;
+};
+
+static struct host_row read_host(struct txn *txn)
+{
+    sqlite3_stmt *find = txn_statement(txn, "SELECT run, last_seen, changes_at FROM hosts");
+    struct host_row row = {0};
+
+    assert_int_equal(sqlite3_step(find), SQLITE_ROW);
+    if (sqlite3_column_text(find, 0))
+        snprintf(row.run, sizeof row.run, "%s", (const char *)sqlite3_column_text(find, 0));
+    row.last_seen = sqlite3_column_int64(find, 1);
+    row.changes_at = sqlite3_column_int64(find, 2);
+    sqlite3_reset(find);
+    return row;
+}
+
+static void beat(struct txn *txn, int64_t k, int64_t seen, int64_t started)
+{
+    sqlite3_stmt *update =
+        txn_statement(txn, "UPDATE runs SET last_seen=?2, interval=10000, started=?3 WHERE k=?1");
+
+    statement_bind(update, "iii", k, seen, started);
+    assert_int_equal(sqlite3_step(update), SQLITE_DONE);
+    sqlite3_reset(update);
+}
+
+static enum job_result apply_hosts(struct txn *txn, void *context)
+{
+    struct work *work = context;
+    struct run_row runs[2];
+    struct host_row quick, slow;
+    struct run_facts facts = {.exists = true, .interval_ms = 10000};
+
+    assert_int_equal(host_seen(txn, "host"), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(run_create(txn, "host", ids[i], &runs[i]), 0);
+    beat(txn, runs[0].k, txn->now_ms - 5000, txn->now_ms - 60000);
+    beat(txn, runs[1].k, txn->now_ms - 5000, txn->now_ms - 50000);
+    assert_int_equal(host_settle(txn, "host"), 0);
+    assert_string_equal(read_host(txn).run, ids[1]);
+    /* The one that the host is not told of by changes nothing in this way. */
+    slow = read_host(txn);
+    facts.started_ms = txn->now_ms - 60000;
+    facts.last_seen_ms = txn->now_ms;
+    assert_int_equal(host_goes_on(txn, "host", ids[0], &facts), 0);
+    quick = read_host(txn);
+    assert_memory_equal(&quick, &slow, sizeof quick);
+    /* The other: as if all were looked at. */
+    facts.started_ms = txn->now_ms - 50000;
+    beat(txn, runs[1].k, txn->now_ms, facts.started_ms);
+    assert_int_equal(host_goes_on(txn, "host", ids[1], &facts), 1);
+    quick = read_host(txn);
+    assert_true(host_seen(txn, "host") == 0 && host_settle(txn, "host") == 0);
+    slow = read_host(txn);
+    assert_memory_equal(&quick, &slow, sizeof quick);
+    assert_true(quick.changes_at == txn->now_ms + STATE_INTERVALS * (int64_t)10000);
+    work->result = 1;
+    return JOB_DONE;
+}
+
+static void a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(do_work(fixture, (struct work){0}, apply_hosts), 1);
 }
 
 static void a_log_that_grew_too_large_loses_its_middle(void **state)
@@ -418,6 +530,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_log_that_grew_too_large_loses_its_middle, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(large_commits_are_taken_over_once_no_more_come, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would, set_up, tear_down),
         cmocka_unit_test(every_older_version_is_brought_up_to_date),
         cmocka_unit_test(a_newer_version_is_refused_and_left_alone),
     };
