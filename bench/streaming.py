@@ -63,20 +63,21 @@ class Memory:
     """Peaks, in kB: what each process has resident, and all together with shared pages counted once (PSS)."""
 
     def __init__(self):
-        self.resident, self.history = {}, []
+        self.resident, self.names, self.history = {}, {}, []
 
     def sample(self, pump):
         together = 0
         for pid, name in family(pump).items():
             with contextlib.suppress(OSError, AttributeError):
-                self.resident[name] = max(kilobytes(pid, "status", "VmHWM"), self.resident.get(name, 0))
+                self.resident[pid] = max(kilobytes(pid, "status", "VmHWM"), self.resident.get(pid, 0))
+                self.names[pid] = name  # a helper gives itself its name once it runs
                 together += kilobytes(pid, "smaps_rollup", "Pss")
         self.history.append(together)
 
     def print(self, title):
         print(f"\n### {title}\n\n| | MB |\n|---|---:|")
-        for name, value in self.resident.items():
-            print(f"| {name}: resident at most | {value / 1024:.1f} |")
+        for pid, value in self.resident.items():
+            print(f"| {self.names[pid]}: resident at most | {value / 1024:.1f} |")
         print(f"| the sum of these | {sum(self.resident.values()) / 1024:.1f} |")
         print(f"| all at most, shared pages counted once | {max(self.history) / 1024:.1f} |")
 

@@ -22,6 +22,9 @@ int write_all(int fd, const void *bytes, size_t size);
    content. *size may be NULL. Returns NULL with errno (EFBIG over the limit). */
 char *read_file(const char *path, size_t limit, size_t *size);
 
+/* Number of LFs in size bytes. */
+size_t count_lf(const char *text, size_t size);
+
 /* Fills size bytes (256 at most) from the system's random source. Where it has none, from clock and
    process id: two runs still differ. arc4random(3) would end the process when memory is short. */
 void random_bytes(void *bytes, size_t size);

@@ -8,29 +8,9 @@
 
 #include "../common/io.h"
 
-/* As many bytes as the compiler counts in one vector. */
-#define BLOCK 128
-
-static unsigned count_block(const char *text)
-{
-    unsigned char count = 0;
-
-    for (size_t i = 0; i < BLOCK; i++)
-        count = (unsigned char)(count + (text[i] == '\n'));
-    return count;
-}
-
 int64_t lines_count(const char *text, size_t size)
 {
-    int64_t count = 1;
-    size_t i = 0;
-
-    /* Lines are short: a call of memchr for each is slower than a look at each byte. */
-    for (; size - i >= BLOCK; i += BLOCK)
-        count += count_block(text + i);
-    for (; i < size; i++)
-        count += text[i] == '\n';
-    return count;
+    return 1 + (int64_t)count_lf(text, size);
 }
 
 size_t lines_prefix(const char *text, size_t size, int64_t count)

@@ -228,6 +228,21 @@ static curl_off_t uploaded(const struct client *client)
     return curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK ? sent : 0;
 }
 
+/* Lets curl work for as long as the network takes the body without being waited for: it sends a
+ * buffer of it a call. */
+static bool push(struct client *client)
+{
+    curl_off_t sent;
+    int running;
+
+    do {
+        sent = uploaded(client);
+        if (curl_multi_perform(client->multi, &running) != CURLM_OK)
+            return false;
+    } while (uploaded(client) > sent);
+    return true;
+}
+
 bool client_post(struct client *client, const struct client_request *request)
 {
     char url[URL_MAX];
@@ -252,6 +267,7 @@ bool client_post(struct client *client, const struct client_request *request)
         curl_multi_add_handle(client->multi, client->easy) != CURLM_OK)
         return false;
     client->busy = true;
+    (void)push(client); /* what comes of it, client_wait tells */
     return true;
 }
 
@@ -331,22 +347,15 @@ static const struct client_answer *completed(struct client *client)
     return NULL;
 }
 
-/* Goes on for as long as the network takes the body without being waited for: curl sends a buffer
- * of it a call. */
 static const struct client_answer *step(struct client *client)
 {
     const struct client_answer *answer;
     const char *why;
-    curl_off_t sent;
-    int running;
 
-    do {
-        sent = uploaded(client);
-        if (curl_multi_perform(client->multi, &running) != CURLM_OK)
-            return finish(client, CURLE_OUT_OF_MEMORY, NULL);
-        if ((answer = completed(client)))
-            return answer;
-    } while (uploaded(client) > sent);
+    if (!push(client))
+        return finish(client, CURLE_OUT_OF_MEMORY, NULL);
+    if ((answer = completed(client)))
+        return answer;
     why = overdue(client);
     return why ? finish(client, CURLE_OPERATION_TIMEDOUT, why) : NULL;
 }

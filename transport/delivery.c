@@ -308,9 +308,11 @@ static const char *piece_end(const char *at, const char *limit, const char *end)
  * becomes *lf. */
 static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
 {
-    uint64_t count = 0;
+    uint64_t count = count_lf(at, (size_t)(*lf - at) + 1);
 
-    for (; at <= *lf && count < most; at++)
+    if (count <= most)
+        return count;
+    for (count = 0; count < most; at++)
         count += *at == '\n';
     *lf = at - 1;
     return count;
@@ -478,13 +480,18 @@ static void put_lines(struct delivery *delivery)
     delivery->sent_end = at;
 }
 
+static void drop_synced(struct delivery *delivery)
+{
+    line_queue_drop(&delivery->queue, delivery->synced);
+    time_runs_drop(&delivery->times, delivery->synced);
+}
+
 bool delivery_build(struct delivery *delivery)
 {
     struct json_out *body = &delivery->body;
     const struct phase_view *view = transcript_phase(delivery->transcript);
 
-    line_queue_drop(&delivery->queue, delivery->synced);
-    time_runs_drop(&delivery->times, delivery->synced);
+    drop_synced(delivery);
     delivery->sent_from = delivery->sent_end = delivery->synced;
     if (delivery->queue.first > delivery->synced && delivery->synced < delivery->released)
         delivery->sent_from = delivery->sent_end = delivery->queue.first;
@@ -544,6 +551,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct ba
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
+    drop_synced(delivery);
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE
                                                                          : DELIVERY_GO_ON;
 }

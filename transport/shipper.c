@@ -386,7 +386,8 @@ static void run(struct shipper *shipper)
             drain_pokes(shipper);
         if (answer) {
             take_answer(shipper, answer);
-            send_next(shipper); /* before we read on: the dashboard need not wait for that */
+            if (!finished(shipper))
+                send_next(shipper); /* before we read on: the dashboard need not wait for that */
         }
     }
 }
