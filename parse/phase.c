@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-static const struct rule *const rule_tables[] = {nix_rules, bar_rules, switch_rules, tool_rules,
-                                                 error_rules};
+static const struct rule *const rule_tables[] = {nix_rules,    nix_error_rules, bar_rules,
+                                                 switch_rules, tool_rules,      error_rules};
 #define TABLES (sizeof rule_tables / sizeof rule_tables[0])
 #define TABLE_SIZE 128 /* rules in one table at most */
 

@@ -113,6 +113,10 @@ static inline bool ends(const char *text, size_t length, const char *suffix)
     size_t n = strlen(suffix);
     return length >= n && memcmp(text + length - n, suffix, n) == 0;
 }
+static inline bool begins(const char *at, const char *end, const char *prefix)
+{
+    return starts(at, (size_t)(end - at), prefix);
+}
 static inline bool equals(const struct line *line, const char *text)
 {
     return line->length == strlen(text) && memcmp(line->text, text, line->length) == 0;
@@ -141,13 +145,36 @@ void nix_complete(struct phase *phase);
 /* phase_nix.c */
 extern const struct rule nix_rules[];
 void nix_indented(struct phase *phase, const struct line *line);
-void nix_flush(struct phase *phase);
 bool nix_builder_may_write(
     const struct phase *phase); /* a builder's own line could look like anything now */
 bool nix_build_over(const struct phase *phase, bool rebuild);
-void drv_set_free(struct drv_set *set);
 
+/* phase_error.c */
+extern const struct rule nix_error_rules[];
 extern const struct rule error_rules[];
+void nix_error_indented(struct phase *phase, const struct line *line);
+void nix_flush(struct phase *phase);
+
+/* phase_drv.c */
+struct store_path {
+    const char *hash, *name;
+    size_t name_length; /* without .drv */
+    bool drv;
+    const char *after;
+};
+/* DIR/HASH-NAME[.drv] at text; any directory, since stores can lie elsewhere. */
+bool take_path(const char *text, const char *end, struct store_path *path);
+bool take_quoted_path(const char *at, const char *end, struct store_path *path);
+uint64_t hash_key(const struct store_path *path);
+uint64_t name_key(const struct store_path *path);
+/* Sets flags of a key; returns those it had before. */
+unsigned drv_mark(struct drv_set *set, uint64_t key, unsigned flags);
+unsigned drv_flags(const struct drv_set *set, uint64_t key);
+void drv_set_free(struct drv_set *set);
+/* Whether a line that names it may be nix's, although a builder could have written it. */
+bool known_drv(const struct phase *phase, const struct store_path *path);
+/* The same of old messages, which name the path that was built, not its derivation. */
+bool known_name(const struct phase *phase, const struct store_path *path);
 
 /* phase_bar.c */
 extern const struct rule bar_rules[];

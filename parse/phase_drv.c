@@ -1,0 +1,137 @@
+/* The derivations that nix has named: their store paths, and which of them a line may speak of. */
+#include "phase_internal.h"
+
+#include <stdlib.h>
+
+#define STORE_HASH 32
+
+/* ---- the set ---- */
+
+static uint64_t key_of(const char *bytes, size_t length)
+{
+    uint64_t key = UINT64_C(14695981039346656037);
+    for (size_t at = 0; at < length; at++)
+        key = (key ^ (unsigned char)bytes[at]) * UINT64_C(1099511628211);
+    return (key | 4) & ~UINT64_C(3); /* never 0, flags free */
+}
+
+static uint64_t *drv_slot(const struct drv_set *set, uint64_t key)
+{
+    size_t at = (key >> 2) & (set->capacity - 1);
+    while (set->key[at] != 0 && (set->key[at] & ~UINT64_C(3)) != key)
+        at = (at + 1) & (set->capacity - 1);
+    return &set->key[at];
+}
+
+static bool drv_grow(struct drv_set *set)
+{
+    struct drv_set larger = {NULL, set->capacity == 0 ? 256 : set->capacity * 2, set->count};
+    larger.key = calloc(larger.capacity, sizeof *larger.key);
+    if (larger.key == NULL)
+        return false;
+    for (size_t at = 0; at < set->capacity; at++)
+        if (set->key[at] != 0)
+            *drv_slot(&larger, set->key[at] & ~UINT64_C(3)) = set->key[at];
+    free(set->key);
+    *set = larger;
+    return true;
+}
+
+unsigned drv_mark(struct drv_set *set, uint64_t key, unsigned flags)
+{
+    if (set->count * 2 >= set->capacity && (set->count >= DRV_SET_MAX || !drv_grow(set)))
+        return 0;
+    uint64_t *slot = drv_slot(set, key);
+    if (*slot == 0) {
+        *slot = key;
+        set->count++;
+    }
+    unsigned before = *slot & 3;
+    *slot |= flags;
+    return before;
+}
+
+unsigned drv_flags(const struct drv_set *set, uint64_t key)
+{
+    return set->capacity == 0 ? 0 : *drv_slot(set, key) & 3;
+}
+
+void drv_set_free(struct drv_set *set)
+{
+    free(set->key);
+}
+
+/* ---- store paths and quotes ---- */
+
+uint64_t hash_key(const struct store_path *path)
+{
+    return key_of(path->hash, STORE_HASH);
+}
+
+uint64_t name_key(const struct store_path *path)
+{
+    return key_of(path->name, path->name_length);
+}
+
+static bool name_byte(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("+-._?=", byte) != NULL);
+}
+
+bool take_path(const char *text, const char *end, struct store_path *path)
+{
+    const char *at = text, *base = NULL;
+    if (at == end || *at != '/')
+        return false;
+    for (; at < end && (name_byte(*at) || *at == '/' || *at == '~'); at++)
+        if (*at == '/')
+            base = at + 1;
+    if (base == NULL || at - base < STORE_HASH + 2 || base[STORE_HASH] != '-')
+        return false;
+    for (int k = 0; k < STORE_HASH; k++)
+        if (!((base[k] >= '0' && base[k] <= '9') || (base[k] >= 'a' && base[k] <= 'z')))
+            return false;
+    path->hash = base;
+    path->name = base + STORE_HASH + 1;
+    path->name_length = (size_t)(at - path->name);
+    path->drv = path->name_length > 4 && ends(path->name, path->name_length, ".drv");
+    if (path->drv)
+        path->name_length -= 4;
+    path->after = at;
+    return true;
+}
+
+/* ' or the old curly quotes. */
+static bool take_quote(const char **at, const char *end)
+{
+    if (*at < end && **at == '\'') {
+        ++*at;
+        return true;
+    }
+    if (end - *at >= 3 && memcmp(*at, "\xE2\x80", 2) == 0 &&
+        ((*at)[2] == '\x98' || (*at)[2] == '\x99')) {
+        *at += 3;
+        return true;
+    }
+    return false;
+}
+
+bool take_quoted_path(const char *at, const char *end, struct store_path *path)
+{
+    return take_quote(&at, end) && take_path(at, end, path) && take_quote(&path->after, end);
+}
+
+/* ---- what may be believed ---- */
+
+bool known_drv(const struct phase *phase, const struct store_path *path)
+{
+    if (!phase->raw_open || phase->drvs.count == 0 || phase->drvs.count >= DRV_SET_MAX)
+        return true;
+    return drv_flags(&phase->drvs, hash_key(path)) != 0;
+}
+
+bool known_name(const struct phase *phase, const struct store_path *path)
+{
+    return known_drv(phase, path) || drv_flags(&phase->drvs, name_key(path)) != 0;
+}
