@@ -6,25 +6,7 @@
 #include <string.h>
 
 #include "../common/io.h"
-
-static void put_command(struct json_out *body, const struct run_info *info,
-                        struct redactor *redactor)
-{
-    AUTO_FREE char *command = NULL;
-    size_t size = 0, length;
-    FILE *out = open_memstream(&command, &size);
-    const char *clean;
-
-    if (!out)
-        return;
-    for (char **word = info->argv; word && *word; word++)
-        fprintf(out, "%s%s", word == info->argv ? "" : " ", *word);
-    if (fclose(out) != 0)
-        return;
-    length = size;
-    clean = redactor ? redact_text(redactor, command, size, &length) : command;
-    json_string(body, "command", clean, length);
-}
+#include "describe.h"
 
 static struct progress progress_of(const struct status_progress *status, struct redactor *redactor)
 {
@@ -86,10 +68,7 @@ bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_inf
     json_reset(body);
     json_open(body, NULL, '{');
     json_string(body, "run", info->id, strlen(info->id));
-    put_command(body, info, redactor);
-    if (info->name[0])
-        json_string(body, "name", info->name, strlen(info->name));
-    json_time(body, "started", info->started_ms);
+    describe_run(body, info, redactor);
     json_int(body, "seq", seq);
     if (interval_s > 0)
         json_int(body, "interval", interval_s);

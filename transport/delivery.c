@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../common/io.h"
+#include "describe.h"
 
 #define READ_SIZE ((size_t)64 << 10)
 #define PIECE_SIZE ((size_t)8 << 10) /* of lines that are written into a batch together */
@@ -250,14 +251,6 @@ uint64_t delivery_acked(const struct delivery *delivery)
 
 /* ---- the batch ---- */
 
-static void put_redacted(struct delivery *delivery, const char *key, const char *text)
-{
-    size_t length;
-    const char *clean = redact_text(delivery->redactor, text, strlen(text), &length);
-
-    json_string(&delivery->body, key, clean, length);
-}
-
 /* Of what the phase knows. */
 static void put_cut(struct delivery *delivery, const char *key, const char *text)
 {
@@ -265,33 +258,6 @@ static void put_cut(struct delivery *delivery, const char *key, const char *text
     const char *clean = redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, &length);
 
     json_string(&delivery->body, key, clean, length);
-}
-
-static void put_description(struct delivery *delivery)
-{
-    const struct run_info *info = delivery->info;
-    struct json_out *body = &delivery->body;
-    AUTO_FREE char *command = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&command, &size);
-
-    if (!out)
-        return;
-    for (char **word = info->argv; word && *word; word++)
-        fprintf(out, "%s%s", word == info->argv ? "" : " ", *word);
-    if (fclose(out) == 0)
-        put_redacted(delivery, "command", command);
-    json_open(body, "argv", '[');
-    for (char **word = info->argv; word && *word; word++)
-        put_redacted(delivery, NULL, *word);
-    json_close(body, ']');
-    if (info->name[0])
-        json_string(body, "name", info->name, strlen(info->name));
-    if (info->user[0])
-        json_string(body, "user", info->user, strlen(info->user));
-    json_time(body, "started", info->started_ms);
-    json_int(body, "cols", info->cols);
-    json_int(body, "rows", info->rows);
 }
 
 /* The end (an LF) of the lines that begin at `at` and are taken together: as many as fit in front
@@ -506,7 +472,7 @@ bool delivery_build(struct delivery *delivery)
         json_int(body, "skipped", (int64_t)delivery->sent_skipped);
     delivery->sent_description = !delivery->described && !delivery->no_description;
     if (delivery->sent_description)
-        put_description(delivery);
+        describe_whole(body, delivery->info, delivery->redactor);
     put_lines(delivery);
     if (delivery->sent_end > delivery->sent_from)
         put_times(delivery, delivery->sent_from, delivery->sent_end);

@@ -22,7 +22,8 @@
 #define LOCK_PAUSE_MS 50
 #define READ_BUDGET ((size_t)4 << 20)
 #define FIRST_TEXT \
-    ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
+    ((size_t)64 << 10)  /* of a run's first batch: more on a slow line would not arrive in time */
+#define TROUBLED_MOST 2 /* runs in a row; then it is the dashboard that has a trouble */
 
 struct debt { /* one run that is owed */
     struct run_record record;
@@ -31,7 +32,8 @@ struct debt { /* one run that is owed */
 
 extern char **environ;
 
-enum result { PAID, OWED, UNWANTED, REFUSED };
+/* TROUBLED: as OWED, but the dashboard answers, and it may be this run alone that it fails at. */
+enum result { PAID, OWED, UNWANTED, REFUSED, TROUBLED };
 
 /* ---- one run ---- */
 
@@ -122,6 +124,7 @@ struct payment {
     uint64_t most;      /* lines that the dashboard had at once */
     int64_t sent_ms;    /* monotonic, as the next */
     int64_t give_up_ms; /* moved on when it has more than ever */
+    int status;         /* of the last answer; 0: none came */
 };
 
 static void record_ack(struct payment *payment, bool delivered, bool refused)
@@ -172,6 +175,7 @@ static const struct client_answer *exchange(struct payment *payment, const struc
     payment->sent_ms = monotonic_ms();
     while (!answer && monotonic_ms() < payment->give_up_ms)
         answer = client_wait(payment->post.client, -1, 200, NULL);
+    payment->status = answer ? answer->status : 0;
     return answer;
 }
 
@@ -272,7 +276,9 @@ static void source_of(struct source *source, const struct debt *debt)
                 record->info.cols, record->info.started_ms);
 }
 
-static enum result pay(const struct config *config, struct debt *debt, struct problems *problems)
+/* *failed: with which status, where the dashboard did. */
+static enum result pay(const struct config *config, struct debt *debt, struct problems *problems,
+                       int *failed)
 {
     struct payment payment = {.config = config, .debt = debt, .problems = problems};
     struct redactor *redactor = redactor_new(debt->record.info.secrets, environ);
@@ -299,16 +305,21 @@ static enum result pay(const struct config *config, struct debt *debt, struct pr
         post_close(&payment.post);
     }
     redactor_free(redactor);
-    return result;
+    if (result != OWED || payment.status < 500)
+        return result;
+    *failed = payment.status;
+    return TROUBLED;
 }
 
 /* ---- all of them ---- */
 
-/* What need not be tried again: where the dashboard cannot be reached, the rest is only counted;
-   where it does not want what one host has (the name was changed, and with it the token), that
-   host's. */
+/* What need not be tried again: where the dashboard cannot be reached, or fails at one run after
+   the other, the rest is only counted; where it does not want what one host has (the name was
+   changed, and with it the token), that host's. */
 struct round {
     bool away;
+    int troubled; /* in a row */
+    int status;   /* with which the dashboard failed last; 0: it did not */
     char unwanted[HOST_ID_SIZE];
 };
 
@@ -320,16 +331,29 @@ static bool still_owed(const struct config *config, struct debt *debt, struct pr
 
     if (round->away || (host[0] && strcmp(host, round->unwanted) == 0))
         return true;
-    result = pay(config, debt, problems);
-    round->away = result == OWED;
+    result = pay(config, debt, problems, &round->status);
+    round->troubled = result == TROUBLED ? round->troubled + 1 : 0;
+    round->away = result == OWED || round->troubled == TROUBLED_MOST;
     if (result == UNWANTED)
         snprintf(round->unwanted, sizeof round->unwanted, "%s", host);
-    return result == OWED || result == UNWANTED;
+    return result == OWED || result == UNWANTED || result == TROUBLED;
 }
 
 static char *state_dir(const struct config *config)
 {
     return config->state_dir ? strdup(config->state_dir) : run_dir();
+}
+
+static void say_what_is_owed(struct problems *problems, const struct round *round, size_t owed)
+{
+    const char *what = owed == 1 ? "run is" : "runs are";
+
+    if (round->status)
+        problem_once(problems, PROBLEM_OWED, "the dashboard fails (%d): %zu %s still owed",
+                     round->status, owed, what);
+    else
+        problem_once(problems, PROBLEM_OWED,
+                     "the dashboard could not be reached: %zu %s still owed", owed, what);
 }
 
 int spool_deliver(const struct config *config, bool quiet)
@@ -353,9 +377,7 @@ int spool_deliver(const struct config *config, bool quiet)
     }
     free(ids);
     if (owed > 0 && problems.said == 0)
-        problem_once(&problems, PROBLEM_OWED,
-                     "the dashboard could not be reached: %zu %s still owed", owed,
-                     owed == 1 ? "run is" : "runs are");
+        say_what_is_owed(&problems, &round, owed);
     return owed > 0;
 }
 

@@ -1,4 +1,5 @@
 """What is delivered when helpers or the pump are killed, and when flushes meet."""
+import json
 import os
 import pathlib
 import signal
@@ -86,6 +87,40 @@ def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
     assert server.faults == 1
     server.fault = None
     assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 4
+    server.stop()
+
+
+def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_path):
+    server = FaultServer()
+    server.stop()
+    for number in range(4):
+        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+            run.write(f"run {number}\n")
+            run.finish()
+    server.start()
+    fail = status(500)
+    server.fault = lambda handler, path, body: b"run 0" in body and fail(handler, path, body)
+    result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    assert result.returncode == 1 and result.stderr == "nixfleet-run: the dashboard fails (500): 1 run is still owed\n"
+    assert sorted(server.text(run) for run in server.runs.values()) == ["run 1", "run 2", "run 3"]
+    server.fault = None
+    assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 4
+    server.stop()
+
+
+def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
+    server = FaultServer()
+    server.stop()
+    for _ in range(4):
+        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+            run.write("one\n")
+            run.finish()
+    server.start()
+    asked, fail = set(), status(500)
+    server.fault = lambda handler, path, body: asked.add(json.loads(body)["run"]) or fail(handler, path, body)
+    result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    assert result.returncode == 1 and "(500): 4 runs are still owed" in result.stderr
+    assert len(asked) == 2
     server.stop()
 
 
