@@ -239,7 +239,7 @@ def test_a_run_that_ends_leaves_the_row_to_the_one_that_goes_on(page, dashboard)
     page.wait(lambda: page.text(row("twice") + ".state-count") == "3/9", "the long one in the row")
     page.wait(lambda: page.visible(row("twice") + ".newer"), "the way to the long one")
     page.wait(lambda: last(page, "twice") == "its end", "its end")  # lines and rows come in messages of their own
-    assert page.text(row("twice") + ".doing").startswith("Succeeded")
+    page.wait(lambda: page.text(row("twice") + ".doing").startswith("Succeeded"), "its end in words")
     dashboard.write("twice", short, 1, ["its end, said again"], exit={"code": 0})
     page.wait(lambda: last(page, "twice") == "its end, said again")
     assert page.text(row("twice") + ".state-text") == "Building"
