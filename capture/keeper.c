@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "../common/system.h"
 
 /* The keeper has nothing to do until the command is executed: on Linux that spares a copy of the
    memory's map. The command's side only calls what it could in a signal handler, and changes one
@@ -17,7 +20,9 @@
 #define FORK_TO_EXEC fork
 #endif
 
-#define WAKE_AGAIN_US 10000
+/* For a second after a pump was woken it is looked after, at these pauses. */
+#define LOOK_MS 10
+#define LOOKS 100
 
 #ifdef __APPLE__ /* has no closefrom(3) */
 static void closefrom(int low)
@@ -66,39 +71,70 @@ static int status_of(const siginfo_t *info)
     return info->si_code == CLD_EXITED ? (info->si_status & 0xff) << 8 : info->si_status & 0x7f;
 }
 
-/* Someone else than the pump has continued the command: the pump, which stopped with it, must go
- * on, too. It may be just about to stop. */
+/* Someone else than the pump has continued the command, or it has ended: the pump, which stopped
+ * with it, must go on, too. */
 static void wake(pid_t pump)
 {
-    for (int i = 0; i < 2 && getppid() == pump; i++) {
+    if (getppid() == pump)
         kill(pump, SIGCONT);
-        usleep(WAKE_AGAIN_US);
-    }
+}
+
+/* One that had no processor may stop only now. */
+static void look_after(pid_t pump)
+{
+    if (process_stopped(pump))
+        wake(pump);
 }
 
 /* The end of a command that was stopped: the pump stopped with it, and nobody continues it. */
 static void tell_end(int channel, pid_t pid, int status, pid_t stopped_pump)
 {
+    struct pollfd heard = {.fd = channel, .events = POLLIN};
+
     tell(channel, KEEPER_ENDED, pid, status);
-    if (stopped_pump > 0)
-        wake(stopped_pump);
+    if (stopped_pump <= 0)
+        return;
+    wake(stopped_pump);
+    for (int i = 0; i < LOOKS && poll(&heard, 1, LOOK_MS) == 0; i++)
+        look_after(stopped_pump);
+}
+
+/* Waits for the next thing that happens to the command. *looks: how often the pump is still to be
+ * looked after meanwhile. */
+static int next_change(pid_t pid, siginfo_t *info, pid_t pump, int *looks)
+{
+    static const int all = WEXITED | WSTOPPED | WCONTINUED | WNOWAIT;
+
+    for (; *looks > 0; --*looks) {
+        int result;
+
+        *info = (siginfo_t){0};
+        result = waitid(P_PID, (id_t)pid, info, all | WNOHANG);
+        if (result < 0 || info->si_pid != 0)
+            return result;
+        (void)poll(NULL, 0, LOOK_MS);
+        look_after(pump);
+    }
+    return waitid(P_PID, (id_t)pid, info, all);
 }
 
 static void watch(pid_t pid, int channel, pid_t pump)
 {
     siginfo_t info;
     pid_t stopped = 0; /* the pump, while the command is stopped */
-    int status;
+    int status, looks = 0;
 
     for (;;) {
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WCONTINUED | WNOWAIT) < 0) {
+        if (next_change(pid, &info, pump, &looks) < 0) {
             if (errno == EINTR)
                 continue;
             return;
         }
+        looks = 0;
         if (info.si_code == CLD_CONTINUED) {
             (void)waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG); /* seen */
             wake(pump);
+            looks = stopped ? LOOKS : 0;
             stopped = 0;
             continue;
         }

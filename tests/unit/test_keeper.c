@@ -34,8 +34,14 @@ static void stop_twice_and_exit(void *context)
     execlp("sh", "sh", "-c", "kill -STOP $$; kill -TSTP $$; exit 7", (char *)NULL);
 }
 
+static void stop_once(void *context)
+{
+    (void)context;
+    execlp("sh", "sh", "-c", "kill -STOP $$; exec sleep 60", (char *)NULL);
+}
+
 /* The keeper's channel, its command under way. */
-static int start(pid_t *keeper)
+static int start(pid_t *keeper, void (*command)(void *))
 {
     int ends[2];
 
@@ -43,7 +49,7 @@ static int start(pid_t *keeper)
     *keeper = fork();
     if (*keeper == 0) {
         close(ends[0]);
-        keeper_run(-1, ends[1], (struct keeper_job){stop_twice_and_exit, NULL},
+        keeper_run(-1, ends[1], (struct keeper_job){command, NULL},
                    (struct keeper_job){NULL, NULL});
     }
     close(ends[1]);
@@ -76,7 +82,7 @@ static void finish(int channel, pid_t keeper)
 static void each_stop_and_the_end_are_told(void **state)
 {
     pid_t keeper;
-    int channel = start(&keeper);
+    int channel = start(&keeper, stop_twice_and_exit);
     struct keeper_report started = hear(channel), stopped;
 
     (void)state;
@@ -96,10 +102,70 @@ static void a_stop_that_is_over_at_once_is_not_taken_for_the_end(void **state)
     continue_at_once = true;
     for (int i = 0; i < 20; i++) {
         pid_t keeper;
-        int channel = start(&keeper);
+        int channel = start(&keeper, stop_twice_and_exit);
 
         assert_int_equal(hear(channel).what, KEEPER_STARTED);
         finish(channel, keeper);
+    }
+}
+
+static volatile sig_atomic_t woken;
+
+static void note_wake(int signal)
+{
+    (void)signal;
+    woken = 1;
+}
+
+/* A pump that had no processor: it stops with its command only when that goes on already, or has
+ * ended, and it was woken for that before. */
+static int stop_late(int ending)
+{
+    sigset_t block, before;
+    pid_t keeper;
+    int channel;
+    struct keeper_report report;
+
+    signal(SIGCONT, note_wake);
+    sigemptyset(&block);
+    sigaddset(&block, SIGCONT);
+    sigprocmask(SIG_BLOCK, &block, &before);
+    channel = start(&keeper, stop_once);
+    report = hear(channel);
+    if (hear(channel).what != KEEPER_STOPPED)
+        return 1;
+    kill(report.pid, ending);
+    while (!woken)
+        sigsuspend(&before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    for (int i = 0; i < 50; i++)
+        usleep(1000); /* each wake ends one of them */
+    raise(SIGSTOP);
+    kill(report.pid, SIGKILL);
+    report = hear(channel);
+    close(channel);
+    waitpid(keeper, NULL, 0);
+    return report.what == KEEPER_ENDED ? 0 : 2;
+}
+
+static void a_pump_that_stops_late_is_woken(void **state)
+{
+    static const int endings[] = {SIGCONT, SIGKILL};
+
+    (void)state;
+    continue_at_once = false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        pid_t pump = fork();
+        int status = 0, tries = 0;
+
+        if (pump == 0)
+            _exit(stop_late(endings[i]));
+        while (waitpid(pump, &status, WNOHANG) == 0 && tries++ < 1000)
+            usleep(10000);
+        if (tries > 1000)
+            kill(pump, SIGKILL);
+        assert_in_range(tries, 0, 1000);
+        assert_int_equal(status, 0);
     }
 }
 
@@ -108,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_stop_and_the_end_are_told),
         cmocka_unit_test(a_stop_that_is_over_at_once_is_not_taken_for_the_end),
+        cmocka_unit_test(a_pump_that_stops_late_is_woken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
