@@ -330,6 +330,17 @@ static void tell_watcher(struct store *store)
     pthread_mutex_unlock(&store->watch_lock);
 }
 
+/* Before the answers: whoever hears of a failure may ask for our health next. */
+static void count_group(struct store *store, size_t count, bool failed)
+{
+    pthread_mutex_lock(&store->lock);
+    if (failed)
+        store->failed_ms = monotonic_ms();
+    store->commits++;
+    store->jobs += count;
+    pthread_mutex_unlock(&store->lock);
+}
+
 static void run_group(struct store *store, struct job *group)
 {
     size_t count = 0, done = 0;
@@ -342,18 +353,14 @@ static void run_group(struct store *store, struct job *group)
     if (ok)
         tell_watcher(store);
     store->change_count = 0;
+    for (size_t i = 0; i < count; i++)
+        failed |= !(ok && applied[i]);
+    count_group(store, count, failed);
     for (struct job *job = group, *next; job; job = next, done++) {
         next = job->next; /* done may free the job */
-        failed |= !(ok && applied[done]);
         job->done(job->context, ok && applied[done]);
     }
     free(applied);
-    pthread_mutex_lock(&store->lock);
-    if (failed)
-        store->failed_ms = monotonic_ms();
-    store->commits++;
-    store->jobs += done;
-    pthread_mutex_unlock(&store->lock);
 }
 
 static void *writer(void *context)
