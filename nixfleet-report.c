@@ -4,6 +4,7 @@
 #include <err.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,6 +47,8 @@ int main(int argc, char **argv)
     int skip = mode->of_run ? 0 : 1;
     if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);
+    if (!mode->of_run)
+        setprogname("nixfleet-run"); /* what was typed */
     int status = mode->run(&config);
     config_free(&config);
     return status;

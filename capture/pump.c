@@ -103,7 +103,7 @@ static void log_failed(struct pump *pump, int problem)
     pump->log_failed = true;
 }
 
-/* Bytes that came from the command, to the log (or, once that has failed, to the ring). */
+/* Bytes that came from the command, to the log, and what cannot be read there to the ring. */
 static void record(struct pump *pump, const unsigned char *bytes, size_t size)
 {
     size_t written = 0;
@@ -112,6 +112,8 @@ static void record(struct pump *pump, const unsigned char *bytes, size_t size)
     if (pump->log->log_fd >= 0) {
         if (run_log_append(pump->log, bytes, size, &written) < 0)
             log_failed(pump, errno);
+        if (pump->log->apart)
+            written = 0;
         pump->log_bytes += written;
     }
     if (pump->page) {

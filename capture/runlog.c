@@ -109,6 +109,13 @@ static int open_new(const char *path, int flags)
     return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 }
 
+static bool is_file(int fd)
+{
+    struct stat info;
+
+    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 /* Takes the pump's lock. A reader who wants to know whether the run lives has it for a moment. */
 static int lock(int fd)
 {
@@ -166,6 +173,7 @@ int run_log_create(struct run_log *log, const char *dir, struct run_info *info)
     log->log_fd = open_new(log->log_path, O_WRONLY | O_APPEND | O_TRUNC);
     if (log->log_fd < 0)
         return -1;
+    log->apart = !is_file(log->log_fd);
     if (create_record(log, info) < 0)
         result = -1;
     log->marks_fd = open_new(marks, O_WRONLY | O_APPEND | O_TRUNC);

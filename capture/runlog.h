@@ -68,6 +68,7 @@ struct run_info {
 /* Writer's side (the pump). */
 struct run_log {
     int log_fd, marks_fd, run_fd; /* -1: could not be opened, or given up after a failed write */
+    bool apart; /* the log is a FIFO or a device: what is in it cannot be read again */
     char *dir, *run_path, *log_path;
     int64_t last_mark_ms;
 };

@@ -100,13 +100,24 @@ static int open_file(struct source *source, const char *path)
     return source->path == NULL ? -1 : 0;
 }
 
+/* Of a run: what was a FIFO or a device keeps nothing, and could be waited for for ever. */
+static int open_log(struct source *source, const char *path)
+{
+    struct stat status;
+    if (path != NULL && stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        errno = ESPIPE;
+        return -1;
+    }
+    return open_file(source, path);
+}
+
 static int open_run(struct source *source, const char *dir, const char *id)
 {
     struct run_record record;
     AUTO_FREE char *marks = NULL;
     if (run_record_read(dir, id, &record) != 0)
         return -1;
-    int result = open_file(source, record.info.log_path);
+    int result = open_log(source, record.info.log_path);
     if (result == 0 && asprintf(&marks, "%s/%s.marks", dir, id) >= 0)
         source->marks = fopen(marks, "re");
     run_record_free(&record);
@@ -140,26 +151,48 @@ static char *find_run(const char *dir, const char *operand)
     return found;
 }
 
+static void warn_of_run(const char *id)
+{
+    if (errno == ESPIPE)
+        warnx("%s: its log is no file, and was not kept", id);
+    else
+        warn("%s", id);
+}
+
+static int open_last(struct source *source, const char *dir)
+{
+    AUTO_FREE char *id = dir != NULL ? find_run(dir, NULL) : NULL;
+    if (id == NULL) {
+        warnx("no run is recorded here yet");
+        return -1;
+    }
+    if (open_run(source, dir, id) == 0)
+        return 0;
+    warn_of_run(id);
+    return -1;
+}
+
 /* The log that the operand names, a run before a file. Prints what is wrong. */
 static int open_source(struct source *source, const char *operand)
 {
     AUTO_FREE char *dir = run_dir();
     AUTO_FREE char *id = NULL;
-    if (operand != NULL && strchr(operand, '/') == NULL && dir != NULL)
+    int problem;
+    if (operand == NULL)
+        return open_last(source, dir);
+    errno = ENOENT;
+    if (strchr(operand, '/') == NULL && dir != NULL)
         id = find_run(dir, operand);
-    else if (operand == NULL && dir != NULL)
-        id = find_run(dir, NULL);
-    if (id == NULL && operand != NULL && errno == EEXIST && access(operand, F_OK) != 0) {
+    if (id == NULL && errno == EEXIST && access(operand, F_OK) != 0) {
         warnx("%s: more than one run begins so", operand);
         return -1;
     }
     if (id != NULL && open_run(source, dir, id) == 0)
         return 0;
-    if (operand == NULL) {
-        if (id == NULL)
-            warnx("no run is recorded here yet");
-        else
-            warn("%s", id);
+    problem = errno;
+    if (id != NULL && access(operand, F_OK) != 0) {
+        errno = problem;
+        warn_of_run(id);
         return -1;
     }
     if (open_file(source, operand) == 0)

@@ -166,8 +166,22 @@ static void note_changes(struct delivery *delivery)
         delivery->changed = changed;
 }
 
+/* The log may end before the output did: it was removed or cut off, its disk was full, or it never
+ * was a file. */
+static void note_missing_end(struct delivery *delivery)
+{
+    struct source *source = &delivery->source;
+
+    if (delivery->end.bytes <= source->offset)
+        return;
+    note_missing(delivery, delivery->end.bytes - source->offset);
+    source->offset = delivery->end.bytes;
+    source->lossy = true;
+}
+
 static void finish_transcript(struct delivery *delivery)
 {
+    note_missing_end(delivery);
     if (delivery->end.known)
         transcript_end(delivery->transcript, delivery->end.by_signal, delivery->end.code);
     else

@@ -7,9 +7,13 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer, SlowLine, lost_answer, status, times
 from helperrun import REPORT, HelperRun, environment, flush
+from wrapper import RUN
+from wrapper import run as run_wrapped
 
 
 def test_a_killed_pump_is_reported_lost_at_once(tmp_path):
@@ -121,6 +125,35 @@ def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
     assert result.returncode == 1 and "(500): 4 runs are still owed" in result.stderr
     assert len(asked) == 2
+    server.stop()
+
+
+def test_a_log_that_is_no_file_is_delivered_while_it_runs(tmp_path):
+    with FaultServer() as server:
+        done = run_wrapped("sh", "-c", "seq 5; exit 3", state=tmp_path, options=["--log", "/dev/null"], env=environment(tmp_path, server.url))
+        assert done.returncode == 3 and done.stdout == b"1\n2\n3\n4\n5\n" and not done.stderr
+        assert server.text() == "1\n2\n3\n4\n5" and server.run().exit == {"code": 3} and not server.violations
+        shown = subprocess.run([RUN, "--show"], env=environment(tmp_path, server.url), capture_output=True, text=True, timeout=20)
+        assert shown.returncode == 1 and "its log is no file" in shown.stderr and shown.stderr.startswith("nixfleet-run: ")
+
+
+@pytest.mark.parametrize("log", ["/dev/null", "removed", "cut off"])
+def test_what_a_log_does_not_have_any_more_is_said(tmp_path, log):
+    server = FaultServer()
+    server.stop()
+    path = pathlib.Path(log if log == "/dev/null" else tmp_path / "log")
+    env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    run_wrapped("seq", "5", state=tmp_path, options=["--log", path], env=env)
+    if log == "removed":
+        path.unlink()
+    if log == "cut off":
+        os.truncate(path, 4)
+    server.start()
+    assert flush(tmp_path, server.url).returncode == 0 and not server.violations
+    lines = server.text().splitlines()
+    assert lines[:-2] == (["1", "2"] if log == "cut off" else [])
+    assert lines[-1] == f"[nixfleet-run: {6 if log == 'cut off' else 10} bytes of output were not kept]"
+    assert server.run().exit == {"code": 0}
     server.stop()
 
 
