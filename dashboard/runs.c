@@ -225,6 +225,7 @@ static void add_run(sqlite3_stmt *row, int c, int64_t now_ms, struct text *out)
         out, "silent_for",
         silent_since && !facts.ended && now_ms > silent_since ? (now_ms - silent_since) / 1000 : 0);
     text_key_time(out, "last_seen", facts.last_seen_ms);
+    text_key_int(out, "interval", facts.interval_ms / 1000);
     text_key_raw(out, "lost", state == RUN_CRASHED ? "true" : "false");
     text_key_raw(out, "stop_requested", sqlite3_column_int64(row, c + 16) ? "true" : "false");
     text_puts(out, "}");

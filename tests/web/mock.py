@@ -38,7 +38,7 @@ class Run:
             "id": run_id, "host": host, "command": "nixos-rebuild switch", "argv": None, "user": "root",
             "started": iso(95), "ended": None, "status": "busy", "phase": None, "last_phase": None, "progress": {},
             "outcome": None, "exit": None, "error": None, "error_line": None, "failed": [], "failed_units": [],
-            "bytes": 12345, "first": 0, "silent_for": 0, "last_seen": iso(), "lost": False, "stop_requested": False,
+            "bytes": 12345, "first": 0, "silent_for": 0, "last_seen": iso(), "interval": 10, "lost": False, "stop_requested": False,
         }
         self.fields.update(fields)
 

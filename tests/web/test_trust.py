@@ -2,7 +2,7 @@
 
 import pytest
 from mock import iso
-from person import RUN, last_shown, lines, open_log, shown
+from person import ROW, RUN, last_shown, lines, open_log, shown
 from selenium.webdriver.common.keys import Keys
 
 
@@ -61,6 +61,8 @@ def test_colours_are_shown_and_readable_in_both_themes(page, mock):
 def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
     mock.host("alpha")
     mock.run("alpha", RUN % 1, lines(100), last_seen=iso(60))
+    mock.host("beta")  # which says more rarely that it is alive
+    mock.run("beta", RUN % 2, last_seen=iso(60), interval=60)
     page.load()
     open_log(page, "alpha")
     page.wait(lambda: last_shown(page) == "plain line 99")
@@ -68,7 +70,8 @@ def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
     mock.drop()
     page.wait(lambda: page.visible("#lost") and "may be old" in page.text("#lost-text"), "the notice")
     assert page.js("return document.body.classList.contains('old')")
-    page.wait(lambda: page.text(".state-text") == "No sign of life", "staleness by the page's own clock")
+    page.wait(lambda: page.text(ROW % "alpha" + ".state-text") == "No sign of life", "staleness by the page's own clock")
+    assert page.text(ROW % "beta" + ".state-text") == "Running"
     mock.write(RUN % 1, ["rewritten while away"], start=95)
     mock.write(RUN % 1, [f"while away {i}" for i in range(3000)])
     mock.refuse = False

@@ -25,7 +25,6 @@ const WEIGHTS = {
     updating: 100,
     running: 100,
 };
-const INTERVAL_MS = 10000;
 export const SILENT_AFTER_S = 60;
 
 const highest = new Map(); // run id → the furthest that its bar has been, 0..1
@@ -162,7 +161,7 @@ export function agedState(host, connected) {
     if (connected) return state;
     const seen = toMs(host.run?.last_seen) || toMs(host.last_seen);
     const age = serverNow() - seen;
-    if (state === 'busy' && seen && age > 3 * INTERVAL_MS) return 'stale';
+    if (state === 'busy' && seen && age > 3000 * (host.run?.interval || 10)) return 'stale';
     if (state === 'idle' && seen && age > 300000) return 'offline';
     return state;
 }
