@@ -11,11 +11,15 @@ def run_id():
     return str(uuid.uuid4())
 
 
-def finished_run(dashboard, host, lines=("a line",), days_ago=0):
-    run = run_id()
-    at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days_ago)
-    at = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    answer = dashboard.post(f"/api/hosts/{host}/logs", {"run": run, "lines": list(lines), "exit": {"code": 0}, "started": at, "ended": at})
+def before(days):
+    at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def finished_run(dashboard, host, lines=("a line",), days_ago=0, days=0):
+    run, ended = run_id(), before(days_ago)
+    answer = dashboard.post(f"/api/hosts/{host}/logs",
+                            {"run": run, "lines": list(lines), "exit": {"code": 0}, "started": before(days_ago + days), "ended": ended})
     assert answer.status == 200, answer.body
     return run
 
@@ -77,6 +81,18 @@ def test_old_runs_go_by_age(tmp_path):
         assert runs(dashboard, "beta") == [still]
         assert dashboard.get(f"/api/hosts/alpha/runs/{old}").status == 404
         assert dashboard.post("/api/hosts/alpha/logs", {"run": older, "lines": ["late"]}).status == 410
+
+
+def test_a_host_is_not_told_of_by_a_run_that_is_gone(tmp_path):
+    def told(dashboard):
+        return [h["run"] and h["run"]["id"] for h in dashboard.get("/api/hosts").json["hosts"]]
+
+    with Dashboard(tmp_path) as dashboard:
+        long, short, alone = (finished_run(dashboard, host, days_ago=ago, days=days) for host, ago, days in (("alpha", 6, 14), ("alpha", 8, 1), ("beta", 8, 1)))
+        assert told(dashboard) == [short, alone]
+    with restarted(tmp_path, NIXFLEET_KEEP_DAYS="7") as dashboard:
+        wait_for(lambda: runs(dashboard) == [long] and runs(dashboard, "beta") == [])
+        assert told(dashboard) == [long, None]
 
 
 def test_old_runs_go_by_count_of_their_host_and_open_ones_stay(tmp_path):
