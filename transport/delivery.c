@@ -460,10 +460,11 @@ static void put_lines(struct delivery *delivery)
     delivery->sent_end = at;
 }
 
+/* Of a line that can still change the time is needed again, when it is sent again. */
 static void drop_synced(struct delivery *delivery)
 {
     line_queue_drop(&delivery->queue, delivery->synced);
-    time_runs_drop(&delivery->times, delivery->synced);
+    time_runs_drop(&delivery->times, delivery_acked(delivery));
 }
 
 bool delivery_build(struct delivery *delivery)

@@ -184,6 +184,38 @@ static void a_conflict_about_lines_that_were_never_sent_is_no_answer(void **stat
     assert_int_equal(played->have, 2);
 }
 
+static bool says(const struct played *played, const char *text)
+{
+    const struct json_out *body = &played->delivery.body;
+
+    return memmem(body->bytes, body->size, text, strlen(text)) != NULL;
+}
+
+/* The dashboard has the bar already, and is told of it again. */
+static void a_bar_that_moves_on_came_when_it_came_first(void **state)
+{
+    struct played *played = *state;
+
+    line(played, "one\n");
+    line(played, "10%");
+    open_all(played);
+    played->delivery.output_over = false;
+    build(played);
+    assert_true(says(played, "\"times\":[[1,1764028800000],[1,1764028801000]]"));
+    assert_int_equal(accept_it(played), DELIVERY_GO_ON);
+    line(played, "\r20%");
+    played->delivery.source.limit = played->size;
+    build(played);
+    assert_true(says(played, "\"text\":\"20%\",\"times\":[[1,1764028801000]]"));
+    assert_int_equal(accept_it(played), DELIVERY_GO_ON);
+    line(played, "\r30%\nthree\n");
+    played->delivery.source.limit = played->size;
+    played->delivery.output_over = true;
+    build(played);
+    assert_true(says(played, "\"times\":[[1,1764028801000],[1,1764028802750]]"));
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +227,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_conflict_about_lines_that_were_never_sent_is_no_answer,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bar_that_moves_on_came_when_it_came_first, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
