@@ -144,6 +144,19 @@ void delivery_close(struct delivery *delivery)
 
 /* ---- reading ---- */
 
+/* Of what is missing the dashboard may have lines from before: what comes next is none of them. */
+static void pass_over_known_lines(struct delivery *delivery)
+{
+    static const char reset[] = "\r\n\033c", line[] = ".\r\n";
+
+    if (transcript_line_count(delivery->transcript) >= delivery->resume)
+        return;
+    transcript_feed(delivery->transcript, reset, sizeof reset - 1);
+    for (uint64_t count = transcript_line_count(delivery->transcript); count < delivery->resume;
+         count++)
+        transcript_feed(delivery->transcript, line, sizeof line - 1);
+}
+
 static void note_missing(struct delivery *delivery, uint64_t missing)
 {
     char line[96];
@@ -151,6 +164,7 @@ static void note_missing(struct delivery *delivery, uint64_t missing)
         snprintf(line, sizeof line, "\r\n[nixfleet-run: %llu bytes of output were not kept]\r\n",
                  (unsigned long long)missing);
 
+    pass_over_known_lines(delivery);
     transcript_feed(delivery->transcript, line, (size_t)length);
 }
 

@@ -216,6 +216,27 @@ static void a_bar_that_moves_on_came_when_it_came_first(void **state)
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
+/* It was sent as it came, and kept less far than that: by a disk that was full, or by /dev/null. */
+static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **state)
+{
+    struct played *played = *state;
+    struct run_end end = {.known = true, .bytes = 1000};
+    struct source source;
+
+    line(played, "one\n");
+    line(played, "two\n\033[?1049hthree");
+    end.log_bytes = played->size;
+    source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
+    assert_int_equal(
+        delivery_open(&played->delivery, &played->info, played->redactor, &source, 100), 0);
+    delivery_output_ends(&played->delivery, &end);
+    build(played);
+    assert_true(says(played, "\"from\":100,"));
+    assert_true(says(played, "\"text\":\"\\n[nixfleet-run: 979 bytes of output were not kept]\""));
+    assert_true(says(played, "\"line_count\":102,"));
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +250,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_bar_that_moves_on_came_when_it_came_first, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_missing_behind_what_the_dashboard_has_is_said_there,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
