@@ -44,7 +44,8 @@ struct run_end {
 };
 
 struct run_ack {
-    uint64_t lines; /* acknowledged by the dashboard */
+    uint64_t lines; /* acknowledged by the dashboard, and final */
+    uint32_t more;  /* behind these that it has besides: they could still change */
     bool delivered; /* everything, the end included */
     bool refused; /* the dashboard will never take it (410, or a token that is not its): not owed */
 };

@@ -55,11 +55,13 @@ static void parse_end(const char *value, struct run_end *end)
 static void parse_ack(const char *value, struct run_ack *ack)
 {
     unsigned long long lines;
+    unsigned more = 0; /* older versions did not say */
     int delivered, refused;
 
-    if (sscanf(value, "%llu %d %d", &lines, &delivered, &refused) != 3)
+    if (sscanf(value, "%llu %d %d %u", &lines, &delivered, &refused, &more) < 3)
         return;
     ack->lines = lines;
+    ack->more = more;
     ack->delivered = delivered;
     ack->refused = refused;
 }
@@ -266,8 +268,8 @@ char **run_record_list(const char *dir)
 int run_ack_write(int run_fd, const struct run_ack *ack)
 {
     char slot[RUN_ACK_WIDTH + 1];
-    int length = snprintf(slot, sizeof slot, "%llu %d %d", (unsigned long long)ack->lines,
-                          ack->delivered, ack->refused);
+    int length = snprintf(slot, sizeof slot, "%llu %d %d %u", (unsigned long long)ack->lines,
+                          ack->delivered, ack->refused, (unsigned)ack->more);
 
     memset(slot + length, ' ', sizeof slot - 1 - (size_t)length);
     return pwrite(run_fd, slot, RUN_ACK_WIDTH, RUN_ACK_AT) == RUN_ACK_WIDTH ? 0 : -1;

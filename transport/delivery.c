@@ -108,6 +108,7 @@ static int restart(struct delivery *delivery, uint64_t resume)
     delivery->released = delivery->undigested_size = 0;
     delivery->holding = false;
     delivery->resume = delivery->synced = resume;
+    delivery->had = delivery->has;
     delivery->changed = delivery->cut_line = UINT64_MAX;
     delivery->left_out = false;
     delivery->done = false;
@@ -115,16 +116,17 @@ static int restart(struct delivery *delivery, uint64_t resume)
 }
 
 int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
-                  const struct source *source, uint64_t resume)
+                  const struct source *source, const struct run_ack *ack)
 {
     *delivery = (struct delivery){.info = info,
                                   .redactor = redactor,
                                   .source = *source,
+                                  .has = ack->lines + ack->more,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
     delivery->digest = EVP_MD_CTX_new();
     delivery->held = malloc(TRANSCRIPT_LINE_MAX * 2);
-    if (delivery->digest && delivery->held && restart(delivery, resume) == 0)
+    if (delivery->digest && delivery->held && restart(delivery, ack->lines) == 0)
         return 0;
     delivery_close(delivery);
     errno = ENOMEM;
@@ -144,15 +146,19 @@ void delivery_close(struct delivery *delivery)
 
 /* ---- reading ---- */
 
-/* Of what is missing the dashboard may have lines from before: what comes next is none of them. */
+/* Of what is missing the dashboard may have lines, which nobody else has: what comes next is none
+ * of them, nor may it take their place. */
 static void pass_over_known_lines(struct delivery *delivery)
 {
     static const char reset[] = "\r\n\033c", line[] = ".\r\n";
 
-    if (transcript_line_count(delivery->transcript) >= delivery->resume)
+    if (transcript_line_count(delivery->transcript) >= delivery->had)
         return;
+    delivery->resume = delivery->synced = delivery->had;
+    delivery->changed = UINT64_MAX;
+    line_queue_drop(&delivery->queue, delivery->had);
     transcript_feed(delivery->transcript, reset, sizeof reset - 1);
-    for (uint64_t count = transcript_line_count(delivery->transcript); count < delivery->resume;
+    for (uint64_t count = transcript_line_count(delivery->transcript); count < delivery->had;
          count++)
         transcript_feed(delivery->transcript, line, sizeof line - 1);
 }
@@ -275,6 +281,14 @@ bool delivery_pending(const struct delivery *delivery)
 uint64_t delivery_acked(const struct delivery *delivery)
 {
     return delivery->synced < delivery->released ? delivery->synced : delivery->released;
+}
+
+struct run_ack delivery_ack(const struct delivery *delivery)
+{
+    uint64_t lines = delivery_acked(delivery);
+    uint64_t more = delivery->has > lines ? delivery->has - lines : 0;
+
+    return (struct run_ack){.lines = lines, .more = more < UINT32_MAX ? (uint32_t)more : 0};
 }
 
 /* ---- the batch ---- */
@@ -525,6 +539,7 @@ static void problem(struct delivery *delivery, const char *what, const struct ba
  * broken, and must not be asked as fast as it can answer. */
 static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
 {
+    delivery->has = next;
     if (next >= delivery->queue.first)
         delivery->synced = next < delivery->changed ? next : delivery->changed;
     else if (restart(delivery, next) < 0)
@@ -545,6 +560,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct ba
         delivery->described = true;
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
+    delivery->has = have;
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     drop_synced(delivery);
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE

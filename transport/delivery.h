@@ -55,6 +55,7 @@ struct delivery {
     size_t held_size, held_covered;
     bool holding;
     uint64_t resume;          /* lines below are at the dashboard and need not be queued */
+    uint64_t has, had;        /* lines that it has now; that it had when reading began */
     uint64_t synced, changed; /* changed: lowest line that changed while a batch was in flight */
     uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
     bool left_out;            /* lines were skipped: no digest */
@@ -74,10 +75,9 @@ struct delivery {
     char problem[256]; /* set when the last answer is worth a line; "" otherwise */
 };
 
-/* info and redactor must outlive it. resume: lines that the dashboard has acknowledged. 0, or -1
- * with errno ENOMEM. */
+/* info and redactor must outlive it. ack: what the dashboard has. 0, or -1 with errno ENOMEM. */
 int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
-                  const struct source *source, uint64_t resume);
+                  const struct source *source, const struct run_ack *ack);
 void delivery_close(struct delivery *delivery);
 
 /* Reads at most budget bytes of output. True if there is more that could be read at once. Stops at
@@ -95,7 +95,9 @@ bool delivery_pending(const struct delivery *delivery);
 bool delivery_build(struct delivery *delivery);
 /* What the answer to the batch in flight means. */
 enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer);
-/* Lines that are final and at the dashboard: what an acknowledgement on disk may say. */
+/* Lines that are final and at the dashboard. */
 uint64_t delivery_acked(const struct delivery *delivery);
+/* What may be said on disk of what the dashboard has. */
+struct run_ack delivery_ack(const struct delivery *delivery);
 
 #endif

@@ -50,7 +50,6 @@ struct shipper {
     int64_t ended_ms; /* monotonic */
     int64_t next_ms;  /* monotonic: no batch before it */
     pid_t older;      /* child that delivers older runs; 0: not started, -1: done */
-    uint64_t acked_on_disk;
 };
 
 /* ---- starting ---- */
@@ -73,9 +72,8 @@ static int open_run(struct shipper *shipper)
         return -1;
     source_open(&source, fd_or_none(HELPER_LOG_FD), fd_or_none(HELPER_MARKS_FD), shipper->page, 0,
                 info->rows, info->cols, info->started_ms);
-    shipper->acked_on_disk = shipper->record.ack.lines;
     return delivery_open(&shipper->delivery, info, shipper->redactor, &source,
-                         shipper->record.ack.lines);
+                         &shipper->record.ack);
 }
 
 static int open_network(struct shipper *shipper)
@@ -162,13 +160,14 @@ static void publish(struct shipper *shipper)
  * else. */
 static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 {
-    struct run_ack ack = {
-        .lines = delivery_acked(&shipper->delivery), .delivered = delivered, .refused = refused};
+    struct run_ack ack = delivery_ack(&shipper->delivery), *on_disk = &shipper->record.ack;
 
+    ack.delivered = delivered;
+    ack.refused = refused;
     atomic_store(&shipper->page->acked, shipper->delivery.synced);
-    if (ack.lines != shipper->acked_on_disk || delivered || refused)
+    if (ack.lines != on_disk->lines || ack.more != on_disk->more || delivered || refused)
         (void)run_ack_write(HELPER_RUN_FD, &ack);
-    shipper->acked_on_disk = ack.lines;
+    *on_disk = ack;
     if (delivered)
         atomic_store(&shipper->page->delivered, 1);
 }

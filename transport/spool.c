@@ -129,9 +129,10 @@ struct payment {
 
 static void record_ack(struct payment *payment, bool delivered, bool refused)
 {
-    struct run_ack ack = {
-        .lines = delivery_acked(&payment->delivery), .delivered = delivered, .refused = refused};
+    struct run_ack ack = delivery_ack(&payment->delivery);
 
+    ack.delivered = delivered;
+    ack.refused = refused;
     (void)run_ack_write(payment->debt->run_fd,
                         &ack); /* else it is delivered again, which changes nothing */
 }
@@ -291,7 +292,7 @@ static enum result pay(const struct config *config, struct debt *debt, struct pr
         redactor_add(redactor, payment.post.tokens.file);
         redactor_add(redactor, payment.post.tokens.variable);
         if (delivery_open(&payment.delivery, &debt->record.info, redactor, &source,
-                          debt->record.ack.lines) == 0) {
+                          &debt->record.ack) == 0) {
             delivery_output_ends(&payment.delivery, &debt->record.end);
             payment.delivery.text_max = FIRST_TEXT;
             extend(&payment);

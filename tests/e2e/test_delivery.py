@@ -157,6 +157,19 @@ def test_what_a_log_does_not_have_any_more_is_said(tmp_path, log):
     server.stop()
 
 
+def test_lines_that_only_the_dashboard_has_stay_there(tmp_path):
+    with FaultServer() as server:
+        env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+        with subprocess.Popen([RUN, "--log", "/dev/null", "--", "sh", "-c", "seq 5; cat"], env=env, stdin=subprocess.PIPE,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            server.wait(lambda: server.run() and len(server.run().lines) == 5)
+            server.fault = status(500)
+            process.stdin.close()
+        server.fault = None
+        assert flush(tmp_path, server.url).returncode == 0 and not server.violations
+        assert server.run().lines[:5] == ["1", "2", "3", "4", "5"] and server.run().exit == {"code": 0}
+
+
 def test_a_flush_over_a_slow_line_goes_on_as_long_as_it_moves(tmp_path):
     server = FaultServer()
     server.stop()

@@ -83,7 +83,8 @@ static void open_all(struct played *played)
     struct source source;
 
     source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
-    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source, 0),
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){0}),
                      0);
     delivery_output_ends(&played->delivery, &end);
 }
@@ -227,8 +228,9 @@ static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **s
     line(played, "two\n\033[?1049hthree");
     end.log_bytes = played->size;
     source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
-    assert_int_equal(
-        delivery_open(&played->delivery, &played->info, played->redactor, &source, 100), 0);
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){.lines = 60, .more = 40}),
+                     0);
     delivery_output_ends(&played->delivery, &end);
     build(played);
     assert_true(says(played, "\"from\":100,"));

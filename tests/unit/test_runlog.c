@@ -164,7 +164,8 @@ static void the_longest_end_fits_into_its_slot(void **state)
 
 static void acknowledgements_are_rewritten_in_place(void **state)
 {
-    const struct run_ack some = {.lines = 5}, most = {.lines = UINT64_MAX, .delivered = true},
+    const struct run_ack some = {.lines = 5},
+                         most = {.lines = UINT64_MAX, .more = UINT32_MAX, .delivered = true},
                          refused = {.lines = 1, .refused = true};
     struct scene *scene = *state;
     struct run_record record;
@@ -180,6 +181,7 @@ static void acknowledgements_are_rewritten_in_place(void **state)
     assert_int_equal(run_ack_write(fd, &most), 0);
     read_back(scene, &record);
     assert_true(record.ack.lines == UINT64_MAX && record.ack.delivered && !run_owed(&record));
+    assert_true(record.ack.more == UINT32_MAX);
     run_record_free(&record);
     assert_int_equal(run_ack_write(fd, &refused), 0);
     read_back(scene, &record);
