@@ -547,6 +547,15 @@ static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
     return delivery->setbacks++ < SETBACKS_FREE ? DELIVERY_GO_ON : DELIVERY_RETRY;
 }
 
+/* A batch without lines leaves there what is behind it. */
+static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
+{
+    if (delivery->sent_end > delivery->sent_from || delivery->sent_skipped > 0)
+        delivery->has = have;
+    else if (next < delivery->has)
+        delivery->has = next;
+}
+
 static enum delivery_verdict accepted(struct delivery *delivery, const struct batch_answer *answer)
 {
     uint64_t have = delivery->sent_end;
@@ -560,7 +569,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct ba
         delivery->described = true;
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
-    delivery->has = have;
+    note_has(delivery, (uint64_t)answer->next, have);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     drop_synced(delivery);
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE

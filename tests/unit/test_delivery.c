@@ -239,6 +239,21 @@ static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **s
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
+/* Lines that are there stay, and are known to. */
+static void batches_without_lines_leave_what_is_there(void **state)
+{
+    struct played *played = *state;
+    struct source source;
+
+    source_open(&source, -1, played->marks, NULL, 0, 24, 80, 0);
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){.lines = 3, .more = 4}),
+                     0);
+    build(played);
+    assert_int_equal(answer(played, 200, "{\"next\":%lld}", 7), DELIVERY_GO_ON);
+    assert_true(delivery_ack(&played->delivery).lines + delivery_ack(&played->delivery).more == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +269,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_behind_what_the_dashboard_has_is_said_there,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(batches_without_lines_leave_what_is_there, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,7 +155,8 @@ class FaultServer:
             self.violations.append(f"times {message.get('times')} for {len(lines)} lines")
         if re.search("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]", "".join(lines)):
             self.violations.append(f"control characters in {lines!r}"[:300])
-        run.lines[start:] = lines
+        if "text" in message or skipped:
+            run.lines[start:] = lines
         run.batches.append((time.monotonic(), message))
         if "exit" in message:
             digest = hashlib.sha256("\n".join(x or "" for x in run.lines).encode()).hexdigest()
