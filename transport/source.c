@@ -76,7 +76,7 @@ static size_t read_log(struct source *source, void *out, size_t size, uint64_t l
     if (size > until - source->offset)
         size = (size_t)(until - source->offset);
     n = pread_again(source->log_fd, out, size, source->offset);
-    if (n <= 0) { /* truncated by someone, or a broken disk: what is left cannot be had */
+    if (n <= 0) { /* truncated or removed by someone, or a broken disk: the rest cannot be had */
         source->failed = source->lossy = true;
         return 0;
     }
@@ -103,7 +103,7 @@ size_t source_read(struct source *source, void *out, size_t size, uint64_t *miss
     *missing = 0;
     if (source->failed || size == 0)
         return 0;
-    if (source->offset < limit && source->log_fd >= 0)
+    if (source->offset < limit)
         return read_log(source, out, size, limit);
     if (source->page && atomic_load(&source->page->ring_start) <= source->offset)
         return read_ring(source, out, size, missing);

@@ -239,6 +239,20 @@ static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **s
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
+/* Removed before a helper was started again. What counts as left would be asked for without end. */
+static void of_a_log_that_cannot_be_opened_nothing_is_left(void **state)
+{
+    struct played *played = *state;
+    struct source source;
+
+    source_open(&source, -1, played->marks, NULL, 100, 24, 80, 0);
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){0}),
+                     0);
+    assert_false(delivery_read(&played->delivery, SIZE_MAX, false));
+    assert_int_equal(source_left(&played->delivery.source), 0);
+}
+
 /* Lines that are there stay, and are known to. */
 static void batches_without_lines_leave_what_is_there(void **state)
 {
@@ -269,6 +283,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_behind_what_the_dashboard_has_is_said_there,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(of_a_log_that_cannot_be_opened_nothing_is_left, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(batches_without_lines_leave_what_is_there, setup, teardown),
     };
 
