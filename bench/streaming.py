@@ -109,7 +109,7 @@ ENDS = {"`true`": "", "2,000 lines": "seq 2000; ", "5 MB of text": "seq 700000; 
 
 
 def all_acknowledged(work):
-    """What the newest record says (capture/runlog.h): the slot is "ack=LINES DELIVERED REFUSED"."""
+    """What the newest record says (capture/runlog.h): the slot is "ack=LINES DELIVERED REFUSED MORE"."""
     record = max((work / "state").glob("*.run")).read_text().splitlines()
     return record[1].split()[1] == "1"
 
