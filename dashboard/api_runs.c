@@ -186,24 +186,32 @@ static void read_lines(struct report *report, const char **why)
         *why = "lines";
 }
 
+static bool time_pair(json_object *pair, int64_t *count, int64_t *ms)
+{
+    if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2 ||
+        !list_of(pair, json_type_int))
+        return false;
+    *count = json_object_get_int64(json_object_array_get_idx(pair, 0));
+    *ms = json_object_get_int64(json_object_array_get_idx(pair, 1));
+    return *count >= 0 && *count <= LINES_MAX;
+}
+
 static void read_times(struct report *report, const char **why)
 {
     json_object *list;
+    int64_t timed = 0, count;
 
     if (!field_typed(report->object, "times", json_type_array, &list, why))
         return;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        json_object *pair = json_object_array_get_idx(list, i);
-
-        if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2 ||
-            !list_of(pair, json_type_int) ||
-            json_object_get_int64(json_object_array_get_idx(pair, 0)) < 0) {
+        if (!time_pair(json_object_array_get_idx(list, i), &count, &report->newest_ms)) {
             *why = "times";
             return;
         }
-        report->newest_ms = json_object_get_int64(json_object_array_get_idx(pair, 1));
+        timed += count;
     }
-    report->times = json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN);
+    if (timed == report->count) /* else the times of all lines behind these would slip */
+        report->times = json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN);
 }
 
 static void read_phase(struct report *report, const char **why)
@@ -474,6 +482,11 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
     return 1;
 }
 
+static bool settle(struct txn *txn, const char *host)
+{
+    return host_seen(txn, host) == 0 && host_settle(txn, host) == 0;
+}
+
 /* run is as it was before the report. A run that only went on is told of at leisure. */
 static bool host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
@@ -564,7 +577,9 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         if (lines_digest(txn, run.k, digest) && strcmp(digest, report->digest) != 0) {
             answer_next(request, 409,
                         0); /* the end is not recorded: it comes again behind the right lines */
-            return save_counts(txn, &run, report) ? JOB_DONE : JOB_FAILED;
+            return save_counts(txn, &run, report) && (!run.fresh || settle(txn, run.host))
+                       ? JOB_DONE
+                       : JOB_FAILED;
         }
     }
     if (!save_counts(txn, &run, report) || !update_run(txn, &run, report) ||
@@ -596,7 +611,7 @@ static enum job_result apply_beat(struct txn *txn, struct request *request, void
     if (run.k && (!update_run(txn, &run, report) || !finish_run(txn, &run, report) ||
                   !host_changed(txn, &run, report)))
         return JOB_FAILED;
-    if (!run.k && (host_seen(txn, request->host) < 0 || host_settle(txn, request->host) < 0))
+    if (!run.k && !settle(txn, request->host))
         return JOB_FAILED;
     if (run.k && report->silent_for >= 0) {
         update =

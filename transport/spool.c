@@ -334,6 +334,8 @@ static bool still_owed(const struct config *config, struct debt *debt, struct pr
         return true;
     result = pay(config, debt, problems, &round->status);
     round->troubled = result == TROUBLED ? round->troubled + 1 : 0;
+    if (result == OWED)
+        round->status = 0;
     round->away = result == OWED || round->troubled == TROUBLED_MOST;
     if (result == UNWANTED)
         snprintf(round->unwanted, sizeof round->unwanted, "%s", host);
