@@ -255,6 +255,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: main waits for them */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* too large a file is a disk that is full, not our end */
     raise_limit();
     server->started_ms = wall_ms();
     server->limits = ratelimit_new(RATE_SLOTS);

@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     const struct mode *mode = argc > 1 ? find_mode(argv[1]) : NULL;
     if (mode == NULL)
         errx(EXIT_USAGE, "to be called by nixfleet-run: ship, beat, flush, show, list or analyze");
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to be judged, not an end */
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to be judged, not an end... */
+    signal(SIGXFSZ, SIG_IGN); /* ...and so is a limit on the size of files */
     int skip = mode->of_run ? 0 : 1;
     if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);

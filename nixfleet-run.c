@@ -27,6 +27,7 @@
 #include "common/secrets.h"
 #include "config/config.h"
 
+#define EXIT_OUTPUT_LOST 1 /* as tee(1) has it */
 #define EXIT_OWN_ERROR 125 /* as env(1) has them */
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
@@ -368,11 +369,12 @@ static void finish(struct run *run)
     run_log_close(&run->log);
 }
 
-/* Ends as the command did. */
-static int end_like(int status)
+/* Ends as the command did. Only a success is none where its output did not arrive: the command
+ * itself would have heard of that from its last write. */
+static int end_like(int status, bool output_lost)
 {
     if (!WIFSIGNALED(status))
-        return WEXITSTATUS(status);
+        return status == 0 && output_lost ? EXIT_OUTPUT_LOST : WEXITSTATUS(status);
     signals_die_of(WTERMSIG(status));
     return 128 + WTERMSIG(status); /* a signal that does not kill us */
 }
@@ -412,10 +414,10 @@ static int run_command(struct run *run)
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
         say("no dashboard is set (--url): the run is only logged");
     open_streams(run);
-    make_page(run);
-    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
     if (prepare_command(run) < 0)
         return run_without_us(run);
+    make_page(run); /* with our signals set: one could end us here (SIGXFSZ) */
+    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
     open_record(run); /* before the start: a nixfleet-run in the command looks for it */
     status = start_command(run);
     if (status != 0)
@@ -435,7 +437,7 @@ static int run_command(struct run *run)
     child_close(&run->child);
     helpers_free(&run->helpers);
     status_unmap(run->page);
-    return end_like(status);
+    return end_like(status, run->pump.output_lost);
 }
 
 int main(int argc, char **argv)

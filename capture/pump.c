@@ -242,9 +242,37 @@ static void flow_lost(struct pump *pump, struct flow *flow)
         else
             close_fd(&pump->child->err);
         flow->from = -1;
-    } else if (problem == EPIPE && pump->pipeline) {
+    } else if (problem != EIO && pump->pipeline) {
         child_signal(pump->child, SIGPIPE);
     }
+}
+
+/* Whether a failed write means that the other end has gone: of a pipe, a connection, a terminal. */
+static bool reader_gone(int fd, int problem)
+{
+    struct stat info;
+
+    if (problem == EPIPE || fstat(fd, &info) < 0)
+        return true;
+    return S_ISSOCK(info.st_mode) || (S_ISCHR(info.st_mode) && problem == EIO);
+}
+
+/* A write was refused. A full disk ends no command: its own writes would fail, one by one, and
+ * succeed again when there is room. So this piece is lost, and the next one is tried. */
+static void flow_failed(struct pump *pump, struct flow *flow)
+{
+    int problem = errno;
+
+    if (reader_gone(flow->to, problem)) {
+        errno = problem;
+        flow_lost(pump, flow);
+        return;
+    }
+    helpers_problem(pump->helpers, "the command's output is not all written: %s",
+                    strerror(problem));
+    if (flow != &pump->flows[2])
+        pump->output_lost = true;
+    flow_discard(flow);
 }
 
 static void flow_write(struct pump *pump, struct flow *flow)
@@ -265,7 +293,7 @@ static void flow_write(struct pump *pump, struct flow *flow)
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (n < 0) {
-            flow_lost(pump, flow);
+            flow_failed(pump, flow);
             return;
         }
         flow->start += (size_t)n;

@@ -10,7 +10,8 @@
 
 static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT,  SIGHUP,
                              SIGQUIT, SIGTSTP,  SIGCONT, SIGUSR1, SIGUSR2};
-static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU};
+/* SIGXFSZ: beyond the limit on the size of files the log ends, and nothing else does. */
+static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ};
 
 #define CAUGHT (sizeof caught / sizeof *caught)
 #define IGNORED (sizeof ignored / sizeof *ignored)

@@ -11,8 +11,8 @@
 
 void helper_start(const char *title)
 {
-    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
-                                  SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE};
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGTSTP,
+                                  SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
 
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         (void)signal(ignored[i], SIG_IGN); /* cannot fail for these */

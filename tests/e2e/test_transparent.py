@@ -3,7 +3,10 @@ import hashlib
 import os
 import pathlib
 import re
+import resource
 import signal
+import socket
+import struct
 import subprocess
 import sys
 
@@ -237,6 +240,45 @@ def test_a_reader_that_goes_away_ends_the_command(state, redirect):
     done = subprocess.run(["bash", "-c", f'"$0" yes {redirect} | head -1; echo ${{PIPESTATUS[0]}}', RUN], env=environment(state),
                           capture_output=True, timeout=20, preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
     assert done.stdout == b"y\n%d\n" % (128 + signal.SIGPIPE) and done.stderr == b""
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_connection_that_is_reset_ends_the_command(state, both):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        command = subprocess.Popen([RUN, "yes"], env=environment(state), stdin=subprocess.DEVNULL, stdout=ours,
+                                   stderr=ours if both else subprocess.DEVNULL)
+    assert theirs.recv(2) == b"y\n"
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    try:
+        assert command.wait(20) == -signal.SIGPIPE
+    finally:
+        kill_quietly(command.pid)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_full_disk_under_the_output_ends_no_command_and_is_no_success(state, tmp_path, both):
+    script = f"seq 100000; echo more >{tmp_path}/more; exit $0"
+    for status in (0, 3):
+        with open("/dev/full", "wb") as full:
+            done = run("sh", "-c", script, status, state=state, stdout=full, stderr=full if both else subprocess.PIPE)
+        assert done.returncode == (status or 1) and (tmp_path / "more").read_bytes() == b"more\n"
+        assert both or done.stderr == b"nixfleet-run: the command's output is not all written: No space left on device\n"
+        (tmp_path / "more").unlink()
+    assert all(log.stat().st_size == 588895 for log in state.glob("*.log"))
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_limit_on_the_size_of_files_costs_the_log_and_nothing_else(state, blocks, streamed):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (blocks * 1024, blocks * 1024))
+    options = ["--url", "http://127.0.0.1:9", "--flush-timeout", "0", "-H", "h"] if streamed else []
+    done = run("sh", "-c", "seq 2000; exit 6", state=state, options=options, preexec_fn=limit)
+    assert done.returncode == 6 and done.stdout == b"".join(b"%d\n" % i for i in range(1, 2001))
+    assert b"File too large" in done.stderr
+    done = run("sh", "-c", "head -c 4096 /dev/zero >$0", state / "file", state=state, preexec_fn=limit)
+    assert done.returncode == 128 + signal.SIGXFSZ  # the command has its signal
 
 
 def test_another_child_that_ends_first_is_not_taken_for_the_command(state):
