@@ -193,7 +193,7 @@ static int prepare_command(struct run *run)
     run->pump.signals = signals_catch();
     if (run->pump.signals < 0)
         return -1;
-    if (shown_at(run) >= 0 && tcgetattr(shown_at(run), &modes) == 0)
+    if (shown_at(run) >= 0 && terminal_modes(&run->terminal, shown_at(run), &modes) == 0)
         plan.modes = &modes;
     if (child_prepare(&run->child, &plan) == 0)
         return 0;
@@ -397,8 +397,7 @@ static void open_streams(struct run *run)
         .shared = run->streams.shared,
         .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
         .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
-    if (run->terminal.fd >= 0) /* a failure leaves modes that no terminal has */
-        (void)tcgetattr(run->terminal.fd, &run->terminal.first);
+    terminal_open(&run->terminal);
     if (!terminal_size(shown_at(run), &run->pump.rows, &run->pump.cols) && run->streams.plain)
         run->pump.cols = PLAIN_COLS;
 }

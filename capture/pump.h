@@ -51,7 +51,7 @@ struct pump {
     int64_t kill_ms;      /* monotonic time of SIGKILL after a stop; 0: no stop */
     bool log_failed, terminal_gone;
     bool output_lost; /* not all that goes to stdout could be written there */
-    bool leave; /* after the end: a signal asked us not to wait for the delivery */
+    bool leave;       /* after the end: a signal asked us not to wait for the delivery */
 };
 
 /* Prepares the flows. Allocates nothing: a pump is large (PUMP_BUFFER for each flow), and better

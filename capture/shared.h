@@ -1,6 +1,8 @@
-/* A terminal that other programs of a pipeline may read, too (`nixfleet-run list | less`, `… | sudo
-   tee file`, `sudo cat file | nixfleet-run …`). What is typed there is the command's only if the
-   command wants it, and no call tells that. So the terminal is left to the others, as it is, but
+/* A terminal that other programs may read, too: those of a pipeline (`nixfleet-run list | less`,
+   `… | sudo tee file`, `sudo cat file | nixfleet-run …`), and those that have it as their stdin
+   where the command has not (a script's background). What is typed there is the command's only if
+   the command wants it, and no call tells that. So the terminal is left to the others, as it is,
+   but
      - while the command has set its own terminal for itself (a password, a full screen): keys are
        then forwarded as anywhere else;
      - for lines that nobody has taken for a moment: they are forwarded one by one. */

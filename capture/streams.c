@@ -73,7 +73,7 @@ void streams_plan(struct streams *s)
 
     fill_closed();
     *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
-    s->shared = s->terminal_fd >= 0 && in_pipeline();
+    s->shared = s->terminal_fd >= 0 && (!in || in_pipeline());
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
     s->pty_stdin = in;
     s->output_pty = s->plain && s->terminal_fd >= 0;

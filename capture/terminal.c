@@ -2,9 +2,15 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#define TURN_TRIES 5 /* a millisecond each: who only looks has the lock no longer */
 
 /* True if we are in the terminal's foreground process group: only then may it be changed or
    read. */
@@ -53,12 +59,67 @@ static bool as_we_left_it(const struct terminal *terminal)
     return tcgetattr(terminal->fd, &now) < 0 || terminal_same_modes(&now, &terminal->ours);
 }
 
+/* Where there is no lock to be had, it is always our turn. */
+static bool take_turn(const struct terminal *terminal)
+{
+    if (terminal->turn < 0)
+        return true;
+    for (int i = 0; i < TURN_TRIES; i++) {
+        if (flock(terminal->turn, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            return true;
+        (void)poll(NULL, 0, 1);
+    }
+    return false;
+}
+
+static void end_turn(const struct terminal *terminal)
+{
+    if (terminal->turn >= 0)
+        flock(terminal->turn, LOCK_UN);
+}
+
+int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode)
+{
+    bool others =
+        terminal->turn >= 0 && flock(terminal->turn, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    int result = tcgetattr(fd, mode);
+
+    end_turn(terminal);
+    if (others) { /* what it has cleared, and terminals usually have set */
+        mode->c_iflag |= BRKINT | ICRNL | IXON;
+        mode->c_lflag |= ECHO | ICANON | IEXTEN | ISIG;
+        mode->c_oflag |= OPOST;
+    }
+    return result;
+}
+
+/* The terminal by its own name: /dev/tty is one file for all terminals, and what the caller has
+ * opened counts as one owner of a lock for all who got it from him. */
+static int open_by_name(void)
+{
+    char name[64];
+
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (isatty(fd) && ttyname_r(fd, name, sizeof name) == 0 && strcmp(name, "/dev/tty") != 0)
+            return open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return -1;
+}
+
+void terminal_open(struct terminal *terminal)
+{
+    terminal->turn = terminal->fd < 0 ? -1 : open_by_name();
+    if (terminal->fd >= 0) /* a failure leaves modes that no terminal has */
+        (void)terminal_modes(terminal, terminal->fd, &terminal->first);
+}
+
 bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
 
-    if (!in_foreground(terminal))
+    if (!in_foreground(terminal) || (!terminal->raw && !take_turn(terminal))) {
+        end_turn(terminal);
         return terminal->raw = false;
+    }
     if ((terminal->raw && as_we_left_it(terminal)) || tcgetattr(terminal->fd, &terminal->saved) < 0)
         return terminal->raw;
     mode = terminal->saved;
@@ -82,6 +143,7 @@ void terminal_leave(struct terminal *terminal)
         (!terminal->shared || as_we_left_it(terminal)))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
     terminal->raw = false;
+    end_turn(terminal);
 }
 
 bool terminal_is_free(const struct terminal *terminal, struct termios *mode)

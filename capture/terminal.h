@@ -13,14 +13,21 @@ struct terminal {
     bool keep_signals; /* part of a pipeline: Ctrl-C must reach its other programs, too */
     bool keep_output;  /* others write to this terminal: leave its output processing on */
     bool shared;       /* other programs may read from it: it is only taken when it is asked for */
+    int turn;          /* the terminal once more, to lock; -1: not to be had (see terminal_open) */
     struct termios first;       /* when we came */
     struct termios saved, ours; /* while it is raw: before, and as we have set it */
 };
 
+/* Looks at the terminal fd. Of several wrappers on one terminal (`nixfleet-run a & nixfleet-run b`)
+   one at a time makes it raw: the next one would take that for the modes that it found, and leave
+   them behind. A lock on the device says whose turn it is; it ends with its owner. */
+void terminal_open(struct terminal *terminal);
+/* The modes of a terminal, but for what another wrapper has set there. 0, or -1. */
+int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode);
 /* True if another process group is: not where there is no job control, or the terminal has gone. */
 bool terminal_in_background(const struct terminal *terminal);
-/* Makes it raw if we are in the foreground and it is not (or not any more: somebody else may have
-   set it since). Returns whether it is raw now. */
+/* Makes it raw if we are in the foreground, no other wrapper has it, and it is not (or not any
+   more: somebody else may have set it since). Returns whether it is raw now. */
 bool terminal_enter(struct terminal *terminal);
 /* Gives it back as it was. Does nothing where we have changed nothing, or where another program has
    set a shared one since. */

@@ -322,6 +322,36 @@ def test_a_background_run_of_a_script_without_job_control_leaves_the_terminal_al
         assert b"one\r\ntwo\r\n" in terminal.screen.replace(b"\r\r\n", b"?") and b" icanon" in terminal.screen
 
 
+@pytest.mark.parametrize("script", ["{0} & {1}; wait", "{1} & {0}; wait", "{{ {0} <&3 & {1} <&3; wait; }} 3<&0",
+                                    "{{ {1} <&3 & {0} <&3; wait; }} 3<&0"])
+def test_runs_side_by_side_leave_the_terminal_as_it_was(state, script):
+    """One at a time makes it raw: the next one would take that for the modes that it found."""
+    slow, quick = (f"{RUN} -q bash -c 'sleep {seconds}; echo {seconds}'" for seconds in (0.7, 0.3))
+    with Terminal("bash", "-c", script.format(slow, quick), wrapped=False, env=environment(state)) as terminal:
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+    assert re.findall(rb"0\.[37]\r*\n", terminal.screen) == [b"0.3\r\n", b"0.7\r\n"]
+
+
+def test_a_run_beside_another_one_finds_the_modes_of_the_terminal(state):
+    with Terminal("sleep", "600", state=state, options=["-q"]) as first:
+        first.until(first.is_raw)
+        name = os.ttyname(first.slave)
+        with open(name, "rb+", buffering=0) as again:
+            done = subprocess.run([RUN, "-q", "stty", "-a"], env=environment(state), stdin=again, stdout=again, stderr=again, timeout=20)
+        assert done.returncode == 0
+        first.until(rb" echoke")
+        assert {b"opost", b"icanon", b"echo", b"icrnl", b"isig"} <= set(first.screen.split()) and first.is_raw()
+
+
+def test_runs_at_different_terminals_do_not_wait_for_each_other(state):
+    with Terminal("cat", state=state, options=["-q"]) as one, Terminal("cat", state=state, options=["-q"]) as two:
+        for terminal in (one, two):
+            terminal.until(terminal.is_raw)
+        for terminal in (one, two):
+            terminal.type("\x04")
+            assert terminal.wait() == 0
+
+
 def test_a_background_run_writes_what_the_command_alone_would(state, tmp_path):
     """The terminal cannot be made raw then: it adds CRs itself, and must not add a second one."""
     output = r"printf 'one\ntwo\r\nbar\r'; sleep 0.3; printf 'baz\r'; sleep 0.3; printf '\nend\n\r'"
