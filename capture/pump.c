@@ -25,8 +25,11 @@
 #define KILL_AGAIN_MS 1000
 /* After the end, from a grandchild that goes on writing. */
 #define DRAIN_BYTES_MAX ((size_t)1 << 20)
-/* How often a run in the background looks whether it has come to the foreground. */
-#define BACKGROUND_POLL_MS 1000
+/* How often a run in the background looks whether it has come to the foreground: to one that was
+ * not stopped no signal says so, and until then what is typed (a password) is shown. */
+#define BACKGROUND_POLL_MS 100
+/* How often one looks that shares the terminal. */
+#define SHARED_POLL_MS 1000
 /* So long after its last output, or a key, a command is likely to ask for keys or to give them up.
  */
 #define ALERT_MS 1000
@@ -347,7 +350,7 @@ static void take_line(struct pump *pump)
     if (pump->terminal->raw || pump->terminal_gone || pump->child->ended)
         return;
     if (terminal_in_background(pump->terminal) || !terminal_is_free(pump->terminal, &mode)) {
-        pump->unclaimed_ms = monotonic_ms() + BACKGROUND_POLL_MS;
+        pump->unclaimed_ms = monotonic_ms() + SHARED_POLL_MS;
         return;
     }
     pump->keys_start = 0;
@@ -538,6 +541,13 @@ static bool looks_often(const struct pump *pump)
            (!pump->terminal->raw || pump->terminal->shared);
 }
 
+static int64_t look_pause(const struct pump *pump)
+{
+    if (monotonic_ms() < pump->alert_ms)
+        return ALERT_POLL_MS;
+    return pump->terminal->shared ? SHARED_POLL_MS : BACKGROUND_POLL_MS;
+}
+
 /* Of two times to wait; -1: for ever. */
 static int64_t sooner(int64_t wait, int64_t left)
 {
@@ -554,7 +564,7 @@ static int poll_timeout(struct pump *pump)
     if (pump->kill_ms)
         wait = sooner(wait, pump->kill_ms - monotonic_ms());
     if (looks_often(pump))
-        wait = sooner(wait, monotonic_ms() < pump->alert_ms ? ALERT_POLL_MS : BACKGROUND_POLL_MS);
+        wait = sooner(wait, look_pause(pump));
     if (pump->unclaimed_ms)
         wait = sooner(wait, pump->unclaimed_ms - monotonic_ms());
     return (int)wait;

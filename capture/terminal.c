@@ -3,14 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#define TURN_TRIES 5 /* a millisecond each: who only looks has the lock no longer */
 
 /* True if we are in the terminal's foreground process group: only then may it be changed or
    read. */
@@ -62,14 +59,8 @@ static bool as_we_left_it(const struct terminal *terminal)
 /* Where there is no lock to be had, it is always our turn. */
 static bool take_turn(const struct terminal *terminal)
 {
-    if (terminal->turn < 0)
-        return true;
-    for (int i = 0; i < TURN_TRIES; i++) {
-        if (flock(terminal->turn, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-            return true;
-        (void)poll(NULL, 0, 1);
-    }
-    return false;
+    return terminal->turn < 0 || flock(terminal->turn, LOCK_EX | LOCK_NB) == 0 ||
+           errno != EWOULDBLOCK;
 }
 
 static void end_turn(const struct terminal *terminal)
