@@ -8,10 +8,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT,  SIGHUP,
-                             SIGQUIT, SIGTSTP,  SIGCONT, SIGUSR1, SIGUSR2};
-/* SIGXFSZ: beyond the limit on the size of files the log ends, and nothing else does. */
-static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ};
+/* SIGALRM also comes from an alarm(2) that was set before we were executed. */
+static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM,  SIGINT,  SIGHUP,
+                             SIGQUIT, SIGTSTP,  SIGCONT,  SIGUSR1, SIGUSR2,
+#ifdef SIGPWR
+                             SIGPWR,
+#endif
+                             SIGALRM, SIGPROF,  SIGVTALRM};
+/* SIGXFSZ and SIGXCPU: the caller's limits are for the command, not for us. Beyond the one on the
+ * size of files the log ends, and nothing else does. */
+static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGXCPU};
 
 #define CAUGHT (sizeof caught / sizeof *caught)
 #define IGNORED (sizeof ignored / sizeof *ignored)

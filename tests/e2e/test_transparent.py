@@ -296,7 +296,7 @@ def test_a_command_that_was_killed_is_reaped(state, tmp_path):
 
 
 # ---- signals to the wrapper ----
-@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"])
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "VTALRM", "PWR"])
 def test_a_signal_to_the_wrapper_reaches_every_process_of_the_group(state, tmp_path, name):
     script = (f"trap 'echo outer >>{tmp_path}/got' {name}; (trap 'echo inner >>{tmp_path}/got; exit' {name}; "
               f"echo 1 >{tmp_path}/ready; while :; do sleep 0.05; done) & wait; wait; exit 9")
@@ -305,6 +305,12 @@ def test_a_signal_to_the_wrapper_reaches_every_process_of_the_group(state, tmp_p
     child.send_signal(signal.Signals[f"SIG{name}"])
     assert child.wait(20) == 9
     assert sorted((tmp_path / "got").read_text().split()) == ["inner", "outer"]
+
+
+def test_an_alarm_that_the_caller_has_set_is_the_commands(state):
+    script = "trap 'echo alarm; exit 3' ALRM; trap 'echo hangup' HUP; while :; do sleep 0.05; done"
+    done = run("bash", "-c", script, state=state, preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 0.5))
+    assert (done.returncode, done.stdout) == (3, b"alarm\n")
 
 
 def test_a_signal_that_was_ignored_stays_ignored(state, tmp_path):
