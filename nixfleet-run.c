@@ -174,6 +174,16 @@ static int shown_at(const struct run *run)
     return run->streams.plain ? -1 : run->streams.pty_out;
 }
 
+/* The command's window: that of the terminal, also where that knows of none (0x0, a serial line): a
+ * program then goes by LINES and COLUMNS. */
+static void window(const struct run *run, struct child_plan *plan)
+{
+    bool known = shown_at(run) < 0 || terminal_size(shown_at(run), &plan->rows, &plan->cols);
+
+    plan->rows = known ? run->pump.rows : 0;
+    plan->cols = known ? run->pump.cols : 0;
+}
+
 /* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
 static int prepare_command(struct run *run)
 {
@@ -182,10 +192,9 @@ static int prepare_command(struct run *run)
     struct child_plan plan = {.streams = &run->streams,
                               .command = run->config.command,
                               .environment = environment,
-                              .rows = run->pump.rows,
-                              .cols = run->pump.cols,
                               .hangup_ignored = run->config.nohup};
 
+    window(run, &plan);
     if (!run->config.url || run->config.no_stream) /* else the shipper does it */
         plan.meanwhile = (struct keeper_job){prune, run};
     if (!environment)

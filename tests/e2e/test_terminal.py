@@ -177,6 +177,16 @@ def test_a_command_that_takes_ctrl_c_goes_on(state):
 
 
 # ---- window ----
+def test_a_terminal_without_a_size_has_none_for_the_command(state):
+    """As on a serial line: programs go by LINES and COLUMNS then."""
+    script = "trap 'stty size; exit' WINCH; stty size; echo ready; while :; do sleep 0.05; done"
+    with at_terminal(state, "bash", "-c", script, rows=0, cols=0) as terminal:
+        terminal.until("0 0\r\nready")
+        terminal.resize(33, 111)
+        terminal.until("33 111")
+        assert terminal.wait() == 0
+
+
 def test_a_resize_reaches_the_command(state):
     script = "trap 'stty size; exit' WINCH; stty size; echo ready; while :; do sleep 0.05; done"
     with at_terminal(state, "bash", "-c", script, rows=20, cols=70) as terminal:
