@@ -34,6 +34,8 @@
  */
 #define ALERT_MS 1000
 #define ALERT_POLL_MS 20
+/* For so many questions the answer is that the terminal has gone. */
+#define ENDS_OF_FILE 16
 
 enum {
     POLL_SIGNALS,
@@ -312,10 +314,27 @@ static void flow_write(struct pump *pump, struct flow *flow)
 
 /* ---- keys, window, terminal ---- */
 
+/* A command that outlives its terminal finds the end of file when it asks something, as it would at
+ * the terminal itself: else it would wait for ever. */
+static void end_keys(struct pump *pump)
+{
+    struct termios mode;
+    size_t room = sizeof pump->keys - pump->keys_end;
+
+    if (pump->child->master < 0 || tcgetattr(pump->child->master, &mode) < 0 ||
+        !(mode.c_lflag & ICANON) || mode.c_cc[VEOF] == _POSIX_VDISABLE)
+        return;
+    room = room < ENDS_OF_FILE ? room : ENDS_OF_FILE;
+    memset(pump->keys + pump->keys_end, mode.c_cc[VEOF], room);
+    pump->keys_end += room;
+    pump->keys_echoed = false;
+}
+
 static void terminal_hung_up(struct pump *pump)
 {
     pump->terminal_gone = true;
     pump->terminal->raw = false;
+    end_keys(pump);
     if (!pump->nohup)
         child_signal(pump->child, SIGHUP);
 }

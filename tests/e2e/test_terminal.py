@@ -569,6 +569,18 @@ def test_a_terminal_that_goes_away_hangs_up_on_the_command(state, tmp_path):
         wait_for(lambda: terminal.poll() is not None, "the wrapper's end")
 
 
+@pytest.mark.parametrize("options", [["-q"], ["-q", "--nohup"]])
+def test_what_outlives_its_terminal_finds_the_end_of_file_there(state, tmp_path, options):
+    script = f"trap '' HUP; echo ready; read x; echo one $? >{tmp_path}/got; read y; echo two $? >>{tmp_path}/got; exit 7"
+    with Terminal("sh", "-c", script, state=state, options=options) as terminal:
+        terminal.until("ready")
+        terminal.type("half a line")
+        terminal.until("half a line")
+        terminal.hang_up()
+        wait_for(lambda: terminal.poll() is not None, "the wrapper's end")
+        assert terminal.status == 7 and (tmp_path / "got").read_text() == "one 1\ntwo 1\n"
+
+
 def test_with_nohup_the_run_goes_on_and_is_logged_when_the_terminal_goes(state, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)
