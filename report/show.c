@@ -104,7 +104,7 @@ static int open_file(struct source *source, const char *path)
 static int open_log(struct source *source, const char *path)
 {
     struct stat status;
-    if (path != NULL && stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
         errno = ESPIPE;
         return -1;
     }
