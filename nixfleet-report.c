@@ -37,19 +37,20 @@ int main(int argc, char **argv)
 {
     char error[CONFIG_ERROR_SIZE];
     struct config config;
-#ifdef __linux__
-    setproctitle_init(argc, argv, environ); /* moves both away: before anyone looks at them */
-#endif
     const struct mode *mode = argc > 1 ? find_mode(argv[1]) : NULL;
     if (mode == NULL)
         errx(EXIT_USAGE, "to be called by nixfleet-run: ship, beat, flush, show, list or analyze");
+    if (!mode->of_run)
+        setprogname("nixfleet-run"); /* what was typed */
+#ifdef __linux__
+    else
+        setproctitle_init(argc, argv, environ); /* moves both away: before anyone keeps them */
+#endif
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to be judged, not an end... */
     signal(SIGXFSZ, SIG_IGN); /* ...and so is a limit on the size of files */
     int skip = mode->of_run ? 0 : 1;
     if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);
-    if (!mode->of_run)
-        setprogname("nixfleet-run"); /* what was typed */
     int status = mode->run(&config);
     config_free(&config);
     return status;
