@@ -1,0 +1,245 @@
+/* Output: from the command to the log, and on to the caller. */
+#include "pump_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "shared.h"
+
+/* Bytes that a descriptor which polls writable takes without blocking: POSIX's least PIPE_BUF. */
+#define SAFE_WRITE 512
+
+/* A description of our own for the caller's descriptor, so that it can be non-blocking without
+ * changing the caller's. -1: not to be had. */
+static int reopen(int fd)
+{
+    char path[64];
+    struct stat info;
+
+    if (fstat(fd, &info) < 0 || (!S_ISCHR(info.st_mode) && !S_ISFIFO(info.st_mode)))
+        return -1;
+#ifdef __linux__
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+#else
+    if (!isatty(fd) || ttyname_r(fd, path, sizeof path) != 0)
+        return -1;
+    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+#endif
+}
+
+void flow_init(struct flow *flow, int from, int to, bool is_pipe)
+{
+    int ours = from >= 0 && to >= 0 ? reopen(to) : -1;
+
+    flow->from = from;
+    flow->to = ours >= 0 ? ours : to;
+    flow->to_is_ours = ours >= 0;
+    flow->is_pipe = is_pipe;
+    flow->start = flow->end = 0;
+}
+
+static void log_failed(struct pump *pump, int problem)
+{
+    if (!pump->log_failed)
+        helpers_problem(pump->helpers, "the log ends early: %s: %s",
+                        pump->log->log_path ? pump->log->log_path : "no log", strerror(problem));
+    pump->log_failed = true;
+}
+
+/* Bytes that came from the command, to the log, and what cannot be read there to the ring. */
+static void record(struct pump *pump, const unsigned char *bytes, size_t size)
+{
+    size_t written = 0;
+
+    run_log_mark(pump->log, pump->bytes, pump->rows, pump->cols, false);
+    if (pump->log->log_fd >= 0) {
+        if (run_log_append(pump->log, bytes, size, &written) < 0)
+            log_failed(pump, errno);
+        if (pump->log->apart)
+            written = 0;
+        pump->log_bytes += written;
+    }
+    if (pump->page) {
+        if (written < size)
+            status_ring_write(pump->page, pump->bytes + written, bytes + written, size - written);
+        atomic_store(&pump->page->log_bytes, pump->log_bytes);
+        atomic_store(&pump->page->output_ms, monotonic_ms());
+        atomic_store(&pump->page->bytes, pump->bytes + size);
+        helpers_poke(pump->helpers);
+    }
+    pump->bytes += size;
+}
+
+/* In the background, or where it is not our controlling one, the caller's terminal cannot be made
+ * raw: it adds the CR that the command's terminal has added already. */
+static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
+{
+    return flow == &pump->flows[0] && flow->to >= 0 && !pump->terminal->raw &&
+           !pump->terminal->keep_output && terminal_adds_cr(flow->to) &&
+           terminal_adds_cr(pump->child->master);
+}
+
+/* Takes one CR from the front of each LF behind start; the last byte's is held until the next one
+ * is known. */
+static void drop_cr(struct flow *flow, size_t start)
+{
+    size_t to = start;
+
+    for (size_t at = start; at < flow->end; at++) {
+        if (flow->buffer[at] == '\r' && at + 1 == flow->end)
+            flow->held_cr = true;
+        else if (flow->buffer[at] != '\r' || flow->buffer[at + 1] != '\n')
+            flow->buffer[to++] = flow->buffer[at];
+    }
+    flow->end = to;
+}
+
+void flow_give_held_cr(struct flow *flow)
+{
+    if (flow->held_cr && flow->end < PUMP_BUFFER)
+        flow->buffer[flow->end++] = '\r';
+    flow->held_cr = false;
+}
+
+/* What nobody will take must not stay in the buffer: the loop would wait for its being written. */
+static void flow_discard(struct flow *flow)
+{
+    flow->start = flow->end = 0;
+    flow->held_cr = false;
+}
+
+/* Takes out the end of a line that the caller's terminal has shown already, when it was typed. */
+static void drop_echo(struct pump *pump, struct flow *flow, size_t start)
+{
+    unsigned char *lf = memchr(flow->buffer + start, '\n', flow->end - start), *from;
+
+    if (!lf)
+        return;
+    from = lf > flow->buffer + start && lf[-1] == '\r' ? lf - 1 : lf;
+    memmove(from, lf + 1, (size_t)(flow->buffer + flow->end - (lf + 1)));
+    flow->end -= (size_t)(lf + 1 - from);
+    pump->echo_comes = false;
+}
+
+size_t flow_read(struct pump *pump, struct flow *flow)
+{
+    size_t start = flow->end, fresh;
+    ssize_t n;
+
+    flow_give_held_cr(flow);
+    fresh = flow->end;
+    if (flow->from < 0 || flow->end == PUMP_BUFFER)
+        return 0;
+    do
+        n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 0;
+    if (n <= 0) { /* a pty says EIO when its last writer is gone */
+        flow->from = -1;
+        return 0;
+    }
+    flow->end += (size_t)n;
+    record(pump, flow->buffer + fresh, (size_t)n);
+    if (pump->terminal->shared && flow == &pump->flows[0]) {
+        pump->alert_ms = monotonic_ms() + ALERT_MS;
+        keys_look_at_modes(pump);
+        if (pump->echo_comes)
+            drop_echo(pump, flow, fresh);
+    }
+    if (adds_second_cr(pump, flow))
+        drop_cr(flow, start);
+    if (flow->to < 0)
+        flow_discard(flow);
+    return (size_t)n;
+}
+
+/* Nobody reads what this flow writes any more. */
+static void flow_lost(struct pump *pump, struct flow *flow)
+{
+    int problem = errno;
+
+    if (flow->to_is_ours)
+        close_fd(&flow->to);
+    flow->to = -1;
+    flow_discard(flow);
+    if (pump->nohup)
+        return;
+    if (flow->is_pipe) { /* as in any pipeline: the command's next write gets SIGPIPE */
+        if (flow->from == pump->child->out)
+            close_fd(&pump->child->out);
+        else
+            close_fd(&pump->child->err);
+        flow->from = -1;
+    } else if (problem != EIO && pump->pipeline) {
+        child_signal(pump->child, SIGPIPE);
+    }
+}
+
+/* Whether a failed write means that the other end has gone: of a pipe, a connection, a terminal. */
+static bool reader_gone(int fd, int problem)
+{
+    struct stat info;
+
+    if (problem == EPIPE || fstat(fd, &info) < 0)
+        return true;
+    return S_ISSOCK(info.st_mode) || (S_ISCHR(info.st_mode) && problem == EIO);
+}
+
+/* A write was refused. A full disk ends no command: its own writes would fail, one by one, and
+ * succeed again when there is room. So this piece is lost, and the next one is tried. */
+static void flow_failed(struct pump *pump, struct flow *flow)
+{
+    int problem = errno;
+
+    if (reader_gone(flow->to, problem)) {
+        errno = problem;
+        flow_lost(pump, flow);
+        return;
+    }
+    helpers_problem(pump->helpers, "the command's output is not all written: %s",
+                    strerror(problem));
+    if (flow != &pump->flows[2])
+        pump->output_lost = true;
+    flow_discard(flow);
+}
+
+void flow_write(struct pump *pump, struct flow *flow)
+{
+    while (flow->start < flow->end) {
+        size_t size = flow->end - flow->start;
+        ssize_t n;
+
+        if (!flow->to_is_ours && size > SAFE_WRITE) {
+            struct stat info;
+
+            if (fstat(flow->to, &info) < 0 || !S_ISREG(info.st_mode))
+                size = SAFE_WRITE;
+        }
+        n = write(flow->to, flow->buffer + flow->start, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n < 0) {
+            flow_failed(pump, flow);
+            return;
+        }
+        flow->start += (size_t)n;
+        if (!flow->to_is_ours && flow->start < flow->end) {
+            struct pollfd more = {.fd = flow->to, .events = POLLOUT};
+
+            if (poll(&more, 1, 0) <= 0)
+                return;
+        }
+    }
+    flow->start = flow->end = 0;
+}

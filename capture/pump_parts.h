@@ -1,0 +1,48 @@
+/* What the parts of the pump share: output (pump_flow.c), the caller's terminal (pump_keys.c), and
+   the loop that calls them (pump.c). Nothing here waits. */
+#ifndef NIXFLEET_PUMP_PARTS_H
+#define NIXFLEET_PUMP_PARTS_H
+
+#include "pump.h"
+
+/* So long after its last output, or a key, a command is likely to ask for keys or to give them up:
+   until then pump->alert_ms. */
+#define ALERT_MS 1000
+
+/* ---- output ---- */
+
+/* from and to: borrowed, -1 for none. Where it can, it writes by a description of its own. */
+void flow_init(struct flow *flow, int from, int to, bool is_pipe);
+/* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
+ * bytes read; at the end of the stream from becomes -1. */
+size_t flow_read(struct pump *pump, struct flow *flow);
+/* Writes what the caller takes now. A reader that has gone, or a full disk, empties the flow. */
+void flow_write(struct pump *pump, struct flow *flow);
+/* Nothing comes behind a CR that was held. */
+void flow_give_held_cr(struct flow *flow);
+
+/* ---- keys, window, terminal ---- */
+
+/* Whether to poll the terminal for keys. */
+bool keys_wanted(const struct pump *pump);
+/* events: what poll said of the terminal. */
+void keys_serve(struct pump *pump, short events);
+/* Gives the command what it takes of the keys. */
+void keys_write(struct pump *pump);
+/* Whether the terminal may become ours, or another's, without a signal that says so; and the
+ * milliseconds to the next look then. */
+bool keys_look_often(const struct pump *pump);
+int64_t keys_look_pause(const struct pump *pump);
+/* Whether the command wants the keys of a terminal that is not ours alone (shared.h). Looked at
+ * before its prompt is shown, so that nothing is typed in between. */
+void keys_look_at_modes(struct pump *pump);
+/* The terminal's window is the command's. */
+void keys_follow_window(struct pump *pump);
+/* Whose the terminal is, and its window. */
+void keys_look_at_terminal(struct pump *pump);
+/* We may have come to the foreground. */
+void keys_resume(struct pump *pump);
+/* The command has stopped: so do we, with the terminal given back, until someone continues us. */
+void keys_suspend(struct pump *pump, int signal_number);
+
+#endif
