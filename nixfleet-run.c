@@ -176,7 +176,7 @@ static int shown_at(const struct run *run)
 
 /* The command's window: that of the terminal, also where that knows of none (0x0, a serial line): a
  * program then goes by LINES and COLUMNS. */
-static void window(const struct run *run, struct child_plan *plan)
+static void plan_window(const struct run *run, struct child_plan *plan)
 {
     bool known = shown_at(run) < 0 || terminal_size(shown_at(run), &plan->rows, &plan->cols);
 
@@ -194,7 +194,7 @@ static int prepare_command(struct run *run)
                               .environment = environment,
                               .hangup_ignored = run->config.nohup};
 
-    window(run, &plan);
+    plan_window(run, &plan);
     if (!run->config.url || run->config.no_stream) /* else the shipper does it */
         plan.meanwhile = (struct keeper_job){prune, run};
     if (!environment)

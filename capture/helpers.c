@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,9 +80,8 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
 static int open_again(const char *path, int flags)
 {
     int fd = path ? open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-    struct stat info;
 
-    if (fd >= 0 && (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode)))
+    if (!is_file(fd))
         close_fd(&fd);
     return fd;
 }

@@ -109,13 +109,6 @@ static int open_new(const char *path, int flags)
     return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 }
 
-static bool is_file(int fd)
-{
-    struct stat info;
-
-    return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-}
-
 /* Takes the pump's lock. A reader who wants to know whether the run lives has it for a moment. */
 static int lock(int fd)
 {

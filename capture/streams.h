@@ -23,9 +23,9 @@ struct streams {
     bool pipe_stdout, pipe_stderr;
     bool output_pty; /* stdout and stderr are a second pty; the first one is the terminal's */
     bool plain; /* stdout and stderr are one file: no output processing, TERM=dumb, no pagers */
-    bool
-        shared; /* there is a terminal, and others may read from it: in a pipeline with us, or since
-                   our stdin is something else (`nixfleet-run a & nixfleet-run b` in a script) */
+    /* There is a terminal, and others may read from it: in a pipeline with us, or since our stdin
+     * is something else (`nixfleet-run a & nixfleet-run b` in a script). */
+    bool shared;
     int pty_out;     /* where the pty's output goes: 1, 2, the terminal, or -1 */
     int terminal_fd; /* the caller's, or -1; above 2 it is non-blocking, and ours to close */
 };

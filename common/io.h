@@ -3,6 +3,7 @@
 #ifndef NIXFLEET_IO_H
 #define NIXFLEET_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,6 +22,9 @@ int write_all(int fd, const void *bytes, size_t size);
 /* Reads a whole file of at most limit bytes into memory that the caller frees; a NUL follows the
    content. *size may be NULL. Returns NULL with errno (EFBIG over the limit). */
 char *read_file(const char *path, size_t limit, size_t *size);
+
+/* Whether fd is a regular file: what was written there can be read again. False for -1. */
+bool is_file(int fd);
 
 /* Number of LFs in size bytes. */
 size_t count_lf(const char *text, size_t size);

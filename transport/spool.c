@@ -72,13 +72,6 @@ static uint64_t file_size(int fd)
     return fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
 }
 
-static bool is_file(int fd)
-{
-    struct stat status;
-
-    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-}
-
 static bool is_owed(const char *dir, const char *id)
 {
     struct run_record record;
