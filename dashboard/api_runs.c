@@ -510,7 +510,7 @@ static bool host_changed(struct txn *txn, const struct run_row *run, const struc
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
-    return done ? done > 0 : host_seen(txn, run->host) == 0 && host_settle(txn, run->host) == 0;
+    return done ? done > 0 : settle(txn, run->host);
 }
 
 static void answer_next(struct request *request, unsigned status, int64_t next)
