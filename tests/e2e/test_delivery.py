@@ -60,13 +60,17 @@ def test_a_killed_shipper_leaves_everything_to_a_flush(tmp_path):
         assert not server.violations
 
 
+def leave_owed(directory, server, count):
+    for number in range(count):
+        with HelperRun(directory, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+            run.write(f"run {number}\n")
+            run.finish()
+
+
 def test_two_flushes_at_once_deliver_each_run_once(tmp_path):
     server = FaultServer()
     server.stop()
-    for number in range(3):
-        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
-            run.write(f"run {number}\n")
-            run.finish()
+    leave_owed(tmp_path, server, 3)
     server.start()
     both = [subprocess.Popen([REPORT, "flush", "--flush"], env=environment(tmp_path, server.url)) for _ in range(2)]
     assert [one.wait(30) for one in both] == [0, 0]
@@ -97,10 +101,7 @@ def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
 def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_path):
     server = FaultServer()
     server.stop()
-    for number in range(4):
-        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
-            run.write(f"run {number}\n")
-            run.finish()
+    leave_owed(tmp_path, server, 4)
     server.start()
     fail = status(500)
     server.fault = lambda handler, path, body: b"run 0" in body and fail(handler, path, body)
@@ -115,10 +116,7 @@ def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_pa
 def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     server = FaultServer()
     server.stop()
-    for _ in range(4):
-        with HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
-            run.write("one\n")
-            run.finish()
+    leave_owed(tmp_path, server, 4)
     server.start()
     asked, fail = set(), status(500)
     server.fault = lambda handler, path, body: asked.add(json.loads(body)["run"]) or fail(handler, path, body)

@@ -309,7 +309,7 @@ def test_a_signal_to_the_wrapper_reaches_every_process_of_the_group(state, tmp_p
 
 def test_an_alarm_that_the_caller_has_set_is_the_commands(state):
     script = "trap 'echo alarm; exit 3' ALRM; trap 'echo hangup' HUP; while :; do sleep 0.05; done"
-    done = run("bash", "-c", script, state=state, preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 0.5))
+    done = run("bash", "-c", script, state=state, preexec_fn=lambda: signal.setitimer(signal.ITIMER_REAL, 3))
     assert (done.returncode, done.stdout) == (3, b"alarm\n")
 
 
