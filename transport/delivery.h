@@ -22,7 +22,7 @@
 #include "redact.h"
 #include "source.h"
 
-#define DELIVERY_QUEUE_MAX ((size_t)2 << 20) /* bytes of final lines that wait */
+#define DELIVERY_QUEUE_MAX ((size_t)1536 << 10) /* bytes of final lines that wait */
 #define DELIVERY_BACKLOG_MAX \
     ((uint64_t)8 << 20) /* bytes not yet read: beyond it the oldest lines are left out */
 #define DELIVERY_TEXT_MAX ((size_t)512 << 10) /* bytes of lines in a batch */
