@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "../common/heap.h"
 #include "../common/io.h"
 #include "auth.h"
 #include "connections.h"
@@ -22,6 +23,8 @@
 #define CONNECTION_MEMORY (10 * 1024) /* bytes for a connection's headers */
 #define IDLE_SECONDS 75               /* without a byte in either direction */
 #define HEADER_MS 100000              /* for a header, and for the pause in front of it */
+#define WORKER_HEAP ((size_t)4 << 20) /* bytes: a large body, as it came and as it was read */
+#define LARGE_BODY ((size_t)64 << 10) /* bytes */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
 /* A body that is too large is read up to here, and not kept. */
@@ -170,6 +173,22 @@ static void request_free(void *context, struct MHD_Connection *connection, void 
     *state = NULL;
 }
 
+/* Room for a body of at least that size: a small one's doubles, a large one's is what it says it
+ * needs, once so much has come that this can be believed. */
+static size_t body_room(const struct request *request, size_t least)
+{
+    const char *length = request_header(request, "Content-Length");
+    size_t room = request->body_room ? request->body_room : 2048, whole;
+
+    while (room < least)
+        room *= 2;
+    if (room <= LARGE_BODY)
+        return room;
+    heap_use_large_pages(WORKER_HEAP);
+    whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0; /* at most BODY_MAX: it is taken */
+    return whole >= least ? whole : room;
+}
+
 static bool take_body(struct request *request, const char *bytes, size_t size)
 {
     if (request->refused ||
@@ -180,11 +199,9 @@ static bool take_body(struct request *request, const char *bytes, size_t size)
         return request->body_size <= DISCARD_MAX;
     }
     if (request->body_size + size + 1 > request->body_room) {
-        size_t room = request->body_room ? request->body_room : 2048;
+        size_t room = body_room(request, request->body_size + size + 1);
         char *grown;
 
-        while (room < request->body_size + size + 1)
-            room *= 2;
         if (!(grown = realloc(request->body, room)))
             return false;
         request->body = grown;

@@ -9,14 +9,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../common/heap.h"
 #include "../common/io.h"
 #include "schema.h"
 #include "store_check.h"
 #include "store_log.h"
 #include "timed.h"
 
-#define GROUP_MAX 2000    /* jobs in one transaction */
-#define STATEMENTS_MAX 96 /* of one connection */
+#define GROUP_MAX 2000                 /* jobs in one transaction */
+#define WRITER_HEAP ((size_t)20 << 20) /* bytes: its cache of the database, and some batches */
+#define STATEMENTS_MAX 96              /* of one connection */
 #define BUSY_MS 5000
 #define TROUBLE_MS 15000 /* so long a failed write is told as trouble */
 /* Bytes; a larger file is looked through while it is in use. */
@@ -368,6 +370,7 @@ static void *writer(void *context)
     struct store *store = context;
     struct job *group;
 
+    heap_use_large_pages(WRITER_HEAP);
     while ((group = take_group(store))) {
         run_group(store, group);
         if (store_log_due(&store->log, false))

@@ -164,6 +164,8 @@ static bool summary(struct phase *phase, const char *at, const char *end)
     bool telling = false;
     while (take_number(&at, end, &count)) {
         size_t k = 0, left = (size_t)(end - at);
+        if (at == end || *at != ' ') /* as most lines that begin with a number */
+            return false;
         while (k < sizeof words / sizeof words[0] && !starts(at, left, words[k]))
             k++;
         if (k == sizeof words / sizeof words[0])
@@ -231,7 +233,7 @@ static bool tests_number(struct phase *phase, const struct line *line, int argum
     (void)argument;
     const char *at = line->text, *end = line->text + line->length;
     int64_t first, second;
-    if (!may_test(phase) || !take_number(&at, end, &first))
+    if (!take_number(&at, end, &first) || at == end || !may_test(phase))
         return false;
     if (first == 1 && starts(at, (size_t)(end - at), "..")) {
         at += 2;

@@ -24,6 +24,8 @@ static void digest_all(struct delivery *delivery)
 /* A call into the library for each short line would be a tenth of all work. */
 static void digest(struct delivery *delivery, const char *text, size_t length)
 {
+    if (delivery->left_out) /* none is sent then */
+        return;
     if (length > sizeof delivery->undigested - delivery->undigested_size)
         digest_all(delivery);
     if (length > sizeof delivery->undigested) {
@@ -216,7 +218,7 @@ static bool leave_out(struct delivery *delivery)
 {
     uint64_t half = delivery->queue.first + delivery->queue.count / 2 + 1;
 
-    if (source_left(&delivery->source) <= DELIVERY_BACKLOG_MAX)
+    if (source_left(&delivery->source) + line_queue_size(&delivery->queue) <= DELIVERY_BACKLOG_MAX)
         return false;
     line_queue_drop(&delivery->queue, half);
     time_runs_drop(&delivery->times, delivery->queue.first);

@@ -22,10 +22,10 @@
 #include "redact.h"
 #include "source.h"
 
-#define DELIVERY_QUEUE_MAX ((size_t)1536 << 10) /* bytes of final lines that wait */
-#define DELIVERY_BACKLOG_MAX \
-    ((uint64_t)8 << 20) /* bytes not yet read: beyond it the oldest lines are left out */
-#define DELIVERY_TEXT_MAX ((size_t)512 << 10) /* bytes of lines in a batch */
+#define DELIVERY_QUEUE_MAX ((size_t)1280 << 10) /* bytes of final lines that wait */
+/* Bytes that wait, read or not: beyond it the oldest lines are left out. */
+#define DELIVERY_BACKLOG_MAX ((uint64_t)8 << 20)
+#define DELIVERY_TEXT_MAX ((size_t)640 << 10) /* bytes of lines in a batch */
 #define DELIVERY_TIMES_MAX ((size_t)4000)     /* times in a batch, some 20 bytes each */
 #define DELIVERY_DIGEST_STEP 4096             /* bytes of text that are digested together */
 #define DELIVERY_BODY_MAX ((size_t)1000000)   /* a dashboard takes 1 MiB */

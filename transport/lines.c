@@ -4,6 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/io.h"
+
+#define BLOCK ((size_t)1024) /* bytes whose lines are counted together */
+
+/* Given at once, since it costs nothing before it is used, and growing means moving. */
+#define LINE_QUEUE_ROOM ((size_t)1408 << 10)
+
 bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
 {
     /* Moving is cheap beside what has to be dropped before: memory is not given for it. */
@@ -13,7 +20,8 @@ bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
         queue->start = 0;
     }
     if (queue->room - queue->end < length + 1) {
-        size_t room = (queue->end + length + 1) / 2 * 3 + 256;
+        size_t needed = queue->end + length + 1;
+        size_t room = needed < LINE_QUEUE_ROOM ? LINE_QUEUE_ROOM : needed / 2 * 3 + 256;
         char *grown = realloc(queue->bytes, room);
 
         if (!grown)
@@ -29,6 +37,25 @@ bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
     return true;
 }
 
+static void forget(struct line_queue *queue, uint64_t lines)
+{
+    queue->first += lines;
+    queue->count -= lines;
+}
+
+/* Drops block by block for as long as a whole one may go. */
+static void skip_blocks(struct line_queue *queue, uint64_t number)
+{
+    while (line_queue_size(queue) >= BLOCK) {
+        uint64_t lines = count_lf(queue->bytes + queue->start, BLOCK);
+
+        if (queue->first + lines >= number) /* it may hold the beginning of that one */
+            return;
+        forget(queue, lines);
+        queue->start += BLOCK;
+    }
+}
+
 void line_queue_drop(struct line_queue *queue, uint64_t number)
 {
     if (number >= queue->first + queue->count) {
@@ -36,12 +63,11 @@ void line_queue_drop(struct line_queue *queue, uint64_t number)
         queue->start = queue->end = queue->count = 0;
         return;
     }
+    skip_blocks(queue, number);
     /* Lines are short: a call of memchr for each is slower than a look at each byte. */
     while (queue->first < number)
-        if (queue->bytes[queue->start++] == '\n') {
-            queue->first++;
-            queue->count--;
-        }
+        if (queue->bytes[queue->start++] == '\n')
+            forget(queue, 1);
 }
 
 void line_queue_restart(struct line_queue *queue, uint64_t number)

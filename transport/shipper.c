@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/heap.h"
 #include "../common/io.h"
 #include "helper.h"
 #include "beat.h"
@@ -21,7 +22,10 @@
 
 #define SEND_FIRST_MS 1               /* a dashboard that has it all works on it while we read on */
 #define PACE_MS 1000                  /* between two batches while the command runs */
-#define READ_BUDGET ((size_t)1 << 16) /* bytes between two looks at the network */
+#define READ_BUDGET ((size_t)1 << 16) /* bytes between two looks at what the pump does */
+#define READ_BUDGET_BUSY ((size_t)1 << 15) /* and at a dashboard that works */
+#define ENOUGH_AT_END ((size_t)1 << 18) /* bytes: to send them is quicker than to wait for more */
+#define HEAP_SIZE ((size_t)2 << 20)     /* bytes: the lines that wait, a batch, what curl needs */
 #define STALL_MS 20000
 #define HURRY_PARTS \
     4 /* after the end: of the flush timeout, so that there is time for other tries */
@@ -45,11 +49,12 @@ struct shipper {
     struct problems problems;
     struct json_out beat; /* the last word about a run whose pump died */
     bool locked, ended, lost, lost_told, lines_done;
-    bool local; /* the dashboard does not want it now: probe rarely */
+    bool reached; /* the dashboard has taken something */
+    bool local;   /* it does not want it now: probe rarely */
     bool over;
     int64_t ended_ms; /* monotonic */
     int64_t next_ms;  /* monotonic: no batch before it */
-    pid_t older;      /* child that delivers older runs; 0: not started, -1: done */
+    pid_t older;      /* child that delivers older runs; 0: not started, -1: none */
 };
 
 /* ---- starting ---- */
@@ -175,21 +180,24 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 /* ---- older runs ---- */
 
 /* Delivers what earlier runs owe, by a child, since that may take its time. It goes when this one
- * goes. */
+ * goes. Begun at leisure, and only where there is something: after a fork, memory that either
+ * writes to is copied first. */
 static void start_older(struct shipper *shipper)
 {
+    const char *id = shipper->record.info.id;
     pid_t parent = getpid();
 
-    if (shipper->older != 0 || shipper->ended || client_busy(shipper->post.client))
+    if (!shipper->reached || shipper->older != 0 || shipper->ended ||
+        client_busy(shipper->post.client))
         return;
-    shipper->older = fork();
+    shipper->older = spool_owes(shipper->config, id) ? fork() : -1;
     if (shipper->older != 0)
         return;
     helper_die_with(parent);
     close(HELPER_POKE_FD);
     close(HELPER_PUMP_FD);
     close(HELPER_MARKS_FD);
-    _exit(spool_deliver(shipper->config, true));
+    _exit(spool_deliver(shipper->config, true, id));
 }
 
 static void end_older(struct shipper *shipper)
@@ -223,13 +231,13 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
     case DELIVERY_DONE:
         backoff_reset(&post->backoff);
         token_set_accepted(&post->tokens);
+        shipper->reached = true;
         shipper->local = false;
         if (pace < shipper->delivery.wait_ms)
             pace = shipper->delivery.wait_ms;
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
         acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost, false);
-        start_older(shipper);
         break;
     case DELIVERY_RETRY:
         post_failed(post, answer, most);
@@ -313,7 +321,7 @@ static void send_next(struct shipper *shipper)
     }
     /* Right after the end, one batch that has it all is quicker than two. */
     if (!delivery_pending(delivery) || (shipper->ended && !delivery_complete(delivery) &&
-                                        line_queue_size(&delivery->queue) < DELIVERY_TEXT_MAX))
+                                        line_queue_size(&delivery->queue) < ENOUGH_AT_END))
         return;
     if (delivery_build(delivery))
         post_start(&shipper->post, delivery->body.bytes, delivery->body.size, stall_ms(shipper),
@@ -372,13 +380,16 @@ static int patience(struct shipper *shipper, bool more)
 static void run(struct shipper *shipper)
 {
     while (!finished(shipper)) {
+        size_t budget = client_busy(shipper->post.client) ? READ_BUDGET_BUSY : READ_BUDGET;
         const struct client_answer *answer;
         bool more, poked;
 
         look_at_end(shipper);
-        more = delivery_read(&shipper->delivery, READ_BUDGET, true);
+        more = delivery_read(&shipper->delivery, budget, true);
         publish(shipper);
         send_next(shipper);
+        if (!more)
+            start_older(shipper);
         answer =
             client_wait(shipper->post.client, shipper->poke_fd, patience(shipper, more), &poked);
         if (poked)
@@ -406,6 +417,7 @@ int shipper_main(const struct config *config)
                               .poke_fd = HELPER_POKE_FD,
                               .problems = {.fd = HELPER_PUMP_FD, .to_pump = true}};
 
+    heap_use_large_pages(HEAP_SIZE);
     helper_start("shipper");
     if (open_run(&shipper) < 0)
         return 1;

@@ -340,6 +340,35 @@ static char *state_dir(const struct config *config)
     return config->state_dir ? strdup(config->state_dir) : run_dir();
 }
 
+/* The runs that there are, oldest first, without `except`. NULL when they cannot be listed. */
+static char **list_runs(const char *dir, const char *except)
+{
+    char **ids = dir ? run_record_list(dir) : NULL, **to = ids;
+
+    for (char **id = ids; id && *id; id++)
+        if (except && strcmp(*id, except) == 0)
+            free(*id);
+        else
+            *to++ = *id;
+    if (to)
+        *to = NULL;
+    return ids;
+}
+
+bool spool_owes(const struct config *config, const char *except)
+{
+    AUTO_FREE char *dir = state_dir(config);
+    char **ids = list_runs(dir, except);
+    bool owes = false;
+
+    for (size_t i = 0; ids && ids[i]; i++) {
+        owes = owes || is_owed(dir, ids[i]);
+        free(ids[i]);
+    }
+    free(ids);
+    return owes;
+}
+
 static void say_what_is_owed(struct problems *problems, const struct round *round, size_t owed)
 {
     const char *what = owed == 1 ? "run is" : "runs are";
@@ -352,12 +381,12 @@ static void say_what_is_owed(struct problems *problems, const struct round *roun
                      "the dashboard could not be reached: %zu %s still owed", owed, what);
 }
 
-int spool_deliver(const struct config *config, bool quiet)
+int spool_deliver(const struct config *config, bool quiet, const char *except)
 {
     struct problems problems = {.fd = STDERR_FILENO, .said = quiet ? ~0U : 0};
     int64_t until_ms = monotonic_ms() + (int64_t)config->flush_timeout_s * 1000;
     AUTO_FREE char *dir = state_dir(config);
-    char **ids = dir ? run_record_list(dir) : NULL;
+    char **ids = list_runs(dir, except);
     struct round round = {0};
     size_t owed = 0;
 
@@ -392,5 +421,5 @@ int flush_main(const struct config *config)
         return 1;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
-    return spool_deliver(config, false);
+    return spool_deliver(config, false, NULL);
 }

@@ -9,8 +9,11 @@
 
 /* Delivers every run that is owed, oldest first, each with its exit or as lost. A run that another
    process delivers is waited for, up to the flush timeout. Returns 0 when nothing is owed any more,
-   else 1 (and says why in one line on stderr, unless quiet). */
-int spool_deliver(const struct config *config, bool quiet);
+   else 1 (and says why in one line on stderr, unless quiet). `except` is the id of a run that is
+   none of these; NULL: all are. */
+int spool_deliver(const struct config *config, bool quiet, const char *except);
+/* Whether there may be something to deliver. Reads small files, no more. */
+bool spool_owes(const struct config *config, const char *except);
 /* Removes runs beyond the limits of config; never one that is owed. */
 void spool_prune(const struct config *config);
 /* `nixfleet-report flush`. Returns the exit status. */
