@@ -120,7 +120,7 @@ def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     server.start()
     asked, fail = set(), status(500)
     server.fault = lambda handler, path, body: asked.add(json.loads(body)["run"]) or fail(handler, path, body)
-    result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=4)
     assert result.returncode == 1 and "(500): 4 runs are still owed" in result.stderr
     assert len(asked) == 2
     server.stop()
