@@ -7,6 +7,7 @@
 
 #ifdef __GLIBC__
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -22,14 +23,17 @@ static uintptr_t round_up(uintptr_t address)
 
 void heap_use_large_pages(size_t size)
 {
-    static _Thread_local void *front; /* what is in front of the large pages: never touched */
+    /* What is in front of the large pages: never touched; volatile, or it would not be made. */
+    static _Thread_local void *volatile front;
+    static _Thread_local bool asked;
     uintptr_t begin, first;
     void *all;
 
     /* Not made for several threads, but glibc adjusts both values itself while these run. */
-    if (front || mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK) != 1 ||
+    if (asked || mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK) != 1 ||
         mallopt(M_TRIM_THRESHOLD, KEPT) != 1)
         return;
+    asked = true;
     size = round_up(size);
     all = malloc(size + LARGE_PAGE);
     begin = (uintptr_t)all;
@@ -40,6 +44,7 @@ void heap_use_large_pages(size_t size)
     free(all);
     if (first - begin > BLOCK_HEADS)
         front = malloc(first - begin - BLOCK_HEADS);
+    (void)front;
 }
 #else
 void heap_use_large_pages(size_t size)

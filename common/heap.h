@@ -9,8 +9,8 @@
    time then costs a fault for each 2 MiB, not for each 4 KiB; in a virtual machine those faults are
    most of the time that a burst takes. What is freed stays with the process.
 
-   What is not touched is not used; a large page that is, is used whole. To be called once in a
-   thread, at its start. Where the system or its C library knows nothing of this, and where memory
+   What is not touched is not used; a large page that is, is used whole. The first call in a thread
+   counts. Where the system or its C library knows nothing of this, and where memory
    is short, the heap is as it always is. */
 void heap_use_large_pages(size_t size);
 

@@ -8,7 +8,8 @@
 
 #define BLOCK ((size_t)1024) /* bytes whose lines are counted together */
 
-/* Given at once, since it costs nothing before it is used, and growing means moving. */
+/* For what a delivery lets wait (DELIVERY_QUEUE_MAX) and one read more. Given at once, since it
+   costs nothing before it is used, and growing means moving. */
 #define LINE_QUEUE_ROOM ((size_t)1408 << 10)
 
 bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
