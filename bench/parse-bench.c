@@ -26,6 +26,12 @@ static void final(void *context, uint64_t line, const char *text, size_t length)
     lines_out++;
 }
 
+static void finals(void *context, uint64_t line, size_t count, const char *text, size_t length)
+{
+    (void)context, (void)line, (void)text, (void)length;
+    lines_out += count;
+}
+
 static size_t plain_line(char *out, size_t room, unsigned n)
 {
     static const char *const word[] = {
@@ -70,7 +76,7 @@ static double now(void)
 
 static void through_screen(const char *input)
 {
-    struct screen_sink sink = {NULL, seen, final};
+    struct screen_sink sink = {NULL, seen, final, finals};
     struct screen *screen = screen_new(0, 0, &sink);
     if (!screen)
         err(1, "screen");
@@ -80,14 +86,10 @@ static void through_screen(const char *input)
     screen_free(screen);
 }
 
-static void on_final(void *context, uint64_t number, const char *text, size_t length)
-{
-    final(context, number, text, length);
-}
-
 static void through_transcript(const char *input)
 {
-    struct transcript *transcript = transcript_new(0, 0, NULL, on_final, NULL);
+    struct transcript *transcript =
+        transcript_new(0, 0, NULL, &(struct transcript_sink){NULL, final, finals});
     if (!transcript)
         err(1, "transcript");
     for (size_t i = 0; i < INPUT_SIZE; i += READ_SIZE)

@@ -22,9 +22,10 @@
 #define SCREEN_SIZE_MAX 1000 /* larger windows are taken as this many rows or columns */
 #define SCREEN_LINE_MAX \
     16384 /* bytes of a line in its final form; a longer one is split into several */
+#define SCREEN_PLAIN_MAX 4096 /* bytes of a line that may become final together with others */
 
 /* Called from screen_feed, screen_resize and screen_finish; the text is valid during the call and
-   not terminated by a NUL. Either may be NULL. */
+   not terminated by a NUL. Each may be NULL. */
 struct screen_sink {
     void *context;
     /* A state of a line: plain text, valid UTF-8, no control bytes. redrawn: it is about to be
@@ -36,6 +37,10 @@ struct screen_sink {
        SGR; it starts in the default style and ends in it ("ESC [ m" at the end if it is coloured).
        No LF. The line has been seen before. */
     void (*final)(void *context, uint64_t line, const char *text, size_t length);
+    /* Lines that became final together, `count` (at least 2) of them from `line` on: plain ASCII
+       with an LF between each two, none longer than SCREEN_PLAIN_MAX. NULL: `final` is called for
+       each of them. */
+    void (*finals)(void *context, uint64_t line, size_t count, const char *text, size_t length);
 };
 
 struct screen;

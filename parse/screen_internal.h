@@ -94,7 +94,7 @@ void text_end(struct text *text);                    /* back to the default styl
 size_t utf8_encode(uint32_t codepoint, char out[4]);
 unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
 
-/* ---- the screen (screen.c, screen_edit.c, screen_lines.c)
+/* ---- the screen (screen.c, screen_edit.c, screen_plain.c, screen_lines.c)
  * ------------------------------------------------------------- */
 
 enum parser_state {
@@ -155,7 +155,14 @@ static inline struct row *screen_row(const struct screen *screen, uint32_t index
 }
 
 void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size); /* screen_parser.c */
-void csi_dispatch(struct screen *screen, char final);                       /* screen_csi.c */
+/* Bytes from the start that are printable ASCII. */
+size_t printable_span(const uint8_t *bytes, size_t size);
+/* After an LF in the ground state: takes plain lines from the start of the bytes that scroll off
+   within them (screen_plain.c). *looked_at: to ask in front of it is in vain. Returns the bytes it
+   took. */
+size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size,
+                        const uint8_t **looked_at);
+void csi_dispatch(struct screen *screen, char final); /* screen_csi.c */
 void screen_restore_cursor(struct screen *screen, const struct cursor *from);
 void screen_reset(struct screen *screen);
 void screen_set_tab_defaults(struct screen *screen);
@@ -181,6 +188,9 @@ void report_line(struct screen *screen, uint32_t y, bool redrawn);
 void touch_row(struct screen *screen, struct row *row);  /* its text is about to change */
 void finish_row(struct screen *screen, struct row *row); /* the row leaves the window for good */
 void close_partial(struct screen *screen);
+/* Tells the sink that the next `count` lines are final; text: with an LF between each two. */
+void emit_final(struct screen *screen, size_t count, const char *text, size_t length);
+void note_change(struct screen *screen, uint64_t line); /* of this line or one below it */
 uint64_t line_of_row(struct screen *screen, uint32_t y);
 
 #endif

@@ -101,14 +101,29 @@ void screen_look(struct screen *screen)
     screen->sink.seen(screen->sink.context, line_of_row(screen, first), text, length, true);
 }
 
-static void emit(struct screen *screen, const char *text, size_t length)
+static void emit_one_by_one(struct screen *screen, uint64_t line, const char *text, size_t length)
 {
-    uint64_t line = screen->final_count++;
-    if (screen->sink.final)
+    const char *end = text + length, *lf;
+
+    for (; (lf = memchr(text, '\n', (size_t)(end - text))); text = lf + 1)
+        screen->sink.final(screen->sink.context, line++, text, (size_t)(lf - text));
+    screen->sink.final(screen->sink.context, line, text, (size_t)(end - text));
+}
+
+void emit_final(struct screen *screen, size_t count, const char *text, size_t length)
+{
+    uint64_t line = screen->final_count;
+
+    screen->final_count += count;
+    if (count > 1 && screen->sink.finals)
+        screen->sink.finals(screen->sink.context, line, count, text, length);
+    else if (count > 1 && screen->sink.final)
+        emit_one_by_one(screen, line, text, length);
+    else if (screen->sink.final)
         screen->sink.final(screen->sink.context, line, text, length);
 }
 
-static void note_change(struct screen *screen, uint64_t line)
+void note_change(struct screen *screen, uint64_t line)
 {
     if (line < screen->changed_low)
         screen->changed_low = line;
@@ -131,7 +146,7 @@ void close_partial(struct screen *screen)
     }
     screen->partial_unseen = false;
     text_end(&screen->partial);
-    emit(screen, screen->partial.bytes, screen->partial.length);
+    emit_final(screen, 1, screen->partial.bytes, screen->partial.length);
 }
 
 void finish_row(struct screen *screen, struct row *row)
@@ -143,7 +158,7 @@ void finish_row(struct screen *screen, struct row *row)
         if ((row->unseen || !row->reported) && screen->sink.seen)
             screen->sink.seen(screen->sink.context, screen->final_count, (const char *)row->ascii,
                               row->used, false);
-        emit(screen, (const char *)row->ascii, row->used);
+        emit_final(screen, 1, (const char *)row->ascii, row->used);
         return;
     }
     /* Rows joined by rewriting can be longer together than autowrap allows. */

@@ -10,8 +10,8 @@
 
 enum control { BEL = 7, BS, HT, LF, VT, FF, CR, CAN = 0x18, SUB = 0x1a, ESC, DEL = 0x7f };
 
-/* Bytes from the start that are printable ASCII: eight at a time while that goes. */
-static size_t printable_span(const uint8_t *bytes, size_t size)
+/* Eight at a time while that goes. */
+size_t printable_span(const uint8_t *bytes, size_t size)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t i = 0;
@@ -328,7 +328,7 @@ static void ground_byte(struct screen *screen, uint8_t byte)
 
 void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
 {
-    const uint8_t *end = bytes + size;
+    const uint8_t *end = bytes + size, *looked_at = bytes;
 
     while (bytes < end) {
         if (screen->utf8_missing > 0) {
@@ -342,6 +342,8 @@ void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
             else
                 ground_byte(screen, *bytes++);
             bytes += span;
+            if (span == 0 && bytes[-1] == LF && bytes >= looked_at)
+                bytes += pass_plain_lines(screen, bytes, (size_t)(end - bytes), &looked_at);
         }
     }
 }

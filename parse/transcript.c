@@ -8,12 +8,14 @@
 #include "nixlog.h"
 #include "screen.h"
 
+_Static_assert(TRANSCRIPT_LINE_MAX == SCREEN_LINE_MAX && TRANSCRIPT_PLAIN_MAX == SCREEN_PLAIN_MAX,
+               "what the screen says of its lines is said of them here");
+
 struct transcript {
     struct nixlog *nixlog;
     struct screen *screen;
     struct phase *phase;
-    transcript_final *on_final;
-    void *context;
+    struct transcript_sink sink;
 };
 
 static void on_text(void *context, const void *bytes, size_t size)
@@ -47,22 +49,31 @@ static void on_seen(void *context, uint64_t line, const char *text, size_t lengt
 static void on_line_final(void *context, uint64_t line, const char *text, size_t length)
 {
     struct transcript *transcript = context;
-    if (transcript->on_final != NULL)
-        transcript->on_final(transcript->context, line, text, length);
+    if (transcript->sink.final != NULL)
+        transcript->sink.final(transcript->sink.context, line, text, length);
+}
+
+static void on_lines_final(void *context, uint64_t line, size_t count, const char *text,
+                           size_t length)
+{
+    struct transcript *transcript = context;
+    transcript->sink.finals(transcript->sink.context, line, count, text, length);
 }
 
 struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label,
-                                  transcript_final *on_final, void *context)
+                                  const struct transcript_sink *sink)
 {
     struct transcript *transcript = calloc(1, sizeof *transcript);
     if (transcript == NULL)
         return NULL;
-    transcript->on_final = on_final;
-    transcript->context = context;
+    if (sink != NULL)
+        transcript->sink = *sink;
     transcript->nixlog =
         nixlog_new(&(struct nixlog_sink){transcript, on_text, on_count, on_download});
     transcript->screen =
-        screen_new(rows, cols, &(struct screen_sink){transcript, on_seen, on_line_final});
+        screen_new(rows, cols,
+                   &(struct screen_sink){transcript, on_seen, on_line_final,
+                                         transcript->sink.finals ? on_lines_final : NULL});
     transcript->phase = phase_new(label);
     if (transcript->nixlog == NULL || transcript->screen == NULL || transcript->phase == NULL) {
         transcript_free(transcript);

@@ -11,14 +11,24 @@
 #include "phase.h"
 
 #define TRANSCRIPT_LINE_MAX 16384 /* bytes; a longer line is split into several */
+#define TRANSCRIPT_PLAIN_MAX 4096 /* bytes of a line that may come together with others */
 
-/* Takes each line once it is final: UTF-8, SGR sequences only, complete in itself, no LF; number:
- * its index from 0 on. */
-typedef void transcript_final(void *context, uint64_t number, const char *text, size_t length);
+/* Who takes the lines. Each function may be NULL. */
+struct transcript_sink {
+    void *context;
+    /* Each line once it is final: UTF-8, SGR sequences only, complete in itself, no LF; number: its
+       index from 0 on. */
+    void (*final)(void *context, uint64_t number, const char *text, size_t length);
+    /* Several of plain ASCII, from `number` on, that became final together: an LF between each
+       two, none longer than TRANSCRIPT_PLAIN_MAX. NULL: they go to `final`, one by one. */
+    void (*finals)(void *context, uint64_t number, size_t count, const char *text, size_t length);
+};
 
 struct transcript;
+/* Sizes as in screen_new, label as in phase_new. The sink is copied; NULL: the lines are not
+ * wanted. NULL when out of memory. */
 struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label,
-                                  transcript_final *on_final, void *context);
+                                  const struct transcript_sink *sink);
 void transcript_free(struct transcript *transcript);
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size);
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols);

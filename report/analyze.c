@@ -93,7 +93,7 @@ int analyze_main(const struct config *config)
             return 1;
         }
     }
-    struct transcript *transcript = transcript_new(config->rows, config->cols, NULL, NULL, NULL);
+    struct transcript *transcript = transcript_new(config->rows, config->cols, NULL, NULL);
     if (transcript == NULL) {
         warn("%s", name == NULL ? "-" : name);
         return 1;

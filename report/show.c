@@ -53,6 +53,12 @@ static void on_final(void *context, uint64_t number, const char *text, size_t le
     }
 }
 
+static void on_finals(void *context, uint64_t number, size_t count, const char *text, size_t length)
+{
+    (void)count;
+    on_final(context, number, text, length); /* which knows no difference: there are no colours */
+}
+
 static bool next_mark(FILE *marks, struct run_mark *mark)
 {
     return marks != NULL && fread(mark, sizeof *mark, 1, marks) == 1;
@@ -211,8 +217,8 @@ int show_main(const struct config *config)
     if (open_source(&source, config->operand) != 0)
         return 1;
     int status = 1;
-    struct transcript *transcript =
-        transcript_new(config->rows, config->cols, NULL, on_final, &show);
+    struct transcript *transcript = transcript_new(
+        config->rows, config->cols, NULL, &(struct transcript_sink){&show, on_final, on_finals});
     if (transcript == NULL || feed(transcript, &source, &show) != 0) {
         warn("%s", source.path);
     } else {

@@ -15,10 +15,20 @@
 
 /* ---- the buffer ---- */
 
+static bool resize(struct json_out *out, size_t room)
+{
+    char *grown = realloc(out->bytes, room);
+
+    if (!grown)
+        return false;
+    out->bytes = grown;
+    out->room = room;
+    return true;
+}
+
 static bool reserve(struct json_out *out, size_t more)
 {
     size_t room = out->room ? out->room : 4096;
-    char *grown;
 
     if (out->failed)
         return false;
@@ -26,14 +36,8 @@ static bool reserve(struct json_out *out, size_t more)
         return true;
     while (room - out->size < more)
         room *= 2;
-    grown = realloc(out->bytes, room);
-    if (!grown) {
-        out->failed = true;
-        return false;
-    }
-    out->bytes = grown;
-    out->room = room;
-    return true;
+    out->failed = !resize(out, room);
+    return !out->failed;
 }
 
 static void put(struct json_out *out, const char *bytes, size_t size)
@@ -42,6 +46,12 @@ static void put(struct json_out *out, const char *bytes, size_t size)
         memcpy(out->bytes + out->size, bytes, size);
         out->size += size;
     }
+}
+
+void json_reserve(struct json_out *out, size_t size)
+{
+    if (out->room < size)
+        (void)resize(out, size); /* if it fails, it is tried again once it is needed */
 }
 
 void json_reset(struct json_out *out)
@@ -200,6 +210,11 @@ void json_text_piece(struct json_out *out, const char *text, size_t length)
         }
     }
     out->size = (size_t)(to - out->bytes);
+}
+
+void json_text_escaped(struct json_out *out, const char *text, size_t length)
+{
+    put(out, text, length);
 }
 
 void json_text_begin(struct json_out *out, const char *key)

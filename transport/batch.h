@@ -20,6 +20,9 @@ struct json_out {
     bool comma; /* the next member needs one in front */
 };
 
+/* Takes memory for a text of that many bytes in advance; grown step by step it would be moved each
+ * time. */
+void json_reserve(struct json_out *out, size_t size);
 void json_reset(struct json_out *out); /* empty again; keeps the memory */
 void json_free(struct json_out *out);
 void json_open(struct json_out *out, const char *key,
@@ -34,6 +37,8 @@ void json_time(struct json_out *out, const char *key, int64_t wall_ms); /* RFC 3
 /* A member that is written in pieces: begin, any number of pieces, end. */
 void json_text_begin(struct json_out *out, const char *key);
 void json_text_piece(struct json_out *out, const char *text, size_t length);
+/* A piece that is such text already. */
+void json_text_escaped(struct json_out *out, const char *text, size_t length);
 void json_text_end(struct json_out *out);
 
 /* "progress": {…}, with what is known; nothing when nothing is. */

@@ -10,7 +10,8 @@
 #include "describe.h"
 
 #define READ_SIZE ((size_t)64 << 10)
-#define PIECE_SIZE ((size_t)8 << 10) /* of lines that are written into a batch together */
+#define PIECE_SIZE ((size_t)8 << 10)      /* of lines that are written into a batch together */
+#define LIVE_WITH_MOST ((size_t)64 << 10) /* bytes of a batch in front of lines that can change */
 #define SETBACKS_FREE 3 /* how often a dashboard may go back before that is met with pauses */
 
 /* ---- lines as they become final ---- */
@@ -53,10 +54,26 @@ static void release(struct delivery *delivery, const char *text, size_t length)
     }
     if (number < delivery->resume)
         delivery->queue.first = number + 1;
-    else if (!line_queue_add(&delivery->queue, text, length)) {
+    else if (!line_queue_add(&delivery->queue, 1, text, length)) {
         line_queue_restart(&delivery->queue, number + 1);
         delivery->left_out = true;
     }
+}
+
+/* The same for several, if that is as simple for all of them. */
+static bool release_together(struct delivery *delivery, size_t count, const char *text,
+                             size_t length)
+{
+    uint64_t number = delivery->released;
+
+    if (number < delivery->resume || delivery->cut_line - number < count ||
+        !line_queue_add(&delivery->queue, count, text, length))
+        return false;
+    delivery->released += count;
+    if (number > 0)
+        digest(delivery, "\n", 1);
+    digest(delivery, text, length);
+    return true;
 }
 
 /* Gives the held line on, now that the one after it (NULL: none) is known. Returns how much of that
@@ -93,7 +110,28 @@ static void take_final(void *context, uint64_t number, const char *text, size_t 
     release(delivery, text, out_length);
 }
 
+_Static_assert(TRANSCRIPT_PLAIN_MAX < REDACT_LONG, "none of them is long");
+
+static void take_finals(void *context, uint64_t number, size_t count, const char *text,
+                        size_t length)
+{
+    struct delivery *delivery = context;
+    const char *end = text + length, *lf;
+
+    if (!delivery->holding && redact_needless(delivery->redactor, text, length) &&
+        release_together(delivery, count, text, length))
+        return;
+    for (; (lf = memchr(text, '\n', (size_t)(end - text))); text = lf + 1)
+        take_final(context, number++, text, (size_t)(lf - text));
+    take_final(context, number, text, (size_t)(end - text));
+}
+
 /* ---- life ---- */
+
+static void prepared_drop(struct prepared *prepared)
+{
+    prepared->from = prepared->end = 0;
+}
 
 /* Starts from the first byte again; lines below resume are known to be at the dashboard. */
 static int restart(struct delivery *delivery, uint64_t resume)
@@ -101,7 +139,9 @@ static int restart(struct delivery *delivery, uint64_t resume)
     const struct run_info *info = delivery->info;
 
     transcript_free(delivery->transcript);
-    delivery->transcript = transcript_new(info->rows, info->cols, info->name, take_final, delivery);
+    delivery->transcript =
+        transcript_new(info->rows, info->cols, info->name,
+                       &(struct transcript_sink){delivery, take_final, take_finals});
     if (!delivery->transcript || EVP_DigestInit_ex(delivery->digest, EVP_sha256(), NULL) != 1)
         return -1;
     source_rewind(&delivery->source, info->rows, info->cols, info->started_ms);
@@ -114,6 +154,7 @@ static int restart(struct delivery *delivery, uint64_t resume)
     delivery->changed = delivery->cut_line = UINT64_MAX;
     delivery->left_out = false;
     delivery->done = false;
+    prepared_drop(&delivery->next);
     return 0;
 }
 
@@ -126,6 +167,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
                                   .has = ack->lines + ack->more,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
+    json_reserve(&delivery->body, DELIVERY_BODY_MAX);
     delivery->digest = EVP_MD_CTX_new();
     delivery->held = malloc(TRANSCRIPT_LINE_MAX * 2);
     if (delivery->digest && delivery->held && restart(delivery, ack->lines) == 0)
@@ -142,6 +184,7 @@ void delivery_close(struct delivery *delivery)
     line_queue_free(&delivery->queue);
     time_runs_free(&delivery->times);
     json_free(&delivery->body);
+    json_free(&delivery->next.text);
     free(delivery->held);
     *delivery = (struct delivery){0};
 }
@@ -328,11 +371,14 @@ static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
     return count;
 }
 
-/* Appends queued lines, at most that many, to the open text. Returns how many. */
-static uint64_t put_queued(struct delivery *delivery, uint64_t most)
+/* Appends queued lines, at most `most`, from `skip` bytes into the queue on, to the open text.
+ * Returns how many; *queued: their bytes in the queue. */
+static uint64_t put_queued(const struct delivery *delivery, struct json_out *out, size_t skip,
+                           uint64_t most, size_t *queued)
 {
     const struct line_queue *queue = &delivery->queue;
-    const char *from = queue->bytes + queue->start, *end = queue->bytes + queue->end, *at = from;
+    const char *from = queue->bytes + queue->start + skip, *end = queue->bytes + queue->end;
+    const char *at = from;
     uint64_t lines = 0;
 
     while (at < end && lines < most) {
@@ -344,15 +390,47 @@ static uint64_t put_queued(struct delivery *delivery, uint64_t most)
         uint64_t count = count_lines(at, &lf, most - lines);
 
         if (lines > 0 && ((size_t)(lf - from) > delivery->text_max ||
-                          delivery->body.size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 200000))
+                          out->size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 200000))
             break;
         if (lines > 0)
-            json_text_piece(&delivery->body, "\n", 1);
-        json_text_piece(&delivery->body, at, (size_t)(lf - at));
+            json_text_piece(out, "\n", 1);
+        json_text_piece(out, at, (size_t)(lf - at));
         lines += count;
         at = lf + 1;
     }
+    *queued = (size_t)(at - from);
     return lines;
+}
+
+/* Appends what is prepared, if it is what comes next and no more than `most` lines. */
+static uint64_t put_prepared(struct delivery *delivery, uint64_t most)
+{
+    const struct prepared *next = &delivery->next;
+
+    if (next->from != delivery->sent_from || next->from == next->end ||
+        next->end - next->from > most || next->text.failed ||
+        next->queued > delivery->text_max + 1 || delivery->sent_description)
+        return 0;
+    json_text_escaped(&delivery->body, next->text.bytes, next->text.size);
+    delivery->sent_queued = next->queued;
+    return next->end - next->from;
+}
+
+void delivery_prepare(struct delivery *delivery)
+{
+    const struct line_queue *queue = &delivery->queue;
+    struct prepared *next = &delivery->next;
+    size_t waiting = line_queue_size(queue) - delivery->sent_queued;
+
+    if (next->from == delivery->sent_end || queue->first != delivery->sent_from ||
+        delivery->sent_queued == 0 || waiting == 0 ||
+        (waiting < delivery->text_max && !delivery->done))
+        return;
+    json_reserve(&next->text, DELIVERY_BODY_MAX);
+    json_reset(&next->text);
+    next->from = next->end = delivery->sent_end;
+    next->end +=
+        put_queued(delivery, &next->text, delivery->sent_queued, UINT64_MAX, &next->queued);
 }
 
 /* Appends a line that can still change. False if it must not be shown yet. */
@@ -466,6 +544,14 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
     json_progress(&delivery->body, &progress);
 }
 
+/* After many lines, those that can still change are not worth it while there is more to be read:
+ * sent again in another form, they make the dashboard write anew what they stand behind. */
+static bool outdated_soon(const struct delivery *delivery, uint64_t at)
+{
+    return at > delivery->sent_from && delivery->body.size > LIVE_WITH_MOST &&
+           source_left(&delivery->source) > 0;
+}
+
 /* Writes the lines of the batch as `text`; sets sent_end. */
 static void put_lines(struct delivery *delivery)
 {
@@ -478,9 +564,10 @@ static void put_lines(struct delivery *delivery)
     if (at >= end)
         return;
     json_text_begin(&delivery->body, "text");
-    if (at < delivery->released)
-        at += put_queued(delivery, end - at);
-    if (at >= delivery->released)
+    at += put_prepared(delivery, end - at);
+    if (at == delivery->sent_from && at < delivery->released)
+        at += put_queued(delivery, &delivery->body, 0, end - at, &delivery->sent_queued);
+    if (at >= delivery->released && !outdated_soon(delivery, at))
         while (at < end && delivery->body.size - before < delivery->text_max &&
                put_live(delivery, at, at == delivery->sent_from))
             at++;
@@ -507,6 +594,7 @@ bool delivery_build(struct delivery *delivery)
     if (delivery->queue.first > delivery->synced && delivery->synced < delivery->released)
         delivery->sent_from = delivery->sent_end = delivery->queue.first;
     delivery->sent_skipped = delivery->sent_from - delivery->synced;
+    delivery->sent_queued = 0;
     delivery->changed = UINT64_MAX;
 
     json_reset(body);

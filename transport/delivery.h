@@ -40,6 +40,13 @@ enum delivery_verdict {
     DELIVERY_STOP    /* 410: never again */
 };
 
+/* Final lines as they stand in a body. */
+struct prepared {
+    struct json_out text;
+    uint64_t from, end; /* lines; none: equal */
+    size_t queued;      /* bytes of them in the queue */
+};
+
 struct delivery {
     const struct run_info *info;
     struct redactor *redactor;
@@ -67,8 +74,10 @@ struct delivery {
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* as many may be taken: halved by 413 */
     struct json_out body;
+    struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */
     uint64_t sent_from, sent_end, sent_skipped;
+    size_t sent_queued; /* bytes of it in the queue */
     bool sent_last, sent_description;
     bool done;
     int64_t wait_ms;   /* what the last answer asks for */
@@ -93,6 +102,9 @@ bool delivery_complete(const struct delivery *delivery);
 bool delivery_pending(const struct delivery *delivery);
 /* Makes the next batch in delivery->body. False when out of memory. */
 bool delivery_build(struct delivery *delivery);
+/* While a batch is in flight: makes what delivery_build then only has to put together, once there
+   is enough for all of the next one. */
+void delivery_prepare(struct delivery *delivery);
 /* What the answer to the batch in flight means. */
 enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer);
 /* Lines that are final and at the dashboard. */

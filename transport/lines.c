@@ -12,7 +12,7 @@
    costs nothing before it is used, and growing means moving. */
 #define LINE_QUEUE_ROOM ((size_t)1408 << 10)
 
-bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
+bool line_queue_add(struct line_queue *queue, size_t count, const char *text, size_t length)
 {
     /* Moving is cheap beside what has to be dropped before: memory is not given for it. */
     if (queue->room - queue->end < length + 1 && queue->start > line_queue_size(queue) / 4) {
@@ -34,7 +34,7 @@ bool line_queue_add(struct line_queue *queue, const char *text, size_t length)
         memcpy(queue->bytes + queue->end, text, length);
     queue->bytes[queue->end + length] = '\n';
     queue->end += length + 1;
-    queue->count++;
+    queue->count += count;
     return true;
 }
 

@@ -275,6 +275,18 @@ static bool plainly_clean(const struct redactor *redactor, const char *text, siz
     return true;
 }
 
+bool redact_needless(const struct redactor *redactor, const char *lines, size_t length)
+{
+    const char *end = lines + length, *lf;
+
+    if (redactor->secrets.count == 0)
+        return true;
+    for (; (lf = memchr(lines, '\n', (size_t)(end - lines))); lines = lf + 1)
+        if (!plainly_clean(redactor, lines, (size_t)(lf - lines)))
+            return false;
+    return plainly_clean(redactor, lines, (size_t)(end - lines));
+}
+
 /* ---- replacing ---- */
 
 static bool put(struct buffer *out, const char *bytes, size_t size)

@@ -387,6 +387,8 @@ static void run(struct shipper *shipper)
         look_at_end(shipper);
         more = delivery_read(&shipper->delivery, budget, true);
         publish(shipper);
+        if (client_busy(shipper->post.client))
+            delivery_prepare(&shipper->delivery);
         send_next(shipper);
         if (!more)
             start_older(shipper);

@@ -5,18 +5,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 
+/* What the sink was told. When lines become final does depend on the cuts, within what is fed at
+   once; so there is a sum for each. */
 struct record {
     uint64_t next;
-    uint64_t sum; /* of all that the sink was told */
+    uint64_t seen, final;
 };
 
-static void mix(struct record *record, const void *bytes, size_t size)
+static void mix(uint64_t *sum, const void *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        record->sum = (record->sum ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
+        *sum = (*sum ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
 }
 
 /* Bytes of the character or SGR sequence at the start of a text; aborts on anything else. */
@@ -51,9 +54,9 @@ static void seen(void *context, uint64_t line, const char *text, size_t length, 
     struct record *record = context;
     check_text(text, length, false);
     CHECK(line >= record->next);
-    mix(record, &line, sizeof line);
-    mix(record, &redrawn, sizeof redrawn);
-    mix(record, text, length);
+    mix(&record->seen, &line, sizeof line);
+    mix(&record->seen, &redrawn, sizeof redrawn);
+    mix(&record->seen, text, length);
 }
 
 static void final(void *context, uint64_t line, const char *text, size_t length)
@@ -61,8 +64,22 @@ static void final(void *context, uint64_t line, const char *text, size_t length)
     struct record *record = context;
     check_text(text, length, true);
     CHECK(line == record->next++);
-    mix(record, &line, sizeof line);
-    mix(record, text, length);
+    mix(&record->final, &line, sizeof line);
+    mix(&record->final, text, length);
+}
+
+static void finals(void *context, uint64_t line, size_t count, const char *text, size_t length)
+{
+    const char *end = text + length;
+
+    CHECK(count > 1);
+    for (; count > 1; count--) {
+        const char *lf = memchr(text, '\n', (size_t)(end - text));
+        CHECK(lf);
+        final(context, line++, text, (size_t)(lf - text));
+        text = lf + 1;
+    }
+    final(context, line, text, (size_t)(end - text));
 }
 
 static void ask(struct screen *screen)
@@ -82,8 +99,8 @@ static void ask(struct screen *screen)
 static uint64_t play(const uint8_t *data, size_t size, size_t at_once, uint32_t rows, uint32_t cols,
                      bool ask_between)
 {
-    struct record record = {0, 0};
-    struct screen_sink sink = {&record, seen, final};
+    struct record record = {0, 0, 0};
+    struct screen_sink sink = {&record, seen, final, finals};
     struct screen *screen = screen_new(rows, cols, &sink);
     size_t half = size / 2;
 
@@ -101,7 +118,8 @@ static uint64_t play(const uint8_t *data, size_t size, size_t at_once, uint32_t 
     screen_finish(screen);
     CHECK(screen_line_count(screen) == screen_final_count(screen));
     screen_free(screen);
-    return record.sum;
+    mix(&record.seen, &record.final, sizeof record.final);
+    return record.seen;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -86,7 +86,7 @@ static void lines_and_times_are_eaten_from_the_front(void **state)
 
     (void)state;
     for (int i = 0; i < 1000; i++)
-        assert_true(line_queue_add(&queue, "line", i % 5 ? 4 : 0));
+        assert_true(line_queue_add(&queue, 1, "line", i % 5 ? 4 : 0));
     line_queue_drop(&queue, 998);
     assert_int_equal(queue.first, 998);
     assert_int_equal(queue.count, 2);
@@ -121,7 +121,7 @@ static void a_queue_that_is_eaten_as_it_grows_takes_little_room(void **state)
         while (line_queue_size(&queue) < most) {
             int length = snprintf(line, sizeof line, "%llu", (unsigned long long)number++);
 
-            assert_true(line_queue_add(&queue, line, (size_t)length));
+            assert_true(line_queue_add(&queue, 1, line, (size_t)length));
         }
         assert_in_range(queue.room, most, most / 5 * 9);
         next += queue.count / 2;

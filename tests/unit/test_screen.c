@@ -47,7 +47,7 @@ static void on_final(void *context, uint64_t line, const char *text, size_t leng
 
 static struct screen *begin(uint32_t rows, uint32_t cols, const char *bytes)
 {
-    struct screen_sink sink = {&heard, on_seen, on_final};
+    struct screen_sink sink = {&heard, on_seen, on_final, NULL};
     memset(&heard, 0, sizeof heard);
     struct screen *screen = screen_new(rows, cols, &sink);
     assert_non_null(screen);

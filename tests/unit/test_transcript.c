@@ -26,7 +26,8 @@ static void collect(void *context, uint64_t number, const char *text, size_t len
 
 static void run(size_t step, char all[4096])
 {
-    struct transcript *transcript = transcript_new(24, 120, NULL, collect, all);
+    struct transcript *transcript =
+        transcript_new(24, 120, NULL, &(struct transcript_sink){all, collect, NULL});
     assert_non_null(transcript);
     memset(all, 0, 4096);
     for (size_t at = 0; at < sizeof sample - 1; at += step)
@@ -56,7 +57,7 @@ static void cuts_change_nothing(void **state)
 static void what_is_on_the_screen_can_be_read_before_it_is_final(void **state)
 {
     (void)state;
-    struct transcript *transcript = transcript_new(24, 80, NULL, NULL, NULL);
+    struct transcript *transcript = transcript_new(24, 80, NULL, NULL);
     assert_non_null(transcript);
     transcript_feed(transcript, "one\r\ntwo", 8);
     size_t length = 0;
@@ -78,7 +79,7 @@ static void feed(struct transcript *transcript, const char *text)
 static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
 {
     (void)state;
-    struct transcript *transcript = transcript_new(24, 120, NULL, NULL, NULL);
+    struct transcript *transcript = transcript_new(24, 120, NULL, NULL);
     assert_non_null(transcript);
     feed(transcript, "these 40 derivations will be built:\r\n  /nix/store/" HASH "-a.drv\r\n"
                      "\r\x1b[0m\x1b[K[\x1b[34;1m1\x1b[0m/\x1b[32;1m12\x1b[0m/40 bui");
@@ -99,7 +100,7 @@ static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
 static void a_line_that_was_looked_at_still_counts_when_it_ends(void **state)
 {
     (void)state;
-    struct transcript *transcript = transcript_new(24, 120, NULL, NULL, NULL);
+    struct transcript *transcript = transcript_new(24, 120, NULL, NULL);
     assert_non_null(transcript);
     feed(transcript, "error: builder for '/nix/store/" HASH "-a.drv' failed with exit code 1;");
     assert_int_equal(transcript_phase(transcript)->failed.count, 0);

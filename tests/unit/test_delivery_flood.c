@@ -1,0 +1,359 @@
+/* Floods: a log that takes many batches, its lines taken together, the next batch prepared while
+ * one is in flight. Whatever the dashboard answers meanwhile, it has the lines of the log in the
+ * end. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "../../transport/delivery.h"
+
+#define LINES 150000
+#define SECRET "hunter2-hunter2"
+
+/* A dashboard, the log that it is sent, and what it must have in the end. */
+struct flood {
+    char *argv[2];
+    struct run_info info;
+    struct redactor *redactor;
+    struct delivery delivery;
+    int log;
+    uint64_t size;
+    char *expected, *have; /* each line with its LF */
+    size_t expected_size, have_size;
+    uint64_t have_lines;
+    int batches, prepared; /* that were in flight; those that were only put together */
+    size_t budget;         /* bytes that are read at once */
+    size_t largest;        /* bytes of text that a batch may have */
+};
+
+static void add_line(struct flood *flood, int number, FILE *log)
+{
+    char *to = flood->expected + flood->expected_size;
+
+    if (number % 1000 == 7) {
+        fprintf(log, "the password is %s.\r\n", SECRET);
+        flood->expected_size += (size_t)sprintf(to, "the password is [redacted].\n");
+    } else if (number % 5000 == 100) { /* waits for the one after it: a secret could be cut there */
+        fprintf(log, "%0*d\r\n", REDACT_LONG + 100, number);
+        flood->expected_size += (size_t)sprintf(to, "%0*d\n", REDACT_LONG + 100, number);
+    } else if (number % 1000 == 500) {
+        fprintf(log, "\033[32mgreen\033[m \"quoted\\\" \xc3\xa4\r\n");
+        flood->expected_size += (size_t)sprintf(to, "\033[32mgreen\033[m \"quoted\\\" \xc3\xa4\n");
+    } else {
+        const char *more = number % 10 ? ""
+                                       : "and \"more\" \\ than that, so that it takes two rows "
+                                         "of the window that this is shown in";
+        fprintf(log, "line %d %s%s", number, more, number % 3 ? "\r\n" : "\n");
+        flood->expected_size += (size_t)sprintf(to, "line %d %s\n", number, more);
+    }
+}
+
+static int setup(void **state)
+{
+    struct flood *flood = calloc(1, sizeof *flood);
+    char path[] = "/tmp/test-flood-XXXXXX";
+    FILE *log;
+
+    flood->argv[0] = (char *)"command";
+    flood->info = (struct run_info){.id = "01900000-0000-7000-8000-000000000001",
+                                    .host = "host",
+                                    .argv = flood->argv,
+                                    .rows = 24,
+                                    .cols = 80};
+    flood->redactor = redactor_new("", NULL);
+    redactor_add(flood->redactor, SECRET);
+    flood->expected = malloc((size_t)LINES * 200);
+    flood->have = malloc((size_t)LINES * 200);
+    flood->budget = SIZE_MAX;
+    flood->largest = DELIVERY_TEXT_MAX;
+    flood->log = mkstemp(path);
+    assert_true(flood->log >= 0);
+    unlink(path);
+    log = fdopen(dup(flood->log), "w");
+    for (int i = 0; i < LINES; i++)
+        add_line(flood, i, log);
+    flood->size = (uint64_t)ftell(log);
+    fclose(log);
+    *state = flood;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct flood *flood = *state;
+
+    delivery_close(&flood->delivery);
+    redactor_free(flood->redactor);
+    close(flood->log);
+    free(flood->expected);
+    free(flood->have);
+    free(flood);
+    return 0;
+}
+
+static void open_from(struct flood *flood, struct run_ack ack)
+{
+    struct run_end end = {.known = true, .bytes = flood->size, .log_bytes = flood->size};
+    struct source source;
+
+    source_open(&source, flood->log, -1, NULL, flood->size, flood->info.rows, 80, 0);
+    assert_int_equal(delivery_open(&flood->delivery, &flood->info, flood->redactor, &source, &ack),
+                     0);
+    delivery_output_ends(&flood->delivery, &end);
+}
+
+/* What lies in front of line `number` of a text. */
+static size_t bytes_before(const char *text, uint64_t number)
+{
+    const char *at = text;
+
+    for (; number > 0; number--)
+        at = strchr(at, '\n') + 1;
+    return (size_t)(at - text);
+}
+
+/* Reads until nothing more fits, and puts the next batch together. */
+static void build(struct flood *flood)
+{
+    struct delivery *delivery = &flood->delivery;
+
+    while (delivery_read(delivery, flood->budget, false))
+        ;
+    assert_true(delivery_build(delivery));
+    flood->batches++;
+    flood->prepared += delivery->next.end > delivery->next.from &&
+                       delivery->next.from == delivery->sent_from &&
+                       delivery->next.end == delivery->sent_end;
+    while (delivery_read(delivery, flood->budget, false))
+        ;
+    delivery_prepare(delivery);
+}
+
+/* Takes the lines of the batch in flight, but no more than `most`. */
+static void take_lines(struct flood *flood, uint64_t most)
+{
+    const struct json_out *body = &flood->delivery.body;
+    char *copy = strndup(body->bytes, body->size);
+    json_object *object = json_tokener_parse(copy), *text, *from;
+
+    assert_non_null(object);
+    assert_true(json_object_object_get_ex(object, "from", &from));
+    assert_true((uint64_t)json_object_get_int64(from) <= flood->have_lines);
+    flood->have_lines = (uint64_t)json_object_get_int64(from);
+    flood->have[flood->have_size] = '\0';
+    flood->have_size = bytes_before(flood->have, flood->have_lines);
+    if (json_object_object_get_ex(object, "text", &text)) {
+        char *to = flood->have + flood->have_size;
+        assert_in_range(json_object_get_string_len(text), 0, flood->largest);
+        flood->have_size += (size_t)sprintf(to, "%s\n", json_object_get_string(text));
+        for (const char *at = to; *at; at++)
+            flood->have_lines += *at == '\n';
+    }
+    if (flood->have_lines > most) {
+        flood->have_lines = most;
+        flood->have_size = bytes_before(flood->have, most);
+    }
+    json_object_put(object);
+    free(copy);
+}
+
+static enum delivery_verdict answer(struct flood *flood, int status)
+{
+    char body[64];
+    struct client_answer answer = {.status = status, .body = body, .retry_after_ms = -1};
+
+    answer.size = (size_t)snprintf(body, sizeof body, "{\"next\":%llu}",
+                                   (unsigned long long)flood->have_lines);
+    return delivery_take(&flood->delivery, &answer);
+}
+
+/* Plays to the end; in the third batch something happens. */
+static void play(struct flood *flood, void (*third)(struct flood *))
+{
+    enum delivery_verdict verdict = DELIVERY_GO_ON;
+
+    while (verdict == DELIVERY_GO_ON) {
+        build(flood);
+        assert_true(flood->batches < 1000);
+        if (third && flood->batches == 3) {
+            third(flood);
+            continue;
+        }
+        take_lines(flood, UINT64_MAX);
+        verdict = answer(flood, 200);
+    }
+    assert_int_equal(verdict, DELIVERY_DONE);
+    assert_int_equal(flood->have_lines, LINES);
+    assert_int_equal(flood->have_size, flood->expected_size);
+    assert_memory_equal(flood->have, flood->expected, flood->expected_size);
+}
+
+static void every_batch_but_the_first_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+
+    open_from(flood, (struct run_ack){0});
+    play(flood, NULL);
+    assert_true(flood->batches > 2);
+    assert_int_equal(flood->prepared, flood->batches - 1);
+}
+
+static void nothing_depends_on_how_much_is_read_at_once(void **state)
+{
+    struct flood *flood = *state;
+
+    flood->budget = 333;
+    open_from(flood, (struct run_ack){0});
+    play(flood, NULL);
+}
+
+/* The lines that it has come in a flood, too, and end in the middle of one. */
+static void a_dashboard_that_has_the_beginning_is_sent_the_rest(void **state)
+{
+    struct flood *flood = *state;
+
+    flood->have_lines = 70001;
+    flood->have_size = bytes_before(flood->expected, flood->have_lines);
+    memcpy(flood->have, flood->expected, flood->have_size);
+    open_from(flood, (struct run_ack){.lines = flood->have_lines});
+    play(flood, NULL);
+}
+
+static void too_large(struct flood *flood)
+{
+    flood->largest /= 2;
+    assert_int_equal(answer(flood, 413), DELIVERY_GO_ON);
+}
+
+static void smaller_batches_can_be_asked_for_when_one_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+
+    open_from(flood, (struct run_ack){0});
+    play(flood, too_large);
+}
+
+static void took_a_part(struct flood *flood)
+{
+    take_lines(flood, flood->have_lines + 10);
+    assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
+}
+
+static void a_part_of_a_batch_can_be_taken_when_the_next_one_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+
+    open_from(flood, (struct run_ack){0});
+    play(flood, took_a_part);
+}
+
+static void lost_its_disk(struct flood *flood)
+{
+    flood->have_lines = 5;
+    flood->have_size = bytes_before(flood->expected, 5);
+    assert_int_equal(answer(flood, 409), DELIVERY_GO_ON);
+}
+
+static void a_dashboard_can_go_back_when_the_next_batch_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+
+    open_from(flood, (struct run_ack){0});
+    play(flood, lost_its_disk);
+}
+
+static void was_busy(struct flood *flood)
+{
+    assert_int_equal(answer(flood, 500), DELIVERY_RETRY);
+}
+
+static void a_batch_can_be_repeated_when_the_next_one_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+
+    open_from(flood, (struct run_ack){0});
+    play(flood, was_busy);
+}
+
+/* As it is done when there are too many: some in flight are no longer queued. */
+static void lines_can_be_left_out_before_the_next_batch_is_prepared(void **state)
+{
+    struct flood *flood = *state;
+    struct delivery *delivery = &flood->delivery;
+
+    open_from(flood, (struct run_ack){0});
+    while (delivery_read(delivery, SIZE_MAX, false))
+        ;
+    assert_true(delivery_build(delivery));
+    line_queue_drop(&delivery->queue, delivery->sent_from + 100);
+    delivery_prepare(delivery);
+    take_lines(flood, UINT64_MAX);
+    assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
+    play(flood, NULL);
+}
+
+static void a_window_of_one_row_is_flooded_the_same_way(void **state)
+{
+    struct flood *flood = *state;
+
+    flood->info.rows = 1;
+    open_from(flood, (struct run_ack){0});
+    play(flood, NULL);
+}
+
+/* They would be sent again with the next batch, and the dashboard would write this one anew. */
+static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **state)
+{
+    struct flood *flood = *state;
+    struct delivery *delivery = &flood->delivery;
+
+    open_from(flood, (struct run_ack){0});
+    assert_true(delivery_read(delivery, 300000, false));
+    assert_true(delivery_build(delivery));
+    assert_int_equal(delivery->sent_end, delivery->released);
+    assert_true(delivery->released < transcript_line_count(delivery->transcript));
+    take_lines(flood, UINT64_MAX);
+    assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
+    assert_true(delivery_read(delivery, 10000, false)); /* a few lines: so those are shown, too */
+    assert_true(delivery_build(delivery));
+    assert_int_equal(delivery->sent_end, transcript_line_count(delivery->transcript));
+    take_lines(flood, UINT64_MAX);
+    assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
+    play(flood, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_batch_but_the_first_is_prepared, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_depends_on_how_much_is_read_at_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_dashboard_that_has_the_beginning_is_sent_the_rest, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(smaller_batches_can_be_asked_for_when_one_is_prepared,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_part_of_a_batch_can_be_taken_when_the_next_one_is_prepared, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_dashboard_can_go_back_when_the_next_batch_is_prepared,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_batch_can_be_repeated_when_the_next_one_is_prepared,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            lines_that_can_still_change_wait_while_there_is_more_to_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_can_be_left_out_before_the_next_batch_is_prepared,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_window_of_one_row_is_flooded_the_same_way, setup,
+                                        teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
