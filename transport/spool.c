@@ -270,6 +270,12 @@ static void source_of(struct source *source, const struct debt *debt)
                 record->info.cols, record->info.started_ms);
 }
 
+/* That the dashboard answers so again and again says nothing of other runs. */
+static bool is_about_the_run(int status)
+{
+    return status >= 500 || status == 408 || status == 409;
+}
+
 /* *failed: with which status, where the dashboard did. */
 static enum result pay(const struct config *config, struct debt *debt, struct problems *problems,
                        int *failed)
@@ -299,7 +305,7 @@ static enum result pay(const struct config *config, struct debt *debt, struct pr
         post_close(&payment.post);
     }
     redactor_free(redactor);
-    if (result != OWED || payment.status < 500)
+    if (result != OWED || !is_about_the_run(payment.status))
         return result;
     *failed = payment.status;
     return TROUBLED;

@@ -98,15 +98,16 @@ def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
     server.stop()
 
 
-def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_path):
+@pytest.mark.parametrize("code", [500, 408, 409])
+def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_path, code):
     server = FaultServer()
     server.stop()
     leave_owed(tmp_path, server, 4)
     server.start()
-    fail = status(500)
+    fail = status(code)
     server.fault = lambda handler, path, body: b"run 0" in body and fail(handler, path, body)
     result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
-    assert result.returncode == 1 and result.stderr == "nixfleet-run: the dashboard fails (500): 1 run is still owed\n"
+    assert result.returncode == 1 and result.stderr == f"nixfleet-run: the dashboard fails ({code}): 1 run is still owed\n"
     assert sorted(server.text(run) for run in server.runs.values()) == ["run 1", "run 2", "run 3"]
     server.fault = None
     assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 4
