@@ -8,8 +8,9 @@
    are listed in screen.c.
 
    Pure: no I/O, no locale, no globals. The result depends on the bytes and on the sizes alone,
-   never on how the bytes are cut. Memory is bounded by the window: about 16 bytes a cell. LF always
-   returns to column 0. */
+   never on how the bytes are cut; but of what is fed at once the sink may hear of final lines
+   before or after others are seen, together or one by one. Memory is bounded by the window: about
+   16 bytes a cell. LF always returns to column 0. */
 #ifndef NIXFLEET_SCREEN_H
 #define NIXFLEET_SCREEN_H
 

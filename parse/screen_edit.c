@@ -123,6 +123,8 @@ static void scroll_region(struct screen *screen, uint32_t count)
         return;
     for (uint32_t i = 0; i < count; i++) {
         struct row *row = screen_row(screen, window ? 0 : top + i);
+        if (!window) /* the lines above the region move on by one */
+            note_change(screen, screen->final_count);
         finish_row(screen, row);
         row_clear(row);
         if (window) {
@@ -400,6 +402,7 @@ void clear_to_history(struct screen *screen)
     }
     if (used < screen->rows)
         close_partial(screen);
+    note_change(screen, screen->final_count); /* rows that are left out may have counted as lines */
     screen->hint_valid = false;
     screen->joined_row = UINT64_MAX;
     screen->jumped = true;

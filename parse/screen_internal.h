@@ -158,7 +158,8 @@ void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size); /* s
 /* Bytes from the start that are printable ASCII. */
 size_t printable_span(const uint8_t *bytes, size_t size);
 /* After an LF in the ground state: takes plain lines from the start of the bytes that scroll off
-   within them (screen_plain.c). *looked_at: to ask in front of it is in vain. Returns the bytes it
+   within them (screen_plain.c). The next one then begins in row 0, with rows enough to fill the
+   window. *looked_at: moved on if it is in vain to ask in front of it. Returns the bytes it
    took. */
 size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size,
                         const uint8_t **looked_at);

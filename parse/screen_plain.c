@@ -7,6 +7,10 @@
 
 #define LINES 1024 /* that are looked at together */
 
+_Static_assert(SCREEN_PLAIN_MAX + SCREEN_SIZE_MAX + STYLE_SGR_MAX <= SCREEN_LINE_MAX,
+               "autowrap joins such a line, whatever its rows");
+_Static_assert(SCREEN_SIZE_MAX <= SCREEN_PLAIN_MAX, "a line that fills a row is none too long");
+
 struct plain_line {
     const uint8_t *text;
     size_t length;
@@ -101,8 +105,12 @@ size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size
     if (size < worth || !is_scrolling(screen))
         return 0;
     count = find_lines(bytes, size, most, lines, looked_at);
-    if (count < worth || !is_settled(screen))
+    if (count < worth)
         return 0;
+    if (!is_settled(screen)) {
+        *looked_at = lines[screen->rows].text; /* by then what is unsettled has left */
+        return 0;
+    }
     count -= screen->rows;
     for (uint32_t y = 0; y + 1 < screen->rows; y++) {
         finish_row(screen, screen_row(screen, y));

@@ -51,7 +51,7 @@ static void put(struct json_out *out, const char *bytes, size_t size)
 void json_reserve(struct json_out *out, size_t size)
 {
     if (out->room < size)
-        (void)resize(out, size); /* if it fails, it is tried again once it is needed */
+        (void)resize(out, size);
 }
 
 void json_reset(struct json_out *out)

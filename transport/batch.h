@@ -20,8 +20,8 @@ struct json_out {
     bool comma; /* the next member needs one in front */
 };
 
-/* Takes memory for a text of that many bytes in advance; grown step by step it would be moved each
- * time. */
+/* Takes memory for a text of that many bytes in advance: grown step by step it would be moved each
+   time. If there is none, it is asked for again once it is needed. */
 void json_reserve(struct json_out *out, size_t size);
 void json_reset(struct json_out *out); /* empty again; keeps the memory */
 void json_free(struct json_out *out);

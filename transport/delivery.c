@@ -420,11 +420,13 @@ void delivery_prepare(struct delivery *delivery)
 {
     const struct line_queue *queue = &delivery->queue;
     struct prepared *next = &delivery->next;
-    size_t waiting = line_queue_size(queue) - delivery->sent_queued;
+    size_t waiting;
 
-    if (next->from == delivery->sent_end || queue->first != delivery->sent_from ||
-        delivery->sent_queued == 0 || waiting == 0 ||
-        (waiting < delivery->text_max && !delivery->done))
+    if (next->from == delivery->sent_end || delivery->sent_queued == 0 ||
+        queue->first != delivery->sent_from)
+        return;
+    waiting = line_queue_size(queue) - delivery->sent_queued;
+    if (waiting == 0 || (waiting < delivery->text_max && !delivery->done))
         return;
     json_reserve(&next->text, DELIVERY_BODY_MAX);
     json_reset(&next->text);
@@ -569,8 +571,10 @@ static void put_lines(struct delivery *delivery)
         at += put_queued(delivery, &delivery->body, 0, end - at, &delivery->sent_queued);
     if (at >= delivery->released && !outdated_soon(delivery, at))
         while (at < end && delivery->body.size - before < delivery->text_max &&
-               put_live(delivery, at, at == delivery->sent_from))
+               put_live(delivery, at, at == delivery->sent_from)) {
+            delivery->sent_queued = 0;
             at++;
+        }
     json_text_end(&delivery->body);
     if (at == delivery->sent_from) /* nothing may be shown yet: no text at all */
         delivery->body.size = before;

@@ -77,7 +77,7 @@ struct delivery {
     struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */
     uint64_t sent_from, sent_end, sent_skipped;
-    size_t sent_queued; /* bytes of it in the queue */
+    size_t sent_queued; /* bytes of it in the queue; 0 if other lines come after these */
     bool sent_last, sent_description;
     bool done;
     int64_t wait_ms;   /* what the last answer asks for */
@@ -102,8 +102,9 @@ bool delivery_complete(const struct delivery *delivery);
 bool delivery_pending(const struct delivery *delivery);
 /* Makes the next batch in delivery->body. False when out of memory. */
 bool delivery_build(struct delivery *delivery);
-/* While a batch is in flight: makes what delivery_build then only has to put together, once there
-   is enough for all of the next one. */
+/* May be called at any time while a batch is in flight: makes what delivery_build then only has to
+   put together, once there is enough for all of the next one. It needs a second buffer of
+   DELIVERY_BODY_MAX; without memory for it nothing is prepared, which costs time and no more. */
 void delivery_prepare(struct delivery *delivery);
 /* What the answer to the batch in flight means. */
 enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer);

@@ -13,8 +13,8 @@ struct line_queue {
     uint64_t first, count;
 };
 
-/* Adds `count` lines, with an LF between each two. False when out of memory: the queue is then as
- * before. */
+/* Adds `count` lines: a text with count - 1 LFs, between each two. False when out of memory: the
+ * queue is then as before. */
 bool line_queue_add(struct line_queue *queue, size_t count, const char *text, size_t length);
 /* Forgets the lines below number. */
 void line_queue_drop(struct line_queue *queue, uint64_t number);

@@ -34,8 +34,8 @@ void redactor_add(struct redactor *redactor, const char *value);
 const char *redact_line(struct redactor *redactor, const char *text, size_t length, size_t covered,
                         const char *next, size_t next_length, size_t *covers_next,
                         size_t *out_length);
-/* True if several short lines without colours, with an LF between each two, have nothing in them.
- */
+/* True if several lines without colours, each shorter than REDACT_LONG, with an LF between each
+   two, have nothing in them. Else redact_line must look at each. */
 bool redact_needless(const struct redactor *redactor, const char *lines, size_t length);
 /* redact_line for a short line or any text by itself. */
 const char *redact_text(struct redactor *redactor, const char *text, size_t length,

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 

@@ -26,7 +26,7 @@ struct flood {
     struct redactor *redactor;
     struct delivery delivery;
     int log;
-    uint64_t size;
+    uint64_t size, quiet;  /* quiet: where lines end that fill the window and are all plain */
     char *expected, *have; /* each line with its LF */
     size_t expected_size, have_size;
     uint64_t have_lines;
@@ -49,7 +49,7 @@ static void add_line(struct flood *flood, int number, FILE *log)
         fprintf(log, "\033[32mgreen\033[m \"quoted\\\" \xc3\xa4\r\n");
         flood->expected_size += (size_t)sprintf(to, "\033[32mgreen\033[m \"quoted\\\" \xc3\xa4\n");
     } else {
-        const char *more = number % 10 ? ""
+        const char *more = number % 50 ? ""
                                        : "and \"more\" \\ than that, so that it takes two rows "
                                          "of the window that this is shown in";
         fprintf(log, "line %d %s%s", number, more, number % 3 ? "\r\n" : "\n");
@@ -79,8 +79,11 @@ static int setup(void **state)
     assert_true(flood->log >= 0);
     unlink(path);
     log = fdopen(dup(flood->log), "w");
-    for (int i = 0; i < LINES; i++)
+    for (int i = 0; i < LINES; i++) {
+        if (i == 90)
+            flood->quiet = (uint64_t)ftell(log);
         add_line(flood, i, log);
+    }
     flood->size = (uint64_t)ftell(log);
     fclose(log);
     *state = flood;
@@ -310,6 +313,101 @@ static void a_window_of_one_row_is_flooded_the_same_way(void **state)
     play(flood, NULL);
 }
 
+static void grow_to(struct flood *flood, uint64_t size)
+{
+    struct run_end end = {.known = true, .bytes = flood->size, .log_bytes = flood->size};
+
+    flood->delivery.source.limit = size < flood->size ? size : flood->size;
+    if (size >= flood->size)
+        delivery_output_ends(&flood->delivery, &end);
+}
+
+/* The lines in flight end with some that can still change, and are no longer in the window when the
+   next batch is prepared. */
+static void a_flood_can_begin_while_the_last_lines_are_in_flight(void **state)
+{
+    struct flood *flood = *state;
+    struct delivery *delivery = &flood->delivery;
+
+    open_from(flood, (struct run_ack){0});
+    delivery->output_over = false;
+    grow_to(flood, flood->quiet);
+    while (delivery_read(delivery, SIZE_MAX, false))
+        ;
+    assert_true(delivery_build(delivery));
+    assert_true(delivery->sent_end > delivery->released);
+    grow_to(flood, UINT64_MAX);
+    while (delivery_read(delivery, SIZE_MAX, false))
+        ;
+    delivery_prepare(delivery);
+    take_lines(flood, UINT64_MAX);
+    assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
+    play(flood, NULL);
+}
+
+static enum delivery_verdict answer_at_random(struct flood *flood, int calm)
+{
+    uint64_t sent = flood->delivery.sent_end - flood->delivery.sent_from;
+
+    switch (rand() % calm) {
+    case 0:
+        return answer(flood, 413);
+    case 1:
+        return answer(flood, 500);
+    case 2:
+        flood->have_lines = flood->have_lines ? (uint64_t)rand() % flood->have_lines : 0;
+        flood->have_size = bytes_before(flood->expected, flood->have_lines);
+        return answer(flood, 409);
+    case 3:
+        take_lines(flood, flood->delivery.sent_from + (sent ? (uint64_t)rand() % sent : 0));
+        return answer(flood, 200);
+    default:
+        take_lines(flood, UINT64_MAX);
+        return answer(flood, 200);
+    }
+}
+
+/* The log grows, is read and prepared from at any time, and a dashboard answers whatever it
+   likes. */
+static void play_at_random(struct flood *flood)
+{
+    struct delivery *delivery = &flood->delivery;
+    enum delivery_verdict verdict = DELIVERY_GO_ON;
+    uint64_t size = rand() % 2 ? flood->quiet : (uint64_t)rand() % 20000;
+
+    delivery->output_over = false;
+    grow_to(flood, size);
+    for (int calm = 5; verdict != DELIVERY_DONE; calm++) {
+        assert_in_range(calm, 0, 2000);
+        while (rand() % 8 && delivery_read(delivery, (size_t)rand() % 300000, false))
+            ;
+        assert_true(delivery_build(delivery));
+        if (rand() % 3)
+            grow_to(flood, size += (uint64_t)rand() % 2000000);
+        while (rand() % 50 && delivery_read(delivery, 32768, false))
+            delivery_prepare(delivery);
+        delivery_prepare(delivery);
+        verdict = answer_at_random(flood, calm);
+        grow_to(flood, size += (uint64_t)rand() % 100000);
+    }
+    assert_int_equal(flood->have_size, flood->expected_size);
+    assert_memory_equal(flood->have, flood->expected, flood->expected_size);
+}
+
+static void whatever_is_answered_when_the_lines_are_those_of_the_log(void **state)
+{
+    struct flood *flood = *state;
+
+    for (unsigned round = 0; round < 12; round++) {
+        srand(round);
+        flood->have_lines = flood->have_size = 0;
+        flood->info.rows = round % 3 ? 24 : 1;
+        delivery_close(&flood->delivery);
+        open_from(flood, (struct run_ack){0});
+        play_at_random(flood);
+    }
+}
+
 /* They would be sent again with the next batch, and the dashboard would write this one anew. */
 static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **state)
 {
@@ -353,6 +451,10 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_window_of_one_row_is_flooded_the_same_way, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_flood_can_begin_while_the_last_lines_are_in_flight, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(whatever_is_answered_when_the_lines_are_those_of_the_log,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,22 @@ static void live_lines_and_changes_can_be_asked_for(void **state)
     screen_free(screen);
 }
 
+/* Their numbers change, and with them what is under each. */
+static void lines_that_move_on_count_as_changed(void **state)
+{
+    (void)state;
+    struct screen *screen = begin(3, 5, "cd\n");
+    screen_take_changed(screen);
+    screen_feed(screen, "\033[2;4r\033[2S", 10);
+    assert_int_equal(screen_take_changed(screen), 0);
+    screen_free(screen);
+    screen = begin(2, 11, "cd\n half");
+    screen_take_changed(screen);
+    screen_feed(screen, "\033[2M\033[2J\033[2;5Hx", 15);
+    assert_in_range(screen_take_changed(screen), 0, 1);
+    screen_free(screen);
+}
+
 static void absurd_parameters_do_no_harm(void **state)
 {
     (void)state;
@@ -229,6 +245,7 @@ int main(void)
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(a_line_of_any_length_is_split_at_the_bound),
         cmocka_unit_test(live_lines_and_changes_can_be_asked_for),
+        cmocka_unit_test(lines_that_move_on_count_as_changed),
         cmocka_unit_test(absurd_parameters_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

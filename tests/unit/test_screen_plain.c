@@ -107,6 +107,8 @@ static size_t something_else(char *out)
                                         "\t",
                                         "\033M",
                                         "\033[2J",
+                                        "\033[2S",
+                                        "\033[2M",
                                         "\033[1L",
                                         "\033]0;t",
                                         "\033c",
@@ -152,6 +154,61 @@ static void assert_same_state(struct screen *one, struct screen *other)
     }
 }
 
+/* The lines that could still change when they were looked at, from `first` on. */
+struct remembered {
+    uint64_t first, count;
+    char **line;
+    size_t *length;
+};
+
+static void forget(struct remembered *remembered)
+{
+    for (uint64_t i = 0; i < remembered->count; i++)
+        free(remembered->line[i]);
+    free(remembered->line);
+    free(remembered->length);
+}
+
+static struct remembered remember(struct screen *screen)
+{
+    uint64_t first = screen_final_count(screen), count = screen_line_count(screen) - first;
+    struct remembered remembered = {.first = first, .count = count};
+
+    remembered.line = calloc(count + 1, sizeof *remembered.line);
+    remembered.length = calloc(count + 1, sizeof *remembered.length);
+    for (uint64_t i = 0; i < count; i++) {
+        const char *text = screen_live_line(screen, first + i, &remembered.length[i]);
+        remembered.line[i] = malloc(remembered.length[i] + 1);
+        memcpy(remembered.line[i], text, remembered.length[i]);
+    }
+    return remembered;
+}
+
+static const char *line_now(struct screen *screen, const struct told *told, uint64_t line,
+                            size_t *length)
+{
+    const char *at = told->final;
+
+    if (line >= screen_final_count(screen))
+        return screen_live_line(screen, line, length);
+    for (; line > 0; line--)
+        at = (const char *)memchr(at, '\n', told->final_size) + 1;
+    *length = (size_t)((const char *)memchr(at, '\n', told->final_size) - at);
+    return at;
+}
+
+/* Below the lowest line that changed they are as they were. */
+static void assert_only_those_changed(struct screen *screen, const struct told *told,
+                                      const struct remembered *before, uint64_t lowest)
+{
+    for (uint64_t i = 0; i < before->count && before->first + i < lowest; i++) {
+        size_t length;
+        const char *text = line_now(screen, told, before->first + i, &length);
+        assert_int_equal(length, before->length[i]);
+        assert_memory_equal(text, before->line[i], length);
+    }
+}
+
 /* Returns how many lines went together. */
 static size_t compare(uint32_t rows, uint32_t cols, int others)
 {
@@ -167,14 +224,19 @@ static size_t compare(uint32_t rows, uint32_t cols, int others)
     assert_non_null(other);
     for (int feed = 0; feed < 3; feed++) {
         size_t size = some_output(out, cols, others);
+        struct remembered before = remember(one);
+        uint64_t lowest;
         screen_feed(one, out, size);
         for (size_t i = 0; i < size; i++)
             screen_feed(other, out + i, 1);
         assert_same_state(one, other);
-        assert_true(screen_take_changed(one) <= screen_take_changed(other));
+        lowest = screen_take_changed(one);
+        assert_true(lowest <= screen_take_changed(other));
+        assert_only_those_changed(one, &whole, &before, lowest);
+        forget(&before);
         if (feed == 1) {
-            screen_resize(one, cols / 2 + 1, rows + 2);
-            screen_resize(other, cols / 2 + 1, rows + 2);
+            screen_resize(one, rows + 2, cols / 2 + 1);
+            screen_resize(other, rows + 2, cols / 2 + 1);
         }
     }
     screen_finish(one);
