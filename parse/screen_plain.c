@@ -99,19 +99,19 @@ size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size
                         const uint8_t **looked_at)
 {
     struct plain_line lines[LINES];
-    size_t count, worth = (size_t)screen->rows * 2;
+    size_t rows = screen->rows, count;
     size_t most = screen->autowrap ? SCREEN_PLAIN_MAX : screen->cols;
 
-    if (size < worth || !is_scrolling(screen))
+    if (size / 2 < rows || !is_scrolling(screen))
         return 0;
     count = find_lines(bytes, size, most, lines, looked_at);
-    if (count < worth)
+    if (count == 0 || count / 2 < rows)
         return 0;
     if (!is_settled(screen)) {
-        *looked_at = lines[screen->rows].text; /* by then what is unsettled has left */
+        *looked_at = lines[rows].text; /* by then what is unsettled has left */
         return 0;
     }
-    count -= screen->rows;
+    count -= rows;
     for (uint32_t y = 0; y + 1 < screen->rows; y++) {
         finish_row(screen, screen_row(screen, y));
         row_clear(screen_row(screen, y));
@@ -122,5 +122,6 @@ size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size
     for (size_t i = 0; i < count; i++)
         screen->base += height(screen, lines[i].length);
     screen->cursor.y = 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): found */
     return (size_t)(lines[count].text - bytes);
 }
