@@ -10,8 +10,8 @@
    most of the time that a burst takes. What is freed stays with the process.
 
    What is not touched is not used; a large page that is, is used whole. The first call in a thread
-   counts. Where the system or its C library knows nothing of this, and where memory
-   is short, the heap is as it always is. */
+   counts. Where the system or its C library knows nothing of this, and where memory is short, the
+   heap is as it always is. */
 void heap_use_large_pages(size_t size);
 
 #endif

@@ -25,9 +25,7 @@
 #define READ_BUDGET ((size_t)1 << 16) /* bytes between two looks at what the pump does */
 #define READ_BUDGET_BUSY ((size_t)1 << 15) /* and at a dashboard that works */
 #define ENOUGH_AT_END ((size_t)1 << 18) /* bytes: to send them is quicker than to wait for more */
-#define HEAP_SIZE                                                                                 \
-    ((size_t)2 << 20) /* bytes: a batch and most lines that wait; what is more is used at leisure \
-                       */
+#define HEAP_SIZE ((size_t)2 << 20)     /* bytes: a batch and most lines that wait */
 #define STALL_MS 20000
 #define HURRY_PARTS \
     4 /* after the end: of the flush timeout, so that there is time for other tries */
