@@ -121,8 +121,8 @@ void route_request(struct request *request)
             return;
         }
     }
-    if (!path_known &&
-        (strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0) &&
+    /* A path may have a page beside its rows: /login has both. */
+    if ((strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0) &&
         get_asset(request))
         return;
     if (path_known)

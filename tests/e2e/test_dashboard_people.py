@@ -60,6 +60,18 @@ def host(dashboard, name="myhost"):
     return next(h for h in hosts if h["id"] == name)
 
 
+def test_the_sign_in_page_is_served_to_whoever_has_no_session(dashboard):
+    assert dashboard.get("/", token=None).headers["Location"] == "/login"
+    for path in ("/login", "/login?error=Invalid+password"):
+        page = dashboard.get(path, token=None)
+        assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert b'<form method="post" action="/login">' in page.body
+        assert dashboard.call("HEAD", path, token=None).status == 200
+    assert dashboard.get("/login", token=None, headers=dashboard.cookie).headers["Location"] == "/"
+    assert dashboard.call("PUT", "/login", token=None).status == 405
+    assert dashboard.get("/logout", token=None).status == 405
+
+
 def test_register_answers_as_v1_does_and_hands_out_a_token_once(dashboard):
     first = register(dashboard)
     assert first.body.startswith(b'{"status":"registered","host_id":"myhost","command":null,"agent_token":"')
