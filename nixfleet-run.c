@@ -259,6 +259,7 @@ static void open_record(struct run *run)
     struct secrets secrets;
     struct run_info info = {.argv = config->command,
                             .cwd = cwd,
+                            .url = config->no_stream ? NULL : config->url,
                             .started_ms = run->started_ms,
                             .pid = (int)getpid(),
                             .rows = run->pump.rows,

@@ -87,6 +87,7 @@ static char *describe(const struct run_info *info, size_t *size)
     fprintf(out, "ack=%*s\n", RUN_ACK_WIDTH, "");
     put_field(out, "id", info->id);
     put_field(out, "host", info->host);
+    put_field(out, "url", info->url);
     put_field(out, "name", info->name);
     put_field(out, "user", info->user);
     put_field(out, "log", info->log_path);

@@ -56,6 +56,8 @@ struct run_info {
     char host[HOST_ID_SIZE];
     char name[64]; /* label: switch, pull… */
     char user[64];
+    char *url; /* of the dashboard that the run is for, as config->url has it: scheme, host, port
+                  and path, without a final '/'; "" or NULL: none, or an older version's record */
     char *log_path; /* absolute */
     char **argv;    /* NULL-terminated */
     char *cwd;

@@ -113,6 +113,8 @@ static int parse_field(struct run_record *record, size_t *arguments, const char 
         info->cols = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(key, "stream") == 0)
         info->stream = value[0] == '1';
+    else if (strcmp(key, "url") == 0)
+        return keep(&info->url, value);
     else if (strcmp(key, "log") == 0)
         return keep(&info->log_path, value);
     else if (strcmp(key, "cwd") == 0)
@@ -229,6 +231,7 @@ void run_record_free(struct run_record *record)
     for (char **argument = record->info.argv; argument && *argument; argument++)
         free(*argument);
     free(record->info.argv);
+    free(record->info.url);
     free(record->info.log_path);
     free(record->info.cwd);
     free(record->info.secrets);

@@ -73,6 +73,13 @@ def test_the_record_says_what_ran_and_how_it_ended(state, tmp_path):
     assert "9" in listed(state).splitlines()[1].split() and "printf" in listed(state)
 
 
+def test_the_record_says_for_which_dashboard_and_host_the_run_is(state):
+    env = environment(state, NIXFLEET_URL="http://127.0.0.1:9/fleet/", NIXFLEET_HOST="Myhost", NIXFLEET_FLUSH_TIMEOUT="0")
+    run("true", state=state, env=env)
+    run("true", state=state, env=env, options=["--no-stream"])
+    assert sorted((record["url"], record["host"]) for record in records(state)) == [("", "myhost"), ("http://127.0.0.1:9/fleet", "myhost")]
+
+
 def test_a_killed_commands_record_names_the_signal(state):
     run("sh", "-c", "kill -TERM $$", state=state)
     assert records(state)[0]["end"].split()[:2] == ["signal", "15"]

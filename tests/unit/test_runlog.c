@@ -34,6 +34,7 @@ static int set_scene(void **state)
     strcpy(scene->dir, "/tmp/test-runlog-XXXXXX");
     assert_non_null(mkdtemp(scene->dir));
     scene->info = (struct run_info){.host = "h",
+                                    .url = "https://dashboard:8443/fleet",
                                     .name = "a name",
                                     .user = "me",
                                     .argv = arguments,
@@ -99,6 +100,7 @@ static void what_was_described_is_read_back(void **state)
     read_back(scene, &record);
     assert_string_equal(record.info.id, scene->info.id);
     assert_string_equal(record.info.host, "h");
+    assert_string_equal(record.info.url, "https://dashboard:8443/fleet");
     assert_string_equal(record.info.name, "a name");
     assert_string_equal(record.info.user, "me");
     assert_string_equal(record.info.cwd, "/a dir\nwith a line end");
