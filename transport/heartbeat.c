@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "beat.h"
+#include "body/beat.h"
 #include "helper.h"
-#include "post.h"
+#include "http/post.h"
 
 #define ANSWER_MS \
     4000 /* a beat that is not answered by then has failed: the next one is more recent */

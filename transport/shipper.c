@@ -15,9 +15,9 @@
 #include "../common/heap.h"
 #include "../common/io.h"
 #include "helper.h"
-#include "beat.h"
-#include "delivery.h"
-#include "post.h"
+#include "body/beat.h"
+#include "delivery/delivery.h"
+#include "http/post.h"
 #include "spool.h"
 
 #define SEND_FIRST_MS 1               /* a dashboard that has it all works on it while we read on */

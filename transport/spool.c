@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "beat.h"
-#include "delivery.h"
-#include "post.h"
+#include "body/beat.h"
+#include "delivery/delivery.h"
+#include "http/post.h"
 
 #define STALL_MS 20000
 #define TOTAL_MS 120000

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../transport/batch.h"
+#include "../../transport/body/json_out.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

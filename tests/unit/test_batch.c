@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "../../transport/batch.h"
-#include "../../transport/client.h"
-#include "../../transport/lines.h"
+#include "../../transport/body/json_out.h"
+#include "../../transport/http/client.h"
+#include "../../transport/delivery/lines.h"
 
 static void text_is_escaped_and_always_valid_utf8(void **state)
 {

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../../transport/delivery.h"
+#include "../../transport/delivery/delivery.h"
 
 struct played {
     char *argv[2];

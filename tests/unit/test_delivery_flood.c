@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "../../transport/delivery.h"
+#include "../../transport/delivery/delivery.h"
 
 #define LINES 150000
 #define SECRET "hunter2-hunter2"

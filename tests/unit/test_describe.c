@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "../../transport/describe.h"
+#include "../../transport/body/describe.h"
 
 static json_object *described(const struct run_info *info, struct redactor *redactor)
 {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../transport/redact.h"
+#include "../../transport/body/redact.h"
 
 #define SECRET "correct-horse"
 

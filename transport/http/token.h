@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "../config/config.h"
+#include "../../config/config.h"
 
 #define TOKEN_MAX 4096 /* bytes; a longer one is no token */
 

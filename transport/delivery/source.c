@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "../capture/runlog.h"
-#include "../common/io.h"
+#include "../../capture/runlog.h"
+#include "../../common/io.h"
 
 void source_open(struct source *source, int log_fd, int marks_fd, struct status_page *page,
                  uint64_t limit, uint32_t rows, uint32_t cols, int64_t time_ms)

@@ -1,13 +1,13 @@
 /* Writes JSON straight into one buffer; reads the little that answers say. */
-#include "batch.h"
+#include "json_out.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "../common/system.h"
+#include "../../common/io.h"
+#include "../../common/system.h"
 
 #define WAIT_MAX_MS 30000
 #define ANSWER_DEPTH 16

@@ -2,9 +2,9 @@
 #ifndef NIXFLEET_BEAT_H
 #define NIXFLEET_BEAT_H
 
-#include "../capture/runlog.h"
-#include "../capture/status.h"
-#include "batch.h"
+#include "../../capture/runlog.h"
+#include "../../capture/status.h"
+#include "json_out.h"
 #include "redact.h"
 
 enum beat_kind { BEAT_RUNNING, BEAT_FINISHED, BEAT_LOST };

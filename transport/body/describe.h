@@ -2,8 +2,8 @@
 #ifndef NIXFLEET_DESCRIBE_H
 #define NIXFLEET_DESCRIBE_H
 
-#include "../capture/runlog.h"
-#include "batch.h"
+#include "../../capture/runlog.h"
+#include "json_out.h"
 #include "redact.h"
 
 /* A command may be as long as the kernel allows, 2 MB; a body may not, and people read the start of

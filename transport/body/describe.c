@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "../../common/io.h"
 
 /* The words joined by blanks. Caller frees; NULL when out of memory. */
 static char *join(char *const *argv, size_t *size)

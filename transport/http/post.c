@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "../../common/io.h"
 
 #define FIRST_PAUSE_MS 500
 #define PROBLEM_SIZE 480

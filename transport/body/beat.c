@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "../../common/io.h"
 #include "describe.h"
 
 static struct progress progress_of(const struct status_progress *status, struct redactor *redactor)

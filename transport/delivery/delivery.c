@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "describe.h"
+#include "../../common/io.h"
+#include "../body/describe.h"
 
 #define READ_SIZE ((size_t)64 << 10)
 #define PIECE_SIZE ((size_t)8 << 10)      /* of lines that are written into a batch together */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "../../common/io.h"
 
 #define BLOCK ((size_t)1024) /* bytes whose lines are counted together */
 

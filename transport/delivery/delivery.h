@@ -14,12 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../capture/runlog.h"
-#include "../parse/transcript.h"
-#include "batch.h"
-#include "client.h"
+#include "../../capture/runlog.h"
+#include "../../parse/transcript.h"
+#include "../body/json_out.h"
+#include "../http/client.h"
 #include "lines.h"
-#include "redact.h"
+#include "../body/redact.h"
 #include "source.h"
 
 #define DELIVERY_QUEUE_MAX ((size_t)1280 << 10) /* bytes of final lines that wait */

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "../common/io.h"
-#include "../common/system.h"
+#include "../../common/io.h"
+#include "../../common/system.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 #define LOOKUP_MAX_MS \

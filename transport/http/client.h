@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../config/config.h"
+#include "../../config/config.h"
 
 #define CLIENT_ANSWER_MAX \
     ((size_t)64 << 10) /* bytes of an answer's body, and as many of its head */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
+#include "../../common/io.h"
 
 #define PREFIX_MIN \
     4 /* bytes: a shorter beginning of a value tells nothing and would hide too much */

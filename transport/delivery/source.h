@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../capture/status.h"
+#include "../../capture/status.h"
 
 struct source {
     int log_fd, marks_fd;     /* borrowed; -1: there is none */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/io.h"
-#include "../common/system.h"
+#include "../../common/io.h"
+#include "../../common/system.h"
 
 static const char prefix[] = "NIXFLEET_TOKEN=";
 

@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "../common/secrets.h"
-#include "../parse/transcript.h"
+#include "../../common/secrets.h"
+#include "../../parse/transcript.h"
 
 #define REDACT_LONG (TRANSCRIPT_LINE_MAX / 2)
 #define REDACT_MARK "[redacted]"

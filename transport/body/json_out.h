@@ -1,15 +1,15 @@
 /* The bodies that a run sends, and the answers that it gets (docs/protocol.md). Bodies are written
    directly, since their text is large and their form is fixed; answers are parsed by json-c. */
-#ifndef NIXFLEET_BATCH_H
-#define NIXFLEET_BATCH_H
+#ifndef NIXFLEET_JSON_OUT_H
+#define NIXFLEET_JSON_OUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../capture/runlog.h"
-#include "../capture/status.h"
-#include "../parse/phase.h"
+#include "../../capture/runlog.h"
+#include "../../capture/status.h"
+#include "../../parse/phase.h"
 
 /* A JSON text that grows. After an allocation failed, `failed` stays set and writing does
    nothing. */
