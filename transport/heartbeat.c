@@ -10,6 +10,7 @@
 #include "../common/io.h"
 #include "body/beat.h"
 #include "helper.h"
+#include "http/answer.h"
 #include "http/post.h"
 
 #define ANSWER_MS \
@@ -88,9 +89,9 @@ static void send_beat(struct heartbeat *heartbeat)
 
 static void pass_stop(struct heartbeat *heartbeat, const struct client_answer *answer)
 {
-    struct batch_answer said;
+    struct answer said;
 
-    if (heartbeat->stop_passed || !batch_answer_parse(answer->body, answer->size, &said) ||
+    if (heartbeat->stop_passed || !answer_parse(answer->body, answer->size, &said) ||
         !said.stop)
         return;
     heartbeat->stop_passed = write_all(HELPER_PUMP_FD, "S", 1) == 0;

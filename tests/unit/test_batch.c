@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../transport/body/json_out.h"
+#include "../../transport/http/answer.h"
 #include "../../transport/http/client.h"
 #include "../../transport/delivery/lines.h"
 
@@ -44,22 +45,22 @@ static void an_exit_names_its_signal(void **state)
 
 static void answers_are_read_within_bounds(void **state)
 {
-    struct batch_answer answer;
+    struct answer answer;
 
     (void)state;
-    assert_true(batch_answer_parse("{\"next\":7,\"wait_ms\":99999999}", 29, &answer));
+    assert_true(answer_parse("{\"next\":7,\"wait_ms\":99999999}", 29, &answer));
     assert_int_equal(answer.next, 7);
     assert_int_equal(answer.wait_ms, 30000);
-    assert_true(batch_answer_parse("{\"next\":\"7\",\"stop\":1}", 21, &answer));
+    assert_true(answer_parse("{\"next\":\"7\",\"stop\":1}", 21, &answer));
     assert_int_equal(answer.next, -1);
     assert_false(answer.stop);
-    assert_true(batch_answer_parse("{\"stop\":true}", 13, &answer));
+    assert_true(answer_parse("{\"stop\":true}", 13, &answer));
     assert_true(answer.stop);
-    assert_true(batch_answer_parse("{\"error\":\"\\u001b]0;x\"}", 22, &answer));
+    assert_true(answer_parse("{\"error\":\"\\u001b]0;x\"}", 22, &answer));
     assert_string_equal(answer.error, "?]0;x");
-    assert_false(batch_answer_parse("[1]", 3, &answer));
-    assert_false(batch_answer_parse("<html>", 6, &answer));
-    assert_false(batch_answer_parse("", 0, &answer));
+    assert_false(answer_parse("[1]", 3, &answer));
+    assert_false(answer_parse("<html>", 6, &answer));
+    assert_false(answer_parse("", 0, &answer));
 }
 
 static void plain_http_is_for_this_machine(void **state)

@@ -1,7 +1,6 @@
-/* Writes JSON straight into one buffer; reads the little that answers say. */
+/* Writes JSON straight into one buffer. */
 #include "json_out.h"
 
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +8,6 @@
 #include "../../common/io.h"
 #include "../../common/system.h"
 
-#define WAIT_MAX_MS 30000
-#define ANSWER_DEPTH 16
 #define VECTOR 16 /* bytes that the compiler looks at together */
 
 /* ---- the buffer ---- */
@@ -291,55 +288,4 @@ void json_exit(struct json_out *out, bool by_signal, int code)
         json_int(out, "code", code);
     }
     json_close(out, '}');
-}
-
-/* ---- answers ---- */
-
-static int64_t int_member(struct json_object *object, const char *key)
-{
-    struct json_object *value;
-
-    if (!json_object_object_get_ex(object, key, &value) ||
-        !json_object_is_type(value, json_type_int))
-        return -1;
-    return json_object_get_int64(value) < 0 ? -1 : json_object_get_int64(value);
-}
-
-/* Copies text for a person's terminal: one line, no control characters. */
-static void printable(char *out, size_t size, const char *text)
-{
-    size_t n = 0;
-
-    for (; *text && n + 1 < size; text++)
-        out[n++] = (*text >= ' ' && *text <= '~') ? *text : '?';
-    out[n] = '\0';
-}
-
-bool batch_answer_parse(const char *body, size_t size, struct batch_answer *answer)
-{
-    struct json_tokener *tokener = json_tokener_new_ex(ANSWER_DEPTH);
-    struct json_object *object = NULL, *value;
-    bool ok = false;
-
-    *answer = (struct batch_answer){.next = -1};
-    if (tokener && size <= INT32_MAX)
-        object = json_tokener_parse_ex(tokener, body, (int)size);
-    if (json_object_is_type(object, json_type_object)) {
-        ok = true;
-        answer->next = int_member(object, "next");
-        answer->wait_ms = int_member(object, "wait_ms");
-        if (answer->wait_ms < 0)
-            answer->wait_ms = 0;
-        if (answer->wait_ms > WAIT_MAX_MS)
-            answer->wait_ms = WAIT_MAX_MS;
-        answer->stop = json_object_object_get_ex(object, "stop", &value) &&
-                       json_object_is_type(value, json_type_boolean) &&
-                       json_object_get_boolean(value);
-        if (json_object_object_get_ex(object, "error", &value) &&
-            json_object_is_type(value, json_type_string))
-            printable(answer->error, sizeof answer->error, json_object_get_string(value));
-    }
-    json_object_put(object);
-    json_tokener_free(tokener);
-    return ok;
 }

@@ -1,5 +1,5 @@
-/* The bodies that a run sends, and the answers that it gets (docs/protocol.md). Bodies are written
-   directly, since their text is large and their form is fixed; answers are parsed by json-c. */
+/* Writes the bodies that a run sends (docs/protocol.md), directly, since their text is large and
+   their form is fixed. */
 #ifndef NIXFLEET_JSON_OUT_H
 #define NIXFLEET_JSON_OUT_H
 
@@ -45,15 +45,5 @@ void json_text_end(struct json_out *out);
 void json_progress(struct json_out *out, const struct progress *progress);
 /* "exit": {"code":N} or {"signal":"NAME"}. */
 void json_exit(struct json_out *out, bool by_signal, int code);
-
-/* What an answer says; fields that it lacks are -1 or false. */
-struct batch_answer {
-    int64_t next;    /* lines that the dashboard has */
-    int64_t wait_ms; /* 0 to 30000 */
-    bool stop;
-    char error[160]; /* printable; "" if none */
-};
-/* Reads a body of any bytes. False when it is not a JSON object of at most 16 levels. */
-bool batch_answer_parse(const char *body, size_t size, struct batch_answer *answer);
 
 #endif

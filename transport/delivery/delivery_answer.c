@@ -1,0 +1,132 @@
+/* What the answer to a batch means. */
+#include <stdio.h>
+
+#include "../http/answer.h"
+#include "delivery.h"
+#include "delivery_internal.h"
+
+#define SETBACKS_FREE 3 /* how often a dashboard may go back before that is met with pauses */
+
+static void problem(struct delivery *delivery, const char *what, const struct answer *answer)
+{
+    snprintf(delivery->problem, sizeof delivery->problem, "%s%s%s", what,
+             answer->error[0] ? ": " : "", answer->error);
+}
+
+/* The dashboard has the first `next` lines and nothing else. One that says so again and again is
+ * broken, and must not be asked as fast as it can answer. */
+static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
+{
+    delivery->has = next;
+    if (next >= delivery->queue.first)
+        delivery->synced = next < delivery->changed ? next : delivery->changed;
+    else if (delivery_restart(delivery, next) < 0)
+        snprintf(delivery->problem, sizeof delivery->problem, "out of memory");
+    return delivery->setbacks++ < SETBACKS_FREE ? DELIVERY_GO_ON : DELIVERY_RETRY;
+}
+
+/* A batch without lines leaves there what is behind it. */
+static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
+{
+    if (delivery->sent_end > delivery->sent_from || delivery->sent_skipped > 0)
+        delivery->has = have;
+    else if (next < delivery->has)
+        delivery->has = next;
+}
+
+static enum delivery_verdict accepted(struct delivery *delivery, const struct answer *answer)
+{
+    uint64_t have = delivery->sent_end;
+
+    if (answer->next < 0)
+        return DELIVERY_RETRY; /* something else than a dashboard answered */
+    if ((uint64_t)answer->next < have)
+        have = (uint64_t)answer->next;
+    delivery->wait_ms = answer->wait_ms;
+    if (delivery->sent_description)
+        delivery->described = true;
+    if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
+        return go_back(delivery, have);
+    note_has(delivery, (uint64_t)answer->next, have);
+    delivery->synced = have < delivery->changed ? have : delivery->changed;
+    delivery_drop_synced(delivery);
+    return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE
+                                                                         : DELIVERY_GO_ON;
+}
+
+static enum delivery_verdict conflict(struct delivery *delivery, const struct answer *answer)
+{
+    if (answer->next < 0 || (uint64_t)answer->next > delivery->sent_from)
+        return DELIVERY_RETRY; /* a dashboard that has them has nothing to object to */
+    if (delivery->sent_last)
+        delivery->digest_cycles++;
+    return go_back(delivery, (uint64_t)answer->next);
+}
+
+/* This batch will never be taken: on without it. */
+static enum delivery_verdict rejected(struct delivery *delivery, const struct answer *answer)
+{
+    problem(delivery, "the dashboard refused a part of the log", answer);
+    if (delivery->sent_description && !delivery->no_description) {
+        delivery->no_description = delivery->described = true; /* it may have been that */
+        return DELIVERY_GO_ON;
+    }
+    if (delivery->sent_last && !delivery->end_only) {
+        delivery->end_only = true;
+        return DELIVERY_GO_ON;
+    }
+    if (delivery->sent_end == delivery->sent_from)
+        return delivery->sent_last ? DELIVERY_STOP : DELIVERY_RETRY;
+    delivery->left_out = true;
+    line_queue_drop(&delivery->queue, delivery->sent_end);
+    if (delivery->sent_end > delivery->released)
+        return DELIVERY_RETRY; /* lines that may still change: they will be others */
+    return DELIVERY_GO_ON;
+}
+
+static enum delivery_verdict too_large(struct delivery *delivery, const struct answer *answer)
+{
+    if (delivery->sent_end - delivery->sent_from <= 1)
+        return rejected(delivery, answer);
+    if (delivery->text_max > 1)
+        delivery->text_most = delivery->text_max /= 2;
+    return DELIVERY_GO_ON;
+}
+
+enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer)
+{
+    struct answer said;
+
+    delivery->problem[0] = '\0';
+    delivery->wait_ms = 0;
+    if (!answer_parse(answer->body ? answer->body : "", answer->size, &said))
+        said = (struct answer){.next = -1};
+    switch (answer->status) {
+    case 200:
+    case 201:
+    case 202:
+        return accepted(delivery, &said);
+    case 401:
+    case 403:
+        return DELIVERY_DENIED;
+    case 404:
+    case 405:
+        return DELIVERY_ABSENT;
+    case 409:
+        return conflict(delivery, &said);
+    case 410:
+        return DELIVERY_STOP;
+    case 413:
+        return too_large(delivery, &said);
+    case 408:
+    case 425:
+        return DELIVERY_RETRY;
+    case 429:
+    case 503:
+        delivery->wait_ms = answer->retry_after_ms;
+        return delivery->wait_ms > 0 ? DELIVERY_WAIT : DELIVERY_RETRY;
+    default:
+        return answer->status >= 400 && answer->status < 500 ? rejected(delivery, &said)
+                                                             : DELIVERY_RETRY;
+    }
+}

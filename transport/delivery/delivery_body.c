@@ -1,0 +1,278 @@
+/* The body of a batch: which lines, in which form, with what besides. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../../common/io.h"
+#include "../body/describe.h"
+#include "delivery.h"
+#include "delivery_internal.h"
+
+#define PIECE_SIZE ((size_t)8 << 10)      /* of lines that are written into a batch together */
+#define LIVE_WITH_MOST ((size_t)64 << 10) /* bytes of a batch in front of lines that can change */
+
+/* Of what the phase knows. */
+static void put_cut(struct delivery *delivery, const char *key, const char *text)
+{
+    size_t length;
+    const char *clean = redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, &length);
+
+    json_string(&delivery->body, key, clean, length);
+}
+
+/* The end (an LF) of the lines that begin at `at` and are taken together: as many as fit in front
+ * of limit, at least one. The queue ends with an LF. */
+static const char *piece_end(const char *at, const char *limit, const char *end)
+{
+    for (const char *lf = limit; lf > at; lf--)
+        if (lf[-1] == '\n')
+            return lf - 1;
+    return memchr(limit, '\n', (size_t)(end - limit));
+}
+
+/* Counts the lines from at to the LF at *lf; with more than `most` of them, the last of those
+ * becomes *lf. */
+static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
+{
+    uint64_t count = count_lf(at, (size_t)(*lf - at) + 1);
+
+    if (count <= most)
+        return count;
+    for (count = 0; count < most; at++)
+        count += *at == '\n';
+    *lf = at - 1;
+    return count;
+}
+
+/* Appends queued lines, at most `most`, from `skip` bytes into the queue on, to the open text.
+ * Returns how many; *queued: their bytes in the queue. */
+static uint64_t put_queued(const struct delivery *delivery, struct json_out *out, size_t skip,
+                           uint64_t most, size_t *queued)
+{
+    const struct line_queue *queue = &delivery->queue;
+    const char *from = queue->bytes + queue->start + skip, *end = queue->bytes + queue->end;
+    const char *at = from;
+    uint64_t lines = 0;
+
+    while (at < end && lines < most) {
+        size_t room = at - from <= (ptrdiff_t)delivery->text_max
+                          ? delivery->text_max + 1 - (size_t)(at - from)
+                          : 0;
+        size_t left = (size_t)(end - at), piece = room < PIECE_SIZE ? room : PIECE_SIZE;
+        const char *lf = piece_end(at, at + (piece < left ? piece : left), end);
+        uint64_t count = count_lines(at, &lf, most - lines);
+
+        if (lines > 0 && ((size_t)(lf - from) > delivery->text_max ||
+                          out->size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 200000))
+            break;
+        if (lines > 0)
+            json_text_piece(out, "\n", 1);
+        json_text_piece(out, at, (size_t)(lf - at));
+        lines += count;
+        at = lf + 1;
+    }
+    *queued = (size_t)(at - from);
+    return lines;
+}
+
+/* Appends what is prepared, if it is what comes next and no more than `most` lines. */
+static uint64_t put_prepared(struct delivery *delivery, uint64_t most)
+{
+    const struct prepared *next = &delivery->next;
+
+    if (next->from != delivery->sent_from || next->from == next->end ||
+        next->end - next->from > most || next->text.failed ||
+        next->queued > delivery->text_max + 1 || delivery->sent_description)
+        return 0;
+    json_text_escaped(&delivery->body, next->text.bytes, next->text.size);
+    delivery->sent_queued = next->queued;
+    return next->end - next->from;
+}
+
+void delivery_prepare(struct delivery *delivery)
+{
+    const struct line_queue *queue = &delivery->queue;
+    struct prepared *next = &delivery->next;
+    size_t waiting;
+
+    if (next->from == delivery->sent_end || delivery->sent_queued == 0 ||
+        queue->first != delivery->sent_from)
+        return;
+    waiting = line_queue_size(queue) - delivery->sent_queued;
+    if (waiting == 0 || (waiting < delivery->text_max && !delivery->done))
+        return;
+    json_reserve(&next->text, DELIVERY_BODY_MAX);
+    json_reset(&next->text);
+    next->from = next->end = delivery->sent_end;
+    next->end +=
+        put_queued(delivery, &next->text, delivery->sent_queued, UINT64_MAX, &next->queued);
+}
+
+/* Appends a line that can still change. False if it must not be shown yet. */
+static bool put_live(struct delivery *delivery, uint64_t number, bool first)
+{
+    size_t length, safe, shown;
+    const char *text = transcript_live_line(delivery->transcript, number, &length);
+
+    if (!text)
+        text = "", length = 0;
+    if (length >= REDACT_LONG)
+        return false;
+    if (!first)
+        json_text_piece(&delivery->body, "\n", 1);
+    safe = redact_safe_length(delivery->redactor, text, length);
+    if (safe < length && number < delivery->cut_line)
+        delivery->cut_line = number;
+    shown = safe;
+    text = redact_text(delivery->redactor, text, safe, &shown);
+    json_text_piece(&delivery->body, text, shown);
+    if (safe < length && memchr(text, '\033', shown))
+        json_text_piece(&delivery->body, "\033[m", 3);
+    return true;
+}
+
+static void put_times(struct delivery *delivery, uint64_t from, uint64_t end)
+{
+    const struct time_runs *times = &delivery->times;
+    uint64_t at = times->first;
+
+    json_open(&delivery->body, "times", '[');
+    for (size_t i = 0; i < times->count && from < end; i++) {
+        const struct time_run *run = &times->run[times->start + i];
+        uint64_t run_end = at + run->count;
+        uint64_t until = run_end < end ? run_end : end;
+
+        at = run_end;
+        if (until <= from)
+            continue;
+        json_open(&delivery->body, NULL, '[');
+        json_int(&delivery->body, NULL, (int64_t)(until - from));
+        json_int(&delivery->body, NULL, run->ms);
+        json_close(&delivery->body, ']');
+        from = until;
+    }
+    json_close(&delivery->body, ']');
+}
+
+static void put_names(struct delivery *delivery, const char *key, const struct phase_names *names)
+{
+    if (names->count == 0)
+        return;
+    json_open(&delivery->body, key, '[');
+    for (size_t i = 0; i < names->count; i++)
+        put_cut(delivery, NULL, names->name[i]);
+    json_close(&delivery->body, ']');
+}
+
+static void put_digest(struct delivery *delivery)
+{
+    char hex[DELIVERY_DIGEST_HEX_SIZE];
+
+    if (delivery_digest(delivery, hex))
+        json_string(&delivery->body, "digest", hex, strlen(hex));
+}
+
+static void put_end(struct delivery *delivery, const struct phase_view *view)
+{
+    static const char *const outcomes[] = {NULL, "success", "failure", "units_failed"};
+    struct json_out *body = &delivery->body;
+
+    json_exit(body, delivery->end.by_signal, delivery->end.code);
+    json_time(body, "ended", delivery->end.wall_ms);
+    json_int(body, "line_count", (int64_t)delivery->released);
+    json_int(body, "byte_count", (int64_t)delivery->end.bytes);
+    if (!delivery->left_out && !delivery->source.lossy && delivery->digest_cycles < 3)
+        put_digest(delivery);
+    if (delivery->end_only)
+        return;
+    if (outcomes[view->outcome])
+        json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
+    if (view->error[0]) {
+        put_cut(delivery, "error", view->error);
+        if (view->error_line >= 0)
+            json_int(body, "error_line", view->error_line);
+    }
+    put_names(delivery, "failed", &view->failed);
+    put_names(delivery, "failed_units", &view->failed_units);
+}
+
+static void put_phase(struct delivery *delivery, const struct phase_view *view)
+{
+    struct progress progress = view->progress;
+    const char *name = phase_name(view->phase);
+    size_t length;
+    const char *current = redact_cut_text(delivery->redactor, view->progress.current,
+                                          sizeof view->progress.current, &length);
+
+    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
+    if (name[0])
+        json_string(&delivery->body, "phase", name, strlen(name));
+    json_progress(&delivery->body, &progress);
+}
+
+/* After many lines, those that can still change are not worth it while there is more to be read:
+ * sent again in another form, they make the dashboard write anew what they stand behind. */
+static bool outdated_soon(const struct delivery *delivery, uint64_t at)
+{
+    return at > delivery->sent_from && delivery->body.size > LIVE_WITH_MOST &&
+           source_left(&delivery->source) > 0;
+}
+
+/* Writes the lines of the batch as `text`; sets sent_end. */
+static void put_lines(struct delivery *delivery)
+{
+    uint64_t end = delivery_sendable(delivery), at = delivery->sent_from;
+    uint64_t timed = time_runs_reach(&delivery->times, at, DELIVERY_TIMES_MAX);
+    size_t before = delivery->body.size;
+
+    if (end > timed)
+        end = timed;
+    if (at >= end)
+        return;
+    json_text_begin(&delivery->body, "text");
+    at += put_prepared(delivery, end - at);
+    if (at == delivery->sent_from && at < delivery->released)
+        at += put_queued(delivery, &delivery->body, 0, end - at, &delivery->sent_queued);
+    if (at >= delivery->released && !outdated_soon(delivery, at))
+        while (at < end && delivery->body.size - before < delivery->text_max &&
+               put_live(delivery, at, at == delivery->sent_from)) {
+            delivery->sent_queued = 0;
+            at++;
+        }
+    json_text_end(&delivery->body);
+    if (at == delivery->sent_from) /* nothing may be shown yet: no text at all */
+        delivery->body.size = before;
+    delivery->sent_end = at;
+}
+
+bool delivery_build(struct delivery *delivery)
+{
+    struct json_out *body = &delivery->body;
+    const struct phase_view *view = transcript_phase(delivery->transcript);
+
+    delivery_drop_synced(delivery);
+    delivery->sent_from = delivery->sent_end = delivery->synced;
+    if (delivery->queue.first > delivery->synced && delivery->synced < delivery->released)
+        delivery->sent_from = delivery->sent_end = delivery->queue.first;
+    delivery->sent_skipped = delivery->sent_from - delivery->synced;
+    delivery->sent_queued = 0;
+    delivery->changed = UINT64_MAX;
+
+    json_reset(body);
+    json_open(body, NULL, '{');
+    json_string(body, "run", delivery->info->id, strlen(delivery->info->id));
+    json_int(body, "from", (int64_t)delivery->sent_from);
+    if (delivery->sent_skipped > 0)
+        json_int(body, "skipped", (int64_t)delivery->sent_skipped);
+    delivery->sent_description = !delivery->described && !delivery->no_description;
+    if (delivery->sent_description)
+        describe_whole(body, delivery->info, delivery->redactor);
+    put_lines(delivery);
+    if (delivery->sent_end > delivery->sent_from)
+        put_times(delivery, delivery->sent_from, delivery->sent_end);
+    put_phase(delivery, view);
+    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released;
+    if (delivery->sent_last && delivery->end.known)
+        put_end(delivery, view);
+    json_close(body, '}');
+    return !body->failed;
+}
