@@ -42,7 +42,7 @@ all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
 
 PROGRAMS := $(basename $(wildcard nixfleet-run.c nixfleet-report.c nixfleet-dashboard.c))
 ROOMS := $(sort $(run_ROOMS) $(report_ROOMS) $(dashboard_ROOMS))
-room_sources = $(foreach room,$(1),$(wildcard $(room)/*.c $(room)/*/*.c))
+room_sources = $(foreach room,$(1),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*/*/*.c))
 objects = $(patsubst %.c,$(B)/%.o,$(sort $(1)))
 
 run_OBJ := $(call objects,$(call room_sources,$(run_ROOMS)))
@@ -122,7 +122,7 @@ $(B)/web.list: FORCE
 $(B)/assets.c: $(B)/embed $(WEB) $(B)/web.list
 	$(call say,EMBED,dashboard/web)
 	$(Q)$(B)/embed dashboard/web $(WEB) >$@
-$(B)/assets.o: $(B)/assets.c dashboard/assets.h $(B)/flags
+$(B)/assets.o: $(B)/assets.c dashboard/server/assets.h $(B)/flags
 	$(Q)$(COMPILE) -c -o $@ $<
 
 # An archive per program: the linker takes from it what is used, and cannot take what the program may not use.
@@ -170,7 +170,7 @@ $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/all.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
 
--include $(wildcard $(B)/*.d $(foreach d,$(ROOMS) tests/unit tests/tools tests/fuzz bench,$(B)/$(d)/*.d $(B)/$(d)/*/*.d) \
+-include $(wildcard $(B)/*.d $(foreach d,$(ROOMS) tests/unit tests/tools tests/fuzz bench,$(addprefix $(B)/$(d)/,*.d */*.d */*/*.d)) \
 	$(B)/tools/*.d)
 
 # ---- tests -----------------------------------------------------------------------------------------------------------------

@@ -13,15 +13,15 @@
 
 #include "common/id.h"
 #include "common/io.h"
-#include "dashboard/auth_secret.h"
-#include "dashboard/connections.h"
-#include "dashboard/http.h"
-#include "dashboard/live.h"
-#include "dashboard/ratelimit.h"
-#include "dashboard/retention.h"
-#include "dashboard/server.h"
-#include "dashboard/slow.h"
-#include "dashboard/target.h"
+#include "dashboard/auth/secret.h"
+#include "dashboard/server/connections.h"
+#include "dashboard/server/http.h"
+#include "dashboard/live/hub.h"
+#include "dashboard/server/ratelimit.h"
+#include "dashboard/fleet/retention.h"
+#include "dashboard/server/server.h"
+#include "dashboard/server/slow.h"
+#include "dashboard/fleet/target.h"
 
 #define RATE_SLOTS 20000
 #define DESCRIPTORS 32768

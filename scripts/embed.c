@@ -101,7 +101,7 @@ int main(int argc, char **argv)
         die("embed");
 
     printf("/* Made by scripts/embed.c from %s. */\n#include <string.h>\n#include "
-           "\"dashboard/assets.h\"\n",
+           "\"dashboard/server/assets.h\"\n",
            argv[1]);
     for (size_t i = 0; i < count; i++) {
         const char *name = argv[i + 2];

@@ -125,7 +125,7 @@ def test_help_and_manual_know_the_same_options(name, page):
     assert set(re.findall(r"(?<![\w-])--?[a-zA-Z](?:[a-z-]+)?(?=[ ,:\n])", result.stdout)) == options_of_manual(page)
 
 
-@pytest.mark.parametrize("table, page", [("config/settings.c", "nixfleet-run.1"), ("dashboard/settings.c", "nixfleet-dashboard.8")])
+@pytest.mark.parametrize("table, page", [("config/settings.c", "nixfleet-run.1"), ("dashboard/server/settings.c", "nixfleet-dashboard.8")])
 def test_every_variable_that_is_read_has_its_place_in_the_manual(table, page):
     """And none stands there that is not read."""
     variables = set(re.findall(r'"(NIXFLEET_[A-Z_]+)", ', (ROOT / table).read_text()))

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../dashboard/json.h"
-#include "../../dashboard/lines.h"
+#include "common/json.h"
+#include "dashboard/store/sqlite/log.h"
 
 static void check_text(const char *text, size_t size)
 {

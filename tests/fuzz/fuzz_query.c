@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../dashboard/http.h"
-#include "../../dashboard/live.h"
-#include "../../dashboard/server.h"
+#include "dashboard/server/http.h"
+#include "dashboard/live/hub.h"
+#include "dashboard/server/server.h"
 
 #define RUN "01900000-0000-7000-8000-000000000001"
 

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../dashboard/lines.h"
-#include "../../dashboard/runs.h"
-#include "../../dashboard/tail.h"
+#include "dashboard/store/sqlite/log.h"
+#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/live/follow.h"
 
 #define LINES_MAX 4000
 #define LINE_SIZE 24

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../dashboard/assets.h"
+#include "dashboard/server/assets.h"
 
 static void every_byte_of_a_file_is_there(void **state)
 {

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../../dashboard/auth_secret.h"
-#include "../../dashboard/ratelimit.h"
+#include "dashboard/auth/secret.h"
+#include "dashboard/server/ratelimit.h"
 
 static void a_password_opens_its_hash_and_no_other_does(void **state)
 {

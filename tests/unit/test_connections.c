@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../dashboard/connections.h"
+#include "dashboard/server/connections.h"
 
 static struct connections *connections;
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "../../dashboard/hostlog.h"
+#include "dashboard/live/changes.h"
 
 static char hosts[2000][HOST_ID_SIZE];
 

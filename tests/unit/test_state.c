@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "../../dashboard/state.h"
+#include "dashboard/fleet/state.h"
 
 #define START INT64_C(1000000)
 

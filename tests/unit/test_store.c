@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-#include "../../dashboard/lines.h"
-#include "../../dashboard/runs.h"
-#include "../../dashboard/schema.h"
-#include "../../dashboard/tail.h"
+#include "dashboard/store/sqlite/log.h"
+#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/store/sqlite/schema.h"
+#include "dashboard/live/follow.h"
 
 #define RUN "01900000-0000-7000-8000-000000000001"
 #define LINES_MAX 20000

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include "../../dashboard/validate.h"
+#include "dashboard/fleet/validate.h"
 
 /* Expects the whole compact answer, or "" for none. */
 static void expect(const char *text, const struct field_rule *rules, const char *expected)

@@ -1,0 +1,55 @@
+/* JSON out, by a growing buffer, and JSON in, by json-c with the checks that every call needs. */
+#ifndef NIXFLEET_COMMON_JSON_H
+#define NIXFLEET_COMMON_JSON_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Text being built. Running out of memory sets failed, and drops what comes after: to be looked at
+ * once, at the end. */
+struct text {
+    char *bytes; /* not NUL-terminated */
+    size_t size, room;
+    bool failed;
+};
+
+void text_add(struct text *text, const char *bytes, size_t size);
+void text_puts(struct text *text, const char *string);
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A JSON string with its quotes: bytes must be UTF-8. A NULL string gives null. '<' is escaped,
+ * too, so that no answer can be read as markup. */
+void text_json_bytes(struct text *text, const char *bytes, size_t size);
+void text_json(struct text *text, const char *string);
+/* `"key":` with a comma in front unless it is the first of its object. */
+void text_key(struct text *text, const char *key);
+void text_key_json(struct text *text, const char *key, const char *string);
+void text_key_int(struct text *text, const char *key, int64_t value);
+/* A value that is JSON already; null where it is NULL or "". */
+void text_key_raw(struct text *text, const char *key, const char *json);
+/* A time in ms as an RFC 3339 string; null for 0. */
+void text_key_time(struct text *text, const char *key, int64_t ms);
+/* The same in v1's form: microseconds, and no zone. */
+void text_key_v1_time(struct text *text, const char *key, int64_t ms);
+void text_free(struct text *text);
+
+/* Parses a body: an object, nested at most 6 deep, valid UTF-8, nothing behind it. NULL with a
+ * reason in *why (constant text). The caller puts it. */
+json_object *body_parse(const char *bytes, size_t size, const char **why);
+/* Fields of an object. Absent and null are the same: false, and *out stays. A wrong type sets *why
+ * to the name of the field (and returns false). */
+bool field_string(json_object *object, const char *name, const char **out, const char **why);
+bool field_int(json_object *object, const char *name, int64_t *out, const char **why);
+bool field_typed(json_object *object, const char *name, enum json_type type, json_object **out,
+                 const char **why);
+
+/* The same where the form has been checked: a string field, or NULL; a number, or the standard. */
+const char *body_text(json_object *object, const char *name);
+int64_t body_number(json_object *object, const char *name, int64_t standard);
+/* For request_submit: puts the json_object. */
+void body_free(void *object);
+
+bool utf8_valid(const char *bytes, size_t size);
+
+#endif

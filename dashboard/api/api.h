@@ -1,0 +1,47 @@
+/* Every call's handler, by who calls. Each answers through request->answer or submits a job. */
+#ifndef NIXFLEET_DASHBOARD_API_API_H
+#define NIXFLEET_DASHBOARD_API_API_H
+
+#include "dashboard/server/http.h"
+
+/* runs.c: runs write */
+void post_logs(struct request *request);
+void post_heartbeat(struct request *request);
+void delete_run(struct request *request);
+/* read.c: people and scripts read */
+void get_logs(
+    struct request *request); /* with neither since nor run: v1's list, get_command_logs */
+void get_runs(struct request *request);
+void get_run(struct request *request);
+void get_run_log(struct request *request);
+void get_run_lines(struct request *request);
+void get_run_search(struct request *request);
+void get_hosts(struct request *request);
+void get_host(struct request *request);
+void get_metrics(struct request *request);
+void get_health(struct request *request);
+/* live/upgrade.c, live/events.c */
+void get_websocket(struct request *request);
+void get_events(struct request *request);
+/* agents.c: the bash agent */
+void post_register(struct request *request);
+void get_poll(struct request *request);
+void post_status(struct request *request);
+void post_test_progress(struct request *request);
+/* people.c */
+void post_command(struct request *request);
+void post_agent_token(struct request *request);
+void get_command_logs(struct request *request);
+void get_logs_download(struct request *request);
+void post_hosts(struct request *request);
+void patch_host(struct request *request);
+void delete_host(struct request *request);
+void get_api_metrics(struct request *request);
+void post_nixcfg_refresh(struct request *request);
+/* login.c */
+void post_login(struct request *request);
+void post_logout(struct request *request);
+/* False: there is no such asset. */
+bool get_asset(struct request *request);
+
+#endif

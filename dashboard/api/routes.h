@@ -1,0 +1,20 @@
+/* The table of calls: one row for each, with who may make it and what serves it. */
+#ifndef NIXFLEET_DASHBOARD_API_ROUTES_H
+#define NIXFLEET_DASHBOARD_API_ROUTES_H
+
+#include "dashboard/auth/auth.h"
+#include "dashboard/server/http.h"
+
+struct route {
+    const char *method;
+    const char *pattern; /* {host} and {run} stand for one part of the path */
+    enum role role;
+    void (*handle)(struct request *request);
+    int per_minute; /* calls of one address to one path; 0: no limit */
+};
+
+/* Finds the row, checks who calls and how often, and lets it be served; answers 404, 405, 401, 403,
+ * 429 itself. */
+void route_request(struct request *request);
+
+#endif

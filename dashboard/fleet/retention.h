@@ -1,0 +1,17 @@
+/* Throwing old things away: runs by age, by count a host, and by size in all; a host's history by
+   age. A run that is open is kept. What goes is looked for on a reading connection and removed in
+   small steps, so that no batch waits long behind one. */
+#ifndef NIXFLEET_DASHBOARD_FLEET_RETENTION_H
+#define NIXFLEET_DASHBOARD_FLEET_RETENTION_H
+
+#include "dashboard/server/settings.h"
+#include "dashboard/store/sqlite/engine.h"
+
+struct retention;
+
+/* Starts a thread that looks now and every five minutes. Of the settings the keep_* and
+ * history_days count. NULL: it could not be started; nothing is then thrown away. */
+struct retention *retention_start(struct store *store, const struct dashboard_settings *settings);
+void retention_stop(struct retention *retention);
+
+#endif

@@ -1,0 +1,82 @@
+/* busy, stale, crashed, idle, offline. */
+#include "dashboard/fleet/state.h"
+
+static int64_t stale_at(const struct run_facts *run)
+{
+    return run->last_seen_ms + STATE_INTERVALS * run->interval_ms;
+}
+
+enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)
+{
+    if (run->ended)
+        return RUN_FINISHED;
+    if (run->lost || now_ms >= run->last_seen_ms + STATE_LOST_MS)
+        return RUN_CRASHED;
+    return now_ms < stale_at(run) ? RUN_BUSY : RUN_STALE;
+}
+
+static int64_t heard_of_ms(const struct run_facts *run, enum run_state state)
+{
+    return state == RUN_STALE ? run->last_seen_ms : run->started_ms;
+}
+
+bool run_outranks(const struct run_facts *run, const struct run_facts *other, int64_t now_ms)
+{
+    enum run_state state = state_of_run(run, now_ms), others = state_of_run(other, now_ms);
+
+    if ((state == RUN_BUSY) != (others == RUN_BUSY))
+        return state == RUN_BUSY;
+    return heard_of_ms(run, state) > heard_of_ms(other, others);
+}
+
+enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
+                              int64_t *since)
+{
+    enum run_state state = run->exists ? state_of_run(run, now_ms) : RUN_FINISHED;
+
+    if (state == RUN_BUSY) {
+        *since = run->started_ms;
+        return HOST_BUSY;
+    }
+    if (state == RUN_STALE) {
+        *since = stale_at(run);
+        return HOST_STALE;
+    }
+    if (state == RUN_CRASHED) {
+        *since = run->last_seen_ms;
+        return HOST_CRASHED;
+    }
+    if (last_seen_ms == 0 || now_ms >= last_seen_ms + STATE_OFFLINE_MS) {
+        *since = last_seen_ms ? last_seen_ms + STATE_OFFLINE_MS : 0;
+        return HOST_OFFLINE;
+    }
+    *since = run->exists ? run->ended_ms : last_seen_ms;
+    return HOST_IDLE;
+}
+
+int64_t state_changes_at(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms)
+{
+    enum run_state state = run->exists ? state_of_run(run, now_ms) : RUN_FINISHED;
+
+    if (state == RUN_BUSY)
+        return stale_at(run);
+    if (state == RUN_STALE)
+        return run->last_seen_ms + STATE_LOST_MS;
+    if (state == RUN_CRASHED || last_seen_ms == 0 || now_ms >= last_seen_ms + STATE_OFFLINE_MS)
+        return INT64_MAX;
+    return last_seen_ms + STATE_OFFLINE_MS;
+}
+
+const char *run_state_name(enum run_state state)
+{
+    static const char *const names[] = {"busy", "stale", "finished", "crashed"};
+
+    return names[state];
+}
+
+const char *host_state_name(enum host_state state)
+{
+    static const char *const names[] = {"idle", "busy", "stale", "crashed", "offline"};
+
+    return names[state];
+}

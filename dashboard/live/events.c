@@ -1,0 +1,269 @@
+/* GET /api/events: the same as server-sent events, for curl and for v1's pages: `connected`,
+   `host_update` for each change of a host (v1's names), and, for the runs asked for with
+   ?runs=ID,ID, `run` and `splice`. The id of a splice says how far each of those runs has been
+   told, as RUN:VERSION:NEXT with commas between; Last-Event-ID resumes there. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "dashboard/api/api.h"
+#include "dashboard/live/hub.h"
+#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/server/server.h"
+#include "dashboard/live/follow.h"
+
+#define RUNS_MAX 8
+#define HOSTS_PART 64 /* hosts that are told at a time */
+#define KEEPALIVE_MS 30000
+
+struct listener {
+    struct listener *next;
+    struct server *server;
+    struct MHD_Connection *connection;
+    bool suspended;
+    uint64_t seen; /* changes of hosts up to here are told */
+    struct tail tails[RUNS_MAX];
+    size_t tail_count;
+    struct text out;
+    size_t sent;
+    int64_t quiet_until_ms;
+};
+
+/* Over the list and its end, and over what the live thread writes into it: tails' due and changed,
+   suspended. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct listener *listeners;
+static bool over;
+
+/* Under lock. */
+static bool has_news(const struct listener *listener, uint64_t newest)
+{
+    for (size_t i = 0; i < listener->tail_count; i++)
+        if (listener->tails[i].due || listener->tails[i].changed)
+            return true;
+    return listener->seen < newest || monotonic_ms() >= listener->quiet_until_ms;
+}
+
+void sse_round(struct live *live, const struct change *changes, size_t count)
+{
+    uint64_t newest = hostlog_newest(live_hosts(live));
+
+    pthread_mutex_lock(&lock);
+    for (struct listener *listener = listeners; listener; listener = listener->next) {
+        for (size_t i = 0; i < listener->tail_count; i++)
+            tail_touch(&listener->tails[i], changes, count);
+        if (listener->suspended && has_news(listener, newest)) {
+            listener->suspended = false;
+            MHD_resume_connection(listener->connection);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void sse_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    over = true;
+    for (struct listener *listener = listeners; listener; listener = listener->next) {
+        if (listener->suspended)
+            MHD_resume_connection(listener->connection);
+        listener->suspended = false;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void add_event(struct listener *listener, const char *name, const struct text *data)
+{
+    struct text *out = &listener->out;
+
+    text_printf(out, "event: %s\ndata: ", name);
+    text_add(out, data->bytes, data->size);
+    text_puts(out, "\n\n");
+}
+
+static void add_host_update(struct listener *listener, const char *host)
+{
+    struct text data = {0}, object = {0};
+
+    if (host_json(listener->server->store, host, true, wall_ms(), &object)) {
+        text_puts(&data, "{");
+        text_key_json(&data, "type", "host_update");
+        text_key_json(&data, "host_id", host);
+        text_puts(&data, ",");
+        text_add(&data, object.bytes + 1, object.size - 1);
+        add_event(listener, "host_update", &data);
+    }
+    text_free(&object);
+    text_free(&data);
+}
+
+/* In front of a splice: how far every run is told once the splice is read. */
+static void add_id(struct listener *listener)
+{
+    text_puts(&listener->out, "id: ");
+    for (size_t i = 0; i < listener->tail_count; i++)
+        text_printf(&listener->out, "%s%s:%lld:%lld", i ? "," : "", listener->tails[i].run,
+                    (long long)listener->tails[i].version, (long long)listener->tails[i].next);
+    text_puts(&listener->out, "\n");
+}
+
+/* The flags are the live thread's, too; the rest of a tail is this thread's alone. */
+static struct tail take_tail(struct listener *listener, size_t i)
+{
+    struct tail tail;
+
+    pthread_mutex_lock(&lock);
+    tail = listener->tails[i];
+    listener->tails[i].due = listener->tails[i].changed = false;
+    pthread_mutex_unlock(&lock);
+    return tail;
+}
+
+static void put_tail(struct listener *listener, size_t i, const struct tail *tail)
+{
+    pthread_mutex_lock(&lock);
+    listener->tails[i].next = tail->next;
+    listener->tails[i].version = tail->version;
+    listener->tails[i].due |= tail->due;
+    pthread_mutex_unlock(&lock);
+}
+
+static void add_tail(struct listener *listener, size_t i)
+{
+    struct tail tail = take_tail(listener, i);
+    struct text lines = {0}, run = {0};
+    bool told = tail.due && tail_splice(listener->server->store, &tail, &lines);
+
+    put_tail(listener, i, &tail);
+    if (told) {
+        add_id(listener);
+        add_event(listener, "splice", &lines);
+    }
+    if (tail.changed && tail_run(listener->server->store, &tail, &run))
+        add_event(listener, "run", &run);
+    text_free(&lines);
+    text_free(&run);
+}
+
+static void build(struct listener *listener)
+{
+    char hosts[HOSTS_PART][HOST_ID_SIZE];
+    size_t count =
+        hostlog_since(live_hosts(listener->server->live), &listener->seen, hosts, HOSTS_PART);
+
+    for (size_t i = 0; i < count; i++)
+        add_host_update(listener, hosts[i]);
+    for (size_t i = 0; i < listener->tail_count; i++)
+        add_tail(listener, i);
+    if (!listener->out.size && monotonic_ms() >= listener->quiet_until_ms)
+        text_puts(&listener->out, ": keepalive\n\n");
+}
+
+static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
+{
+    struct listener *listener = context;
+    bool ended;
+    size_t size;
+
+    (void)position;
+    if (listener->sent == listener->out.size) {
+        listener->out.size = listener->sent = 0;
+        build(listener);
+    }
+    if (listener->out.failed)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (!listener->out.size) {
+        pthread_mutex_lock(&lock);
+        ended = over;
+        if (!ended && !has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
+            listener->suspended = true; /* else it came in between: asked again at once */
+            MHD_suspend_connection(listener->connection);
+        }
+        pthread_mutex_unlock(&lock);
+        return ended ? MHD_CONTENT_READER_END_OF_STREAM : 0;
+    }
+    listener->quiet_until_ms = monotonic_ms() + KEEPALIVE_MS;
+    size = listener->out.size - listener->sent < max ? listener->out.size - listener->sent : max;
+    memcpy(bytes, listener->out.bytes + listener->sent, size);
+    listener->sent += size;
+    return (ssize_t)size;
+}
+
+static void forget(void *context)
+{
+    struct listener *listener = context;
+
+    pthread_mutex_lock(&lock);
+    for (struct listener **at = &listeners; *at; at = &(*at)->next)
+        if (*at == listener) {
+            *at = listener->next;
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+    text_free(&listener->out);
+    free(listener);
+}
+
+/* Moves a tail to where Last-Event-ID says that it has been told; an id of anything else is
+ * ignored, and the run told from its start. */
+static void resume(struct tail *tail, const char *last_id)
+{
+    const char *at = last_id ? strstr(last_id, tail->run) : NULL;
+    long long version, next;
+
+    if (at && sscanf(at + strlen(tail->run), ":%lld:%lld", &version, &next) == 2 && version >= 0 &&
+        next >= 0) {
+        tail->version = version;
+        tail->next = next;
+    }
+}
+
+static void follow(struct listener *listener, const char *runs, const char *last_id)
+{
+    while (runs && *runs && listener->tail_count < RUNS_MAX) {
+        size_t length = strcspn(runs, ",");
+        struct tail *tail = &listener->tails[listener->tail_count];
+        char id[RUN_ID_SIZE];
+
+        snprintf(id, sizeof id, "%.*s", (int)(length < sizeof id ? length : sizeof id - 1), runs);
+        if (tail_start(listener->server->store, tail, id, 0)) {
+            tail->changed = true;
+            resume(tail, last_id);
+            listener->tail_count++;
+        }
+        runs += length + (runs[length] == ',');
+    }
+}
+
+void get_events(struct request *request)
+{
+    struct listener *listener = calloc(1, sizeof *listener);
+    struct MHD_Response *response;
+
+    if (!listener) {
+        answer_detail(request, 503, "No room for another channel");
+        return;
+    }
+    listener->server = request->server;
+    listener->connection = request->connection;
+    listener->seen = hostlog_newest(live_hosts(request->server->live));
+    text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
+                live_count(request->server->live) + 1);
+    follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, more, listener, forget);
+    if (!response) {
+        text_free(&listener->out);
+        free(listener);
+        answer_detail(request, 503, "No room for another channel");
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    listener->next = listeners;
+    listeners = listener;
+    pthread_mutex_unlock(&lock);
+    request->answer.status = 200;
+    request->answer.type = "text/event-stream; charset=utf-8";
+    request->answer.response = response;
+}

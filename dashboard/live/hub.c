@@ -1,0 +1,381 @@
+/* The thread behind /api/ws: it collects changes, and in rounds makes all pages catch up. */
+#include "dashboard/live/hub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/io.h"
+#include "dashboard/live/socket.h"
+#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/server/server.h"
+
+#define ROUND_MS 20  /* changes that come closer together are told together */
+#define TICK_MS 1000 /* how often states that change by the clock are looked for */
+#define CLIENTS_MAX 2000
+
+/* What other threads hand in. */
+struct intake {
+    pthread_mutex_t lock;
+    struct client *arrivals;
+    struct change *changes;
+    size_t change_count, change_room;
+    bool woken, closed;
+};
+
+struct live {
+    struct server *server;
+    struct news news;
+    pthread_t thread;
+    struct intake intake;
+    bool stopping;
+    int wake[2];
+    struct client *clients;
+    size_t count;
+    int64_t round_ms, tick_ms, ticked_wall_ms;
+};
+
+/* ---- from other threads ---- */
+
+static void wake(struct live *live)
+{
+    if (write(live->wake[1], "w", 1) < 0) {
+        /* full: it is awake */
+    }
+}
+
+static bool make_room(struct intake *intake, size_t count)
+{
+    size_t room = (intake->change_count + count) * 2;
+    struct change *grown;
+
+    if (intake->change_count + count <= intake->change_room)
+        return true;
+    grown = realloc(intake->changes, room * sizeof *grown);
+    if (!grown)
+        return false;
+    intake->changes = grown;
+    intake->change_room = room;
+    return true;
+}
+
+static void on_changes(void *context, const struct change *changes, size_t count)
+{
+    struct live *live = context;
+    struct intake *intake = &live->intake;
+    bool asleep;
+
+    pthread_mutex_lock(&intake->lock);
+    if (make_room(intake, count)) { /* else the next change of the same host tells all */
+        memcpy(intake->changes + intake->change_count, changes, count * sizeof *changes);
+        intake->change_count += count;
+    }
+    asleep = !intake->woken;
+    intake->woken = true;
+    pthread_mutex_unlock(&intake->lock);
+    if (asleep)
+        wake(live);
+}
+
+static void close_client(struct client *client)
+{
+    struct MHD_UpgradeResponseHandle *handle = client->handle;
+
+    client_free(client);
+    MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}
+
+void live_add(struct live *live, int socket, const char *csrf,
+              struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
+{
+    struct client *client = client_new(live->server, &live->news, socket, csrf, extra, extra_size);
+    bool closed;
+
+    if (!client) {
+        MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+        return;
+    }
+    client->handle = handle;
+    pthread_mutex_lock(&live->intake.lock);
+    closed = live->intake.closed;
+    if (!closed) {
+        client->next = live->intake.arrivals;
+        live->intake.arrivals = client;
+    }
+    pthread_mutex_unlock(&live->intake.lock);
+    if (closed)
+        close_client(client);
+    else
+        wake(live);
+}
+
+size_t live_count(struct live *live)
+{
+    return live ? __atomic_load_n(&live->count, __ATOMIC_RELAXED) : 0;
+}
+
+struct hostlog *live_hosts(struct live *live)
+{
+    return live->news.hosts;
+}
+
+/* ---- clients ---- */
+
+static void take_arrivals(struct live *live)
+{
+    struct client *client, *next;
+
+    pthread_mutex_lock(&live->intake.lock);
+    client = live->intake.arrivals;
+    live->intake.arrivals = NULL;
+    pthread_mutex_unlock(&live->intake.lock);
+    for (; client; client = next) {
+        next = client->next;
+        if (live->count >= CLIENTS_MAX || !client_open(client)) {
+            close_client(client);
+            continue;
+        }
+        client->next = live->clients;
+        live->clients = client;
+        __atomic_store_n(&live->count, live->count + 1, __ATOMIC_RELAXED);
+        client_serve(client, false);
+    }
+}
+
+static void drop_closed(struct live *live)
+{
+    for (struct client **at = &live->clients; *at;) {
+        struct client *client = *at;
+
+        if (!client->closing) {
+            at = &client->next;
+            continue;
+        }
+        *at = client->next;
+        __atomic_store_n(&live->count, live->count - 1, __ATOMIC_RELAXED);
+        close_client(client);
+    }
+}
+
+/* ---- rounds ---- */
+
+/* A host whose state the clock has changed: which of its runs it is told of by may be another now.
+ */
+struct settling {
+    struct job job;
+    char host[HOST_ID_SIZE];
+};
+
+static enum job_result settle(struct txn *txn, void *context)
+{
+    const struct settling *settling = context;
+
+    if (host_settle(txn, settling->host) < 0)
+        return JOB_FAILED;
+    txn_changed(txn, settling->host, NULL);
+    return JOB_DONE;
+}
+
+static void settled(void *context, bool ok)
+{
+    (void)ok; /* the next word of the host settles it, too */
+    free(context);
+}
+
+static void submit_settling(struct live *live, const char *host)
+{
+    struct settling *settling = calloc(1, sizeof *settling);
+
+    if (!settling)
+        return;
+    settling->job = (struct job){.apply = settle, .done = settled, .context = settling};
+    strlcpy(settling->host, host, sizeof settling->host);
+    store_submit(live->server->store, &settling->job);
+}
+
+/* Hosts whose state the clock has changed since the last look. */
+static void tick(struct live *live)
+{
+    int64_t now = wall_ms();
+    sqlite3_stmt *find;
+
+    if (monotonic_ms() < live->tick_ms)
+        return;
+    live->tick_ms = monotonic_ms() + TICK_MS;
+    find = store_statement(live->server->store,
+                           "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
+    if (find)
+        statement_bind(find, "ii", live->ticked_wall_ms, now);
+    while (find && sqlite3_step(find) == SQLITE_ROW) {
+        struct change change = {0};
+
+        strlcpy(change.host, column_text(find, 0), sizeof change.host);
+        if (column_text(find, 1))
+            strlcpy(change.run, column_text(find, 1), sizeof change.run);
+        on_changes(live, &change, 1);
+        submit_settling(live, change.host);
+    }
+    sqlite3_reset(find);
+    live->ticked_wall_ms = now;
+}
+
+static struct change *take_changes(struct live *live, size_t *count)
+{
+    struct intake *intake = &live->intake;
+    struct change *changes;
+
+    pthread_mutex_lock(&intake->lock);
+    changes = intake->changes;
+    *count = intake->change_count;
+    intake->changes = NULL;
+    intake->change_count = intake->change_room = 0;
+    intake->woken = false;
+    pthread_mutex_unlock(&intake->lock);
+    return changes;
+}
+
+/* Notes what has changed since the last round with everyone whom it concerns. */
+static void begin_round(struct live *live)
+{
+    size_t count;
+    struct change *changes;
+
+    tick(live);
+    changes = take_changes(live, &count);
+    if (count)
+        changes_sort(changes, count);
+    for (size_t i = 0; i < count; i++)
+        hostlog_note(live->news.hosts, changes[i].host, changes[i].progress);
+    hostlog_release(live->news.hosts, monotonic_ms());
+    for (struct client *client = live->clients; client; client = client->next)
+        for (size_t i = 0; i < client->tail_count; i++)
+            tail_touch(&client->tails[i], changes, count);
+    sse_round(live, changes, count);
+    free(changes);
+}
+
+static bool more_to_tell(const struct live *live)
+{
+    for (const struct client *client = live->clients; client; client = client->next)
+        if (client_wants_more(client))
+            return true;
+    return false;
+}
+
+/* How long nothing can be due. Between rounds the wake-up is not even looked at. */
+static int pause_ms(struct live *live, int64_t now, bool *between)
+{
+    *between = now < live->round_ms;
+    if (more_to_tell(live))
+        return 0;
+    if (*between)
+        return (int)(live->round_ms - now);
+    return hostlog_waits(live->news.hosts) ? ROUND_MS : TICK_MS;
+}
+
+/* Waits for sockets or for the next round. False: it cannot go on. */
+static bool wait_for_work(struct live *live, struct pollfd *polls)
+{
+    char drain[256];
+    bool between;
+    int pause = pause_ms(live, monotonic_ms(), &between);
+    size_t n = 1;
+
+    polls[0] = (struct pollfd){.fd = between ? -1 : live->wake[0], .events = POLLIN};
+    for (struct client *client = live->clients; client; client = client->next)
+        polls[n++] = (struct pollfd){
+            .fd = client->socket,
+            .events = (short)(POLLIN | (wslay_event_want_write(client->ws) ? POLLOUT : 0))};
+    if (poll(polls, n, pause) < 0 && errno != EINTR)
+        return false;
+    while (polls[0].revents && read(live->wake[0], drain, sizeof drain) > 0)
+        ;
+    return true;
+}
+
+static void *run(void *context)
+{
+    struct live *live = context;
+    struct pollfd *polls = calloc(CLIENTS_MAX + 1, sizeof *polls);
+
+    live->ticked_wall_ms = wall_ms();
+    while (polls && !__atomic_load_n(&live->stopping, __ATOMIC_ACQUIRE) &&
+           wait_for_work(live, polls)) {
+        int64_t now = monotonic_ms();
+        size_t n = 1;
+
+        if (now >= live->round_ms) {
+            live->round_ms = now + ROUND_MS;
+            begin_round(live);
+        }
+        for (struct client *client = live->clients; client; client = client->next)
+            client_serve(client, polls[n++].revents & (POLLIN | POLLHUP | POLLERR));
+        drop_closed(live);
+        take_arrivals(live);
+    }
+    free(polls);
+    return NULL;
+}
+
+void live_free(struct live *live)
+{
+    if (!live)
+        return;
+    close_fd(&live->wake[0]);
+    close_fd(&live->wake[1]);
+    news_free(&live->news);
+    hostlog_free(live->news.hosts);
+    free(live->intake.changes);
+    pthread_mutex_destroy(&live->intake.lock);
+    free(live);
+}
+
+static int make_wake(int ends[2])
+{
+    if (pipe(ends) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) < 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) < 0)
+            return -1; /* live_free closes them */
+    return 0;
+}
+
+struct live *live_start(struct server *server)
+{
+    struct live *live = calloc(1, sizeof *live);
+
+    if (!live)
+        return NULL;
+    live->server = server;
+    live->wake[0] = live->wake[1] = -1;
+    live->news = (struct news){.store = server->store, .hosts = hostlog_new()};
+    pthread_mutex_init(&live->intake.lock, NULL);
+    if (!live->news.hosts || make_wake(live->wake) < 0 ||
+        pthread_create(&live->thread, NULL, run, live) != 0) {
+        live_free(live);
+        return NULL;
+    }
+    store_watch(server->store, on_changes, live);
+    return live;
+}
+
+void live_stop(struct live *live)
+{
+    if (!live)
+        return;
+    store_watch(live->server->store, NULL, NULL);
+    __atomic_store_n(&live->stopping, true, __ATOMIC_RELEASE);
+    wake(live);
+    pthread_join(live->thread, NULL);
+    pthread_mutex_lock(&live->intake.lock);
+    live->intake.closed = true;
+    pthread_mutex_unlock(&live->intake.lock);
+    take_arrivals(live);
+    for (struct client *client = live->clients; client; client = client->next)
+        client->closing = true;
+    drop_closed(live);
+}

@@ -1,0 +1,39 @@
+/* The live channel: one thread that tells every open page, by WebSocket, what has changed. It holds
+   no queue of messages: of each page it knows how far the page has been told (a number in the
+   hostlog, a line of each log that it follows), and builds the next message when the page can take
+   one. A page that does not read costs nothing but its socket, and what all need is built once for
+   all. */
+#ifndef NIXFLEET_DASHBOARD_LIVE_HUB_H
+#define NIXFLEET_DASHBOARD_LIVE_HUB_H
+
+#include <stddef.h>
+
+#include "dashboard/live/changes.h"
+#include "dashboard/server/http.h"
+#include "common/json.h"
+#include "dashboard/store/sqlite/engine.h"
+
+struct live;
+
+/* Starts the thread. NULL when out of resources. */
+struct live *live_start(struct server *server);
+/* Ends the thread and gives all sockets back: before the HTTP server is stopped, which must not
+ * have given any away by then. live_free: after it. */
+void live_stop(struct live *live);
+void live_free(struct live *live);
+size_t live_count(struct live *live);
+/* Takes over an upgraded connection. csrf: of its session. extra: bytes that came behind the
+ * request. handle: gives the socket back to libmicrohttpd. */
+void live_add(struct live *live, int socket, const char *csrf,
+              struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size);
+/* What changed of the hosts; lives as long as the server. */
+struct hostlog *live_hosts(struct live *live);
+
+/* events.c: called by the live thread in each round with what has changed since the last one
+ * (sorted, see tail.h). */
+void sse_round(struct live *live, const struct change *changes, size_t count);
+/* Ends all streams of events, before the HTTP server is stopped; one that begins now ends at once.
+ */
+void sse_stop(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* GET /api/ws: the handshake (RFC 6455, section 4.2); frames are live.c's. */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dashboard/api/api.h"
+#include "dashboard/auth/auth.h"
+#include "dashboard/live/hub.h"
+#include "dashboard/server/server.h"
+
+#define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+static bool accept_key(const char *key, char out[32])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    char text[128];
+    int length = snprintf(text, sizeof text, "%s" GUID, key);
+
+    if (length < 0 || (size_t)length >= sizeof text ||
+        EVP_Digest(text, (size_t)length, digest, &size, EVP_sha1(), NULL) != 1)
+        return false;
+    EVP_EncodeBlock((unsigned char *)out, digest, (int)size);
+    return true;
+}
+
+/* A page of another site must not read through its visitor's session. */
+static bool same_origin(const struct request *request)
+{
+    const char *origin = request_header(request, "Origin"), *host = request_header(request, "Host"),
+               *at;
+
+    if (!origin)
+        return true; /* not a browser */
+    at = strstr(origin, "://");
+    return at && host && strcasecmp(at + 3, host) == 0;
+}
+
+static void upgraded(void *context, struct MHD_Connection *connection, void *state,
+                     const char *extra, size_t extra_size, MHD_socket socket,
+                     struct MHD_UpgradeResponseHandle *handle)
+{
+    struct server *server = context;
+    struct request *request = state;
+    char csrf[65] = "";
+
+    (void)connection;
+    if (request)
+        auth_csrf(request, csrf);
+    live_add(server->live, socket, csrf, handle, extra, extra_size);
+}
+
+void get_websocket(struct request *request)
+{
+    const char *key = request_header(request, "Sec-WebSocket-Key"),
+               *upgrade = request_header(request, "Upgrade");
+    const char *version = request_header(request, "Sec-WebSocket-Version");
+    struct MHD_Response *response;
+    char accepted[32];
+
+    if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !key || !version ||
+        strcmp(version, "13") != 0 || !accept_key(key, accepted)) {
+        answer_detail(request, 400, "This is a WebSocket: upgrade with version 13");
+        return;
+    }
+    if (!same_origin(request)) {
+        answer_detail(request, 403, "The page is of another origin");
+        return;
+    }
+    response = MHD_create_response_for_upgrade(upgraded, request->server);
+    if (!response) {
+        answer_detail(request, 503, "No room for another channel");
+        return;
+    }
+    MHD_add_response_header(response, "Upgrade", "websocket");
+    MHD_add_response_header(response, "Sec-WebSocket-Accept", accepted);
+    request->answer.status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    request->answer.response = response;
+}

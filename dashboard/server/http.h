@@ -1,0 +1,92 @@
+/* HTTP: libmicrohttpd underneath, one struct request above. A handler answers at once, or submits a
+   job to the store and is answered after its commit. TLS comes from a reverse proxy. */
+#ifndef NIXFLEET_DASHBOARD_SERVER_HTTP_H
+#define NIXFLEET_DASHBOARD_SERVER_HTTP_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/id.h"
+#include "common/json.h"
+#include "dashboard/store/sqlite/engine.h"
+
+#define BODY_MAX ((size_t)1 << 20)
+
+struct server;
+
+struct answer {
+    unsigned status;
+    const char *type;      /* content type; NULL: JSON */
+    struct text body;      /* taken over by the response */
+    char location[512];    /* of a redirect, "" if none */
+    char cookie[512];      /* Set-Cookie, "" if none */
+    char disposition[160]; /* Content-Disposition, "" if none */
+    const char *etag;      /* static text, or NULL */
+    int retry_after_s;     /* 0: none */
+    bool no_body;          /* a response was queued by the handler itself (stream, upgrade) */
+    struct MHD_Response *response; /* instead of body: the handler's own; taken over */
+};
+
+struct request {
+    struct server *server;
+    struct MHD_Connection *connection;
+    const char *method, *path;
+    char host[HOST_ID_SIZE]; /* {host} of the route, normalised */
+    char run[RUN_ID_SIZE];   /* {run} */
+    char *body;              /* NUL-terminated */
+    size_t body_size, body_room;
+    char address[64];   /* of the client, behind a trusted proxy: as it says */
+    int64_t started_ms; /* monotonic */
+    const struct route *route;
+    const char *refused; /* a reason to refuse the request before its body is read, or NULL */
+    unsigned refused_status;
+    struct answer answer;
+    bool suspended; /* waits for the store */
+    struct job job;
+    enum job_result (*apply)(struct txn *txn, struct request *request, void *context);
+    void (*drop)(void *context);
+    void *context;
+    void *session; /* auth's: what it found out about the caller, malloc'd or NULL */
+};
+
+/* Starts to serve on address:port (0: a free one, then *port says which). NULL with a line in
+ * error. */
+struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
+                              char error[STORE_ERROR_SIZE]);
+/* Ends serving, once, while the store still writes: what is being worked on is finished, streams of
+ * events and WebSockets are ended (live_stop). */
+void http_stop(struct server *server, struct MHD_Daemon *daemon);
+
+/* Query parameter or header; NULL if absent. Lives as long as the request. */
+const char *request_query(const struct request *request, const char *name);
+const char *request_header(const struct request *request, const char *name);
+/* A query parameter as a number in [low, high]; standard if it is absent or none. */
+int64_t request_number(const struct request *request, const char *name, int64_t low, int64_t high,
+                       int64_t standard);
+
+/* An RFC 3339 time (or v1's form without a zone) as UTC ms; 0: it is none. */
+int64_t request_time(const char *text);
+
+/* Answers with {"error": …} (our calls) or {"detail": …} (v1's). */
+void answer_error(struct request *request, unsigned status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void answer_detail(struct request *request, unsigned status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Answers 200 with a JSON text that was built; takes it over. */
+void answer_text(struct request *request, struct text *text);
+void answer_puts(struct request *request, unsigned status, const char *json);
+
+/* The request is answered later: whoever fills its answer resumes it then. Once suspended it stays
+ * so; a second call does nothing. */
+void request_suspend(struct request *request);
+void request_resume(struct request *request);
+
+/* Runs apply on the writer thread in a transaction; it fills request->answer. A store that fails
+ * answers 503 with Retry-After. drop frees context. */
+void request_submit(struct request *request,
+                    enum job_result (*apply)(struct txn *, struct request *, void *), void *context,
+                    void (*drop)(void *));
+
+#endif

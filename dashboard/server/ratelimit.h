@@ -1,0 +1,23 @@
+/* Fixed windows of a minute per key (v1: client address and URL path). Bounded in memory: when the
+   table is full of live windows, the oldest makes room. Safe to call from several threads. */
+#ifndef NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
+#define NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ratelimit;
+
+#define RATELIMIT_WINDOW_MS 60000
+
+/* A table of at most slots keys. NULL with errno ENOMEM. */
+struct ratelimit *ratelimit_new(size_t slots);
+void ratelimit_free(struct ratelimit *limit);
+
+/* Counts one call of address to path at now_ms (monotonic). Returns 0 when it is among the first
+   `calls` of its window, else the milliseconds (> 0) until the next window. */
+int64_t ratelimit_take(struct ratelimit *limit, const char *address, const char *path, int calls,
+                       int64_t now_ms);
+
+#endif

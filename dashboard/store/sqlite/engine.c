@@ -1,0 +1,586 @@
+/* Opening, migrating, the writer thread, and reading connections. */
+#include "dashboard/store/sqlite/engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/heap.h"
+#include "common/io.h"
+#include "dashboard/store/sqlite/schema.h"
+#include "dashboard/store/sqlite/check.h"
+#include "dashboard/store/sqlite/wal.h"
+#include "common/timed.h"
+
+#define GROUP_MAX 2000                 /* jobs in one transaction */
+#define WRITER_HEAP ((size_t)20 << 20) /* bytes: its cache of the database, and some batches */
+#define STATEMENTS_MAX 96              /* of one connection */
+#define BUSY_MS 5000
+#define TROUBLE_MS 15000 /* so long a failed write is told as trouble */
+/* Bytes; a larger file is looked through while it is in use. */
+#define CHECK_FIRST_MAX (256 << 20)
+
+/* Prepared once, used often. */
+struct statements {
+    struct {
+        const char *sql; /* the address of the literal is the key */
+        sqlite3_stmt *statement;
+    } kept[STATEMENTS_MAX];
+    size_t count;
+};
+
+/* A thread's reading connection. */
+struct reader {
+    sqlite3 *db;
+    struct statements statements;
+};
+
+struct store {
+    char *path;
+    sqlite3 *db; /* the writer's */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct job *first, **last; /* waiting; under lock */
+    uint64_t waiting, commits, jobs;
+    int64_t failed_ms; /* when a job last failed; 0: never */
+    struct store_check *check;
+    bool closing;
+    pthread_key_t reader;
+    struct statements statements; /* the writer's */
+    struct store_log log;         /* the writer's */
+    int64_t version;
+    bool version_used;
+    struct change *changes;
+    size_t change_count, change_room;
+    pthread_mutex_t watch_lock; /* held while the watcher is called: it may go at any time */
+    void (*watch)(void *, const struct change *, size_t);
+    void *watch_context;
+};
+
+static int exec(sqlite3 *db, const char *sql)
+{
+    return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+static int64_t scalar(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement;
+    int64_t value = 0;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        return 0;
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+static int settle(sqlite3 *db)
+{
+    sqlite3_busy_timeout(db, BUSY_MS);
+    return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; "
+                    "PRAGMA cache_size=-16384;"
+                    "PRAGMA journal_size_limit=67108864;");
+}
+
+static int migrate(sqlite3 *db, char *error)
+{
+    int64_t done = scalar(db, "PRAGMA user_version");
+
+    if (done > SCHEMA_STEPS) {
+        snprintf(error, STORE_ERROR_SIZE,
+                 "the database is of a newer version (%lld) than this program (%d)",
+                 (long long)done, SCHEMA_STEPS);
+        return -1;
+    }
+    for (; done < SCHEMA_STEPS; done++) {
+        char mark[64];
+
+        snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; COMMIT", (long long)done + 1);
+        if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) || exec(db, mark)) {
+            snprintf(error, STORE_ERROR_SIZE, "migration %lld failed: %s", (long long)done + 1,
+                     sqlite3_errmsg(db));
+            exec(db, "ROLLBACK");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* A damaged file must be heard of at once, not at some read. */
+static int check(struct store *store, off_t size, char *error)
+{
+    if (size <= CHECK_FIRST_MAX)
+        return store_check(store->db, store->path, error);
+    store->check = store_check_start(store->path);
+    return 0;
+}
+
+static void finalize_all(struct statements *statements)
+{
+    for (size_t i = 0; i < statements->count; i++)
+        sqlite3_finalize(statements->kept[i].statement);
+}
+
+static void close_reader(void *context)
+{
+    struct reader *reader = context;
+
+    finalize_all(&reader->statements);
+    sqlite3_close_v2(reader->db);
+    free(reader);
+}
+
+/* The kept statement for a literal, reset and without bindings; prepared when it is new. NULL on an
+ * error, which is logged. */
+static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+
+    for (size_t i = 0; i < statements->count; i++)
+        if (statements->kept[i].sql == sql) {
+            sqlite3_reset(statements->kept[i].statement);
+            sqlite3_clear_bindings(statements->kept[i].statement);
+            return statements->kept[i].statement;
+        }
+    if (statements->count == STATEMENTS_MAX ||
+        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
+        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
+        return NULL;
+    }
+    statements->kept[statements->count].sql = sql;
+    statements->kept[statements->count++].statement = statement;
+    return statement;
+}
+
+static void *writer(void *context);
+
+struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
+{
+    struct stat info = {0};
+    struct store *store = calloc(1, sizeof *store);
+
+    if (!store || asprintf(&store->path, "%s/nixfleet.db", dir) < 0) {
+        free(store);
+        snprintf(error, STORE_ERROR_SIZE, "out of memory");
+        return NULL;
+    }
+    store->last = &store->first;
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->watch_lock, NULL);
+    timed_init(&store->wake);
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
+        goto failed;
+    }
+    if (stat(store->path, &info) == 0 && info.st_size == 0) {
+        snprintf(error, STORE_ERROR_SIZE, "%s is empty: restore a backup, or remove it",
+                 store->path);
+        goto failed;
+    }
+    if (sqlite3_open_v2(store->path, &store->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK ||
+        settle(store->db) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
+        goto failed;
+    }
+    chmod(store->path,
+          0600); /* it holds logs and token hashes; best effort on a file that is not ours */
+    if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
+        goto failed;
+    store_log_watch(&store->log, store->db);
+    store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
+    if (pthread_key_create(&store->reader, close_reader) != 0 ||
+        pthread_create(&store->thread, NULL, writer, store) != 0) {
+        snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
+        goto failed;
+    }
+    return store;
+failed:
+    store_check_stop(store->check);
+    sqlite3_close_v2(store->db);
+    free(store->path);
+    free(store);
+    return NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    pthread_mutex_lock(&store->lock);
+    store->closing = true;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->lock);
+    pthread_join(store->thread, NULL);
+    store_check_stop(store->check);
+    finalize_all(&store->statements);
+    sqlite3_close_v2(store->db);
+    if (pthread_getspecific(store->reader))
+        close_reader(pthread_getspecific(store->reader));
+    pthread_key_delete(store->reader);
+    free(store->changes);
+    free(store->path);
+    free(store);
+}
+
+/* ---- the writer ---- */
+
+void store_submit(struct store *store, struct job *job)
+{
+    job->next = NULL;
+    pthread_mutex_lock(&store->lock);
+    *store->last = job;
+    store->last = &job->next;
+    store->waiting++;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* Waits until there are jobs, or the store is closed. Under lock. */
+static void wait_for_jobs(struct store *store)
+{
+    struct timespec until = timed_in(STORE_LOG_IDLE_MS);
+
+    while (!store->first && !store->closing) {
+        if (!store_log_due(&store->log, true)) {
+            pthread_cond_wait(&store->wake, &store->lock);
+        } else if (timed_wait(&store->wake, &store->lock, &until) == ETIMEDOUT) {
+            pthread_mutex_unlock(&store->lock);
+            store_log_checkpoint(&store->log, store->db);
+            pthread_mutex_lock(&store->lock);
+        }
+    }
+}
+
+/* Waits for jobs and takes up to GROUP_MAX. NULL: closing, and nothing is left. */
+static struct job *take_group(struct store *store)
+{
+    struct job *group, **end = &group;
+    uint64_t count = 0;
+
+    pthread_mutex_lock(&store->lock);
+    wait_for_jobs(store);
+    group = store->first;
+    while (*end && count < GROUP_MAX) {
+        end = &(*end)->next;
+        count++;
+    }
+    store->first = *end;
+    if (!store->first)
+        store->last = &store->first;
+    *end = NULL;
+    store->waiting -= count;
+    pthread_mutex_unlock(&store->lock);
+    return group;
+}
+
+static void save_version(struct txn *txn)
+{
+    sqlite3_stmt *statement = txn_statement(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)");
+
+    if (txn->store->version_used && statement)
+        statement_run(statement, "i", txn->store->version);
+    txn->store->version_used = false;
+}
+
+/* Applies one job inside the transaction, all of it or nothing. */
+static bool apply(struct txn *txn, struct job *job)
+{
+    if (exec(txn->db, "SAVEPOINT job") != SQLITE_OK)
+        return false;
+    if (job->apply(txn, job->context) == JOB_DONE)
+        return exec(txn->db, "RELEASE job") == SQLITE_OK;
+    exec(txn->db, "ROLLBACK TO job; RELEASE job");
+    return false;
+}
+
+/* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the
+   transaction in the middle of a job; nothing more may then be applied, as each statement would be
+   a transaction of its own. */
+static bool apply_group(struct store *store, struct job *group, bool *applied)
+{
+    struct txn txn = {.store = store, .db = store->db, .now_ms = wall_ms()};
+    size_t count = 0;
+
+    if (exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
+        return false;
+    for (struct job *job = group; job; job = job->next) {
+        applied[count++] = apply(&txn, job);
+        if (sqlite3_get_autocommit(store->db))
+            return false;
+    }
+    save_version(&txn);
+    if (!sqlite3_get_autocommit(store->db) && exec(store->db, "COMMIT") == SQLITE_OK)
+        return true;
+    if (!sqlite3_get_autocommit(store->db))
+        exec(store->db, "ROLLBACK");
+    return false;
+}
+
+static void tell_watcher(struct store *store)
+{
+    pthread_mutex_lock(&store->watch_lock);
+    if (store->watch && store->change_count)
+        store->watch(store->watch_context, store->changes, store->change_count);
+    pthread_mutex_unlock(&store->watch_lock);
+}
+
+/* Before the answers: whoever hears of a failure may ask for our health next. */
+static void count_group(struct store *store, size_t count, bool failed)
+{
+    pthread_mutex_lock(&store->lock);
+    if (failed)
+        store->failed_ms = monotonic_ms();
+    store->commits++;
+    store->jobs += count;
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void run_group(struct store *store, struct job *group)
+{
+    size_t count = 0, done = 0;
+    bool *applied, ok, failed = false;
+
+    for (struct job *job = group; job; job = job->next)
+        count++;
+    applied = calloc(count, sizeof *applied);
+    ok = applied && apply_group(store, group, applied);
+    if (ok)
+        tell_watcher(store);
+    store->change_count = 0;
+    for (size_t i = 0; i < count; i++)
+        failed |= !(ok && applied[i]);
+    count_group(store, count, failed);
+    for (struct job *job = group, *next; job; job = next, done++) {
+        next = job->next; /* done may free the job */
+        job->done(job->context, ok && applied[done]);
+    }
+    free(applied);
+}
+
+static void *writer(void *context)
+{
+    struct store *store = context;
+    struct job *group;
+
+    heap_use_large_pages(WRITER_HEAP);
+    while ((group = take_group(store))) {
+        run_group(store, group);
+        if (store_log_due(&store->log, false))
+            store_log_checkpoint(&store->log, store->db);
+    }
+    return NULL;
+}
+
+sqlite3_stmt *txn_statement(struct txn *txn, const char *sql)
+{
+    return keep(&txn->store->statements, txn->db, sql);
+}
+
+int64_t txn_version(struct txn *txn)
+{
+    txn->store->version_used = true;
+    return ++txn->store->version;
+}
+
+static void note_change(struct txn *txn, const char *host, const char *run, bool progress)
+{
+    struct store *store = txn->store;
+    struct change *change;
+
+    if (store->change_count == store->change_room) {
+        size_t room = store->change_room ? store->change_room * 2 : 64;
+        struct change *grown = realloc(store->changes, room * sizeof *grown);
+
+        if (!grown)
+            return; /* watchers hear of it at the next change */
+        store->changes = grown;
+        store->change_room = room;
+    }
+    change = &store->changes[store->change_count++];
+    snprintf(change->host, sizeof change->host, "%s", host);
+    snprintf(change->run, sizeof change->run, "%s", run ? run : "");
+    change->progress = progress;
+}
+
+void txn_changed(struct txn *txn, const char *host, const char *run)
+{
+    note_change(txn, host, run, false);
+}
+
+void txn_progressed(struct txn *txn, const char *host, const char *run)
+{
+    note_change(txn, host, run, true);
+}
+
+void store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
+                 void *context)
+{
+    pthread_mutex_lock(&store->watch_lock);
+    store->watch_context = context;
+    store->watch = watch;
+    pthread_mutex_unlock(&store->watch_lock);
+}
+
+void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs)
+{
+    pthread_mutex_lock(&store->lock);
+    *waiting = store->waiting;
+    *commits = store->commits;
+    *jobs = store->jobs;
+    pthread_mutex_unlock(&store->lock);
+}
+
+const char *store_trouble(struct store *store)
+{
+    bool failing;
+
+    if (store_check_failed(store->check))
+        return "the database is damaged";
+    pthread_mutex_lock(&store->lock);
+    failing = store->failed_ms && monotonic_ms() - store->failed_ms < TROUBLE_MS;
+    pthread_mutex_unlock(&store->lock);
+    return failing ? "the store could not write a moment ago" : NULL;
+}
+
+/* ---- readers ---- */
+
+/* This thread's reader; NULL when it cannot be opened. Closed with the thread. */
+static struct reader *open_reader(struct store *store)
+{
+    struct reader *reader = pthread_getspecific(store->reader);
+
+    if (reader || !(reader = calloc(1, sizeof *reader)))
+        return reader;
+    if (sqlite3_open_v2(store->path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK ||
+        pthread_setspecific(store->reader, reader) != 0) {
+        close_reader(reader);
+        return NULL;
+    }
+    sqlite3_busy_timeout(reader->db, BUSY_MS);
+    exec(reader->db, "PRAGMA cache_size=-4096");
+    return reader;
+}
+
+/* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
+static sqlite3 *reader_of(struct store *store)
+{
+    struct reader *reader = open_reader(store);
+
+    return reader ? reader->db : NULL;
+}
+
+sqlite3_stmt *store_statement(struct store *store, const char *sql)
+{
+    struct reader *reader = open_reader(store);
+
+    return reader ? keep(&reader->statements, reader->db, sql) : NULL;
+}
+
+sqlite3_stmt *store_prepare(struct store *store, const char *sql)
+{
+    sqlite3 *db = reader_of(store);
+    sqlite3_stmt *statement = NULL;
+
+    if (db && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
+    return statement;
+}
+
+void store_snapshot(struct store *store)
+{
+    sqlite3 *db = reader_of(store);
+
+    if (db)
+        exec(db, "BEGIN");
+}
+
+void store_snapshot_end(struct store *store)
+{
+    sqlite3 *db = reader_of(store);
+
+    if (db)
+        exec(db, "COMMIT");
+}
+
+int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
+{
+    AUTO_FREE char *path = NULL;
+    sqlite3 *from = NULL, *to = NULL;
+    sqlite3_backup *backup;
+    struct stat info;
+    int result = -1;
+
+    if (asprintf(&path, "%s/nixfleet.db", dir) < 0)
+        return -1;
+    umask(077); /* the copy holds what the original does */
+    if (stat(file, &info) == 0) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: is there already", file);
+        return -1;
+    }
+    if (sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", path, sqlite3_errmsg(from));
+    } else if (sqlite3_open_v2(file, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+                   SQLITE_OK ||
+               !(backup = sqlite3_backup_init(to, "main", from, "main"))) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", file, sqlite3_errmsg(to));
+    } else {
+        result = sqlite3_backup_step(backup, -1) == SQLITE_DONE ? 0 : -1;
+        sqlite3_backup_finish(backup);
+        if (result < 0)
+            snprintf(error, STORE_ERROR_SIZE, "%s: %s", file, sqlite3_errmsg(to));
+    }
+    sqlite3_close_v2(from);
+    sqlite3_close_v2(to);
+    return result;
+}
+
+/* ---- statements ---- */
+
+void statement_bind_list(sqlite3_stmt *statement, const char *types, va_list arguments)
+{
+    for (int i = 1; *types; types++, i++) {
+        if (*types == 'i') {
+            sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
+        } else {
+            const char *text = va_arg(arguments, const char *);
+
+            if (text)
+                sqlite3_bind_text(statement, i, text, -1, SQLITE_TRANSIENT);
+        }
+    }
+}
+
+void statement_bind(sqlite3_stmt *statement, const char *types, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, types);
+    statement_bind_list(statement, types, arguments);
+    va_end(arguments);
+}
+
+int statement_run(sqlite3_stmt *statement, const char *types, ...)
+{
+    va_list arguments;
+
+    if (!statement)
+        return SQLITE_ERROR;
+    va_start(arguments, types);
+    statement_bind_list(statement, types, arguments);
+    va_end(arguments);
+    return sqlite3_step(statement);
+}
+
+const char *column_text(sqlite3_stmt *statement, int column)
+{
+    return (const char *)sqlite3_column_text(statement, column);
+}

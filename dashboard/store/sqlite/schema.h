@@ -1,0 +1,58 @@
+/* The steps that make the database what this version expects; PRAGMA user_version counts those that
+   are done. Never change a step that has been released: add one. */
+#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_SCHEMA_H
+#define NIXFLEET_DASHBOARD_STORE_SQLITE_SCHEMA_H
+
+static const char *const schema_steps[] = {
+    /* 1: times are ms since the epoch (UTC); JSON is kept as text where it is only passed on. */
+    "CREATE TABLE kv(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE hosts(id TEXT PRIMARY KEY, hostname TEXT, host_type TEXT DEFAULT 'nixos', "
+    "location TEXT DEFAULT 'home',"
+    " device_type TEXT DEFAULT 'server', theme_color TEXT DEFAULT '#769ff0', criticality TEXT "
+    "DEFAULT 'low', icon TEXT,"
+    " last_seen INTEGER, last_switch INTEGER, last_audit INTEGER, last_fix INTEGER, "
+    "current_generation TEXT,"
+    " status TEXT DEFAULT 'unknown', pending_command TEXT, command_queued_at INTEGER, comment "
+    "TEXT, test_status TEXT,"
+    " config_repo TEXT, test_running INTEGER DEFAULT 0, test_current INTEGER DEFAULT 0, test_total "
+    "INTEGER DEFAULT 0,"
+    " test_passed_count INTEGER DEFAULT 0, test_result TEXT, poll_interval INTEGER DEFAULT 30, "
+    "metrics TEXT,"
+    " metrics_updated_at INTEGER, agent_version TEXT, nixpkgs_version TEXT, os_version TEXT, "
+    "os_name TEXT,"
+    " agent_token_hash TEXT, run TEXT, changes_at INTEGER);"
+    "CREATE INDEX hosts_changes ON hosts(changes_at);"
+    "CREATE TABLE runs(k INTEGER PRIMARY KEY, id TEXT UNIQUE, host TEXT, command TEXT, name TEXT, "
+    "argv TEXT, user TEXT, started INTEGER,"
+    " created INTEGER, ended INTEGER, phase TEXT, last_phase TEXT, progress TEXT, outcome TEXT, "
+    "exit TEXT, error TEXT,"
+    " error_line INTEGER, failed TEXT, failed_units TEXT, lines INTEGER DEFAULT 0, bytes INTEGER "
+    "DEFAULT 0, first INTEGER DEFAULT 0,"
+    " silent_since INTEGER, last_seen INTEGER, interval INTEGER DEFAULT 10000, lost INTEGER "
+    "DEFAULT 0, stop INTEGER DEFAULT 0,"
+    " deleted INTEGER DEFAULT 0, stored INTEGER DEFAULT 0);"
+    "CREATE INDEX runs_host ON runs(host, k);"
+    "CREATE TABLE chunks(run INTEGER, first INTEGER, count INTEGER, version INTEGER, at INTEGER, "
+    "text TEXT, times TEXT);"
+    "CREATE UNIQUE INDEX chunks_first ON chunks(run, first);"
+    "CREATE INDEX chunks_version ON chunks(run, version, first);"
+    "CREATE TABLE command_log(id INTEGER PRIMARY KEY, host TEXT, command TEXT, status TEXT, output "
+    "TEXT, created INTEGER, completed INTEGER);"
+    "CREATE INDEX command_log_host ON command_log(host, id);"
+    "CREATE TABLE history(id INTEGER PRIMARY KEY, host TEXT, at INTEGER, icon TEXT, message TEXT, "
+    "output TEXT);"
+    "CREATE INDEX history_host ON history(host, id);"
+    "CREATE TABLE sessions(token_hash TEXT PRIMARY KEY, created INTEGER, expires INTEGER) WITHOUT "
+    "ROWID;",
+    /* 2: every message about lines names the gaps; they are few, and must not be looked for. */
+    "CREATE INDEX chunks_gaps ON chunks(run, first, count) WHERE text IS NULL;",
+    /* 3: runs are in the order of their starts, whenever they are delivered; those that are open
+       are few. */
+    "DROP INDEX runs_host;"
+    "CREATE INDEX runs_started ON runs(host, started, k) WHERE deleted=0;"
+    "CREATE INDEX runs_open ON runs(host) WHERE ended IS NULL AND lost=0 AND deleted=0;",
+};
+
+#define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
+
+#endif
