@@ -1,4 +1,5 @@
-"""One Chromium for each file of tests, and a scripted dashboard for each test."""
+"""One Chromium for each file of tests; a real dashboard that a person is signed in to, and a scripted one for faults that a
+real one cannot produce."""
 
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from browser import Browser  # noqa: E402
+from dashboard import BINARY, Dashboard, sign_in  # noqa: E402
 from mock import Mock  # noqa: E402
 
 
@@ -16,6 +18,29 @@ def chromium():
     browser = Browser()
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    if not BINARY.exists():
+        pytest.skip("nixfleet-dashboard is not built")
+    server = Dashboard()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def session(chromium, dashboard):
+    """The browser, signed in."""
+    sign_in(chromium, dashboard.url)
+    return chromium
+
+
+@pytest.fixture
+def signed_in(session, dashboard):
+    """The page of the real dashboard, loaded on demand; at the end nothing may have broken the content security policy or
+    thrown."""
+    yield from loader(session, dashboard.url)
 
 
 @pytest.fixture
@@ -27,16 +52,28 @@ def mock():
 
 @pytest.fixture
 def page(chromium, mock):
-    """A page that is loaded on demand; at the end nothing may have broken the content security policy or thrown."""
+    """The page of the scripted dashboard."""
+    for ready in loader(chromium, mock.url):
+        load = ready.load
+
+        def with_hosts(path="/", load=load):
+            load(path)
+            chromium.wait(lambda: chromium.count("tr.host") == len(mock.hosts), "the hosts")
+            return chromium
+
+        ready.load = with_hosts
+        yield ready
+
+
+def loader(chromium, url):
     chromium.size(1280, 900)
     chromium.scheme("light")
     chromium.mouse(2, 2)
 
     def load(path="/"):
         chromium.driver.get("about:blank")
-        chromium.driver.get(mock.url + path)
+        chromium.driver.get(url + path)
         chromium.wait(lambda: chromium.text("#conn-text") == "Live", "the connection")
-        chromium.wait(lambda: chromium.count("tr.host") == len(mock.hosts), "the hosts")
         return chromium
 
     chromium.load = load

@@ -1,104 +1,18 @@
 """The same page on the real nixfleet-dashboard: what a host posts is what a person sees."""
 
-import json
-import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import time
-import urllib.request
-import uuid
-from pathlib import Path
 
 import pytest
+from dashboard import BINARY, new_run
 
-ROOT = Path(os.environ.get("NIXFLEET_BIN_DIR") or Path(__file__).resolve().parents[2])
-BINARY = ROOT / "nixfleet-dashboard"
-TOKEN = "a-token-of-the-tests-only-0123456789"
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="nixfleet-dashboard is not built")
 
 
-class Dashboard:
-    """A nixfleet-dashboard of our own, in dev mode on a free port."""
-
-    def __init__(self, **settings):
-        self.settings = settings
-        self.data = tempfile.mkdtemp(prefix="nixfleet-page-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self):
-        environment = {"PATH": os.environ["PATH"], "HOME": self.data, "NIXFLEET_API_TOKEN": TOKEN, **self.settings}
-        self.log = open(Path(self.data) / "log", "ab")
-        command = [str(BINARY), "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(Path(self.data) / "data")]
-        self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=self.log)
-        end = time.monotonic() + 15
-        while True:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=2).read()
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, (Path(self.data) / "log").read_text()
-                time.sleep(0.05)
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(20)
-        self.log.close()
-
-    def close(self):
-        self.stop(signal.SIGKILL)
-        shutil.rmtree(self.data, ignore_errors=True)
-
-    def post(self, path, body):
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers, method="POST")
-        with urllib.request.urlopen(request, timeout=15) as answer:
-            return json.load(answer)
-
-    def register(self, host):
-        return self.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server"})
-
-    def beat(self, host, run, status, **fields):
-        body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, **fields}
-        return self.post(f"/api/hosts/{host}/heartbeat", body)
-
-    def write(self, host, run, start, lines, **fields):
-        return self.post(f"/api/hosts/{host}/logs", {"run": run, "from": start, "text": "\n".join(lines), **fields})
-
-
-def new_run():
-    """A UUID of version 7: its order is the order of time."""
-    ms = int(time.time() * 1000)
-    rest = uuid.uuid4().int
-    value = (ms << 80) | (7 << 76) | ((rest >> 66 & 0xFFF) << 64) | (2 << 62) | (rest & ((1 << 62) - 1))
-    return str(uuid.UUID(int=value))
-
-
-@pytest.fixture(scope="module")
-def dashboard():
-    server = Dashboard()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def page(chromium, dashboard):
-    def load(path="/"):
-        chromium.driver.get("about:blank")
-        chromium.driver.get(dashboard.url + path)
-        chromium.wait(lambda: chromium.text("#conn-text") == "Live", "the connection")
-        return chromium
-
-    chromium.load = load
-    yield chromium
-    assert chromium.problems() == []
+def page(signed_in):
+    return signed_in
 
 
 def row(host):
