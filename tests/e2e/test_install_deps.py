@@ -39,3 +39,18 @@ def test_on_debian_what_is_missing_is_installed_and_nothing_else(tmp_path):
 def test_where_all_is_there_nothing_is_asked_of_a_mirror(tmp_path):
     result = install_deps(tmp_path, "check", dpkg_query="printf installed", apt_get=f"touch {tmp_path}/called")
     assert (result.returncode, result.stderr) == (0, "") and not (tmp_path / "called").exists()
+
+
+def test_another_apt_is_waited_for(tmp_path):
+    lock = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (unattended-upgr)"
+    result = install_deps(tmp_path, "build", "env", "wc", id="echo 0", sleep="exit 0",
+                          apt_get=f'echo call >>{tmp_path}/calls; [ $(wc -l <{tmp_path}/calls) -gt 2 ] || {{ echo "{lock}" >&2; exit 100; }}',
+                          dpkg_query='case $4 in libwslay-dev) exit 1 ;; esac; printf installed')
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "calls").read_text().count("call") == 3 and "libwslay-dev" in result.stderr
+
+
+def test_what_apt_says_is_shown_when_it_fails(tmp_path):
+    result = install_deps(tmp_path, "build", "env", id="echo 0", apt_get='echo "E: Unable to locate package x" >&2; exit 100',
+                          dpkg_query='case $4 in libwslay-dev) exit 1 ;; esac; printf installed')
+    assert result.returncode == 100 and "Unable to locate package" in result.stderr
