@@ -3,6 +3,7 @@
 #   make                 the programs, here           make install DESTDIR= PREFIX=
 #   make demo            see it work (CMD='...')      make check         every test
 #   make asan fuzz bench lint format clean            V=1 shows the commands
+#   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
 #
 # A room is a directory of .c files; the lists below are the only place that says which program may use which room.
 PREFIX ?= /usr/local
@@ -14,7 +15,7 @@ MANDIR ?= $(DATADIR)/man
 DOCDIR ?= $(DATADIR)/doc/nixfleet
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 USERUNITDIR ?= $(PREFIX)/lib/systemd/user
-VERSION := 0.1.0
+VERSION := $(shell cat VERSION)
 
 CC ?= cc
 CC_FOR_BUILD ?= $(CC)
@@ -82,7 +83,7 @@ report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 dashboard_LIBS := $(call pkg_flags,--libs,$(dashboard_PKGS)) -lwslay
 all_LIBS := $(call pkg_flags,--libs,$(all_PKGS)) -lwslay
 
-DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DLIBEXECDIR='"$(LIBEXECDIR)"'
+DEFINES := -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 COMPILE = $(CC) -std=gnu11 $(DEFINES) -I. $(WARN) $(PIE_$(UNAME)) $(HARDEN) -pthread $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) -pthread $(HARDEN_LDFLAGS_$(UNAME)) $(LDFLAGS)
 
@@ -95,12 +96,13 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-built check-programs unit e2e web asan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
+	dist distcheck check-package \
 	deps FORCE
 
 all: $(addprefix $(P),$(PROGRAMS))
 
 # ---- objects, archives, programs ------------------------------------------------------------------------------------------
-# Everything is built again when the flags are others than last time (PREFIX and CC included).
+# Everything is built again when the flags are others than last time (CC included).
 $(B)/flags: FORCE
 	@mkdir -p $(B)
 	@printf '%s\n' "$$FLAGS_NOW" | cmp -s - $@ || printf '%s\n' "$$FLAGS_NOW" >$@
@@ -110,6 +112,14 @@ $(B)/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+# Another PREFIX changes one object.
+$(B)/capture/helpers.o: COMPILE += -DLIBEXECDIR='"$(LIBEXECDIR)"'
+$(B)/capture/helpers.o: $(B)/libexecdir
+$(B)/libexecdir: FORCE
+	@mkdir -p $(B)
+	@printf '%s\n' "$$LIBEXECDIR_NOW" | cmp -s - $@ || printf '%s\n' "$$LIBEXECDIR_NOW" >$@
+$(B)/libexecdir: export LIBEXECDIR_NOW = $(LIBEXECDIR)
 
 $(B)/embed: scripts/embed.c
 	$(call say,CC,$<)
@@ -202,9 +212,11 @@ fuzz:
 fuzz-built: $(addprefix $(B)/fuzz_,$(FUZZERS))
 
 # ---- demo, benchmarks, lint ------------------------------------------------------------------------------------------------
+# CMD is for a shell, not for make: its dollar signs stay.
+demo: override export CMD := $(value CMD)
 demo:
 	@scripts/install-deps demo
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@env -u CMD $(MAKE) --no-print-directory -j$(JOBS) MAKEOVERRIDES= all
 	@scripts/demo
 
 bench:
@@ -224,44 +236,33 @@ format:
 
 # ---- install ---------------------------------------------------------------------------------------------------------------
 INSTALL ?= install
-INSTALL_FILE := $(INSTALL) -m 644
-D = $(DESTDIR)
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
-COMMANDS := $(filter nixfleet-run nixfleet-dashboard,$(PROGRAMS))
-# Each user has runs to deliver, root among them: those units are for both kinds of manager.
-UNITS := $(patsubst dist/%,$(UNITDIR)/%,$(wildcard dist/*.service dist/*.timer)) \
-	$(patsubst dist/%,$(USERUNITDIR)/%,$(wildcard dist/nixfleet-flush.*))
-
+# scripts/install has the list of what is installed, for both directions.
+install uninstall: export PROGRAM_DIR = $(OUT)
+$(foreach name,INSTALL DESTDIR BINDIR LIBEXECDIR MANDIR DOCDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR,\
+	$(eval install uninstall: export $(name) := $($(name))))
+# Where there is no systemd, there are no directories for its units.
+install uninstall: export UNITDIR := $(if $(filter Linux,$(UNAME)),$(UNITDIR))
+install uninstall: export USERUNITDIR := $(if $(filter Linux,$(UNAME)),$(USERUNITDIR))
 install: all
-	@umask 022 && mkdir -p $(D)$(BINDIR) $(D)$(LIBEXECDIR) $(D)$(MANDIR)/man1 $(D)$(MANDIR)/man8 $(D)$(DOCDIR)/docs $(D)$(BASHCOMPDIR) \
-		$(D)$(ZSHCOMPDIR) $(D)$(FISHCOMPDIR)
-	$(INSTALL) -m 755 $(addprefix $(P),$(COMMANDS)) $(D)$(BINDIR)
-	$(INSTALL) -m 755 $(P)nixfleet-report $(D)$(LIBEXECDIR)
-	$(INSTALL_FILE) man/nixfleet-run.1 $(D)$(MANDIR)/man1
-	$(INSTALL_FILE) man/nixfleet-dashboard.8 $(D)$(MANDIR)/man8
-	$(INSTALL_FILE) LICENSE README.md $(D)$(DOCDIR)
-	$(INSTALL_FILE) docs/*.md docs/screenshot.png $(D)$(DOCDIR)/docs
-	@for name in $(COMMANDS); do set -e; \
-		$(INSTALL_FILE) completions/$$name.bash $(D)$(BASHCOMPDIR)/$$name; \
-		$(INSTALL_FILE) completions/_$$name $(D)$(ZSHCOMPDIR)/_$$name; \
-		$(INSTALL_FILE) completions/$$name.fish $(D)$(FISHCOMPDIR)/$$name.fish; \
-	done
-ifeq ($(UNAME),Linux)
-	@umask 022 && mkdir -p $(D)$(UNITDIR) $(D)$(USERUNITDIR)
-	@for unit in $(UNITS); do \
-		sed 's|@BINDIR@|$(BINDIR)|g' dist/$$(basename $$unit) >$(D)$$unit && chmod 644 $(D)$$unit || exit 1; \
-	done
-endif
-
+	@scripts/install install
 uninstall:
-	rm -f $(addprefix $(D)$(BINDIR)/,$(COMMANDS)) $(D)$(LIBEXECDIR)/nixfleet-report $(D)$(MANDIR)/man1/nixfleet-run.1 \
-		$(D)$(MANDIR)/man8/nixfleet-dashboard.8 $(addprefix $(D)$(BASHCOMPDIR)/,$(COMMANDS)) \
-		$(addprefix $(D)$(ZSHCOMPDIR)/_,$(COMMANDS)) $(patsubst %,$(D)$(FISHCOMPDIR)/%.fish,$(COMMANDS)) \
-		$(addprefix $(D),$(UNITS))
-	rm -rf $(D)$(DOCDIR)
-	-@rmdir $(D)$(LIBEXECDIR) 2>/dev/null
+	@scripts/install uninstall
+
+# ---- release ---------------------------------------------------------------------------------------------------------------
+# The same commit always makes the same tarball.
+DIST := nixfleet-$(VERSION)
+dist:
+	@mkdir -p $(B)
+	git archive --format=tar --prefix=$(DIST)/ HEAD | gzip -9n >$(B)/$(DIST).tar.gz
+	@echo '$(B)/$(DIST).tar.gz'
+distcheck: dist
+	@scripts/distcheck $(B)/$(DIST).tar.gz
+check-package:
+	@scripts/install-deps package
+	@tests/package.sh
 
 deps:
 	@scripts/install-deps build

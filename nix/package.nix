@@ -15,7 +15,7 @@
 
 stdenv.mkDerivation {
   pname = "nixfleet";
-  version = "0.1.0";
+  version = lib.fileContents ../VERSION;
 
   # What is built, and nothing of a working tree's clutter.
   src = lib.cleanSourceWith {
