@@ -7,6 +7,7 @@
 # Environment: MIRROR (default: the mirror of this machine), KEEP=1 keeps the packages in build/package.
 set -eu
 [ "$(id -u)" = 0 ] || { echo "package.sh: needs root" >&2; exit 1; }
+command -v dpkg-buildpackage >/dev/null || { echo "package.sh: needs Debian" >&2; exit 1; }
 cd "$(dirname "$0")/.."
 mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).*/\4/p' /etc/apt/sources.list \
     /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)}
