@@ -5,7 +5,7 @@
 #   make asan fuzz bench lint format clean            V=1 shows the commands
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
 #
-# A room is a directory of .c files; the lists below are the only place that says which program may use which room.
+# A room is a directory of .c files with those below it; the lists below are the only place that says which program may use which room.
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin

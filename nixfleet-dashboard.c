@@ -14,7 +14,8 @@
 #include "common/id.h"
 #include "common/io.h"
 #include "dashboard/auth/secret.h"
-#include "dashboard/server/connections.h"
+#include "dashboard/api/routes.h"
+#include "dashboard/auth/policy.h"
 #include "dashboard/server/http.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/server/ratelimit.h"
@@ -245,7 +246,7 @@ static void announce(const struct server *server, const char *address, uint16_t 
 static int serve(struct server *server, const char *address, uint16_t port)
 {
     char error[STORE_ERROR_SIZE];
-    struct MHD_Daemon *daemon;
+    struct http *http;
     struct retention *retention;
     sigset_t signals;
     int number;
@@ -266,18 +267,17 @@ static int serve(struct server *server, const char *address, uint16_t port)
     server->slow = slow_new();
     server->live = live_start(server);
     retention = retention_start(server->store, &server->settings);
-    daemon = server->live && server->slow && server->limits
-                 ? http_start(server, address, &port, error)
-                 : NULL;
-    if (!daemon)
+    http = server->live && server->slow && server->limits
+               ? http_start(server, &api_app, address, &port, error)
+               : NULL;
+    if (!http)
         return complain(server->live ? error : "out of resources", NULL);
     announce(server, address, port);
     sigwait(&signals, &number);
     retention_stop(retention);
     target_stop(server->target);
     slow_stop(server->slow);
-    http_stop(server, daemon);
-    connections_free(server->connections);
+    http_stop(http);
     live_free(server->live);
     target_free(server->target);
     slow_free(server->slow);
@@ -294,7 +294,7 @@ static int run_server(struct server *server, const struct options *options)
 
     if (split_listen(options->listen, address, &port) < 0)
         return complain(options->listen, "is not ADDRESS:PORT");
-    refusal = dashboard_settings_refuse(&server->settings, address, server->dev);
+    refusal = auth_refuse_start(&server->settings, address, server->dev);
     if (refusal)
         return complain(refusal, NULL);
     if (server->dev && prepare_dev(server))

@@ -20,9 +20,6 @@ void get_hosts(struct request *request);
 void get_host(struct request *request);
 void get_metrics(struct request *request);
 void get_health(struct request *request);
-/* live/upgrade.c, live/events.c */
-void get_websocket(struct request *request);
-void get_events(struct request *request);
 /* agents.c: the bash agent */
 void post_register(struct request *request);
 void get_poll(struct request *request);

@@ -368,7 +368,30 @@ void get_api_metrics(struct request *request)
     answer_text(request, &out);
 }
 
+static void answer_target(struct request *request)
+{
+    struct text out = {0};
+
+    target_v1_json(request->server->target, &out);
+    answer_text(request, &out);
+}
+
+static void target_asked(void *context)
+{
+    answer_target(context);
+    request_resume(context);
+}
+
 void post_nixcfg_refresh(struct request *request)
 {
-    target_refresh(request->server->target, request);
+    if (!request->server->target) {
+        answer_target(request);
+        return;
+    }
+    request_suspend(request); /* before: it may be called back before we return */
+    if (target_refresh(request->server->target, target_asked, request))
+        return;
+    answer_detail(request, 503, "Too many ask for the target commit");
+    request->answer.retry_after_s = 5;
+    request_resume(request);
 }

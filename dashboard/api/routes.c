@@ -6,6 +6,7 @@
 
 #include "common/io.h"
 #include "dashboard/api/api.h"
+#include "dashboard/live/hub.h"
 #include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
 
@@ -96,7 +97,6 @@ static bool within_limit(struct request *request, const struct route *route)
 
 static void serve(struct request *request, const struct route *route, bool bad_host)
 {
-    request->route = route;
     if (!within_limit(request, route))
         return;
     if (bad_host)
@@ -105,7 +105,7 @@ static void serve(struct request *request, const struct route *route, bool bad_h
         route->handle(request);
 }
 
-void route_request(struct request *request)
+static void route_request(struct request *request)
 {
     bool path_known = false;
 
@@ -130,3 +130,11 @@ void route_request(struct request *request)
     else
         answer_detail(request, 404, "Not Found");
 }
+
+static void stop_live(struct server *server)
+{
+    live_stop(server->live);
+}
+
+const struct http_app api_app = {
+    .handle = route_request, .find_address = auth_proxied_address, .stop = stop_live};

@@ -13,8 +13,8 @@ struct route {
     int per_minute; /* calls of one address to one path; 0: no limit */
 };
 
-/* Finds the row, checks who calls and how often, and lets it be served; answers 404, 405, 401, 403,
- * 429 itself. */
-void route_request(struct request *request);
+/* What the server runs: finds the row of a request, checks who calls and how often, and lets the
+ * handler answer; answers 404, 405, 401, 403 and 429 itself. */
+extern const struct http_app api_app;
 
 #endif

@@ -17,6 +17,11 @@
 #define ANSWER_MAX ((size_t)64 << 10)
 #define WAITING_MAX 32
 
+struct waiter {
+    void (*done)(void *context);
+    void *context;
+};
+
 struct target {
     const char *url;
     CURL *curl;
@@ -24,7 +29,7 @@ struct target {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stopping;
-    struct request *waiting[WAITING_MAX];
+    struct waiter waiting[WAITING_MAX];
     size_t waiting_count;
     int64_t asked_ms;
     char hash[65], message[512];
@@ -105,10 +110,6 @@ static void add_object(const struct target *target, struct text *out)
 {
     char abbreviated[8];
 
-    if (!target->version) {
-        text_puts(out, "{\"hash\":null,\"full_hash\":null,\"message\":null}");
-        return;
-    }
     strlcpy(abbreviated, target->hash, sizeof abbreviated);
     text_puts(out, "{");
     text_key_json(out, "hash", abbreviated);
@@ -128,6 +129,15 @@ void target_json(struct target *target, struct text *out)
     pthread_mutex_unlock(&target->lock);
 }
 
+void target_v1_json(struct target *target, struct text *out)
+{
+    if (!target_version(target)) {
+        text_puts(out, "{\"hash\":null,\"full_hash\":null,\"message\":null}");
+        return;
+    }
+    target_json(target, out);
+}
+
 uint64_t target_version(struct target *target)
 {
     uint64_t version;
@@ -140,35 +150,32 @@ uint64_t target_version(struct target *target)
     return version;
 }
 
-/* Under lock. */
-static void answer_waiting(struct target *target)
+/* Under lock, which it gives up for the calls. */
+static void call_waiting(struct target *target)
 {
-    for (size_t i = 0; i < target->waiting_count; i++) {
-        struct text out = {0};
+    struct waiter waiting[WAITING_MAX];
+    size_t count = target->waiting_count;
 
-        add_object(target, &out);
-        answer_text(target->waiting[i], &out);
-        request_resume(target->waiting[i]);
-    }
+    memcpy(waiting, target->waiting, count * sizeof *waiting);
     target->waiting_count = 0;
+    pthread_mutex_unlock(&target->lock);
+    for (size_t i = 0; i < count; i++)
+        waiting[i].done(waiting[i].context);
+    pthread_mutex_lock(&target->lock);
 }
 
-void target_refresh(struct target *target, struct request *request)
+bool target_refresh(struct target *target, void (*done)(void *context), void *context)
 {
-    if (!target) {
-        answer_puts(request, 200, "{\"hash\":null,\"full_hash\":null,\"message\":null}");
-        return;
-    }
+    bool accepted;
+
     pthread_mutex_lock(&target->lock);
-    if (target->waiting_count == WAITING_MAX || target->stopping) {
-        answer_detail(request, 503, "Too many ask for the target commit");
-        request->answer.retry_after_s = TARGET_FRESH_S;
-    } else {
-        request_suspend(request);
-        target->waiting[target->waiting_count++] = request;
+    accepted = target->waiting_count < WAITING_MAX && !target->stopping;
+    if (accepted) {
+        target->waiting[target->waiting_count++] = (struct waiter){done, context};
         pthread_cond_signal(&target->wake);
     }
     pthread_mutex_unlock(&target->lock);
+    return accepted;
 }
 
 /* ---- the thread ---- */
@@ -186,13 +193,13 @@ static void *run(void *context)
             ask_and_learn(target);
             pthread_mutex_lock(&target->lock);
         }
-        answer_waiting(target);
+        call_waiting(target);
         until = timed_in(TARGET_PERIOD_S * 1000);
         while (!target->stopping && !target->waiting_count &&
                timed_wait(&target->wake, &target->lock, &until) != ETIMEDOUT)
             ;
     }
-    answer_waiting(target);
+    call_waiting(target);
     pthread_mutex_unlock(&target->lock);
     return NULL;
 }

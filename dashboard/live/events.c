@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "dashboard/api/api.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/store/sqlite/runs.h"
 #include "dashboard/server/server.h"

@@ -367,6 +367,7 @@ void live_stop(struct live *live)
 {
     if (!live)
         return;
+    sse_stop();
     store_watch(live->server->store, NULL, NULL);
     __atomic_store_n(&live->stopping, true, __ATOMIC_RELEASE);
     wake(live);

@@ -17,8 +17,8 @@ struct live;
 
 /* Starts the thread. NULL when out of resources. */
 struct live *live_start(struct server *server);
-/* Ends the thread and gives all sockets back: before the HTTP server is stopped, which must not
- * have given any away by then. live_free: after it. */
+/* Ends all streams of events and the thread, and gives all sockets back: before the HTTP server is
+ * stopped, which gives none away any more. live_free: after it. */
 void live_stop(struct live *live);
 void live_free(struct live *live);
 size_t live_count(struct live *live);
@@ -29,11 +29,14 @@ void live_add(struct live *live, int socket, const char *csrf,
 /* What changed of the hosts; lives as long as the server. */
 struct hostlog *live_hosts(struct live *live);
 
+/* The handlers of /api/ws and /api/events. */
+void get_websocket(struct request *request);
+void get_events(struct request *request);
+
 /* events.c: called by the live thread in each round with what has changed since the last one
- * (sorted, see tail.h). */
+ * (sorted, see follow.h). */
 void sse_round(struct live *live, const struct change *changes, size_t count);
-/* Ends all streams of events, before the HTTP server is stopped; one that begins now ends at once.
- */
+/* Ends all streams of events; a stream that begins now ends at once. */
 void sse_stop(void);
 
 #endif

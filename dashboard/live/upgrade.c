@@ -1,10 +1,9 @@
-/* GET /api/ws: the handshake (RFC 6455, section 4.2); frames are live.c's. */
+/* GET /api/ws: the handshake (RFC 6455, section 4.2); the frames are socket.c's. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "dashboard/api/api.h"
 #include "dashboard/auth/auth.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/server/server.h"

@@ -13,10 +13,7 @@
 
 #include "common/heap.h"
 #include "common/io.h"
-#include "dashboard/auth/auth.h"
 #include "dashboard/server/connections.h"
-#include "dashboard/live/hub.h"
-#include "dashboard/api/routes.h"
 #include "dashboard/server/server.h"
 
 #define CONNECTIONS_MAX 20000
@@ -67,6 +64,21 @@ int64_t request_time(const char *text)
         ms += strtol((char[]){rest[1], rest[2], rest[3], 0}, NULL, 10);
     return ms;
 }
+
+/* A daemon that is stopped while one of its connections is suspended ends the process, and a
+ * connection that a WebSocket took over must be given back before. So when the server is to end, no
+ * request is begun any more, and http_stop waits for those that are handled or wait for the
+ * store. */
+struct http {
+    struct server *server;
+    const struct http_app *app;
+    struct MHD_Daemon *daemon;
+    struct connections *connections;
+    pthread_mutex_t lock; /* protects active and stopping */
+    pthread_cond_t none_active;
+    size_t active; /* requests that are handled, or suspended */
+    bool stopping;
+};
 
 struct framing {
     const char *length;
@@ -132,22 +144,23 @@ static void find_address(struct request *request)
                                                              : sizeof(struct sockaddr_in),
                     request->address, sizeof request->address, NULL, 0, NI_NUMERICHOST) != 0)
         snprintf(request->address, sizeof request->address, "unknown");
-    auth_proxied_address(request);
+    request->http->app->find_address(request);
 }
 
-static struct request *request_new(struct server *server, struct MHD_Connection *connection,
+static struct request *request_new(struct http *http, struct MHD_Connection *connection,
                                    const char *url, const char *method)
 {
     struct request *request = calloc(1, sizeof *request);
 
     if (!request)
         return NULL;
-    request->server = server;
+    request->http = http;
+    request->server = http->server;
     request->connection = connection;
     request->method = method;
     request->path = url;
     request->started_ms = monotonic_ms();
-    connections_busy(server->connections, connection, true);
+    connections_busy(http->connections, connection, true);
     check_framing(request);
     find_address(request);
     return request;
@@ -159,7 +172,7 @@ static void request_free(void *context, struct MHD_Connection *connection, void 
     struct request *request = *state;
 
     (void)code;
-    connections_busy(((struct server *)context)->connections, connection, false);
+    connections_busy(((struct http *)context)->connections, connection, false);
     if (!request)
         return;
     if (request->context && request->drop)
@@ -325,47 +338,26 @@ static enum MHD_Result send_answer(struct request *request)
     return result;
 }
 
-/* ---- requests that are worked on ---- */
+/* ---- requests that are handled ---- */
 
-/* A daemon that is stopped while one of its connections is suspended ends the process, and one that
- * is taken over by a WebSocket must be given back before. So no request is begun any more when it
- * is to end, and those that wait for the store are waited for. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t none;
-    size_t count;
-    bool stopping;
-} active = {.lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER};
-
-static bool enter(void)
+/* False: the server is being stopped; the request must not be begun. */
+static bool enter(struct http *http)
 {
     bool may;
 
-    pthread_mutex_lock(&active.lock);
-    may = !active.stopping;
-    active.count += may;
-    pthread_mutex_unlock(&active.lock);
+    pthread_mutex_lock(&http->lock);
+    may = !http->stopping;
+    http->active += may;
+    pthread_mutex_unlock(&http->lock);
     return may;
 }
 
-static void leave(void)
+static void leave(struct http *http)
 {
-    pthread_mutex_lock(&active.lock);
-    if (--active.count == 0)
-        pthread_cond_signal(&active.none);
-    pthread_mutex_unlock(&active.lock);
-}
-
-void http_stop(struct server *server, struct MHD_Daemon *daemon)
-{
-    pthread_mutex_lock(&active.lock);
-    active.stopping = true;
-    while (active.count > 0)
-        pthread_cond_wait(&active.none, &active.lock);
-    pthread_mutex_unlock(&active.lock);
-    sse_stop();
-    live_stop(server->live);
-    MHD_stop_daemon(daemon);
+    pthread_mutex_lock(&http->lock);
+    if (--http->active == 0)
+        pthread_cond_signal(&http->none_active);
+    pthread_mutex_unlock(&http->lock);
 }
 
 /* ---- jobs ---- */
@@ -397,8 +389,10 @@ void request_suspend(struct request *request)
 
 void request_resume(struct request *request)
 {
+    struct http *http = request->http; /* a resumed request may be freed at once */
+
     MHD_resume_connection(request->connection);
-    leave();
+    leave(http);
 }
 
 void request_submit(struct request *request,
@@ -444,15 +438,15 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return send_answer(request);
     if (request->refused) {
         answer_error(request, request->refused_status, "%s", request->refused);
-    } else if (!enter()) {
+    } else if (!enter(request->http)) {
         answer_error(request, 503, "the dashboard is being stopped");
         request->answer.retry_after_s = RETRY_AFTER_S;
     } else {
-        route_request(request);
+        request->http->app->handle(request);
         if (!request->suspended)
-            leave();
+            leave(request->http);
     }
-    return request->suspended ? MHD_YES : request->answer.no_body ? MHD_YES : send_answer(request);
+    return request->suspended ? MHD_YES : send_answer(request);
 }
 
 static void quiet(void *context, const char *format, va_list arguments)
@@ -462,13 +456,54 @@ static void quiet(void *context, const char *format, va_list arguments)
     (void)arguments; /* clients that hang up are not the admin's concern */
 }
 
-struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
-                              char error[STORE_ERROR_SIZE])
+static struct MHD_Daemon *start_daemon(struct http *http, const struct sockaddr *address,
+                                       uint16_t port)
+{
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+            MHD_USE_ERROR_LOG | (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0),
+        port, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
+        MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_NOTIFY_COMPLETED, request_free, http,
+        MHD_OPTION_NOTIFY_CONNECTION, connections_notify, http->connections,
+        MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
+        MHD_OPTION_END);
+}
+
+static void http_free(struct http *http)
+{
+    connections_free(http->connections);
+    pthread_cond_destroy(&http->none_active);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}
+
+static struct http *http_new(struct server *server, const struct http_app *app)
+{
+    struct http *http = calloc(1, sizeof *http);
+
+    if (!http)
+        return NULL;
+    http->server = server;
+    http->app = app;
+    pthread_mutex_init(&http->lock, NULL);
+    pthread_cond_init(&http->none_active, NULL);
+    http->connections = connections_new(HEADER_MS);
+    if (http->connections)
+        return http;
+    http_free(http);
+    return NULL;
+}
+
+struct http *http_start(struct server *server, const struct http_app *app, const char *address,
+                        uint16_t *port, char error[STORE_ERROR_SIZE])
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST, .ai_socktype = SOCK_STREAM},
                     *found = NULL;
-    struct MHD_Daemon *daemon = NULL;
     const union MHD_DaemonInfo *info;
+    struct http *http;
     char service[8];
 
     snprintf(service, sizeof service, "%u", *port);
@@ -478,30 +513,32 @@ struct MHD_Daemon *http_start(struct server *server, const char *address, uint16
         snprintf(error, STORE_ERROR_SIZE, "%s is not an address", address);
         return NULL;
     }
-    server->connections = connections_new(HEADER_MS);
-    if (!server->connections) {
+    if (!(http = http_new(server, app))) {
         freeaddrinfo(found);
         snprintf(error, STORE_ERROR_SIZE, "out of resources");
         return NULL;
     }
-    daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-            MHD_USE_ERROR_LOG | (found->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0),
-        *port, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
-        MHD_OPTION_SOCK_ADDR, found->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, request_free, server,
-        MHD_OPTION_NOTIFY_CONNECTION, connections_notify, server->connections,
-        MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
-        MHD_OPTION_END);
+    http->daemon = start_daemon(http, found->ai_addr, *port);
     freeaddrinfo(found);
-    if (!daemon) {
+    if (!http->daemon) {
         snprintf(error, STORE_ERROR_SIZE, "cannot listen on %s:%u", address, *port);
+        http_free(http);
         return NULL;
     }
-    info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT);
     if (info && info->port)
         *port = info->port;
-    return daemon;
+    return http;
+}
+
+void http_stop(struct http *http)
+{
+    pthread_mutex_lock(&http->lock);
+    http->stopping = true;
+    while (http->active > 0)
+        pthread_cond_wait(&http->none_active, &http->lock);
+    pthread_mutex_unlock(&http->lock);
+    http->app->stop(http->server);
+    MHD_stop_daemon(http->daemon);
+    http_free(http);
 }

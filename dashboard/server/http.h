@@ -14,22 +14,23 @@
 
 #define BODY_MAX ((size_t)1 << 20)
 
+struct http;
 struct server;
 
 struct answer {
     unsigned status;
-    const char *type;      /* content type; NULL: JSON */
-    struct text body;      /* taken over by the response */
-    char location[512];    /* of a redirect, "" if none */
-    char cookie[512];      /* Set-Cookie, "" if none */
-    char disposition[160]; /* Content-Disposition, "" if none */
-    const char *etag;      /* static text, or NULL */
-    int retry_after_s;     /* 0: none */
-    bool no_body;          /* a response was queued by the handler itself (stream, upgrade) */
+    const char *type;              /* content type; NULL: JSON */
+    struct text body;              /* taken over by the response */
+    char location[512];            /* of a redirect, "" if none */
+    char cookie[512];              /* Set-Cookie, "" if none */
+    char disposition[160];         /* Content-Disposition, "" if none */
+    const char *etag;              /* static text, or NULL */
+    int retry_after_s;             /* 0: none */
     struct MHD_Response *response; /* instead of body: the handler's own; taken over */
 };
 
 struct request {
+    struct http *http;
     struct server *server;
     struct MHD_Connection *connection;
     const char *method, *path;
@@ -37,9 +38,8 @@ struct request {
     char run[RUN_ID_SIZE];   /* {run} */
     char *body;              /* NUL-terminated */
     size_t body_size, body_room;
-    char address[64];   /* of the client, behind a trusted proxy: as it says */
-    int64_t started_ms; /* monotonic */
-    const struct route *route;
+    char address[64];    /* of the client, behind a trusted proxy: as it says */
+    int64_t started_ms;  /* monotonic */
     const char *refused; /* a reason to refuse the request before its body is read, or NULL */
     unsigned refused_status;
     struct answer answer;
@@ -51,13 +51,24 @@ struct request {
     void *session; /* auth's: what it found out about the caller, malloc'd or NULL */
 };
 
-/* Starts to serve on address:port (0: a free one, then *port says which). NULL with a line in
- * error. */
-struct MHD_Daemon *http_start(struct server *server, const char *address, uint16_t *port,
-                              char error[STORE_ERROR_SIZE]);
-/* Ends serving, once, while the store still writes: what is being worked on is finished, streams of
- * events and WebSockets are ended (live_stop). */
-void http_stop(struct server *server, struct MHD_Daemon *daemon);
+/* What the program gives to the server, which knows nothing of what it serves. */
+struct http_app {
+    /* Answers a request whose body is read, suspends it, or submits a job. */
+    void (*handle)(struct request *request);
+    /* Replaces request->address where a trusted proxy names the client. */
+    void (*find_address)(struct request *request);
+    /* Ends event streams and WebSockets: called by http_stop when no request is being handled and
+     * none begins any more. */
+    void (*stop)(struct server *server);
+};
+
+/* Starts to serve on address:port (0: a free port, which *port then names). app and server must
+ * live until http_stop. NULL with a line in error. */
+struct http *http_start(struct server *server, const struct http_app *app, const char *address,
+                        uint16_t *port, char error[STORE_ERROR_SIZE]);
+/* Ends serving while the store still writes: requests that are being handled are finished, streams
+ * and WebSockets are ended (app->stop), connections are closed. Frees http. */
+void http_stop(struct http *http);
 
 /* Query parameter or header; NULL if absent. Lives as long as the request. */
 const char *request_query(const struct request *request, const char *name);

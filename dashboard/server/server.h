@@ -9,7 +9,6 @@
 #include "dashboard/store/sqlite/engine.h"
 
 struct live;
-struct connections;
 struct ratelimit;
 struct slow;
 struct target;
@@ -20,7 +19,6 @@ struct server {
     struct live *live;
     struct target *target; /* NULL: none is configured */
     struct ratelimit *limits;
-    struct connections *connections;
     struct slow *slow;
     bool dev;          /* --dev: reading and acting without login, on loopback */
     char dev_csrf[65]; /* what a page in dev mode must send with a change */

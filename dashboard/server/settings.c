@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "dashboard/auth/secret.h"
 #include "common/envfile.h"
 #include "common/io.h"
 #include "common/system.h"
@@ -181,26 +180,4 @@ bool address_is_loopback(const char *address)
     if (inet_pton(AF_INET6, address, &six) == 1)
         return IN6_IS_ADDR_LOOPBACK(&six);
     return strcmp(address, "localhost") == 0;
-}
-
-const char *dashboard_settings_refuse(const struct dashboard_settings *settings,
-                                      const char *address, bool dev)
-{
-    if (dev)
-        return address_is_loopback(address) ? NULL : "--dev listens on loopback addresses only";
-    if (!settings->password_hash && !address_is_loopback(address))
-        return "NIXFLEET_PASSWORD_HASH is not set: without a password only loopback is allowed";
-    if (!settings->password_hash)
-        return "NIXFLEET_PASSWORD_HASH is not set (make one with hash-password)";
-    if (!password_hash_valid(settings->password_hash))
-        return "NIXFLEET_PASSWORD_HASH is no bcrypt hash (make one with hash-password)";
-    if (settings->require_totp && !settings->totp_secret)
-        return "NIXFLEET_REQUIRE_TOTP is set, but NIXFLEET_TOTP_SECRET is not";
-    if (!settings->session_secrets || strspn(settings->session_secrets, ",") > 0)
-        return "NIXFLEET_SESSION_SECRETS is not set";
-    if (!settings->dev_cookies && !settings->api_token)
-        return "NIXFLEET_API_TOKEN is not set";
-    if (!settings->agent_token_hash_secret)
-        return "NIXFLEET_AGENT_TOKEN_HASH_SECRET is not set";
-    return NULL;
 }

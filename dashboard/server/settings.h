@@ -37,12 +37,6 @@ int dashboard_settings_load(struct dashboard_settings *settings, const char *fil
 /* Forgets and overwrites the secrets. */
 void dashboard_settings_free(struct dashboard_settings *settings);
 
-/* Why the dashboard must not start: a sentence without any secret in it, in memory that lives for
-   ever, or NULL when it may. address: what is listened on ("127.0.0.1", "::1", "0.0.0.0"…); dev:
-   --dev was given. */
-const char *dashboard_settings_refuse(const struct dashboard_settings *settings,
-                                      const char *address, bool dev);
-
 /* True for 127.0.0.0/8, ::1 and "localhost". */
 bool address_is_loopback(const char *address);
 

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dashboard/server/http.h"
+#include "dashboard/api/routes.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/server/server.h"
 
@@ -72,7 +72,8 @@ static void start(void)
     server.settings.api_token = (char *)"t";
     snprintf(dir, sizeof dir, "%s/query.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(dir) || !(server.store = store_open(dir, error)) ||
-        !(server.live = live_start(&server)) || !http_start(&server, "127.0.0.1", &port, error))
+        !(server.live = live_start(&server)) ||
+        !http_start(&server, &api_app, "127.0.0.1", &port, error))
         abort();
     size = snprintf(request, sizeof request,
                     "POST /api/hosts/a/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "dashboard/auth/policy.h"
 #include "dashboard/server/settings.h"
 
 #define HASH "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234"
@@ -69,21 +70,21 @@ static void it_starts_only_with_every_secret(void **state)
     struct dashboard_settings settings = whole;
 
     (void)state;
-    assert_null(dashboard_settings_refuse(&whole, "0.0.0.0", false));
+    assert_null(auth_refuse_start(&whole, "0.0.0.0", false));
     settings.password_hash = NULL;
-    assert_non_null(dashboard_settings_refuse(&settings, "127.0.0.1", false));
+    assert_non_null(auth_refuse_start(&settings, "127.0.0.1", false));
     settings = whole;
     settings.api_token = NULL;
-    assert_non_null(dashboard_settings_refuse(&settings, "127.0.0.1", false));
+    assert_non_null(auth_refuse_start(&settings, "127.0.0.1", false));
     settings = whole;
     settings.session_secrets = NULL;
-    assert_non_null(dashboard_settings_refuse(&settings, "127.0.0.1", false));
+    assert_non_null(auth_refuse_start(&settings, "127.0.0.1", false));
     settings = whole;
     settings.agent_token_hash_secret = NULL;
-    assert_non_null(dashboard_settings_refuse(&settings, "127.0.0.1", false));
+    assert_non_null(auth_refuse_start(&settings, "127.0.0.1", false));
     settings = whole;
     settings.require_totp = true;
-    assert_non_null(dashboard_settings_refuse(&settings, "127.0.0.1", false));
+    assert_non_null(auth_refuse_start(&settings, "127.0.0.1", false));
 }
 
 static void dev_mode_stays_on_loopback(void **state)
@@ -91,10 +92,10 @@ static void dev_mode_stays_on_loopback(void **state)
     struct dashboard_settings none = {0};
 
     (void)state;
-    assert_null(dashboard_settings_refuse(&none, "127.0.0.1", true));
-    assert_null(dashboard_settings_refuse(&none, "::1", true));
-    assert_non_null(dashboard_settings_refuse(&none, "0.0.0.0", true));
-    assert_non_null(dashboard_settings_refuse(&none, "::", true));
+    assert_null(auth_refuse_start(&none, "127.0.0.1", true));
+    assert_null(auth_refuse_start(&none, "::1", true));
+    assert_non_null(auth_refuse_start(&none, "0.0.0.0", true));
+    assert_non_null(auth_refuse_start(&none, "::", true));
     assert_false(address_is_loopback("128.0.0.1"));
     assert_false(address_is_loopback("127.example.org"));
 }
