@@ -130,8 +130,7 @@ static void run_helper(struct helpers *helpers, int which, int pipe_end)
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        if (helpers->quiet)
-            dup2(null, STDERR_FILENO);
+        dup2(null, STDERR_FILENO); /* the caller may wait for the end of ours */
     }
     place(fds, sizeof fds / sizeof *fds);
     execve(helpers->program, arguments, helpers->environment);
@@ -144,6 +143,7 @@ static void start_one(struct helpers *helpers, int which)
     int ends[2];
 
     helper->restart_ms = 0;
+    helper->last_start = helpers->run_ended;
     if (!helpers->program || !helpers->page || helper->starts >= STARTS_MAX)
         return;
     helper->starts++;
@@ -186,8 +186,10 @@ void helpers_reaped(struct helpers *helpers, pid_t pid, int status)
         if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
             helpers_problem(helpers, "%s could not be run: the run is only logged",
                             helpers->program);
-        else if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
-            helper->restart_ms = monotonic_ms() + ((int64_t)RESTART_MS << (helper->starts - 1));
+        else if ((WIFSIGNALED(status) || WEXITSTATUS(status) != 0) && !helper->last_start)
+            helper->restart_ms =
+                monotonic_ms() +
+                (helpers->run_ended ? 0 : (int64_t)RESTART_MS << (helper->starts - 1));
     }
 }
 
@@ -208,7 +210,7 @@ int64_t helpers_tick(struct helpers *helpers)
     return next;
 }
 
-/* 'S' alone, or 'P' and a line. */
+/* 'S' or 'A' alone, or 'P' and a line. */
 static void take_line(struct helpers *helpers)
 {
     helpers->partial[helpers->partial_length] = '\0';
@@ -221,6 +223,8 @@ static void take_byte(struct helpers *helpers, char byte)
 {
     if (byte == 'S' && helpers->partial_length == 0)
         helpers->stop_asked = true;
+    else if (byte == 'A' && helpers->partial_length == 0)
+        helpers->one[HELPER_SHIP].alone = true;
     else if (byte == '\n')
         take_line(helpers);
     else if (helpers->partial_length < sizeof helpers->partial - 1)
@@ -271,14 +275,17 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
 void helpers_run_ended(struct helpers *helpers)
 {
     helpers->run_ended = true;
-    for (int i = 0; i < HELPER_COUNT; i++)
+    for (int i = 0; i < HELPER_COUNT; i++) {
         close_fd(&helpers->one[i].pipe);
+        if (helpers->one[i].restart_ms) /* once more at once, and then not again */
+            helpers->one[i].restart_ms = monotonic_ms();
+    }
 }
 
 bool helpers_running(const struct helpers *helpers)
 {
     for (int i = 0; i < HELPER_COUNT; i++)
-        if (helpers->one[i].pid > 0 || helpers->one[i].restart_ms)
+        if ((helpers->one[i].pid > 0 && !helpers->one[i].alone) || helpers->one[i].restart_ms)
             return true;
     return false;
 }
@@ -289,7 +296,7 @@ void helpers_kill(struct helpers *helpers)
         struct helper *helper = &helpers->one[i];
 
         helper->restart_ms = 0;
-        if (helper->pid <= 0)
+        if (helper->pid <= 0 || helper->alone)
             continue;
         kill(helper->pid, SIGKILL);
         while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)

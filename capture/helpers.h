@@ -19,6 +19,8 @@ struct helper {
     int pipe;           /* write end: pokes, and end of file when we die; -1 */
     int starts;         /* so far */
     int64_t restart_ms; /* monotonic time of the next start; 0: none is due */
+    bool last_start;    /* it was started after the end of the run */
+    bool alone;         /* it goes on behind us: neither waited for nor killed */
 };
 
 struct helpers {
@@ -62,8 +64,9 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The run has ended (page->end is set): end of file tells them. */
 void helpers_run_ended(struct helpers *helpers);
+/* Whether there is one to wait for. */
 bool helpers_running(const struct helpers *helpers);
-/* Kills what is left and waits for it. */
+/* Kills what is left, but for one that stays behind, and waits for it. */
 void helpers_kill(struct helpers *helpers);
 void helpers_free(struct helpers *helpers);
 

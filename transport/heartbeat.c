@@ -9,14 +9,19 @@
 
 #include "../common/io.h"
 #include "body/beat.h"
+#include "away.h"
 #include "helper.h"
 #include "http/answer.h"
 #include "http/post.h"
+#include "http/verdict.h"
 
 #define ANSWER_MS \
     4000 /* a beat that is not answered by then has failed: the next one is more recent */
+#define HURRY_PARTS 4       /* and of the last one: so much of the flush timeout */
 #define RETRY_MS 3000       /* after a failed beat, at most */
 #define RETRY_END_MS 1000   /* for the last one */
+#define PROBE_MS 60000      /* after a 404 or 405: is it still so? */
+#define END_STEP_MS 50      /* after the end, between two looks at the clock */
 #define LOST_TRIES_MS 30000 /* how long `lost` is tried, at least: no one else will say it soon */
 
 extern char **environ;
@@ -28,6 +33,7 @@ struct heartbeat {
     struct run_record record;
     struct redactor *redactor;
     struct post post;
+    struct away away;
     struct problems problems;
     struct json_out body;
     struct run_end end;
@@ -48,6 +54,7 @@ static int open_run(struct heartbeat *heartbeat)
     if (post_open(&heartbeat->post, heartbeat->config, heartbeat->record.info.host, "heartbeat",
                   &heartbeat->problems) < 0)
         return -1;
+    away_open(&heartbeat->away, heartbeat->config);
     redactor_add(heartbeat->redactor, heartbeat->post.tokens.file);
     redactor_add(heartbeat->redactor, heartbeat->post.tokens.variable);
     return 0;
@@ -73,6 +80,14 @@ static void look_at_end(struct heartbeat *heartbeat)
     heartbeat->next_ms = 0;
 }
 
+/* How long an answer is waited for. */
+static int answer_ms(const struct heartbeat *heartbeat)
+{
+    int hurry = heartbeat->config->flush_timeout_s * 1000 / HURRY_PARTS;
+
+    return heartbeat->kind == BEAT_FINISHED && hurry < ANSWER_MS ? hurry : ANSWER_MS;
+}
+
 static void send_beat(struct heartbeat *heartbeat)
 {
     if (client_busy(heartbeat->post.client) || backoff_left(&heartbeat->post.backoff) > 0 ||
@@ -83,75 +98,68 @@ static void send_beat(struct heartbeat *heartbeat)
                    &heartbeat->end, heartbeat->redactor,
                    atomic_fetch_add(&heartbeat->page->beats, 1),
                    heartbeat->kind == BEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
-        post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size, ANSWER_MS,
-                   ANSWER_MS);
+        post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size,
+                   answer_ms(heartbeat), answer_ms(heartbeat));
 }
 
 static void pass_stop(struct heartbeat *heartbeat, const struct client_answer *answer)
 {
     struct answer said;
 
-    if (heartbeat->stop_passed || !answer_parse(answer->body, answer->size, &said) ||
-        !said.stop)
+    if (heartbeat->stop_passed || !answer_parse(answer->body, answer->size, &said) || !said.stop)
         return;
     heartbeat->stop_passed = write_all(HELPER_PUMP_FD, "S", 1) == 0;
 }
 
-static void try_again(struct heartbeat *heartbeat, const struct client_answer *answer)
-{
-    post_failed(&heartbeat->post, answer, heartbeat->ended ? RETRY_END_MS : RETRY_MS);
-    heartbeat->next_ms = 0; /* the backoff is shorter than the interval */
-}
-
 static void take_answer(struct heartbeat *heartbeat, const struct client_answer *answer)
 {
-    switch (answer->status) {
-    case 200:
-    case 201:
-    case 202:
-    case 204:
-        backoff_reset(&heartbeat->post.backoff);
-        token_set_accepted(&heartbeat->post.tokens);
+    struct post *post = &heartbeat->post;
+
+    if (answer->status)
+        away_answered(&heartbeat->away);
+    switch (verdict_of(answer)) {
+    case VERDICT_TAKEN:
+        backoff_reset(&post->backoff);
+        token_set_accepted(&post->tokens);
         pass_stop(heartbeat, answer);
         heartbeat->told = heartbeat->ended;
         break;
-    case 401:
-    case 403: /* the shipper says it */
+    case VERDICT_DENIED: /* the shipper says it */
         heartbeat->problems.said |= 1U << PROBLEM_TOKEN;
-        if (post_denied(&heartbeat->post, answer->status))
+        if (post_denied(post, answer->status))
             heartbeat->next_ms = 0;
         else
             heartbeat->over = heartbeat->ended;
         break;
-    case 404:
-    case 405:
-        problem_once(&heartbeat->problems, PROBLEM_ABSENT,
-                     "the dashboard takes no heartbeats (%d): going on without", answer->status);
+    case VERDICT_ABSENT: /* the shipper says it; a proxy says so while its dashboard starts, too */
+        backoff_set(&post->backoff, PROBE_MS);
+        heartbeat->over = heartbeat->ended;
+        break;
+    case VERDICT_GONE:
         heartbeat->over = true;
         break;
-    case 410:
-        heartbeat->over = true;
+    case VERDICT_WAIT:
+        backoff_set(&post->backoff, answer->retry_after_ms);
+        heartbeat->next_ms = 0;
         break;
-    case 429:
-    case 503:
-        if (answer->retry_after_ms > 0) {
-            backoff_set(&heartbeat->post.backoff, answer->retry_after_ms);
-            break;
-        }
-        try_again(heartbeat, answer);
+    case VERDICT_CONFLICT:
+    case VERDICT_TOO_LARGE:
+    case VERDICT_REFUSED: /* this one will never be taken; the next one may be */
+        heartbeat->over = heartbeat->ended;
         break;
-    default:
-        if (answer->status >= 400 && answer->status < 500)
-            heartbeat->over = heartbeat->ended; /* this one will never be taken; the next may be */
-        else
-            try_again(heartbeat, answer);
+    case VERDICT_RETRY:
+        post_failed(post, answer, heartbeat->ended ? RETRY_END_MS : RETRY_MS);
+        heartbeat->next_ms = 0; /* the backoff is shorter than the interval */
         break;
     }
+    /* What the shipper delivers says that the run has ended, too. */
+    if (heartbeat->ended && !heartbeat->told && heartbeat->kind == BEAT_FINISHED)
+        heartbeat->over = true;
 }
 
 static bool finished(const struct heartbeat *heartbeat)
 {
-    int64_t most = (int64_t)heartbeat->config->flush_timeout_s * 1000;
+    int64_t most = away_patience_ms(&heartbeat->away, heartbeat->config);
 
     if (heartbeat->told || heartbeat->over)
         return true;
@@ -169,6 +177,8 @@ static int patience(const struct heartbeat *heartbeat)
         left = pause;
     if (client_busy(heartbeat->post.client) || left > 1000)
         left = 1000;
+    if (heartbeat->ended && left > END_STEP_MS)
+        left = END_STEP_MS;
     return left > 0 ? (int)left : 0;
 }
 
@@ -207,7 +217,7 @@ int heartbeat_main(const struct config *config)
     if (!config->url)
         return 0;
     if (open_run(&heartbeat) < 0)
-        return 1;
+        return 0; /* another try would fail in the same way */
     run(&heartbeat);
     /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
     _exit(0);

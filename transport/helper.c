@@ -26,6 +26,11 @@ void helper_start(const char *title)
 #endif
 }
 
+void helper_stay_behind(void)
+{
+    (void)signal(SIGTERM, SIG_DFL); /* cannot fail */
+}
+
 void helper_die_with(pid_t parent)
 {
 #ifdef __linux__

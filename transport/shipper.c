@@ -14,6 +14,7 @@
 
 #include "../common/heap.h"
 #include "../common/io.h"
+#include "away.h"
 #include "helper.h"
 #include "body/beat.h"
 #include "delivery/delivery.h"
@@ -54,7 +55,9 @@ struct shipper {
     bool over;
     int64_t ended_ms; /* monotonic */
     int64_t next_ms;  /* monotonic: no batch before it */
-    pid_t older;      /* child that delivers older runs; 0: not started, -1: none */
+    struct away away;
+    bool alone;  /* the wrapper has been told not to wait */
+    pid_t older; /* child that delivers older runs; 0: not started, -1: none */
 };
 
 /* ---- starting ---- */
@@ -86,6 +89,7 @@ static int open_network(struct shipper *shipper)
     if (post_open(&shipper->post, shipper->config, shipper->record.info.host, "logs",
                   &shipper->problems) < 0)
         return -1;
+    away_open(&shipper->away, shipper->config);
     redactor_add(shipper->redactor, shipper->post.tokens.file);
     redactor_add(shipper->redactor, shipper->post.tokens.variable);
     return 0;
@@ -130,8 +134,7 @@ static void look_at_end(struct shipper *shipper)
     end.bytes = atomic_load(&page->bytes);
     end.log_bytes = atomic_load(&page->log_bytes);
     delivery_output_ends(&shipper->delivery, &end);
-    if (shipper->post.backoff.pause_ms > 0) /* a last effort, but not in spite of a Retry-After */
-        backoff_reset(&shipper->post.backoff);
+    backoff_reset(&shipper->post.backoff); /* one more try, whatever was said before */
     shipper->next_ms = 0;
     client_hurry(shipper->post.client, stall_ms(shipper));
 }
@@ -211,6 +214,48 @@ static void end_older(struct shipper *shipper)
 
 /* ---- sending ---- */
 
+static void say_what_is_owed(struct shipper *shipper)
+{
+    const char *reason = *shipper->post.reason ? shipper->post.reason : "no answer so far";
+    bool said = shipper->problems.said & (1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT);
+
+    if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
+        return;
+    problem_once(&shipper->problems, PROBLEM_OWED,
+                 "the dashboard has not got everything yet%s%s%s: `nixfleet-run --flush` delivers "
+                 "the rest",
+                 said ? "" : " (", said ? "" : reason, said ? "" : ")");
+}
+
+/* The end of the run need not wait for this dashboard: what is missing is delivered behind the
+ * wrapper by one process, which goes on trying up to the flush timeout, or later by another run. */
+static void stop_waiting(struct shipper *shipper)
+{
+    if (!shipper->ended || shipper->alone || shipper->lost)
+        return;
+    say_what_is_owed(shipper);
+    if (!away_stay(&shipper->away)) {
+        shipper->over = true;
+        return;
+    }
+    helper_stay_behind();
+    shipper->alone = true;
+    (void)write_all(HELPER_PUMP_FD, "A",
+                    1); /* fails where the pump has stopped waiting by itself */
+}
+
+/* No answer at all, and the patience is over. */
+static void notice_silence(struct shipper *shipper)
+{
+    int64_t waited = monotonic_ms() - shipper->ended_ms;
+
+    if (!shipper->ended || shipper->alone || shipper->away.answered ||
+        waited < away_patience_ms(&shipper->away, shipper->config))
+        return;
+    away_silent(&shipper->away, shipper->config);
+    stop_waiting(shipper);
+}
+
 static void go_local(struct shipper *shipper)
 {
     shipper->local = true;
@@ -229,8 +274,7 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
     switch (verdict) {
     case DELIVERY_GO_ON:
     case DELIVERY_DONE:
-        backoff_reset(&post->backoff);
-        token_set_accepted(&post->tokens);
+        post_succeeded(post);
         shipper->reached = true;
         shipper->local = false;
         if (pace < shipper->delivery.wait_ms)
@@ -241,9 +285,11 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
         break;
     case DELIVERY_RETRY:
         post_failed(post, answer, most);
+        stop_waiting(shipper);
         break;
     case DELIVERY_WAIT:
-        backoff_set(&post->backoff, shipper->delivery.wait_ms);
+        post_must_wait(post, answer, shipper->delivery.wait_ms);
+        stop_waiting(shipper);
         break;
     case DELIVERY_DENIED:
         if (!post_denied(post, answer->status))
@@ -251,7 +297,8 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
         break;
     case DELIVERY_ABSENT:
         problem_once(&shipper->problems, PROBLEM_ABSENT,
-                     "the dashboard takes no logs (%d): logging locally only", answer->status);
+                     "the dashboard takes no logs (%d): is the URL right? Logging locally only",
+                     answer->status);
         go_local(shipper);
         break;
     case DELIVERY_STOP:
@@ -279,6 +326,8 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
 {
     enum delivery_verdict verdict;
 
+    if (answer->status)
+        away_answered(&shipper->away);
     if (shipper->lines_done) {
         heed_lost(shipper, answer);
         return;
@@ -359,6 +408,9 @@ static int patience(struct shipper *shipper, bool more)
     int pause = backoff_left(&shipper->post.backoff);
     int64_t most = shipper->ended ? left_after_end(shipper) : PACE_MS;
 
+    if (shipper->ended && !shipper->alone && !shipper->away.answered)
+        most =
+            shipper->ended_ms + away_patience_ms(&shipper->away, shipper->config) - monotonic_ms();
     if (most > PACE_MS)
         most = PACE_MS;
 
@@ -385,6 +437,7 @@ static void run(struct shipper *shipper)
         bool more, poked;
 
         look_at_end(shipper);
+        notice_silence(shipper);
         more = delivery_read(&shipper->delivery, budget, true);
         publish(shipper);
         if (client_busy(shipper->post.client))
@@ -404,15 +457,6 @@ static void run(struct shipper *shipper)
     }
 }
 
-static void say_what_is_owed(struct shipper *shipper)
-{
-    if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
-        return;
-    problem_once(
-        &shipper->problems, PROBLEM_OWED,
-        "the dashboard has not got everything yet: `nixfleet-run --flush` delivers the rest");
-}
-
 int shipper_main(const struct config *config)
 {
     struct shipper shipper = {.config = config,
@@ -422,13 +466,15 @@ int shipper_main(const struct config *config)
     heap_use_large_pages(HEAP_SIZE);
     helper_start("shipper");
     if (open_run(&shipper) < 0)
-        return 1;
+        return 0; /* another try would fail in the same way */
     spool_prune(config);
     if (!config->url || open_network(&shipper) < 0)
-        return config->url ? 1 : 0;
+        return 0; /* the reason has been said */
     run(&shipper);
     say_what_is_owed(&shipper);
     end_older(&shipper);
+    if (shipper.alone && shipper.lines_done)
+        (void)spool_deliver(config, true, shipper.record.info.id); /* it is back: the others, too */
     /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
     _exit(0);
 }

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer, SlowLine, lost_answer, status, times
-from helperrun import REPORT, HelperRun, environment, flush
+from helperrun import REPORT, HelperRun, environment, flush, nobody_behind
 from wrapper import RUN
 from wrapper import run as run_wrapped
 
@@ -143,6 +143,7 @@ def test_what_a_log_does_not_have_any_more_is_said(tmp_path, log):
     path = pathlib.Path(log if log == "/dev/null" else tmp_path / "log")
     env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
     run_wrapped("seq", "5", state=tmp_path, options=["--log", path], env=env)
+    nobody_behind(tmp_path)  # it would deliver from memory
     if log == "removed":
         path.unlink()
     if log == "cut off":

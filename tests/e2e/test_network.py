@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 import faultserver
 from faultserver import FaultServer, status
-from helperrun import HelperRun, flush
+from helperrun import HelperRun, end_behind, flush
 
 LINES = [f"line {n}" for n in range(2000)]
 TEXT = "\n".join(LINES)
@@ -25,7 +25,6 @@ PASSING = {
     "reset": faultserver.reset, "lost answers": faultserver.lost_answer,
 }
 LATER = {"401": status(401), "403": status(403), "404": status(404), "405": status(405)}
-HANGING = {"slow": faultserver.slow, "silent": faultserver.silent}
 
 
 @pytest.mark.parametrize("name", PASSING)
@@ -54,32 +53,6 @@ def test_what_was_not_wanted_is_said_once_and_delivered_by_a_flush(name, tmp_pat
         assert flush(tmp_path, server.url).returncode == 0
         assert server.text() == TEXT
         assert server.run().exit == {"code": 3}
-
-
-@pytest.mark.parametrize("name", HANGING)
-def test_a_hanging_dashboard_holds_the_end_up_for_the_flush_timeout_at_most(name, tmp_path):
-    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=2) as run:
-        server.fault = HANGING[name]
-        run.write(TEXT + "\n")
-        server.wait_requests(1, "logs")
-        start = time.monotonic()
-        run.finish()
-        assert time.monotonic() - start < 3.5
-        server.fault = None
-        assert flush(tmp_path, server.url).returncode == 0
-        assert server.text() == TEXT
-
-
-def test_a_black_hole_holds_the_end_up_for_the_flush_timeout_at_most(tmp_path):
-    listener, fillers = faultserver.black_hole()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with HelperRun(tmp_path, url, NIXFLEET_FLUSH_TIMEOUT=2) as run:
-        run.write(TEXT)
-        start = time.monotonic()
-        assert "--flush" in run.finish()
-        assert time.monotonic() - start < 3.5
-    for one in [listener, *fillers]:
-        one.close()
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.2, 0.4, 0.6, 0.8])
@@ -124,11 +97,10 @@ def test_a_name_server_that_never_answers_delays_no_end(tmp_path):
     source = tmp_path / "slowdns.c"
     source.write_text("#include <unistd.h>\nint getaddrinfo(void){for(;;)sleep(60);}\n")
     subprocess.run(["cc", "-shared", "-fPIC", "-w", "-fno-builtin", "-o", shim, source], check=True)
-    with HelperRun(tmp_path, "https://dashboard.invalid", NIXFLEET_FLUSH_TIMEOUT=1, LD_PRELOAD=shim, ASAN_OPTIONS="verify_asan_link_order=0") as run:
+    with HelperRun(tmp_path, "https://dashboard.invalid", NIXFLEET_FLUSH_TIMEOUT=60, LD_PRELOAD=shim, ASAN_OPTIONS="verify_asan_link_order=0") as run:
         run.write(TEXT)
-        start = time.monotonic()
-        run.finish()
-        assert time.monotonic() - start < 2.5
+        assert "no answer so far" in run.finish(timeout=30)
+    end_behind(tmp_path)
 
 
 def test_a_certificate_that_is_not_trusted_gets_no_token(tmp_path):
@@ -142,14 +114,6 @@ def test_a_certificate_that_is_not_trusted_gets_no_token(tmp_path):
             run.write("now it is\n")
             run.finish()
         assert server.text() == "now it is"
-
-
-def test_a_token_goes_over_plain_http_to_this_machine_only(tmp_path):
-    with HelperRun(tmp_path, "http://192.0.2.1", NIXFLEET_FLUSH_TIMEOUT=1) as run:
-        run.write(TEXT)
-        start = time.monotonic()
-        assert "plain http" in run.finish()
-        assert time.monotonic() - start < 1
 
 
 def test_one_connection_carries_all_batches(tmp_path):

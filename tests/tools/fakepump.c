@@ -100,6 +100,24 @@ static void copy(struct run_log *log, struct status_page *page, struct helper *s
     }
 }
 
+/* Until both have ended, or the shipper goes on alone and the heartbeat has ended. */
+static void hear_the_rest(int tell_fd, pid_t heartbeat)
+{
+    char text[512];
+    ssize_t n;
+    bool alone = false;
+
+    while (!alone && (n = read(tell_fd, text, sizeof text)) > 0) {
+        (void)!write(2, text, (size_t)n);
+        alone = text[n - 1] == 'A'; /* the last that it says */
+    }
+    if (alone)
+        waitpid(heartbeat, NULL, 0);
+    else
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+            ;
+}
+
 int main(int argc, char **argv)
 {
     char error[CONFIG_ERROR_SIZE], marks_path[4096], *only_name[] = {argv[0], (char *)"true", NULL};
@@ -121,6 +139,7 @@ int main(int argc, char **argv)
     info.started_ms = wall_ms();
     info.pid = getpid();
     run_id_make(info.started_ms, info.id);
+    info.url = config.url;
     memcpy(info.host, config.host, sizeof info.host);
     strcpy(info.name, "test");
     strcpy(info.user, "tester");
@@ -157,14 +176,6 @@ int main(int argc, char **argv)
     page->end = STATUS_EXITED;
     close(shipper.poke_fd);
     close(heartbeat.poke_fd);
-    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-        ;
-    {
-        char text[512];
-        ssize_t n;
-
-        while ((n = read(tell[0], text, sizeof text)) > 0)
-            (void)!write(2, text, (size_t)n);
-    }
+    hear_the_rest(tell[0], heartbeat.pid);
     _exit(code); /* nothing is freed here: a tool, not the product */
 }

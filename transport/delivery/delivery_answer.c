@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "../http/answer.h"
+#include "../http/verdict.h"
 #include "delivery.h"
 #include "delivery_internal.h"
 
@@ -101,32 +102,26 @@ enum delivery_verdict delivery_take(struct delivery *delivery, const struct clie
     delivery->wait_ms = 0;
     if (!answer_parse(answer->body ? answer->body : "", answer->size, &said))
         said = (struct answer){.next = -1};
-    switch (answer->status) {
-    case 200:
-    case 201:
-    case 202:
+    switch (verdict_of(answer)) {
+    case VERDICT_TAKEN:
         return accepted(delivery, &said);
-    case 401:
-    case 403:
+    case VERDICT_DENIED:
         return DELIVERY_DENIED;
-    case 404:
-    case 405:
+    case VERDICT_ABSENT:
         return DELIVERY_ABSENT;
-    case 409:
+    case VERDICT_CONFLICT:
         return conflict(delivery, &said);
-    case 410:
+    case VERDICT_GONE:
         return DELIVERY_STOP;
-    case 413:
+    case VERDICT_TOO_LARGE:
         return too_large(delivery, &said);
-    case 408:
-    case 425:
-        return DELIVERY_RETRY;
-    case 429:
-    case 503:
+    case VERDICT_WAIT:
         delivery->wait_ms = answer->retry_after_ms;
-        return delivery->wait_ms > 0 ? DELIVERY_WAIT : DELIVERY_RETRY;
-    default:
-        return answer->status >= 400 && answer->status < 500 ? rejected(delivery, &said)
-                                                             : DELIVERY_RETRY;
+        return DELIVERY_WAIT;
+    case VERDICT_REFUSED:
+        return rejected(delivery, &said);
+    case VERDICT_RETRY:
+        break;
     }
+    return DELIVERY_RETRY;
 }

@@ -17,6 +17,9 @@
 #define LOOKUP_MAX_MS \
     120000 /* a lookup is left alone for so long: to give it up would leave its thread behind */
 #define URL_MAX 2048
+/* A dashboard behind a proxy that says "in an hour" is mostly back in a minute, and a run that says
+   nothing for an hour looks dead. */
+#define RETRY_AFTER_MAX_S 60
 
 struct client {
     CURLM *multi;
@@ -294,6 +297,20 @@ void client_abort(struct client *client)
     client->busy = false;
 }
 
+/* curl's text; where a system call failed, with its reason: curl says "Couldn't connect" only. */
+static void explain(struct client *client, CURLcode code)
+{
+    const char *text = client->curl_error[0] ? client->curl_error : curl_easy_strerror(code);
+    struct client_answer *answer = &client->answer;
+    long number = 0;
+
+    if (code == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(client->easy, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number > 0)
+        snprintf(answer->error, sizeof answer->error, "%.80s: %.160s", strerror((int)number), text);
+    else
+        snprintf(answer->error, sizeof answer->error, "%s", text);
+}
+
 static const struct client_answer *finish(struct client *client, CURLcode code, const char *why)
 {
     struct client_answer *answer = &client->answer;
@@ -304,11 +321,13 @@ static const struct client_answer *finish(struct client *client, CURLcode code, 
         curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &status);
         if (curl_easy_getinfo(client->easy, CURLINFO_RETRY_AFTER, &retry_s) == CURLE_OK &&
             retry_s > 0)
-            answer->retry_after_ms = retry_s > 86400 ? 86400000 : retry_s * 1000;
+            answer->retry_after_ms =
+                retry_s > RETRY_AFTER_MAX_S ? RETRY_AFTER_MAX_S * 1000 : retry_s * 1000;
     } else {
-        if (!why)
-            why = client->curl_error[0] ? client->curl_error : curl_easy_strerror(code);
-        snprintf(answer->error, sizeof answer->error, "%s", why);
+        if (why)
+            snprintf(answer->error, sizeof answer->error, "%s", why);
+        else
+            explain(client, code);
         answer->untrusted = code == CURLE_PEER_FAILED_VERIFICATION ||
                             code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
                             code == CURLE_SSL_CACERT_BADFILE;

@@ -25,7 +25,7 @@ struct client_answer {
     int status;       /* of HTTP; 0: there was no whole answer, error says why */
     const char *body; /* NUL-terminated; lives until the next post */
     size_t size;
-    int64_t retry_after_ms; /* -1: not said */
+    int64_t retry_after_ms; /* -1: not said; a minute at most */
     bool untrusted;         /* the certificate or the pinned key is wrong */
     char error[CLIENT_ERROR_SIZE];
 };

@@ -112,8 +112,20 @@ bool post_denied(struct post *post, int status)
     return false;
 }
 
+static void keep_reason(struct post *post, const struct client_answer *answer)
+{
+    if (answer->status == 0)
+        snprintf(post->reason, sizeof post->reason, "%s", answer->error);
+    else if (answer->status < 300)
+        snprintf(post->reason, sizeof post->reason,
+                 "what answers there is no nixfleet dashboard (status %d)", answer->status);
+    else
+        snprintf(post->reason, sizeof post->reason, "the answer is %d", answer->status);
+}
+
 void post_failed(struct post *post, const struct client_answer *answer, int64_t most_ms)
 {
+    keep_reason(post, answer);
     if (answer->untrusted)
         problem_once(post->problems, PROBLEM_TRUST, "the dashboard is not trusted: %s",
                      answer->error);
@@ -122,4 +134,17 @@ void post_failed(struct post *post, const struct client_answer *answer, int64_t 
                      "the dashboard redirects (%d), which is not followed: is the URL right?",
                      answer->status);
     backoff_grow(&post->backoff, most_ms);
+}
+
+void post_succeeded(struct post *post)
+{
+    backoff_reset(&post->backoff);
+    token_set_accepted(&post->tokens);
+    post->reason[0] = '\0';
+}
+
+void post_must_wait(struct post *post, const struct client_answer *answer, int64_t wait_ms)
+{
+    keep_reason(post, answer);
+    backoff_set(&post->backoff, wait_ms);
 }

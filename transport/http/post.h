@@ -54,6 +54,8 @@ void backoff_reset(struct backoff *backoff);
 /* Milliseconds until it is over, 0 when it is. */
 int backoff_left(const struct backoff *backoff);
 
+#define POST_REASON_SIZE 320
+
 struct post {
     const struct config *config;
     struct client *client;
@@ -61,6 +63,7 @@ struct post {
     struct backoff backoff;
     struct problems *problems;
     char path[128];
+    char reason[POST_REASON_SIZE]; /* why the last request failed; "": it did not */
 };
 
 /* what: "logs" or "heartbeat". 0, or -1 (the reason has been said). */
@@ -72,8 +75,13 @@ void post_close(struct post *post);
 bool post_start(struct post *post, const char *body, size_t size, int stall_ms, int64_t total_ms);
 /* After a 401 or 403: true if there is another token to try now. Else it has been said. */
 bool post_denied(struct post *post, int status);
-/* After an answer without a usable status: grows the backoff, and says what a person must mend
- * (trust, redirects). */
+/* After an answer without a usable status: grows the backoff, keeps the reason, and says what a
+ * person must mend (trust, redirects). */
 void post_failed(struct post *post, const struct client_answer *answer, int64_t most_ms);
+
+/* After an answer that was taken: no backoff, no reason, and the token is the right one. */
+void post_succeeded(struct post *post);
+/* After an answer that says when to try again (a 429 or 503). */
+void post_must_wait(struct post *post, const struct client_answer *answer, int64_t wait_ms);
 
 #endif

@@ -1,8 +1,11 @@
 """A run without a command: tests/tools/fakepump with the real helpers, the test writing its output."""
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
@@ -57,6 +60,33 @@ class HelperRun:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def behind(state):
+    """The helpers of runs in this state directory that live: those that stay behind a run, once it has ended."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() in ("shipper", "heartbeat") and \
+                    any(os.readlink(fd).startswith(f"{state}/") for fd in (process / "fd").iterdir()):
+                found.append(int(process.name))
+    return found
+
+
+def nobody_behind(state, timeout=30):
+    """Waits until nothing of this state directory goes on behind a run."""
+    end = time.monotonic() + timeout
+    while behind(state):
+        assert time.monotonic() < end, "a helper stays behind for too long"
+        time.sleep(0.02)
+
+
+def end_behind(state):
+    """Ends what stays behind, as a service manager does."""
+    for pid in behind(state):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    nobody_behind(state)
 
 
 def flush(state, url, **extra):

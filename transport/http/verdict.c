@@ -1,0 +1,27 @@
+#include "verdict.h"
+
+#include <stddef.h>
+
+static const struct row {
+    int first, last; /* statuses */
+    enum verdict verdict;
+} rows[] = {
+    /* The first row that fits counts. */
+    {200, 202, VERDICT_TAKEN},    {204, 204, VERDICT_TAKEN},  {401, 401, VERDICT_DENIED},
+    {403, 403, VERDICT_DENIED},   {404, 405, VERDICT_ABSENT}, {408, 408, VERDICT_RETRY},
+    {409, 409, VERDICT_CONFLICT}, {410, 410, VERDICT_GONE},   {413, 413, VERDICT_TOO_LARGE},
+    {421, 421, VERDICT_RETRY},    {425, 425, VERDICT_RETRY},  {429, 429, VERDICT_WAIT},
+    {400, 499, VERDICT_REFUSED},  {503, 503, VERDICT_WAIT},
+};
+
+enum verdict verdict_of(const struct client_answer *answer)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum verdict verdict = rows[i].verdict;
+
+        if (answer->status < rows[i].first || answer->status > rows[i].last)
+            continue;
+        return verdict == VERDICT_WAIT && answer->retry_after_ms <= 0 ? VERDICT_RETRY : verdict;
+    }
+    return VERDICT_RETRY;
+}
