@@ -106,7 +106,7 @@ rec {
   optionalAttrs = condition: set: if condition then set else { };
   optional = condition: value: if condition then [ value ] else [ ];
   optionals = condition: list: if condition then list else [ ];
-  fileContents = file: builtins.head (match "(.*)\n?" (builtins.replaceStrings [ "\n" ] [ "" ] (builtins.readFile file)));
+  fileContents = file: builtins.replaceStrings [ "\n" ] [ "" ] (builtins.readFile file);
   optionalString = condition: text: if condition then text else "";
   boolToString = b: if b then "true" else "false";
   genAttrs = names: f: listToAttrs (map (name: { inherit name; value = f name; }) names);
