@@ -114,7 +114,7 @@ static int take_size(uint32_t *out, const char *what, char *error)
 }
 
 static int take_option(struct config *config, struct setting_values *values, int option,
-                       bool *redact_given, char *error)
+                       char *error)
 {
     int which = option >= OPTION_SETTING ? option - OPTION_SETTING : setting_of_letter(option);
 
@@ -143,11 +143,8 @@ static int take_option(struct config *config, struct setting_values *values, int
     }
     if (!setting_rows[which].flag && *optarg == '\0')
         return fail(error, "--%s: the value is empty", setting_rows[which].option);
-    if (setting_put(values, (enum setting)which, setting_rows[which].flag ? "1" : optarg,
-                    setting_rows[which].list && *redact_given) < 0)
+    if (setting_put(values, (enum setting)which, setting_rows[which].flag ? "1" : optarg) < 0)
         return fail(error, "out of memory");
-    if (setting_rows[which].list)
-        *redact_given = true;
     return 0;
 }
 
@@ -191,7 +188,6 @@ static int read_options(struct config *config, struct setting_values *values, in
 {
     struct option options[SET_COUNT + 16];
     char letters[64];
-    bool redact_given = false;
     int option;
 
     fill_options(options, letters);
@@ -217,7 +213,7 @@ static int read_options(struct config *config, struct setting_values *values, in
             return fail(error, "%s: there is no such option (see --help)", word);
         if (option == ':')
             return fail(error, "%s: the option needs a value", word);
-        if (take_option(config, values, option, &redact_given, error) < 0)
+        if (take_option(config, values, option, error) < 0)
             return -1;
         if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
             return 0;
@@ -349,6 +345,14 @@ static int set_flags(struct config *config, const struct setting_values *values,
     return 0;
 }
 
+static bool has_word(char **words, const char *word)
+{
+    for (; *words; words++)
+        if (strcmp(*words, word) == 0)
+            return true;
+    return false;
+}
+
 static int set_redact(struct config *config, const char *list, char *error)
 {
     AUTO_FREE char *copy = strdup(list ? list : "");
@@ -359,7 +363,7 @@ static int set_redact(struct config *config, const char *list, char *error)
     if (!copy || !config->redact)
         return fail(error, "out of memory");
     while ((word = strsep(&rest, ", ")))
-        if (*word && !(config->redact[count++] = strdup(word)))
+        if (*word && !has_word(config->redact, word) && !(config->redact[count++] = strdup(word)))
             return fail(error, "out of memory");
     return 0;
 }
@@ -444,26 +448,54 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     return 0;
 }
 
+/* The settings and options of a program. */
+static int load(struct config *config, struct setting_values *values, int argc, char **argv,
+                char *error)
+{
+    struct setting_values options = {{0}};
+    int result = -1;
+
+    if (settings_from_sources(values, SOURCE_COUNT, error) == 0 &&
+        read_options(config, &options, argc, argv, error) == 0)
+        result = settings_merge(values, &options);
+    settings_free(&options);
+    if (result < 0)
+        return error[0] ? -1 : fail(error, "out of memory");
+    if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
+        return 0;
+    return take_operands(config, argc, argv, error) < 0 ? -1 : set_all(config, values, error);
+}
+
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE])
 {
     struct setting_values values = {{0}};
-    int result = -1;
+    int result;
 
     memset(config, 0, sizeof *config);
     error[0] = '\0';
-    if (settings_from_files(&values, error) < 0 || settings_from_environment(&values) < 0) {
-        if (!error[0])
-            fail(error, "out of memory");
-    } else if (read_options(config, &values, argc, argv, error) == 0) {
-        if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
-            result = 0;
-        else if (take_operands(config, argc, argv, error) == 0)
-            result = set_all(config, &values, error);
-    }
+    result = load(config, &values, argc, argv, error);
     settings_free(&values);
     if (result < 0)
         config_free(config);
     return result;
+}
+
+bool config_of_dashboard(struct config *config, const char *url)
+{
+    for (int count = SOURCE_COUNT; count > 0; count--) {
+        struct setting_values values = {{0}};
+        char error[CONFIG_ERROR_SIZE];
+        bool ok;
+
+        memset(config, 0, sizeof *config);
+        ok = settings_from_sources(&values, count, error) == 0 &&
+             set_all(config, &values, error) == 0 && config->url && strcmp(config->url, url) == 0;
+        settings_free(&values);
+        if (ok)
+            return true;
+        config_free(config);
+    }
+    return false;
 }
 
 void config_free(struct config *config)

@@ -1,7 +1,9 @@
 /* What the wrapper was asked to do: options, environment, and two files, in one order of
    precedence: option, environment, $XDG_CONFIG_HOME/nixfleet/run.conf, /etc/nixfleet/run.conf. An
-   empty value is an unset one. Used by nixfleet-run (all of it) and nixfleet-report (which is given
-   the resolved values as environment variables). */
+   empty value is an unset one. A token, its files, the CA file and the pinned key belong to the
+   dashboard that their source or a weaker one names: a source that names another one drops them.
+   Used by nixfleet-run (all of it) and nixfleet-report (which is given the resolved values as
+   environment variables). */
 #ifndef NIXFLEET_CONFIG_H
 #define NIXFLEET_CONFIG_H
 
@@ -43,8 +45,8 @@ struct config {
     int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
     bool no_stream, nohup, scope, quiet, color;
     int verbose;
-    char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list);
-                      NULL-terminated */
+    char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list), of
+                      all sources; NULL-terminated */
     uint32_t rows, cols; /* --rows, --cols: 0 if not given, or if there was no window */
     size_t keep_runs;    /* NIXFLEET_KEEP_RUNS: 100 */
     int64_t keep_ms;     /* NIXFLEET_KEEP_DAYS: 90 */
@@ -55,6 +57,10 @@ struct config {
    line (without program name and LF) in error: the caller prints it and exits 125. */
 #define CONFIG_ERROR_SIZE 512
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE]);
+/* The settings with which a dashboard is reached that the options do not name: those of the
+   environment and the files, or of the files, or of the system's file alone, whichever comes first
+   that names url (in the form of config->url). False, and nothing to free, when none does. */
+bool config_of_dashboard(struct config *config, const char *url);
 void config_free(struct config *config);
 /* The environment of a helper: this one with every resolved value (not the token) as its NIXFLEET_
    variable, and with what spares its libraries needless work. A new array that the caller frees,

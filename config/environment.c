@@ -88,7 +88,7 @@ static char *text_of(const struct config *config, enum setting which)
         return number((unsigned long long)(config->keep_ms / (24 * 3600 * 1000)));
     case SET_KEEP_SIZE:
         return number(config->keep_bytes);
-    case SET_TOKEN: /* it finds this one where we did */
+    case SET_TOKEN: /* a helper finds this one where we did */
     case SET_COUNT:
         break;
     }
@@ -107,6 +107,12 @@ static bool is_ours(const char *entry)
     return false;
 }
 
+/* One that is not in config belongs to another dashboard. */
+static bool is_token(const char *entry)
+{
+    return strncmp(entry, "NIXFLEET_TOKEN=", sizeof "NIXFLEET_TOKEN=" - 1) == 0;
+}
+
 /* A libcurl that uses OpenSSL can still bring GnuTLS along (for RTMP). It would spend 1 MB and 3 ms
    of each helper on getting ready for nobody; a libcurl that does use it starts it by itself. */
 #define NO_GNUTLS "GNUTLS_NO_IMPLICIT_INIT=1"
@@ -123,7 +129,8 @@ char **config_environment(const struct config *config, char *const environment[]
         return NULL;
     count = 0;
     for (size_t i = 0; environment[i]; i++)
-        if (!is_ours(environment[i]) && (result[count] = strdup(environment[i])))
+        if (!is_ours(environment[i]) && (config->token || !is_token(environment[i])) &&
+            (result[count] = strdup(environment[i])))
             count++;
     for (int i = 0; i < SET_COUNT; i++) {
         char *text = i == SET_TOKEN ? NULL : text_of(config, (enum setting)i);

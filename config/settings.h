@@ -36,7 +36,8 @@ struct setting_row {
     const char *option; /* long name, or NULL: no option */
     char letter;        /* short name, or 0 */
     bool flag;          /* takes no value: "1" when given */
-    bool list;          /* given again, it adds (comma list) */
+    bool list;          /* each source adds (comma list) */
+    bool credential;    /* belongs to the dashboard that its source, or a weaker one, names */
 };
 
 extern const struct setting_row setting_rows[SET_COUNT];
@@ -46,12 +47,19 @@ struct setting_values {
     char *text[SET_COUNT];
 };
 
-/* Sets (or, for a list with add, appends to) a setting; an empty text changes nothing. 0, or -1 out
+/* Sets (or, for a list, appends to) a setting; an empty text changes nothing. 0, or -1 out of
+ * memory. */
+int setting_put(struct setting_values *values, enum setting which, const char *text);
+/* Puts the settings of a stronger source over values. Where that one names another dashboard, the
+ * credentials in values are dropped: they must not be sent to another one than theirs. 0, or -1 out
  * of memory. */
-int setting_put(struct setting_values *values, enum setting which, const char *text, bool add);
-/* Files and environment into values, weakest first. 0, or -1 with a line in error. */
-int settings_from_files(struct setting_values *values, char *error);
-int settings_from_environment(struct setting_values *values);
+int settings_merge(struct setting_values *values, const struct setting_values *stronger);
+
+/* The sources that there are without options, weakest first. */
+enum setting_source { SOURCE_SYSTEM, SOURCE_USER, SOURCE_ENVIRONMENT, SOURCE_COUNT };
+/* Merges the first `count` sources into values (empty before). 0, or -1 with a line in error; an
+ * empty line there: out of memory. */
+int settings_from_sources(struct setting_values *values, int count, char *error);
 void settings_free(struct setting_values *values);
 
 #endif

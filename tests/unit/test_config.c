@@ -268,19 +268,63 @@ static void values_are_brought_into_form(void **state)
     assert_true(scene->config.keep_bytes == UINT64_C(3) << 20);
 }
 
-static void redact_patterns_add_up_on_the_command_line(void **state)
+static void redact_patterns_of_all_sources_add_up(void **state)
 {
+    static const char *const all[] = {"FILE_*", "A_*", "B", "C", "D"};
     struct scene *scene = *state;
 
+    write_file(scene, "NIXFLEET_REDACT=FILE_*\n");
     setenv("NIXFLEET_REDACT", "A_*,B", 1);
-    assert_loads(scene, "true");
-    assert_string_equal(scene->config.redact[0], "A_*");
-    assert_string_equal(scene->config.redact[1], "B");
-    assert_null(scene->config.redact[2]);
-    assert_loads(scene, "--redact C --redact D true");
-    assert_string_equal(scene->config.redact[0], "C");
-    assert_string_equal(scene->config.redact[1], "D");
-    assert_null(scene->config.redact[2]);
+    assert_loads(scene, "--redact C --redact D --redact B true");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        assert_string_equal(scene->config.redact[i], all[i]);
+    assert_null(scene->config.redact[5]);
+}
+
+/* Which token is used where files and environment name dashboards and tokens. */
+static void a_token_goes_to_no_other_dashboard_than_its_own(void **state)
+{
+    static const struct {
+        const char *file, *url, *token, *options, *expected;
+    } rows[] = {
+        {"NIXFLEET_URL=https://a\nNIXFLEET_TOKEN=of-a\n", "", "", "true", "of-a"},
+        {"NIXFLEET_URL=https://a/\nNIXFLEET_TOKEN=of-a\n", "https://a", "", "true", "of-a"},
+        {"NIXFLEET_URL=https://a\nNIXFLEET_TOKEN=of-a\n", "https://b", "", "true", NULL},
+        {"NIXFLEET_URL=https://a\nNIXFLEET_TOKEN=of-a\n", "", "", "-u https://b true", NULL},
+        {"NIXFLEET_URL=https://a\nNIXFLEET_TOKEN=of-a\n", "https://b", "of-b", "true", "of-b"},
+        {"NIXFLEET_URL=https://a\n", "", "of-a", "-u https://b true", NULL},
+        {"NIXFLEET_TOKEN=of-any\n", "https://b", "", "true", "of-any"},
+        {"", "", "of-any", "-u https://b true", "of-any"},
+    };
+    struct scene *scene = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        write_file(scene, rows[i].file);
+        setenv("NIXFLEET_URL", rows[i].url, 1);
+        setenv("NIXFLEET_TOKEN", rows[i].token, 1);
+        assert_loads(scene, rows[i].options);
+        if (rows[i].expected)
+            assert_string_equal(scene->config.token, rows[i].expected);
+        else
+            assert_null(scene->config.token);
+    }
+}
+
+static void the_settings_of_a_dashboard_are_those_of_the_source_that_names_it(void **state)
+{
+    struct scene *scene = *state;
+    struct config of_file, of_environment, none;
+
+    write_file(scene, "NIXFLEET_URL=https://a\nNIXFLEET_TOKEN=of-a\n");
+    setenv("NIXFLEET_URL", "https://b", 1);
+    setenv("NIXFLEET_TOKEN", "of-b", 1);
+    assert_true(config_of_dashboard(&of_file, "https://a"));
+    assert_true(config_of_dashboard(&of_environment, "https://b"));
+    assert_false(config_of_dashboard(&none, "https://c"));
+    assert_string_equal(of_file.token, "of-a");
+    assert_string_equal(of_environment.token, "of-b");
+    config_free(&of_file);
+    config_free(&of_environment);
 }
 
 static void a_token_is_never_an_option(void **state)
@@ -310,6 +354,7 @@ static void a_helper_that_loads_its_environment_has_the_same_settings(void **sta
     struct scene *scene = *state;
     char **made;
 
+    setenv("NIXFLEET_TOKEN", "kept", 1);
     assert_loads(scene, "--url https://example.org -H h -i 7 --redact A --redact B --nohup true");
     made = config_environment(&scene->config, given);
     assert_non_null(made);
@@ -401,7 +446,9 @@ int main(void)
         WITH_SCENE(help_and_version_may_be_asked_for_beside_any_other_mode),
         WITH_SCENE(every_bad_variable_is_refused_and_named),
         WITH_SCENE(values_are_brought_into_form),
-        WITH_SCENE(redact_patterns_add_up_on_the_command_line),
+        WITH_SCENE(redact_patterns_of_all_sources_add_up),
+        WITH_SCENE(a_token_goes_to_no_other_dashboard_than_its_own),
+        WITH_SCENE(the_settings_of_a_dashboard_are_those_of_the_source_that_names_it),
         WITH_SCENE(a_token_is_never_an_option),
         WITH_SCENE(a_helper_that_loads_its_environment_has_the_same_settings),
         cmocka_unit_test(a_run_is_called_by_the_verb_of_its_command),
