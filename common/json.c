@@ -152,78 +152,17 @@ void text_free(struct text *text)
     *text = (struct text){0};
 }
 
-/* Behind the ASCII that p begins with, eight bytes at a time: most bodies are nothing else. */
-static const unsigned char *skip_ascii(const unsigned char *p, const unsigned char *end)
+json_object *body_parse(const char *bytes, size_t size, struct json_problem *problem)
 {
-    uint64_t eight;
-
-    while ((size_t)(end - p) >= sizeof eight) {
-        memcpy(&eight, p, sizeof eight);
-        if (eight & UINT64_C(0x8080808080808080))
-            break;
-        p += sizeof eight;
-    }
-    return p;
-}
-
-bool utf8_valid(const char *bytes, size_t size)
-{
-    const unsigned char *p = (const unsigned char *)bytes, *end = p + size;
-
-    while ((p = skip_ascii(p, end)) < end) {
-        unsigned char c = *p++;
-        int more = c < 0x80                ? 0
-                   : c >= 0xc2 && c < 0xe0 ? 1
-                   : c >= 0xe0 && c < 0xf0 ? 2
-                   : c >= 0xf0 && c < 0xf5 ? 3
-                                           : -1;
-
-        if (more < 0 || end - p < more)
-            return false;
-        if ((c == 0xe0 && *p < 0xa0) || (c == 0xed && *p > 0x9f) || (c == 0xf0 && *p < 0x90) ||
-            (c == 0xf4 && *p > 0x8f))
-            return false; /* overlong, a surrogate, or beyond U+10FFFF */
-        for (; more > 0; more--)
-            if ((*p++ & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
-json_object *body_parse(const char *bytes, size_t size, const char **why)
-{
-    json_tokener *tokener;
     json_object *object;
-    size_t end;
 
-    if (!utf8_valid(bytes, size)) {
-        *why = "the body is not valid UTF-8";
+    if (json_read(bytes, size, NESTING_MAX, &object, problem) < 0)
         return NULL;
-    }
-    if (!(tokener = json_tokener_new_ex(NESTING_MAX))) {
-        *why = "out of memory";
-        return NULL;
-    }
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    object = json_tokener_parse_ex(tokener, bytes, (int)size);
-    if (!object && json_tokener_get_error(tokener) == json_tokener_continue)
-        object = json_tokener_parse_ex(tokener, "", -1);
-    end = json_tokener_get_parse_end(tokener);
-    while (end < size && strchr(" \t\r\n", bytes[end]) && bytes[end])
-        end++;
-    *why = !object && json_tokener_get_error(tokener) == json_tokener_error_depth
-               ? "the body is nested too deeply"
-           : !object    ? "the body is not JSON"
-           : end < size ? "something follows the JSON of the body"
-                        : NULL;
-    if (object && !*why && !json_object_is_type(object, json_type_object))
-        *why = "the body is not a JSON object";
-    json_tokener_free(tokener);
-    if (*why) {
-        json_object_put(object);
-        return NULL;
-    }
-    return object;
+    if (json_object_is_type(object, json_type_object))
+        return object;
+    json_object_put(object);
+    problem->reason = "it is not an object";
+    return NULL;
 }
 
 bool field_typed(json_object *object, const char *name, enum json_type type, json_object **out,

@@ -1,4 +1,4 @@
-/* JSON out, by a growing buffer, and JSON in, by json-c with the checks that every call needs. */
+/* JSON out, by a growing buffer, and JSON in, with the checks that every call needs. */
 #ifndef NIXFLEET_COMMON_JSON_H
 #define NIXFLEET_COMMON_JSON_H
 
@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/json_read.h"
 
 /* Text being built. Running out of memory sets failed, and drops what comes after: to be looked at
  * once, at the end. */
@@ -34,9 +36,9 @@ void text_key_time(struct text *text, const char *key, int64_t ms);
 void text_key_v1_time(struct text *text, const char *key, int64_t ms);
 void text_free(struct text *text);
 
-/* Parses a body: an object, nested at most 6 deep, valid UTF-8, nothing behind it. NULL with a
- * reason in *why (constant text). The caller puts it. */
-json_object *body_parse(const char *bytes, size_t size, const char **why);
+/* Parses a body: an object, nested at most 6 deep (json_read has the rest). The caller puts it.
+ * NULL with *problem: out of memory is no fault of the body, and must not be answered as one. */
+json_object *body_parse(const char *bytes, size_t size, struct json_problem *problem);
 /* Fields of an object. Absent and null are the same: false, and *out stays. A wrong type sets *why
  * to the name of the field (and returns false). */
 bool field_string(json_object *object, const char *name, const char **out, const char **why);
@@ -49,7 +51,5 @@ const char *body_text(json_object *object, const char *name);
 int64_t body_number(json_object *object, const char *name, int64_t standard);
 /* For request_submit: puts the json_object. */
 void body_free(void *object);
-
-bool utf8_valid(const char *bytes, size_t size);
 
 #endif

@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/json_read.h"
+
 #define MARK "@nix {"
 #define MARK_LENGTH (sizeof MARK - 1)
 #define LEVEL_SHOWN 3   /* lvlInfo: what nix announces when it was not asked for more */
+#define RECORD_DEPTH 16 /* nix nests the traces of an error, and those only once */
 #define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest give way */
 
 enum { ACT_TRANSFER = 101, ACT_COPY_PATHS = 103, ACT_BUILDS = 104, ACT_BUILD = 105 };
@@ -248,15 +251,12 @@ static void result(struct nixlog *nixlog, json_object *record)
 /* True if the line was a record: it is replaced. */
 static bool replace(struct nixlog *nixlog, const char *line, size_t length)
 {
-    struct json_tokener *tokener = json_tokener_new();
-    if (tokener == NULL)
+    struct json_problem problem;
+    json_object *record;
+    if (json_read(line, length, RECORD_DEPTH, &record, &problem) < 0)
         return false;
-    json_object *record = json_tokener_parse_ex(tokener, line, (int)length);
-    bool whole = record != NULL && json_tokener_get_error(tokener) == json_tokener_success &&
-                 json_tokener_get_parse_end(tokener) == length;
-    json_tokener_free(tokener);
     size_t size = 0;
-    const char *action = whole ? string(record, "action", &size) : NULL;
+    const char *action = string(record, "action", &size);
     bool known = true;
     if (action == NULL) {
         known = false;

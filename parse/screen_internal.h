@@ -5,6 +5,8 @@
 
 #include "screen.h"
 
+#include "../common/utf8.h"
+
 /* ---- styles (screen_style.c)
  * ------------------------------------------------------------------------------------------ */
 
@@ -91,7 +93,6 @@ void text_add_stripped(struct text *text,
                        const struct text *coloured); /* without its SGR sequences */
 void text_end(struct text *text);                    /* back to the default style */
 
-size_t utf8_encode(uint32_t codepoint, char out[4]);
 unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
 
 /* ---- the screen (screen.c, screen_edit.c, screen_plain.c, screen_lines.c)

@@ -5,30 +5,6 @@
 
 static const char reset[] = {'\033', '[', 'm'};
 
-size_t utf8_encode(uint32_t codepoint, char out[4])
-{
-    if (codepoint < 0x80) {
-        out[0] = (char)codepoint;
-        return 1;
-    }
-    if (codepoint < 0x800) {
-        out[0] = (char)(0xc0 | codepoint >> 6);
-        out[1] = (char)(0x80 | (codepoint & 0x3f));
-        return 2;
-    }
-    if (codepoint < 0x10000) {
-        out[0] = (char)(0xe0 | codepoint >> 12);
-        out[1] = (char)(0x80 | (codepoint >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (codepoint & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | codepoint >> 18);
-    out[1] = (char)(0x80 | (codepoint >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (codepoint >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (codepoint & 0x3f));
-    return 4;
-}
-
 static size_t text_bytes(const struct row *row)
 {
     return row->wide ? row->used * 4 + row->mark_count * 4 : row->used;

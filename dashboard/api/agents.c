@@ -20,10 +20,11 @@ static void answer_invalid(struct request *request, json_object *detail)
 
 static json_object *read_checked(struct request *request, const struct field_rule *rules)
 {
-    const char *why = NULL;
-    json_object *object = body_parse(request->body ? request->body : "", request->body_size, &why),
-                *problem;
+    struct json_problem unread;
+    json_object *object = request_object(request, &unread), *problem;
 
+    if (!object && unread.no_memory)
+        return NULL;
     if (!object) {
         answer_puts(request, 422,
                     "{\"detail\":[{\"loc\":[\"body\"],\"msg\":\"Invalid "

@@ -17,11 +17,12 @@
 
 static json_object *read_body(struct request *request)
 {
-    const char *why = NULL;
-    json_object *object = body_parse(request->body ? request->body : "", request->body_size, &why);
+    struct json_problem problem;
+    json_object *object = request_object(request, &problem);
 
-    if (!object)
-        answer_detail(request, 422, "%s", why);
+    if (!object && !problem.no_memory)
+        answer_detail(request, 422, "the body is not JSON: byte %zu: %s", problem.at,
+                      problem.reason);
     return object;
 }
 

@@ -55,6 +55,19 @@ static bool time_field(json_object *object, const char *name, int64_t *out, cons
     return *out != 0;
 }
 
+/* What *why is when nothing is wrong with the body. */
+static const char no_memory[] = "out of memory";
+
+/* A value as text that lives as long as the value. */
+static const char *json_text(json_object *value, const char **why)
+{
+    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+
+    if (!text)
+        *why = no_memory;
+    return text;
+}
+
 /* A field that is kept as JSON text. */
 static void raw_field(json_object *object, const char *name, enum json_type type, const char **out,
                       const char **why)
@@ -62,7 +75,7 @@ static void raw_field(json_object *object, const char *name, enum json_type type
     json_object *value;
 
     if (field_typed(object, name, type, &value, why))
-        *out = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+        *out = json_text(value, why);
 }
 
 static bool list_of(json_object *list, enum json_type type)
@@ -183,7 +196,7 @@ static void read_lines(struct report *report, const char **why)
     report->size = joined.size - 1;
     report->count = (int64_t)json_object_array_length(list);
     if (joined.failed)
-        *why = "lines";
+        *why = no_memory;
 }
 
 static bool time_pair(json_object *pair, int64_t *count, int64_t *ms)
@@ -211,7 +224,7 @@ static void read_times(struct report *report, const char **why)
         timed += count;
     }
     if (timed == report->count) /* else the times of all lines behind these would slip */
-        report->times = json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN);
+        report->times = json_text(list, why);
 }
 
 static void read_phase(struct report *report, const char **why)
@@ -237,7 +250,7 @@ static void read_exit(struct report *report, const char **why)
         *why = "exit";
         return;
     }
-    report->exit = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+    report->exit = json_text(value, why);
     if (json_object_object_get_ex(value, "code", &part) && json_object_is_type(part, json_type_int))
         report->outcome = json_object_get_int64(part) == 0 ? "success" : "failure";
     else
@@ -343,21 +356,26 @@ static struct report *read_report(struct request *request,
 {
     struct report *report = calloc(1, sizeof *report);
     const char *why = NULL;
+    struct json_problem problem;
 
     if (!report) {
-        answer_error(request, 503, "out of memory");
+        answer_no_memory(request);
         return NULL;
     }
     report->from = -1;
     report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
-    report->object = body_parse(request->body ? request->body : "", request->body_size, &why);
-    if (!report->object) {
-        answer_error(request, 400, "%s", why);
-    } else {
+    report->object = request_object(request, &problem);
+    if (report->object) {
         read(report, &why);
         if (!why)
             return report;
-        answer_error(request, 400, "the field %s is not as it must be", why);
+        if (why == no_memory)
+            answer_no_memory(request);
+        else
+            answer_error(request, 400, "the field %s is not as it must be", why);
+    } else if (!problem.no_memory) {
+        answer_error(request, 400, "the body is not JSON: byte %zu: %s", problem.at,
+                     problem.reason);
     }
     report_free(report);
     return NULL;

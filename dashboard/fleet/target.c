@@ -10,6 +10,7 @@
 
 #include "common/io.h"
 #include "common/timed.h"
+#include "common/utf8.h"
 
 #define TARGET_PERIOD_S 60
 #define TARGET_FRESH_S 5
@@ -85,9 +86,10 @@ static void ask_and_learn(struct target *target)
 {
     struct text answer = {0};
     const char *why = NULL, *hash = NULL, *message = NULL;
+    struct json_problem problem;
     bool answered = ask(target, &answer);
     json_object *object =
-        answered && answer.size ? body_parse(answer.bytes, answer.size, &why) : NULL;
+        answered && answer.size ? body_parse(answer.bytes, answer.size, &problem) : NULL;
 
     if (object) {
         field_string(object, "message", &message, &why);

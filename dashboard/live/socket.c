@@ -120,19 +120,22 @@ static void on_message(wslay_event_context_ptr ws,
 {
     struct client *client = context;
     const char *why = NULL, *op = "", *run = NULL;
+    struct json_problem problem;
     json_object *object;
     int64_t from = -500;
 
     (void)ws;
     if (wslay_is_ctrl_frame(message->opcode))
         return;
-    object = body_parse((const char *)message->msg, message->msg_length, &why);
+    object = body_parse((const char *)message->msg, message->msg_length, &problem);
     if (object) {
         field_string(object, "op", &op, &why);
         field_string(object, "run", &run, &why);
         field_int(object, "from", &from, &why);
     }
-    if (why)
+    if (!object && problem.no_memory)
+        send_error(client, "out of memory");
+    else if (!object || why)
         send_error(client, "the message was not understood");
     else if (strcmp(op, "subscribe") == 0) {
         client->hosts = true;

@@ -262,6 +262,22 @@ void answer_detail(struct request *request, unsigned status, const char *format,
     answer_message(request, status, "detail", message);
 }
 
+void answer_no_memory(struct request *request)
+{
+    answer_error(request, 503, "out of memory");
+    request->answer.retry_after_s = RETRY_AFTER_S;
+}
+
+json_object *request_object(struct request *request, struct json_problem *problem)
+{
+    json_object *object =
+        body_parse(request->body ? request->body : "", request->body_size, problem);
+
+    if (!object && problem->no_memory)
+        answer_no_memory(request);
+    return object;
+}
+
 void answer_text(struct request *request, struct text *text)
 {
     text_free(&request->answer.body);

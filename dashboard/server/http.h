@@ -77,6 +77,10 @@ const char *request_header(const struct request *request, const char *name);
 int64_t request_number(const struct request *request, const char *name, int64_t low, int64_t high,
                        int64_t standard);
 
+/* The body as a JSON object, which the caller puts. NULL with *problem; out of memory has been
+ * answered with 503 then, so that the sender keeps what it sent, anything else has not. */
+json_object *request_object(struct request *request, struct json_problem *problem);
+
 /* An RFC 3339 time (or v1's form without a zone) as UTC ms; 0: it is none. */
 int64_t request_time(const char *text);
 
@@ -85,6 +89,8 @@ void answer_error(struct request *request, unsigned status, const char *format, 
     __attribute__((format(printf, 3, 4)));
 void answer_detail(struct request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Answers 503: the same request can succeed later. */
+void answer_no_memory(struct request *request);
 /* Answers 200 with a JSON text that was built; takes it over. */
 void answer_text(struct request *request, struct text *text);
 void answer_puts(struct request *request, unsigned status, const char *json);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/utf8.h"
 #include "dashboard/store/sqlite/log.h"
 
 static void check_text(const char *text, size_t size)
@@ -32,10 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     const char *why = NULL, *string = NULL;
     int64_t number = 0;
-    json_object *object = body_parse((const char *)bytes, size, &why);
+    struct json_problem problem;
+    json_object *object = body_parse((const char *)bytes, size, &problem);
     struct text out = {0};
 
-    if (!object && !why)
+    if (!object && !problem.reason)
         abort();
     if (object) {
         if (!utf8_valid((const char *)bytes, size))
@@ -49,14 +51,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     text_json_bytes(&out, (const char *)bytes, size);
     if (size < 1000 && utf8_valid((const char *)bytes, size) &&
         !out.failed) { /* what is written is read back the same */
-        json_tokener *tokener = json_tokener_new();
-        json_object *back = json_tokener_parse_ex(tokener, out.bytes, (int)out.size);
+        json_object *back;
 
-        if (back && (size_t)json_object_get_string_len(back) == size &&
+        if (json_read(out.bytes, out.size, 1, &back, &problem) < 0 ||
+            (size_t)json_object_get_string_len(back) != size ||
             memcmp(json_object_get_string(back), bytes, size) != 0)
             abort();
         json_object_put(back);
-        json_tokener_free(tokener);
     }
     text_free(&out);
     return 0;

@@ -7,6 +7,7 @@
 
 #include "../../common/io.h"
 #include "../../common/system.h"
+#include "../../common/utf8.h"
 
 #define VECTOR 16 /* bytes that the compiler looks at together */
 
@@ -102,34 +103,13 @@ void json_int(struct json_out *out, const char *key, int64_t value)
 void json_number(struct json_out *out, const char *key, double value)
 {
     char text[32];
-    int length = snprintf(text, sizeof text, "%.2f", value < 0 || value > 1e9 ? 0.0 : value);
+    int length = snprintf(text, sizeof text, "%.2f", value >= 0 && value <= 1e9 ? value : 0.0);
 
     member(out, key);
     put(out, text, (size_t)length);
 }
 
 /* ---- strings ---- */
-
-/* Length of the valid UTF-8 sequence at text, 0 if there is none. */
-static size_t utf8_sequence(const unsigned char *text, size_t left)
-{
-    size_t length = text[0] < 0x80   ? 1
-                    : text[0] < 0xc2 ? 0
-                    : text[0] < 0xe0 ? 2
-                    : text[0] < 0xf0 ? 3
-                    : text[0] < 0xf5 ? 4
-                                     : 0;
-
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] >= 0xa0) ||
-        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return length;
-}
 
 /* Writes the escape of a byte that cannot stand as it is. Returns how long it is. */
 static size_t escape(char *to, unsigned char byte)
@@ -196,7 +176,7 @@ void json_text_piece(struct json_out *out, const char *text, size_t length)
             break;
         if (*from < 0x80) {
             to += escape(to, *from++);
-        } else if ((sequence = utf8_sequence(from, (size_t)(end - from)))) {
+        } else if ((sequence = utf8_length((const char *)from, (size_t)(end - from)))) {
             memcpy(to, from, sequence);
             to += sequence;
             from += sequence;

@@ -4,6 +4,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "../../common/json_read.h"
+
 #define WAIT_MAX_MS 30000
 #define ANSWER_DEPTH 16
 
@@ -29,13 +31,13 @@ static void printable(char *out, size_t size, const char *text)
 
 bool answer_parse(const char *body, size_t size, struct answer *answer)
 {
-    struct json_tokener *tokener = json_tokener_new_ex(ANSWER_DEPTH);
-    struct json_object *object = NULL, *value;
+    struct json_object *object, *value;
+    struct json_problem problem;
     bool ok = false;
 
     *answer = (struct answer){.next = -1};
-    if (tokener && size <= INT32_MAX)
-        object = json_tokener_parse_ex(tokener, body, (int)size);
+    if (json_read(body, size, ANSWER_DEPTH, &object, &problem) < 0)
+        return false;
     if (json_object_is_type(object, json_type_object)) {
         ok = true;
         answer->next = int_member(object, "next");
@@ -52,6 +54,5 @@ bool answer_parse(const char *body, size_t size, struct answer *answer)
             printable(answer->error, sizeof answer->error, json_object_get_string(value));
     }
     json_object_put(object);
-    json_tokener_free(tokener);
     return ok;
 }

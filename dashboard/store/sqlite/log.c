@@ -8,6 +8,8 @@
 
 #include "common/io.h"
 
+#define TIMES_DEPTH 2 /* a list of pairs */
+
 int64_t lines_count(const char *text, size_t size)
 {
     return 1 + (int64_t)count_lf(text, size);
@@ -46,10 +48,20 @@ size_t lines_strip(char *text, size_t size)
     return to;
 }
 
+json_object *lines_times(const char *times)
+{
+    struct json_problem problem;
+    json_object *list = NULL;
+
+    if (times)
+        json_read(times, strlen(times), TIMES_DEPTH, &list, &problem);
+    return list;
+}
+
 /* The times of the first `count` lines. Caller frees; NULL when there are none. */
 static char *times_prefix(const char *times, int64_t count)
 {
-    json_object *list = times ? json_tokener_parse(times) : NULL;
+    json_object *list = lines_times(times);
     struct text out = {0};
 
     if (!json_object_is_type(list, json_type_array)) {

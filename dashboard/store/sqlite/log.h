@@ -26,6 +26,8 @@ bool lines_digest(struct txn *txn, int64_t run, char out[65]);
  * in front of the first gap) and the newest stay. */
 int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, int64_t bytes);
 
+/* The times of a chunk, as stored, as a list of pairs, which the caller puts; NULL: none. */
+json_object *lines_times(const char *times);
 /* Number of lines in a text of size bytes. */
 int64_t lines_count(const char *text, size_t size);
 /* The first lines of a text: bytes of count lines, without the last one's LF. */

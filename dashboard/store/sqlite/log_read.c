@@ -6,7 +6,7 @@
 /* Appends the times of lines [skip, skip+take) of a chunk to a list that is open. */
 static void add_times(struct text *out, const char *times, int64_t skip, int64_t take)
 {
-    json_object *list = times ? json_tokener_parse(times) : NULL;
+    json_object *list = lines_times(times);
     size_t length = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 
     for (size_t i = 0; i < length && take > 0; i++) {

@@ -28,15 +28,20 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Dashboard:
-    def __init__(self, data, dev=True, options=(), **settings):
+    def __init__(self, data, dev=True, options=(), before=(), **settings):
+        """before: a command and its options that starts the dashboard, as prlimit does."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
-        self.command = [str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
+        self.command = [*before, str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self.url = re.search(r"http://\S+", self.process.stdout.readline()).group()
+        said = re.search(r"http://\S+", self.process.stdout.readline())
+        if not said:
+            self.kill()
+            raise RuntimeError("the dashboard did not start")
+        self.url = said.group()
 
     def __enter__(self):
         return self

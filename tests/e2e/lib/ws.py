@@ -67,7 +67,9 @@ class WebSocket:
                 return message
 
     def send(self, message):
-        data = json.dumps(message).encode()
+        self.send_text(json.dumps(message).encode())
+
+    def send_text(self, data):
         mask = os.urandom(4)
         head = struct.pack("!BB", 0x81, 0x80 | len(data)) if len(data) < 126 else struct.pack("!BBH", 0x81, 0xFE, len(data))
         self.socket.sendall(head + mask + bytes(c ^ mask[i % 4] for i, c in enumerate(data)))
