@@ -294,6 +294,8 @@ static int run_server(struct server *server, const struct options *options)
 
     if (split_listen(options->listen, address, &port) < 0)
         return complain(options->listen, "is not ADDRESS:PORT");
+    if (!secrets_prepare())
+        return complain("OpenSSL cannot be initialised: out of memory?", NULL);
     refusal = auth_refuse_start(&server->settings, address, server->dev);
     if (refusal)
         return complain(refusal, NULL);

@@ -23,6 +23,14 @@
 #define SECRET_MAX 512
 #define BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
 
+bool secrets_prepare(void)
+{
+    char token[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
+
+    return token_make(token) == 0 && token_hash("secret", token, hash) == 0 &&
+           secret_equal(token, token);
+}
+
 /* Digests of both are compared, so that not even the length decides how long it takes. */
 bool secret_equal(const char *given, const char *expected)
 {

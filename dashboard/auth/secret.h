@@ -13,6 +13,10 @@
 #define SESSION_COOKIE_SIZE 256
 #define SESSION_SECONDS 86400 /* how long a person stays signed in */
 
+/* Loads what OpenSSL otherwise loads at the first use. If memory is short then, OpenSSL fails from
+   then on, and every token looks wrong. Call once at the start; false: the server cannot run. */
+bool secrets_prepare(void);
+
 /* Compares in a time that depends on neither string's content. A NULL equals nothing. */
 bool secret_equal(const char *given, const char *expected);
 
