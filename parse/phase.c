@@ -1,13 +1,14 @@
-/* The core of phase: rules are found by a line's first byte, and what they learn becomes the
+/* The core of phase: rules are found by a line's first bytes, and what they learn becomes the
    view. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
 
-static const struct rule *const rule_tables[] = {nix_rules,    nix_error_rules, bar_rules,
-                                                 switch_rules, tool_rules,      error_rules};
+static const struct rule *const rule_tables[] = {nix_rules,     nix_error_rules, bar_rules,
+                                                 switch_rules,  deploy_rules,    tool_rules,
+                                                 trouble_rules, error_rules};
 #define TABLES (sizeof rule_tables / sizeof rule_tables[0])
-#define TABLE_SIZE 128 /* rules in one table at most */
+#define RULES_MAX 512 /* rules by first byte, those of a digit ten times */
 
 const char *phase_name(enum phase_id id)
 {
@@ -17,28 +18,108 @@ const char *phase_name(enum phase_id id)
     return (size_t)id < sizeof names / sizeof names[0] ? names[id] : "";
 }
 
-/* Chains the rules by the first byte of their prefix, in the order of the tables. */
+/* ---- finding rules ---- */
+
+static bool byte_matches(char byte, char pattern)
+{
+    return pattern == *DIGIT ? is_digit(byte) : byte == pattern;
+}
+
+/* The first eight bytes of a prefix, to be compared at once; a digit may be any. */
+static struct rule_entry entry_of(const struct rule *rule)
+{
+    char value[8] = {0}, mask[8] = {0};
+    for (size_t at = 0; at < 8 && rule->prefix[at] != '\0'; at++) {
+        if (rule->prefix[at] == *DIGIT)
+            continue;
+        value[at] = rule->prefix[at];
+        mask[at] = (char)0xFF;
+    }
+    struct rule_entry entry = {.rule = rule};
+    memcpy(&entry.value, value, sizeof value);
+    memcpy(&entry.mask, mask, sizeof mask);
+    return entry;
+}
+
+/* Sorts the rules by the first byte of their prefix, otherwise in the order of the tables. */
 static bool index_rules(struct phase *phase)
 {
-    int16_t last[256];
-    phase->next = malloc(TABLES * TABLE_SIZE * sizeof *phase->next);
-    if (phase->next == NULL)
+    size_t count = 0;
+    phase->rules = calloc(RULES_MAX, sizeof *phase->rules);
+    if (phase->rules == NULL)
         return false;
-    for (size_t byte = 0; byte < 256; byte++)
-        phase->first[byte] = last[byte] = -1;
-    for (size_t table = 0; table < TABLES; table++) {
-        for (size_t at = 0; at < TABLE_SIZE && rule_tables[table][at].prefix != NULL; at++) {
-            int16_t index = (int16_t)(table * TABLE_SIZE + at);
-            unsigned char byte = (unsigned char)rule_tables[table][at].prefix[0];
-            if (last[byte] < 0)
-                phase->first[byte] = index;
-            else
-                phase->next[last[byte]] = index;
-            phase->next[index] = -1;
-            last[byte] = index;
-        }
+    for (unsigned byte = 0; byte < 256; byte++) {
+        phase->rules_from[byte] = (uint16_t)count;
+        for (size_t table = 0; table < TABLES; table++)
+            for (const struct rule *rule = rule_tables[table]; rule->prefix != NULL; rule++)
+                if (byte_matches((char)byte, rule->prefix[0]) && count < RULES_MAX)
+                    phase->rules[count++] = entry_of(rule);
     }
+    phase->rules_from[256] = (uint16_t)count;
     return true;
+}
+
+static bool matches(const char *text, size_t length, const char *prefix)
+{
+    size_t at = 0;
+    while (at < length && prefix[at] != '\0' && byte_matches(text[at], prefix[at]))
+        at++;
+    return prefix[at] == '\0';
+}
+
+static uint64_t first_bytes(const char *text, size_t length)
+{
+    uint64_t bytes = 0;
+    memcpy(&bytes, text, length < sizeof bytes ? length : sizeof bytes);
+    return bytes;
+}
+
+static bool apply_rules(struct stream *stream, struct line *line)
+{
+    const struct phase *phase = stream->run;
+    unsigned char byte = (unsigned char)line->text[0];
+    const struct rule_entry *at = phase->rules + phase->rules_from[byte];
+    const struct rule_entry *end = phase->rules + phase->rules_from[byte + 1];
+    uint64_t bytes = first_bytes(line->text, line->length);
+    for (; at < end; at++) {
+        if ((bytes & at->mask) != at->value || (line->redrawn && !at->rule->redrawn) ||
+            !matches(line->text, line->length, at->rule->prefix))
+            continue;
+        line->after = line->text + strlen(at->rule->prefix);
+        if (at->rule->handle(stream, line, at->rule->argument))
+            return true;
+    }
+    return false;
+}
+
+bool phase_knows(const struct phase *phase, const char *text, size_t length)
+{
+    if (length == 0)
+        return false;
+    unsigned char byte = (unsigned char)text[0];
+    uint64_t bytes = first_bytes(text, length);
+    for (size_t at = phase->rules_from[byte]; at < phase->rules_from[byte + 1]; at++) {
+        const struct rule_entry *entry = &phase->rules[at];
+        if ((bytes & entry->mask) == entry->value && strlen(entry->rule->prefix) > 3 &&
+            matches(text, length, entry->rule->prefix))
+            return true;
+    }
+    return false;
+}
+
+/* ---- runs, streams, hosts ---- */
+
+static struct stream *stream_new(struct phase *phase)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return NULL;
+    stream->run = phase;
+    stream->progress = (struct progress){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    stream->meters.bytes_done = stream->meters.bytes_expected = -1;
+    stream->errors.entry = -1;
+    stream->errors.guess_line = -1;
+    return stream;
 }
 
 struct phase *phase_new(const char *label)
@@ -46,14 +127,15 @@ struct phase *phase_new(const char *label)
     struct phase *phase = calloc(1, sizeof *phase);
     if (phase == NULL)
         return NULL;
-    if (!index_rules(phase)) {
-        free(phase);
+    phase->stream[0] = stream_new(phase);
+    phase->stream_count = 1;
+    if (phase->stream[0] == NULL || !index_rules(phase)) {
+        phase_free(phase);
         return NULL;
     }
-    struct progress *progress = &phase->view.progress;
-    *progress = (struct progress){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    phase->view.progress = phase->stream[0]->progress;
     phase->view.error_line = -1;
-    phase->bytes_done = phase->bytes_expected = -1;
+    phase->view.hosts = phase->hosts;
     if (label != NULL) {
         static const char *const switches[] = {"switch",       "boot",     "rebuild",
                                                "dry-activate", "activate", "os"};
@@ -70,23 +152,81 @@ static void names_free(struct phase_names *names)
         free(names->name[at]);
 }
 
+static void stream_free(struct stream *stream)
+{
+    if (stream == NULL)
+        return;
+    drv_set_free(&stream->believe.drvs);
+    free(stream->errors.recent);
+    free(stream);
+}
+
 void phase_free(struct phase *phase)
 {
     if (phase == NULL)
         return;
-    names_free(&phase->view.errors);
+    trouble_free(phase);
     names_free(&phase->view.failed);
     names_free(&phase->view.failed_units);
-    drv_set_free(&phase->drvs);
-    free(phase->next);
+    for (size_t at = 0; at < phase->host_count; at++) {
+        names_free(&phase->host[at]->seen.failed_units);
+        free(phase->host[at]);
+    }
+    for (size_t at = 0; at < phase->stream_count; at++)
+        stream_free(phase->stream[at]);
+    free(phase->rules);
     free(phase);
 }
+
+struct host *phase_host(struct phase *phase, const char *name, size_t length)
+{
+    if (length == 0)
+        return NULL;
+    if (length >= PHASE_HOST_SIZE)
+        length = PHASE_HOST_SIZE - 1;
+    for (size_t at = 0; at < phase->host_count; at++) {
+        const char *known = phase->host[at]->seen.name;
+        if (strlen(known) == length && memcmp(known, name, length) == 0)
+            return phase->host[at];
+    }
+    struct host *host = phase->host_count < PHASE_HOSTS_MAX ? calloc(1, sizeof *host) : NULL;
+    if (host == NULL)
+        return NULL;
+    text_copy(host->seen.name, sizeof host->seen.name, name, length);
+    phase->hosts[phase->host_count] = &host->seen;
+    phase->host[phase->host_count++] = host;
+    phase->view.host_count = phase->host_count;
+    return host;
+}
+
+struct stream *phase_stream(struct phase *phase, const struct stream *parent, const char *key,
+                            size_t length, bool host)
+{
+    if (length >= PHASE_HOST_SIZE)
+        length = PHASE_HOST_SIZE - 1;
+    for (size_t at = 1; at < phase->stream_count; at++) {
+        struct stream *stream = phase->stream[at];
+        if (stream->parent == parent && memcmp(stream->key, key, length) == 0 &&
+            stream->key[length] == '\0')
+            return stream;
+    }
+    struct stream *stream = phase->stream_count < STREAMS_MAX ? stream_new(phase) : NULL;
+    if (stream == NULL)
+        return NULL;
+    text_copy(stream->key, sizeof stream->key, key, length);
+    stream->parent = parent;
+    stream->host = host ? phase_host(phase, key, length) : parent->host;
+    phase->stream[phase->stream_count++] = stream;
+    return stream;
+}
+
+/* ---- text ---- */
 
 bool take_number(const char **at, const char *end, int64_t *value)
 {
     const char *start = *at;
     int64_t number = 0;
-    while (*at < end && **at >= '0' && **at <= '9' && *at - start < 15)
+    while (*at < end && is_digit(**at) && *at - start < 15)
         number = number * 10 + (*(*at)++ - '0');
     *value = number;
     return *at > start;
@@ -95,21 +235,6 @@ bool take_number(const char **at, const char *end, int64_t *value)
 const char *find(const char *text, size_t length, const char *needle)
 {
     return memmem(text, length, needle, strlen(needle));
-}
-
-void phase_set(struct phase *phase, enum phase_id id)
-{
-    struct phase_view *view = &phase->view;
-    if (view->phase != id &&
-        (id == PHASE_EVALUATING || id == PHASE_ACTIVATING || id == PHASE_SWITCHING))
-        view->progress.current[0] = '\0'; /* what was built or fetched last is no longer */
-    view->phase = id;
-    if (view->history_count > 0 && view->history[view->history_count - 1] == id)
-        return;
-    if (view->history_count ==
-        PHASE_HISTORY_MAX) /* the end of the story matters more than its middle */
-        view->history_count--;
-    view->history[view->history_count++] = id;
 }
 
 /* Length without a character that was cut in two at the end. */
@@ -122,202 +247,192 @@ static size_t whole_utf8(const char *text, size_t length, size_t limit)
     return limit;
 }
 
-void phase_current(struct phase *phase, const char *text, size_t length)
+void text_copy(char *room, size_t size, const char *text, size_t length)
 {
-    char *current = phase->view.progress.current;
-    length = whole_utf8(text, length, sizeof phase->view.progress.current - 1);
-    memcpy(current, text, length);
-    current[length] = '\0';
+    length = whole_utf8(text, length, size - 1);
+    memcpy(room, text, length);
+    room[length] = '\0';
 }
 
-void names_add(struct phase_names *names, const char *text, size_t length)
+bool names_add(struct phase_names *names, const char *text, size_t length)
 {
     length = whole_utf8(text, length, PHASE_TEXT_SIZE - 1);
     if (names->count == PHASE_NAMES_MAX || length == 0)
-        return;
+        return false;
     for (size_t at = 0; at < names->count; at++)
         if (strlen(names->name[at]) == length && memcmp(names->name[at], text, length) == 0)
-            return;
+            return false;
     char *name = strndup(text, length);
-    if (name != NULL)
-        names->name[names->count++] = name;
+    if (name == NULL)
+        return false;
+    names->name[names->count++] = name;
+    return true;
 }
 
-/* Causes: the first one matters. Others: the last one, since nested errors end with what is
-   meant. */
-void phase_error(struct phase *phase, enum error_rank rank, const char *text, size_t length,
-                 int64_t line)
+void phase_unit_failed(struct stream *stream, const char *text, size_t length)
+{
+    names_add(&stream->run->view.failed_units, text, length);
+    if (stream->host != NULL)
+        names_add(&stream->host->seen.failed_units, text, length);
+}
+
+/* ---- phases ---- */
+
+/* Of one host the history is every change; of several, whatever comes for the first time. */
+static void history_add(struct phase *phase, enum phase_id id)
 {
     struct phase_view *view = &phase->view;
-    size_t listed = view->errors.count;
-    if (rank >= RANK_GENERAL)
-        names_add(&view->errors, text, length);
-    phase->error_entry = view->errors.count > listed ? (int)listed : -1;
-    phase->error_shown = false;
-    if (rank > RANK_TENTATIVE)
-        phase->failure = true;
-    if (rank < phase->rank || (rank == RANK_CAUSE && phase->rank == RANK_CAUSE))
-        return;
-    phase->rank = rank;
-    length = whole_utf8(text, length, sizeof view->error - 1);
-    memcpy(view->error, text, length);
-    view->error[length] = '\0';
-    view->error_line = line;
-    phase->error_shown = true;
+    size_t from = phase->host_count > 1 || view->history_count == 0 ? 0 : view->history_count - 1;
+    for (size_t at = from; at < view->history_count; at++)
+        if (view->history[at] == id)
+            return;
+    if (view->history_count ==
+        PHASE_HISTORY_MAX) /* the end of the story matters more than its middle */
+        view->history_count--;
+    view->history[view->history_count++] = id;
 }
 
-static void extend(char *text, size_t room, const char *more, size_t length)
+void phase_set(struct stream *stream, enum phase_id id)
 {
-    size_t size = strlen(text);
-    if (size + length + 2 > room)
-        return;
-    text[size++] = ' ';
-    memcpy(text + size, more, length);
-    text[size + length] = '\0';
-}
-
-void phase_error_more(struct phase *phase, const char *text, size_t length)
-{
-    struct phase_view *view = &phase->view;
-    if (phase->error_shown)
-        extend(view->error, sizeof view->error, text, length);
-    if (phase->error_entry < 0)
-        return;
-    char **entry = &view->errors.name[phase->error_entry];
-    char longer[sizeof view->error];
-    if (strlen(*entry) + 1 > sizeof longer)
-        return;
-    memcpy(longer, *entry, strlen(*entry) + 1);
-    extend(longer, sizeof longer, text, length);
-    char *copy = strdup(longer);
-    if (copy == NULL)
-        return;
-    free(*entry);
-    *entry = copy;
-}
-
-void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected, int64_t failed)
-{
-    if (expected < done)
-        expected = done;
-    if (meter->known && done < meter->done) { /* the next call counts from 0 */
-        meter->base_done += meter->done;
-        meter->base_expected += meter->highest;
-        meter->base_failed += meter->failed;
-        meter->base_final += meter->worked ? meter->expected : 0;
-        meter->highest = 0;
-        meter->failed = 0;
-        meter->worked = false;
+    if (stream->phase != id &&
+        (id == PHASE_EVALUATING || id == PHASE_ACTIVATING || id == PHASE_SWITCHING))
+        stream->progress.current[0] = '\0'; /* what was built or fetched last is no longer */
+    stream->phase = id;
+    if (stream->host != NULL) {
+        stream->host->last = stream;
+        if (stream->host->replay)
+            return;
+        stream->host->seen.phase = id;
     }
-    meter->known = true;
-    meter->worked |= running > 0 || done > 0;
-    meter->running = running;
-    meter->done = done;
-    meter->expected = expected;
-    if (expected > meter->highest)
-        meter->highest = expected;
-    if (failed > meter->failed)
-        meter->failed = failed;
+    stream->run->view.phase = id;
+    history_add(stream->run, id);
 }
 
-/* What can stand before a tool's own words: a byte order mark, the echo of Ctrl-C, a password
-   prompt that was answered without an echo. */
-static void skip_front(struct line *line)
+void phase_current(struct stream *stream, const char *text, size_t length)
 {
-    static const char *const fronts[] = {"\xEF\xBB\xBF", "^C", "[sudo] ", "doas ("};
-    for (size_t at = 0; at < sizeof fronts / sizeof fronts[0]; at++) {
-        while (starts(line->text, line->length, fronts[at])) {
-            const char *rest = line->text + strlen(fronts[at]);
-            size_t length = line->length - strlen(fronts[at]);
-            if (at >= 2) { /* a prompt in any language, up to its colon */
-                const char *colon = find(rest, length, ": ");
-                if (colon == NULL)
-                    return;
-                length -= (size_t)(colon + 2 - rest);
-                rest = colon + 2;
-            }
-            line->text = rest;
-            line->length = length;
-        }
-    }
+    text_copy(stream->progress.current, sizeof stream->progress.current, text, length);
 }
 
-/* What starts() says, for prefixes that are not known when this is compiled: most lines differ from
-   them within a few bytes. */
-static bool matches(const struct line *line, const char *prefix)
+/* ---- lines ---- */
+
+/* A line that does not belong to what stands above it. */
+static void begin_anew(struct stream *stream, const struct line *line)
 {
-    size_t at = 0;
-    while (at < line->length && prefix[at] != '\0' && line->text[at] == prefix[at])
-        at++;
-    return prefix[at] == '\0';
+    stream->lists.kind = LIST_NONE;
+    stream->errors.inside = false;
+    stream->meters.bar_last = stream->errors.guess_last = stream->lists.last = false;
+    if (line->text[0] != '-')
+        stream->errors.open = ERROR_WHOLE;
+    if (stream->errors.pending_drv[0])
+        nix_flush(stream);
 }
 
-void phase_line(struct phase *phase, const char *all, size_t size, int64_t number, bool redrawn)
+static void stream_line(struct stream *stream, struct line *line, bool level)
 {
-    struct line line = {all, size, number, redrawn};
-    if (size > 0 && (all[0] == '\xEF' || all[0] == '^' || all[0] == '[' || all[0] == 'd'))
-        skip_front(&line);
-    if (line.length == 0)
-        return;
-    unsigned char byte = (unsigned char)line.text[0];
-    if (byte == ' ' || byte == '\t') {
-        if (!redrawn && (phase->list != LIST_NONE || phase->in_error || phase->pending_drv[0]))
-            nix_indented(phase, &line);
-    } else if (!redrawn) {
-        phase->list = LIST_NONE;
-        phase->in_error = false;
-        phase->bar_last = phase->error_last = phase->list_since_build = false;
-        if (byte != '-')
-            phase->error_open = ERROR_WHOLE;
-        if (phase->pending_drv[0])
-            nix_flush(phase);
-    }
-    for (int16_t at = phase->first[byte]; at >= 0; at = phase->next[at]) {
-        const struct rule *rule = &rule_tables[at / TABLE_SIZE][at % TABLE_SIZE];
-        if (redrawn && !rule->redrawn)
-            continue;
-        if (matches(&line, rule->prefix) && rule->handle(phase, &line, rule->argument))
+    bool indented = line->text[0] == ' ' || line->text[0] == '\t';
+    stream->errors.told = false;
+    if (!line->redrawn) {
+        if (!indented)
+            begin_anew(stream, line);
+        else if (stream->lists.kind != LIST_NONE || stream->errors.inside ||
+                 stream->errors.pending_drv[0])
+            nix_indented(stream, line);
+        if (stream->errors.block != BLOCK_NONE && trouble_block(stream, line))
             return;
     }
-    if (phase->view.phase == PHASE_PULLING && !redrawn)
-        git_other(phase, &line);
+    bool known = apply_rules(stream, line);
+    if (line->redrawn)
+        return;
+    if (!stream->errors.told && line->text[line->length - 1] == '.')
+        trouble_command(stream, line, false);
+    if (known && !stream->errors.told)
+        trouble_survived(stream, SURVIVED_LINES);
+    if (known || stream->errors.told ||
+        (strcmp(stream->key, "systemd") == 0 && deploy_systemd(stream, line)))
+        return;
+    if (level)
+        phase_error(stream, RANK_CONSEQUENCE, line->text, line->length, line->number);
+    else if (stream->phase == PHASE_PULLING)
+        git_other(stream, line);
+    if (!level && !(indented && stream->errors.inside))
+        trouble_remember(stream, line);
 }
+
+void phase_line(struct phase *phase, const char *text, size_t size, int64_t number, bool redrawn)
+{
+    struct line line = {text, size, text, number, redrawn, text, size};
+    bool level = false;
+    struct stream *stream = front_take(phase, &line, &level);
+    if (line.length > 0)
+        stream_line(stream, &line, level);
+}
+
+void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t expected,
+                  int64_t failed)
+{
+    meter_set(&phase->stream[0]->meters.builds, running, done, expected, failed);
+}
+
+void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected)
+{
+    meter_set(&phase->stream[0]->meters.paths, running, done, expected, 0);
+}
+
+void phase_download(struct phase *phase, int64_t done, int64_t expected)
+{
+    struct meters *meters = &phase->stream[0]->meters;
+    meters->bytes_done = done;
+    if (expected > meters->bytes_expected)
+        meters->bytes_expected = expected;
+}
+
+/* ---- the end ---- */
 
 /* What was listed but has no line of its own at its end (legacy builds, copies) is complete now. */
-static void settle(struct phase *phase, bool success)
+static void settle(struct stream *stream, bool success)
 {
-    nix_flush(phase);
-    bar_left_behind(phase);
+    nix_flush(stream);
+    bar_left_behind(stream);
     if (success)
-        phase->raw_open = false;
-    phase->list = LIST_NONE;
+        stream->believe.raw_open = false;
+    stream->lists.kind = LIST_NONE;
     if (success)
-        phase->view.phase = PHASE_NONE; /* nothing runs any more: counts are final */
-    nix_progress(phase);
+        stream->phase = PHASE_NONE; /* nothing runs any more: counts are final */
+    nix_progress(stream);
     if (success)
-        nix_complete(phase);
-    if (phase->view.progress.building > 0)
-        phase->view.progress.building = 0;
+        nix_complete(stream);
+    if (stream->progress.building > 0)
+        stream->progress.building = 0;
 }
 
 static void finish(struct phase *phase, enum phase_outcome outcome)
 {
-    enum phase_id before = phase->view.phase;
-    settle(phase, outcome == OUTCOME_SUCCESS);
+    enum phase_id last = outcome == OUTCOME_SUCCESS   ? PHASE_DONE
+                         : outcome == OUTCOME_UNKNOWN ? PHASE_NONE
+                                                      : PHASE_FAILED;
+    for (size_t at = 0; at < phase->stream_count; at++)
+        settle(phase->stream[at], outcome == OUTCOME_SUCCESS);
+    progress_sum(phase);
     phase->view.outcome = outcome;
-    phase->view.phase = before;
-    if (outcome == OUTCOME_SUCCESS)
-        phase_set(phase, PHASE_DONE);
-    else if (outcome != OUTCOME_UNKNOWN)
-        phase_set(phase, PHASE_FAILED);
+    phase->view_old = true;
+    if (last == PHASE_NONE)
+        return;
+    phase->view.phase = last;
+    history_add(phase, last);
 }
 
 void phase_end(struct phase *phase, bool by_signal, int code)
 {
-    bool switched = phase->view.failed_units.count > 0 || phase->switched_badly;
+    bool switched = phase->view.failed_units.count > 0 || phase->label_switch;
+    for (size_t at = 0; at < phase->stream_count; at++) {
+        struct stream *stream = phase->stream[at];
+        switched |= stream->steps.switched_badly || stream->steps.rebuild;
+        nix_flush(stream);
+        trouble_at_end(stream);
+    }
     if (!by_signal && code == 0)
         finish(phase, OUTCOME_SUCCESS);
-    else if (!by_signal && code == 4 && (switched || phase->label_switch || phase->rebuild))
+    else if (!by_signal && code == 4 && switched)
         finish(phase, OUTCOME_UNITS_FAILED);
     else
         finish(phase, OUTCOME_FAILURE);
@@ -325,61 +440,89 @@ void phase_end(struct phase *phase, bool by_signal, int code)
 
 /* Good signs, of which one must be there: an end that the tool itself reports, or one that leaves
  * nothing open. */
-static bool looks_complete(const struct phase *phase)
+static bool looks_complete(const struct stream *stream)
 {
-    if (phase->bar_last)
+    const struct steps *steps = &stream->steps;
+    const struct meters *meters = &stream->meters;
+    const struct progress *progress = &stream->progress;
+    if (meters->bar_last)
         return false;
-    if (phase->finished || phase->result_seen || phase->would || phase->pull_ok || phase->update_ok)
+    if (steps->finished)
         return true;
-    const struct progress *progress = &phase->view.progress;
-    if (phase->activated)
+    if (trouble_open(stream))
+        return false;
+    if (stream->lists.result_seen || steps->would || steps->pull_ok || steps->update_ok ||
+        steps->activated)
         return true;
-    if (phase->tests_seen && !phase->tests_bad) /* and as many as were planned */
+    if (steps->tests_seen && !steps->tests_bad) /* and as many as were planned */
         return progress->tests_total < 0 || progress->tests_passed >= progress->tests_total;
-    if (phase->bar_seen && !phase->monitor_open && phase->view.phase != PHASE_EVALUATING)
+    if (stream->phase == PHASE_ACTIVATING || stream->phase == PHASE_SWITCHING)
+        return false;
+    if (meters->bar_seen && !meters->monitor_open && stream->phase != PHASE_EVALUATING)
         return true;
-    if (phase->builds.known && !phase->bar_seen && phase->builds.running == 0 &&
-        phase->builds.done > 0 && phase->builds.done == phase->builds.expected)
+    if (meters->builds.known && !meters->bar_seen && meters->builds.running == 0 &&
+        meters->builds.done > 0 && meters->builds.done == meters->builds.expected)
         return true; /* internal-json counted everything as done */
-    return phase->list_since_build && phase->list_left <= 0 && phase->started == 0 &&
-           phase->copies == 0; /* a dry run */
+    if (stream->phase == PHASE_BUILDING && nix_all_started(stream))
+        return true;
+    return stream->lists.last && stream->lists.left <= 0 && stream->lists.started == 0 &&
+           stream->lists.copies == 0; /* a dry run */
+}
+
+static bool stream_failed(const struct stream *stream)
+{
+    return stream->errors.failure || trouble_failed(stream) || stream->steps.switched_badly ||
+           stream->steps.tests_bad || stream->meters.builds.failed > 0;
+}
+
+/* Whether nothing is left open: each host by the program that spoke of it last. */
+static bool run_complete(const struct phase *phase)
+{
+    bool any = false;
+    if (phase->all_done)
+        return true;
+    for (size_t at = 0; at < phase->stream_count; at++) {
+        const struct stream *stream = phase->stream[at];
+        bool complete = looks_complete(stream);
+        if (stream->host != NULL && stream->host->last != NULL && stream->host->last != stream)
+            continue;
+        if (stream->phase != PHASE_NONE && !complete)
+            return false;
+        any |= complete;
+    }
+    return any;
 }
 
 void phase_end_unknown(struct phase *phase)
 {
-    nix_flush(phase);
-    if (phase->error_last) /* after a builder's, nix would have said what became of it */
-        phase_error(phase, RANK_GENERAL, phase->view.error, strlen(phase->view.error),
-                    phase->view.error_line);
-    if (phase->failure || phase->switched_badly || phase->tests_bad || phase->builds.failed > 0)
+    bool failed = false, hard = false;
+    for (size_t at = 0; at < phase->stream_count; at++) {
+        struct stream *stream = phase->stream[at];
+        nix_flush(stream);
+        if (stream->errors
+                .guess_last) /* after a builder's, nix would have said what became of it */
+            phase_error(stream, RANK_GENERAL, stream->errors.guess, strlen(stream->errors.guess),
+                        stream->errors.guess_line);
+        trouble_at_end(stream);
+        failed |= stream_failed(stream);
+        hard |= trouble_hard(stream);
+    }
+    if (failed)
         finish(phase, OUTCOME_FAILURE);
-    else if (looks_complete(phase))
+    else if (run_complete(phase))
         finish(phase, OUTCOME_SUCCESS);
-    else
-        finish(phase, OUTCOME_UNKNOWN);
+    else /* nothing better came of the steps after an error */
+        finish(phase, hard || trouble_any(phase) ? OUTCOME_FAILURE : OUTCOME_UNKNOWN);
 }
 
 const struct phase_view *phase_view(struct phase *phase)
 {
-    if (phase->view.outcome == OUTCOME_UNKNOWN)
-        nix_progress(phase);
+    if (phase->view.outcome == OUTCOME_UNKNOWN) {
+        for (size_t at = 0; at < phase->stream_count; at++)
+            nix_progress(phase->stream[at]);
+        progress_sum(phase);
+    }
+    if (phase->view_old)
+        trouble_view(phase);
     return &phase->view;
-}
-
-void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t expected,
-                  int64_t failed)
-{
-    meter_set(&phase->builds, running, done, expected, failed);
-}
-
-void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected)
-{
-    meter_set(&phase->paths, running, done, expected, 0);
-}
-
-void phase_download(struct phase *phase, int64_t done, int64_t expected)
-{
-    phase->bytes_done = done;
-    if (expected > phase->bytes_expected)
-        phase->bytes_expected = expected;
 }

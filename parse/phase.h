@@ -1,6 +1,6 @@
-/* Lines to meaning: which phase a run is in, how far it has come, what failed. Pure: text in,
-   values out. Formats: docs/formats.md. One struct phase per run; feed it every line once, in
-   order, and each state of a line that is redrawn. */
+/* Lines to meaning: which phase a run is in, how far it has come, what failed and why. Pure: text
+   in, values out. Formats: docs/formats.md. One struct phase per run; feed it every line once, in
+   order, and each state of a line that is redrawn. Memory is bounded (see the limits below). */
 #ifndef NIXFLEET_PHASE_H
 #define NIXFLEET_PHASE_H
 
@@ -23,10 +23,12 @@ enum phase_id {
 };
 enum phase_outcome { OUTCOME_UNKNOWN, OUTCOME_SUCCESS, OUTCOME_FAILURE, OUTCOME_UNITS_FAILED };
 
-#define PHASE_NAMES_MAX \
-    64 /* failed derivations, failed units, errors: the first that many are kept */
+#define PHASE_NAMES_MAX 64  /* failed derivations, failed units: the first that many are kept */
+#define PHASE_ERRORS_MAX 64 /* errors: causes push consequences out */
 #define PHASE_HISTORY_MAX 64
 #define PHASE_TEXT_SIZE 512
+#define PHASE_HOSTS_MAX 256 /* hosts that lines name before their text; more are not told apart */
+#define PHASE_HOST_SIZE 64
 
 struct progress { /* -1: not known */
     int64_t built, building, to_build, failed, fetched, to_fetch;
@@ -39,16 +41,33 @@ struct phase_names {
     size_t count;
 };
 
-struct phase_view { /* what is known now; pointers live until the next call on the struct phase */
+/* Causes before consequences, no text twice; otherwise in the order of the lines. */
+struct phase_errors {
+    const char *text[PHASE_ERRORS_MAX];
+    int64_t line[PHASE_ERRORS_MAX]; /* as given to phase_line */
+    size_t count;
+};
+
+/* A host that lines name before their text (journald, colmena, nixops, deploy-rs). */
+struct phase_host {
+    char name[PHASE_HOST_SIZE];
     enum phase_id phase;
-    struct progress
-        progress; /* never jumps back for a viewer: built <= to_build, percentages do not fall */
+    struct phase_names failed_units;
+};
+
+struct phase_view { /* what is known now; pointers live until the next call on the struct phase */
+    enum phase_id phase;      /* of several hosts: the one that was entered last */
+    struct progress progress; /* never jumps back for a viewer: built <= to_build, percentages do
+                                 not fall; of several hosts: their sum */
     enum phase_id history[PHASE_HISTORY_MAX]; /* in order, no repeats in a row */
     size_t history_count;
-    struct phase_names errors, failed, failed_units;
-    char error[PHASE_TEXT_SIZE]; /* the error that matters, "" if none */
+    struct phase_errors errors; /* also those that the command survived */
+    struct phase_names failed, failed_units;
+    char error[PHASE_TEXT_SIZE]; /* the error that matters, "" if none, and after a success */
     int64_t error_line;          /* its line number as given to phase_line, -1 if none */
     enum phase_outcome outcome;
+    const struct phase_host *const *hosts;
+    size_t host_count;
 };
 
 struct phase;
@@ -68,7 +87,7 @@ void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t exp
 void phase_download(struct phase *phase, int64_t done, int64_t expected);
 /* The run has ended (code: exit status, or signal number). Sets done or failed and the outcome. */
 void phase_end(struct phase *phase, bool by_signal, int code);
-/* The same as far as the text alone tells (for --analyze). */
+/* The same as far as the text alone tells (for --analyze): success only if the text proves it. */
 void phase_end_unknown(struct phase *phase);
 const struct phase_view *phase_view(struct phase *phase);
 const char *phase_name(enum phase_id id); /* "" for PHASE_NONE */

@@ -74,46 +74,46 @@ static double unit(const char *at, const char *end)
     return 0;
 }
 
-static void bytes_set(struct phase *phase, double done, double expected, double scale)
+static void bytes_set(struct stream *stream, double done, double expected, double scale)
 {
     if (scale <= 0 || done > 1e9 || expected > 1e9)
         return;
     int64_t bytes = (int64_t)(done * scale), total = (int64_t)(expected * scale);
-    if (bytes > phase->bytes_done)
-        phase->bytes_done = bytes;
-    if (total > phase->bytes_expected)
-        phase->bytes_expected = total;
+    if (bytes > stream->meters.bytes_done)
+        stream->meters.bytes_done = bytes;
+    if (total > stream->meters.bytes_expected)
+        stream->meters.bytes_expected = total;
 }
 
 /* "D/E MiB DL", and "D KiB/E MiB DL" where the units differ. */
-static void downloaded(struct phase *phase, const struct part *part)
+static void downloaded(struct stream *stream, const struct part *part)
 {
     double done = part->number[0], scale = unit(part->word, part->end);
     const char *slash = memchr(part->word, '/', (size_t)(part->end - part->word));
     if (part->count == 2) {
-        bytes_set(phase, done, part->number[1], scale);
+        bytes_set(stream, done, part->number[1], scale);
     } else if (part->count == 1 && slash == NULL) { /* all of it */
-        bytes_set(phase, done, done, scale);
+        bytes_set(stream, done, done, scale);
     } else if (part->count == 1) {
         const char *at = slash + 1;
         double expected = take_decimal(&at, part->end);
         double larger = at < part->end && *at == ' ' ? unit(at + 1, part->end) : 0;
         if (larger > 0)
-            bytes_set(phase, done * scale / larger, expected, larger);
+            bytes_set(stream, done * scale / larger, expected, larger);
     }
 }
 
-static void status_part(struct phase *phase, const char *at, const char *end)
+static void status_part(struct stream *stream, const char *at, const char *end)
 {
     struct part part;
     if (!take_part(at, end, &part))
         return;
     if (part_is(&part, "built")) {
-        meter_part(&phase->builds, &part);
+        meter_part(&stream->meters.builds, &part);
     } else if (part_is(&part, "copied")) {
-        meter_part(&phase->paths, &part);
+        meter_part(&stream->meters.paths, &part);
     } else if (part.count > 0 && ends(part.word, (size_t)(part.end - part.word), " DL")) {
-        downloaded(phase, &part);
+        downloaded(stream, &part);
     }
 }
 
@@ -126,7 +126,7 @@ static bool for_evaluation(const char *at, size_t length)
 }
 
 /* The name of what is built or fetched: a word, or the name in a store path. */
-static void current(struct phase *phase, const char *name, const char *end)
+static void current(struct stream *stream, const char *name, const char *end)
 {
     if (starts(name, (size_t)(end - name), "path '"))
         name += 6;
@@ -138,10 +138,10 @@ static void current(struct phase *phase, const char *name, const char *end)
         base--;
     if (base > name && stop - base > 33 && base[32] == '-')
         name = base + 33;
-    phase_current(phase, name, (size_t)(stop - name));
+    phase_current(stream, name, (size_t)(stop - name));
 }
 
-static void activity(struct phase *phase, const char *at, const char *end)
+static void activity(struct stream *stream, const char *at, const char *end)
 {
     static const struct {
         const char *word;
@@ -153,83 +153,89 @@ static void activity(struct phase *phase, const char *at, const char *end)
     if (starts(at, length, "querying info about ")) /* before builds as before downloads */
         return;
     if (for_evaluation(at, length)) {
-        phase_set(phase, PHASE_EVALUATING);
+        phase_set(stream, PHASE_EVALUATING);
         return;
     }
     for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
         if (!starts(at, length, words[k].word))
             continue;
-        phase_set(phase, words[k].id);
+        phase_set(stream, words[k].id);
         if (words[k].id != PHASE_EVALUATING)
-            current(phase, at + strlen(words[k].word), end);
+            current(stream, at + strlen(words[k].word), end);
         return;
     }
     if (starts(at, length, "downloading '"))
-        phase_set(phase, phase->view.phase == PHASE_NONE ? PHASE_EVALUATING : PHASE_FETCHING);
+        phase_set(stream, stream->phase == PHASE_NONE ? PHASE_EVALUATING : PHASE_FETCHING);
 }
 
 /* "[STATUS] ACTIVITY", cut anywhere by the width of the window. */
-static bool bar(struct phase *phase, const struct line *line, int argument)
+static bool bar(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
     const char *at = line->text + 1, *end = line->text + line->length;
-    if (phase->units_block || (phase->raw_open && !phase->bar_seen) || at == end)
+    if (stream->believe.units_block || (stream->believe.raw_open && !stream->meters.bar_seen) ||
+        at == end)
         return false;
     const char *close = memchr(at, ']', (size_t)(end - at)), *stop = close ? close : end;
     if (*at < '0' || *at > '9')
         return false;
     if (!line->redrawn) { /* left behind: the program was cut off, or ended without erasing it */
-        phase->bar_last = phase->bar_seen;
-        size_t length =
-            line->length < sizeof phase->last_bar ? line->length : sizeof phase->last_bar - 1;
-        memcpy(phase->last_bar, line->text, length);
-        phase->last_bar[length] = '\0';
+        stream->meters.bar_last = stream->meters.bar_seen;
+        if (stream->phase == PHASE_NONE && ends(line->text, (size_t)(stop - line->text), " DL"))
+            phase_set(stream, PHASE_FETCHING);
+        size_t length = line->length < sizeof stream->meters.last_bar
+                            ? line->length
+                            : sizeof stream->meters.last_bar - 1;
+        memcpy(stream->meters.last_bar, line->text, length);
+        stream->meters.last_bar[length] = '\0';
         return true;
     }
-    int64_t running = phase->builds.running;
+    int64_t running = stream->meters.builds.running;
     while (at < stop) {
         const char *comma = memmem(at, (size_t)(stop - at), ", ", 2);
         if (comma == NULL && close == NULL)
             break; /* cut: its word may be missing */
-        status_part(phase, at, comma ? comma : stop);
+        status_part(stream, at, comma ? comma : stop);
         at = comma ? comma + 2 : stop;
     }
-    phase->bar_seen = true;
-    if (phase->builds.running > 0 && phase->builds.running != running)
-        phase_set(phase, PHASE_BUILDING);
+    stream->meters.bar_seen = true;
+    if (stream->meters.builds.running > 0 && stream->meters.builds.running != running)
+        phase_set(stream, PHASE_BUILDING);
     if (close != NULL && end - close > 2)
-        activity(phase, close + 2, end);
-    else if (phase->view.phase == PHASE_NONE && phase->builds.worked)
-        phase_set(phase, PHASE_BUILDING);
-    else if (phase->view.phase <= PHASE_EVALUATING && phase->paths.running > 0)
-        phase_set(phase, PHASE_FETCHING);
+        activity(stream, close + 2, end);
+    else if (stream->phase == PHASE_NONE && stream->meters.builds.worked)
+        phase_set(stream, PHASE_BUILDING);
+    else if (stream->phase <= PHASE_EVALUATING && stream->meters.paths.running > 0)
+        phase_set(stream, PHASE_FETCHING);
     return true;
 }
 
 /* The counts of a bar that nothing was drawn over any more. */
-void bar_left_behind(struct phase *phase)
+void bar_left_behind(struct stream *stream)
 {
-    if (!phase->bar_last)
+    if (!stream->meters.bar_last)
         return;
-    enum phase_id before = phase->view.phase;
-    const struct line line = {phase->last_bar, strlen(phase->last_bar), 0, true};
+    enum phase_id before = stream->phase;
+    const struct line line = {.text = stream->meters.last_bar,
+                              .length = strlen(stream->meters.last_bar),
+                              .redrawn = true};
     if (line.length > 0)
-        bar(phase, &line, 0);
-    phase->view.phase = before;
+        bar(stream, &line, 0);
+    stream->phase = before;
 }
 
 /* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'". */
-static bool bare(struct phase *phase, const struct line *line, int id)
+static bool bare(struct stream *stream, const struct line *line, int id)
 {
-    if (!line->redrawn || phase->raw_open || phase->units_block)
+    if (!line->redrawn || stream->believe.raw_open || stream->believe.units_block)
         return false;
-    phase->bar_seen = true;
-    phase_set(phase, (enum phase_id)id);
+    stream->meters.bar_seen = true;
+    phase_set(stream, (enum phase_id)id);
     return true;
 }
 
 /* nom: "┗━ ∑ ⏵ 2 │ ✔ 9 │ ⏸ 0 │ ⚠ 1 │ … 15s". */
-static bool monitor(struct phase *phase, const struct line *line, int argument)
+static bool monitor(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
     static const char *const marks[] = {"\xE2\x8F\xB5", "\xE2\x9C\x94", "\xE2\x8F\xB8",
@@ -238,7 +244,8 @@ static bool monitor(struct phase *phase, const struct line *line, int argument)
     const char *end = line->text + line->length;
     const char *sum = find(line->text, line->length, "\xE2\x88\x91");
     bool any = false;
-    if (sum == NULL || (phase->raw_open && !phase->bar_seen) || phase->units_block)
+    if (sum == NULL || (stream->believe.raw_open && !stream->meters.bar_seen) ||
+        stream->believe.units_block)
         return false;
     const char *loads = find(sum, (size_t)(end - sum), "\xE2\x86\x93"); /* columns of downloads */
     for (int k = 0; k < 4; k++) {
@@ -254,17 +261,17 @@ static bool monitor(struct phase *phase, const struct line *line, int argument)
         any |= take_number(&at, end, &value[k]);
     }
     if (find(sum, (size_t)(end - sum), " Exited ") != NULL)
-        phase->failure = true;
-    phase->monitor_open = find(sum, (size_t)(end - sum), " Finished ") == NULL;
-    phase->bar_last = !line->redrawn && phase->monitor_open;
-    phase->last_bar[0] = '\0';
-    phase->bar_seen = true;
+        stream->errors.failure = true;
+    stream->meters.monitor_open = find(sum, (size_t)(end - sum), " Finished ") == NULL;
+    stream->meters.bar_last = !line->redrawn && stream->meters.monitor_open;
+    stream->meters.last_bar[0] = '\0';
+    stream->meters.bar_seen = true;
     if (!any)
         return true;
-    meter_set(&phase->builds, value[0], value[1], value[0] + value[1] + value[2] + value[3],
+    meter_set(&stream->meters.builds, value[0], value[1], value[0] + value[1] + value[2] + value[3],
               value[3]);
     if (value[0] > 0)
-        phase_set(phase, PHASE_BUILDING);
+        phase_set(stream, PHASE_BUILDING);
     return true;
 }
 

@@ -7,20 +7,64 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-void nix_progress(struct phase *phase)
+/* From 2.31 on nix counts a derivation that ends twice until its goal is gone: what was expected
+   rises together with what is done, and falls again when the next one starts. Such a rise is kept
+   apart, but for as many as have been started. */
+static int64_t believed_expected(struct meter *meter, int64_t running, int64_t done,
+                                 int64_t expected)
 {
-    struct progress *progress = &phase->view.progress;
-    bool running = phase->view.phase == PHASE_BUILDING && phase->raw_open;
-    int64_t built = -1, total = -1, failed = (int64_t)phase->view.failed.count;
-    if (phase->listed > 0 || phase->started > 0) {
-        bool cut_off = phase->open_failed > 0 && !phase->last_failed && !phase->kept_going;
-        built = phase->started - (phase->started > 0 && (phase->raw_open || cut_off)) - failed;
+    int64_t more = expected - meter->raw, ended = done - meter->done;
+    if (meter->known && more > 0 && more <= ended)
+        meter->excess += more;
+    else if (more < 0)
+        meter->excess = larger(0, meter->excess + more);
+    meter->raw = expected;
+    return larger(expected - meter->excess, done + running);
+}
+
+void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected, int64_t failed)
+{
+    if (expected < done)
+        expected = done;
+    if (meter->known && done < meter->done) { /* the next call counts from 0 */
+        meter->base_done += meter->done;
+        meter->base_expected += meter->highest;
+        meter->base_failed += meter->failed;
+        meter->base_final += meter->worked ? meter->expected : 0;
+        meter->highest = 0;
+        meter->failed = 0;
+        meter->worked = false;
+        meter->raw = meter->excess = 0;
+        meter->known = false;
+    }
+    expected = believed_expected(meter, running, done, expected);
+    meter->known = true;
+    meter->worked |= running > 0 || done > 0;
+    meter->running = running;
+    meter->done = done;
+    meter->expected = expected;
+    if (expected > meter->highest)
+        meter->highest = expected;
+    if (failed > meter->failed)
+        meter->failed = failed;
+}
+
+void nix_progress(struct stream *stream)
+{
+    struct progress *progress = &stream->progress;
+    bool running = stream->phase == PHASE_BUILDING && stream->believe.raw_open;
+    int64_t built = -1, total = -1, failed = stream->failed;
+    if (stream->lists.listed > 0 || stream->lists.started > 0) {
+        bool cut_off = stream->believe.open_failed > 0 && !stream->believe.last_failed &&
+                       !stream->believe.kept_going;
+        built = stream->lists.started -
+                (stream->lists.started > 0 && (stream->believe.raw_open || cut_off)) - failed;
         built = built < 0 ? 0 : built;
-        total = phase->listed > 0 ? larger(phase->listed, phase->started) : -1;
+        total = stream->lists.listed > 0 ? larger(stream->lists.listed, stream->lists.started) : -1;
         progress->building = running ? 1 : 0;
     }
-    if (phase->builds.known) {
-        const struct meter *meter = &phase->builds;
+    if (stream->meters.builds.known) {
+        const struct meter *meter = &stream->meters.builds;
         built = meter->base_done + meter->done;
         total = larger(total, meter->base_expected + meter->highest);
         failed = larger(failed, meter->base_failed + meter->failed);
@@ -32,35 +76,68 @@ void nix_progress(struct phase *phase)
         progress->to_build = progress->built;
     if (failed > 0 || built >= 0)
         progress->failed = larger(progress->failed, failed);
-    int64_t fetched = -1, to_fetch = phase->copies_listed > 0 ? phase->copies_listed : -1;
-    if (phase->copies > 0 || to_fetch > 0)
-        fetched =
-            phase->copies - (phase->view.phase == PHASE_FETCHING && phase->copies > 0 ? 1 : 0);
-    if (phase->paths.known && phase->paths.base_expected + phase->paths.highest > 0) {
-        fetched = larger(fetched, phase->paths.base_done + phase->paths.done);
-        to_fetch = larger(to_fetch, phase->paths.base_expected + phase->paths.highest);
+    int64_t fetched = -1, to_fetch = stream->lists.copies_known ? stream->lists.copies_listed : -1;
+    if (stream->lists.copies > 0 || to_fetch >= 0)
+        fetched = stream->lists.copies -
+                  (stream->phase == PHASE_FETCHING && stream->lists.copies > 0 ? 1 : 0);
+    if (stream->meters.paths.known &&
+        stream->meters.paths.base_expected + stream->meters.paths.highest > 0) {
+        fetched = larger(fetched, stream->meters.paths.base_done + stream->meters.paths.done);
+        to_fetch =
+            larger(to_fetch, stream->meters.paths.base_expected + stream->meters.paths.highest);
     }
     progress->fetched = larger(progress->fetched, fetched);
     progress->to_fetch = larger(progress->to_fetch, to_fetch);
     if (progress->to_fetch >= 0 && progress->to_fetch < progress->fetched)
         progress->to_fetch = progress->fetched;
-    progress->fetched_bytes = larger(progress->fetched_bytes, phase->bytes_done);
-    progress->to_fetch_bytes = larger(progress->to_fetch_bytes, phase->bytes_expected);
+    progress->fetched_bytes = larger(progress->fetched_bytes, stream->meters.bytes_done);
+    progress->to_fetch_bytes = larger(progress->to_fetch_bytes, stream->meters.bytes_expected);
 }
 
-void nix_complete(struct phase *phase)
+void nix_complete(struct stream *stream)
 {
-    struct progress *progress = &phase->view.progress;
-    const struct meter *builds = &phase->builds, *paths = &phase->paths;
+    struct progress *progress = &stream->progress;
+    const struct meter *builds = &stream->meters.builds, *paths = &stream->meters.paths;
     if (builds
             ->known) { /* expected but never begun, while paths came: those were fetched instead */
         bool needed = builds->worked || !paths->known || paths->highest == 0;
         int64_t built = builds->base_final + (needed ? builds->expected : 0);
-        progress->built = larger(built, phase->started);
-        progress->to_build = larger(progress->built, phase->listed);
+        progress->built = larger(built, stream->lists.started);
+        progress->to_build = larger(progress->built, stream->lists.listed);
     }
     if (paths->known && paths->base_expected + paths->highest > 0)
         progress->fetched = progress->to_fetch = larger(progress->fetched, progress->to_fetch);
-    if (phase->bar_seen && progress->fetched_bytes >= 0)
+    if (stream->meters.bar_seen && progress->fetched_bytes >= 0)
         progress->fetched_bytes = progress->to_fetch_bytes;
+}
+
+static void add(int64_t *sum, int64_t value)
+{
+    if (value >= 0)
+        *sum = (*sum < 0 ? 0 : *sum) + value;
+}
+
+void progress_sum(struct phase *phase)
+{
+    struct progress *sum = &phase->view.progress;
+    if (phase->stream_count == 1) {
+        *sum = phase->stream[0]->progress;
+        return;
+    }
+    *sum = (struct progress){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    for (size_t at = 0; at < phase->stream_count; at++) {
+        const struct progress *one = &phase->stream[at]->progress;
+        add(&sum->built, one->built);
+        add(&sum->building, one->building);
+        add(&sum->to_build, one->to_build);
+        add(&sum->failed, one->failed);
+        add(&sum->fetched, one->fetched);
+        add(&sum->to_fetch, one->to_fetch);
+        add(&sum->fetched_bytes, one->fetched_bytes);
+        add(&sum->to_fetch_bytes, one->to_fetch_bytes);
+        add(&sum->tests_passed, one->tests_passed);
+        add(&sum->tests_total, one->tests_total);
+        if (one->current[0] != '\0')
+            memcpy(sum->current, one->current, sizeof sum->current);
+    }
 }

@@ -37,22 +37,26 @@ static bool drv_grow(struct drv_set *set)
     return true;
 }
 
-unsigned drv_mark(struct drv_set *set, uint64_t key, unsigned flags)
+unsigned drv_mark(struct stream *stream, uint64_t key, unsigned flags)
 {
-    if (set->count * 2 >= set->capacity && (set->count >= DRV_SET_MAX || !drv_grow(set)))
+    struct drv_set *set = &stream->believe.drvs;
+    size_t *known = &stream->run->drvs_known; /* of all streams together: memory is bounded */
+    if (set->count * 2 >= set->capacity && (*known >= DRV_SET_MAX || !drv_grow(set)))
         return 0;
     uint64_t *slot = drv_slot(set, key);
     if (*slot == 0) {
         *slot = key;
         set->count++;
+        ++*known;
     }
     unsigned before = *slot & 3;
     *slot |= flags;
     return before;
 }
 
-unsigned drv_flags(const struct drv_set *set, uint64_t key)
+unsigned drv_flags(const struct stream *stream, uint64_t key)
 {
+    const struct drv_set *set = &stream->believe.drvs;
     return set->capacity == 0 ? 0 : *drv_slot(set, key) & 3;
 }
 
@@ -124,14 +128,15 @@ bool take_quoted_path(const char *at, const char *end, struct store_path *path)
 
 /* ---- what may be believed ---- */
 
-bool known_drv(const struct phase *phase, const struct store_path *path)
+bool known_drv(const struct stream *stream, const struct store_path *path)
 {
-    if (!phase->raw_open || phase->drvs.count == 0 || phase->drvs.count >= DRV_SET_MAX)
+    if (!stream->believe.raw_open || stream->believe.drvs.count == 0 ||
+        stream->run->drvs_known >= DRV_SET_MAX)
         return true;
-    return drv_flags(&phase->drvs, hash_key(path)) != 0;
+    return drv_flags(stream, hash_key(path)) != 0;
 }
 
-bool known_name(const struct phase *phase, const struct store_path *path)
+bool known_name(const struct stream *stream, const struct store_path *path)
 {
-    return known_drv(phase, path) || drv_flags(&phase->drvs, name_key(path)) != 0;
+    return known_drv(stream, path) || drv_flags(stream, name_key(path)) != 0;
 }

@@ -7,33 +7,40 @@
 
 /* ---- what may be believed ---- */
 
-static bool all_started(const struct phase *phase)
+static bool all_started(const struct stream *stream)
 {
-    return phase->started >= phase->listed;
+    return stream->lists.started >= stream->lists.listed;
 }
 
-bool nix_builder_may_write(const struct phase *phase)
+bool nix_all_started(const struct stream *stream)
 {
-    return phase->raw_open;
+    return stream->lists.listed > 0 && stream->lists.kind == LIST_NONE && all_started(stream) &&
+           stream->believe.last_started == stream->believe.last_listed;
+}
+
+bool nix_builder_may_write(const struct stream *stream)
+{
+    return stream->believe.raw_open;
 }
 
 /* The builds are over as far as one can know, and what comes now may be the next step of a
    rebuild. */
-bool nix_build_over(const struct phase *phase, bool rebuild)
+bool nix_build_over(const struct stream *stream, bool rebuild)
 {
-    if (!phase->raw_open)
+    if (!stream->believe.raw_open)
         return true;
-    if (!all_started(phase))
+    if (!all_started(stream))
         return false;
-    if (phase->open_failed > 0) /* others may run on, and nothing is activated after a failure */
+    if (stream->believe.open_failed >
+        0) /* others may run on, and nothing is activated after a failure */
         return rebuild;
-    if (phase->system_listed)
-        return phase->system_started;
-    if (phase->listed == 0 && phase->system_last) /* a log without its beginning */
+    if (stream->believe.system_listed)
+        return stream->believe.system_started;
+    if (stream->lists.listed == 0 && stream->believe.system_last) /* a log without its beginning */
         return true;
-    if (rebuild && phase->rebuild_started)
+    if (rebuild && stream->believe.rebuild_started)
         return true;
-    return phase->rebuild || phase->label_switch;
+    return stream->steps.rebuild || stream->run->label_switch;
 }
 
 /* ---- lists ---- */
@@ -72,12 +79,12 @@ static int64_t take_size(const char *at, const char *end)
 
 /* "these N derivations will be built:" and its kin. What it says counts once its first entry has
  * come. */
-static bool list_header(struct phase *phase, const struct line *line, int plural)
+static bool list_header(struct stream *stream, const struct line *line, int plural)
 {
-    const char *at = line->text + (plural ? 6 : 5), *end = line->text + line->length;
+    const char *at = line->after, *end = line->text + line->length;
     int64_t count = plural ? 0 : 1;
     bool counted = !plural;
-    if (phase->units_block || (phase->raw_open && !all_started(phase)))
+    if (stream->believe.units_block || (stream->believe.raw_open && !all_started(stream)))
         return false;
     if (plural && take_number(&at, end, &count)) {
         counted = true;
@@ -85,34 +92,38 @@ static bool list_header(struct phase *phase, const struct line *line, int plural
             at++;
     }
     if (begins(at, end, plural ? "derivations will be built:" : "derivation will be built:")) {
-        phase->list = LIST_BUILD;
-        phase->list_bytes = -1;
+        stream->lists.kind = LIST_BUILD;
+        stream->lists.bytes = -1;
     } else if (begins(at, end, plural ? "paths will be fetched" : "path will be fetched")) {
         const char *open = memchr(at, '(', (size_t)(end - at));
-        phase->list = LIST_FETCH;
-        phase->list_bytes = open == NULL ? -1 : take_size(open + 1, end);
+        stream->lists.kind = LIST_FETCH;
+        stream->lists.bytes = open == NULL ? -1 : take_size(open + 1, end);
     } else {
         return false;
     }
-    phase->list_counted = counted;
-    phase->list_confirmed = false;
-    phase->announced = phase->list_left = count;
+    stream->lists.counted = counted;
+    stream->lists.confirmed = false;
+    stream->lists.announced = stream->lists.left = count;
     return true;
 }
 
-static void list_confirm(struct phase *phase)
+static void list_confirm(struct stream *stream)
 {
-    if (phase->list_confirmed)
+    if (stream->lists.confirmed)
         return;
-    phase->list_confirmed = true;
-    phase->list_since_build = true;
-    phase->raw_open = false; /* nix itself speaks: what ran before has ended */
-    phase->result_seen = false;
-    int64_t *total = phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed;
-    *total += phase->announced;
-    if (phase->list == LIST_FETCH && phase->list_bytes >= 0)
-        phase->bytes_expected =
-            (phase->bytes_expected < 0 ? 0 : phase->bytes_expected) + phase->list_bytes;
+    stream->lists.confirmed = true;
+    stream->lists.last = true;
+    stream->believe.raw_open = false; /* nix itself speaks: what ran before has ended */
+    stream->lists.result_seen = false;
+    int64_t *total =
+        stream->lists.kind == LIST_BUILD ? &stream->lists.listed : &stream->lists.copies_listed;
+    *total += stream->lists.announced;
+    stream->lists.copies_known |= stream->lists.kind == LIST_FETCH;
+    trouble_survived(stream, SURVIVED_CALL);
+    if (stream->lists.kind == LIST_FETCH && stream->lists.bytes >= 0)
+        stream->meters.bytes_expected =
+            (stream->meters.bytes_expected < 0 ? 0 : stream->meters.bytes_expected) +
+            stream->lists.bytes;
 }
 
 static bool system_name(const struct store_path *path)
@@ -122,62 +133,66 @@ static bool system_name(const struct store_path *path)
            starts(path->name, path->name_length, "home-manager-generation");
 }
 
-static void list_entry(struct phase *phase, const struct line *line)
+static void list_entry(struct stream *stream, const struct line *line)
 {
     struct store_path path;
     const char *end = line->text + line->length;
     if (line->length < 3 || line->text[1] != ' ' || !take_path(line->text + 2, end, &path) ||
-        path.after != end || path.drv != (phase->list == LIST_BUILD)) {
-        phase->list = LIST_NONE;
+        path.after != end || path.drv != (stream->lists.kind == LIST_BUILD)) {
+        stream->lists.kind = LIST_NONE;
         return;
     }
-    list_confirm(phase);
-    phase->list_left--;
-    if (!phase->list_counted)
-        ++*(phase->list == LIST_BUILD ? &phase->listed : &phase->copies_listed);
-    unsigned before = drv_mark(&phase->drvs, hash_key(&path), DRV_LISTED);
-    if (phase->list == LIST_FETCH)
+    list_confirm(stream);
+    stream->lists.left--;
+    if (!stream->lists.counted)
+        ++*(stream->lists.kind == LIST_BUILD ? &stream->lists.listed
+                                             : &stream->lists.copies_listed);
+    unsigned before = drv_mark(stream, hash_key(&path), DRV_LISTED);
+    if (stream->lists.kind == LIST_FETCH)
         return;
-    drv_mark(&phase->drvs, name_key(&path), DRV_LISTED);
-    phase->last_listed = hash_key(&path);
-    if ((before & DRV_LISTED) && phase->listed > 0)
-        phase->listed--; /* the same again: nothing more to build */
+    drv_mark(stream, name_key(&path), DRV_LISTED);
+    stream->believe.last_listed = hash_key(&path);
+    if ((before & DRV_LISTED) && stream->lists.listed > 0)
+        stream->lists.listed--; /* the same again: nothing more to build */
     if (system_name(&path)) {
-        phase->system_listed = true;
-        phase->system_started = false;
+        stream->believe.system_listed = true;
+        stream->believe.system_started = false;
     }
 }
 
 /* ---- builds and copies ---- */
 
-static bool building(struct phase *phase, const struct line *line, int skip)
+static bool building(struct stream *stream, const struct line *line, int argument)
 {
+    (void)argument;
     struct store_path path;
     const char *end = line->text + line->length;
-    if (!take_quoted_path(line->text + skip, end, &path) || phase->units_block)
+    if (!take_quoted_path(line->after, end, &path) || stream->believe.units_block)
         return false;
-    if (path.drv && phase->raw_open && phase->listed > 0 && !known_drv(phase, &path))
+    if (path.drv && stream->believe.raw_open && stream->lists.listed > 0 &&
+        !known_drv(stream, &path))
         return false;
-    if (!(drv_mark(&phase->drvs, hash_key(&path), DRV_STARTED) & DRV_STARTED))
-        phase->started++;
-    drv_mark(&phase->drvs, name_key(&path), DRV_STARTED);
-    if (!phase->raw_open) {
-        phase->open_started = phase->open_failed = 0;
-        phase->kept_going = false;
+    if (!(drv_mark(stream, hash_key(&path), DRV_STARTED) & DRV_STARTED))
+        stream->lists.started++;
+    drv_mark(stream, name_key(&path), DRV_STARTED);
+    if (!stream->believe.raw_open) {
+        trouble_survived(stream, SURVIVED_CALL);
+        stream->believe.open_started = stream->believe.open_failed = 0;
+        stream->believe.kept_going = false;
     }
-    phase->kept_going |= phase->open_failed > 0;
-    phase->open_started++;
-    phase->last_started = hash_key(&path);
-    phase->last_failed = false;
-    phase->remote |= begins(path.after, end, " on ");
-    phase->raw_open = true;
-    phase->result_seen = false;
-    phase->system_last = system_name(&path);
-    phase->system_started |= phase->system_last;
-    phase->rebuild_started = starts(path.name, path.name_length, "nixos-rebuild") ||
-                             starts(path.name, path.name_length, "nix-");
-    phase_set(phase, PHASE_BUILDING);
-    phase_current(phase, path.name, path.name_length);
+    stream->believe.kept_going |= stream->believe.open_failed > 0;
+    stream->believe.open_started++;
+    stream->believe.last_started = hash_key(&path);
+    stream->believe.last_failed = false;
+    stream->believe.remote |= begins(path.after, end, " on ");
+    stream->believe.raw_open = true;
+    stream->lists.result_seen = false;
+    stream->believe.system_last = system_name(&path);
+    stream->believe.system_started |= stream->believe.system_last;
+    stream->believe.rebuild_started = starts(path.name, path.name_length, "nixos-rebuild") ||
+                                      starts(path.name, path.name_length, "nix-");
+    phase_set(stream, PHASE_BUILDING);
+    phase_current(stream, path.name, path.name_length);
     return true;
 }
 
@@ -187,136 +202,152 @@ static bool to_elsewhere(const char *at, const char *end)
     return begins(at, end, " to '") && find(at, (size_t)(end - at), "://") != NULL;
 }
 
-static bool copying(struct phase *phase, const struct line *line, int skip)
+static bool copying(struct stream *stream, const struct line *line, int argument)
 {
+    (void)argument;
     struct store_path path;
-    if (phase->units_block ||
-        !take_quoted_path(line->text + skip, line->text + line->length, &path))
+    if (stream->believe.units_block ||
+        !take_quoted_path(line->after, line->text + line->length, &path))
         return false;
     if (!begins(path.after, line->text + line->length, " from ") &&
         !begins(path.after, line->text + line->length, " to "))
         return false;
-    bool known = drv_flags(&phase->drvs, hash_key(&path)) != 0 ||
-                 (all_started(phase) && to_elsewhere(path.after, line->text + line->length));
-    if (phase->drvs.count > 0 && !known && !phase->remote && !phase->result_seen &&
-        !nix_build_over(phase, false))
+    bool known = drv_flags(stream, hash_key(&path)) != 0 ||
+                 (all_started(stream) && to_elsewhere(path.after, line->text + line->length));
+    if (stream->believe.drvs.count > 0 && !known && !stream->believe.remote &&
+        !stream->lists.result_seen && !nix_build_over(stream, false))
         return false;
     /* Remote builders bring more than what was announced. */
-    if (phase->copies_listed == 0 || begins(path.after, line->text + line->length, " to ") || known)
-        phase->copies++;
-    phase_set(phase, PHASE_FETCHING);
-    phase_current(phase, path.name, path.name_length);
+    if (stream->lists.copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
+        known)
+        stream->lists.copies++;
+    phase_set(stream, PHASE_FETCHING);
+    phase_current(stream, path.name, path.name_length);
     return true;
 }
 
 /* "fetching path ‘…’..." (1.x) */
-static bool fetching_path(struct phase *phase, const struct line *line, int skip)
-{
-    struct store_path path;
-    if (phase->units_block ||
-        !take_quoted_path(line->text + skip, line->text + line->length, &path) ||
-        !known_drv(phase, &path))
-        return false;
-    phase->copies++;
-    phase_set(phase, PHASE_FETCHING);
-    phase_current(phase, path.name, path.name_length);
-    return true;
-}
-
-static bool copying_paths(struct phase *phase, const struct line *line, int skip)
-{
-    const char *at = line->text + skip;
-    int64_t count;
-    if (!nix_build_over(phase, false) || !take_number(&at, line->text + line->length, &count) ||
-        !begins(at, line->text + line->length, " path"))
-        return false;
-    phase->copies_listed += count;
-    phase_set(phase, PHASE_FETCHING);
-    return true;
-}
-
-static bool downloading(struct phase *phase, const struct line *line, int argument)
+static bool fetching_path(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (phase->raw_open || !ends(line->text, line->length, "..."))
+    struct store_path path;
+    if (stream->believe.units_block ||
+        !take_quoted_path(line->after, line->text + line->length, &path) ||
+        !known_drv(stream, &path))
         return false;
-    phase_set(phase, phase->view.phase == PHASE_NONE ? PHASE_EVALUATING : phase->view.phase);
+    stream->lists.copies++;
+    phase_set(stream, PHASE_FETCHING);
+    phase_current(stream, path.name, path.name_length);
     return true;
 }
 
-static bool evaluating(struct phase *phase, const struct line *line, int argument)
+static bool copying_paths(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    const char *at = line->after;
+    int64_t count;
+    if (!nix_build_over(stream, false) || !take_number(&at, line->text + line->length, &count) ||
+        !begins(at, line->text + line->length, " path"))
+        return false;
+    stream->lists.copies_listed += count;
+    stream->lists.copies_known = true;
+    phase_set(stream, PHASE_FETCHING);
+    return true;
+}
+
+static bool downloading(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (stream->believe.raw_open || !ends(line->text, line->length, "..."))
+        return false;
+    phase_set(stream, stream->phase == PHASE_NONE ? PHASE_EVALUATING : stream->phase);
+    return true;
+}
+
+static bool evaluating(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    if (phase->raw_open || phase->units_block || phase->view.phase > PHASE_BUILDING)
+    if (stream->believe.raw_open || stream->believe.units_block || stream->phase > PHASE_BUILDING)
         return false;
-    if (phase->view.phase == PHASE_NONE)
-        phase_set(phase, PHASE_EVALUATING);
+    if (stream->phase == PHASE_NONE)
+        phase_set(stream, PHASE_EVALUATING);
     return true;
 }
 
-static bool result(struct phase *phase, const struct line *line, int argument)
+/* "unpacking channels...": nix-channel downloads and unpacks them. */
+static bool channels(struct stream *stream, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    if (stream->believe.raw_open || stream->believe.units_block)
+        return false;
+    if (stream->phase == PHASE_NONE)
+        phase_set(stream, PHASE_FETCHING);
+    return true;
+}
+
+static bool result(struct stream *stream, const struct line *line, int argument)
 {
     struct store_path path;
     (void)argument;
     if (!take_path(line->text, line->text + line->length, &path) || path.drv ||
         path.after != line->text + line->length)
         return false;
-    if (!phase->raw_open || all_started(phase))
-        phase->result_seen = true;
+    if (!stream->believe.raw_open || all_started(stream))
+        stream->lists.result_seen = true;
     return true;
 }
 
 /* nix-env ends by building a user environment, which has no line of its own. */
-static bool environment_made(struct phase *phase, const struct line *line, int argument)
+static bool environment_made(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!phase->raw_open || !all_started(phase) ||
+    if (!stream->believe.raw_open || !all_started(stream) ||
         !ends(line->text, line->length, " symlinks in user environment"))
         return false;
-    phase->result_seen |= strcmp(phase->view.progress.current, "user-environment") == 0;
+    stream->lists.result_seen |= strcmp(stream->progress.current, "user-environment") == 0;
     return true;
 }
 
-static bool checks_passed(struct phase *phase, const struct line *line, int argument)
+static bool checks_passed(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    phase->result_seen |= !phase->raw_open && !phase->units_block;
+    stream->lists.result_seen |= !stream->believe.raw_open && !stream->believe.units_block;
     return true;
 }
 
 /* Indented lines belong to the list or error above them. */
-void nix_indented(struct phase *phase, const struct line *line)
+void nix_indented(struct stream *stream, const struct line *line)
 {
-    if (phase->list != LIST_NONE)
-        list_entry(phase, line);
+    if (stream->lists.kind != LIST_NONE)
+        list_entry(stream, line);
     else
-        nix_error_indented(phase, line);
+        nix_error_indented(stream, line);
 }
 
 /* ---- updates ---- */
 
-static bool lock_file(struct phase *phase, const struct line *line, int argument)
+static bool lock_file(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    if (phase->raw_open)
+    if (stream->believe.raw_open)
         return false;
-    phase_set(phase, PHASE_UPDATING);
-    phase->update_ok = true;
+    phase_set(stream, PHASE_UPDATING);
+    stream->steps.update_ok = true;
     return true;
 }
 
 const struct rule nix_rules[] = {
     {"these ", list_header, 1, false},
     {"this ", list_header, 0, false},
-    {"building '/", building, 9, false},
-    {"building \xE2\x80\x98/", building, 9, false},
-    {"building path(s) ", building, 17, false},
-    {"copying path ", copying, 13, false},
-    {"copying ", copying_paths, 8, false},
+    {"building ", building, 0, false},
+    {"building path(s) ", building, 0, false},
+    {"copying path ", copying, 0, false},
+    {"copying ", copying_paths, 0, false},
     {"downloading '", downloading, 0, false},
-    {"fetching path ", fetching_path, 14, false},
+    {"fetching path ", fetching_path, 0, false},
     {"fetching ", downloading, 0, false},
     {"unpacking '", evaluating, 0, false},
+    {"unpacking channels...", channels, 0, false},
     {"/", result, 0, false},
     {"warning: Git tree '", evaluating, 0, false},
     {"trace: ", evaluating, 0, false},

@@ -1,175 +1,220 @@
 /* nixos-rebuild, switch-to-configuration (perl and -ng), darwin-rebuild, home-manager, nh. */
 #include "phase_internal.h"
 
-static bool after_build(struct phase *phase, bool rebuild)
+static bool after_build(struct stream *stream, bool rebuild)
 {
-    if (phase->units_block || !nix_build_over(phase, rebuild))
+    if (stream->believe.units_block || !nix_build_over(stream, rebuild))
         return false;
-    phase->raw_open = false;
+    stream->believe.raw_open = false;
     return true;
 }
 
 /* "building Nix..." and "building the system configuration...": what follows is evaluated first. */
-static bool rebuild(struct phase *phase, const struct line *line, int argument)
+static bool rebuild(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!ends(line->text, line->length, "...") || !after_build(phase, true))
+    if (!ends(line->text, line->length, "...") || !after_build(stream, true))
         return false;
-    phase->rebuild = true;
-    phase->result_seen = phase->finished = phase->activated = false;
-    phase_set(phase, PHASE_EVALUATING);
+    stream->steps.rebuild = true;
+    stream->lists.result_seen = stream->steps.finished = stream->steps.activated = false;
+    trouble_survived(stream, SURVIVED_ALL);
+    phase_set(stream, PHASE_EVALUATING);
     return true;
 }
 
-static bool enter(struct phase *phase, enum phase_id id)
+static bool enter(struct stream *stream, enum phase_id id)
 {
-    if (!after_build(phase, false))
+    if (!after_build(stream, false))
         return false;
-    if (id == PHASE_ACTIVATING && phase->view.phase == PHASE_SWITCHING)
+    if (id == PHASE_ACTIVATING && stream->phase == PHASE_SWITCHING)
         id = PHASE_SWITCHING; /* old versions print some of these late */
-    phase_set(phase, id);
-    phase->activated = true;
-    phase->result_seen = false;
+    trouble_survived(stream, id == PHASE_ACTIVATING || id == PHASE_SWITCHING ? SURVIVED_BUILD
+                                                                             : SURVIVED_LINES);
+    phase_set(stream, id);
+    stream->steps.activated = id == PHASE_SWITCHING; /* whatever fails is reported from there on */
+    stream->lists.result_seen = false;
     return true;
 }
 
 /* A line that stands alone. */
-static bool whole(struct phase *phase, const struct line *line, int id)
+static bool whole(struct stream *stream, const struct line *line, int id)
 {
-    return ends(line->text, line->length, "...") && enter(phase, (enum phase_id)id);
+    return ends(line->text, line->length, "...") && enter(stream, (enum phase_id)id);
 }
 
-static bool step(struct phase *phase, const struct line *line, int id)
+static bool step(struct stream *stream, const struct line *line, int id)
 {
     (void)line;
-    return enter(phase, (enum phase_id)id);
+    return enter(stream, (enum phase_id)id);
 }
 
-static bool snippet_failed(struct phase *phase, const struct line *line, int argument)
+/* The boot loader: the last step of nixos-rebuild boot. */
+static bool boot_loader(struct stream *stream, const struct line *line, int argument)
 {
-    (void)argument;
-    if (!enter(phase, PHASE_ACTIVATING))
+    (void)line, (void)argument;
+    if (!enter(stream, PHASE_ACTIVATING))
         return false;
-    phase_error(phase, RANK_GENERAL, line->text, line->length, line->number);
+    stream->steps.activated = true;
     return true;
 }
 
-static bool would(struct phase *phase, const struct line *line, int argument)
+/* A step after which nothing tells whether all went well. */
+static bool silent(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (!ends(line->text, line->length, "...") || !enter(stream, PHASE_ACTIVATING))
+        return false;
+    stream->steps.activated = false;
+    return true;
+}
+
+/* "Activation script snippet 'X' failed (1)": what X printed stands before. */
+static bool snippet_failed(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (stream->believe.units_block || !nix_build_over(stream, false))
+        return false;
+    trouble_blame(stream, true);
+    if (!enter(stream, PHASE_ACTIVATING))
+        return false;
+    phase_error_line(stream, RANK_GENERAL, line);
+    return true;
+}
+
+static bool would(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    if (!after_build(phase, false))
+    if (!after_build(stream, false))
         return false;
-    phase->would = true;
+    stream->steps.would = true;
     return true;
 }
 
 /* "warning: the following units failed: a, b". systemctl's text about them follows, with journal
    lines that quote anything: only the few lines that end a switch are read after it. */
-static bool units_failed(struct phase *phase, const struct line *line, int skip)
+static bool units_failed(struct stream *stream, const struct line *line, int argument)
 {
-    const char *at = line->text + skip, *end = line->text + line->length;
-    if (!enter(phase, PHASE_SWITCHING))
+    (void)argument;
+    const char *at = line->after, *end = line->text + line->length;
+    if (!enter(stream, PHASE_SWITCHING))
         return false;
     while (at < end) {
         const char *comma = memmem(at, (size_t)(end - at), ", ", 2);
         const char *stop = comma ? comma : end;
         while (stop > at && stop[-1] == ' ')
             stop--;
-        names_add(&phase->view.failed_units, at, (size_t)(stop - at));
+        phase_unit_failed(stream, at, (size_t)(stop - at));
         at = comma ? comma + 2 : end;
     }
-    phase->units_block = true;
-    phase->switched_badly = true;
-    phase_error(phase, RANK_CAUSE, line->text, line->length, line->number);
+    stream->believe.units_block = true;
+    stream->steps.switched_badly = true;
+    phase_error_line(stream, RANK_CAUSE, line);
     return true;
 }
 
-static bool switch_errors(struct phase *phase, const struct line *line, int argument)
+static bool switch_errors(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!phase->units_block && !after_build(phase, false))
+    if (!stream->believe.units_block && !after_build(stream, false))
         return false;
-    phase->units_block = false;
-    phase->switched_badly = true;
-    phase_error(phase, RANK_CONSEQUENCE, line->text, line->length, line->number);
+    stream->believe.units_block = false;
+    stream->steps.switched_badly = true;
+    phase_error_line(stream, RANK_CONSEQUENCE, line);
     return true;
 }
 
 /* "Done. The new configuration is /nix/store/…" ends nixos-rebuild-ng. */
-static bool done(struct phase *phase, const struct line *line, int argument)
+static bool done(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    if (!phase->units_block && !after_build(phase, false))
+    if (!stream->believe.units_block && !after_build(stream, false))
         return false;
-    phase->units_block = false;
-    phase->finished = true;
+    stream->believe.units_block = false;
+    stream->steps.finished = true;
+    trouble_survived(stream, SURVIVED_BUILD);
     return true;
 }
 
-/* "Command 'X' returned non-zero exit status N.": the caller's view of a failure that was reported
- * before. */
-static bool command_failed(struct phase *phase, const struct line *line, int argument)
+/* "subprocess.CalledProcessError: Command 'X' returned non-zero exit status N." */
+static bool command_failed(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!find(line->text, line->length, "' returned non-zero exit status ") ||
-        (phase->raw_open && !nix_build_over(phase, false)))
-        return false;
-    phase->units_block = false;
-    phase_error(phase, RANK_CONSEQUENCE, line->text, line->length, line->number);
-    return true;
+    return trouble_command(stream, line, true);
 }
 
 /* "Pre-switch check 'X' failed", "Failed to install bootloader". */
-static bool not_activated(struct phase *phase, const struct line *line, int argument)
+static bool not_activated(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!find(line->text, line->length, "ailed") || phase->units_block ||
-        !nix_build_over(phase, false))
+    if (!find(line->text, line->length, "ailed") || stream->believe.units_block ||
+        !nix_build_over(stream, false))
         return false;
-    phase->raw_open = false;
-    phase_error(phase, RANK_GENERAL, line->text, line->length, line->number);
+    stream->believe.raw_open = false;
+    if (stream->phase == PHASE_NONE)
+        phase_set(stream, PHASE_ACTIVATING);
+    phase_error_line(stream, RANK_GENERAL, line);
     return true;
 }
 
 /* home-manager */
-static bool home_start(struct phase *phase, const struct line *line, int argument)
+static bool home_start(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
-    if (!enter(phase, PHASE_ACTIVATING))
+    if (!enter(stream, PHASE_ACTIVATING))
         return false;
-    phase->in_activation_tool = true;
+    stream->steps.home = true;
     return true;
 }
 
-static bool home_step(struct phase *phase, const struct line *line, int argument)
+/* A log without its beginning is known by the step's name, which is one word. */
+static bool home_step(struct stream *stream, const struct line *line, int argument)
 {
-    (void)line, (void)argument;
-    return phase->in_activation_tool && enter(phase, PHASE_ACTIVATING);
+    static const char *const last[] = {"reloadSystemd", "setupLaunchAgents"};
+    const char *end = line->text + line->length;
+    size_t length = (size_t)(end - line->after);
+    bool named = length > 4 && memchr(line->after, ' ', length) == NULL && *line->after >= 'a' &&
+                 *line->after <= 'z';
+    (void)argument;
+    if ((!stream->steps.home && !(named && stream->phase == PHASE_ACTIVATING)) ||
+        !enter(stream, PHASE_ACTIVATING))
+        return false;
+    for (size_t at = 0; at < sizeof last / sizeof last[0]; at++)
+        stream->steps.activated |= starts(line->after, length, last[at]);
+    return true;
 }
 
-static bool in_the_way(struct phase *phase, const struct line *line, int argument)
+static bool home_links(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (!begins(line->after, line->text + line->length, "/") || !enter(stream, PHASE_ACTIVATING))
+        return false;
+    stream->steps.home = true;
+    return true;
+}
+
+static bool in_the_way(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
     if ((!find(line->text, line->length, "' is in the way of '") &&
          !find(line->text, line->length, "' would be clobbered")) ||
-        !after_build(phase, false))
+        !after_build(stream, false))
         return false;
-    phase_error(phase, RANK_CAUSE, line->text, line->length, line->number);
+    phase_error_line(stream, RANK_CAUSE, line);
     return true;
 }
 
 /* nh: "> Building NixOS configuration" */
-static bool helper(struct phase *phase, const struct line *line, int id)
+static bool helper(struct stream *stream, const struct line *line, int id)
 {
     (void)line;
     if (id == PHASE_EVALUATING) {
-        if (!after_build(phase, true))
+        if (!after_build(stream, true))
             return false;
-        phase->rebuild = true;
-        phase_set(phase, PHASE_EVALUATING);
+        stream->steps.rebuild = true;
+        phase_set(stream, PHASE_EVALUATING);
         return true;
     }
-    return enter(phase, (enum phase_id)id);
+    return enter(stream, (enum phase_id)id);
 }
 
 #define ACT PHASE_ACTIVATING
@@ -186,20 +231,19 @@ const struct rule switch_rules[] = {
     {"installation finished!", done, 0, false},
     {"Failed to install bootloader", not_activated, 0, false},
     {"Pre-switch check", not_activated, 0, false},
-    {"Command '", command_failed, 0, false},
     {"subprocess.CalledProcessError: Command '", command_failed, 0, false},
     {"error: Command '", command_failed, 0, false},
     {"error: command '", command_failed, 0, false},
     {"error(s) occurred while switching to the new configuration", switch_errors, 0, false},
     {"warning: error(s) occurred while switching to the new configuration", switch_errors, 0,
      false},
-    {"warning: the following units failed: ", units_failed, 37, false},
-    {"warning: the following user units failed: ", units_failed, 42, false},
+    {"warning: the following units failed: ", units_failed, 0, false},
+    {"warning: the following user units failed: ", units_failed, 0, false},
     {"Checking switch inhibitors...", step, ACT, false},
-    {"updating GRUB ", whole, ACT, false},
-    {"updating systemd-boot from ", step, ACT, false},
-    {"installing the GRUB ", step, ACT, false},
-    {"installing the boot loader...", whole, ACT, false},
+    {"updating GRUB ", boot_loader, 0, false},
+    {"updating systemd-boot from ", boot_loader, 0, false},
+    {"installing the GRUB ", boot_loader, 0, false},
+    {"installing the boot loader...", boot_loader, 0, false},
     {"stopping swap device: ", step, ACT, false},
     {"stopping the following units: ", step, ACT, false},
     {"stopping the following user units: ", step, SWI, false},
@@ -227,21 +271,21 @@ const struct rule switch_rules[] = {
     {"Starting home manager activation", home_start, 0, false},
     {"Activating ", home_step, 0, false},
     {"Creating profile generation ", home_step, 0, false},
-    {"Creating home file links in ", home_step, 0, false},
-    {"Cleaning up orphan links from ", home_step, 0, false},
+    {"Creating home file links in ", home_links, 0, false},
+    {"Cleaning up orphan links from ", home_links, 0, false},
     {"Existing file '", in_the_way, 0, false},
     /* darwin-rebuild */
-    {"setting up groups...", whole, ACT, false},
-    {"setting up users...", whole, ACT, false},
-    {"setting up /Applications/Nix Apps...", whole, ACT, false},
-    {"setting up pam...", whole, ACT, false},
-    {"applying patches...", whole, ACT, false},
-    {"user defaults...", whole, ACT, false},
-    {"setting up user defaults...", whole, ACT, false},
-    {"system defaults...", whole, ACT, false},
-    {"setting up launchd services...", whole, ACT, false},
-    {"setting up user launchd services...", whole, ACT, false},
-    {"reloading nix-daemon...", whole, ACT, false},
+    {"setting up groups...", silent, 0, false},
+    {"setting up users...", silent, 0, false},
+    {"setting up /Applications/Nix Apps...", silent, 0, false},
+    {"setting up pam...", silent, 0, false},
+    {"applying patches...", silent, 0, false},
+    {"user defaults...", silent, 0, false},
+    {"setting up user defaults...", silent, 0, false},
+    {"system defaults...", silent, 0, false},
+    {"setting up launchd services...", silent, 0, false},
+    {"setting up user launchd services...", silent, 0, false},
+    {"reloading nix-daemon...", silent, 0, false},
     /* nh */
     {"> Building ", helper, PHASE_EVALUATING, false},
     {"> Activating configuration", helper, ACT, false},

@@ -45,6 +45,36 @@ static json_object *names_json(const struct phase_names *names)
     return array;
 }
 
+static json_object *error_texts(const struct phase_errors *errors)
+{
+    json_object *array = json_object_new_array();
+    for (size_t at = 0; at < errors->count; at++)
+        json_object_array_add(array, json_object_new_string(errors->text[at]));
+    return array;
+}
+
+static json_object *error_lines(const struct phase_errors *errors)
+{
+    json_object *array = json_object_new_array();
+    for (size_t at = 0; at < errors->count; at++)
+        json_object_array_add(array, json_object_new_int64(errors->line[at]));
+    return array;
+}
+
+static json_object *hosts_json(const struct phase_view *view)
+{
+    json_object *array = json_object_new_array();
+    for (size_t at = 0; at < view->host_count; at++) {
+        const struct phase_host *host = view->hosts[at];
+        json_object *object = json_object_new_object();
+        json_object_object_add(object, "name", json_object_new_string(host->name));
+        json_object_object_add(object, "phase", json_object_new_string(phase_name(host->phase)));
+        json_object_object_add(object, "failed_units", names_json(&host->failed_units));
+        json_object_array_add(array, object);
+    }
+    return array;
+}
+
 static const char *outcome_name(enum phase_outcome outcome)
 {
     switch (outcome) {
@@ -67,9 +97,15 @@ static int print_view(const struct phase_view *view, uint64_t lines)
     json_object_object_add(object, "lines", json_object_new_int64((int64_t)lines));
     json_object_object_add(object, "phases", phases);
     json_object_object_add(object, "progress", progress_json(&view->progress));
-    json_object_object_add(object, "errors", names_json(&view->errors));
+    json_object_object_add(object, "errors", error_texts(&view->errors));
+    json_object_object_add(object, "error_lines", error_lines(&view->errors));
+    if (view->error[0] != '\0') {
+        json_object_object_add(object, "error", json_object_new_string(view->error));
+        add_count(object, "error_line", view->error_line);
+    }
     json_object_object_add(object, "failed", names_json(&view->failed));
     json_object_object_add(object, "failed_units", names_json(&view->failed_units));
+    json_object_object_add(object, "hosts", hosts_json(view));
     json_object_object_add(object, "outcome", json_object_new_string(outcome_name(view->outcome)));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);

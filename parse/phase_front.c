@@ -1,0 +1,479 @@
+/* What stands in front of a line's own text: the time and the program of journald and syslog in any
+   locale, the names of hosts that colmena and nixops write, levels, marks of CI systems, quotes.
+
+   A front that names a program or a host leads to a stream of its own. It is believed only where
+   the enclosing stream would believe a line of its own: while a legacy build is open, a builder
+   may print any front. The other fronts are only taken off, which lends a line no trust. */
+#include "phase_internal.h"
+
+#define FRONTS_MAX 8 /* one behind the other */
+#define KEY_SCAN 96  /* bytes in which a front must have ended */
+
+struct taking {
+    struct phase *phase;
+    struct stream *stream;
+    struct line *line;
+    bool level;  /* the line is marked as an error */
+    bool marked; /* a level stood in front */
+};
+
+static void skip(struct line *line, const char *to)
+{
+    line->length -= (size_t)(to - line->text);
+    line->text = to;
+}
+
+static bool is_letter(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (unsigned char)byte >= 0x80;
+}
+
+static bool is_key(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || is_digit(byte) ||
+           byte == '-' || byte == '_' || byte == '.' || byte == '@';
+}
+
+/* ---- time ---- */
+
+/* One or two digits, twice or three times, with colons: 04:21:44, with a fraction. */
+static const char *take_clock(const char *at, const char *end)
+{
+    if (end - at < 8 || !is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' || !is_digit(at[3]) ||
+        !is_digit(at[4]) || at[5] != ':' || !is_digit(at[6]) || !is_digit(at[7]))
+        return NULL;
+    at += 8;
+    if (end - at > 1 && (*at == '.' || *at == ',') && is_digit(at[1]))
+        for (at++; at < end && is_digit(*at); at++)
+            continue;
+    return at;
+}
+
+/* "Z", "+02:00", "+0200". */
+static const char *take_zone(const char *at, const char *end)
+{
+    if (at < end && *at == 'Z')
+        return at + 1;
+    if (end - at < 5 || (*at != '+' && *at != '-') || !is_digit(at[1]))
+        return at;
+    for (at++; at < end && (is_digit(*at) || *at == ':'); at++)
+        continue;
+    return at;
+}
+
+/* 2026-07-01T10:00:00.1234567Z, 2026-07-01 10:00:00. */
+static const char *take_iso(const char *at, const char *end)
+{
+    static const char form[] = "dddd-dd-dd";
+    if (end - at < 19)
+        return NULL;
+    for (size_t k = 0; form[k] != '\0'; k++)
+        if (form[k] == 'd' ? !is_digit(at[k]) : at[k] != form[k])
+            return NULL;
+    if (at[10] != 'T' && at[10] != ' ')
+        return NULL;
+    const char *stop = take_clock(at + 11, end);
+    return stop == NULL ? NULL : take_zone(stop, end);
+}
+
+/* "Sep 02 04:21:44", with the month of any locale: a word, a day, a clock. */
+static const char *take_syslog(const char *at, const char *end)
+{
+    const char *word = at;
+    while (at < end && *at != ' ' && at - word < 16)
+        at++;
+    if (at == end || *at != ' ' || at == word)
+        return NULL;
+    while (at < end && *at == ' ')
+        at++;
+    int digits = 0;
+    for (; at < end && is_digit(*at); at++)
+        digits++;
+    if (digits < 1 || digits > 2 || at == end || *at != ' ')
+        return NULL;
+    return take_clock(at + 1, end);
+}
+
+/* "Wed 2026-07-01 04:21:44 CEST" of journalctl -o short-full. */
+static const char *take_full(const char *at, const char *end)
+{
+    const char *word = at;
+    while (at < end && is_letter(*at) && at - word < 16)
+        at++;
+    if (at == word || at == end)
+        return NULL;
+    at += *at == '.';
+    at = at < end && *at == ' ' ? take_iso(at + 1, end) : NULL;
+    if (at == NULL || at == end || *at != ' ' || end - at < 4)
+        return NULL;
+    for (word = ++at; at < end && *at >= 'A' && *at <= 'Z'; at++)
+        continue;
+    return at > word ? at : NULL;
+}
+
+/* ---- who speaks ---- */
+
+static bool may_enter(const struct stream *stream)
+{
+    return !stream->believe.units_block &&
+           (!stream->believe.raw_open || nix_build_over(stream, false));
+}
+
+static bool enter(struct taking *taking, const char *key, size_t length, bool host, const char *to)
+{
+    struct stream *stream = may_enter(taking->stream)
+                                ? phase_stream(taking->phase, taking->stream, key, length, host)
+                                : NULL;
+    if (stream == NULL)
+        return false;
+    taking->stream = stream;
+    skip(taking->line, to);
+    return true;
+}
+
+/* "PROG[12]: ", or with loose "PROG: "; *stop becomes the end of the name, the result what follows.
+ */
+static const char *take_program(const char *at, const char *end, bool loose, const char **stop)
+{
+    const char *from = at;
+    int64_t pid;
+    while (at < end && (is_key(*at) || *at == '(' || *at == ')' || *at == '/') &&
+           at - from < KEY_SCAN)
+        at++;
+    *stop = at;
+    if (at == from || at == end)
+        return NULL;
+    if (*at == '[') {
+        at++;
+        if (!take_number(&at, end, &pid) || at == end || *at++ != ']')
+            return NULL;
+    } else if (!loose) {
+        return NULL;
+    }
+    if (at == end || *at != ':')
+        return NULL;
+    at++;
+    return at == end ? at : *at == ' ' ? at + 1 : NULL;
+}
+
+/* "HOST PROG[12]: " behind a time. */
+static bool host_and_program(struct taking *taking, const char *at, bool loose)
+{
+    const char *end = taking->line->text + taking->line->length, *host = at, *stop;
+    while (at < end && is_key(*at))
+        at++;
+    if (at == host || at == end || *at != ' ')
+        return false;
+    const char *program = at + 1, *rest = take_program(program, end, loose, &stop);
+    if (rest == NULL || !may_enter(taking->stream))
+        return false;
+    return enter(taking, host, (size_t)(at - host), true, program) &&
+           enter(taking, program, (size_t)(stop - program), false, rest);
+}
+
+static bool front_time(struct taking *taking)
+{
+    struct line *line = taking->line;
+    const char *at = line->text, *end = at + line->length, *stop;
+    bool loose = false, bracket = *at == '[';
+    at += bracket;
+    if ((stop = take_iso(at, end)) == NULL && (stop = take_clock(at, end)) == NULL) {
+        if (bracket || (((stop = take_syslog(at, end)) == NULL || !(loose = true)) &&
+                        (stop = take_full(at, end)) == NULL))
+            return false;
+    }
+    if (bracket && (stop == end || *stop++ != ']'))
+        return false;
+    if (stop < end && *stop != ' ')
+        return false;
+    stop += stop < end;
+    if (host_and_program(taking, stop, loose))
+        return true;
+    if (loose)
+        return false;
+    skip(line, stop);
+    return true;
+}
+
+/* "comin[187]: ", without a time. */
+static bool front_program(struct taking *taking)
+{
+    const char *at = taking->line->text, *end = at + taking->line->length, *stop;
+    const char *rest = take_program(at, end, false, &stop);
+    return rest != NULL && enter(taking, at, (size_t)(stop - at), false, rest);
+}
+
+/* ---- deployment tools ---- */
+
+/* Words of colmena about a node, by which its " | " is told from other tables. */
+static bool node_words(const struct phase *phase, const char *at, const char *end)
+{
+    static const char *const words[] = {"Evaluat", "Build", "Built",      "Push",     "Activat",
+                                        "Upload",  "Copy",  "copying",    "Deploy",   "Failed",
+                                        "Connect", "Skipp", "No changes", "All done!"};
+    for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+        if (begins(at, end, words[k]))
+            return true;
+    return phase_knows(phase, at, (size_t)(end - at));
+}
+
+/* colmena: "  node | TEXT", the names to the right; the line of all has none. */
+static bool front_node(struct taking *taking)
+{
+    struct phase *phase = taking->phase;
+    const char *from = taking->line->text, *end = from + taking->line->length, *name = from;
+    while (name < end && *name == ' ' && name - from < KEY_SCAN)
+        name++;
+    const char *at = name;
+    while (at < end && is_key(*at) && at - from < KEY_SCAN)
+        at++;
+    size_t length = (size_t)(at - name), column = (size_t)(at - from);
+    if (length == 0)
+        column--;
+    else if (end - at < 2 || *at++ != ' ')
+        return false;
+    if (at == end || *at++ != '|')
+        return false;
+    at += at < end && *at == ' ';
+    if (phase->node_column != column && (length == 0 || !node_words(phase, at, end)))
+        return false;
+    if (length == 0) {
+        skip(taking->line, at);
+        taking->stream->steps.deploy = true;
+        return true;
+    }
+    if (!enter(taking, name, length, true, at))
+        return false;
+    phase->node_column = column;
+    taking->stream->steps.deploy = true;
+    return true;
+}
+
+/* colmena's summary: "node ✅ 4s TEXT", "node ❌ 61s TEXT". The text keeps its mark. */
+static bool front_summary(struct taking *taking)
+{
+    const char *name = taking->line->text, *end = name + taking->line->length, *at = name;
+    int64_t number;
+    while (at < end && is_key(*at))
+        at++;
+    if (at == name || end - at < 7 || *at != ' ')
+        return false;
+    const char *mark = at + 1, *time = mark + 3;
+    if (memcmp(mark, "\xE2\x9C\x85", 3) != 0 && memcmp(mark, "\xE2\x9D\x8C", 3) != 0)
+        return false;
+    while (time < end && *time == ' ')
+        time++;
+    if (!take_number(&time, end, &number) || time == end || (*time != 's' && *time != 'm'))
+        return false;
+    if (!enter(taking, name, (size_t)(at - name), true, mark))
+        return false;
+    taking->stream->steps.deploy = true;
+    return true;
+}
+
+/* nixops: "test...........> TEXT"; the longest name has no dots. */
+static bool front_nixops(struct taking *taking)
+{
+    struct phase *phase = taking->phase;
+    const char *name = taking->line->text, *end = name + taking->line->length, *at = name;
+    while (at < end && is_key(*at) && at - name < KEY_SCAN)
+        at++;
+    if (at == name || at == end || *at != '>' || (at + 1 < end && at[1] != ' '))
+        return false;
+    size_t width = (size_t)(at - name), length = width;
+    while (length > 0 && name[length - 1] == '.')
+        length--;
+    if (length == 0 || (width - length < 2 && phase->nixops_width != width))
+        return false;
+    if (!enter(taking, name, length, true, at + 1 < end ? at + 2 : end))
+        return false;
+    phase->nixops_width = width;
+    taking->stream->steps.deploy = true;
+    return true;
+}
+
+/* "[ERROR] ", "[INFO ] ": colmena's and others' levels; "[deploy] [INFO] " of deploy-rs comes here,
+   too. */
+static bool front_level(struct taking *taking)
+{
+    static const struct {
+        const char *text;
+        bool error;
+    } levels[] = {{"[ERROR] ", true}, {"[INFO ] ", false}, {"[INFO] ", false}, {"[WARN ] ", false},
+                  {"[WARN] ", false}, {"[DEBUG] ", false}, {"[TRACE] ", false}};
+    struct line *line = taking->line;
+    for (size_t k = 0; k < sizeof levels / sizeof levels[0]; k++) {
+        if (!starts(line->text, line->length, levels[k].text))
+            continue;
+        skip(line, line->text + strlen(levels[k].text));
+        taking->level = levels[k].error;
+        taking->marked = true;
+        taking->stream->steps.deploy = true;
+        return true;
+    }
+    return false;
+}
+
+/* colmena's log of a node: "  stderr) TEXT", behind a level; which node was said before. */
+static bool front_event(struct taking *taking)
+{
+    struct phase *phase = taking->phase;
+    struct line *line = taking->line;
+    const char *at = line->text, *end = at + line->length, *word;
+    while (at < end && *at == ' ')
+        at++;
+    for (word = at; at < end && *at >= 'a' && *at <= 'z'; at++)
+        continue;
+    if (at == word || at == end || *at != ')' || (at + 1 < end && at[1] != ' '))
+        return false;
+    const char *text = at + 1 < end ? at + 2 : end;
+    bool output = begins(word, at, "stderr") || begins(word, at, "stdout");
+    taking->level = begins(word, at, "failure");
+    if (phase->node[0] != '\0')
+        enter(taking, phase->node, strlen(phase->node), true, text);
+    if (!output && !taking->level)
+        text = end; /* "created)", "state) Running" */
+    skip(line, text);
+    taking->stream->steps.deploy = true;
+    return true;
+}
+
+/* deploy-rs: "🚀 ℹ️ [deploy] [INFO] TEXT": a program and a level behind pictures. */
+static bool front_pictures(struct taking *taking)
+{
+    struct line *line = taking->line;
+    const char *at = line->text, *end = at + line->length, *from = at;
+    while (at < end && ((unsigned char)*at >= 0x80 || *at == ' ') && at - from < 32)
+        at++;
+    if (at == end || *at != '[')
+        return false;
+    for (from = ++at; at < end && *at >= 'a' && *at <= 'z'; at++)
+        continue;
+    if (at == from || !begins(at, end, "] ["))
+        return false;
+    skip(line, at + 2);
+    return front_level(taking);
+}
+
+/* ---- marks, quotes, prompts ---- */
+
+static bool front_ci(struct taking *taking)
+{
+    struct line *line = taking->line;
+    bool github = starts(line->text, line->length, "##[");
+    if (!github && !starts(line->text, line->length, "::"))
+        return false;
+    const char *at = line->text + (github ? 3 : 2), *end = line->text + line->length, *word = at;
+    while (at < end && *at >= 'a' && *at <= 'z')
+        at++;
+    if (at == word || !begins(at, end, github ? "]" : "::"))
+        return false;
+    skip(line, at + (github ? 1 : 2));
+    return true;
+}
+
+/* "> TEXT": a log that somebody quoted. nh begins its headings so, and builders may print it. */
+static bool front_quote(struct taking *taking)
+{
+    struct line *line = taking->line;
+    if (line->length < 2 || line->text[1] != ' ')
+        return false;
+    if (!taking->phase->quoted &&
+        (!may_enter(taking->stream) || phase_knows(taking->phase, line->text, line->length) ||
+         !phase_knows(taking->phase, line->text + 2, line->length - 2)))
+        return false;
+    taking->phase->quoted = true;
+    skip(line, line->text + 2);
+    return true;
+}
+
+/* A byte order mark, the echo of Ctrl-C, a password prompt that was answered without an echo. */
+static bool front_prompt(struct taking *taking)
+{
+    static const char *const fronts[] = {"\xEF\xBB\xBF", "^C", "[sudo] ", "doas ("};
+    struct line *line = taking->line;
+    for (size_t k = 0; k < sizeof fronts / sizeof fronts[0]; k++) {
+        if (!starts(line->text, line->length, fronts[k]))
+            continue;
+        const char *rest = line->text + strlen(fronts[k]);
+        if (k >= 2) { /* a prompt in any language, up to its colon */
+            const char *colon = find(rest, (size_t)(line->text + line->length - rest), ": ");
+            if (colon == NULL)
+                return false;
+            rest = colon + 2;
+        }
+        skip(line, rest);
+        return true;
+    }
+    return false;
+}
+
+/* ---- all of them ---- */
+
+/* The first byte of a line's start that only a front has: most lines have none of them. */
+static const char *telling_byte(const char *text, size_t length)
+{
+    const char *end = text + (length < KEY_SCAN ? length : KEY_SCAN);
+    for (const char *at = text; at < end; at++)
+        if (*at == ':' || *at == '|' || *at == '>' || *at == '\xE2')
+            return at;
+    return NULL;
+}
+
+static bool front_word(struct taking *taking)
+{
+    const struct line *line = taking->line;
+    const char *at = telling_byte(line->text, line->length);
+    if (at == NULL || at == line->text)
+        return false;
+    switch (*at) {
+    case ':':
+        if (at[-1] == ']' && front_program(taking))
+            return true;
+        return is_digit(at[-1]) && front_time(taking);
+    case '|':
+        return front_node(taking);
+    case '>':
+        return front_nixops(taking);
+    default:
+        return at[-1] == ' ' && front_summary(taking);
+    }
+}
+
+static bool front_one(struct taking *taking)
+{
+    const struct line *line = taking->line;
+    if (line->length == 0)
+        return false;
+    switch (line->text[0]) {
+    case '[':
+        return front_level(taking) || front_time(taking) || front_prompt(taking);
+    case '#':
+    case ':':
+        return front_ci(taking);
+    case '>':
+        return front_quote(taking);
+    case ' ':
+        return taking->marked ? front_event(taking) : front_node(taking);
+    case '^':
+        return front_prompt(taking);
+    case 'd':
+    case '\xEF':
+        return front_prompt(taking) || front_word(taking);
+    case '\xE2':
+    case '\xF0':
+        return front_pictures(taking) || front_word(taking);
+    default:
+        return (is_letter(line->text[0]) || is_digit(line->text[0])) && front_word(taking);
+    }
+}
+
+struct stream *front_take(struct phase *phase, struct line *line, bool *level)
+{
+    struct taking taking = {phase, phase->stream[0], line, false, false};
+    for (int count = 0; count < FRONTS_MAX && front_one(&taking); count++)
+        continue;
+    *level = taking.level;
+    return taking.stream;
+}
