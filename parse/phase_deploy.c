@@ -80,6 +80,8 @@ static bool summary(struct stream *stream, const struct line *line, int good)
     for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
         if (begins(at, end, words[k].text) && stream->phase != PHASE_SWITCHING)
             stage_set(stream, words[k].stage);
+    if (good && begins(at, end, "All done!"))
+        stream->run->all_done = true;
     if (good && begins(at, end, "Activat"))
         stream->steps.finished = true;
     if (!good && stream->host != NULL)
@@ -89,17 +91,19 @@ static bool summary(struct stream *stream, const struct line *line, int good)
     return true;
 }
 
-/* "Failed to deploy to web - Last 20 lines of logs:": whose log comes next. */
+/* "Failed to deploy to web - Last 20 lines of logs:": whose log comes next is the last word before,
+   but for "Failed to complete requested operation". */
 static bool log_header(struct stream *stream, const struct line *line, int argument)
 {
-    const char *at = line->after, *end = line->text + line->length, *name = at;
+    const char *end = find(line->text, line->length, " - Last "), *name = end;
     struct phase *phase = stream->run;
     (void)argument;
-    if (!stream->steps.deploy)
+    if (!stream->steps.deploy || end == NULL || !may_deploy(stream))
         return false;
-    while (at < end && *at != ' ')
-        at++;
-    text_copy(phase->node, sizeof phase->node, name, (size_t)(at - name));
+    while (name > line->text && name[-1] != ' ')
+        name--;
+    bool none = begins(name, end, "operation");
+    text_copy(phase->node, sizeof phase->node, name, none ? 0 : (size_t)(end - name));
     phase_error_line(stream, RANK_CONSEQUENCE, line);
     return true;
 }
@@ -211,7 +215,7 @@ const struct rule deploy_rules[] = {
     {"All done!", all_done, 0, false},
     {"\xE2\x9C\x85", summary, 1, false},
     {"\xE2\x9D\x8C", summary, 0, false},
-    {"Failed to deploy to ", log_header, 0, false},
+    {"Failed to ", log_header, 0, false},
     {"### ", heading, 0, false},
     {"building all machine configurations...", nixops_begin, 0, false},
     {"copying closure...", nixops, STAGE_PUSH, false},

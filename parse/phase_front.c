@@ -112,6 +112,20 @@ static const char *take_full(const char *at, const char *end)
     return at > word ? at : NULL;
 }
 
+/* Any of them; *loose: it is syslog's, which a host and a program follow. */
+static const char *take_time(const char *at, const char *end, bool *loose)
+{
+    const char *stop = take_iso(at, end);
+    *loose = false;
+    if (stop == NULL)
+        stop = take_clock(at, end);
+    if (stop == NULL)
+        stop = take_full(at, end);
+    if (stop == NULL && (stop = take_syslog(at, end)) != NULL)
+        *loose = true;
+    return stop;
+}
+
 /* ---- who speaks ---- */
 
 static bool may_enter(const struct stream *stream)
@@ -175,15 +189,10 @@ static bool host_and_program(struct taking *taking, const char *at, bool loose)
 static bool front_time(struct taking *taking)
 {
     struct line *line = taking->line;
-    const char *at = line->text, *end = at + line->length, *stop;
-    bool loose = false, bracket = *at == '[';
-    at += bracket;
-    if ((stop = take_iso(at, end)) == NULL && (stop = take_clock(at, end)) == NULL) {
-        if (bracket || (((stop = take_syslog(at, end)) == NULL || !(loose = true)) &&
-                        (stop = take_full(at, end)) == NULL))
-            return false;
-    }
-    if (bracket && (stop == end || *stop++ != ']'))
+    const char *at = line->text, *end = at + line->length;
+    bool loose, bracket = *at == '[';
+    const char *stop = take_time(at + bracket, end, &loose);
+    if (stop == NULL || (bracket && (stop == end || *stop++ != ']')))
         return false;
     if (stop < end && *stop != ' ')
         return false;
@@ -228,11 +237,12 @@ static bool front_node(struct taking *taking)
     const char *at = name;
     while (at < end && is_key(*at) && at - from < KEY_SCAN)
         at++;
-    size_t length = (size_t)(at - name), column = (size_t)(at - from);
-    if (length == 0)
-        column--;
-    else if (end - at < 2 || *at++ != ' ')
+    size_t length = (size_t)(at - name), column;
+    if (length > 0 && (at == end || *at != ' '))
         return false;
+    while (at < end && *at == ' ')
+        at++;
+    column = (size_t)(at - from);
     if (at == end || *at++ != '|')
         return false;
     at += at < end && *at == ' ';
@@ -250,23 +260,31 @@ static bool front_node(struct taking *taking)
     return true;
 }
 
-/* colmena's summary: "node ✅ 4s TEXT", "node ❌ 61s TEXT". The text keeps its mark. */
+/* colmena's summary: "  node ✅ 4s TEXT", "  node ❌ 61s TEXT", of all nodes without a name. The text
+   keeps its mark. */
 static bool front_summary(struct taking *taking)
 {
-    const char *name = taking->line->text, *end = name + taking->line->length, *at = name;
+    const char *name = taking->line->text, *end = name + taking->line->length;
     int64_t number;
+    while (name < end && *name == ' ')
+        name++;
+    const char *at = name;
     while (at < end && is_key(*at))
         at++;
-    if (at == name || end - at < 7 || *at != ' ')
+    const char *mark = at + (at > name);
+    if (end - mark < 7 || (at > name && *at != ' '))
         return false;
-    const char *mark = at + 1, *time = mark + 3;
     if (memcmp(mark, "\xE2\x9C\x85", 3) != 0 && memcmp(mark, "\xE2\x9D\x8C", 3) != 0)
         return false;
+    const char *time = mark + 3;
     while (time < end && *time == ' ')
         time++;
-    if (!take_number(&time, end, &number) || time == end || (*time != 's' && *time != 'm'))
+    if (!take_number(&time, end, &number) || time == end || (*time != 's' && *time != 'm') ||
+        !may_enter(taking->stream))
         return false;
-    if (!enter(taking, name, (size_t)(at - name), true, mark))
+    if (at == name)
+        skip(taking->line, mark);
+    else if (!enter(taking, name, (size_t)(at - name), true, mark))
         return false;
     taking->stream->steps.deploy = true;
     return true;
@@ -307,9 +325,9 @@ static bool front_level(struct taking *taking)
         if (!starts(line->text, line->length, levels[k].text))
             continue;
         skip(line, line->text + strlen(levels[k].text));
-        taking->level = levels[k].error;
-        taking->marked = true;
-        taking->stream->steps.deploy = true;
+        taking->marked = may_enter(taking->stream);
+        taking->level = levels[k].error && taking->marked;
+        taking->stream->steps.deploy |= taking->marked;
         return true;
     }
     return false;
@@ -332,6 +350,8 @@ static bool front_event(struct taking *taking)
     taking->level = begins(word, at, "failure");
     if (phase->node[0] != '\0')
         enter(taking, phase->node, strlen(phase->node), true, text);
+    else
+        enter(taking, "[log]", 5, false, text);
     if (!output && !taking->level)
         text = end; /* "created)", "state) Running" */
     skip(line, text);
@@ -377,11 +397,14 @@ static bool front_ci(struct taking *taking)
 static bool front_quote(struct taking *taking)
 {
     struct line *line = taking->line;
-    if (line->length < 2 || line->text[1] != ' ')
+    bool loose;
+    if (line->length < 2 || line->text[1] != ' ' ||
+        phase_knows(taking->phase, line->text, line->length))
         return false;
     if (!taking->phase->quoted &&
-        (!may_enter(taking->stream) || phase_knows(taking->phase, line->text, line->length) ||
-         !phase_knows(taking->phase, line->text + 2, line->length - 2)))
+        (!may_enter(taking->stream) ||
+         !(phase_knows(taking->phase, line->text + 2, line->length - 2) ||
+           take_time(line->text + 2, line->text + line->length, &loose) != NULL)))
         return false;
     taking->phase->quoted = true;
     skip(line, line->text + 2);
@@ -455,7 +478,8 @@ static bool front_one(struct taking *taking)
     case '>':
         return front_quote(taking);
     case ' ':
-        return taking->marked ? front_event(taking) : front_node(taking);
+        return taking->marked ? front_event(taking)
+                              : front_node(taking) || front_summary(taking);
     case '^':
         return front_prompt(taking);
     case 'd':

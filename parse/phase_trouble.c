@@ -577,7 +577,8 @@ static bool ci_failed(struct stream *stream, const struct line *line, int argume
     const char *at = line->after;
     int64_t code;
     (void)argument;
-    if (!take_number(&at, line->text + line->length, &code) || code == 0)
+    if (!take_number(&at, line->text + line->length, &code) || code == 0 ||
+        !nix_build_over(stream, false))
         return false;
     stream->believe.units_block = false;
     phase_error_line(stream, RANK_CONSEQUENCE, line);

@@ -196,6 +196,39 @@ trace: x
 created 5 symlinks in user environment
 [sudo] password for m: activating the configuration...
 ^Cactivating the configuration...
+Error: x
+Caused by:
+thread 'main' panicked at 'x', src/main.rs:1:1
+Traceback (most recent call last):
+  File "x", line 1, in x
+ValueError: x
+Died at x line 3.
+Job for liar.service failed because the control process exited with error code.
+Process completed with exit code 1.
+##[error]Process completed with exit code 1.
+ERROR: Job failed: exit code 1
+Killed
+x: No space left on device
+/run/nixos-rebuild: line 530: 4711 Killed  nix
+Installing x has failed!
+### Installing NixOS ###
+### Done! ###
+All done!
+liar | All done!
+liar | Activation successful
+liar ✅ 4s Activation successful
+liar ❌ 4s Activation failed: x
+[ERROR] Failed to deploy to liar - Last 3 lines of logs:
+[ERROR]   stderr) warning: the following units failed: liar.service
+🚀 ❌ [deploy] [ERROR] x
+liar......> activation finished successfully
+deployment finished successfully
+unpacking channels...
+Sep 02 04:21:44 liar switch[1]: activating the configuration...
+switch[1]: activating the configuration...
+2026-07-01T10:00:00.1Z activating the configuration...
+> activating the configuration...
+evaluating derivation 'x'Command '['nix', 'build']' died with <Signals.SIGKILL: 9>.
 @nix {{"action":"msg","level":0,"msg":"error: builder for '{LIAR}' failed with exit code 1"}}
 @nix {{"action":"result","id":0,"type":105,"fields":[1,99,0,5]}}
 """
@@ -230,6 +263,61 @@ def test_nothing_that_a_builder_prints_is_believed(top, end, places):
         assert said(LIES, place) == truth
     believed = [lie for lie in LIES.splitlines() if said(lie + "\n", places[-1]) != truth]
     assert believed == []
+
+
+# What can stand in front of every line.
+FRONTS = {
+    "journald": "Sep 02 04:21:44 gate nixos-upgrade-start[88121]: ", "german": "Mär 03 04:21:44 gate nixos-rebuild[1]: ",
+    "french": "juil. 07 04:43:25 box switch[7]: ", "russian": "сен 02 04:21:44 gate x[1]: ", "japanese": "7月 02 04:21:44 gate x[1]: ",
+    "one-digit": "Sep  2 04:21:44 gate x[1]: ", "no-pid": "Sep 02 04:21:44 gate nixos-upgrade: ",
+    "precise": "Sep 02 04:21:44.123456 gate x[1]: ", "short-iso": "2026-07-01T04:21:44+0200 gate x[1]: ",
+    "short-full": "Wed 2026-07-01 04:21:44 CEST gate x[1]: ", "ci": "2026-07-01T10:00:00.1234567Z ", "clock": "[04:21:44] ",
+    "program": "switch-to-configuration[811]: ", "nixops": "test...........> ", "colmena": "  web | ", "compose": "web-1  | ",
+    "colmena-in-ci": "2026-07-01T10:00:00.1234567Z web | ", "deploy-rs": "⭐ ℹ️ [activate] [INFO] ", "quote": "> ",
+    "quoted-journal": "> Sep 02 04:21:44 gate x[1]: ",
+}
+PLAIN = ("public/agenix-is-a-directory", "public/firewall-in-container", "public/hash-mismatch-ifd", "public/nh-activation-no-sudo",
+         "public/nix-assertion-crash", "public/pstore-unit-fails", "public/switch-ng-flake-ok", "public/home-manager-clobber",
+         "public/boot-full-grub", "phase/switch-all-lines", "phase/two-causes", "phase/new-cannot-build", "phase/raw-builder-lies",
+         "phase/eval-nested", "phase/nh-fails", "phase/darwin")
+SAID = ("outcome", "phases", "failed", "failed_units", "progress", "errors", "error_lines")
+
+
+def in_front(front, text):
+    return b"".join(front.encode() + line + b"\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_what_stands_in_front_of_all_lines_changes_nothing(name):
+    for log in PLAIN:
+        text = (CORPUS / log).with_suffix(".log").read_bytes()
+        plain, got = analyze("-", data=text), analyze("-", data=in_front(FRONTS[name], text))
+        assert {key: got[key] for key in SAID} == {key: plain[key] for key in SAID}, log
+
+
+@pytest.mark.parametrize("one, two", [("  web | ", "db-12 | "), ("web......> ", "db-longer> "),
+                                      ("Sep 02 04:21:44 web x[1]: ", "Sep 02 04:21:45 db x[7]: ")], ids=("colmena", "nixops", "journald"))
+def test_each_of_two_hosts_has_a_state_of_its_own(one, two):
+    good = (CORPUS / "public/switch-ng-flake-ok.log").read_bytes()
+    bad = (CORPUS / "public/firewall-in-container.log").read_bytes().split(b"\n", 1)[1]
+    mixed, rows = b"", [in_front(one, good).splitlines(True), in_front(two, bad).splitlines(True)]
+    for at in range(max(len(row) for row in rows)):
+        mixed += b"".join(row[at] for row in rows if at < len(row))
+    got = analyze("-", data=mixed)
+    assert [(host["phase"], host["failed_units"]) for host in got["hosts"]] == [("switching", []), ("switching", ["firewall.service"])]
+    assert (got["outcome"], got["failed_units"]) == ("failure", ["firewall.service"])
+    assert got["progress"]["to_build"] == got["progress"]["built"] == 9
+
+
+@pytest.mark.parametrize("name", FRONTS)
+def test_a_builder_is_not_believed_with_anything_in_front(name):
+    start, _, end = legacy_build("c.drv", store("4", "c") + "\n", "@", 2).partition("@")
+
+    def said(lies):
+        answer = analyze("-", data=start.encode() + lies + end.encode())
+        return {key: answer[key] for key in SAID if key not in ("errors", "error_lines")} | {"hosts": answer["hosts"]}
+
+    assert said(in_front(FRONTS[name], LIES.encode())) == said(b"")
 
 
 def test_a_dash_reads_standard_input():
