@@ -27,6 +27,7 @@ enum {
     OPTION_ROWS,
     OPTION_COLS,
     OPTION_COLOR,
+    OPTION_MOVED_FROM,
     OPTION_SETTING
 };
 
@@ -65,6 +66,7 @@ static void fill_options(struct option *options, char *letters)
         {"rows", required_argument, NULL, OPTION_ROWS},
         {"cols", required_argument, NULL, OPTION_COLS},
         {"color", no_argument, NULL, OPTION_COLOR},
+        {"moved-from", required_argument, NULL, OPTION_MOVED_FROM},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
     };
@@ -113,6 +115,30 @@ static int take_size(uint32_t *out, const char *what, char *error)
     return 0;
 }
 
+/* Checks a URL and keeps it in *url, without slashes at its end. NULL is no URL. */
+static int set_url(char **url, const char *text, char *error)
+{
+    const char *authority;
+    size_t length;
+
+    if (!text)
+        return 0;
+    if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
+        return fail(error, "the URL '%s' does not begin with https:// or http://", text);
+    authority = strstr(text, "://") + 3;
+    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* and it is not shown */
+        return fail(error, "the URL must hold no user name or password");
+    if (text[strcspn(text, " \t\r\n")] || *authority == '\0')
+        return fail(error, "'%s' is not a URL", text);
+    if (text[strcspn(text, "?#")])
+        return fail(error, "'%s': paths are added to the URL: it must end before '?' or '#'", text);
+    free(*url);
+    *url = strdup(text);
+    for (length = *url ? strlen(*url) : 0; length > 0 && (*url)[length - 1] == '/'; length--)
+        (*url)[length - 1] = '\0';
+    return *url ? 0 : fail(error, "out of memory");
+}
+
 static int take_option(struct config *config, struct setting_values *values, int option,
                        char *error)
 {
@@ -138,6 +164,8 @@ static int take_option(struct config *config, struct setting_values *values, int
     case OPTION_COLOR:
         config->color = true;
         return 0;
+    case OPTION_MOVED_FROM:
+        return set_url(&config->moved_from, optarg, error);
     default:
         break;
     }
@@ -221,29 +249,6 @@ static int read_options(struct config *config, struct setting_values *values, in
 }
 
 /* ---- texts to values ---- */
-
-static int set_url(struct config *config, const char *text, char *error)
-{
-    const char *authority;
-    size_t length;
-
-    if (!text)
-        return 0;
-    if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
-        return fail(error, "the URL '%s' does not begin with https:// or http://", text);
-    authority = strstr(text, "://") + 3;
-    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* and it is not shown */
-        return fail(error, "the URL must hold no user name or password");
-    if (text[strcspn(text, " \t\r\n")] || *authority == '\0')
-        return fail(error, "'%s' is not a URL", text);
-    if (text[strcspn(text, "?#")])
-        return fail(error, "'%s': paths are added to the URL: it must end before '?' or '#'", text);
-    config->url = strdup(text);
-    for (length = config->url ? strlen(config->url) : 0;
-         length > 0 && config->url[length - 1] == '/'; length--)
-        config->url[length - 1] = '\0';
-    return config->url ? 0 : fail(error, "out of memory");
-}
 
 static int set_host(struct config *config, const char *text, char *error)
 {
@@ -402,7 +407,7 @@ static int set_all(struct config *config, struct setting_values *values, char *e
 {
     char name[NAME_SIZE];
 
-    if (set_url(config, values->text[SET_URL], error) < 0 ||
+    if (set_url(&config->url, values->text[SET_URL], error) < 0 ||
         set_host(config, values->text[SET_HOST], error) < 0 ||
         set_numbers(config, values, error) < 0 || set_flags(config, values, error) < 0 ||
         set_keep_size(config, values->text[SET_KEEP_SIZE], error) < 0 ||
@@ -435,6 +440,8 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     int left = argc - optind;
     bool operand = takes_operand(config) && !config->operand;
 
+    if (config->moved_from && config->mode != MODE_FLUSH)
+        return fail(error, "--moved-from is for --flush only");
     if (config->mode == MODE_RUN) {
         config->command = left > 0 ? argv + optind : NULL; /* a helper of a run has none */
         return 0;
@@ -505,6 +512,7 @@ void config_free(struct config *config)
     free(config->redact);
     free(config->operand);
     free(config->url);
+    free(config->moved_from);
     free(config->name);
     free(config->log);
     free(config->state_dir);

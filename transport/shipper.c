@@ -200,7 +200,8 @@ static void start_older(struct shipper *shipper)
     close(HELPER_POKE_FD);
     close(HELPER_PUMP_FD);
     close(HELPER_MARKS_FD);
-    _exit(spool_deliver(shipper->config, true, id));
+    spool_deliver(shipper->config, id);
+    _exit(0);
 }
 
 static void end_older(struct shipper *shipper)
@@ -474,7 +475,7 @@ int shipper_main(const struct config *config)
     say_what_is_owed(&shipper);
     end_older(&shipper);
     if (shipper.alone && shipper.lines_done)
-        (void)spool_deliver(config, true, shipper.record.info.id); /* it is back: the others, too */
+        spool_deliver(config, shipper.record.info.id); /* it is back: the others, too */
     /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
     _exit(0);
 }

@@ -107,7 +107,7 @@ def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_pa
     fail = status(code)
     server.fault = lambda handler, path, body: b"run 0" in body and fail(handler, path, body)
     result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
-    assert result.returncode == 1 and result.stderr == f"nixfleet-run: the dashboard fails ({code}): 1 run is still owed\n"
+    assert result.returncode == 1 and result.stderr == f"nixfleet-run: the dashboard fails ({code}): 1 run is undelivered\n"
     assert sorted(server.text(run) for run in server.runs.values()) == ["run 1", "run 2", "run 3"]
     server.fault = None
     assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 4
@@ -122,7 +122,7 @@ def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     asked, fail = set(), status(500)
     server.fault = lambda handler, path, body: asked.add(json.loads(body)["run"]) or fail(handler, path, body)
     result = flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=4)
-    assert result.returncode == 1 and "(500): 4 runs are still owed" in result.stderr
+    assert result.returncode == 1 and "(500): 4 runs are undelivered" in result.stderr
     assert len(asked) == 2
     server.stop()
 
@@ -178,7 +178,7 @@ def test_a_flush_over_a_slow_line_goes_on_as_long_as_it_moves(tmp_path):
         run.finish()
     server.start()
     with SlowLine(server, bytes_per_second=150000) as line:
-        done = flush(tmp_path, line.url, NIXFLEET_FLUSH_TIMEOUT=1)
+        done = flush(tmp_path, line.url, options=["--moved-from", server.url], NIXFLEET_FLUSH_TIMEOUT=1)
     assert done.returncode == 0, done.stderr
     assert len(server.run().lines) == 5000 and server.run().exit == {"code": 0}
     server.stop()

@@ -89,6 +89,6 @@ def end_behind(state):
     nobody_behind(state)
 
 
-def flush(state, url, **extra):
-    return subprocess.run([REPORT, "flush", "--flush"], env=environment(state, url, **extra), capture_output=True, text=True,
+def flush(state, url, options=(), **extra):
+    return subprocess.run([REPORT, "flush", "--flush", *options], env=environment(state, url, **extra), capture_output=True, text=True,
                           timeout=60, check=False)

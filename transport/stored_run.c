@@ -1,0 +1,311 @@
+/* Delivers one run from its log. */
+#include "stored_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+#include "body/beat.h"
+#include "delivery/delivery.h"
+#include "http/post.h"
+
+#define STALL_MS 20000
+#define TOTAL_MS 120000
+#define RETRY_MS 1000
+#define LOCK_PAUSE_MS 50
+#define READ_BUDGET ((size_t)4 << 20)
+#define FIRST_TEXT \
+    ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
+
+extern char **environ;
+
+static int open_in(const char *dir, const char *id, const char *ending, int flags)
+{
+    AUTO_FREE char *path = NULL;
+
+    if (asprintf(&path, "%s/%s.%s", dir, id, ending) < 0)
+        return -1;
+    return open(path, flags | O_CLOEXEC | O_NOCTTY);
+}
+
+void stored_run_close(struct stored_run *run)
+{
+    close_fd(&run->run_fd);
+    close_fd(&run->marks_fd);
+    close_fd(&run->log_fd);
+    run_record_free(&run->record);
+}
+
+/* Waits for whoever delivers it now. 0, or -1 when that takes too long. */
+static int lock_run(const struct stored_run *run, int64_t until_ms)
+{
+    while (run->marks_fd >= 0 && run_delivery_lock(run->marks_fd) < 0) {
+        if (errno != EWOULDBLOCK || monotonic_ms() >= until_ms)
+            return -1;
+        (void)poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    return 0;
+}
+
+static uint64_t file_size(int fd)
+{
+    struct stat status;
+
+    return fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
+}
+
+static bool same_dashboard(const struct config *config, const struct run_info *info)
+{
+    return !info->url || !*info->url || (config->url && strcmp(info->url, config->url) == 0);
+}
+
+bool stored_run_owed(const char *dir, const char *id, const struct config *config)
+{
+    struct run_record record;
+    bool owed;
+
+    if (run_record_read(dir, id, &record) < 0)
+        return errno != ENOENT && errno != EBADMSG &&
+               errno != EFBIG; /* it may be, once it can be read */
+    owed = run_owed(&record) && (!config || same_dashboard(config, &record.info));
+    run_record_free(&record);
+    return owed;
+}
+
+enum stored_result stored_run_open(struct stored_run *run, const char *dir, const char *id,
+                                   const struct config *config, int64_t until_ms)
+{
+    *run = (struct stored_run){.run_fd = -1, .marks_fd = -1, .log_fd = -1};
+    if (!stored_run_owed(dir, id, config))
+        return STORED_DONE;
+    run->run_fd = open_in(dir, id, "run", O_RDWR);
+    run->marks_fd = open_in(dir, id, "marks", O_RDONLY);
+    if (run->run_fd < 0 || lock_run(run, until_ms) < 0)
+        return STORED_REFUSED;
+    if (run_record_read(dir, id, &run->record) < 0)
+        return STORED_DONE; /* removed meanwhile */
+    if (!run_owed(&run->record))
+        return STORED_DONE;
+    if (run->record.info.log_path)
+        run->log_fd = open(run->record.info.log_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (run->log_fd >= 0 && !is_file(run->log_fd))
+        close_fd(&run->log_fd); /* a FIFO that somebody reads: it has nothing for us */
+    return STORED_LATER;
+}
+
+struct upload {
+    const struct config *config;
+    struct post post;
+    struct delivery delivery;
+    struct stored_run *run;
+    struct problems *problems;
+    uint64_t most;      /* lines that the dashboard had at once */
+    int64_t sent_ms;    /* monotonic, as the next */
+    int64_t give_up_ms; /* moved on when it has more than ever */
+    int status;         /* of the last answer; 0: none came */
+};
+
+static void record_ack(struct upload *upload, bool delivered, bool refused)
+{
+    struct run_ack ack = delivery_ack(&upload->delivery);
+
+    ack.delivered = delivered;
+    ack.refused = refused;
+    (void)run_ack_write(upload->run->run_fd,
+                        &ack); /* else it is delivered again, which changes nothing */
+}
+
+static int64_t timeout_ms(const struct upload *upload)
+{
+    return (int64_t)upload->config->flush_timeout_s * 1000;
+}
+
+static void extend(struct upload *upload)
+{
+    upload->most = delivery_acked(&upload->delivery);
+    upload->give_up_ms = monotonic_ms() + timeout_ms(upload);
+}
+
+/* Batches grow where they are quick. */
+static void choose_size(struct upload *upload)
+{
+    struct delivery *delivery = &upload->delivery;
+
+    if ((monotonic_ms() - upload->sent_ms) * 4 > timeout_ms(upload))
+        return;
+    delivery->text_max *= 2;
+    if (delivery->text_max > delivery->text_most)
+        delivery->text_max = delivery->text_most;
+}
+
+/* Posts and waits for the answer, or NULL when it is time to give up. */
+static const struct client_answer *exchange(struct upload *upload, const struct json_out *body)
+{
+    const struct client_answer *answer = NULL;
+    int pause;
+
+    while ((pause = backoff_left(&upload->post.backoff)) > 0) {
+        if (monotonic_ms() + pause > upload->give_up_ms)
+            return NULL;
+        (void)poll(NULL, 0, pause);
+    }
+    if (!post_start(&upload->post, body->bytes, body->size, STALL_MS, TOTAL_MS))
+        return NULL;
+    upload->sent_ms = monotonic_ms();
+    while (!answer && monotonic_ms() < upload->give_up_ms)
+        answer = client_wait(upload->post.client, -1, 200, NULL);
+    upload->status = answer ? answer->status : 0;
+    return answer;
+}
+
+/* What to do after an answer: STORED_DONE go on, STORED_LATER give up for now, STORED_UNWANTED also
+ * with other runs of this host, STORED_REFUSED for ever. */
+static enum stored_result take_verdict(struct upload *upload, enum delivery_verdict verdict,
+                                       const struct client_answer *answer)
+{
+    struct post *post = &upload->post;
+
+    switch (verdict) {
+    case DELIVERY_GO_ON:
+    case DELIVERY_DONE:
+        backoff_reset(&post->backoff);
+        token_set_accepted(&post->tokens);
+        record_ack(upload, false, false);
+        choose_size(upload);
+        if (verdict == DELIVERY_DONE || delivery_acked(&upload->delivery) > upload->most)
+            extend(upload);
+        if (upload->delivery.wait_ms > 0)
+            backoff_set(&post->backoff, upload->delivery.wait_ms);
+        return STORED_DONE;
+    case DELIVERY_RETRY:
+        post_failed(post, answer, RETRY_MS);
+        return STORED_DONE;
+    case DELIVERY_WAIT:
+        backoff_set(&post->backoff, upload->delivery.wait_ms);
+        return STORED_DONE;
+    case DELIVERY_DENIED:
+        return post_denied(post, answer->status) ? STORED_DONE : STORED_UNWANTED;
+    case DELIVERY_ABSENT:
+        problem_once(upload->problems, PROBLEM_ABSENT, "the dashboard takes no logs (%d)",
+                     answer->status);
+        return STORED_UNWANTED;
+    case DELIVERY_STOP:
+        record_ack(upload, false, true);
+        return STORED_REFUSED;
+    }
+    return STORED_LATER;
+}
+
+static enum stored_result deliver_lines(struct upload *upload)
+{
+    struct delivery *delivery = &upload->delivery;
+
+    for (;;) {
+        const struct client_answer *answer;
+        enum delivery_verdict verdict;
+        enum stored_result result;
+        int64_t start_ms = monotonic_ms();
+
+        while (delivery_read(delivery, READ_BUDGET, false))
+            ;
+        upload->give_up_ms += monotonic_ms() - start_ms; /* a long log is not the network's fault */
+        if (!delivery_build(delivery) || !(answer = exchange(upload, &delivery->body)))
+            return STORED_LATER;
+        verdict = delivery_take(delivery, answer);
+        if (delivery->problem[0])
+            problem_once(upload->problems, PROBLEM_REFUSED, "%s", delivery->problem);
+        result = take_verdict(upload, verdict, answer);
+        if (result != STORED_DONE || verdict == DELIVERY_DONE)
+            return result;
+    }
+}
+
+static enum stored_result tell_lost(struct upload *upload)
+{
+    struct json_out body = {0};
+    struct post *post = &upload->post;
+    const struct client_answer *answer;
+    enum stored_result result = STORED_LATER;
+
+    snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat",
+             upload->run->record.info.host);
+    while (beat_write(&body, BEAT_LOST, &upload->run->record.info, NULL, NULL,
+                      upload->delivery.redactor, INT32_MAX, 0) &&
+           (answer = exchange(upload, &body))) {
+        if (answer->status == 200 ||
+            (answer->status >= 400 && answer->status < 500 && answer->status != 429)) {
+            result = STORED_DONE; /* a dashboard without heartbeats has all that it can take */
+            break;
+        }
+        post_failed(post, answer, RETRY_MS);
+    }
+    json_free(&body);
+    return result;
+}
+
+static void source_of(struct source *source, const struct stored_run *run)
+{
+    const struct run_record *record = &run->record;
+    uint64_t size = file_size(run->log_fd);
+
+    if (record->end.known && record->end.log_bytes < size)
+        size = record->end.log_bytes; /* a log of the caller's choice may hold more than this run */
+    source_open(source, run->log_fd, run->marks_fd, NULL, size, record->info.rows,
+                record->info.cols, record->info.started_ms);
+}
+
+/* That the dashboard answers so again and again says nothing of other runs. */
+static bool is_about_the_run(int status)
+{
+    return status >= 500 || status == 408 || status == 409;
+}
+
+static enum stored_result deliver_whole(struct upload *upload)
+{
+    const struct run_end *end = &upload->run->record.end;
+    enum stored_result result;
+
+    delivery_output_ends(&upload->delivery, end);
+    upload->delivery.text_max = FIRST_TEXT;
+    extend(upload);
+    result = deliver_lines(upload);
+    if (result == STORED_DONE && !end->known)
+        result = tell_lost(upload);
+    if (result == STORED_DONE)
+        record_ack(upload, true, false);
+    return result;
+}
+
+enum stored_result stored_run_deliver(struct stored_run *run, const struct config *config,
+                                      struct problems *problems, struct stored_failure *failure)
+{
+    struct upload upload = {.config = config, .run = run, .problems = problems};
+    struct redactor *redactor = redactor_new(run->record.info.secrets, environ);
+    struct source source;
+    enum stored_result result = STORED_LATER;
+
+    *failure = (struct stored_failure){0};
+    source_of(&source, run);
+    if (redactor && post_open(&upload.post, config, run->record.info.host, "logs", problems) == 0) {
+        redactor_add(redactor, upload.post.tokens.file);
+        redactor_add(redactor, upload.post.tokens.variable);
+        if (delivery_open(&upload.delivery, &run->record.info, redactor, &source,
+                          &run->record.ack) == 0) {
+            result = deliver_whole(&upload);
+            delivery_close(&upload.delivery);
+        }
+        snprintf(failure->reason, sizeof failure->reason, "%s", upload.post.reason);
+        post_close(&upload.post);
+    }
+    redactor_free(redactor);
+    if (result != STORED_LATER || !is_about_the_run(upload.status))
+        return result;
+    failure->status = upload.status;
+    return STORED_TROUBLED;
+}
