@@ -1,10 +1,10 @@
 /* What the bash agent speaks (v1): register, poll, status, test-progress. A bad form is
  * told before a bad token, as v1 does. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dashboard/api/api.h"
+#include "dashboard/api/clean.h"
 #include "dashboard/auth/auth.h"
 #include "dashboard/store/sqlite/commands.h"
 #include "dashboard/store/sqlite/log.h"
@@ -34,6 +34,10 @@ static json_object *read_checked(struct request *request, const struct field_rul
     problem = validate_body(object, rules);
     if (problem) {
         answer_invalid(request, problem);
+        json_object_put(object);
+        return NULL;
+    }
+    if (!clean_or_answer(request, object, 422)) {
         json_object_put(object);
         return NULL;
     }
@@ -155,27 +159,22 @@ void get_poll(struct request *request)
         request_submit(request, apply_poll, NULL, NULL);
 }
 
-/* v1 keeps newlines and printable ASCII of an output; here the text keeps its letters, and loses
- * what a terminal would act on. */
-static void make_plain(char *text)
-{
-    char *to = text;
+#define DERIVED_MAX 100 /* bytes, as in v1 */
 
-    for (const char *from = text; *from; from++) {
-        unsigned char c = (unsigned char)*from;
-
-        if (c >= 0x20 ? c != 0x7f : c == '\n' || c == '\t')
-            *to++ = *from;
-    }
-    *to = '\0';
-}
-
-/* The comment of a status that came without one. NULL: it stays. */
-static const char *derive_comment(const char *status, const char *output, char room[128])
+/* The comment of a status that came without one: the first line of an error, cut between two
+ * characters. NULL: it stays. */
+static const char *derive_comment(const char *status, const char *output,
+                                  char comment[DERIVED_MAX + 1])
 {
     if (strcmp(status, "error") == 0 && output && *output) {
-        snprintf(room, 101, "%.*s", (int)strcspn(output, "\n"), output);
-        return room;
+        size_t length = strcspn(output, "\n");
+
+        if (length > DERIVED_MAX)
+            for (length = DERIVED_MAX;
+                 length > 0 && ((unsigned char)output[length] & 0xc0) == 0x80;)
+                length--;
+        snprintf(comment, DERIVED_MAX + 1, "%.*s", (int)length, output);
+        return comment;
     }
     if (output && strstr(output, "Already up to date"))
         return "Already up to date";
@@ -188,18 +187,13 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
 {
     json_object *body = context;
     const char *status = body_text(body, "status"), *comment = body_text(body, "comment"),
-               *given = body_text(body, "output"), *host = request->host;
+               *output = body_text(body, "output"), *host = request->host;
     bool ok = strcmp(status, "ok") == 0;
-    char *output = given ? strdup(given) : NULL;
-    char room[128];
+    char derived[DERIVED_MAX + 1];
     bool done;
 
-    if (output) {
-        output[lines_strip(output, strlen(output))] = '\0';
-        make_plain(output);
-    }
     if (!comment)
-        comment = derive_comment(status, output, room);
+        comment = derive_comment(status, output, derived);
     done =
         fleet_run(txn,
                   "UPDATE hosts SET status=?2, current_generation=coalesce(?3,current_generation), "
@@ -225,7 +219,6 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                           : "Command failed",
                   output) &&
         host_settle(txn, host) == 0;
-    free(output);
     if (!done)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);

@@ -7,6 +7,7 @@
 
 #include "common/io.h"
 #include "dashboard/api/api.h"
+#include "dashboard/api/clean.h"
 #include "dashboard/auth/auth.h"
 #include "dashboard/store/sqlite/commands.h"
 #include "dashboard/live/hub.h"
@@ -23,7 +24,10 @@ static json_object *read_body(struct request *request)
     if (!object && !problem.no_memory)
         answer_detail(request, 422, "the body is not JSON: byte %zu: %s", problem.at,
                       problem.reason);
-    return object;
+    if (!object || clean_or_answer(request, object, 422))
+        return object;
+    json_object_put(object);
+    return NULL;
 }
 
 /* ---- commands ---- */

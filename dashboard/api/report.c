@@ -1,0 +1,486 @@
+/* Reading and checking what writers post. */
+#include "dashboard/api/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dashboard/api/clean.h"
+#include "dashboard/store/sqlite/log.h"
+
+#define SILENT_MAX_S INT64_C(10000000000)
+#define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
+#define TIME_MAX_MS \
+    INT64_C(253402300799999) /* the end of the year 9999: browsers and RFC 3339 go no further */
+#define COUNT_MAX INT64_C(1000000000) /* derivations, paths, tests */
+
+/* What a field must be; a request that breaks it is told so. */
+static const struct {
+    const char *name, *expected;
+} expectations[] = {
+    {"run", "a UUID"},
+    {"text", "a string; not together with lines; of control characters only LF and colours (SGR)"},
+    {"lines", "an array of strings; not together with text"},
+    {"times", "an array of [count, milliseconds since 1970]"},
+    {"from", "an integer from 0 on"},
+    {"skipped", "an integer from 0 on"},
+    {"argv", "an array of strings"},
+    {"failed", "an array of strings"},
+    {"failed_units", "an array of strings"},
+    {"progress", "an object"},
+    {"exit", "an object with an integer code or a string signal"},
+    {"started", "an RFC 3339 time in a string"},
+    {"ended", "an RFC 3339 time in a string"},
+    {"silent_for", "seconds, from 0 on"},
+    {"load", "an array of numbers"},
+    {"digest", "64 hex digits"},
+    {"cols", "an integer"},
+    {"rows", "an integer"},
+    {"seq", "an integer"},
+    {"interval", "an integer"},
+    {"error_line", "an integer"},
+    {"line_count", "an integer"},
+    {"byte_count", "an integer"},
+    {"acked", "an integer"},
+    {"bytes", "an integer"},
+};
+
+static const char *expected(const char *field)
+{
+    for (size_t i = 0; i < sizeof expectations / sizeof *expectations; i++)
+        if (strcmp(expectations[i].name, field) == 0)
+            return expectations[i].expected;
+    return "a string";
+}
+
+static const char *const phases[] = {"evaluating", "fetching", "building", "activating",
+                                     "switching",  "pulling",  "updating", "testing",
+                                     "done",       "failed"};
+
+void report_free(void *context)
+{
+    struct report *report = context;
+
+    json_object_put(report->object);
+    free(report->joined);
+    free(report);
+}
+
+static bool time_field(json_object *object, const char *name, int64_t *out, const char **why)
+{
+    const char *text;
+
+    if (!field_string(object, name, &text, why))
+        return false;
+    *out = request_time(text);
+    if (*out == 0)
+        *why = name;
+    return *out != 0;
+}
+
+/* What *why is when nothing is wrong with the body. */
+static const char no_memory[] = "out of memory";
+
+/* A value as text that lives as long as the value. */
+static const char *json_text(json_object *value, const char **why)
+{
+    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+
+    if (!text)
+        *why = no_memory;
+    return text;
+}
+
+/* A field that is kept as JSON text. */
+static void raw_field(json_object *object, const char *name, enum json_type type, const char **out,
+                      const char **why)
+{
+    json_object *value;
+
+    if (field_typed(object, name, type, &value, why))
+        *out = json_text(value, why);
+}
+
+static bool list_of(json_object *list, enum json_type type)
+{
+    for (size_t i = 0; i < json_object_array_length(list); i++)
+        if (!json_object_is_type(json_object_array_get_idx(list, i), type))
+            return false;
+    return true;
+}
+
+static void list_field(json_object *object, const char *name, enum json_type type, const char **out,
+                       const char **why)
+{
+    json_object *value;
+
+    if (field_typed(object, name, json_type_array, &value, why) && !list_of(value, type))
+        *why = name;
+    else
+        raw_field(object, name, json_type_array, out, why);
+}
+
+/* U+0080 to U+009F: a terminal may take U+009B for ESC [. */
+static bool is_c1(const char *text, size_t size)
+{
+    return size > 1 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
+}
+
+/* Bytes that are looked at twice: what a C1 begins with, and controls, but LF. */
+static const unsigned char special[256] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1,          1,
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, [0x7f] = 1, [0xc2] = 1,
+};
+
+/* The length of the SGR sequence at text; 0: there is none. */
+static size_t sgr_length(const char *text, size_t size)
+{
+    size_t i = 2;
+
+    if (size < 3 || text[0] != '\033' || text[1] != '[')
+        return 0;
+    while (i < size && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':'))
+        i++;
+    return i < size && text[i] == 'm' ? i + 1 : 0;
+}
+
+/* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement
+ * character. */
+static bool clean(const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        size_t sgr;
+
+        if (!special[(unsigned char)text[i]])
+            continue;
+        if ((unsigned char)text[i] == 0xc2) {
+            if (is_c1(text + i, size - i))
+                return false;
+            continue;
+        }
+        if (!(sgr = sgr_length(text + i, size - i)))
+            return false;
+        i += sgr - 1;
+    }
+    return true;
+}
+
+static void read_text(struct report *report, const char **why)
+{
+    json_object *value;
+
+    if (!field_typed(report->object, "text", json_type_string, &value, why))
+        return;
+    report->text = json_object_get_string(value);
+    report->size = (size_t)json_object_get_string_len(value);
+    report->count = lines_count(report->text, report->size);
+    if (!clean(report->text, report->size))
+        *why = "text";
+}
+
+static void make_harmless(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (is_c1(text + i, size - i))
+            text[i] = text[i + 1] = '?';
+        else if (text[i] == '\033' || text[i] == 0x7f)
+            text[i] = '?';
+    }
+}
+
+/* `lines`, for people: control characters are made harmless instead of refused. */
+static void read_lines(struct report *report, const char **why)
+{
+    struct text joined = {0};
+    json_object *list;
+
+    if (!field_typed(report->object, "lines", json_type_array, &list, why))
+        return;
+    if (report->text || !list_of(list, json_type_string)) {
+        *why = "lines";
+        return;
+    }
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        json_object *line = json_object_array_get_idx(list, i);
+        size_t start = joined.size + (i > 0);
+
+        if (i > 0)
+            text_puts(&joined, "\n");
+        text_add(&joined, json_object_get_string(line), (size_t)json_object_get_string_len(line));
+        for (size_t at = start; at < joined.size; at++)
+            if ((unsigned char)joined.bytes[at] < 0x20 && joined.bytes[at] != '\033')
+                joined.bytes[at] = ' ';
+        if (joined.size > start && !clean(joined.bytes + start, joined.size - start))
+            make_harmless(joined.bytes + start, joined.size - start);
+    }
+    text_add(&joined, "", 1);
+    report->joined = joined.bytes;
+    report->text = joined.bytes;
+    report->size = joined.size - 1;
+    report->count = (int64_t)json_object_array_length(list);
+    if (joined.failed)
+        *why = no_memory;
+}
+
+static bool time_pair(json_object *pair, int64_t *count, int64_t *ms)
+{
+    if (!json_object_is_type(pair, json_type_array) || json_object_array_length(pair) != 2 ||
+        !list_of(pair, json_type_int))
+        return false;
+    *count = json_object_get_int64(json_object_array_get_idx(pair, 0));
+    *ms = json_object_get_int64(json_object_array_get_idx(pair, 1));
+    return *count >= 0 && *count <= LINES_MAX && *ms >= 0 && *ms <= TIME_MAX_MS;
+}
+
+static void read_times(struct report *report, const char **why)
+{
+    json_object *list;
+    int64_t timed = 0, count;
+
+    if (!field_typed(report->object, "times", json_type_array, &list, why))
+        return;
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        if (!time_pair(json_object_array_get_idx(list, i), &count, &report->newest_ms)) {
+            *why = "times";
+            return;
+        }
+        timed += count;
+    }
+    if (timed == report->count) /* else the times of all lines behind these would slip */
+        report->times = json_text(list, why);
+}
+
+static void read_phase(struct report *report, const char **why)
+{
+    if (!field_string(report->object, "phase", &report->phase, why))
+        return;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
+        if (strcmp(report->phase, phases[i]) == 0)
+            return;
+    report->phase = NULL; /* of a later version of the protocol: shown as none */
+}
+
+static bool member(json_object *object, const char *name, json_type type, json_object **value)
+{
+    return json_object_object_get_ex(object, name, value) && json_object_is_type(*value, type);
+}
+
+/* Keeps of an object's members those that the protocol knows. */
+static void keep_members(json_object *object, const char *const *names)
+{
+    json_object_object_foreach(object, key, value)
+    {
+        const char *const *name = names;
+
+        (void)value;
+        while (*name && strcmp(*name, key) != 0)
+            name++;
+        if (!*name)
+            json_object_object_del(object, key);
+    }
+}
+
+static void read_exit(struct report *report, const char **why)
+{
+    static const char *const members[] = {"code", "signal", "core", NULL};
+    json_object *value, *code, *signal;
+
+    if (!field_typed(report->object, "exit", json_type_object, &value, why))
+        return;
+    keep_members(value, members);
+    if (!member(value, "code", json_type_int, &code) &&
+        !member(value, "signal", json_type_string, &signal)) {
+        *why = "exit";
+        return;
+    }
+    report->exit = json_text(value, why);
+    report->outcome =
+        member(value, "code", json_type_int, &code) && json_object_get_int64(code) == 0 ? "success"
+                                                                                        : "failure";
+}
+
+/* Counts that no run can have are left out, and so is what the protocol does not know. */
+static void read_progress(struct report *report, const char **why)
+{
+    static const char *const members[] = {
+        "built",         "building",       "to_build",     "failed",      "fetched", "to_fetch",
+        "fetched_bytes", "to_fetch_bytes", "tests_passed", "tests_total", "current", NULL};
+    json_object *value;
+
+    if (!field_typed(report->object, "progress", json_type_object, &value, why))
+        return;
+    keep_members(value, members);
+    json_object_object_foreach(value, key, count)
+    {
+        int64_t most = strstr(key, "_bytes") ? INT64_MAX / 2 : COUNT_MAX;
+
+        if (strcmp(key, "current") == 0
+                ? !json_object_is_type(count, json_type_string)
+                : !json_object_is_type(count, json_type_int) || json_object_get_int64(count) < 0 ||
+                      json_object_get_int64(count) > most)
+            json_object_object_del(value, key);
+    }
+    report->progress = json_text(value, why);
+}
+
+/* In either case of letters. */
+static void read_digest(struct report *report, const char **why)
+{
+    const char *digest;
+
+    if (!field_string(report->object, "digest", &digest, why))
+        return;
+    if (strlen(digest) != sizeof report->digest - 1 ||
+        strspn(digest, "0123456789abcdefABCDEF") != sizeof report->digest - 1) {
+        *why = "digest";
+        return;
+    }
+    for (size_t i = 0; i < sizeof report->digest; i++)
+        report->digest[i] =
+            (char)(digest[i] >= 'A' && digest[i] <= 'F' ? digest[i] + 32 : digest[i]);
+}
+
+static void read_outcome(struct report *report, const char **why)
+{
+    static const char *const outcomes[] = {"success", "failure", "units_failed"};
+    const char *outcome;
+
+    if (!field_string(report->object, "outcome", &outcome, why))
+        return;
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
+        if (strcmp(outcome, outcomes[i]) == 0)
+            report->outcome = outcomes[i];
+}
+
+static void read_run(struct report *report, const char **why)
+{
+    const char *run;
+
+    if (!field_string(report->object, "run", &run, why))
+        return;
+    if (strlen(run) != RUN_ID_SIZE - 1 || !run_id_valid(run))
+        *why = "run";
+    else
+        snprintf(report->run, sizeof report->run, "%s", run);
+}
+
+/* Fields that both calls have. */
+static void read_common(struct report *report, const char **why)
+{
+    json_object *object = report->object;
+
+    read_run(report, why);
+    field_string(object, "command", &report->command, why);
+    field_string(object, "name", &report->name, why);
+    field_string(object, "user", &report->user, why);
+    list_field(object, "argv", json_type_string, &report->argv, why);
+    time_field(object, "started", &report->started, why);
+    read_phase(report, why);
+    read_progress(report, why);
+    read_exit(report, why);
+    time_field(object, "ended", &report->ended, why);
+}
+
+static void read_batch_fields(struct report *report, const char **why)
+{
+    json_object *object = report->object;
+
+    read_common(report, why);
+    read_text(report, why);
+    read_lines(report, why);
+    read_times(report, why);
+    if (field_int(object, "from", &report->from, why) &&
+        (report->from < 0 || report->from > LINES_MAX))
+        *why = "from";
+    if (field_int(object, "skipped", &report->skipped, why) &&
+        (report->skipped < 0 || report->skipped > LINES_MAX))
+        *why = "skipped";
+    field_int(object, "cols", &(int64_t){0}, why);
+    field_int(object, "rows", &(int64_t){0}, why);
+    read_outcome(report, why);
+    field_string(object, "error", &report->error, why);
+    field_int(object, "error_line", &report->error_line, why);
+    list_field(object, "failed", json_type_string, &report->failed, why);
+    list_field(object, "failed_units", json_type_string, &report->failed_units, why);
+    read_digest(report, why);
+    field_int(object, "line_count", &(int64_t){0}, why);
+    field_int(object, "byte_count", &report->byte_count, why);
+    report->finished = report->exit != NULL;
+}
+
+/* Only looked at: what a page shows of a host's load comes with its metrics. */
+static void read_load(json_object *object, const char **why)
+{
+    json_object *list;
+
+    if (!field_typed(object, "load", json_type_array, &list, why))
+        return;
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        json_object *value = json_object_array_get_idx(list, i);
+
+        if (!json_object_is_type(value, json_type_double) &&
+            !json_object_is_type(value, json_type_int))
+            *why = "load";
+    }
+}
+
+static void read_heartbeat_fields(struct report *report, const char **why)
+{
+    json_object *object = report->object;
+
+    read_common(report, why);
+    field_string(object, "status", &report->status, why);
+    field_int(object, "seq", &(int64_t){0}, why);
+    if (field_int(object, "silent_for", &report->silent_for, why) &&
+        (report->silent_for < 0 || report->silent_for > SILENT_MAX_S))
+        *why = "silent_for";
+    read_load(object, why);
+    if (field_int(object, "interval", &report->interval, why))
+        report->interval =
+            report->interval < 1 || report->interval > 3600 ? 0 : report->interval * 1000;
+    field_int(object, "lines", &(int64_t){0}, why);
+    field_int(object, "acked", &(int64_t){0}, why);
+    field_int(object, "bytes", &report->bytes, why);
+    report->lost = report->status && strcmp(report->status, "lost") == 0;
+    report->finished = report->status && strcmp(report->status, "finished") == 0;
+}
+
+/* NULL: answered. */
+static struct report *read_report(struct request *request,
+                                  void (*read)(struct report *, const char **))
+{
+    struct report *report = calloc(1, sizeof *report);
+    const char *why = NULL;
+    struct json_problem problem;
+
+    if (!report) {
+        answer_no_memory(request);
+        return NULL;
+    }
+    report->from = -1;
+    report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
+    report->object = request_object(request, &problem);
+    if (!report->object && !problem.no_memory)
+        answer_error(request, 400, "the body is not JSON: byte %zu: %s", problem.at,
+                     problem.reason);
+    if (report->object && clean_or_answer(request, report->object, 400)) {
+        read(report, &why);
+        if (!why)
+            return report;
+        if (why == no_memory)
+            answer_no_memory(request);
+        else
+            answer_error(request, 400, "%s: expected %s", why, expected(why));
+    }
+    report_free(report);
+    return NULL;
+}
+
+struct report *read_batch(struct request *request)
+{
+    return read_report(request, read_batch_fields);
+}
+
+struct report *read_heartbeat(struct request *request)
+{
+    return read_report(request, read_heartbeat_fields);
+}

@@ -1,0 +1,41 @@
+/* What a writer says of its run: a batch of lines or a heartbeat, read from a body and checked
+   field by field. docs/protocol.md describes the fields. */
+#ifndef NIXFLEET_DASHBOARD_API_REPORT_H
+#define NIXFLEET_DASHBOARD_API_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/id.h"
+#include "common/json.h"
+#include "dashboard/server/http.h"
+
+/* A body, read and checked. Strings live as long as the report. A field that was absent is NULL, 0,
+ * or what its comment says. */
+struct report {
+    json_object *object;
+    char run[RUN_ID_SIZE]; /* "": not said */
+    const char *text;      /* lines joined by LF, NULL: none */
+    char *joined;          /* text made from `lines` */
+    size_t size;           /* of text, in bytes */
+    int64_t count;         /* lines in text */
+    int64_t from;          /* -1: append */
+    int64_t skipped;
+    const char *times, *progress, *argv, *failed, *failed_units, *exit; /* JSON */
+    const char *command, *name, *user, *phase, *status, *outcome, *error;
+    char digest[65];                   /* lower-case hex; "": not said */
+    int64_t started, ended, newest_ms; /* ms since 1970 by the writer's clock; newest_ms: when the
+                                          newest of the lines came */
+    int64_t error_line, byte_count, bytes, silent_for; /* -1: not said; silent_for in seconds */
+    int64_t interval;                                  /* between heartbeats, ms; 0: not said */
+    bool lost, finished;
+};
+
+/* Reads the body of a batch or of a heartbeat. NULL: the request was answered with the reason (400,
+   or 503 when out of memory). The caller passes the report to report_free. */
+struct report *read_batch(struct request *request);
+struct report *read_heartbeat(struct request *request);
+/* For request_submit. */
+void report_free(void *report);
+
+#endif
