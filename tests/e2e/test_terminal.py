@@ -500,7 +500,7 @@ def test_modes_that_the_caller_has_set_before_are_the_commands(state, modes, com
 
 
 def test_keys_that_signal_reach_a_job_of_a_shell_behind_a_pipe(state):
-    with in_pipeline(state, "RUN bash --norc -i 2> >(trap '' INT; cat >&2)") as terminal:
+    with in_pipeline(state, "RUN bash --norc -i 2> >(env --ignore-signal=INT cat >&2)") as terminal:
         terminal.until("[$#] ")
         terminal.type("sleep 1000\r")
         wait_for(lambda: terminal.pump() and "sleep\n" in commands_below(terminal.pid))

@@ -1,5 +1,6 @@
 """Bytes replayed in a real terminal: a tmux server of our own, and the lines that its panes hold afterwards."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -70,7 +71,15 @@ class Tmux:
 
 def normal(text):
     """Lines without blanks at their ends, and without blank lines at the end."""
-    lines = [line.rstrip(b" ") for line in text.split(b"\n")]
+    lines = [line.rstrip(b" \t") for line in text.split(b"\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def tabs_as(theirs, ours):
+    """tmux's lines with the blanks of ours where tmux has tabs: from 3.6 on, its cells remember that a tab was written over blanks."""
+    def filled(their, our):
+        match = re.fullmatch(b"( +)".join(re.escape(part) for part in their.split(b"\t")), our)
+        return our if match else their
+    return [filled(their, our) if b"\t" in their else their for their, our in zip(theirs, ours)] + theirs[len(ours):]
