@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "cmocka_versions.h"
 
 #include "../../transport/delivery/delivery.h"
 
@@ -123,9 +123,9 @@ static void a_batch_of_many_short_lines_that_each_have_a_time_fits(void **state)
     open_all(played);
     while (verdict == DELIVERY_GO_ON) {
         build(played);
-        assert_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
+        assert_uint_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
         verdict = accept_it(played);
-        assert_in_range(++batches, 1, 100);
+        assert_uint_in_range(++batches, 1, 100);
     }
     assert_int_equal(verdict, DELIVERY_DONE);
     assert_int_equal(played->have, 60000);
@@ -145,7 +145,7 @@ static void a_batch_of_lines_that_are_all_escapes_fits(void **state)
     open_all(played);
     while (verdict == DELIVERY_GO_ON) {
         build(played);
-        assert_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
+        assert_uint_in_range(played->delivery.body.size, 1, DELIVERY_BODY_MAX);
         verdict = accept_it(played);
     }
     assert_int_equal(verdict, DELIVERY_DONE);
@@ -164,7 +164,7 @@ static void a_dashboard_that_always_goes_back_is_met_with_pauses(void **state)
         build(played);
         at_once += answer(played, 200, "{\"next\":%lld}", i / 10) == DELIVERY_GO_ON;
     }
-    assert_in_range(at_once, 1, 5);
+    assert_uint_in_range(at_once, 1, 5);
     build(played);
     assert_int_equal(accept_it(played), DELIVERY_DONE);
     assert_int_equal(played->have, 2);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "cmocka_versions.h"
 #include <json-c/json.h>
 
 #include "../../transport/delivery/delivery.h"
@@ -156,7 +156,7 @@ static void take_lines(struct flood *flood, uint64_t most)
     flood->have_size = bytes_before(flood->have, flood->have_lines);
     if (json_object_object_get_ex(object, "text", &text)) {
         char *to = flood->have + flood->have_size;
-        assert_in_range(json_object_get_string_len(text), 0, flood->largest);
+        assert_uint_in_range(json_object_get_string_len(text), 0, flood->largest);
         flood->have_size += (size_t)sprintf(to, "%s\n", json_object_get_string(text));
         for (const char *at = to; *at; at++)
             flood->have_lines += *at == '\n';
@@ -378,7 +378,7 @@ static void play_at_random(struct flood *flood)
     delivery->output_over = false;
     grow_to(flood, size);
     for (int calm = 5; verdict != DELIVERY_DONE; calm++) {
-        assert_in_range(calm, 0, 2000);
+        assert_uint_in_range(calm, 0, 2000);
         while (rand() % 8 && delivery_read(delivery, (size_t)rand() % 300000, false))
             ;
         assert_true(delivery_build(delivery));

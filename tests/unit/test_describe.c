@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "cmocka_versions.h"
 #include <json-c/json.h>
 
 #include "../../transport/body/describe.h"
@@ -63,7 +63,7 @@ static void a_long_command_is_cut_between_letters(void **state)
             memcpy(word + i, "\xc3\xa4", 2);
         object = described(&info, NULL);
         length = strlen(text_of(object, "command"));
-        assert_in_range(length, DESCRIBE_COMMAND_MAX - 1, DESCRIBE_COMMAND_MAX + 3);
+        assert_uint_in_range(length, DESCRIBE_COMMAND_MAX - 1, DESCRIBE_COMMAND_MAX + 3);
         assert_string_equal(text_of(object, "command") + length - 5, "\xc3\xa4\xe2\x80\xa6");
         assert_null(json_object_object_get(object, "argv"));
         assert_non_null(json_object_object_get(object, "cols"));

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
+#include "cmocka_versions.h"
 
 #include "../../parse/screen.h"
 
@@ -213,7 +213,7 @@ static void lines_that_move_on_count_as_changed(void **state)
     screen = begin(2, 11, "cd\n half");
     screen_take_changed(screen);
     screen_feed(screen, "\033[2M\033[2J\033[2;5Hx", 15);
-    assert_in_range(screen_take_changed(screen), 0, 1);
+    assert_uint_in_range(screen_take_changed(screen), 0, 1);
     screen_free(screen);
 }
 

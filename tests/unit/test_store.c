@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "cmocka_versions.h"
 
 #include "dashboard/store/sqlite/log.h"
 #include "dashboard/store/sqlite/runs.h"
@@ -327,7 +327,7 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
     model_cut(&early, 0);
     assert_true(fixture->run.stored >= bytes_of(wanted));
     /* Thousands of small commits have been through it. */
-    assert_in_range(size_of(fixture, "nixfleet.db-wal"), 1, 16 << 20);
+    assert_uint_in_range(size_of(fixture, "nixfleet.db-wal"), 1, 16 << 20);
 }
 
 static void large_commits_are_taken_over_once_no_more_come(void **state)
@@ -343,7 +343,7 @@ static void large_commits_are_taken_over_once_no_more_come(void **state)
         run_work(fixture, (struct work){.from = i, .count = 1, .text = large});
     free(large);
     while (size_of(fixture, "nixfleet.db") < SIZE * (COUNT - 8)) {
-        assert_in_range(++tries, 1, 3000);
+        assert_uint_in_range(++tries, 1, 3000);
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
 }
@@ -449,7 +449,7 @@ static void a_log_that_grew_too_large_loses_its_middle(void **state)
         else
             missing++;
     }
-    assert_in_range(missing, 1000, 2900);
+    assert_uint_in_range(missing, 1000, 2900);
     for (int i = 0; i < 100; i++)
         assert_true(whole.line[i] && whole.line[2999 - i]);
     follow(fixture, &tail, &follower);
