@@ -157,14 +157,10 @@ static enum job_result apply_token(struct txn *txn, void *context)
 {
     struct new_token *fresh = context;
     char hash[TOKEN_HASH_SIZE];
-    sqlite3_stmt *statement =
-        txn_statement(txn, "INSERT INTO hosts(id, hostname, agent_token_hash) VALUES(?1,?1,?2) ON "
-                           "CONFLICT(id) DO UPDATE SET agent_token_hash=?2");
 
-    if (!statement || token_make(fresh->token) < 0 ||
-        token_hash(fresh->secret, fresh->token, hash) < 0)
+    if (token_make(fresh->token) < 0 || token_hash(fresh->secret, fresh->token, hash) < 0)
         return JOB_FAILED;
-    return statement_run(statement, "tt", fresh->host, hash) == SQLITE_DONE ? JOB_DONE : JOB_FAILED;
+    return txn_host_set_token(txn, fresh->host, hash, true) > 0 ? JOB_DONE : JOB_FAILED;
 }
 
 static void token_done(void *context, bool ok)
@@ -243,6 +239,18 @@ static void announce(const struct server *server, const char *address, uint16_t 
     fflush(stdout);
 }
 
+static struct retention *start_retention(const struct server *server)
+{
+    const struct dashboard_settings *settings = &server->settings;
+    const int64_t day_ms = INT64_C(24) * 3600 * 1000;
+    struct retention_limits limits = {.keep_ms = settings->keep_days * day_ms,
+                                      .keep_runs = settings->keep_runs,
+                                      .keep_bytes = (int64_t)settings->keep_mb << 20,
+                                      .keep_history_ms = settings->history_days * day_ms};
+
+    return retention_start(server->store, &limits);
+}
+
 static int serve(struct server *server, const char *address, uint16_t port)
 {
     char error[STORE_ERROR_SIZE];
@@ -266,7 +274,7 @@ static int serve(struct server *server, const char *address, uint16_t port)
     server->target = target_start(server->settings.version_url);
     server->slow = slow_new();
     server->live = live_start(server);
-    retention = retention_start(server->store, &server->settings);
+    retention = start_retention(server);
     http = server->live && server->slow && server->limits
                ? http_start(server, &api_app, address, &port, error)
                : NULL;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "common/utf8.h"
 
 #define NESTING_MAX 6
 
@@ -93,12 +94,17 @@ void text_json(struct text *text, const char *string)
         text_puts(text, "null");
 }
 
-void text_key(struct text *text, const char *key)
+void text_comma(struct text *text)
 {
     char last = text->size ? text->bytes[text->size - 1] : '{';
 
     if (last != '{' && last != '[')
         text_puts(text, ",");
+}
+
+void text_key(struct text *text, const char *key)
+{
+    text_comma(text);
     text_json(text, key);
     text_puts(text, ":");
 }

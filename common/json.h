@@ -24,6 +24,9 @@ void text_printf(struct text *text, const char *format, ...) __attribute__((form
  * too, so that no answer can be read as markup. */
 void text_json_bytes(struct text *text, const char *bytes, size_t size);
 void text_json(struct text *text, const char *string);
+/* A comma, unless the text ends with the `[` or `{` of a list or object: in front of each element.
+ */
+void text_comma(struct text *text);
 /* `"key":` with a comma in front unless it is the first of its object. */
 void text_key(struct text *text, const char *key);
 void text_key_json(struct text *text, const char *key, const char *string);

@@ -1,6 +1,9 @@
 #include "utf8.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define REPLACEMENT "\xef\xbf\xbd"
 
 /* Skips the ASCII that p begins with, eight bytes at a time: most text is nothing else. */
 static const char *skip_ascii(const char *p, const char *end)
@@ -28,6 +31,39 @@ bool utf8_valid(const char *bytes, size_t size)
         p += length;
     }
     return true;
+}
+
+size_t utf8_cut(const char *bytes, size_t size, size_t max)
+{
+    if (size <= max)
+        return size;
+    while (max > 0 && ((unsigned char)bytes[max] & 0xc0) == 0x80)
+        max--;
+    return max;
+}
+
+char *utf8_replace(const char *bytes, size_t size, size_t *out_size)
+{
+    char *copy = malloc(size * (sizeof REPLACEMENT - 1) + 1), *to = copy;
+
+    if (!copy)
+        return NULL;
+    for (size_t i = 0; i < size;) {
+        size_t length = utf8_length(bytes + i, size - i);
+
+        if (length == 0) {
+            memcpy(to, REPLACEMENT, sizeof REPLACEMENT - 1);
+            to += sizeof REPLACEMENT - 1;
+            i++;
+        } else {
+            memcpy(to, bytes + i, length);
+            to += length;
+            i += length;
+        }
+    }
+    *to = '\0';
+    *out_size = (size_t)(to - copy);
+    return copy;
 }
 
 size_t utf8_encode(uint32_t code, char out[4])

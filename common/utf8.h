@@ -28,6 +28,11 @@ static inline size_t utf8_length(const char *text, size_t size)
 }
 /* Whether size bytes are nothing but whole characters. NUL is one. */
 bool utf8_valid(const char *bytes, size_t size);
+/* The largest size of at most max bytes that does not cut a character of a valid text in two. */
+size_t utf8_cut(const char *bytes, size_t size, size_t max);
+/* A copy in which each byte that belongs to no character is U+FFFD, with a NUL behind it. *out_size
+   may be the variable that size came from. The caller frees; NULL when out of memory. */
+char *utf8_replace(const char *bytes, size_t size, size_t *out_size);
 /* Writes a code point (up to U+10FFFF, no surrogate) to out; returns how many bytes. */
 size_t utf8_encode(uint32_t code, char out[4]);
 

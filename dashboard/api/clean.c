@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 #define CUT_MARK "\xe2\x80\xa6"
 #define REPLACEMENT "\xef\xbf\xbd"
 
@@ -68,16 +70,6 @@ static bool is_harmless(const char *text, size_t size, bool has_lines)
         if (harmful(text + i, size - i, has_lines))
             return false;
     return true;
-}
-
-/* The greatest length up to limit that ends between two characters. */
-static size_t cut_length(const char *text, size_t size, size_t limit)
-{
-    if (size <= limit)
-        return size;
-    while (limit > 0 && ((unsigned char)text[limit] & 0xc0) == 0x80)
-        limit--;
-    return limit;
 }
 
 /* The length of the complete escape sequence at text: CSI (colours, cursor) or OSC (title, link).
@@ -146,7 +138,7 @@ static bool clean_string(json_object *value, const struct limits *limits)
         return false;
     length = write_harmless(text, size, limits->has_lines, copy);
     if (length > limits->string) {
-        length = cut_length(copy, length, limits->string - strlen(CUT_MARK));
+        length = utf8_cut(copy, length, limits->string - strlen(CUT_MARK));
         memcpy(copy + length, CUT_MARK, strlen(CUT_MARK));
         length += strlen(CUT_MARK);
     }

@@ -7,7 +7,6 @@
 #include "dashboard/api/api.h"
 #include "dashboard/server/assets.h"
 #include "dashboard/auth/auth.h"
-#include "dashboard/store/sqlite/commands.h"
 #include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
 #include "dashboard/server/slow.h"
@@ -50,12 +49,8 @@ static enum job_result apply_session(struct txn *txn, struct request *request, v
     const struct session *session = context;
 
     (void)request;
-    return fleet_run(txn, "DELETE FROM sessions WHERE expires<?", "i", txn->now_ms) &&
-                   fleet_run(txn, "INSERT OR REPLACE INTO sessions VALUES(?,?,?)", "tii",
-                             session->hash, txn->now_ms,
-                             txn->now_ms + (int64_t)SESSION_SECONDS * 1000)
-               ? JOB_DONE
-               : JOB_FAILED;
+    return txn_session_add(txn, session->hash, (int64_t)SESSION_SECONDS * 1000) == 0 ? JOB_DONE
+                                                                                     : JOB_FAILED;
 }
 
 static void set_cookie(struct request *request, const char *value, int seconds)
@@ -125,9 +120,7 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
     const struct session *session = context;
 
     (void)request;
-    return fleet_run(txn, "DELETE FROM sessions WHERE token_hash=?", "t", session->hash)
-               ? JOB_DONE
-               : JOB_FAILED;
+    return txn_session_drop(txn, session->hash) == 0 ? JOB_DONE : JOB_FAILED;
 }
 
 void post_logout(struct request *request)

@@ -9,9 +9,8 @@
 #include "dashboard/api/api.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/auth/auth.h"
-#include "dashboard/store/sqlite/commands.h"
 #include "dashboard/live/hub.h"
-#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/fleet/state.h"
 #include "dashboard/server/server.h"
 #include "dashboard/fleet/target.h"
 #include "dashboard/fleet/validate.h"
@@ -45,60 +44,33 @@ static const char *doing(const char *command)
     return command;
 }
 
-/* A stop clears the slot and asks the run to end that the host is told of by, if it is open; it is
- * not handed out. */
-static bool apply_stop(struct txn *txn, const char *host)
-{
-    return fleet_run(txn,
-                     "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, "
-                     "test_running=0, status='ok' WHERE id=?",
-                     "t", host) &&
-           fleet_run(txn,
-                     "UPDATE runs SET stop=1 WHERE id=(SELECT run FROM hosts WHERE id=?) AND "
-                     "ended IS NULL AND lost=0",
-                     "t", host);
-}
-
-static bool apply_queue(struct txn *txn, const char *host, const char *command)
-{
-    return fleet_run(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1",
-                     "tti", host, command, txn->now_ms) &&
-           (strcmp(command, "test") != 0 ||
-            fleet_run(txn,
-                      "UPDATE hosts SET test_running=1, test_current=0, test_total=0, "
-                      "test_passed_count=0 WHERE id=?",
-                      "t", host));
-}
-
 static enum job_result apply_command(struct txn *txn, struct request *request, void *context)
 {
     const char *command = body_text(context, "command"), *host = request->host;
-    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen, run FROM hosts WHERE id=?");
+    struct history_row line = {.icon = strcmp(command, "test") == 0 ? "✦" : "⧖",
+                               .message = doing(command)};
     struct text out = {0};
-    int64_t last_seen;
-    bool known;
+    int64_t last_seen_ms = 0;
+    int known = txn_host_last_seen(txn, host, &last_seen_ms);
 
-    if (!find)
+    if (known < 0)
         return JOB_FAILED;
-    statement_bind(find, "t", host);
-    known = sqlite3_step(find) == SQLITE_ROW;
-    last_seen = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
     if (!known) {
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
-    if (!last_seen) {
+    if (!last_seen_ms) {
         answer_detail(request, 409, "Host has never been seen online");
         return JOB_DONE;
     }
-    if (txn->now_ms - last_seen > STATE_OFFLINE_MS) {
+    if (txn->now_ms - last_seen_ms > STATE_OFFLINE_MS) {
         answer_detail(request, 409, "Host is offline (last seen %lld minutes ago)",
-                      (long long)(txn->now_ms - last_seen) / 60000);
+                      (long long)(txn->now_ms - last_seen_ms) / 60000);
         return JOB_DONE;
     }
-    if (!(strcmp(command, "stop") == 0 ? apply_stop(txn, host) : apply_queue(txn, host, command)) ||
-        !fleet_history(txn, host, strcmp(command, "test") == 0 ? "✦" : "⧖", doing(command), NULL))
+    if ((strcmp(command, "stop") == 0 ? txn_command_stop(txn, host)
+                                      : txn_command_queue(txn, host, command)) < 0 ||
+        txn_history_add(txn, host, &line) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -132,6 +104,7 @@ static enum job_result apply_token(struct txn *txn, struct request *request, voi
     const char *secret = request->server->settings.agent_token_hash_secret;
     char token[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
     struct text out = {0};
+    int stored;
 
     (void)context;
     if (!secret) {
@@ -139,10 +112,9 @@ static enum job_result apply_token(struct txn *txn, struct request *request, voi
         return JOB_DONE;
     }
     if (token_make(token) < 0 || token_hash(secret, token, hash) < 0 ||
-        !fleet_run(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", request->host,
-                   hash))
+        (stored = txn_host_set_token(txn, request->host, hash, false)) < 0)
         return JOB_FAILED;
-    if (sqlite3_changes(txn->db) == 0) {
+    if (!stored) {
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
@@ -162,17 +134,16 @@ void post_agent_token(struct request *request)
 
 static enum job_result apply_add(struct txn *txn, struct request *request, void *context)
 {
+    struct host_fields fields = {.host_type = body_text(context, "host_type"),
+                                 .location = body_text(context, "location"),
+                                 .device_type = body_text(context, "device_type"),
+                                 .theme_color = body_text(context, "theme_color")};
     struct text out = {0};
+    int added = txn_host_add(txn, request->host, &fields);
 
-    if (!fleet_run(txn,
-                   "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
-                   "theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),"
-                   "coalesce(?3,'home'),coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
-                   "ttttt", request->host, body_text(context, "host_type"),
-                   body_text(context, "location"), body_text(context, "device_type"),
-                   body_text(context, "theme_color")))
+    if (added < 0)
         return JOB_FAILED;
-    if (sqlite3_changes(txn->db) == 0) {
+    if (!added) {
         answer_detail(request, 409, "Host already exists");
         return JOB_DONE;
     }
@@ -204,15 +175,13 @@ void post_hosts(struct request *request)
 static enum job_result apply_patch(struct txn *txn, struct request *request, void *context)
 {
     const char *audit = body_text(context, "last_audit"), *fix = body_text(context, "last_fix");
+    struct host_fields fields = {.comment = body_text(context, "comment"),
+                                 .criticality = body_text(context, "criticality"),
+                                 .test_status = body_text(context, "test_status"),
+                                 .last_audit_ms = audit ? request_time(audit) : 0,
+                                 .last_fix_ms = fix ? request_time(fix) : 0};
 
-    if (!fleet_run(txn,
-                   "UPDATE hosts SET comment=coalesce(?2,comment), "
-                   "criticality=coalesce(?3,criticality), test_status=coalesce(?4,test_status),"
-                   " last_audit=CASE WHEN ?5>0 THEN ?5 ELSE last_audit END, last_fix=CASE WHEN "
-                   "?6>0 THEN ?6 ELSE last_fix END WHERE id=?1",
-                   "ttttii", request->host, body_text(context, "comment"),
-                   body_text(context, "criticality"), body_text(context, "test_status"),
-                   audit ? request_time(audit) : (int64_t)0, fix ? request_time(fix) : (int64_t)0))
+    if (txn_host_patch(txn, request->host, &fields) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     answer_puts(request, 200, "{\"status\":\"updated\"}");
@@ -230,22 +199,15 @@ void patch_host(struct request *request)
 static enum job_result apply_remove(struct txn *txn, struct request *request, void *context)
 {
     struct text out = {0};
+    int removed = txn_host_remove(txn, request->host);
 
     (void)context;
-    if (!fleet_run(txn, "DELETE FROM hosts WHERE id=?", "t", request->host))
+    if (removed < 0)
         return JOB_FAILED;
-    if (sqlite3_changes(txn->db) == 0) {
+    if (!removed) {
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
-    if (!fleet_run(
-            txn, "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=? AND deleted=0)",
-            "t", request->host) ||
-        !fleet_run(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
-                   "t", request->host) ||
-        !fleet_run(txn, "DELETE FROM history WHERE host=?", "t", request->host) ||
-        !fleet_run(txn, "DELETE FROM command_log WHERE host=?", "t", request->host))
-        return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     text_puts(&out, "{");
     text_key_json(&out, "status", "deleted");
@@ -262,54 +224,60 @@ void delete_host(struct request *request)
 
 /* ---- the log of commands ---- */
 
+static void add_command(void *context, const struct command_row *row)
+{
+    struct text *out = context;
+
+    text_comma(out);
+    text_puts(out, "{");
+    text_key_int(out, "id", row->id);
+    text_key_json(out, "host_id", row->host);
+    text_key_json(out, "command", row->command);
+    text_key_json(out, "status", row->status);
+    text_key_json(out, "output", row->output);
+    text_key_v1_time(out, "created_at", row->created_ms);
+    text_key_v1_time(out, "completed_at", row->completed_ms);
+    text_puts(out, "}");
+}
+
 void get_command_logs(struct request *request)
 {
-    sqlite3_stmt *find = store_prepare(
-        request->server->store,
-        "SELECT id, host, command, status, output, created, completed FROM command_log"
-        " WHERE host=? ORDER BY id DESC LIMIT ?");
     struct text out = {0};
-    bool first = true;
 
-    if (!find) {
+    text_puts(&out, "{\"logs\":[");
+    if (store_commands(request->server->store, request->host,
+                       request_number(request, "limit", 1, 100, 20), add_command, &out) < 0) {
+        text_free(&out);
         answer_detail(request, 503, "The store cannot be read");
         return;
     }
-    statement_bind(find, "ti", request->host, request_number(request, "limit", 1, 100, 20));
-    text_puts(&out, "{\"logs\":[");
-    while (sqlite3_step(find) == SQLITE_ROW) {
-        text_puts(&out, first ? "{" : ",{");
-        first = false;
-        text_key_int(&out, "id", sqlite3_column_int64(find, 0));
-        text_key_json(&out, "host_id", column_text(find, 1));
-        text_key_json(&out, "command", column_text(find, 2));
-        text_key_json(&out, "status", column_text(find, 3));
-        text_key_json(&out, "output", column_text(find, 4));
-        text_key_v1_time(&out, "created_at", sqlite3_column_int64(find, 5));
-        text_key_v1_time(&out, "completed_at", sqlite3_column_int64(find, 6));
-        text_puts(&out, "}");
-    }
-    sqlite3_finalize(find);
     text_puts(&out, "]}");
     answer_text(request, &out);
 }
 
-static void add_entry(struct text *out, sqlite3_stmt *row, bool json, bool first)
+static void add_json_entry(void *context, const struct history_row *row)
 {
+    struct text *out = context;
     char time[RFC3339_SIZE];
-    const char *output = column_text(row, 3);
 
-    format_rfc3339(sqlite3_column_int64(row, 0), time);
-    if (json) {
-        text_printf(out, "%s{\"timestamp\":\"%.23s000Z\"", first ? "" : ",", time);
-        text_key_json(out, "icon", column_text(row, 1));
-        text_key_json(out, "message", column_text(row, 2));
-        text_key_json(out, "output", output);
-        text_puts(out, "}");
-        return;
-    }
+    format_rfc3339(row->at_ms, time);
+    text_comma(out);
+    text_printf(out, "{\"timestamp\":\"%.23s000Z\"", time);
+    text_key_json(out, "icon", row->icon);
+    text_key_json(out, "message", row->message);
+    text_key_json(out, "output", row->output);
+    text_puts(out, "}");
+}
+
+static void add_text_entry(void *context, const struct history_row *row)
+{
+    const char *output = row->output;
+    struct text *out = context;
+    char time[RFC3339_SIZE];
+
+    format_rfc3339(row->at_ms, time);
     text_printf(out, "[%.10s %.8s] ", time, time + 11);
-    text_puts(out, column_text(row, 2));
+    text_puts(out, row->message);
     text_puts(out, "\n");
     while (output && *output) {
         size_t length = strcspn(output, "\n");
@@ -324,31 +292,24 @@ static void add_entry(struct text *out, sqlite3_stmt *row, bool json, bool first
 void get_logs_download(struct request *request)
 {
     const char *format = request_query(request, "format");
-    bool json = format && strcmp(format, "json") == 0, first = true;
-    sqlite3_stmt *find = store_prepare(
-        request->server->store,
-        "SELECT at, icon, message, output FROM history WHERE host=? ORDER BY id DESC");
+    bool json = format && strcmp(format, "json") == 0;
     char now[RFC3339_SIZE];
     struct text out = {0};
+    size_t start;
+    int read;
 
-    if (!find) {
-        answer_detail(request, 503, "The store cannot be read");
-        return;
-    }
     format_rfc3339(wall_ms(), now);
     text_printf(&out,
                 json ? "{\"host\":\"%s\",\"downloaded\":\"%s\",\"logs\":["
                      : "# Status Log for %s\n# Downloaded: %s\n\n",
                 request->host, now);
-    statement_bind(find, "t", request->host);
-    while (sqlite3_step(find) == SQLITE_ROW) {
-        add_entry(&out, find, json, first);
-        first = false;
-    }
-    sqlite3_finalize(find);
-    if (first) {
+    start = out.size;
+    read = store_history(request->server->store, request->host, 0, true,
+                         json ? add_json_entry : add_text_entry, &out);
+    if (read < 0 || out.size == start) {
         text_free(&out);
-        answer_detail(request, 404, "No logs found");
+        answer_detail(request, read < 0 ? 503 : 404,
+                      read < 0 ? "The store cannot be read" : "No logs found");
         return;
     }
     text_puts(&out, json ? "]}" : "");
@@ -361,14 +322,14 @@ void get_logs_download(struct request *request)
 
 void get_api_metrics(struct request *request)
 {
-    uint64_t waiting, commits, jobs;
+    struct store_counts counts;
     struct text out = {0};
 
-    store_counts(request->server->store, &waiting, &commits, &jobs);
+    store_counts(request->server->store, &counts);
     text_puts(&out, "{");
     text_key_int(&out, "sse_clients", (int64_t)live_count(request->server->live));
-    text_key_int(&out, "commits", (int64_t)commits);
-    text_key_int(&out, "requests", (int64_t)jobs);
+    text_key_int(&out, "commits", (int64_t)counts.commits);
+    text_key_int(&out, "requests", (int64_t)counts.jobs);
     text_puts(&out, "}");
     answer_text(request, &out);
 }

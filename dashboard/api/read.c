@@ -6,9 +6,11 @@
 
 #include "common/io.h"
 #include "dashboard/api/api.h"
-#include "dashboard/store/sqlite/log.h"
+#include "dashboard/view/log.h"
 #include "dashboard/live/hub.h"
-#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/store/lines.h"
+#include "dashboard/view/host.h"
+#include "dashboard/view/run.h"
 #include "dashboard/server/server.h"
 
 #define EPOCH "1970-01-01T00:00:00" /* the one time that is 0 */
@@ -26,10 +28,10 @@ static void no_store(struct request *request)
 }
 
 /* The run of the path, if it is this host's; else answers 404. */
-static bool find_view(struct request *request, struct run_view *view)
+static bool find_run(struct request *request, struct run_row *run)
 {
-    if (run_view(request->server->store, request->run, view) && !view->deleted &&
-        strcmp(view->host, request->host) == 0)
+    if (store_run_find(request->server->store, request->run, run) && !run->deleted &&
+        strcmp(run->host, request->host) == 0)
         return true;
     answer_detail(request, 404, "Run not found");
     return false;
@@ -91,25 +93,25 @@ void get_run(struct request *request)
 static void get_window(struct request *request)
 {
     struct text out = {0};
-    struct run_view view;
+    struct run_row run;
     int64_t from = request_number(request, "from", INT64_MIN / 2, INT64_MAX / 2, 0), next;
     int64_t limit = request_number(request, "limit", 0, WINDOW_LINES, WINDOW_LINES);
 
-    if (!find_view(request, &view))
+    if (!find_run(request, &run))
         return;
     if (from < 0)
-        from = view.lines + from < 0 ? 0 : view.lines + from;
+        from = run.lines + from < 0 ? 0 : run.lines + from;
     text_puts(&out, "{");
     text_key_json(&out, "run", request->run);
     text_key_int(&out, "first", 0);
-    text_key_int(&out, "total", view.lines);
-    if (!lines_window(request->server->store, view.k, from, limit, WINDOW_BYTES, &out, &next)) {
+    text_key_int(&out, "total", run.lines);
+    if (!log_window_json(request->server->store, run.key, from, limit, WINDOW_BYTES, &out, &next)) {
         text_free(&out);
         no_store(request);
         return;
     }
     text_key(&out, "gaps");
-    lines_gaps(request->server->store, view.k, &out);
+    log_gaps_json(request->server->store, run.key, &out);
     text_puts(&out, "}");
     answer_text(request, &out);
 }
@@ -125,33 +127,34 @@ void get_run_lines(struct request *request)
 
 /* "since" is a time, or our own `next`: "vVERSION", or "vVERSION.LINE" where the lines from LINE on
    are still to come. Returns the first line to tell, or -1; *newest: the version to go on from. */
-static int64_t changed_since(struct request *request, int64_t k, const char *since, int64_t *newest)
+static int64_t changed_since(struct request *request, int64_t key, const char *since,
+                             int64_t *newest)
 {
     struct store *store = request->server->store;
     int64_t changed, rest;
     char *end;
 
     if (!since || since[0] != 'v')
-        return since && *since ? lines_arrived_since(store, k, request_time(since), newest)
-                               : lines_changed_since(store, k, 0, newest);
+        return since && *since ? store_log_arrived(store, key, request_time(since), newest)
+                               : store_log_changed(store, key, 0, newest);
     *newest = strtoll(since + 1, &end, 10);
-    changed = lines_changed_since(store, k, *newest, newest);
+    changed = store_log_changed(store, key, *newest, newest);
     rest = *end == '.' ? strtoll(end + 1, NULL, 10) : -1;
     return rest >= 0 && (changed < 0 || rest < changed) ? rest : changed;
 }
 
 /* The run that is asked for: by its id, else the host's. */
-static bool find_asked(struct request *request, char id[RUN_ID_SIZE], struct run_view *view)
+static bool find_asked(struct request *request, char id[RUN_ID_SIZE], struct run_row *run)
 {
-    const char *run = request_query(request, "run");
+    const char *asked = request_query(request, "run");
 
     id[0] = '\0';
-    if (run && strlen(run) == RUN_ID_SIZE - 1 && run_id_valid(run))
-        snprintf(id, RUN_ID_SIZE, "%s", run);
-    else if (!run)
-        run_of_host(request->server->store, request->host, id);
-    return run_view(request->server->store, id, view) && !view->deleted &&
-           strcmp(view->host, request->host) == 0;
+    if (asked && strlen(asked) == RUN_ID_SIZE - 1 && run_id_valid(asked))
+        snprintf(id, RUN_ID_SIZE, "%s", asked);
+    else if (!asked)
+        store_run_of_host(request->server->store, request->host, id);
+    return store_run_find(request->server->store, id, run) && !run->deleted &&
+           strcmp(run->host, request->host) == 0;
 }
 
 static void get_changes(struct request *request)
@@ -159,11 +162,11 @@ static void get_changes(struct request *request)
     struct store *store = request->server->store;
     const char *since = request_query(request, "since");
     struct text out = {0};
-    struct run_view view;
+    struct run_row run;
     int64_t newest = 0, from, end;
     char id[RUN_ID_SIZE];
 
-    if (!find_asked(request, id, &view)) {
+    if (!find_asked(request, id, &run)) {
         answer_detail(request, 404, "Run not found");
         return;
     }
@@ -172,23 +175,24 @@ static void get_changes(struct request *request)
         answer_detail(request, 400, "since is neither a time nor the next of an answer");
         return;
     }
-    from = changed_since(request, view.k, since, &newest);
+    from = changed_since(request, run.key, since, &newest);
     text_puts(&out, "{");
     text_key_json(&out, "run", id);
-    end = view.lines;
+    end = run.lines;
     if (from < 0) {
-        text_key_int(&out, "from", view.lines);
+        text_key_int(&out, "from", run.lines);
         text_puts(&out, ",\"lines\":[]");
-    } else if (!lines_window(store, view.k, from,
-                             request_number(request, "limit", 1, WINDOW_LINES * 10, WINDOW_LINES),
-                             WINDOW_BYTES, &out, &end)) {
+    } else if (!log_window_json(
+                   store, run.key, from,
+                   request_number(request, "limit", 1, WINDOW_LINES * 10, WINDOW_LINES),
+                   WINDOW_BYTES, &out, &end)) {
         text_free(&out);
         no_store(request);
         return;
     }
-    text_printf(&out, end < view.lines ? ",\"next\":\"v%lld.%lld\"" : ",\"next\":\"v%lld\"",
+    text_printf(&out, end < run.lines ? ",\"next\":\"v%lld.%lld\"" : ",\"next\":\"v%lld\"",
                 (long long)newest, (long long)end);
-    add_run_progress(store, id, &out);
+    run_progress_json(store, id, &out);
     text_puts(&out, "}");
     answer_text(request, &out);
 }
@@ -225,6 +229,7 @@ static bool is_kind(const char *text, const char *kind)
 struct search {
     const char *q, *kind;
     int64_t from, limit, found;
+    size_t read;  /* bytes looked through */
     int64_t next; /* where to go on, if there is more */
     bool more;
     struct text out;
@@ -259,26 +264,22 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
     return true;
 }
 
-/* Reads chunks until enough is found, or so much is read that others should have their turn. */
-static void search_run(struct search *search, sqlite3_stmt *chunks)
+/* Goes on until enough is found, or so much is read that others should have their turn. */
+static bool search_next(void *context, const struct chunk *chunk)
 {
-    size_t read = 0;
+    struct search *search = context;
+    AUTO_FREE char *copy = NULL;
 
-    while (sqlite3_step(chunks) == SQLITE_ROW) {
-        size_t size = (size_t)sqlite3_column_bytes(chunks, 1);
-        int64_t first = sqlite3_column_int64(chunks, 0);
-        AUTO_FREE char *copy = NULL;
-
-        if (read >= SEARCH_BYTES || !(copy = malloc(size + 1))) {
-            search->more = true;
-            search->next = first > search->from ? first : search->from;
-            return;
-        }
-        memcpy(copy, sqlite3_column_blob(chunks, 1), size);
-        read += size;
-        if (!search_chunk(search, copy, size, first))
-            return;
+    if (!chunk->text || !chunk->count)
+        return true;
+    if (search->read >= SEARCH_BYTES || !(copy = malloc(chunk->size + 1))) {
+        search->more = true;
+        search->next = chunk->first > search->from ? chunk->first : search->from;
+        return false;
     }
+    memcpy(copy, chunk->text, chunk->size);
+    search->read += chunk->size;
+    return search_chunk(search, copy, chunk->size, chunk->first);
 }
 
 void get_run_search(struct request *request)
@@ -287,23 +288,16 @@ void get_run_search(struct request *request)
                             .kind = request_query(request, "kind"),
                             .from = request_number(request, "from", 0, INT64_MAX / 2, 0),
                             .limit = request_number(request, "limit", 1, SEARCH_MAX, 100)};
-    sqlite3_stmt *chunks;
-    struct run_view view;
+    struct run_row run;
 
-    if (!find_view(request, &view))
+    if (!find_run(request, &run))
         return;
-    chunks = store_prepare(request->server->store,
-                           "SELECT first, text FROM chunks WHERE run=?1 AND first>="
-                           "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) "
-                           "AND text IS NOT NULL AND count>0 ORDER BY first");
-    if (!chunks) {
+    text_puts(&search.out, "{\"matches\":[");
+    if (store_log(request->server->store, run.key, search.from, search_next, &search) < 0) {
+        text_free(&search.out);
         no_store(request);
         return;
     }
-    statement_bind(chunks, "ii", view.k, search.from);
-    text_puts(&search.out, "{\"matches\":[");
-    search_run(&search, chunks);
-    sqlite3_finalize(chunks);
     if (search.more)
         text_printf(&search.out, "],\"more\":true,\"next\":%lld}", (long long)search.next);
     else
@@ -315,40 +309,39 @@ void get_run_search(struct request *request)
 
 struct stream {
     struct store *store;
-    int64_t k, at; /* the next line */
-    bool color, started;
+    int64_t key, at; /* the next line */
+    bool color;
     struct text block; /* read, and not sent yet: from sent on */
     size_t sent;
 };
 
+/* Puts the lines of a chunk into block, from stream->at on. */
+static bool stream_chunk(void *context, const struct chunk *chunk)
+{
+    struct stream *stream = context;
+    int64_t skip = stream->at > chunk->first ? stream->at - chunk->first : 0;
+    size_t start = chunk->text && skip ? lines_prefix(chunk->text, chunk->size, skip) + 1 : 0;
+
+    if (!chunk->count)
+        return true;
+    if (chunk->text) {
+        text_add(&stream->block, chunk->text + start, chunk->size - start);
+        if (!stream->color)
+            stream->block.size = lines_strip(stream->block.bytes, stream->block.size);
+    } else {
+        text_printf(&stream->block, "[%lld lines omitted]", (long long)(chunk->count - skip));
+    }
+    text_puts(&stream->block, "\n");
+    stream->at = chunk->first + chunk->count;
+    return false;
+}
+
 /* Reads the next chunk into block. False: there is none. */
 static bool stream_read(struct stream *stream)
 {
-    sqlite3_stmt *find =
-        store_prepare(stream->store, "SELECT first, count, text FROM chunks WHERE run=?1 AND "
-                                     "first>=?2 AND count>0 ORDER BY first LIMIT 1");
-    bool found;
-
     stream->block.size = stream->sent = 0;
-    if (!find)
-        return false;
-    statement_bind(find, "ii", stream->k, stream->at);
-    found = sqlite3_step(find) == SQLITE_ROW;
-    if (found) {
-        int64_t count = sqlite3_column_int64(find, 1);
-
-        if (column_text(find, 2)) {
-            text_add(&stream->block, column_text(find, 2), (size_t)sqlite3_column_bytes(find, 2));
-            if (!stream->color)
-                stream->block.size = lines_strip(stream->block.bytes, stream->block.size);
-        } else {
-            text_printf(&stream->block, "[%lld lines omitted]", (long long)count);
-        }
-        text_puts(&stream->block, "\n");
-        stream->at = sqlite3_column_int64(find, 0) + count;
-    }
-    sqlite3_finalize(find);
-    return found;
+    return store_log(stream->store, stream->key, stream->at, stream_chunk, stream) == 0 &&
+           stream->block.size > 0;
 }
 
 static ssize_t stream_more(void *context, uint64_t position, char *out, size_t max)
@@ -377,9 +370,9 @@ void get_run_log(struct request *request)
 {
     const char *color = request_query(request, "color");
     struct stream *stream;
-    struct run_view view;
+    struct run_row run;
 
-    if (!find_view(request, &view))
+    if (!find_run(request, &run))
         return;
     stream = calloc(1, sizeof *stream);
     if (!stream) {
@@ -387,7 +380,7 @@ void get_run_log(struct request *request)
         return;
     }
     *stream = (struct stream){
-        .store = request->server->store, .k = view.k, .color = color && strcmp(color, "0") != 0};
+        .store = request->server->store, .key = run.key, .color = color && strcmp(color, "0") != 0};
     request->answer.status = 200;
     request->answer.type = "text/plain; charset=utf-8";
     request->answer.response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
@@ -398,36 +391,23 @@ void get_run_log(struct request *request)
 
 /* ---- metrics and health ---- */
 
-static int64_t count_of(struct store *store, const char *sql)
-{
-    sqlite3_stmt *statement = store_prepare(store, sql);
-    int64_t value = -1;
-
-    if (statement && sqlite3_step(statement) == SQLITE_ROW)
-        value = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    return value;
-}
-
 void get_metrics(struct request *request)
 {
-    struct store *store = request->server->store;
-    uint64_t waiting, commits, jobs;
+    struct store_counts counts;
     struct text out = {0};
 
-    store_counts(store, &waiting, &commits, &jobs);
+    store_counts(request->server->store, &counts);
     text_printf(&out, "# TYPE nixfleet_hosts gauge\nnixfleet_hosts %lld\n",
-                (long long)count_of(store, "SELECT count(*) FROM hosts"));
+                (long long)counts.hosts);
     text_printf(&out, "# TYPE nixfleet_runs_open gauge\nnixfleet_runs_open %lld\n",
-                (long long)count_of(store, "SELECT count(*) FROM hosts h JOIN runs r ON r.id=h.run "
-                                           "WHERE r.ended IS NULL AND r.lost=0"));
+                (long long)counts.runs_open);
     text_printf(&out, "# TYPE nixfleet_store_jobs_total counter\nnixfleet_store_jobs_total %llu\n",
-                (unsigned long long)jobs);
+                (unsigned long long)counts.jobs);
     text_printf(&out,
                 "# TYPE nixfleet_store_commits_total counter\nnixfleet_store_commits_total %llu\n",
-                (unsigned long long)commits);
+                (unsigned long long)counts.commits);
     text_printf(&out, "# TYPE nixfleet_store_waiting gauge\nnixfleet_store_waiting %llu\n",
-                (unsigned long long)waiting);
+                (unsigned long long)counts.waiting);
     text_printf(&out, "# TYPE nixfleet_live_clients gauge\nnixfleet_live_clients %zu\n",
                 live_count(request->server->live));
     text_printf(&out, "# TYPE nixfleet_uptime_seconds counter\nnixfleet_uptime_seconds %lld\n",
@@ -438,17 +418,9 @@ void get_metrics(struct request *request)
 
 static enum job_result apply_health(struct txn *txn, struct request *request, void *context)
 {
-    sqlite3_stmt *statement = txn_statement(txn, "INSERT OR REPLACE INTO kv VALUES('health',?)");
-
     (void)context;
-    if (!statement)
+    if (txn_probe(txn) < 0)
         return JOB_FAILED;
-    statement_bind(statement, "i", txn->now_ms);
-    if (sqlite3_step(statement) != SQLITE_DONE) {
-        sqlite3_reset(statement);
-        return JOB_FAILED;
-    }
-    sqlite3_reset(statement);
     answer_puts(request, 200, "{\"status\":\"healthy\",\"version\":\"" VERSION "\"}");
     return JOB_DONE;
 }
@@ -460,7 +432,7 @@ void get_health(struct request *request)
 
     if (trouble)
         answer_detail(request, 503, "Unhealthy: %s", trouble);
-    else if (count_of(request->server->store, "SELECT count(*) FROM kv") < 0)
+    else if (store_probe(request->server->store) < 0)
         no_store(request);
     else
         request_submit(request, apply_health, NULL, NULL);

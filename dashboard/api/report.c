@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "dashboard/api/clean.h"
-#include "dashboard/store/sqlite/log.h"
+#include "dashboard/store/lines.h"
 
 #define SILENT_MAX_S INT64_C(10000000000)
 #define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */

@@ -18,24 +18,6 @@ static const char *bearer(const struct request *request)
     return header && strncasecmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
 }
 
-/* v1 allows a host with a token of its own the shared one, too, unless told otherwise. */
-static bool host_has_own_token(const struct request *request, char hash[TOKEN_HASH_SIZE])
-{
-    sqlite3_stmt *find = store_statement(
-        request->server->store,
-        "SELECT agent_token_hash FROM hosts WHERE id=? AND agent_token_hash IS NOT NULL");
-    bool found = false;
-
-    if (find) {
-        statement_bind(find, "t", request->host);
-        found = sqlite3_step(find) == SQLITE_ROW;
-        if (found)
-            snprintf(hash, TOKEN_HASH_SIZE, "%s", column_text(find, 0));
-    }
-    sqlite3_reset(find);
-    return found;
-}
-
 /* True for the shared token or this host's own, as v1 accepts them. */
 static bool is_agent(const struct request *request)
 {
@@ -46,7 +28,8 @@ static bool is_agent(const struct request *request)
 
     if (!token)
         return false;
-    has_own = host_has_own_token(request, own);
+    /* v1 also allows the shared token to a host that has its own, unless told otherwise. */
+    has_own = store_host_token(request->server->store, request->host, own);
     if (settings->api_token && secret_equal(token, settings->api_token))
         return !has_own || settings->allow_shared_agent_token;
     return has_own && settings->agent_token_hash_secret &&
@@ -61,23 +44,12 @@ static bool find_session(const struct request *request, char token[TOKEN_SIZE])
         MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, "nixfleet_session");
     const struct dashboard_settings *settings = &request->server->settings;
     char hash[TOKEN_HASH_SIZE];
-    sqlite3_stmt *find;
-    bool found = false;
 
-    if (!cookie || !settings->session_secrets ||
-        !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) ||
-        token_hash(settings->session_secrets, token, hash) < 0)
-        return false;
-    find = store_statement(request->server->store,
-                           "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");
-    if (find) {
-        statement_bind(find, "ti", hash, wall_ms());
-        found = sqlite3_step(find) == SQLITE_ROW;
-    }
-    sqlite3_reset(find);
-    return found;
+    return cookie && settings->session_secrets &&
+           cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) &&
+           token_hash(settings->session_secrets, token, hash) == 0 &&
+           store_session_valid(request->server->store, hash, wall_ms());
 }
-
 bool auth_session(const struct request *request, char token[TOKEN_SIZE])
 {
     return find_session(request, token);

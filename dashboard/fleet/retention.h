@@ -4,14 +4,13 @@
 #ifndef NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 #define NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 
-#include "dashboard/server/settings.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 struct retention;
 
-/* Starts a thread that looks now and every five minutes. Of the settings the keep_* and
- * history_days count. NULL: it could not be started; nothing is then thrown away. */
-struct retention *retention_start(struct store *store, const struct dashboard_settings *settings);
+/* Starts a thread that looks now and every five minutes. NULL: it could not be started; nothing is
+ * removed then. */
+struct retention *retention_start(struct store *store, const struct retention_limits *limits);
 void retention_stop(struct retention *retention);
 
 #endif

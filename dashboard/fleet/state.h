@@ -3,8 +3,9 @@
 #ifndef NIXFLEET_DASHBOARD_FLEET_STATE_H
 #define NIXFLEET_DASHBOARD_FLEET_STATE_H
 
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "dashboard/store/rows.h"
 
 #define STATE_INTERVALS 3                /* heartbeats that may be missed */
 #define STATE_OFFLINE_MS (5 * 60 * 1000) /* v1: a host that said nothing for so long */
@@ -12,11 +13,6 @@
 #define STATE_LOST_MS ((int64_t)24 * 3600 * 1000)
 #define STATE_INTERVAL_MIN 10000 /* ms; the shortest interval that is believed */
 #define STATE_INTERVAL_MAX 60000
-
-struct run_facts {
-    bool exists, ended, lost;
-    int64_t started_ms, last_seen_ms, ended_ms, interval_ms; /* wall */
-};
 
 enum run_state { RUN_BUSY, RUN_STALE, RUN_FINISHED, RUN_CRASHED };
 enum host_state { HOST_IDLE, HOST_BUSY, HOST_STALE, HOST_CRASHED, HOST_OFFLINE };

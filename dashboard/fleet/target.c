@@ -72,9 +72,8 @@ static void learn(struct target *target, const char *hash, const char *message)
 {
     char kept[sizeof target->message];
 
-    strlcpy(kept, message ? message : "", sizeof kept);
-    while (!utf8_valid(kept, strlen(kept))) /* cut in the middle of a character */
-        kept[strlen(kept) - 1] = '\0';
+    message = message ? message : "";
+    strlcpy(kept, message, utf8_cut(message, strlen(message), sizeof kept - 1) + 1);
     if (strcmp(hash, target->hash) == 0 && strcmp(kept, target->message) == 0)
         return;
     strlcpy(target->hash, hash, sizeof target->hash);

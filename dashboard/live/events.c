@@ -9,7 +9,7 @@
 
 #include "common/io.h"
 #include "dashboard/live/hub.h"
-#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/view/host.h"
 #include "dashboard/server/server.h"
 #include "dashboard/live/follow.h"
 

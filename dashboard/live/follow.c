@@ -5,24 +5,24 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "dashboard/store/sqlite/log.h"
-#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/view/log.h"
+#include "dashboard/view/run.h"
 
 #define SPLICE_LINES 2000
 #define SPLICE_BYTES ((size_t)512 << 10)
 
 bool tail_start(struct store *store, struct tail *tail, const char *run, int64_t from)
 {
-    struct run_view view;
+    struct run_row row;
 
-    if (!run_view(store, run, &view) || view.deleted)
+    if (!store_run_find(store, run, &row) || row.deleted)
         return false;
     memset(tail, 0, sizeof *tail);
     snprintf(tail->run, sizeof tail->run, "%s", run);
-    snprintf(tail->host, sizeof tail->host, "%s", view.host);
-    tail->k = view.k;
-    tail->next = from >= 0 ? from : view.lines + from < 0 ? 0 : view.lines + from;
-    lines_changed_since(store, view.k, 0, &tail->version);
+    snprintf(tail->host, sizeof tail->host, "%s", row.host);
+    tail->key = row.key;
+    tail->next = from >= 0 ? from : row.lines + from < 0 ? 0 : row.lines + from;
+    store_log_changed(store, row.key, 0, &tail->version);
     tail->due = true;
     return true;
 }
@@ -51,31 +51,31 @@ void tail_touch(struct tail *tail, const struct change *changes, size_t count)
 static bool build_splice(struct store *store, struct tail *tail, struct text *out)
 {
     int64_t newest = tail->version,
-            changed = lines_changed_since(store, tail->k, tail->version, &newest),
+            changed = store_log_changed(store, tail->key, tail->version, &newest),
             from = tail->next, end;
-    struct run_view view;
+    struct run_row row;
 
-    if (!run_view(store, tail->run, &view))
+    if (!store_run_find(store, tail->run, &row))
         return false;
     if (changed >= 0 && changed < from)
         from = changed;
-    if (changed < 0 && from >= view.lines)
+    if (changed < 0 && from >= row.lines)
         return false;
     text_puts(out, "{");
     text_key_json(out, "type", "splice");
     text_key_json(out, "host", tail->host);
     text_key_json(out, "run", tail->run);
-    if (!lines_window(store, tail->k, from, SPLICE_LINES, SPLICE_BYTES, out, &end)) {
+    if (!log_window_json(store, tail->key, from, SPLICE_LINES, SPLICE_BYTES, out, &end)) {
         out->size = 0;
         return false;
     }
-    text_key_int(out, "total", view.lines);
+    text_key_int(out, "total", row.lines);
     text_key(out, "gaps");
-    lines_gaps(store, tail->k, out);
+    log_gaps_json(store, tail->key, out);
     text_puts(out, "}");
     tail->next = end;
     tail->version = newest;
-    tail->due = end < view.lines;
+    tail->due = end < row.lines;
     return true;
 }
 

@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 #include "common/json.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 struct tail {
     char run[RUN_ID_SIZE], host[HOST_ID_SIZE];
-    int64_t k, next, version; /* lines below next, as of version, are with the receiver */
-    bool due;                 /* there may be lines to tell */
-    bool changed;             /* and the run itself may have changed */
+    int64_t key, next, version; /* lines below next, as of version, are with the receiver */
+    bool due;                   /* there may be lines to tell */
+    bool changed;               /* and the run itself may have changed */
 };
 
 /* Starts at line from (negative: that many from the end). False: there is no such run. */

@@ -11,7 +11,6 @@
 
 #include "common/io.h"
 #include "dashboard/live/socket.h"
-#include "dashboard/store/sqlite/runs.h"
 #include "dashboard/server/server.h"
 
 #define ROUND_MS 20  /* changes that come closer together are told together */
@@ -174,7 +173,7 @@ static enum job_result settle(struct txn *txn, void *context)
 {
     const struct settling *settling = context;
 
-    if (host_settle(txn, settling->host) < 0)
+    if (txn_host_settle(txn, settling->host) < 0)
         return JOB_FAILED;
     txn_changed(txn, settling->host, NULL);
     return JOB_DONE;
@@ -197,29 +196,26 @@ static void submit_settling(struct live *live, const char *host)
     store_submit(live->server->store, &settling->job);
 }
 
+static void clock_changed(void *context, const char *host, const char *run)
+{
+    struct live *live = context;
+    struct change change = {0};
+
+    strlcpy(change.host, host, sizeof change.host);
+    strlcpy(change.run, run ? run : "", sizeof change.run);
+    on_changes(live, &change, 1);
+    submit_settling(live, host);
+}
+
 /* Hosts whose state the clock has changed since the last look. */
 static void tick(struct live *live)
 {
     int64_t now = wall_ms();
-    sqlite3_stmt *find;
 
     if (monotonic_ms() < live->tick_ms)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
-    find = store_statement(live->server->store,
-                           "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
-    if (find)
-        statement_bind(find, "ii", live->ticked_wall_ms, now);
-    while (find && sqlite3_step(find) == SQLITE_ROW) {
-        struct change change = {0};
-
-        strlcpy(change.host, column_text(find, 0), sizeof change.host);
-        if (column_text(find, 1))
-            strlcpy(change.run, column_text(find, 1), sizeof change.run);
-        on_changes(live, &change, 1);
-        submit_settling(live, change.host);
-    }
-    sqlite3_reset(find);
+    store_hosts_due(live->server->store, live->ticked_wall_ms, now, clock_changed, live);
     live->ticked_wall_ms = now;
 }
 

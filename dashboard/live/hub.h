@@ -11,7 +11,7 @@
 #include "dashboard/live/changes.h"
 #include "dashboard/server/http.h"
 #include "common/json.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 struct live;
 

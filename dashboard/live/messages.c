@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/io.h"
-#include "dashboard/store/sqlite/runs.h"
+#include "dashboard/view/host.h"
 
 #define ALL_FRESH_MS 1000 /* pages that come together share one list; its changes follow anyway */
 #define PART_MAX 200      /* hosts in one message */
@@ -71,24 +71,16 @@ static void build_changes(struct news *news, struct text *out, char (*hosts)[HOS
                           size_t count)
 {
     struct text gone = {0};
-    bool first = true;
 
     text_puts(out, "{\"type\":\"changed\",\"hosts\":[");
     for (size_t i = 0; i < count; i++) {
-        size_t start = out->size;
-
-        text_puts(out, first ? "" : ",");
-        if (host_json(news->store, hosts[i], false, wall_ms(), out)) {
-            first = false;
+        if (host_json(news->store, hosts[i], false, wall_ms(), out))
             continue;
-        }
-        out->size = start;
         text_puts(&gone, gone.size ? "," : "");
         text_json(&gone, hosts[i]);
     }
     text_puts(out, "],\"gone\":[");
-    if (gone.size)
-        text_add(out, gone.bytes, gone.size);
+    text_add(out, gone.bytes, gone.size);
     text_puts(out, "]}");
     out->failed |= gone.failed;
     text_free(&gone);

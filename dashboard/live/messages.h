@@ -8,7 +8,7 @@
 
 #include "dashboard/live/changes.h"
 #include "common/json.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 /* A message with several senders. */
 struct shared {

@@ -10,7 +10,7 @@
 
 #include "common/id.h"
 #include "common/json.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 #define BODY_MAX ((size_t)1 << 20)
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "dashboard/server/settings.h"
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/store.h"
 
 struct live;
 struct ratelimit;

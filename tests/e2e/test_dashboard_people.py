@@ -109,6 +109,15 @@ def test_a_failed_report_says_its_first_line(dashboard):
     assert host(dashboard)["status"] == "ok"
 
 
+@pytest.mark.parametrize("length", (98, 99, 100, 101))
+def test_a_comment_that_is_cut_stays_utf_8(dashboard, length):
+    register(dashboard)
+    dashboard.post("/api/hosts/myhost/status", {"status": "error", "output": "x" * length + "é€𝄞" * 20})
+    hosts = dashboard.get("/api/hosts", token=None, headers=dashboard.cookie)
+    comment = next(h for h in json.loads(hosts.body.decode("utf-8"))["hosts"] if h["id"] == "myhost")["comment"]
+    assert comment.startswith("x" * min(length, 100)) and len(comment.encode()) <= 100 and "\ufffd" not in comment
+
+
 def test_test_progress_counts_and_ends(dashboard):
     register(dashboard)
     post = lambda **body: dashboard.post("/api/hosts/myhost/test-progress", body)

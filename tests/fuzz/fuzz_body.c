@@ -6,7 +6,7 @@
 
 #include "common/json.h"
 #include "common/utf8.h"
-#include "dashboard/store/sqlite/log.h"
+#include "dashboard/store/lines.h"
 
 static void check_text(const char *text, size_t size)
 {

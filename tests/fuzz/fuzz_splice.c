@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dashboard/store/sqlite/log.h"
-#include "dashboard/store/sqlite/runs.h"
 #include "dashboard/live/follow.h"
 
 #define LINES_MAX 4000
@@ -41,6 +39,7 @@ static int64_t splice(struct txn *txn, struct run_row *run, struct model *model,
                                          : 0,
             count = op[2] % 40, at = 0;
     size_t size = 0;
+    struct chunk chunk;
 
     if (from + count >= LINES_MAX)
         return 0;
@@ -54,11 +53,10 @@ static int64_t splice(struct txn *txn, struct run_row *run, struct model *model,
         size += (size_t)snprintf(text + size, sizeof text - size, "%s%s", at ? "\n" : "", line);
     }
     model->count = from + count;
-    if (lines_splice(txn, run->k, from, text, size, count, NULL, &run->lines, &run->stored) < 0 ||
-        run->lines != model->count)
+    chunk = (struct chunk){.first = from, .count = count, .text = text, .size = size};
+    if (txn_log_splice(txn, run, &chunk) < 0 || run->lines != model->count)
         abort();
-    if (op[0] & 0x40 && count &&
-        lines_splice(txn, run->k, from, text, size, count, NULL, &run->lines, &run->stored) != 0)
+    if (op[0] & 0x40 && count && txn_log_splice(txn, run, &chunk) != 0)
         abort(); /* a retry changes nothing */
     return count;
 }
@@ -66,17 +64,14 @@ static int64_t splice(struct txn *txn, struct run_row *run, struct model *model,
 static enum job_result apply(struct txn *txn, void *context)
 {
     struct input *input = context;
-    sqlite3_stmt *save = txn_statement(txn, "UPDATE runs SET lines=?2, stored=?3 WHERE k=?1");
     struct run_row run = {0};
 
-    if (run_create(txn, "host", "", &run) < 0)
+    if (txn_run_create(txn, "host", "", &run) < 0)
         abort();
     for (size_t i = 0; i + 3 <= input->size; i += 3)
         splice(txn, &run, input->model, input->bytes + i);
-    statement_bind(save, "iii", run.k, run.lines, run.stored);
-    if (sqlite3_step(save) != SQLITE_DONE)
+    if (txn_run_save_counts(txn, &run, -1) < 0)
         abort();
-    sqlite3_reset(save);
     snprintf(input->run, sizeof input->run, "%s", run.id);
     return JOB_DONE;
 }

@@ -13,10 +13,12 @@
 
 #include "cmocka_versions.h"
 
-#include "dashboard/store/sqlite/log.h"
-#include "dashboard/store/sqlite/runs.h"
-#include "dashboard/store/sqlite/schema.h"
+#include <sqlite3.h>
+
+#include "common/utf8.h"
+#include "dashboard/fleet/state.h"
 #include "dashboard/live/follow.h"
+#include "dashboard/store/sqlite/schema.h"
 
 #define RUN "01900000-0000-7000-8000-000000000001"
 #define LINES_MAX 20000
@@ -79,19 +81,18 @@ static enum job_result apply_work(struct txn *txn, void *context)
     struct work *work = context;
     struct run_row *run = &work->fixture->run;
 
-    if (!run->k)
-        assert_int_equal(run_create(txn, "host", RUN, run), 0);
+    if (!run->key)
+        assert_int_equal(txn_run_create(txn, "host", RUN, run), 0);
     if (work->shorten)
-        work->result = lines_shorten(txn, run->k, run->lines, &run->stored, work->shorten);
+        work->result = txn_log_shorten(txn, run, work->shorten);
     else if (work->text)
-        work->result = lines_splice(txn, run->k, work->from, work->text, strlen(work->text),
-                                    work->count, NULL, &run->lines, &run->stored);
-    if (work->result >= 0) {
-        sqlite3_stmt *save = txn_statement(txn, "UPDATE runs SET lines=?2, stored=?3 WHERE k=?1");
-
-        statement_bind(save, "iii", run->k, run->lines, run->stored);
-        assert_int_equal(sqlite3_step(save), SQLITE_DONE);
-    }
+        work->result = txn_log_splice(txn, run,
+                                      &(struct chunk){.first = work->from,
+                                                      .count = work->count,
+                                                      .text = work->text,
+                                                      .size = strlen(work->text)});
+    if (work->result >= 0)
+        assert_int_equal(txn_run_save_counts(txn, run, -1), 0);
     return work->result < 0 ? JOB_FAILED : JOB_DONE;
 }
 
@@ -245,14 +246,15 @@ static char text[65536];
 /* Random lines, some of them empty, some with colours; count of them joined by LF. */
 static void make_text(int64_t count)
 {
+    static const char words[] = "the \xc3\xa9ternal builder's \"lines\" <b>";
     size_t size = 0;
 
     text[0] = '\0';
     for (int64_t i = 0; i < count; i++)
         size += (size_t)snprintf(text + size, sizeof text - size, "%s%s%.*s%s", i ? "\n" : "",
-                                 rand() % 4 ? "" : "\033[31m", rand() % 30,
-                                 "the \xc3\xa9ternal builder's \"lines\" <b>",
-                                 rand() % 4 ? "" : "\033[0m");
+                                 rand() % 4 ? "" : "\033[31m",
+                                 (int)utf8_cut(words, sizeof words - 1, (size_t)(rand() % 30)),
+                                 words, rand() % 4 ? "" : "\033[0m");
 }
 
 static void model_splice(struct model *model, int64_t from, int64_t count)
@@ -352,66 +354,81 @@ static void large_commits_are_taken_over_once_no_more_come(void **state)
 
 static const char *const ids[] = {RUN, "01900000-0000-7000-8000-000000000002"};
 
-struct host_row {
+/* A heartbeat. */
+static void report(struct txn *txn, int64_t key, int64_t seen_ms, int64_t started_ms)
+{
+    struct run_update update = {
+        .last_seen_ms = seen_ms, .interval_ms = 10000, .started_ms = started_ms};
+
+    assert_int_equal(txn_run_update(txn, key, &update), 0);
+}
+
+static enum job_result make_two_runs(struct txn *txn, void *context)
+{
+    struct run_row runs[2];
+
+    (void)context;
+    assert_int_equal(txn_host_seen(txn, "host"), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(txn_run_create(txn, "host", ids[i], &runs[i]), 0);
+    report(txn, runs[0].key, txn->now_ms - 5000, txn->now_ms - 60000);
+    report(txn, runs[1].key, txn->now_ms - 5000, txn->now_ms - 50000);
+    assert_int_equal(txn_host_settle(txn, "host"), 0);
+    return JOB_DONE;
+}
+
+struct shown {
     char run[RUN_ID_SIZE];
-    int64_t last_seen, changes_at;
+    int64_t last_seen_ms;
 };
 
-static struct host_row read_host(struct txn *txn)
+static void see_host(void *context, const struct host_row *row)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT run, last_seen, changes_at FROM hosts");
-    struct host_row row = {0};
+    struct shown *shown = context;
 
-    assert_int_equal(sqlite3_step(find), SQLITE_ROW);
-    if (sqlite3_column_text(find, 0))
-        snprintf(row.run, sizeof row.run, "%s", (const char *)sqlite3_column_text(find, 0));
-    row.last_seen = sqlite3_column_int64(find, 1);
-    row.changes_at = sqlite3_column_int64(find, 2);
-    sqlite3_reset(find);
-    return row;
+    snprintf(shown->run, sizeof shown->run, "%s", row->run.id);
+    shown->last_seen_ms = row->last_seen_ms;
 }
 
-static void beat(struct txn *txn, int64_t k, int64_t seen, int64_t started)
+static void see_due(void *context, const char *host, const char *run)
 {
-    sqlite3_stmt *update =
-        txn_statement(txn, "UPDATE runs SET last_seen=?2, interval=10000, started=?3 WHERE k=?1");
-
-    statement_bind(update, "iii", k, seen, started);
-    assert_int_equal(sqlite3_step(update), SQLITE_DONE);
-    sqlite3_reset(update);
+    (void)host, (void)run;
+    (*(int *)context)++;
 }
 
-static enum job_result apply_hosts(struct txn *txn, void *context)
+/* The host shows this run; the clock changes it after three intervals. */
+static void check_host(struct fixture *fixture, const char *run)
+{
+    struct shown shown = {0};
+    int64_t due;
+    int count = 0;
+
+    assert_int_equal(store_host(fixture->store, "host", see_host, &shown), 1);
+    assert_string_equal(shown.run, run);
+    due = shown.last_seen_ms + STATE_INTERVALS * (int64_t)10000;
+    assert_int_equal(store_hosts_due(fixture->store, due - 1, due, see_due, &count), 0);
+    assert_int_equal(count, 1);
+}
+
+static enum job_result run_goes_on(struct txn *txn, void *context)
 {
     struct work *work = context;
-    struct run_row runs[2];
-    struct host_row quick, slow;
-    struct run_facts facts = {.exists = true, .interval_ms = 10000};
+    struct run_facts facts = {.exists = true,
+                              .interval_ms = 10000,
+                              .started_ms = txn->now_ms - 50000,
+                              .last_seen_ms = txn->now_ms};
+    struct run_row run;
 
-    assert_int_equal(host_seen(txn, "host"), 0);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(run_create(txn, "host", ids[i], &runs[i]), 0);
-    beat(txn, runs[0].k, txn->now_ms - 5000, txn->now_ms - 60000);
-    beat(txn, runs[1].k, txn->now_ms - 5000, txn->now_ms - 50000);
-    assert_int_equal(host_settle(txn, "host"), 0);
-    assert_string_equal(read_host(txn).run, ids[1]);
-    /* The one that the host is not told of by changes nothing in this way. */
-    slow = read_host(txn);
-    facts.started_ms = txn->now_ms - 60000;
-    facts.last_seen_ms = txn->now_ms;
-    assert_int_equal(host_goes_on(txn, "host", ids[0], &facts), 0);
-    quick = read_host(txn);
-    assert_memory_equal(&quick, &slow, sizeof quick);
-    /* The other: as if all were looked at. */
-    facts.started_ms = txn->now_ms - 50000;
-    beat(txn, runs[1].k, txn->now_ms, facts.started_ms);
-    assert_int_equal(host_goes_on(txn, "host", ids[1], &facts), 1);
-    quick = read_host(txn);
-    assert_true(host_seen(txn, "host") == 0 && host_settle(txn, "host") == 0);
-    slow = read_host(txn);
-    assert_memory_equal(&quick, &slow, sizeof quick);
-    assert_true(quick.changes_at == txn->now_ms + STATE_INTERVALS * (int64_t)10000);
-    work->result = 1;
+    assert_int_equal(txn_run_find(txn, work->text, &run), 0);
+    report(txn, run.key, txn->now_ms, run.started_ms);
+    work->result = txn_host_goes_on(txn, "host", work->text, &facts);
+    return JOB_DONE;
+}
+
+static enum job_result settle(struct txn *txn, void *context)
+{
+    (void)context;
+    assert_int_equal(txn_host_settle(txn, "host"), 0);
     return JOB_DONE;
 }
 
@@ -419,7 +436,14 @@ static void a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would(void 
 {
     struct fixture *fixture = *state;
 
-    assert_int_equal(do_work(fixture, (struct work){0}, apply_hosts), 1);
+    do_work(fixture, (struct work){0}, make_two_runs);
+    /* Of the run that is not shown, nothing is changed in this way. */
+    assert_int_equal(do_work(fixture, (struct work){.text = ids[0]}, run_goes_on), 0);
+    /* Of the other: as if all runs were looked at. */
+    assert_int_equal(do_work(fixture, (struct work){.text = ids[1]}, run_goes_on), 1);
+    check_host(fixture, ids[1]);
+    do_work(fixture, (struct work){0}, settle);
+    check_host(fixture, ids[1]);
 }
 
 static void a_log_that_grew_too_large_loses_its_middle(void **state)
@@ -479,6 +503,23 @@ static void make_old(struct fixture *fixture, int steps, const char *more)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static int version_of(const struct fixture *fixture)
+{
+    sqlite3_stmt *version;
+    char path[128];
+    sqlite3 *db;
+    int value;
+
+    snprintf(path, sizeof path, "%s/nixfleet.db", fixture->dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &version, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(version), SQLITE_ROW);
+    value = sqlite3_column_int(version, 0);
+    sqlite3_finalize(version);
+    sqlite3_close(db);
+    return value;
+}
+
 static void every_older_version_is_brought_up_to_date(void **state)
 {
     (void)state;
@@ -486,7 +527,6 @@ static void every_older_version_is_brought_up_to_date(void **state)
         struct fixture fixture = {0};
         char error[STORE_ERROR_SIZE] = "";
         struct model whole = {0};
-        sqlite3_stmt *version;
 
         make_dir(&fixture);
         make_old(&fixture, steps,
@@ -496,10 +536,7 @@ static void every_older_version_is_brought_up_to_date(void **state)
                  "VALUES(1,0,1,1,1,'a'),(1,1,3,2,1,NULL),(1,4,1,3,1,'b')");
         fixture.store = store_open(fixture.dir, error);
         assert_string_equal(error, "");
-        version = store_prepare(fixture.store, "PRAGMA user_version");
-        assert_int_equal(sqlite3_step(version), SQLITE_ROW);
-        assert_int_equal(sqlite3_column_int(version, 0), SCHEMA_STEPS);
-        sqlite3_finalize(version);
+        assert_int_equal(version_of(&fixture), SCHEMA_STEPS);
         read_whole(&fixture, &whole);
         assert_int_equal(whole.count, 5);
         assert_string_equal(whole.line[4], "b");

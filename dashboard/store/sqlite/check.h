@@ -5,7 +5,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/sqlite/sqlite.h"
 
 /* Reads the whole file (SQLite's quick_check). 0, or -1 with a line in error that names path. */
 int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE]);

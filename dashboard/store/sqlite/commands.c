@@ -1,65 +1,148 @@
-/* What v1's calls share. */
-#include "dashboard/store/sqlite/commands.h"
+/* What v1 knows of a host: one slot for a command, the log of commands, the history. */
+#include "dashboard/store/sqlite/sqlite.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define COMMAND_WAITS_MS (5 * 60 * 1000)
 #define HISTORY_MAX 1000 /* lines of a host */
 
-bool fleet_run(struct txn *txn, const char *sql, const char *types, ...)
+int txn_command_queue(struct txn *txn, const char *host, const char *command)
 {
-    sqlite3_stmt *statement = txn_statement(txn, sql);
-    va_list arguments;
-    int result;
-
-    if (!statement)
-        return false;
-    va_start(arguments, types);
-    statement_bind_list(statement, types, arguments);
-    va_end(arguments);
-    result = sqlite3_step(statement);
-    sqlite3_reset(statement);
-    return result == SQLITE_DONE || result == SQLITE_ROW;
+    if (txn_exec(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1",
+                 "tti", host, command, txn->now_ms) < 0)
+        return -1;
+    if (strcmp(command, "test") != 0)
+        return 0;
+    return txn_exec(txn,
+                    "UPDATE hosts SET test_running=1, test_current=0, test_total=0, "
+                    "test_passed_count=0 WHERE id=?",
+                    "t", host);
 }
 
-bool fleet_history(struct txn *txn, const char *host, const char *icon, const char *message,
-                   const char *output)
+int txn_command_stop(struct txn *txn, const char *host)
 {
-    return fleet_run(txn, "INSERT INTO history(host, at, icon, message, output) VALUES(?,?,?,?,?)",
-                     "tittt", host, txn->now_ms, icon, message, output) &&
-           fleet_run(txn,
-                     "DELETE FROM history WHERE host=?1 AND id<=(SELECT id FROM history WHERE "
-                     "host=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                     "ti", host, (int64_t)HISTORY_MAX);
+    if (txn_exec(txn,
+                 "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, test_running=0, "
+                 "status='ok' WHERE id=?",
+                 "t", host) < 0)
+        return -1;
+    return txn_exec(txn,
+                    "UPDATE runs SET stop=1 WHERE id=(SELECT run FROM hosts WHERE id=?) AND ended "
+                    "IS NULL AND lost=0",
+                    "t", host);
 }
 
-bool fleet_take_command(struct txn *txn, const char *host, char out[32])
+/* 0: command is "" if there is none. */
+static int find_command(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE],
+                        int64_t *queued_ms)
 {
     sqlite3_stmt *find = txn_statement(txn, "SELECT pending_command, command_queued_at FROM hosts "
                                             "WHERE id=? AND pending_command IS NOT NULL");
-    int64_t queued = 0;
+    int found;
 
-    out[0] = '\0';
+    command[0] = '\0';
     if (!find)
-        return false;
+        return -1;
     statement_bind(find, "t", host);
-    if (sqlite3_step(find) == SQLITE_ROW) {
-        snprintf(out, 32, "%s", column_text(find, 0));
-        queued = sqlite3_column_int64(find, 1);
+    found = statement_first(find);
+    if (found > 0) {
+        column_copy(find, 0, command, STORE_COMMAND_SIZE);
+        *queued_ms = sqlite3_column_int64(find, 1);
     }
     sqlite3_reset(find);
-    if (!out[0])
-        return true;
-    if (!fleet_run(txn, "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL WHERE id=?",
-                   "t", host))
-        return false;
-    if (txn->now_ms - queued > COMMAND_WAITS_MS) {
-        out[0] = '\0';
-        return fleet_run(txn, "UPDATE hosts SET test_running=0 WHERE id=?", "t", host);
+    return found < 0 ? -1 : 0;
+}
+
+int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+{
+    int64_t queued_ms = 0;
+
+    if (find_command(txn, host, command, &queued_ms) < 0)
+        return -1;
+    if (!command[0])
+        return 0;
+    if (txn_exec(txn, "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL WHERE id=?",
+                 "t", host) < 0)
+        return -1;
+    if (txn->now_ms - queued_ms > COMMAND_WAITS_MS) {
+        command[0] = '\0';
+        return txn_exec(txn, "UPDATE hosts SET test_running=0 WHERE id=?", "t", host);
     }
-    return fleet_run(
+    return txn_exec(
         txn, "INSERT INTO command_log(host, command, status, created) VALUES(?,?,'running',?)",
-        "tti", host, out, txn->now_ms);
+        "tti", host, command, txn->now_ms);
+}
+
+int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output)
+{
+    return txn_exec(txn,
+                    "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT "
+                    "max(id) FROM command_log WHERE host=?1 AND completed IS NULL)",
+                    "ttti", host, status, output, txn->now_ms);
+}
+
+int txn_history_add(struct txn *txn, const char *host, const struct history_row *row)
+{
+    if (txn_exec(txn,
+                 "INSERT INTO history(host, at, icon, message, output) SELECT ?1,?2,?3,?4,?5 FROM "
+                 "hosts WHERE id=?1",
+                 "titt"
+                 "t",
+                 host, txn->now_ms, row->icon, row->message, row->output) < 0)
+        return -1;
+    return txn_exec(txn,
+                    "DELETE FROM history WHERE host=?1 AND id<=(SELECT id FROM history WHERE "
+                    "host=?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    "ti", host, (int64_t)HISTORY_MAX);
+}
+
+/* Outputs may be large: without them their pages are not read. */
+int store_history(struct store *store, const char *host, int64_t limit, bool outputs,
+                  void (*visit)(void *context, const struct history_row *row), void *context)
+{
+    sqlite3_stmt *find =
+        outputs
+            ? store_statement(store, "SELECT at, icon, message, output FROM history WHERE host=? "
+                                     "ORDER BY id DESC LIMIT ?")
+            : store_statement(store, "SELECT at, icon, message, NULL FROM history WHERE host=? "
+                                     "ORDER BY id DESC LIMIT ?");
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ti", host, limit ? limit : INT64_C(-1));
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        struct history_row row = {.at_ms = sqlite3_column_int64(find, 0),
+                                  .icon = column_text(find, 1),
+                                  .message = column_text(find, 2),
+                                  .output = column_text(find, 3)};
+
+        visit(context, &row);
+    }
+    return statement_end(find, step);
+}
+
+int store_commands(struct store *store, const char *host, int64_t limit,
+                   void (*visit)(void *context, const struct command_row *row), void *context)
+{
+    sqlite3_stmt *find = store_statement(
+        store, "SELECT id, host, command, status, output, created, completed FROM command_log"
+               " WHERE host=? ORDER BY id DESC LIMIT ?");
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ti", host, limit ? limit : INT64_C(-1));
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        struct command_row row = {.id = sqlite3_column_int64(find, 0),
+                                  .host = column_text(find, 1),
+                                  .command = column_text(find, 2),
+                                  .status = column_text(find, 3),
+                                  .output = column_text(find, 4),
+                                  .created_ms = sqlite3_column_int64(find, 5),
+                                  .completed_ms = sqlite3_column_int64(find, 6)};
+
+        visit(context, &row);
+    }
+    return statement_end(find, step);
 }

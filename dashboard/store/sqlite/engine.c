@@ -1,5 +1,5 @@
 /* Opening, migrating, the writer thread, and reading connections. */
-#include "dashboard/store/sqlite/engine.h"
+#include "dashboard/store/sqlite/sqlite.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -283,21 +283,24 @@ static struct job *take_group(struct store *store)
 
 static void save_version(struct txn *txn)
 {
-    sqlite3_stmt *statement = txn_statement(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)");
-
-    if (txn->store->version_used && statement)
-        statement_run(statement, "i", txn->store->version);
+    if (txn->store->version_used)
+        txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)", "i", txn->store->version);
     txn->store->version_used = false;
+}
+
+int64_t txn_rows(struct txn *txn)
+{
+    return sqlite3_changes(txn->store->db);
 }
 
 /* Applies one job inside the transaction, all of it or nothing. */
 static bool apply(struct txn *txn, struct job *job)
 {
-    if (exec(txn->db, "SAVEPOINT job") != SQLITE_OK)
+    if (exec(txn->store->db, "SAVEPOINT job") != SQLITE_OK)
         return false;
     if (job->apply(txn, job->context) == JOB_DONE)
-        return exec(txn->db, "RELEASE job") == SQLITE_OK;
-    exec(txn->db, "ROLLBACK TO job; RELEASE job");
+        return exec(txn->store->db, "RELEASE job") == SQLITE_OK;
+    exec(txn->store->db, "ROLLBACK TO job; RELEASE job");
     return false;
 }
 
@@ -306,7 +309,7 @@ static bool apply(struct txn *txn, struct job *job)
    a transaction of its own. */
 static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
-    struct txn txn = {.store = store, .db = store->db, .now_ms = wall_ms()};
+    struct txn txn = {.store = store, .now_ms = wall_ms()};
     size_t count = 0;
 
     if (exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
@@ -381,7 +384,7 @@ static void *writer(void *context)
 
 sqlite3_stmt *txn_statement(struct txn *txn, const char *sql)
 {
-    return keep(&txn->store->statements, txn->db, sql);
+    return keep(&txn->store->statements, txn->store->db, sql);
 }
 
 int64_t txn_version(struct txn *txn)
@@ -429,13 +432,37 @@ void store_watch(struct store *store, void (*watch)(void *, const struct change 
     pthread_mutex_unlock(&store->watch_lock);
 }
 
-void store_counts(struct store *store, uint64_t *waiting, uint64_t *commits, uint64_t *jobs)
+static int64_t count_rows(struct store *store, const char *sql)
+{
+    sqlite3_stmt *find = store_statement(store, sql);
+    int64_t count = -1;
+
+    if (find && sqlite3_step(find) == SQLITE_ROW)
+        count = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return count;
+}
+
+void store_counts(struct store *store, struct store_counts *counts)
 {
     pthread_mutex_lock(&store->lock);
-    *waiting = store->waiting;
-    *commits = store->commits;
-    *jobs = store->jobs;
+    counts->waiting = store->waiting;
+    counts->commits = store->commits;
+    counts->jobs = store->jobs;
     pthread_mutex_unlock(&store->lock);
+    counts->hosts = count_rows(store, "SELECT count(*) FROM hosts");
+    counts->runs_open = count_rows(store, "SELECT count(*) FROM hosts h JOIN runs r ON r.id=h.run "
+                                          "WHERE r.ended IS NULL AND r.lost=0");
+}
+
+int store_probe(struct store *store)
+{
+    return count_rows(store, "SELECT count(*) FROM kv") < 0 ? -1 : 0;
+}
+
+int txn_probe(struct txn *txn)
+{
+    return txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('health',?)", "i", txn->now_ms);
 }
 
 const char *store_trouble(struct store *store)
@@ -485,16 +512,6 @@ sqlite3_stmt *store_statement(struct store *store, const char *sql)
     return reader ? keep(&reader->statements, reader->db, sql) : NULL;
 }
 
-sqlite3_stmt *store_prepare(struct store *store, const char *sql)
-{
-    sqlite3 *db = reader_of(store);
-    sqlite3_stmt *statement = NULL;
-
-    if (db && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
-    return statement;
-}
-
 void store_snapshot(struct store *store)
 {
     sqlite3 *db = reader_of(store);
@@ -541,46 +558,4 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
     sqlite3_close_v2(from);
     sqlite3_close_v2(to);
     return result;
-}
-
-/* ---- statements ---- */
-
-void statement_bind_list(sqlite3_stmt *statement, const char *types, va_list arguments)
-{
-    for (int i = 1; *types; types++, i++) {
-        if (*types == 'i') {
-            sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
-        } else {
-            const char *text = va_arg(arguments, const char *);
-
-            if (text)
-                sqlite3_bind_text(statement, i, text, -1, SQLITE_TRANSIENT);
-        }
-    }
-}
-
-void statement_bind(sqlite3_stmt *statement, const char *types, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, types);
-    statement_bind_list(statement, types, arguments);
-    va_end(arguments);
-}
-
-int statement_run(sqlite3_stmt *statement, const char *types, ...)
-{
-    va_list arguments;
-
-    if (!statement)
-        return SQLITE_ERROR;
-    va_start(arguments, types);
-    statement_bind_list(statement, types, arguments);
-    va_end(arguments);
-    return sqlite3_step(statement);
-}
-
-const char *column_text(sqlite3_stmt *statement, int column)
-{
-    return (const char *)sqlite3_column_text(statement, column);
 }

@@ -1,5 +1,4 @@
-/* Writing the lines of a run: splice, digest, shortening. */
-#include "dashboard/store/sqlite/log.h"
+/* The lines of a run: splice, digest, shortening, reading. */
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -7,206 +6,138 @@
 #include <string.h>
 
 #include "common/io.h"
-
-#define TIMES_DEPTH 2 /* a list of pairs */
-
-int64_t lines_count(const char *text, size_t size)
-{
-    return 1 + (int64_t)count_lf(text, size);
-}
-
-size_t lines_prefix(const char *text, size_t size, int64_t count)
-{
-    const char *at = text, *end = text + size;
-
-    for (; count > 0; count--) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
-
-        if (!lf)
-            return size;
-        if (count == 1)
-            return (size_t)(lf - text);
-        at = lf + 1;
-    }
-    return 0;
-}
-
-size_t lines_strip(char *text, size_t size)
-{
-    size_t to = 0;
-
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '\033' && i + 1 < size && text[i + 1] == '[') {
-            for (i += 2; i < size &&
-                         ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');
-                 i++)
-                ;
-            continue; /* the final byte goes, too */
-        }
-        text[to++] = text[i];
-    }
-    return to;
-}
-
-json_object *lines_times(const char *times)
-{
-    struct json_problem problem;
-    json_object *list = NULL;
-
-    if (times)
-        json_read(times, strlen(times), TIMES_DEPTH, &list, &problem);
-    return list;
-}
+#include "common/utf8.h"
+#include "dashboard/store/lines.h"
+#include "dashboard/store/sqlite/sqlite.h"
 
 /* The times of the first `count` lines. Caller frees; NULL when there are none. */
 static char *times_prefix(const char *times, int64_t count)
 {
-    json_object *list = lines_times(times);
-    struct text out = {0};
+    struct text list = {0}, out = {0};
 
-    if (!json_object_is_type(list, json_type_array)) {
-        json_object_put(list);
+    if (!times)
         return NULL;
-    }
+    times_slice(&list, times, 0, count);
     text_puts(&out, "[");
-    for (size_t i = 0; i < json_object_array_length(list) && count > 0; i++) {
-        json_object *pair = json_object_array_get_idx(list, i);
-        int64_t n = json_object_get_int64(json_object_array_get_idx(pair, 0));
-
-        n = n < count ? n : count;
-        text_printf(&out, "%s[%lld,%lld]", out.size > 1 ? "," : "", (long long)n,
-                    (long long)json_object_get_int64(json_object_array_get_idx(pair, 1)));
-        count -= n;
-    }
+    text_add(&out, list.bytes, list.size);
     text_add(&out, "]", 2); /* and its NUL */
-    json_object_put(list);
-    return out.failed ? NULL : out.bytes;
-}
-
-static bool step_done(sqlite3_stmt *statement)
-{
-    int result = statement ? sqlite3_step(statement) : SQLITE_ERROR;
-
-    if (statement)
-        sqlite3_reset(statement);
-    return result == SQLITE_DONE;
+    out.failed |= list.failed;
+    text_free(&list);
+    if (out.failed)
+        text_free(&out);
+    return out.bytes;
 }
 
 /* Shortens the chunk at rowid to keep lines. */
-static bool shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size_t size,
-                          const char *times, int64_t keep)
+static int shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size_t size,
+                         const char *times, int64_t keep)
 {
-    sqlite3_stmt *update =
-        txn_statement(txn, "UPDATE chunks SET count=?2, text=?3, times=?4 WHERE rowid=?1");
     AUTO_FREE char *kept_times = times_prefix(times, keep);
 
-    if (!update)
-        return false;
-    sqlite3_bind_int64(update, 1, rowid);
-    sqlite3_bind_int64(update, 2, keep);
-    if (text)
-        sqlite3_bind_text(update, 3, text, (int)lines_prefix(text, size, keep), SQLITE_TRANSIENT);
-    if (kept_times)
-        sqlite3_bind_text(update, 4, kept_times, -1, SQLITE_TRANSIENT);
-    return step_done(update);
+    return txn_exec(txn, "UPDATE chunks SET count=?2, text=?3, times=?4 WHERE rowid=?1", "iibt",
+                    rowid, keep, text, text ? lines_prefix(text, size, keep) : (size_t)0,
+                    kept_times);
 }
 
 /* log = log[0:from] */
-static bool cut(struct txn *txn, int64_t run, int64_t from, int64_t *stored)
+static int cut(struct txn *txn, struct run_row *row, int64_t from)
 {
     sqlite3_stmt *last = txn_statement(
         txn,
         "SELECT rowid, first, count, text, times FROM chunks WHERE run=? AND first+count>? AND "
         "first>="
         "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
-    bool ok = true;
+    int ok = 0, step = SQLITE_DONE;
 
     if (!last)
-        return false;
-    statement_bind(last, "ii", run, from);
-    while (ok && sqlite3_step(last) == SQLITE_ROW) {
+        return -1;
+    statement_bind(last, "ii", row->key, from);
+    while (ok == 0 && (step = sqlite3_step(last)) == SQLITE_ROW) {
         int64_t rowid = sqlite3_column_int64(last, 0), first = sqlite3_column_int64(last, 1);
         const char *text = column_text(last, 3);
         size_t size = (size_t)sqlite3_column_bytes(last, 3);
 
         if (first < from) {
-            *stored -= text ? (int64_t)(size - lines_prefix(text, size, from - first)) : 0;
+            row->stored -= text ? (int64_t)(size - lines_prefix(text, size, from - first)) : 0;
             ok = shorten_chunk(txn, rowid, text, size, column_text(last, 4), from - first);
         } else {
-            *stored -= (int64_t)size;
+            row->stored -= (int64_t)size;
         }
     }
-    sqlite3_reset(last);
-    if (ok) {
-        sqlite3_stmt *delete = txn_statement(txn, "DELETE FROM chunks WHERE run=? AND first>=?");
-
-        if (!delete)
-            return false;
-        statement_bind(delete, "ii", run, from);
-        ok = step_done(delete);
-    }
-    return ok;
+    if (statement_end(last, step) < 0 || ok < 0)
+        return -1;
+    return txn_exec(txn, "DELETE FROM chunks WHERE run=? AND first>=?", "ii", row->key, from);
 }
 
-static bool put(struct txn *txn, int64_t run, int64_t first, int64_t count, const char *text,
-                size_t size, const char *times)
+static int put(struct txn *txn, int64_t key, const struct chunk *chunk)
 {
-    sqlite3_stmt *insert = txn_statement(
-        txn, "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times) "
-             "VALUES(?,?,?,?,?,?,?)");
-
-    if (!insert)
-        return false;
-    statement_bind(insert, "iiiii", run, first, count, txn_version(txn), txn->now_ms);
-    if (text)
-        sqlite3_bind_text(insert, 6, text, (int)size, SQLITE_STATIC);
-    if (times)
-        sqlite3_bind_text(insert, 7, times, -1, SQLITE_STATIC);
-    return step_done(insert);
+    return txn_exec(txn,
+                    "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times) "
+                    "VALUES(?,?,?,?,?,?,?)",
+                    "iiiiibt", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms,
+                    chunk->text, chunk->size, chunk->times);
 }
 
 /* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
    lost. Only whole chunks need be looked at: a retry is cut as the first try was. */
-static bool same_already(struct txn *txn, int64_t run, int64_t from, int64_t count, int64_t total,
-                         const char *text, size_t size)
+static bool same_already(struct txn *txn, const struct run_row *row, const struct chunk *lines)
 {
     sqlite3_stmt *find;
     bool same = false;
 
-    if (from + count != total || count == 0)
-        return from == total && count == 0;
+    if (lines->first + lines->count != row->lines || lines->count == 0)
+        return lines->first == row->lines && lines->count == 0;
     find = txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? AND first=?");
     if (!find)
         return false;
-    statement_bind(find, "ii", run, from);
-    if (sqlite3_step(find) == SQLITE_ROW && sqlite3_column_int64(find, 0) == count &&
+    statement_bind(find, "ii", row->key, lines->first);
+    if (statement_first(find) > 0 && sqlite3_column_int64(find, 0) == lines->count &&
         column_text(find, 1))
-        same = (size_t)sqlite3_column_bytes(find, 1) == size &&
-               memcmp(column_text(find, 1), text, size) == 0;
+        same = (size_t)sqlite3_column_bytes(find, 1) == lines->size &&
+               memcmp(column_text(find, 1), lines->text, lines->size) == 0;
     sqlite3_reset(find);
     return same;
 }
 
-int lines_splice(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size,
-                 int64_t count, const char *times, int64_t *total, int64_t *stored)
+static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
 {
     char now[64];
 
-    if (same_already(txn, run, from, count, *total, text, size))
+    if (same_already(txn, row, &lines))
         return 0;
-    if (from < *total && !cut(txn, run, from, stored))
+    if (lines.first < row->lines && cut(txn, row, lines.first) < 0)
         return -1;
-    if (from > *total && !put(txn, run, *total, from - *total, NULL, 0, NULL))
+    if (lines.first > row->lines &&
+        put(txn, row->key,
+            &(struct chunk){.first = row->lines, .count = lines.first - row->lines}) < 0)
         return -1;
-    snprintf(now, sizeof now, "[[%lld,%lld]]", (long long)count, (long long)txn->now_ms);
-    /* Without lines it is a log that became shorter: the empty chunk tells readers so, until the
-     * next one takes its place. */
-    if (!put(txn, run, from, count, count ? text : "", count ? size : 0,
-             count ? (times ? times : now) : NULL))
+    snprintf(now, sizeof now, "[[%lld,%lld]]", (long long)lines.count, (long long)txn->now_ms);
+    if (!lines.count) { /* a log that became shorter: the empty chunk tells readers so, until the
+                           next chunk takes its place */
+        lines.text = "";
+        lines.size = 0;
+        lines.times = NULL;
+    } else if (!lines.times) {
+        lines.times = now;
+    }
+    if (put(txn, row->key, &lines) < 0)
         return -1;
-    *total = from + count;
-    *stored += (int64_t)size;
+    row->lines = lines.first + lines.count;
+    row->stored += (int64_t)lines.size;
     return 1;
+}
+
+int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines)
+{
+    AUTO_FREE char *valid = NULL;
+    struct chunk chunk = *lines;
+
+    if (chunk.text && !utf8_valid(chunk.text, chunk.size)) {
+        if (!(valid = utf8_replace(chunk.text, chunk.size, &chunk.size)))
+            return -1;
+        chunk.text = valid;
+    }
+    return splice(txn, row, chunk);
 }
 
 /* Compares what of a chunk is from `from` on with the text at *at, which moves on. False: they
@@ -232,7 +163,7 @@ static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, co
     return true;
 }
 
-bool lines_equal(struct txn *txn, int64_t run, int64_t from, const char *text, size_t size)
+bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
 {
     sqlite3_stmt *chunks =
         txn_statement(txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
@@ -243,7 +174,7 @@ bool lines_equal(struct txn *txn, int64_t run, int64_t from, const char *text, s
 
     if (!chunks)
         return false;
-    statement_bind(chunks, "ii", run, from);
+    statement_bind(chunks, "ii", key, from);
     while (!whole && sqlite3_step(chunks) == SQLITE_ROW &&
            compare_chunk(chunks, from, &at, text + size, &whole))
         ;
@@ -251,7 +182,7 @@ bool lines_equal(struct txn *txn, int64_t run, int64_t from, const char *text, s
     return whole;
 }
 
-bool lines_digest(struct txn *txn, int64_t run, char out[65])
+bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
     sqlite3_stmt *all =
         txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? ORDER BY first");
@@ -261,7 +192,7 @@ bool lines_digest(struct txn *txn, int64_t run, char out[65])
     bool ok = all && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1, first = true;
 
     if (ok)
-        statement_bind(all, "i", run);
+        statement_bind(all, "i", key);
     while (ok && sqlite3_step(all) == SQLITE_ROW) {
         if (!column_text(all, 1)) {
             ok = false;
@@ -281,40 +212,117 @@ bool lines_digest(struct txn *txn, int64_t run, char out[65])
     return ok;
 }
 
-int lines_shorten(struct txn *txn, int64_t run, int64_t total, int64_t *stored, int64_t bytes)
+int txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 {
     sqlite3_stmt *middle =
-        txn_statement(txn, "SELECT rowid, first, count, length(CAST(text AS BLOB)) FROM chunks "
-                           "WHERE run=? AND first>=? ORDER BY first");
+        txn_statement(txn, "SELECT first, count, length(CAST(text AS BLOB)) FROM chunks "
+                           "WHERE run=? ORDER BY first");
     int64_t gap_first = -1, gap_end = 0, keep_front = bytes / 4, seen = 0;
-    bool ok = middle;
+    int step = SQLITE_DONE;
 
-    if (!ok || *stored <= bytes)
-        return ok ? 0 : -1;
-    statement_bind(middle, "ii", run, (int64_t)0);
-    while (ok && *stored > bytes && sqlite3_step(middle) == SQLITE_ROW) {
-        int64_t first = sqlite3_column_int64(middle, 1),
-                end = first + sqlite3_column_int64(middle, 2),
-                size = sqlite3_column_int64(middle, 3);
-
-        bool is_gap = sqlite3_column_type(middle, 3) == SQLITE_NULL;
+    if (!middle || row->stored <= bytes)
+        return middle ? 0 : -1;
+    statement_bind(middle, "i", row->key);
+    while (row->stored > bytes && (step = sqlite3_step(middle)) == SQLITE_ROW) {
+        int64_t first = sqlite3_column_int64(middle, 0),
+                end = first + sqlite3_column_int64(middle, 1),
+                size = sqlite3_column_int64(middle, 2);
+        bool is_gap = column_null(middle, 2);
 
         if (gap_first < 0 && !is_gap && seen + size <= keep_front) {
             seen += size;
             continue;
-        } /* the front ends at a gap, so that what was dropped before and now is one */
-        if (end >= total)
+        } /* stop at the first gap, so that the old gap and the new one become one */
+        if (end >= row->lines)
             break; /* the newest chunk stays, however large */
         if (gap_first < 0)
             gap_first = first;
         gap_end = end;
-        *stored -= size;
+        row->stored -= size;
     }
-    sqlite3_reset(middle);
+    if (statement_end(middle, step) < 0)
+        return -1;
     if (gap_first < 0)
         return 0;
-    middle = txn_statement(txn, "DELETE FROM chunks WHERE run=? AND first>=? AND first<?");
-    statement_bind(middle, "iii", run, gap_first, gap_end);
-    return step_done(middle) && put(txn, run, gap_first, gap_end - gap_first, NULL, 0, NULL) ? 1
-                                                                                             : -1;
+    if (txn_exec(txn, "DELETE FROM chunks WHERE run=? AND first>=? AND first<?", "iii", row->key,
+                 gap_first, gap_end) < 0)
+        return -1;
+    return put(txn, row->key, &(struct chunk){.first = gap_first, .count = gap_end - gap_first}) < 0
+               ? -1
+               : 1;
+}
+
+/* ---- reading ---- */
+
+int store_log(struct store *store, int64_t key, int64_t from,
+              bool (*visit)(void *context, const struct chunk *chunk), void *context)
+{
+    sqlite3_stmt *chunks =
+        store_statement(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
+                               "first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
+                               "first<=?2),0) ORDER BY first");
+    bool more = true;
+    int step = SQLITE_DONE;
+
+    if (!chunks)
+        return -1;
+    statement_bind(chunks, "ii", key, from);
+    while (more && (step = sqlite3_step(chunks)) == SQLITE_ROW) {
+        struct chunk chunk = {.first = sqlite3_column_int64(chunks, 0),
+                              .count = sqlite3_column_int64(chunks, 1),
+                              .text = column_text(chunks, 2),
+                              .size = (size_t)sqlite3_column_bytes(chunks, 2),
+                              .times = column_text(chunks, 3)};
+
+        if (chunk.first + chunk.count > from)
+            more = visit(context, &chunk);
+    }
+    return statement_end(chunks, step);
+}
+
+int store_log_gaps(struct store *store, int64_t key,
+                   void (*visit)(void *context, int64_t first, int64_t count), void *context)
+{
+    sqlite3_stmt *gaps = store_statement(
+        store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
+    int step;
+
+    if (!gaps)
+        return -1;
+    statement_bind(gaps, "i", key);
+    while ((step = sqlite3_step(gaps)) == SQLITE_ROW)
+        visit(context, sqlite3_column_int64(gaps, 0), sqlite3_column_int64(gaps, 1));
+    return statement_end(gaps, step);
+}
+
+static int64_t first_change(sqlite3_stmt *find, int64_t key, int64_t since, int64_t *newest)
+{
+    int64_t line = -1;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ii", key, since);
+    if (statement_first(find) > 0) {
+        if (!column_null(find, 0))
+            line = sqlite3_column_int64(find, 0);
+        if (!column_null(find, 1))
+            *newest = sqlite3_column_int64(find, 1);
+    }
+    sqlite3_reset(find);
+    return line;
+}
+
+int64_t store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
+{
+    return first_change(store_statement(store, "SELECT min(first), max(version) FROM chunks WHERE "
+                                               "run=?1 AND version>?2"),
+                        key, version, newest);
+}
+
+int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
+{
+    return first_change(store_statement(store, "SELECT (SELECT min(first) FROM chunks WHERE "
+                                               "run=?1 AND at>?2), (SELECT max(version) FROM "
+                                               "chunks WHERE run=?1)"),
+                        key, at_ms, newest);
 }

@@ -1,0 +1,118 @@
+/* Rows of the store as plain structs: what an engine reads and writes, and what fleet/ and view/
+   take. Texts are valid UTF-8, or NULL where there is none; in a row that is handed out they live
+   as long as the call that hands it out. Times are milliseconds of the wall clock in UTC; 0:
+   never. */
+#ifndef NIXFLEET_DASHBOARD_STORE_ROWS_H
+#define NIXFLEET_DASHBOARD_STORE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/id.h"
+
+/* ---- runs ---- */
+
+/* What the state of a run is derived from (fleet/state.h). */
+struct run_facts {
+    bool exists, ended, lost;
+    int64_t started_ms, last_seen_ms, ended_ms, interval_ms;
+};
+
+/* A run as those need it who write it or read its lines. */
+struct run_row {
+    int64_t key; /* its number in the store; 0: there is no such run */
+    char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
+    int64_t lines, stored; /* lines of the log, and the bytes of text that are kept of it */
+    int64_t last_seen_ms, interval_ms, started_ms, created_ms;
+    bool ended, lost, stop, deleted;
+    char phase[16];
+    bool fresh; /* made just now */
+};
+
+/* A run as it is shown. argv, progress, exit, failed and failed_units are JSON. */
+struct run_details {
+    struct run_facts facts;
+    const char *id, *host, *command, *argv, *name, *user, *phase, *last_phase, *progress, *outcome,
+        *exit, *error, *failed, *failed_units;
+    int64_t error_line; /* -1: not known */
+    int64_t lines, bytes;
+    int64_t silent_since_ms;
+    bool stop;
+};
+
+/* What a report says of a run that goes on. NULL texts leave what is stored. */
+struct run_update {
+    int64_t last_seen_ms, interval_ms, started_ms;
+    const char *command, *argv, *user, *name, *phase, *progress;
+    bool finished; /* the report also tells the end */
+    bool lost;
+};
+
+/* What a report says of a run's end. NULL texts leave what is stored. */
+struct run_end {
+    int64_t ended_ms;
+    const char *exit, *outcome, *error, *failed, *failed_units;
+    int64_t error_line; /* -1: not said */
+    bool authoritative; /* its outcome replaces the stored outcome */
+};
+
+/* Lines of a log that came together. */
+struct chunk {
+    int64_t first, count;
+    const char *text; /* count lines joined by LF; NULL: a gap, whose lines are numbered but lost */
+    size_t size;
+    const char *times; /* JSON [[count, ms], …], or NULL */
+};
+
+/* ---- hosts ---- */
+
+/* A host as it is shown. metrics is JSON. */
+struct host_row {
+    const char *id, *hostname, *host_type, *location, *device_type, *theme_color, *criticality,
+        *icon, *current_generation, *status, *pending_command, *comment, *test_status, *config_repo,
+        *test_result, *metrics, *agent_version, *nixpkgs_version, *os_version, *os_name;
+    int64_t test_running, test_current, test_total, test_passed_count, poll_interval;
+    int64_t last_seen_ms, last_switch_ms, last_audit_ms, last_fix_ms, command_queued_ms,
+        metrics_updated_ms;
+    struct run_details run; /* the run that is shown for it; facts.exists false: none */
+};
+
+/* What is stored of a host by registration or by hand. NULL leaves what is stored. */
+struct host_fields {
+    const char *host_type, *location, *device_type, *theme_color, *criticality, *current_generation,
+        *config_repo, *agent_version, *nixpkgs_version, *os_version, *os_name, *icon, *comment,
+        *test_status, *metrics;
+    int64_t poll_interval;              /* of a registration */
+    int64_t last_audit_ms, last_fix_ms; /* 0 leaves what is stored */
+};
+
+/* What a host says of its tests. */
+struct host_tests {
+    bool running;
+    int64_t current, total, passed;
+    const char *result, *summary, *comment; /* stored when they are over */
+};
+
+struct history_row {
+    int64_t at_ms;
+    const char *icon, *message, *output;
+};
+
+struct command_row {
+    int64_t id;
+    const char *host, *command, *status, *output;
+    int64_t created_ms, completed_ms;
+};
+
+/* ---- the rest ---- */
+
+/* What to keep of old things. */
+struct retention_limits {
+    int64_t keep_ms;         /* runs, from their end or their last heartbeat */
+    int64_t keep_runs;       /* of each host */
+    int64_t keep_bytes;      /* of log text in all */
+    int64_t keep_history_ms; /* a host's history and commands */
+};
+
+#endif

@@ -1,0 +1,322 @@
+/* Hosts, and the run that is shown for each. */
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dashboard/fleet/state.h"
+#include "dashboard/store/sqlite/rows.h"
+
+int txn_host_seen(struct txn *txn, const char *host)
+{
+    return txn_exec(txn,
+                    "INSERT INTO hosts(id, hostname, last_seen, status) VALUES(?1,?1,?2,'ok') ON "
+                    "CONFLICT(id) DO UPDATE SET last_seen=?2",
+                    "ti", host, txn->now_ms);
+}
+
+/* ---- the run that is shown ---- */
+
+/* Finds the run that is shown for the host: one of those that are open, or the newest. */
+static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
+                      struct run_facts *shown)
+{
+    sqlite3_stmt *find = txn_statement(
+        txn, "SELECT * FROM (SELECT id, " FACT_COLUMNS
+             " FROM runs r WHERE host=?1 AND ended IS NULL AND lost=0 AND deleted=0 ORDER BY "
+             "started DESC, k DESC)"
+             " UNION ALL SELECT * FROM (SELECT id, " FACT_COLUMNS
+             " FROM runs r WHERE host=?1 AND deleted=0 ORDER BY started DESC, k DESC LIMIT 1)");
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        struct run_facts facts;
+
+        read_facts(find, 1, &facts);
+        if (shown->exists && !run_outranks(&facts, shown, txn->now_ms))
+            continue;
+        *shown = facts;
+        column_copy(find, 0, id, RUN_ID_SIZE);
+    }
+    return statement_end(find, step);
+}
+
+int txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
+{
+    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen FROM hosts WHERE id=?");
+    int found;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    if ((found = statement_first(find)) > 0)
+        *last_seen_ms = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return found;
+}
+
+int txn_host_settle(struct txn *txn, const char *host)
+{
+    struct run_facts facts = {0};
+    char run[RUN_ID_SIZE];
+    int64_t last_seen_ms;
+    int found = txn_host_last_seen(txn, host, &last_seen_ms);
+
+    if (found <= 0)
+        return found;
+    if (find_shown(txn, host, run, &facts) < 0)
+        return -1;
+    return txn_exec(txn, "UPDATE hosts SET run=?2, changes_at=?3 WHERE id=?1", "tti", host,
+                    facts.exists ? run : NULL, state_changes_at(last_seen_ms, &facts, txn->now_ms));
+}
+
+int txn_host_goes_on(struct txn *txn, const char *host, const char *run,
+                     const struct run_facts *facts)
+{
+    if (txn_exec(txn, "UPDATE hosts SET last_seen=?3, changes_at=?4 WHERE id=?1 AND run=?2", "ttii",
+                 host, run, txn->now_ms, state_changes_at(txn->now_ms, facts, txn->now_ms)) < 0)
+        return -1;
+    return txn_rows(txn) > 0;
+}
+
+/* ---- what hosts and people store ---- */
+
+int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
+{
+    if (txn_exec(txn,
+                 "INSERT INTO hosts(id, hostname, criticality, status) "
+                 "VALUES(?1,?1,coalesce(?2,'low'),'ok') ON CONFLICT(id) DO NOTHING",
+                 "tt", host, fields->criticality) < 0 ||
+        txn_exec(
+            txn,
+            "UPDATE hosts SET host_type=coalesce(?2,host_type), location=coalesce(?3,location), "
+            "device_type=coalesce(?4,device_type), theme_color=coalesce(?5,theme_color), "
+            "current_generation=coalesce(?6,current_generation), "
+            "config_repo=coalesce(?7,config_repo), agent_version=coalesce(?8,agent_version), "
+            "nixpkgs_version=coalesce(?9,nixpkgs_version), os_version=coalesce(?10,os_version), "
+            "os_name=coalesce(?11,os_name), icon=coalesce(?12,icon), "
+            "comment=coalesce(?13,comment), test_status=coalesce(?14,test_status), "
+            "poll_interval=?15, last_seen=?16, status='ok' WHERE id=?1",
+            "ttttttttttttttii", host, fields->host_type, fields->location, fields->device_type,
+            fields->theme_color, fields->current_generation, fields->config_repo,
+            fields->agent_version, fields->nixpkgs_version, fields->os_version, fields->os_name,
+            fields->icon, fields->comment, fields->test_status, fields->poll_interval,
+            txn->now_ms) < 0)
+        return -1;
+    if (!fields->metrics)
+        return 0;
+    return txn_exec(txn, "UPDATE hosts SET metrics=?2, metrics_updated_at=?3 WHERE id=?1", "tti",
+                    host, fields->metrics, txn->now_ms);
+}
+
+int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)
+{
+    if (txn_exec(txn,
+                 "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
+                 "theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),coalesce(?3,'home'),"
+                 "coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
+                 "ttttt", host, fields->host_type, fields->location, fields->device_type,
+                 fields->theme_color) < 0)
+        return -1;
+    return txn_rows(txn) > 0;
+}
+
+int txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields)
+{
+    return txn_exec(txn,
+                    "UPDATE hosts SET comment=coalesce(?2,comment), "
+                    "criticality=coalesce(?3,criticality), test_status=coalesce(?4,test_status), "
+                    "last_audit=CASE WHEN ?5>0 THEN ?5 ELSE last_audit END, last_fix=CASE WHEN "
+                    "?6>0 THEN ?6 ELSE last_fix END WHERE id=?1",
+                    "ttttii", host, fields->comment, fields->criticality, fields->test_status,
+                    fields->last_audit_ms, fields->last_fix_ms);
+}
+
+int txn_host_status(struct txn *txn, const char *host, const char *status,
+                    const struct host_fields *fields)
+{
+    return txn_exec(txn,
+                    "UPDATE hosts SET status=?2, "
+                    "current_generation=coalesce(?3,current_generation), "
+                    "test_status=coalesce(?4,test_status), comment=coalesce(?5,comment), "
+                    "last_seen=?6, last_switch=CASE WHEN ?2='ok' THEN ?6 ELSE last_switch END, "
+                    "test_running=0 WHERE id=?1",
+                    "ttttti", host, status, fields->current_generation, fields->test_status,
+                    fields->comment, txn->now_ms);
+}
+
+int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests)
+{
+    if (txn_exec(txn,
+                 "UPDATE hosts SET test_running=?2, test_current=?3, test_total=?4, "
+                 "test_passed_count=?5, last_seen=?6 WHERE id=?1",
+                 "tiiiii", host, (int64_t)tests->running, tests->current, tests->total,
+                 tests->passed, txn->now_ms) < 0)
+        return -1;
+    if (tests->running)
+        return 0;
+    return txn_exec(txn,
+                    "UPDATE hosts SET test_result=?2, test_status=?3, "
+                    "comment=coalesce(?4,comment), last_audit=?5 WHERE id=?1",
+                    "tttti", host, tests->result, tests->summary, tests->comment, txn->now_ms);
+}
+
+int txn_host_remove(struct txn *txn, const char *host)
+{
+    if (txn_exec(txn, "DELETE FROM hosts WHERE id=?", "t", host) < 0)
+        return -1;
+    if (txn_rows(txn) == 0)
+        return 0;
+    if (txn_exec(txn,
+                 "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=? AND deleted=0)",
+                 "t", host) < 0 ||
+        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
+                 "t", host) < 0 ||
+        txn_exec(txn, "DELETE FROM history WHERE host=?", "t", host) < 0 ||
+        txn_exec(txn, "DELETE FROM command_log WHERE host=?", "t", host) < 0)
+        return -1;
+    return 1;
+}
+
+/* ---- tokens ---- */
+
+#define SELECT_TOKEN "SELECT agent_token_hash FROM hosts WHERE id=?"
+
+static int read_token(sqlite3_stmt *find, const char *host, char hash[STORE_HASH_SIZE])
+{
+    int found;
+
+    hash[0] = '\0';
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    if ((found = statement_first(find)) > 0)
+        column_copy(find, 0, hash, STORE_HASH_SIZE);
+    sqlite3_reset(find);
+    return found;
+}
+
+int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
+{
+    return read_token(txn_statement(txn, SELECT_TOKEN), host, hash);
+}
+
+bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
+{
+    return read_token(store_statement(store, SELECT_TOKEN), host, hash) > 0 && hash[0];
+}
+
+int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
+{
+    int done =
+        make ? txn_exec(txn,
+                        "INSERT INTO hosts(id, hostname, agent_token_hash) "
+                        "VALUES(?1,?1,?2) ON CONFLICT(id) DO UPDATE SET "
+                        "agent_token_hash=?2",
+                        "tt", host, hash)
+             : txn_exec(txn, "UPDATE hosts SET agent_token_hash=?2 WHERE id=?1", "tt", host, hash);
+
+    return done < 0 ? -1 : txn_rows(txn) > 0;
+}
+
+/* ---- reading ---- */
+
+#define SELECT_HOSTS                                                                             \
+    "SELECT h.id, h.hostname, h.host_type, h.location, h.device_type, h.theme_color, "           \
+    "h.criticality, h.icon, h.current_generation, h.status, h.pending_command, h.comment, "      \
+    "h.test_status, h.config_repo, h.test_result, h.metrics, h.agent_version, "                  \
+    "h.nixpkgs_version, h.os_version, h.os_name, h.test_running, h.test_current, h.test_total, " \
+    "h.test_passed_count, h.poll_interval, h.last_seen, h.last_switch, h.last_audit, "           \
+    "h.last_fix, h.command_queued_at, h.metrics_updated_at, " RUN_COLUMNS                        \
+    " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"
+#define HOST_COLUMNS 31 /* in front of RUN_COLUMNS */
+
+static void read_host(sqlite3_stmt *find, struct host_row *row)
+{
+    int c = 0;
+
+    row->id = column_text(find, c++);
+    row->hostname = column_text(find, c++);
+    row->host_type = column_text(find, c++);
+    row->location = column_text(find, c++);
+    row->device_type = column_text(find, c++);
+    row->theme_color = column_text(find, c++);
+    row->criticality = column_text(find, c++);
+    row->icon = column_text(find, c++);
+    row->current_generation = column_text(find, c++);
+    row->status = column_text(find, c++);
+    row->pending_command = column_text(find, c++);
+    row->comment = column_text(find, c++);
+    row->test_status = column_text(find, c++);
+    row->config_repo = column_text(find, c++);
+    row->test_result = column_text(find, c++);
+    row->metrics = column_text(find, c++);
+    row->agent_version = column_text(find, c++);
+    row->nixpkgs_version = column_text(find, c++);
+    row->os_version = column_text(find, c++);
+    row->os_name = column_text(find, c++);
+    row->test_running = sqlite3_column_int64(find, c++);
+    row->test_current = sqlite3_column_int64(find, c++);
+    row->test_total = sqlite3_column_int64(find, c++);
+    row->test_passed_count = sqlite3_column_int64(find, c++);
+    row->poll_interval = sqlite3_column_int64(find, c++);
+    row->last_seen_ms = sqlite3_column_int64(find, c++);
+    row->last_switch_ms = sqlite3_column_int64(find, c++);
+    row->last_audit_ms = sqlite3_column_int64(find, c++);
+    row->last_fix_ms = sqlite3_column_int64(find, c++);
+    row->command_queued_ms = sqlite3_column_int64(find, c++);
+    row->metrics_updated_ms = sqlite3_column_int64(find, c);
+    read_run(find, HOST_COLUMNS, &row->run);
+}
+
+int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
+                void *context)
+{
+    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " ORDER BY h.hostname");
+    int step;
+
+    if (!find)
+        return -1;
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        struct host_row row;
+
+        read_host(find, &row);
+        visit(context, &row);
+    }
+    return statement_end(find, step);
+}
+
+int store_host(struct store *store, const char *host,
+               void (*visit)(void *context, const struct host_row *row), void *context)
+{
+    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " WHERE h.id=?");
+    struct host_row row;
+    int found;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    if ((found = statement_first(find)) > 0) {
+        read_host(find, &row);
+        visit(context, &row);
+    }
+    sqlite3_reset(find);
+    return found;
+}
+
+int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
+                    void (*visit)(void *context, const char *host, const char *run), void *context)
+{
+    sqlite3_stmt *find =
+        store_statement(store, "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ii", after_ms, until_ms);
+    while ((step = sqlite3_step(find)) == SQLITE_ROW)
+        visit(context, column_text(find, 0), column_text(find, 1));
+    return statement_end(find, step);
+}

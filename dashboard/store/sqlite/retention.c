@@ -1,0 +1,60 @@
+/* Finding and removing what is old. */
+#include "dashboard/fleet/state.h"
+#include "dashboard/store/sqlite/sqlite.h"
+
+size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
+                          int64_t now_ms, int64_t *keys, size_t max)
+{
+    sqlite3_stmt *find = store_statement(
+        store,
+        "SELECT k FROM (SELECT k, ended, lost, last_seen,"
+        " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
+        " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0)"
+        " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
+        " (coalesce(ended,last_seen)<?2 OR place>?3 OR size>?4)"
+        " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"
+        " LIMIT ?5");
+    size_t count = 0;
+
+    if (!find)
+        return 0;
+    statement_bind(find, "iiiii", now_ms - STATE_LOST_MS, now_ms - limits->keep_ms,
+                   limits->keep_runs, limits->keep_bytes, (int64_t)max);
+    while (count < max && sqlite3_step(find) == SQLITE_ROW)
+        keys[count++] = sqlite3_column_int64(find, 0);
+    sqlite3_reset(find);
+    return count;
+}
+
+int64_t txn_log_remove(struct txn *txn, int64_t key, int64_t max)
+{
+    if (txn_exec(txn,
+                 "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE run=?1 LIMIT "
+                 "?2)",
+                 "ii", key, max) < 0)
+        return -1;
+    return txn_rows(txn);
+}
+
+int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)
+{
+    int64_t removed;
+
+    if (txn_exec(txn,
+                 "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at<?1 LIMIT ?2)",
+                 "ii", oldest_ms, max) < 0)
+        return -1;
+    removed = txn_rows(txn);
+    if (txn_exec(txn,
+                 "DELETE FROM command_log WHERE id IN (SELECT id FROM command_log WHERE "
+                 "created<?1 LIMIT ?2)",
+                 "ii", oldest_ms, max) < 0)
+        return -1;
+    removed += txn_rows(txn);
+    if (txn_exec(txn,
+                 "DELETE FROM runs WHERE k IN (SELECT k FROM runs WHERE deleted=1 AND "
+                 "last_seen<?1 AND NOT EXISTS(SELECT 1 FROM chunks WHERE run=k) LIMIT ?2)",
+                 "ii", forgotten_ms, max) < 0)
+        return -1;
+    return removed + txn_rows(txn);
+}

@@ -1,0 +1,17 @@
+/* A host and its history as JSON: HOST of docs/protocol.md. */
+#ifndef NIXFLEET_DASHBOARD_VIEW_HOST_H
+#define NIXFLEET_DASHBOARD_VIEW_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/json.h"
+#include "dashboard/store/store.h"
+
+/* Appends all HOSTs with commas between. history: with v1's status_history, which is long. False
+ * when the store failed. */
+bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *out);
+/* Appends one HOST. False when the store failed or there is no such host. */
+bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out);
+
+#endif

@@ -1,0 +1,106 @@
+#include "dashboard/view/run.h"
+
+#include "dashboard/fleet/state.h"
+
+struct run_list {
+    int64_t now_ms;
+    struct text *out;
+};
+
+static void add_result(struct text *out, const struct run_details *run)
+{
+    text_key_json(out, "phase", run->phase);
+    text_key_json(out, "last_phase", run->last_phase);
+    text_key_raw(out, "progress", run->progress);
+    text_key_json(out, "outcome", run->outcome);
+    text_key_raw(out, "exit", run->exit);
+    text_key_json(out, "error", run->error);
+    if (run->error_line >= 0)
+        text_key_int(out, "error_line", run->error_line);
+    else
+        text_key_raw(out, "error_line", NULL);
+    text_key_raw(out, "failed", run->failed);
+    text_key_raw(out, "failed_units", run->failed_units);
+}
+
+static int64_t silent_for_s(const struct run_details *run, int64_t now_ms)
+{
+    return run->silent_since_ms && !run->facts.ended && now_ms > run->silent_since_ms
+               ? (now_ms - run->silent_since_ms) / 1000
+               : 0;
+}
+
+void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
+{
+    enum run_state state = state_of_run(&run->facts, now_ms);
+
+    text_puts(out, "{");
+    text_key_json(out, "id", run->id);
+    text_key_json(out, "host", run->host);
+    text_key_json(out, "command", run->command);
+    text_key_raw(out, "argv", run->argv);
+    text_key_json(out, "name", run->name);
+    text_key_json(out, "user", run->user);
+    text_key_time(out, "started", run->facts.started_ms);
+    text_key_time(out, "ended", run->facts.ended_ms);
+    text_key_json(out, "status", run_state_name(state));
+    add_result(out, run);
+    text_key_int(out, "lines", run->lines);
+    text_key_int(out, "bytes", run->bytes);
+    text_key_int(out, "first", 0);
+    text_key_int(out, "silent_for", silent_for_s(run, now_ms));
+    text_key_time(out, "last_seen", run->facts.last_seen_ms);
+    text_key_int(out, "interval", run->facts.interval_ms / 1000);
+    text_key_raw(out, "lost", state == RUN_CRASHED ? "true" : "false");
+    text_key_raw(out, "stop_requested", run->stop ? "true" : "false");
+    text_puts(out, "}");
+}
+
+static void add_run(void *context, const struct run_details *run)
+{
+    const struct run_list *list = context;
+
+    text_comma(list->out);
+    run_object(run, list->now_ms, list->out);
+}
+
+static void add_alone(void *context, const struct run_details *run)
+{
+    const struct run_list *list = context;
+
+    run_object(run, list->now_ms, list->out);
+}
+
+bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
+              struct text *out)
+{
+    struct run_list list = {now_ms, out};
+
+    return store_run(store, host, id, add_alone, &list) > 0;
+}
+
+static void add_progress(void *context, const struct run_details *run)
+{
+    struct text *out = context;
+
+    text_key_json(out, "phase", run->phase);
+    text_key_raw(out, "progress", run->progress);
+    text_key_raw(out, "exit", run->exit);
+}
+
+void run_progress_json(struct store *store, const char *id, struct text *out)
+{
+    store_run(store, NULL, id, add_progress, out);
+}
+
+bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
+               int64_t now_ms, struct text *out)
+{
+    struct run_list list = {now_ms, out};
+    bool read;
+
+    text_puts(out, "[");
+    read = store_runs(store, host, before, limit, add_run, &list) == 0;
+    text_puts(out, "]");
+    return read;
+}
