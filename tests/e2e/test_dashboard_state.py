@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 from lib.dashserver import TOKEN, Dashboard
+from lib.faultserver import free_port
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from wrapper import RUN, environment, wait_for
@@ -147,11 +148,11 @@ def test_a_removed_run_leaves_the_next_newest(host, dashboard):
 
 def test_what_a_run_delivers_for_earlier_ones_does_not_hide_it(tmp_path):
     """nixfleet-run itself: one run while the dashboard is away, the next one when it is back."""
-    with Dashboard(tmp_path / "data") as dashboard:
-        env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box",
-                          NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"), NIXFLEET_FLUSH_TIMEOUT="1")
-        away = dict(env, NIXFLEET_URL="http://127.0.0.1:9")
-        subprocess.run([RUN, "sh", "-c", "echo earlier; exit 3"], env=away, capture_output=True, timeout=60, check=False)
+    address = f"127.0.0.1:{free_port()}"
+    env = environment(tmp_path / "state", NIXFLEET_URL=f"http://{address}", NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box",
+                      NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"), NIXFLEET_FLUSH_TIMEOUT="1")
+    subprocess.run([RUN, "sh", "-c", "echo earlier; exit 3"], env=env, capture_output=True, timeout=60, check=False)
+    with Dashboard(tmp_path / "data", options=("--listen", address)) as dashboard:
         time.sleep(1.1)  # starts are told to the millisecond; the order must be plain
         with subprocess.Popen([RUN, "-H", "box", "cat"], env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
             def runs():

@@ -83,11 +83,10 @@ def test_no_host_can_make_the_list_of_hosts_unreadable(dashboard, host, value):
 
 
 def test_numbers_are_told_as_they_came(dashboard, host):
-    raw = b'{"run":"%s","status":"building","progress":{"built":3,"ratio":-0.50,"large":1e3,"max":18446744073709551615}}' % str(uuid.uuid4()).encode()
-    assert dashboard.call("POST", f"/api/hosts/{host}/heartbeat", raw=raw).status == 200
-    answer = dashboard.get(f"/api/hosts/{host}")
-    strict(answer)
-    assert b'"progress":{"built":3,"ratio":-0.50,"large":1e3,"max":18446744073709551615}' in answer.body
+    raw = b'{"hostname":"%s","host_type":"nixos","metrics":{"built":3,"ratio":-0.50,"large":1e3,"max":18446744073709551615}}' % host.encode()
+    assert dashboard.call("POST", f"/api/hosts/{host}/register", raw=raw).status == 200
+    metrics = strict(dashboard.get(f"/api/hosts/{host}"))["metrics"]
+    assert metrics == '{ "built": 3, "ratio": -0.50, "large": 1e3, "max": 18446744073709551615 }'
 
 
 @pytest.mark.parametrize("message", [b'{"op":"subscribe","op":"pong"}', b'{"op":"pong","x":NaN}', b'{"op":"pong","x":-.5}', b"{'op':'pong'}", b'{"op":"pong"}x'])
