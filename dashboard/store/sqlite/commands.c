@@ -6,7 +6,7 @@
 #define COMMAND_WAITS_MS (5 * 60 * 1000)
 #define HISTORY_MAX 1000 /* lines of a host */
 
-int txn_command_queue(struct txn *txn, const char *host, const char *command)
+int sqlite_txn_command_queue(struct txn *txn, const char *host, const char *command)
 {
     if (txn_exec(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1",
                  "tti", host, command, txn->now_ms) < 0)
@@ -19,7 +19,7 @@ int txn_command_queue(struct txn *txn, const char *host, const char *command)
                     "t", host);
 }
 
-int txn_command_stop(struct txn *txn, const char *host)
+int sqlite_txn_command_stop(struct txn *txn, const char *host)
 {
     if (txn_exec(txn,
                  "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, test_running=0, "
@@ -53,7 +53,7 @@ static int find_command(struct txn *txn, const char *host, char command[STORE_CO
     return found < 0 ? -1 : 0;
 }
 
-int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+int sqlite_txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
 {
     int64_t queued_ms = 0;
 
@@ -73,7 +73,8 @@ int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMA
         "tti", host, command, txn->now_ms);
 }
 
-int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output)
+int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *status,
+                              const char *output)
 {
     return txn_exec(txn,
                     "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT "
@@ -81,7 +82,7 @@ int txn_command_finish(struct txn *txn, const char *host, const char *status, co
                     "ttti", host, status, output, txn->now_ms);
 }
 
-int txn_history_add(struct txn *txn, const char *host, const struct history_row *row)
+int sqlite_txn_history_add(struct txn *txn, const char *host, const struct history_row *row)
 {
     if (txn_exec(txn,
                  "INSERT INTO history(host, at, icon, message, output) SELECT ?1,?2,?3,?4,?5 FROM "
@@ -97,8 +98,8 @@ int txn_history_add(struct txn *txn, const char *host, const struct history_row 
 }
 
 /* Outputs may be large: without them their pages are not read. */
-int store_history(struct store *store, const char *host, int64_t limit, bool outputs,
-                  void (*visit)(void *context, const struct history_row *row), void *context)
+int sqlite_store_history(struct store *store, const char *host, int64_t limit, bool outputs,
+                         void (*visit)(void *context, const struct history_row *row), void *context)
 {
     sqlite3_stmt *find =
         outputs
@@ -122,8 +123,9 @@ int store_history(struct store *store, const char *host, int64_t limit, bool out
     return statement_end(find, step);
 }
 
-int store_commands(struct store *store, const char *host, int64_t limit,
-                   void (*visit)(void *context, const struct command_row *row), void *context)
+int sqlite_store_commands(struct store *store, const char *host, int64_t limit,
+                          void (*visit)(void *context, const struct command_row *row),
+                          void *context)
 {
     sqlite3_stmt *find = store_statement(
         store, "SELECT id, host, command, status, output, created, completed FROM command_log"

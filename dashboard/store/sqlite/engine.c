@@ -40,6 +40,7 @@ struct reader {
 };
 
 struct store {
+    struct store_head head;
     char *path;
     sqlite3 *db; /* the writer's */
     pthread_t thread;
@@ -160,7 +161,7 @@ static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char
 
 static void *writer(void *context);
 
-struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
+static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_SIZE])
 {
     struct stat info = {0};
     struct store *store = calloc(1, sizeof *store);
@@ -170,6 +171,7 @@ struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
         return NULL;
     }
+    store->head.engine = &sqlite_engine;
     store->last = &store->first;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->watch_lock, NULL);
@@ -210,10 +212,8 @@ failed:
     return NULL;
 }
 
-void store_close(struct store *store)
+void sqlite_store_close(struct store *store)
 {
-    if (!store)
-        return;
     pthread_mutex_lock(&store->lock);
     store->closing = true;
     pthread_cond_signal(&store->wake);
@@ -232,7 +232,7 @@ void store_close(struct store *store)
 
 /* ---- the writer ---- */
 
-void store_submit(struct store *store, struct job *job)
+void sqlite_store_submit(struct store *store, struct job *job)
 {
     job->next = NULL;
     pthread_mutex_lock(&store->lock);
@@ -413,18 +413,18 @@ static void note_change(struct txn *txn, const char *host, const char *run, bool
     change->progress = progress;
 }
 
-void txn_changed(struct txn *txn, const char *host, const char *run)
+void sqlite_txn_changed(struct txn *txn, const char *host, const char *run)
 {
     note_change(txn, host, run, false);
 }
 
-void txn_progressed(struct txn *txn, const char *host, const char *run)
+void sqlite_txn_progressed(struct txn *txn, const char *host, const char *run)
 {
     note_change(txn, host, run, true);
 }
 
-void store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
-                 void *context)
+void sqlite_store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
+                        void *context)
 {
     pthread_mutex_lock(&store->watch_lock);
     store->watch_context = context;
@@ -443,7 +443,7 @@ static int64_t count_rows(struct store *store, const char *sql)
     return count;
 }
 
-void store_counts(struct store *store, struct store_counts *counts)
+void sqlite_store_counts(struct store *store, struct store_counts *counts)
 {
     pthread_mutex_lock(&store->lock);
     counts->waiting = store->waiting;
@@ -455,17 +455,17 @@ void store_counts(struct store *store, struct store_counts *counts)
                                           "WHERE r.ended IS NULL AND r.lost=0");
 }
 
-int store_probe(struct store *store)
+int sqlite_store_probe(struct store *store)
 {
     return count_rows(store, "SELECT count(*) FROM kv") < 0 ? -1 : 0;
 }
 
-int txn_probe(struct txn *txn)
+int sqlite_txn_probe(struct txn *txn)
 {
     return txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('health',?)", "i", txn->now_ms);
 }
 
-const char *store_trouble(struct store *store)
+const char *sqlite_store_trouble(struct store *store)
 {
     bool failing;
 
@@ -512,7 +512,7 @@ sqlite3_stmt *store_statement(struct store *store, const char *sql)
     return reader ? keep(&reader->statements, reader->db, sql) : NULL;
 }
 
-void store_snapshot(struct store *store)
+void sqlite_store_snapshot(struct store *store)
 {
     sqlite3 *db = reader_of(store);
 
@@ -520,7 +520,7 @@ void store_snapshot(struct store *store)
         exec(db, "BEGIN");
 }
 
-void store_snapshot_end(struct store *store)
+void sqlite_store_snapshot_end(struct store *store)
 {
     sqlite3 *db = reader_of(store);
 
@@ -528,7 +528,7 @@ void store_snapshot_end(struct store *store)
         exec(db, "COMMIT");
 }
 
-int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
+static int sqlite_store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
     AUTO_FREE char *path = NULL;
     sqlite3 *from = NULL, *to = NULL;
@@ -559,3 +559,8 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
     sqlite3_close_v2(to);
     return result;
 }
+
+#define ENGINE_MEMBER(name) .name = sqlite_##name,
+
+const struct store_engine sqlite_engine = {
+    .open = sqlite_store_open, .backup = sqlite_store_backup, STORE_FUNCTIONS(ENGINE_MEMBER)};

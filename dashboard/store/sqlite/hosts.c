@@ -6,7 +6,7 @@
 #include "dashboard/fleet/state.h"
 #include "dashboard/store/sqlite/rows.h"
 
-int txn_host_seen(struct txn *txn, const char *host)
+int sqlite_txn_host_seen(struct txn *txn, const char *host)
 {
     return txn_exec(txn,
                     "INSERT INTO hosts(id, hostname, last_seen, status) VALUES(?1,?1,?2,'ok') ON "
@@ -43,7 +43,7 @@ static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
     return statement_end(find, step);
 }
 
-int txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
+int sqlite_txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
 {
     sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen FROM hosts WHERE id=?");
     int found;
@@ -57,12 +57,12 @@ int txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
     return found;
 }
 
-int txn_host_settle(struct txn *txn, const char *host)
+int sqlite_txn_host_settle(struct txn *txn, const char *host)
 {
     struct run_facts facts = {0};
     char run[RUN_ID_SIZE];
     int64_t last_seen_ms;
-    int found = txn_host_last_seen(txn, host, &last_seen_ms);
+    int found = sqlite_txn_host_last_seen(txn, host, &last_seen_ms);
 
     if (found <= 0)
         return found;
@@ -72,8 +72,8 @@ int txn_host_settle(struct txn *txn, const char *host)
                     facts.exists ? run : NULL, state_changes_at(last_seen_ms, &facts, txn->now_ms));
 }
 
-int txn_host_goes_on(struct txn *txn, const char *host, const char *run,
-                     const struct run_facts *facts)
+int sqlite_txn_host_goes_on(struct txn *txn, const char *host, const char *run,
+                            const struct run_facts *facts)
 {
     if (txn_exec(txn, "UPDATE hosts SET last_seen=?3, changes_at=?4 WHERE id=?1 AND run=?2", "ttii",
                  host, run, txn->now_ms, state_changes_at(txn->now_ms, facts, txn->now_ms)) < 0)
@@ -83,7 +83,7 @@ int txn_host_goes_on(struct txn *txn, const char *host, const char *run,
 
 /* ---- what hosts and people store ---- */
 
-int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
+int sqlite_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     if (txn_exec(txn,
                  "INSERT INTO hosts(id, hostname, criticality, status) "
@@ -111,7 +111,7 @@ int txn_host_register(struct txn *txn, const char *host, const struct host_field
                     host, fields->metrics, txn->now_ms);
 }
 
-int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)
+int sqlite_txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     if (txn_exec(txn,
                  "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
@@ -123,7 +123,7 @@ int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fi
     return txn_rows(txn) > 0;
 }
 
-int txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields)
+int sqlite_txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     return txn_exec(txn,
                     "UPDATE hosts SET comment=coalesce(?2,comment), "
@@ -134,8 +134,8 @@ int txn_host_patch(struct txn *txn, const char *host, const struct host_fields *
                     fields->last_audit_ms, fields->last_fix_ms);
 }
 
-int txn_host_status(struct txn *txn, const char *host, const char *status,
-                    const struct host_fields *fields)
+int sqlite_txn_host_status(struct txn *txn, const char *host, const char *status,
+                           const struct host_fields *fields)
 {
     return txn_exec(txn,
                     "UPDATE hosts SET status=?2, "
@@ -147,7 +147,7 @@ int txn_host_status(struct txn *txn, const char *host, const char *status,
                     fields->comment, txn->now_ms);
 }
 
-int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests)
+int sqlite_txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests)
 {
     if (txn_exec(txn,
                  "UPDATE hosts SET test_running=?2, test_current=?3, test_total=?4, "
@@ -163,7 +163,7 @@ int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *t
                     "tttti", host, tests->result, tests->summary, tests->comment, txn->now_ms);
 }
 
-int txn_host_remove(struct txn *txn, const char *host)
+int sqlite_txn_host_remove(struct txn *txn, const char *host)
 {
     if (txn_exec(txn, "DELETE FROM hosts WHERE id=?", "t", host) < 0)
         return -1;
@@ -198,17 +198,17 @@ static int read_token(sqlite3_stmt *find, const char *host, char hash[STORE_HASH
     return found;
 }
 
-int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
+int sqlite_txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
 {
     return read_token(txn_statement(txn, SELECT_TOKEN), host, hash);
 }
 
-bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
+bool sqlite_store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
 {
     return read_token(store_statement(store, SELECT_TOKEN), host, hash) > 0 && hash[0];
 }
 
-int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
+int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
 {
     int done =
         make ? txn_exec(txn,
@@ -271,8 +271,8 @@ static void read_host(sqlite3_stmt *find, struct host_row *row)
     read_run(find, HOST_COLUMNS, &row->run);
 }
 
-int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
-                void *context)
+int sqlite_store_hosts(struct store *store,
+                       void (*visit)(void *context, const struct host_row *row), void *context)
 {
     sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " ORDER BY h.hostname");
     int step;
@@ -288,8 +288,8 @@ int store_hosts(struct store *store, void (*visit)(void *context, const struct h
     return statement_end(find, step);
 }
 
-int store_host(struct store *store, const char *host,
-               void (*visit)(void *context, const struct host_row *row), void *context)
+int sqlite_store_host(struct store *store, const char *host,
+                      void (*visit)(void *context, const struct host_row *row), void *context)
 {
     sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " WHERE h.id=?");
     struct host_row row;
@@ -306,8 +306,9 @@ int store_host(struct store *store, const char *host,
     return found;
 }
 
-int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
-                    void (*visit)(void *context, const char *host, const char *run), void *context)
+int sqlite_store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
+                           void (*visit)(void *context, const char *host, const char *run),
+                           void *context)
 {
     sqlite3_stmt *find =
         store_statement(store, "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");

@@ -127,7 +127,7 @@ static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
     return 1;
 }
 
-int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines)
+int sqlite_txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines)
 {
     AUTO_FREE char *valid = NULL;
     struct chunk chunk = *lines;
@@ -163,7 +163,7 @@ static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, co
     return true;
 }
 
-bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
+bool sqlite_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
 {
     sqlite3_stmt *chunks =
         txn_statement(txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
@@ -182,7 +182,7 @@ bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text,
     return whole;
 }
 
-bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
+bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
     sqlite3_stmt *all =
         txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? ORDER BY first");
@@ -212,7 +212,7 @@ bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
     return ok;
 }
 
-int txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
+int sqlite_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 {
     sqlite3_stmt *middle =
         txn_statement(txn, "SELECT first, count, length(CAST(text AS BLOB)) FROM chunks "
@@ -254,8 +254,8 @@ int txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 
 /* ---- reading ---- */
 
-int store_log(struct store *store, int64_t key, int64_t from,
-              bool (*visit)(void *context, const struct chunk *chunk), void *context)
+int sqlite_store_log(struct store *store, int64_t key, int64_t from,
+                     bool (*visit)(void *context, const struct chunk *chunk), void *context)
 {
     sqlite3_stmt *chunks =
         store_statement(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
@@ -280,8 +280,8 @@ int store_log(struct store *store, int64_t key, int64_t from,
     return statement_end(chunks, step);
 }
 
-int store_log_gaps(struct store *store, int64_t key,
-                   void (*visit)(void *context, int64_t first, int64_t count), void *context)
+int sqlite_store_log_gaps(struct store *store, int64_t key,
+                          void (*visit)(void *context, int64_t first, int64_t count), void *context)
 {
     sqlite3_stmt *gaps = store_statement(
         store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
@@ -312,14 +312,14 @@ static int64_t first_change(sqlite3_stmt *find, int64_t key, int64_t since, int6
     return line;
 }
 
-int64_t store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
+int64_t sqlite_store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
 {
     return first_change(store_statement(store, "SELECT min(first), max(version) FROM chunks WHERE "
                                                "run=?1 AND version>?2"),
                         key, version, newest);
 }
 
-int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
+int64_t sqlite_store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
 {
     return first_change(store_statement(store, "SELECT (SELECT min(first) FROM chunks WHERE "
                                                "run=?1 AND at>?2), (SELECT max(version) FROM "

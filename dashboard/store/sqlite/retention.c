@@ -2,8 +2,8 @@
 #include "dashboard/fleet/state.h"
 #include "dashboard/store/sqlite/sqlite.h"
 
-size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
-                          int64_t now_ms, int64_t *keys, size_t max)
+size_t sqlite_store_runs_expired(struct store *store, const struct retention_limits *limits,
+                                 int64_t now_ms, int64_t *keys, size_t max)
 {
     sqlite3_stmt *find = store_statement(
         store,
@@ -26,7 +26,7 @@ size_t store_runs_expired(struct store *store, const struct retention_limits *li
     return count;
 }
 
-int64_t txn_log_remove(struct txn *txn, int64_t key, int64_t max)
+int64_t sqlite_txn_log_remove(struct txn *txn, int64_t key, int64_t max)
 {
     if (txn_exec(txn,
                  "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE run=?1 LIMIT "
@@ -36,7 +36,7 @@ int64_t txn_log_remove(struct txn *txn, int64_t key, int64_t max)
     return txn_rows(txn);
 }
 
-int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)
+int64_t sqlite_txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)
 {
     int64_t removed;
 

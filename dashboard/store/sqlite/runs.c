@@ -38,7 +38,7 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
 
 #define SELECT_BY_ID "SELECT " ROW_COLUMNS " FROM runs WHERE id=?"
 
-int txn_run_find(struct txn *txn, const char *id, struct run_row *row)
+int sqlite_txn_run_find(struct txn *txn, const char *id, struct run_row *row)
 {
     sqlite3_stmt *find = txn_statement(txn, SELECT_BY_ID);
 
@@ -48,7 +48,7 @@ int txn_run_find(struct txn *txn, const char *id, struct run_row *row)
     return read_row(find, row);
 }
 
-bool store_run_find(struct store *store, const char *id, struct run_row *row)
+bool sqlite_store_run_find(struct store *store, const char *id, struct run_row *row)
 {
     sqlite3_stmt *find = store_statement(store, SELECT_BY_ID);
 
@@ -59,7 +59,7 @@ bool store_run_find(struct store *store, const char *id, struct run_row *row)
     return read_row(find, row) == 0 && row->key;
 }
 
-int txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
+int sqlite_txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
 {
     sqlite3_stmt *find =
         txn_statement(txn, "SELECT " ROW_COLUMNS
@@ -72,7 +72,7 @@ int txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
     return read_row(find, row);
 }
 
-int txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
+int sqlite_txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
 {
     char fresh[RUN_ID_SIZE];
 
@@ -81,7 +81,7 @@ int txn_run_create(struct txn *txn, const char *host, const char *id, struct run
     if (txn_exec(txn,
                  "INSERT INTO runs(id, host, created, started, last_seen) VALUES(?1,?2,?3,?3,?3)",
                  "tti", *id ? id : fresh, host, txn->now_ms) < 0 ||
-        txn_run_find(txn, *id ? id : fresh, row) < 0)
+        sqlite_txn_run_find(txn, *id ? id : fresh, row) < 0)
         return -1;
     row->fresh = true;
     return row->key ? 0 : -1;
@@ -89,7 +89,7 @@ int txn_run_create(struct txn *txn, const char *host, const char *id, struct run
 
 /* ---- what reports change ---- */
 
-int txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
+int sqlite_txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
 {
     return txn_exec(
         txn,
@@ -104,7 +104,7 @@ int txn_run_update(struct txn *txn, int64_t key, const struct run_update *update
         update->progress, (int64_t)update->finished, (int64_t)update->lost);
 }
 
-int txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
+int sqlite_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
 {
     return txn_exec(
         txn,
@@ -118,7 +118,7 @@ int txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
         end->failed, end->failed_units, (int64_t)end->authoritative);
 }
 
-int txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes)
+int sqlite_txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes)
 {
     return txn_exec(txn,
                     "UPDATE runs SET lines=?2, stored=?3, bytes=CASE WHEN ?4>=0 THEN ?4 ELSE "
@@ -126,13 +126,13 @@ int txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t byte
                     "iiiii", row->key, row->lines, row->stored, bytes, txn->now_ms);
 }
 
-int txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
+int sqlite_txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
 {
     return txn_exec(txn, "UPDATE runs SET silent_since=?2, bytes=max(bytes,?3) WHERE k=?1", "iii",
                     key, since_ms, bytes);
 }
 
-int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
+int sqlite_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
 {
     sqlite3_stmt *find = txn_statement(txn, "SELECT host FROM runs WHERE k=?");
     int found;
@@ -147,7 +147,7 @@ int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     if (found < 0 ||
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0)
         return -1;
-    return txn_host_settle(txn, host);
+    return sqlite_txn_host_settle(txn, host);
 }
 
 /* ---- reading ---- */
@@ -191,7 +191,7 @@ void read_run(sqlite3_stmt *row, int column, struct run_details *run)
     run->stop = sqlite3_column_int64(row, ++c) != 0;
 }
 
-bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
+bool sqlite_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
     sqlite3_stmt *find = store_statement(
         store,
@@ -210,8 +210,8 @@ bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZ
     return found > 0;
 }
 
-int store_run(struct store *store, const char *host, const char *id,
-              void (*visit)(void *context, const struct run_details *row), void *context)
+int sqlite_store_run(struct store *store, const char *host, const char *id,
+                     void (*visit)(void *context, const struct run_details *row), void *context)
 {
     sqlite3_stmt *find = store_statement(
         store, "SELECT " RUN_COLUMNS
@@ -230,8 +230,8 @@ int store_run(struct store *store, const char *host, const char *id,
     return found;
 }
 
-int store_runs(struct store *store, const char *host, const char *before, int64_t limit,
-               void (*visit)(void *context, const struct run_details *row), void *context)
+int sqlite_store_runs(struct store *store, const char *host, const char *before, int64_t limit,
+                      void (*visit)(void *context, const struct run_details *row), void *context)
 {
     sqlite3_stmt *find = store_statement(
         store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"

@@ -1,7 +1,7 @@
 /* Sessions of people who are signed in. */
 #include "dashboard/store/sqlite/sqlite.h"
 
-int txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
+int sqlite_txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
 {
     if (txn_exec(txn, "DELETE FROM sessions WHERE expires<?", "i", txn->now_ms) < 0)
         return -1;
@@ -9,12 +9,12 @@ int txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
                     txn->now_ms + lifetime_ms);
 }
 
-int txn_session_drop(struct txn *txn, const char *hash)
+int sqlite_txn_session_drop(struct txn *txn, const char *hash)
 {
     return txn_exec(txn, "DELETE FROM sessions WHERE token_hash=?", "t", hash);
 }
 
-bool store_session_valid(struct store *store, const char *hash, int64_t now_ms)
+bool sqlite_store_session_valid(struct store *store, const char *hash, int64_t now_ms)
 {
     sqlite3_stmt *find =
         store_statement(store, "SELECT 1 FROM sessions WHERE token_hash=? AND expires>?");

@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dashboard/store/store.h"
+#include "dashboard/store/engine.h"
+
+/* The functions of store.h, as this engine has them: sqlite_txn_host_seen and so on. */
+#define ENGINE_FUNCTION(name) __typeof__(name) sqlite_##name;
+STORE_FUNCTIONS(ENGINE_FUNCTION)
 
 /* A prepared statement of the writer's connection, or of this thread's reading connection, kept for
  * the next time: reset and with its bindings cleared. sql is a literal: its address is the key. The

@@ -1,0 +1,88 @@
+/* What an engine of the store provides: each function of store.h, under a name of its own. To add
+   an engine: define its struct store, which begins with struct store_head; its functions,
+   NAME_txn_host_seen and so on; its table, with STORE_FUNCTIONS; and let store_open choose it.
+   tests/unit/test_store_contract.c says what every engine must do. */
+#ifndef NIXFLEET_DASHBOARD_STORE_ENGINE_H
+#define NIXFLEET_DASHBOARD_STORE_ENGINE_H
+
+#include "dashboard/store/store.h"
+
+/* F(name) for each function of store.h that is called on a store or a transaction. */
+#define STORE_FUNCTIONS(F) \
+    F(store_close)         \
+    F(store_submit)        \
+    F(txn_changed)         \
+    F(txn_progressed)      \
+    F(store_watch)         \
+    F(store_snapshot)      \
+    F(store_snapshot_end)  \
+    F(store_counts)        \
+    F(store_trouble)       \
+    F(store_probe)         \
+    F(txn_probe)           \
+    F(txn_host_seen)       \
+    F(txn_host_settle)     \
+    F(txn_host_goes_on)    \
+    F(txn_host_register)   \
+    F(txn_host_add)        \
+    F(txn_host_patch)      \
+    F(txn_host_status)     \
+    F(txn_host_tests)      \
+    F(txn_host_remove)     \
+    F(txn_host_last_seen)  \
+    F(txn_host_token)      \
+    F(txn_host_set_token)  \
+    F(store_host_token)    \
+    F(store_hosts)         \
+    F(store_host)          \
+    F(store_hosts_due)     \
+    F(txn_command_queue)   \
+    F(txn_command_stop)    \
+    F(txn_command_take)    \
+    F(txn_command_finish)  \
+    F(txn_history_add)     \
+    F(store_history)       \
+    F(store_commands)      \
+    F(txn_session_add)     \
+    F(txn_session_drop)    \
+    F(store_session_valid) \
+    F(txn_run_find)        \
+    F(txn_run_find_open)   \
+    F(txn_run_create)      \
+    F(txn_run_update)      \
+    F(txn_run_finish)      \
+    F(txn_run_save_counts) \
+    F(txn_run_silent)      \
+    F(txn_run_hide)        \
+    F(store_run_find)      \
+    F(store_run_of_host)   \
+    F(store_run)           \
+    F(store_runs)          \
+    F(txn_log_splice)      \
+    F(txn_log_equal)       \
+    F(txn_log_digest)      \
+    F(txn_log_shorten)     \
+    F(txn_log_remove)      \
+    F(store_log)           \
+    F(store_log_gaps)      \
+    F(store_log_changed)   \
+    F(store_log_arrived)   \
+    F(store_runs_expired)  \
+    F(txn_expire)
+
+#define STORE_ENGINE_MEMBER(name) __typeof__(name) *name;
+
+struct store_engine {
+    __typeof__(store_open) *open;
+    __typeof__(store_backup) *backup;
+    STORE_FUNCTIONS(STORE_ENGINE_MEMBER)
+};
+
+/* What every struct store begins with. */
+struct store_head {
+    const struct store_engine *engine;
+};
+
+extern const struct store_engine sqlite_engine;
+
+#endif

@@ -1,0 +1,147 @@
+/* A store in a directory of its own, and jobs that are waited for. */
+#ifndef NIXFLEET_TESTS_STORE_FIXTURE_H
+#define NIXFLEET_TESTS_STORE_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmocka_versions.h"
+
+#include "dashboard/store/store.h"
+
+#define RUN "01900000-0000-7000-8000-000000000001"
+#define RUN_2 "01900000-0000-7000-8000-000000000002"
+
+struct fixture {
+    char dir[64];
+    struct store *store;
+    struct run_row run;
+};
+
+/* A job that is waited for: apply, and what it takes and gives. */
+struct work {
+    struct job job;
+    struct fixture *fixture;
+    enum job_result (*apply)(struct txn *txn, struct work *work);
+    const char *host, *run, *text;
+    int64_t from, count, bytes;
+    int64_t result;
+    bool ok;
+    int done[2];
+};
+
+static inline enum job_result work_apply(struct txn *txn, void *context)
+{
+    struct work *work = context;
+
+    return work->apply(txn, work);
+}
+
+static inline void work_done(void *context, bool ok)
+{
+    struct work *work = context;
+
+    work->ok = ok;
+    assert_int_equal(write(work->done[1], "d", 1), 1);
+}
+
+/* Submits work.apply and waits for its commit. Returns whether it was committed. */
+static inline bool try_work(struct fixture *fixture, struct work *work)
+{
+    char byte;
+
+    work->fixture = fixture;
+    work->job = (struct job){.apply = work_apply, .done = work_done, .context = work};
+    assert_int_equal(pipe(work->done), 0);
+    store_submit(fixture->store, &work->job);
+    assert_int_equal(read(work->done[0], &byte, 1), 1);
+    close(work->done[0]);
+    close(work->done[1]);
+    return work->ok;
+}
+
+/* The same, for work that must be committed. Returns work.result. */
+static inline int64_t do_work(struct fixture *fixture, struct work work)
+{
+    assert_true(try_work(fixture, &work));
+    return work.result;
+}
+
+/* Puts work's lines into the fixture's run, which is made at the first call. */
+static inline enum job_result apply_splice(struct txn *txn, struct work *work)
+{
+    struct run_row *run = &work->fixture->run;
+    struct chunk lines = {.first = work->from, .count = work->count, .text = work->text};
+
+    if (!run->key)
+        assert_int_equal(txn_run_create(txn, "host", RUN, run), 0);
+    if (work->text) {
+        lines.size = strlen(work->text);
+        work->result = txn_log_splice(txn, run, &lines);
+        assert_true(work->result >= 0);
+    }
+    assert_int_equal(txn_run_save_counts(txn, run, -1), 0);
+    return JOB_DONE;
+}
+
+static inline int64_t splice(struct fixture *fixture, int64_t from, int64_t count, const char *text)
+{
+    return do_work(
+        fixture, (struct work){.apply = apply_splice, .from = from, .count = count, .text = text});
+}
+
+static inline void make_run(struct fixture *fixture)
+{
+    do_work(fixture, (struct work){.apply = apply_splice});
+}
+
+static inline void make_dir(struct fixture *fixture)
+{
+    snprintf(fixture->dir, sizeof fixture->dir, "%s/store.XXXXXX",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    assert_non_null(mkdtemp(fixture->dir));
+}
+
+static inline void remove_dir(const struct fixture *fixture)
+{
+    static const char *const names[] = {"nixfleet.db", "nixfleet.db-wal", "nixfleet.db-shm"};
+    char path[128];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", fixture->dir, names[i]);
+        unlink(path);
+    }
+    assert_int_equal(rmdir(fixture->dir), 0);
+}
+
+static inline int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    char error[STORE_ERROR_SIZE] = "";
+
+    assert_non_null(fixture);
+    make_dir(fixture);
+    fixture->store = store_open(fixture->dir, error);
+    assert_string_equal(error, "");
+    assert_non_null(fixture->store);
+    *state = fixture;
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+
+    store_close(fixture->store);
+    remove_dir(fixture);
+    free(fixture);
+    return 0;
+}
+
+#endif
