@@ -1,41 +1,91 @@
 #!/bin/sh
-# Proves the README's two commands on a bare Debian 12: makes one with debootstrap in a temporary directory, installs make and
-# git by the README's line, clones this repository's last commit into it, and runs `make demo` and `make check` there.
+# Proves the README's two commands on a bare Debian: makes one with debootstrap, installs make and git by the README's line,
+# clones this repository's last commit into it, and runs `make demo` and `make check` there.
 #
-#     tests/chroot.sh [demo|check ...]     as root, with debootstrap and a mirror within reach
+#     tests/chroot.sh [SUITE] [target ...]     as root, with debootstrap and a mirror within reach
 #
-# Environment: MIRROR (default: the one that this machine uses), KEEP=1 keeps the directory.
+# SUITE is bookworm (the default), trixie, forky, or another one that the mirror has. Targets are demo and check by default;
+# any target of the Makefile can be named, and TARGET=VALUE sets a variable (JOBS=1).
+#
+# Environment:
+#   MIRROR     default: the mirror that this machine uses
+#   CACHE      a directory that keeps the bare systems and the downloaded packages for the next time
+#   KEEP=1     keeps the chroot and says where it is
+# Ends with one line that has the versions of the libraries, for the table in tests/README.md.
 set -eu
-[ "$(id -u)" = 0 ] || { echo "chroot.sh: needs root" >&2; exit 1; }
-command -v debootstrap >/dev/null || { echo "chroot.sh: needs debootstrap" >&2; exit 1; }
+say() { echo "== $*"; }
+fail() { echo "chroot.sh: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "needs root"
+command -v debootstrap >/dev/null || fail "needs debootstrap"
 cd "$(dirname "$0")/.."
+
+suite=bookworm
+case ${1:-} in
+demo | check | unit | e2e | web | asan | fuzz | bench | lint | all | *=* | "") ;;
+*) suite=$1; shift ;;
+esac
 [ $# -gt 0 ] || set -- demo check
 
 mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).*/\4/p' /etc/apt/sources.list \
     /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)}
+[ -n "$mirror" ] || fail "no mirror: set MIRROR"
+cache=${CACHE:-}
 root=$(mktemp -d "${TMPDIR:-/tmp}/nixfleet-chroot.XXXXXX")
 chmod 755 "$root" # it becomes a root directory, for every user
+
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
     trap - EXIT INT TERM
+    umount "$root/var/cache/apt/archives" 2>/dev/null || true
     umount -R "$root/dev" 2>/dev/null || true
     umount "$root/proc" 2>/dev/null || true
     # Nothing of the host may still be mounted when the directory is removed.
     if grep -q " $root/" /proc/mounts; then
         echo "chroot.sh: $root still has mounts; not removed" >&2
-    elif [ -z "${KEEP:-}" ]; then
+    elif [ -n "${KEEP:-}" ]; then
+        echo "chroot.sh: kept: $root" >&2
+    else
         rm -rf "$root"
     fi
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-echo "== debootstrap from $mirror"
-debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
-rm -f "$root.log"
+# debootstrap knows a suite by a script of this name; a newer suite is made as sid is.
+bare_system() {
+    scripts=/usr/share/debootstrap/scripts
+    script=
+    [ -e "$scripts/$suite" ] || script=$scripts/sid
+    say "debootstrap $suite from $mirror"
+    # shellcheck disable=SC2086 # no script, no argument
+    debootstrap --variant=minbase "$suite" "$1" "$mirror" $script >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
+    rm -f "$root.log"
+}
+
+if [ -z "$cache" ]; then
+    bare_system "$root"
+else
+    mkdir -p "$cache/$suite-packages/partial"
+    if [ ! -e "$cache/$suite.tar" ]; then
+        bare_system "$root"
+        tar -C "$root" --one-file-system -cf "$cache/$suite.tar.new" . && mv "$cache/$suite.tar.new" "$cache/$suite.tar"
+    else
+        say "$suite from $cache/$suite.tar"
+        tar -C "$root" -xf "$cache/$suite.tar"
+    fi
+    mkdir -p "$root/var/cache/apt/archives"
+    mount --bind "$cache/$suite-packages" "$root/var/cache/apt/archives"
+    echo 'Binary::apt::APT::Keep-Downloaded-Packages "true"; APT::Keep-Downloaded-Packages "true";' >"$root/etc/apt/apt.conf.d/50keep"
+fi
 cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
-for file in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d; do
-    [ ! -e "$file" ] || cp -r "$file" "$root/etc/apt/"
+echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
+# What this machine needs to reach the mirror; docker's settings delete the packages that CACHE keeps.
+for file in /etc/apt/apt.conf.d/*; do
+    case $file in
+    *docker*) ;;
+    *) grep -qiE 'proxy|check-valid|check-date|verify' "$file" 2>/dev/null && cp "$file" "$root/etc/apt/apt.conf.d/" ;;
+    esac
 done
 mkdir -p "$root/dev/pts" "$root/proc" "$root/sys"
 mount -t proc proc "$root/proc"
@@ -45,12 +95,30 @@ mount --make-rslave "$root/dev" 2>/dev/null || true
 inside() { chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 CI=1 \
     http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" sh -c "$1"; }
 
-echo "== the README's line"
-inside "$(sed -n 's/^    \(apt-get update && .*\)/\1/p' README.md)" >/dev/null 2>&1
+say "the README's line"
+inside "$(sed -n 's/^    \(apt-get update && .*\)/\1/p' README.md)" >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
+rm -f "$root.log"
 git bundle create -q "$root/nixfleet.bundle" HEAD
 inside 'cd /srv && git -c advice.detachedHead=false clone -q /nixfleet.bundle nixfleet'
-for target; do
-    echo "== make $target"
-    inside "cd /srv/nixfleet && make $target"
+
+variables=
+for word; do
+    case $word in *=*) variables="$variables $word" ;; esac
 done
-echo "== done: $*"
+status=0
+for target; do
+    case $target in *=*) continue ;; esac
+    say "$suite: make $target"
+    inside "cd /srv/nixfleet && make$variables $target" || { status=1; say "$suite: make $target FAILED"; }
+done
+
+version() { inside "dpkg-query -W -f '\${Version}' $1 2>/dev/null" | sed 's/^[0-9]*://; s/[-+~].*//'; }
+libraries=
+for package in libc6 gcc clang libjson-c-dev libmicrohttpd-dev libcurl4-openssl-dev libsqlite3-dev libssl-dev libcrypt-dev libwslay-dev \
+    libcmocka-dev nix-bin tmux bash python3 python3-pytest python3-selenium chromium; do
+    found=$(version "$package") || found=
+    libraries="$libraries $package ${found:--},"
+done
+say "$suite:$libraries"
+[ "$status" = 0 ] || fail "$suite: not everything passed"
+say "done: $*"
