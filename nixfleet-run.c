@@ -392,10 +392,12 @@ static int end_like(int status, bool output_lost)
 
 static void enter_scope(struct run *run)
 {
-    char error[160];
+    char error[SCOPE_ERROR_SIZE], label[64];
 
     run->config.nohup = true; /* whoever started us may be gone soon */
-    if (scope_enter(run->id, error, sizeof error) < 0 && !run->config.quiet)
+    config_derive_name(run->config.command, label, sizeof label);
+    if (scope_enter(run->id, *label ? label : run->config.command[0], error, sizeof error) < 0 &&
+        !run->config.quiet && (!run->streams.plain || run->config.verbose))
         say(error);
 }
 
@@ -419,11 +421,11 @@ static int run_command(struct run *run)
 
     run->started_ms = wall_ms();
     run_id_make(run->started_ms, run->id);
-    if (run->config.scope)
-        enter_scope(run);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
         say("no dashboard is set (--url): the run is only logged");
     open_streams(run);
+    if (run->config.scope)
+        enter_scope(run);
     if (prepare_command(run) < 0)
         return run_without_us(run);
     make_page(run); /* with our signals set: one could end us here (SIGXFSZ) */

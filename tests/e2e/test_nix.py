@@ -124,7 +124,15 @@ def test_the_flush_timer_delivers_for_each_user(tmp_path):
     assert service["serviceConfig"]["User"] == "mba"
     assert service["serviceConfig"]["ExecStart"].endswith("/bin/nixfleet-run --quiet --flush")
     assert service["serviceConfig"]["NoNewPrivileges"] is True
+    assert service["serviceConfig"]["SuccessExitStatus"] == 1
     assert service["restartIfChanged"] is False
+
+
+def test_the_flush_for_root_reads_the_agents_token_file(tmp_path):
+    config = configuration(tmp_path, "nixos", RUN % 'flush.users = [ "root" "mba" ];')
+    services = config["systemd"]["services"]
+    assert services["nixfleet-flush-root"]["serviceConfig"]["CapabilityBoundingSet"] == "CAP_DAC_READ_SEARCH"
+    assert services["nixfleet-flush-mba"]["serviceConfig"]["CapabilityBoundingSet"] == ""
 
 
 @pytest.mark.parametrize("values", ['flush.enable = false;', 'url = null;'])
@@ -180,6 +188,7 @@ def test_home_manager_writes_the_users_run_conf_and_timer(tmp_path):
     config = configuration(tmp_path, "home-manager", RUN % 'tokenFile = "/home/mba/.token";')
     assert 'NIXFLEET_TOKEN_FILE="/home/mba/.token"' in config["xdg"]["configFile"]["nixfleet/run.conf"]["text"]
     assert config["systemd"]["user"]["timers"]["nixfleet-flush"]["Timer"]["OnUnitInactiveSec"] == "10min"
+    assert config["systemd"]["user"]["services"]["nixfleet-flush"]["Service"]["SuccessExitStatus"] == 1
     assert config["systemd"]["user"]["services"]["nixfleet-flush"]["Service"]["ExecStart"].endswith("nixfleet-run --quiet --flush")
     assert "launchd" not in config
 

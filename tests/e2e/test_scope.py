@@ -91,7 +91,7 @@ def test_the_run_moves_into_a_scope_of_its_own(systemd, tmp_path):
     pid = asked[-2]
     run = unit.removeprefix("nixfleet-run-").removesuffix(".scope")
     assert asked == ["--system", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-                     "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", "3", "Description", "s", f"nixfleet-run {run}",
+                     "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", "3", "Description", "s", "nixfleet-run: sh",
                      "CollectMode", "s", "inactive-or-failed", "PIDs", "au", "1", pid, "0"]
     assert (tmp_path / "state" / f"{run}.log").exists()
 
@@ -101,6 +101,15 @@ def test_a_systemd_that_does_not_help_is_said_once_and_the_command_runs(systemd,
     done = scoped(systemd, "sh", "-c", "echo here; exit 4", BUSCTL_MODE=mode)
     assert (done.returncode, done.stdout) == (4, b"here\n")
     assert done.stderr.count(b"\n") == 1 and b"no scope" in done.stderr and says in done.stderr
+
+
+def test_nothing_is_said_into_output_that_is_caught(systemd):
+    caught = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 60, "check": False}
+    command = ["sh", "-c", "echo here; exit 4"]
+    done = subprocess.run(with_systemd(RUN, "--scope", "--", *command), env=dict(systemd, BUSCTL_MODE="refuse"), **caught)
+    assert (done.returncode, done.stdout) == (4, b"here\n")
+    told = subprocess.run(with_systemd(RUN, "--scope", "--verbose", "--", *command), env=dict(systemd, BUSCTL_MODE="refuse"), **caught)
+    assert told.returncode == 4 and b"no scope" in told.stdout
 
 
 def test_without_systemd_one_line_says_so(systemd, tmp_path):
