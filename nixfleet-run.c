@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,7 +149,7 @@ static char **command_environment(struct run *run)
         if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0)
             result[count++] = environ[i];
     result[count++] = run->id_entry;
-    for (size_t i = 0; run->streams.plain && i < sizeof for_files / sizeof *for_files; i++) {
+    for (size_t i = 0; run->streams.output_pty && i < sizeof for_files / sizeof *for_files; i++) {
         char name[32];
 
         snprintf(name, sizeof name, "%.*s", (int)strcspn(for_files[i], "="), for_files[i]);
@@ -172,17 +173,7 @@ static int shown_at(const struct run *run)
 {
     if (run->terminal.fd >= 0)
         return run->terminal.fd;
-    return run->streams.plain ? -1 : run->streams.pty_out;
-}
-
-/* The command's window: that of the terminal, also where that knows of none (0x0, a serial line): a
- * program then goes by LINES and COLUMNS. */
-static void plan_window(const struct run *run, struct child_plan *plan)
-{
-    bool known = shown_at(run) < 0 || terminal_size(shown_at(run), &plan->rows, &plan->cols);
-
-    plan->rows = known ? run->pump.rows : 0;
-    plan->cols = known ? run->pump.cols : 0;
+    return run->streams.pty_out;
 }
 
 /* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
@@ -193,9 +184,10 @@ static int prepare_command(struct run *run)
     struct child_plan plan = {.streams = &run->streams,
                               .command = run->config.command,
                               .environment = environment,
+                              .window = run->pump.window,
+                              .own_group = getpgrp() == getpid(),
                               .hangup_ignored = run->config.nohup};
 
-    plan_window(run, &plan);
     if (!run->config.url || run->config.no_stream) /* else the shipper does it */
         plan.meanwhile = (struct keeper_job){prune, run};
     if (!environment)
@@ -323,7 +315,8 @@ static void make_page(struct run *run)
     run->page->output_ms = monotonic_ms();
 }
 
-/* What the command's end was, on disk and for the helpers. */
+/* What the command's end was, on disk and for the helpers. An end that nobody has seen is none: the
+ * run is lost, as it would be without us. */
 static void record_end(struct run *run)
 {
     int status = run->child.status;
@@ -334,10 +327,13 @@ static void record_end(struct run *run)
                           .bytes = run->pump.bytes,
                           .log_bytes = run->pump.log_bytes};
 
-    if (run_log_end(&run->log, &end) < 0)
+    if (run->child.lost)
+        helpers_problem(&run->helpers, "the process that waits for the command was killed: "
+                                       "how the command ends is not known");
+    else if (run_log_end(&run->log, &end) < 0)
         helpers_problem(&run->helpers, "the end of the run could not be recorded: %s",
                         strerror(errno));
-    if (run->page) {
+    if (run->page && !run->child.lost) {
         run->page->end_code = (uint32_t)end.code;
         run->page->ended_ms = end.wall_ms;
         atomic_store(&run->page->end, end.by_signal ? STATUS_KILLED : STATUS_EXITED);
@@ -345,11 +341,17 @@ static void record_end(struct run *run)
     helpers_run_ended(&run->helpers);
 }
 
-/* The problems, each on a line, where a person reads them. Where stdout and stderr are one file,
- * they would spoil what is captured. */
+/* Whether lines of ours may be written to stderr. Where stdout and stderr are one file, they would
+ * spoil what is captured. */
+static bool may_speak(const struct run *run)
+{
+    return !run->config.quiet && (!run->streams.plain || run->config.verbose);
+}
+
+/* The problems, each on a line, where a person reads them. */
 static void tell_problems(struct run *run)
 {
-    if (run->config.quiet || (run->streams.plain && !run->config.verbose))
+    if (!may_speak(run))
         return;
     for (size_t i = run->helpers.problems_said; i < run->helpers.problem_count; i++)
         say(run->helpers.problems[i]);
@@ -401,6 +403,20 @@ static void enter_scope(struct run *run)
         say(error);
 }
 
+/* The command's window: that of its terminal, also where that has no size (0x0, a serial line): a
+ * program then goes by LINES and COLUMNS. Where there is no terminal, one that cuts little. */
+static void plan_window(struct run *run)
+{
+    struct pump *pump = &run->pump;
+    bool shown = shown_at(run) >= 0 && ioctl(shown_at(run), TIOCGWINSZ, &pump->window) == 0;
+
+    if (!terminal_rows_and_cols(&pump->window, &pump->rows, &pump->cols) && run->streams.plain)
+        pump->cols = PLAIN_COLS;
+    if (!shown)
+        pump->window = (struct winsize){.ws_row = (unsigned short)pump->rows,
+                                        .ws_col = (unsigned short)pump->cols};
+}
+
 /* Which streams are what, and the window. */
 static void open_streams(struct run *run)
 {
@@ -411,8 +427,7 @@ static void open_streams(struct run *run)
         .keep_signals = !run->streams.pty_stdin || run->streams.pipe_stdout || run->streams.plain,
         .keep_output = run->streams.pipe_stdout || run->streams.pipe_stderr || run->streams.plain};
     terminal_open(&run->terminal);
-    if (!terminal_size(shown_at(run), &run->pump.rows, &run->pump.cols) && run->streams.plain)
-        run->pump.cols = PLAIN_COLS;
+    plan_window(run);
 }
 
 static int run_command(struct run *run)
@@ -441,6 +456,10 @@ static int run_command(struct run *run)
     run->pump.helpers = &run->helpers;
     run->pump.nohup = run->config.nohup;
     pump_init(&run->pump, &run->streams);
+    if (may_speak(run))
+        run->pump.errors = &run->pump.flows[run->streams.plain        ? 1
+                                            : run->streams.pty_stderr ? 0
+                                                                      : 2];
     start_helpers(run);
     pump_run(&run->pump);
     finish(run);

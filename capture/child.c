@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,17 +64,18 @@ static int above_standard(int fd)
    processing output: doing so here, too, would add a second CR. */
 static bool processes_output(const struct streams *streams)
 {
-    return !streams->plain && !streams->pipe_stdout && !streams->pipe_stderr;
+    return !streams->output_pty && !streams->pipe_stdout && !streams->pipe_stderr;
 }
 
-static int make_pty(int *master, int *slave, struct termios *mode)
+/* flags: of the slave. */
+static int make_pty(int *master, int *slave, int flags, struct termios *mode)
 {
     char *name;
 
     *master = above_standard(posix_openpt(O_RDWR | O_NOCTTY));
     if (*master < 0 || grantpt(*master) < 0 || unlockpt(*master) < 0 || !(name = ptsname(*master)))
         return -1;
-    *slave = above_standard(open(name, O_RDWR | O_NOCTTY));
+    *slave = above_standard(open(name, flags | O_NOCTTY));
     return *slave < 0 || tcgetattr(*slave, mode) < 0 ? -1 : no_block(*master);
 }
 
@@ -81,14 +84,12 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
 {
     struct termios mode;
 
-    if (make_pty(&child->master, &s->slave, &mode) < 0)
+    if (make_pty(&child->master, &s->slave, O_RDWR, &mode) < 0)
         return -1;
     if (modes)
         mode = *modes;
     if (!processes_output(streams))
         mode.c_oflag &= ~(tcflag_t)OPOST; /* no CR is added */
-    if (streams->plain && !modes)
-        mode.c_lflag &= ~(tcflag_t)ECHO;
     if (tcsetattr(s->slave, TCSANOW, &mode) < 0 && !processes_output(streams))
         return -1; /* elsewhere the output is right without it, too */
     if (tcgetattr(s->slave, &child->modes) < 0)
@@ -96,11 +97,12 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
     return 0;
 }
 
+/* For a pipe or a file: the command can write there and, as there, not read. */
 static int open_output_pty(struct child *child, struct start *s)
 {
     struct termios mode;
 
-    if (make_pty(&s->out[0], &s->out[1], &mode) < 0)
+    if (make_pty(&s->out[0], &s->out[1], O_WRONLY, &mode) < 0)
         return -1;
     child->out_is_pty = true;
     mode.c_oflag &= ~(tcflag_t)OPOST;
@@ -173,6 +175,7 @@ static int first_report(struct child *child)
         return -1;
     }
     child->pid = report.pid;
+    child->group = report.group;
     return no_block(child->channel);
 }
 
@@ -190,26 +193,36 @@ static int open_all(struct child *child, struct start *s, const struct streams *
     return s->channel[0] < 0 || s->channel[1] < 0 ? -1 : 0;
 }
 
+/* In the new process: never returns. */
+static void run_keeper(struct start *s, const struct child_plan *plan)
+{
+    struct becoming becoming = {s, plan};
+
+    close_fd(&s->channel[0]); /* or it would never see that we have gone */
+    keeper_run(&(struct keeper_plan){.channel = s->channel[1],
+                                     .terminal = plan->streams->session ? s->slave : -1,
+                                     .own_group = plan->own_group,
+                                     .command = {become_command, &becoming},
+                                     .meanwhile = plan->meanwhile});
+}
+
 int child_prepare(struct child *child, const struct child_plan *plan)
 {
     struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    struct becoming becoming = {&s, plan};
 
     *child = (struct child){
         .pid = -1, .keeper = -1, .channel = -1, .report = -1, .master = -1, .out = -1, .err = -1};
     if (open_all(child, &s, plan->streams, plan->modes) < 0)
         goto failed;
+    child->session = plan->streams->session;
     child->out = s.out[0];
-    child_resize(child, plan->rows, plan->cols);
+    child_resize(child, &plan->window);
     child->out = -1;
     child->keeper = fork();
     if (child->keeper < 0)
         goto failed;
-    if (child->keeper == 0) {
-        close_fd(&s.channel[0]); /* or it would never see that we have gone */
-        keeper_run(s.slave, s.channel[1], (struct keeper_job){become_command, &becoming},
-                   plan->meanwhile);
-    }
+    if (child->keeper == 0)
+        run_keeper(&s, plan);
     child->out = s.out[0];
     child->err = s.err[0];
     child->channel = s.channel[0];
@@ -245,6 +258,13 @@ enum child_failure child_start(struct child *child)
     return CHILD_STARTED;
 }
 
+static void set_end(struct child *child, int status, bool lost)
+{
+    child->ended = true;
+    child->lost = lost;
+    child->status = status;
+}
+
 int child_event(struct child *child)
 {
     struct keeper_report report;
@@ -254,43 +274,96 @@ int child_event(struct child *child)
         return 0;
     if (n == (ssize_t)sizeof report && report.what == KEEPER_STOPPED)
         return report.value;
-    child->ended = true;
-    child->status = n == (ssize_t)sizeof report ? report.value : SIGKILL;
+    if (n == (ssize_t)sizeof report)
+        set_end(child, report.value, false);
+    else
+        set_end(child, SIGKILL, true);
     return 0;
 }
 
-void child_resize(const struct child *child, uint32_t rows, uint32_t cols)
+void child_resize(const struct child *child, const struct winsize *window)
 {
-    struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
-
     /* A failure leaves the old size: nothing to do about it. */
     if (child->master >= 0)
-        ioctl(child->master, TIOCSWINSZ, &size);
+        ioctl(child->master, TIOCSWINSZ, window);
     if (child->out_is_pty && child->out >= 0)
-        ioctl(child->out, TIOCSWINSZ, &size);
+        ioctl(child->out, TIOCSWINSZ, window);
 }
 
-/* What the terminal's keys do: the kernel asks for nobody's permission then. */
-static void signal_foreground(const struct child *child, int number)
+/* What the terminal's keys do: the kernel asks for nobody's permission then. False: no such key, or
+ * no terminal. */
+static bool signal_foreground(const struct child *child, int number)
 {
 #ifdef TIOCSIG
     if (child->master >= 0 && (number == SIGINT || number == SIGQUIT || number == SIGTSTP))
-        ioctl(child->master, TIOCSIG, number); /* failed: as far as kill reached */
+        return ioctl(child->master, TIOCSIG, number) == 0 && tcgetpgrp(child->master) > 0;
 #else
     (void)child, (void)number;
 #endif
+    return false;
 }
 
-void child_signal(const struct child *child, int number)
+static bool may_signal(const struct child *child)
 {
-    pid_t foreground;
+    return child->pid > 0 && !child->ended;
+}
 
-    if (child->pid <= 0 || child->ended)
-        return;
+bool child_signal(const struct child *child, int number)
+{
+    pid_t foreground, group;
+    bool sent;
+
+    if (!may_signal(child))
+        return true;
     foreground = tcgetpgrp(child->master);
-    if ((kill(-child->pid, number) < 0 && errno == EPERM) || /* another user's: sudo */
-        (foreground > 0 && foreground != child->pid))        /* a shell's job */
-        signal_foreground(child, number);
+    group = getpgid(child->pid); /* where it is now: the first one may be empty, and not its own */
+    sent = group <= 0 || kill(-group, number) == 0 || errno != EPERM;
+    if (!sent || (foreground > 0 && foreground != group)) /* sudo; a shell's job */
+        sent |= signal_foreground(child, number);
+    return sent;
+}
+
+bool child_signal_alone(const struct child *child, int number)
+{
+    return !may_signal(child) || kill(child->pid, number) == 0 || errno != EPERM;
+}
+
+void child_hang_up(struct child *child)
+{
+    if (!child->session || child->adopted)
+        return;
+#ifdef PR_SET_CHILD_SUBREAPER
+    prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L); /* failed: how the command ends is not known */
+#endif
+    child->adopted = true;
+    child_release(child);
+}
+
+bool child_reaped(struct child *child, pid_t pid, int status)
+{
+    if (pid == child->keeper)
+        child->keeper = -1;
+    else if (pid == child->pid && child->adopted)
+        set_end(child, status, false);
+    else
+        return false;
+    return true;
+}
+
+void child_reap(struct child *child)
+{
+    int status;
+    pid_t pid;
+
+    if (!child->adopted || child->ended)
+        return;
+    if (child->keeper > 0 && waitpid(child->keeper, &status, WNOHANG) != 0)
+        child->keeper = -1;
+    pid = waitpid(child->pid, &status, WNOHANG);
+    if (pid == child->pid)
+        set_end(child, status, false);
+    else if (pid < 0 && errno == ECHILD && child->keeper < 0)
+        set_end(child, SIGKILL, true); /* it has another parent now */
 }
 
 void child_release(struct child *child)
@@ -298,16 +371,21 @@ void child_release(struct child *child)
     close_fd(&child->channel);
 }
 
-void child_close(struct child *child)
+void child_wait(struct child *child)
 {
-    int saved = errno;
-
     /* The keeper first: were the pty closed while it leads the session, its exit would hang up on
      * what the command left running. */
     child_release(child);
     while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
         ;
     child->keeper = -1;
+}
+
+void child_close(struct child *child)
+{
+    int saved = errno;
+
+    child_wait(child);
     close_fd(&child->report);
     close_fd(&child->master);
     close_fd(&child->out);

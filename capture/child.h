@@ -1,9 +1,10 @@
-/* The command: started under its pty and pipes, in a session and process group of its own. */
+/* The command: started under its pty and pipes, in a process group of its own and, where the caller
+   has a terminal, in a session of its own. */
 #ifndef NIXFLEET_CHILD_H
 #define NIXFLEET_CHILD_H
 
 #include <stdbool.h>
-#include <stdint.h>
+#include <sys/ioctl.h> /* struct winsize */
 #include <sys/types.h>
 
 #include "keeper.h"
@@ -11,16 +12,19 @@
 #include "terminal.h"
 
 struct child {
-    pid_t pid;    /* also its process group */
-    pid_t keeper; /* keeper.h */
-    int channel;  /* to the keeper (non-blocking), or -1 */
-    int report;   /* while it starts: exec's errno or, once it has worked, end of file; or -1 */
-    int master;   /* our side of the pty (non-blocking), or -1 */
+    pid_t pid, group; /* the command's, and its first process group's */
+    pid_t keeper;     /* keeper.h; -1: none, or reaped */
+    int channel;      /* to the keeper (non-blocking), or -1 */
+    int report;       /* while it starts: exec's errno or, once it has worked, end of file; or -1 */
+    int master;       /* our side of the pty (non-blocking), or -1 */
     int out, err; /* our sides of the pipes (non-blocking), or -1; out: of the second pty, too */
     bool out_is_pty;
+    bool session; /* it leads no session, but is in one of its own, with the pty as its terminal */
     struct termios modes; /* that the pty began with */
+    bool adopted;         /* after child_hang_up: our own child */
     bool ended;
-    int status; /* of waitpid, once ended */
+    bool lost;  /* the keeper was killed: how the command ended, and whether, is not known */
+    int status; /* of waitpid, once ended; SIGKILL where lost */
 };
 
 /* How a command is started. Signals are put back to what the caller had (signals.h). */
@@ -28,8 +32,9 @@ struct child_plan {
     const struct streams *streams;
     char *const *command, *const *environment;
     const struct termios *modes; /* that the pty begins with; NULL: the system's */
-    uint32_t rows, cols;
+    struct winsize window;       /* of the pty */
     bool hangup_ignored;         /* SIGHUP is (--nohup) */
+    bool own_group;              /* keeper.h */
     struct keeper_job meanwhile; /* for the keeper while the command runs; its call may be NULL */
 };
 
@@ -44,16 +49,29 @@ enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
    Nothing is left to be closed then. */
 enum child_failure child_start(struct child *child);
 /* Sets the size of the pty: the kernel sends SIGWINCH. */
-void child_resize(const struct child *child, uint32_t rows, uint32_t cols);
+void child_resize(const struct child *child, const struct winsize *window);
 /* What has happened to it, to be called when channel is readable: returns the signal that stopped
-   it, or 0. Sets ended and status at its end (killed by SIGKILL, where the keeper was killed and
-   nobody knows). */
+   it, or 0. Sets ended and status at its end. */
 int child_event(struct child *child);
-/* Sends a signal to the process group while the command lives (its pid is then surely its own). */
-void child_signal(const struct child *child, int number);
+/* Sends a signal to the process group while the command lives (its pid is then surely its own).
+   False: nothing could be sent: the command belongs to another user, and its terminal has no key
+   for this signal. */
+bool child_signal(const struct child *child, int number);
+/* The same to the command's first process alone. */
+bool child_signal_alone(const struct child *child, int number);
+/* Hangs up on the command's terminal, as root would see it, too: the keeper ends, which leads the
+   session there. We wait for the command ourselves then (child_reap). Does nothing where there is
+   no session. */
+void child_hang_up(struct child *child);
+/* After SIGCHLD: sets ended and status of a command that we wait for ourselves. */
+void child_reap(struct child *child);
+/* A process was waited for: true, if it was the keeper or the command. */
+bool child_reaped(struct child *child, pid_t pid, int status);
 /* After the end: lets the keeper go, which takes a moment that the caller can use until
  * child_close. */
 void child_release(struct child *child);
+/* Waits until the keeper has gone. */
+void child_wait(struct child *child);
 void child_close(struct child *child);
 
 #endif

@@ -1,4 +1,4 @@
-/* The session leader that waits for the command. */
+/* The command's parent, and at a terminal its session leader. */
 #include "keeper.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../common/system.h"
+#include "signals.h"
 
 /* The keeper has nothing to do until the command is executed: on Linux that spares a copy of the
    memory's map. The command's side only calls what it could in a signal handler, and changes one
@@ -24,6 +25,16 @@
 #define LOOK_MS 10
 #define LOOKS 100
 
+struct keeper {
+    const struct keeper_plan *plan;
+    pid_t pump, command, group;
+    pid_t meanwhile; /* -1: none */
+    int signals;     /* -1: not to be had */
+    bool stopped;    /* the command is */
+    bool ended;
+    int looks; /* how often the pump is still to be looked after */
+};
+
 #ifdef __APPLE__ /* has no closefrom(3) */
 static void closefrom(int low)
 {
@@ -32,15 +43,16 @@ static void closefrom(int low)
 }
 #endif
 
-static void tell(int channel, int what, pid_t pid, int value)
+static void tell(const struct keeper *keeper, int what, int value)
 {
-    struct keeper_report report = {.what = what, .pid = pid, .value = value};
+    struct keeper_report report = {
+        .what = what, .pid = keeper->command, .group = keeper->group, .value = value};
 
-    while (write(channel, &report, sizeof report) < 0 && errno == EINTR)
+    while (write(keeper->plan->channel, &report, sizeof report) < 0 && errno == EINTR)
         ;
 }
 
-/* Waits for the caller: true if it says something, false when it has let go (or died). */
+/* Waits for the pump: true if it says something, false when it has let go (or died). */
 static bool hear(int channel)
 {
     char byte;
@@ -52,145 +64,231 @@ static bool hear(int channel)
     return n == 1;
 }
 
-/* What the keeper shares with the caller by fork it must not hold: a pipe's reader or writer would
+/* What the keeper shares with the pump by fork it must not hold: a pipe's reader or writer would
  * wait for it. */
-static void let_go(int slave, int channel)
+static void let_go(int terminal, int channel)
 {
     int null = open("/dev/null", O_RDWR);
 
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
-    closefrom(channel > slave ? channel + 1 : slave + 1);
-    for (int fd = 3; fd < (channel > slave ? channel : slave); fd++)
-        if (fd != channel && fd != slave)
+    closefrom(channel > terminal ? channel + 1 : terminal + 1);
+    for (int fd = 3; fd < (channel > terminal ? channel : terminal); fd++)
+        if (fd != channel && fd != terminal)
             close(fd);
 }
 
 static int status_of(const siginfo_t *info)
 {
-    return info->si_code == CLD_EXITED ? (info->si_status & 0xff) << 8 : info->si_status & 0x7f;
+    if (info->si_code == CLD_EXITED)
+        return (info->si_status & 0xff) << 8;
+    return (info->si_status & 0x7f) | (info->si_code == CLD_DUMPED ? WCOREFLAG : 0);
 }
 
 /* Someone else than the pump has continued the command, or it has ended: the pump, which stopped
  * with it, must go on, too. */
-static void wake(pid_t pump)
+static void wake(const struct keeper *keeper)
 {
-    if (getppid() == pump)
-        kill(pump, SIGCONT);
+    if (getppid() == keeper->pump)
+        kill(keeper->pump, SIGCONT);
 }
 
-/* One that had no processor may stop only now. */
-static void look_after(pid_t pump)
+/* A pump that had no processor may stop only now. */
+static void look_after(struct keeper *keeper)
 {
-    if (process_stopped(pump))
-        wake(pump);
+    keeper->looks--;
+    if (process_stopped(keeper->pump))
+        wake(keeper);
 }
 
-/* The end of a command that was stopped: the pump stopped with it, and nobody continues it. */
-static void tell_end(int channel, pid_t pid, int status, pid_t stopped_pump)
+static void see_to_pump(struct keeper *keeper)
 {
-    struct pollfd heard = {.fd = channel, .events = POLLIN};
-
-    tell(channel, KEEPER_ENDED, pid, status);
-    if (stopped_pump <= 0)
-        return;
-    wake(stopped_pump);
-    for (int i = 0; i < LOOKS && poll(&heard, 1, LOOK_MS) == 0; i++)
-        look_after(stopped_pump);
+    wake(keeper);
+    keeper->looks = keeper->stopped ? LOOKS : 0;
+    keeper->stopped = false;
 }
 
-/* Waits for the next thing that happens to the command. *looks: how often the pump is still to be
- * looked after meanwhile. */
-static int next_change(pid_t pid, siginfo_t *info, pid_t pump, int *looks)
+static void take_end(struct keeper *keeper, int status)
+{
+    keeper->ended = true;
+    tell(keeper, KEEPER_ENDED, status);
+    if (keeper->stopped) /* the pump stopped with it, and nobody continues it */
+        see_to_pump(keeper);
+}
+
+static void take_change(struct keeper *keeper, siginfo_t *info)
+{
+    int status;
+
+    keeper->looks = 0;
+    if (info->si_code == CLD_CONTINUED) {
+        (void)waitid(P_PID, (id_t)keeper->command, info, WCONTINUED | WNOHANG); /* seen */
+        see_to_pump(keeper);
+    } else if (info->si_code != CLD_STOPPED && info->si_code != CLD_TRAPPED) {
+        take_end(keeper, status_of(info));
+    } else if (waitpid(keeper->command, &status, WNOHANG | WUNTRACED) == keeper->command) {
+        if (!WIFSTOPPED(status)) { /* it was continued in between, and has ended */
+            take_end(keeper, status);
+            return;
+        }
+        tell(keeper, KEEPER_STOPPED, WSTOPSIG(status));
+        keeper->stopped = true;
+    }
+}
+
+/* Takes what has happened to the command; waits for something where there is no other way to
+ * wait. */
+static void look_at_command(struct keeper *keeper)
 {
     static const int all = WEXITED | WSTOPPED | WCONTINUED | WNOWAIT;
+    int wait = keeper->signals < 0 && keeper->looks <= 0 ? 0 : WNOHANG;
 
-    for (; *looks > 0; --*looks) {
-        int result;
+    while (!keeper->ended) {
+        siginfo_t info = {0};
 
-        *info = (siginfo_t){0};
-        result = waitid(P_PID, (id_t)pid, info, all | WNOHANG);
-        if (result < 0 || info->si_pid != 0)
-            return result;
-        (void)poll(NULL, 0, LOOK_MS);
-        look_after(pump);
-    }
-    return waitid(P_PID, (id_t)pid, info, all);
-}
-
-static void watch(pid_t pid, int channel, pid_t pump)
-{
-    siginfo_t info;
-    pid_t stopped = 0; /* the pump, while the command is stopped */
-    int status, looks = 0;
-
-    for (;;) {
-        if (next_change(pid, &info, pump, &looks) < 0) {
-            if (errno == EINTR)
-                continue;
-            return;
-        }
-        looks = 0;
-        if (info.si_code == CLD_CONTINUED) {
-            (void)waitid(P_PID, (id_t)pid, &info, WCONTINUED | WNOHANG); /* seen */
-            wake(pump);
-            looks = stopped ? LOOKS : 0;
-            stopped = 0;
+        if (waitid(P_PID, (id_t)keeper->command, &info, all | wait) < 0) {
+            if (errno != EINTR)
+                keeper->ended = true; /* it is not there any more */
             continue;
         }
-        if (info.si_code != CLD_STOPPED && info.si_code != CLD_TRAPPED) {
-            tell_end(channel, pid, status_of(&info), stopped);
+        if (info.si_pid == 0)
             return;
-        }
-        if (waitpid(pid, &status, WNOHANG | WUNTRACED) != pid)
-            continue; /* it was continued in between */
-        if (!WIFSTOPPED(status)) {
-            tell_end(channel, pid, status, stopped);
-            return;
-        }
-        tell(channel, KEEPER_STOPPED, pid, WSTOPSIG(status));
-        stopped = pump;
+        take_change(keeper, &info);
+        wait = WNOHANG;
     }
 }
 
-void keeper_run(int slave, int channel, struct keeper_job command, struct keeper_job meanwhile)
+/* The pump has gone before the command. At a terminal our exit, as the session's leader, makes the
+ * kernel hang up on the foreground, whoever it belongs to. */
+static void hang_up(const struct keeper *keeper)
 {
-    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGTSTP, SIGTTOU,
-                                  SIGTTIN, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
-    pid_t pump = getppid();
-    volatile bool failed = false; /* set by the child of vfork, which shares our memory */
-    pid_t pid;
+    pid_t group = getpgid(keeper->command);
 
-    signal(SIGTTOU, SIG_IGN); /* for tcsetpgrp below */
-    setsid();
-    if (slave >= 0)
-        ioctl(slave, TIOCSCTTY, 0);
-    if (!hear(channel))
+    if (keeper->plan->terminal < 0 && group > 0) {
+        kill(-group, SIGHUP);
+        kill(-group, SIGCONT);
+    }
+}
+
+static void take_foreground(const struct keeper *keeper, pid_t group)
+{
+    if (keeper->plan->terminal >= 0 && group > 0)
+        tcsetpgrp(keeper->plan->terminal, group);
+}
+
+/* The command's number stays its own until here. What it has used is added to what we have, and
+ * reaches our caller. */
+static void finish(const struct keeper *keeper)
+{
+    take_foreground(keeper, getpgrp()); /* the hangup that our exit means is then for us alone */
+    while (waitpid(keeper->command, NULL, WNOHANG) < 0 && errno == EINTR)
+        ;
+}
+
+static void drop_signals(const struct keeper *keeper)
+{
+    struct caught_signal caught;
+
+    while (keeper->signals >= 0 && signals_next(keeper->signals, &caught))
+        ; /* they are for the command: the pump passes them on */
+}
+
+/* Until the pump lets go. */
+static void watch(struct keeper *keeper)
+{
+    struct pollfd polls[] = {{.fd = keeper->plan->channel, .events = POLLIN},
+                             {.fd = keeper->signals, .events = POLLIN}};
+
+    for (;;) {
+        look_at_command(keeper);
+        if (poll(polls, 2, keeper->looks > 0 ? LOOK_MS : -1) > 0 && polls[0].revents &&
+            !hear(keeper->plan->channel))
+            break;
+        drop_signals(keeper);
+        if (keeper->meanwhile > 0 && waitpid(keeper->meanwhile, NULL, WNOHANG) != 0)
+            keeper->meanwhile = -1;
+        if (keeper->looks > 0)
+            look_after(keeper);
+    }
+    if (keeper->ended)
+        finish(keeper);
+    else
+        hang_up(keeper);
+}
+
+/* A process group whose leader is gone: a child that makes it and ends. Its number stays taken by
+ * whoever is in the group; until the command is, by the child that is not reaped. -1: none. */
+static pid_t make_group(void)
+{
+    pid_t leader = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
+
+    if (leader == 0) {
+        setpgid(0, 0); /* NOLINT(clang-analyzer-unix.Vfork) */
         _exit(0);
-    pid = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): as above */
-    if (pid == 0) {
-        setpgid(0, 0); /* NOLINT(clang-analyzer-unix.Vfork): as above */
-        if (slave >= 0)
-            tcsetpgrp(slave, getpid());
-        command.call(command.context);
+    }
+    return leader;
+}
+
+/* Starts the command. False: exec is known to have failed. */
+static bool start(struct keeper *keeper)
+{
+    volatile bool failed = false; /* set by the child of vfork, which shares our memory */
+    pid_t leader = keeper->plan->own_group ? -1 : make_group();
+
+    keeper->group = leader > 0 ? leader : 0;
+    take_foreground(keeper, keeper->group);
+    keeper->command = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
+    if (keeper->command == 0) {
+        setpgid(0, keeper->group); /* NOLINT(clang-analyzer-unix.Vfork): as above */
+        if (keeper->group == 0)
+            take_foreground(keeper, getpid());
+        keeper->plan->command.call(keeper->plan->command.context);
         failed = true; /* NOLINT(clang-analyzer-unix.Vfork): as above */
         _exit(127);
     }
-    if (pid < 0) {
-        tell(channel, KEEPER_FAILED, -1, errno);
+    if (keeper->command < 0) {
+        tell(keeper, KEEPER_FAILED, errno);
         _exit(1);
     }
-    setpgid(pid, pid); /* whoever of the two is first */
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        signal(ignored[i], SIG_IGN);
-    signal(SIGCHLD, SIG_DFL);
-    tell(channel, KEEPER_STARTED, pid, 0);
-    let_go(slave, channel);
-    if (meanwhile.call && !failed)
-        meanwhile.call(meanwhile.context);
-    watch(pid, channel, pump);
-    hear(channel);
-    if (slave >= 0)
-        tcsetpgrp(slave, getpgrp()); /* the hangup that our exit means is then for us alone */
+    setpgid(keeper->command, keeper->group); /* whoever of the two is first */
+    if (leader > 0)
+        (void)waitpid(leader, NULL, 0);
+    else
+        keeper->group = keeper->command;
+    tell(keeper, KEEPER_STARTED, 0);
+    return !failed;
+}
+
+/* In a process of its own: the command's end must not wait for it. */
+static pid_t start_meanwhile(const struct keeper_plan *plan)
+{
+    pid_t pid = plan->meanwhile.call ? fork() : -1;
+
+    if (pid == 0) {
+        closefrom(3);
+        plan->meanwhile.call(plan->meanwhile.context);
+        _exit(0);
+    }
+    return pid;
+}
+
+void keeper_run(const struct keeper_plan *plan)
+{
+    struct keeper keeper = {.plan = plan, .pump = getppid(), .signals = -1};
+    bool started;
+
+    if (plan->terminal >= 0) {
+        setsid();
+        ioctl(plan->terminal, TIOCSCTTY, 0);
+    } else {
+        setpgid(0, 0); /* what kills the caller's process group must not kill who tells of it */
+    }
+    if (!hear(plan->channel))
+        _exit(0);
+    started = start(&keeper);
+    let_go(plan->terminal, plan->channel);
+    keeper.signals = signals_catch_again();
+    keeper.meanwhile = started ? start_meanwhile(plan) : -1;
+    watch(&keeper);
     _exit(0);
 }

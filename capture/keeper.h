@@ -1,17 +1,19 @@
-/* The keeper: a process between us and the command, the leader of the command's session. Without it
-   the command's process group would be orphaned in the kernel's sense, where Ctrl-Z does nothing;
-   and its end would hang up on everything that the command left running. */
+/* The keeper: a process between us and the command, the command's parent. At a terminal it leads
+   the command's session: without it the command's process group would be orphaned in the kernel's
+   sense, where Ctrl-Z does nothing; and its end would hang up on everything that the command left
+   running. It reaps the command, so that the command's use of CPU and memory reaches our caller. */
 #ifndef NIXFLEET_KEEPER_H
 #define NIXFLEET_KEEPER_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* What the keeper tells, in order: the command's pid, each stop, the end. */
+/* What the keeper tells, in order: the command's start, each stop, the end. */
 struct keeper_report {
     enum { KEEPER_STARTED, KEEPER_STOPPED, KEEPER_ENDED, KEEPER_FAILED } what;
     pid_t pid;
-    int value; /* STOPPED: the signal; ENDED: status as of waitpid; FAILED: errno of fork */
+    pid_t group; /* STARTED: the command's process group */
+    int value;   /* STOPPED: the signal; ENDED: status as of waitpid; FAILED: errno of fork */
 };
 
 /* A call with what it needs. */
@@ -20,13 +22,22 @@ struct keeper_job {
     void *context;
 };
 
-/* Called in a new process; never returns. Leads a new session with slave (-1: none) as its
-   terminal, waits for a byte on channel (at its end of file it exits), forks, does command in the
-   child (which must exec, exit, or return when exec failed) with that process group in the
-   terminal's foreground, and reports over channel until the command's end. Then it waits for the
-   end of file on channel, so that neither the pid nor the session are given up while the caller
-   still counts on them. meanwhile (its call may be NULL) is done once while the command runs, not
-   where exec is known to have failed; stops and the end are reported when it has returned. */
-void keeper_run(int slave, int channel, struct keeper_job command, struct keeper_job meanwhile);
+struct keeper_plan {
+    int channel;    /* to the pump: a connected socket, blocking */
+    int terminal;   /* the command's controlling terminal, for a session of its own; -1: the command
+                       stays in the caller's session */
+    bool own_group; /* the command leads its process group: where the pump leads its own. A shell
+                       that finds itself at the head of a group makes none for itself. */
+    struct keeper_job command;   /* must exec, exit, or return when exec failed */
+    struct keeper_job meanwhile; /* its call may be NULL: done once, in a process of its own, while
+                                    the command runs */
+};
+
+/* Called in a new process that has all signals blocked (signals.h); never returns. Waits for a byte
+   on channel (at its end of file it exits), forks, does command in the child, in a process group
+   that is the terminal's foreground, and reports over channel until the command's end. Then it
+   waits for the end of file on channel, so that neither the group nor the session are given up
+   while the pump still counts on them. If the pump dies before, the command is hung up on. */
+void keeper_run(const struct keeper_plan *plan);
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,8 +17,10 @@
 /* Between SIGTERM and SIGKILL when the dashboard asks for a stop. */
 #define STOP_GRACE_MS 30000
 #define KILL_AGAIN_MS 1000
-/* After the end, from a grandchild that goes on writing. */
-#define DRAIN_BYTES_MAX ((size_t)1 << 20)
+/* Where the command is another user's, between the key that interrupts and the hangup. */
+#define HANGUP_GRACE_MS 10000
+/* What a pty holds at most (Linux: 8 KiB for each direction, and 4 KiB that are ready). */
+#define PTY_HOLDS ((size_t)64 * 1024)
 
 enum {
     POLL_SIGNALS,
@@ -50,17 +53,169 @@ void pump_free(struct pump *pump)
             close_fd(&pump->flows[i].to);
 }
 
+/* ---- the end of a command that somebody asks for ---- */
+
+/* The command is root's (sudo), or another user's: signals of ours do not reach it. The terminal's
+ * keys do, and its hangup. */
+static void stop_another_users(struct pump *pump)
+{
+    if (pump->stop_refused) { /* asked again, or the key was not enough */
+        pump->kill_ms = 0;
+        child_hang_up(pump->child);
+        return;
+    }
+    pump->stop_refused = true;
+    if (child_signal(pump->child, SIGINT))
+        pump->kill_ms = monotonic_ms() + HANGUP_GRACE_MS;
+    else
+        pump_say(pump, "the command belongs to another user and has no terminal: "
+                       "it cannot be stopped from here");
+}
+
+static void pass_on(struct pump *pump, int number)
+{
+    if (!child_signal(pump->child, number) && (number == SIGTERM || number == SIGHUP))
+        stop_another_users(pump);
+}
+
+/* The dashboard asked for the end: politely, then not. */
+static void begin_stop(struct pump *pump)
+{
+    pump->helpers->stop_asked = false;
+    if (pump->state != PUMP_RUNNING || pump->kill_ms)
+        return;
+    pump->kill_ms = monotonic_ms() + STOP_GRACE_MS;
+    pass_on(pump, SIGTERM);
+    child_signal(pump->child, SIGCONT); /* a stopped command cannot end */
+}
+
+static void go_on_stopping(struct pump *pump)
+{
+    if (pump->state != PUMP_RUNNING || !pump->kill_ms || monotonic_ms() < pump->kill_ms)
+        return;
+    if (pump->stop_refused) {
+        stop_another_users(pump);
+        return;
+    }
+    child_signal(pump->child, SIGKILL);
+    pump->kill_ms += KILL_AGAIN_MS;
+}
+
 /* ---- signals ---- */
 
+enum action {
+    NOTHING,
+    PASS_ON,       /* to the command's process group */
+    PASS_ON_ALONE, /* to the command */
+    FOLLOW_WINDOW,
+    GO_ON,   /* somebody has continued us */
+    SUSPEND, /* ourselves: the command has ended */
+    LEAVE,   /* stop to wait for the caller, or the delivery */
+};
+
+/* What a signal that a process has sent to us does, state by state. What is not listed goes to the
+ * command while it lives. */
+static const struct {
+    int number;
+    enum action action[PUMP_STATES]; /* RUNNING, DRAINING, DELIVERING */
+} rules[] = {
+    {SIGHUP, {PASS_ON, LEAVE, LEAVE}},
+    {SIGINT, {PASS_ON, LEAVE, LEAVE}},
+    {SIGQUIT, {PASS_ON, LEAVE, LEAVE}},
+    {SIGTERM, {PASS_ON, LEAVE, LEAVE}},
+    {SIGTSTP, {PASS_ON, SUSPEND, SUSPEND}},
+    {SIGTTIN, {PASS_ON, SUSPEND, SUSPEND}},
+    {SIGTTOU, {PASS_ON, SUSPEND, SUSPEND}},
+    {SIGCONT, {GO_ON, GO_ON, GO_ON}},
+    {SIGWINCH, {FOLLOW_WINDOW, NOTHING, NOTHING}},
+    {SIGUSR1, {PASS_ON, NOTHING, NOTHING}},
+    {SIGUSR2, {PASS_ON, NOTHING, NOTHING}},
+    {SIGALRM, {PASS_ON, NOTHING, NOTHING}},
+    {SIGPROF, {PASS_ON, NOTHING, NOTHING}},
+    {SIGVTALRM, {PASS_ON, NOTHING, NOTHING}},
+#ifdef SIGPWR
+    {SIGPWR, {PASS_ON, NOTHING, NOTHING}},
+#endif
+};
+
+static enum action action_for(const struct pump *pump, int number)
+{
+    if (number == SIGHUP && pump->nohup)
+        return NOTHING;
+    if (pump->state != PUMP_RUNNING && signals_ignored(number))
+        return NOTHING;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].number == number)
+            return rules[i].action[pump->state];
+    return pump->state == PUMP_RUNNING ? PASS_ON_ALONE : NOTHING;
+}
+
+/* Of what we do ourselves, and of our own children: not for the command. */
+static bool is_ours(const struct caught_signal *caught)
+{
+    if (!caught->by_kernel)
+        return caught->sender == getpid();
+    return caught->number == SIGCHLD || caught->number == SIGTTIN || caught->number == SIGTTOU ||
+           caught->number == SIGPIPE || caught->number == SIGXFSZ || caught->number == SIGXCPU;
+}
+
+static void take_signal(struct pump *pump, const struct caught_signal *caught)
+{
+    if (is_ours(caught))
+        return;
+    switch (action_for(pump, caught->number)) {
+    case NOTHING:
+        break;
+    case PASS_ON:
+        pass_on(pump, caught->number);
+        break;
+    case PASS_ON_ALONE:
+        child_signal_alone(pump->child, caught->number);
+        break;
+    case FOLLOW_WINDOW:
+        if (!keys_follow_window(pump) && !caught->by_kernel)
+            child_signal_alone(pump->child, SIGWINCH);
+        break;
+    case GO_ON:
+        keys_resume(pump);
+        if (caught->sender != pump->child->keeper) /* else the command goes on already */
+            child_signal(pump->child, SIGCONT);
+        break;
+    case SUSPEND:
+        keys_stop(pump, SIGTSTP, false);
+        break;
+    case LEAVE:
+        pump->leave = true;
+        break;
+    }
+}
+
+/* As the first process of a container we also inherit the orphans of others. */
 static void reap(struct pump *pump)
 {
-    for (int i = 0; i < HELPER_COUNT; i++) {
-        pid_t pid = pump->helpers->one[i].pid;
-        int status;
+    bool all = getpid() == 1;
+    int status;
+    pid_t pid;
 
+    for (int i = 0; i < HELPER_COUNT; i++) {
+        pid = pump->helpers->one[i].pid;
         if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid)
             helpers_reaped(pump->helpers, pid, status);
     }
+    child_reap(pump->child);
+    while (all && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (!child_reaped(pump->child, pid, status))
+            helpers_reaped(pump->helpers, pid, status);
+    }
+}
+
+static void read_signals(struct pump *pump)
+{
+    struct caught_signal caught;
+
+    while (signals_next(pump->signals, &caught))
+        take_signal(pump, &caught);
+    reap(pump);
 }
 
 /* The keeper has something to tell of the command. */
@@ -70,56 +225,6 @@ static void hear_of_child(struct pump *pump)
 
     if (stopped_by)
         keys_suspend(pump, stopped_by);
-}
-
-static void take_signal(struct pump *pump, int number)
-{
-    switch (number) {
-    case SIGCHLD:
-        return; /* looked at after every batch of signals */
-    case SIGWINCH:
-        keys_follow_window(pump);
-        return;
-    case SIGCONT:
-        keys_resume(pump);
-        return;
-    case SIGHUP:
-        if (pump->nohup)
-            return;
-        break;
-    default:
-        break;
-    }
-    if (pump->child->ended)
-        pump->leave = true;
-    else
-        child_signal(pump->child, number);
-}
-
-static void read_signals(struct pump *pump)
-{
-    unsigned char numbers[64];
-    ssize_t n;
-
-    while ((n = read(pump->signals, numbers, sizeof numbers)) > 0)
-        for (ssize_t i = 0; i < n; i++)
-            take_signal(pump, numbers[i]);
-    reap(pump);
-}
-
-/* The dashboard asked for the end: politely, then not. */
-static void stop(struct pump *pump)
-{
-    if (!pump->helpers->stop_asked || pump->child->ended)
-        return;
-    if (pump->kill_ms == 0) {
-        pump->kill_ms = monotonic_ms() + STOP_GRACE_MS;
-        child_signal(pump->child, SIGTERM);
-        child_signal(pump->child, SIGCONT); /* a stopped command cannot end */
-    } else if (monotonic_ms() >= pump->kill_ms) {
-        child_signal(pump->child, SIGKILL);
-        pump->kill_ms += KILL_AGAIN_MS;
-    }
 }
 
 /* ---- the loop ---- */
@@ -139,9 +244,9 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     for (int i = 0; i < 3; i++) {
         const struct flow *flow = &pump->flows[i];
 
-        if (flow->from >= 0 && flow->end < PUMP_BUFFER)
+        if (flow->from >= 0 && flow->end < PUMP_BUFFER && flow_may_read(pump, flow))
             polls[POLL_FLOWS + 2 * i] = (struct pollfd){.fd = flow->from, .events = POLLIN};
-        if (flow->start < flow->end)
+        if (flow_pending(flow))
             polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to, .events = POLLOUT};
     }
 }
@@ -157,11 +262,11 @@ static int poll_timeout(struct pump *pump)
 {
     int64_t wait = helpers_tick(pump->helpers);
 
-    if (pump->child->ended)
+    if (pump->state != PUMP_RUNNING)
         return (int)wait;
     if (pump->kill_ms)
         wait = sooner(wait, pump->kill_ms - monotonic_ms());
-    if (keys_look_often(pump))
+    if (keys_look_often(pump) || pump->pause_ms > monotonic_ms())
         wait = sooner(wait, keys_look_pause(pump));
     if (pump->unclaimed_ms)
         wait = sooner(wait, pump->unclaimed_ms - monotonic_ms());
@@ -175,7 +280,7 @@ static void serve_flows(struct pump *pump, const struct pollfd *polls)
 
         if (polls[POLL_FLOWS + 2 * i].revents)
             flow_read(pump, flow);
-        if (flow->start < flow->end)
+        if (flow_pending(flow))
             flow_write(pump, flow);
     }
 }
@@ -200,57 +305,75 @@ static void step(struct pump *pump)
         read_signals(pump);
     else if (timeout >= 0 && keys_look_often(pump))
         keys_look_at_terminal(pump);
-    stop(pump);
+    if (pump->helpers->stop_asked)
+        begin_stop(pump);
+    go_on_stopping(pump);
 }
 
 static bool pending(const struct pump *pump)
 {
     for (int i = 0; i < 3; i++)
-        if (pump->flows[i].start < pump->flows[i].end)
+        if (flow_pending(&pump->flows[i]))
             return true;
     return false;
 }
 
-/* Takes what is there to be read now. */
+/* Takes what is there to be read now of what the command has left. */
 static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
-    if (flow->from < 0 || flow->end == PUMP_BUFFER)
+    if (flow->from < 0 || flow->owed == 0 || flow->end == PUMP_BUFFER)
         return 0;
     /* poll also moves what the kernel still has on its way through the pty; only its "nothing" is
      * an answer: after a failure the read, which does not wait, says what is there */
-    if (poll(&ready, 1, 0) == 0)
+    if (poll(&ready, 1, 0) == 0) {
+        flow->owed = 0;
         return 0;
+    }
     return flow_read(pump, flow);
 }
 
-/* The command is gone: takes what it left in the pty and the pipes, without waiting for others who
- * may hold them open. It is over only when all is written and a look after that found nothing: a
+/* What the command can have left in a pipe or a pty. What others write meanwhile comes behind
+ * that. */
+static size_t left_in(const struct flow *flow)
+{
+    int waiting = 0;
+
+    if (!flow->is_pipe || ioctl(flow->from, FIONREAD, &waiting) < 0)
+        return PTY_HOLDS;
+    return (size_t)waiting;
+}
+
+/* The command is gone: takes what it left in the pty and the pipes, and no more of what others who
+ * hold them open write. It is over only when all is written and a look after that found nothing: a
  * buffer that was full at the look hides what is behind it. */
 static void drain(struct pump *pump)
 {
-    size_t total = 0, got;
+    size_t got;
 
+    pump->state = PUMP_DRAINING;
+    for (int i = 0; i < 3; i++)
+        if (pump->flows[i].from >= 0)
+            pump->flows[i].owed = left_in(&pump->flows[i]);
     do {
         for (int i = 0; i < 3; i++)
             flow_write(pump, &pump->flows[i]);
         got = 0;
         for (int i = 0; i < 3; i++)
             got += read_rest(pump, &pump->flows[i]);
-        total += got;
         if (pending(pump))
             step(pump); /* the caller is slow: wait for it as the command would have */
         else if (got == 0)
             break;
-    } while (total < DRAIN_BYTES_MAX && !pump->leave);
+    } while (!pump->leave);
 }
 
 /* What has been read and not written, and nothing more. */
 static void write_rest(struct pump *pump)
 {
     for (int i = 0; i < 3; i++)
-        pump->flows[i].from = -1;
+        pump->flows[i].owed = 0;
     flow_give_held_cr(&pump->flows[0]);
     while (pending(pump) && !pump->leave)
         step(pump);
@@ -269,6 +392,7 @@ void pump_run(struct pump *pump)
 
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms)
 {
+    pump->state = PUMP_DELIVERING;
     while (helpers_running(pump->helpers) && !pump->leave) {
         struct pollfd polls[2] = {{.fd = pump->signals, .events = POLLIN},
                                   {.fd = pump->helpers->control_read, .events = POLLIN}};

@@ -26,32 +26,45 @@ struct flow {
                         they do not block */
     bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
     bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
+    size_t owed; /* after the command's end: bytes that it may have left here, still to be read */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
 };
 
+/* What a pump does. RUNNING: the command lives. DRAINING: it has ended, and what it left is on its
+ * way to the caller. DELIVERING: the helpers have time to deliver. */
+enum pump_state { PUMP_RUNNING, PUMP_DRAINING, PUMP_DELIVERING, PUMP_STATES };
+
 struct pump {
+    enum pump_state state;
     struct child *child;
     struct terminal *terminal;
     struct run_log *log;
     struct status_page *page; /* may be NULL */
     struct helpers *helpers;
     struct flow flows[3]; /* pty, stdout, stderr */
-    int signals;          /* read end of the self-pipe */
+    struct flow *errors;  /* the one of the caller's stderr, for what cannot wait to be said; NULL:
+                             nothing of ours is to be said there */
+    int signals;          /* signals.h */
     uint64_t bytes, log_bytes;
-    uint32_t rows, cols;
-    bool nohup, pipeline; /* pipeline: stdout and stderr are one pipe: its reader's end is ours to
-                             pass on */
+    struct winsize window; /* of the command's terminal */
+    uint32_t rows, cols;   /* the same for the log: 24x80 where there is none */
+    bool nohup, pipeline;  /* pipeline: stdout and stderr are one pipe: its reader's end is ours to
+                              pass on */
     unsigned char keys[4096]; /* typed, not yet taken by the command: [keys_start, keys_end) */
     size_t keys_start, keys_end;
     bool keys_echoed;     /* where they were typed */
+    bool keys_literal;    /* the next one is not special: the last one was VLNEXT */
     bool echo_comes;      /* shared.h: the next LF from the pty was shown there, too */
     int64_t unclaimed_ms; /* shared.h: monotonic time when what was typed is ours; 0: nothing was */
+    int64_t pause_ms;     /* monotonic time until which the terminal is left as it was: a key may
+                             have ended our caller */
     int64_t alert_ms;     /* shared.h: monotonic time until which we look often */
-    int64_t kill_ms;      /* monotonic time of SIGKILL after a stop; 0: no stop */
+    int64_t kill_ms;      /* monotonic time of the next step of a stop; 0: no stop */
+    bool stop_refused;    /* the command belongs to another user: it cannot be killed */
     bool log_failed, terminal_gone;
     bool output_lost; /* not all that goes to stdout could be written there */
-    bool leave;       /* after the end: a signal asked us not to wait for the delivery */
+    bool leave;       /* after the end: a signal asked us not to wait any more */
 };
 
 /* Prepares the flows. Allocates nothing: a pump is large (PUMP_BUFFER for each flow), and better

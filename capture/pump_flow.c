@@ -102,6 +102,30 @@ static void drop_cr(struct flow *flow, size_t start)
     flow->end = to;
 }
 
+bool flow_pending(const struct flow *flow)
+{
+    return flow->start < flow->end;
+}
+
+bool flow_may_read(const struct pump *pump, const struct flow *flow)
+{
+    return pump->state == PUMP_RUNNING || flow->owed > 0;
+}
+
+void pump_say(struct pump *pump, const char *text)
+{
+    struct flow *flow = pump->errors;
+    size_t room = flow ? PUMP_BUFFER - flow->end : 0;
+    int length;
+
+    if (!flow || flow->to < 0)
+        return;
+    length = snprintf((char *)flow->buffer + flow->end, room, "nixfleet-run: %s%s\n", text,
+                      flow == &pump->flows[0] ? "\r" : "");
+    if (length > 0 && (size_t)length < room)
+        flow->end += (size_t)length;
+}
+
 void flow_give_held_cr(struct flow *flow)
 {
     if (flow->held_cr && flow->end < PUMP_BUFFER)
@@ -148,6 +172,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
         return 0;
     }
     flow->end += (size_t)n;
+    flow->owed -= (size_t)n < flow->owed ? (size_t)n : flow->owed;
     record(pump, flow->buffer + fresh, (size_t)n);
     if (pump->terminal->shared && flow == &pump->flows[0]) {
         pump->alert_ms = monotonic_ms() + ALERT_MS;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../common/io.h"
@@ -17,6 +18,8 @@
 /* How often one looks that shares the terminal. */
 #define SHARED_POLL_MS 1000
 #define ALERT_POLL_MS 20
+/* So long a caller has time to end of a key, and the next program to take the terminal. */
+#define PAUSE_MS 50
 /* For so many questions the answer is that the terminal has gone. */
 #define ENDS_OF_FILE 16
 
@@ -46,13 +49,12 @@ static void end_keys(struct pump *pump)
     pump->keys_echoed = false;
 }
 
+/* If the command is to know, the kernel or the shell sends us a SIGHUP for it. */
 static void hung_up(struct pump *pump)
 {
     pump->terminal_gone = true;
     pump->terminal->raw = false;
     end_keys(pump);
-    if (!pump->nohup)
-        child_signal(pump->child, SIGHUP);
 }
 
 static void read_keys(struct pump *pump, bool has_hung_up)
@@ -105,12 +107,75 @@ void keys_serve(struct pump *pump, short events)
         take_line(pump);
 }
 
+/* Whether a key is one that makes the command's terminal send a signal: which one; else 0. */
+static int signal_of_key(const struct termios *mode, unsigned char key)
+{
+    if (!(mode->c_lflag & ISIG) || key == _POSIX_VDISABLE)
+        return 0;
+    return key == mode->c_cc[VINTR] ? SIGINT : key == mode->c_cc[VQUIT] ? SIGQUIT : 0;
+}
+
+/* How many of the keys can be written at once: up to the first one that signals, which *number then
+ * says. */
+static size_t keys_until_signal(struct pump *pump, const struct termios *mode, int *number)
+{
+    bool quotes = (mode->c_lflag & ICANON) && (mode->c_lflag & IEXTEN) &&
+                  mode->c_cc[VLNEXT] != _POSIX_VDISABLE;
+    size_t size = pump->keys_end - pump->keys_start;
+
+    *number = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char key = pump->keys[pump->keys_start + i];
+
+        if (pump->keys_literal)
+            pump->keys_literal = false;
+        else if (quotes && key == mode->c_cc[VLNEXT])
+            pump->keys_literal = true;
+        else if ((*number = signal_of_key(mode, key)))
+            return i + 1;
+    }
+    return size;
+}
+
+/* A caller that ends of the signal must not leave a raw terminal to whoever comes next. */
+static void signal_callers(struct pump *pump, int number)
+{
+    if (pump->terminal->raw) {
+        terminal_leave(pump->terminal);
+        pump->pause_ms = monotonic_ms() + PAUSE_MS;
+    }
+    kill(0, number);
+}
+
+/* Ctrl-C and Ctrl-\ mean the whole foreground of the caller's terminal: the script, make or xargs
+   that has started us as well. Outside they are only bytes, as the terminal is raw. So where the
+   command's terminal makes a signal of the key, and for the processes that are in our place there,
+   our process group gets the same signal at the same moment. */
+static ssize_t write_keys(struct pump *pump)
+{
+    bool literal = pump->keys_literal;
+    pid_t foreground = tcgetpgrp(pump->child->master);
+    size_t size = pump->keys_end - pump->keys_start;
+    struct termios mode;
+    int number = 0;
+    ssize_t n;
+
+    if (!pump->terminal->keep_signals && tcgetattr(pump->child->master, &mode) == 0)
+        size = keys_until_signal(pump, &mode, &number);
+    n = write(pump->child->master, pump->keys + pump->keys_start, size);
+    if (n != (ssize_t)size)
+        pump->keys_literal = literal && n <= 0; /* the rest is looked at again */
+    else if (number && foreground == pump->child->group && pump->state == PUMP_RUNNING)
+        signal_callers(pump, number);
+    return n;
+}
+
 void keys_write(struct pump *pump)
 {
     const unsigned char *keys = pump->keys + pump->keys_start;
     size_t size = pump->keys_end - pump->keys_start;
     ssize_t n = pump->keys_echoed ? shared_give_line(pump->child, keys, size, &pump->echo_comes)
-                                  : write(pump->child->master, keys, size);
+                                  : write_keys(pump);
 
     if (n > 0)
         pump->keys_start += (size_t)n;
@@ -120,22 +185,22 @@ void keys_write(struct pump *pump)
         pump->keys_start = pump->keys_end = 0;
 }
 
-void keys_follow_window(struct pump *pump)
+bool keys_follow_window(struct pump *pump)
 {
-    uint32_t rows, cols;
+    struct winsize window;
 
-    if (pump->terminal->fd < 0 || !terminal_size(pump->terminal->fd, &rows, &cols))
-        return;
-    if (rows == pump->rows && cols == pump->cols)
-        return;
-    pump->rows = rows;
-    pump->cols = cols;
-    child_resize(pump->child, rows, cols);
-    run_log_mark(pump->log, pump->bytes, rows, cols, true);
+    if (pump->terminal->fd < 0 || ioctl(pump->terminal->fd, TIOCGWINSZ, &window) < 0 ||
+        memcmp(&window, &pump->window, sizeof window) == 0)
+        return false;
+    pump->window = window;
+    child_resize(pump->child, &window);
+    terminal_rows_and_cols(&window, &pump->rows, &pump->cols);
+    run_log_mark(pump->log, pump->bytes, pump->rows, pump->cols, true);
     if (pump->page) {
-        atomic_store(&pump->page->rows, rows);
-        atomic_store(&pump->page->cols, cols);
+        atomic_store(&pump->page->rows, pump->rows);
+        atomic_store(&pump->page->cols, pump->cols);
     }
+    return true;
 }
 
 void keys_look_at_terminal(struct pump *pump)
@@ -154,14 +219,20 @@ void keys_resume(struct pump *pump)
     keys_look_at_terminal(pump);
 }
 
+void keys_stop(struct pump *pump, int signal_number, bool own_group)
+{
+    terminal_leave(pump->terminal);
+    signals_stop_by(signal_number, own_group);
+    keys_resume(pump);
+}
+
 void keys_suspend(struct pump *pump, int signal_number)
 {
     bool by_terminal = signal_number != SIGSTOP;
 
-    terminal_leave(pump->terminal);
-    signals_stop_by(by_terminal ? SIGTSTP : SIGSTOP, by_terminal);
-    keys_resume(pump);
-    child_signal(pump->child, SIGCONT);
+    keys_stop(pump, by_terminal ? SIGTSTP : SIGSTOP, by_terminal && pump->child->session);
+    if (!signals_waits(SIGCONT)) /* the kernel stops no orphans: nobody will continue us */
+        child_signal(pump->child, SIGCONT);
 }
 
 bool keys_wanted(const struct pump *pump)
@@ -174,12 +245,16 @@ bool keys_wanted(const struct pump *pump)
 bool keys_look_often(const struct pump *pump)
 {
     return pump->terminal->fd >= 0 && !pump->terminal_gone && !pump->child->ended &&
-           (!pump->terminal->raw || pump->terminal->shared);
+           (!pump->terminal->raw || pump->terminal->shared) && monotonic_ms() >= pump->pause_ms;
 }
 
 int64_t keys_look_pause(const struct pump *pump)
 {
-    if (monotonic_ms() < pump->alert_ms)
+    int64_t now = monotonic_ms();
+
+    if (now < pump->pause_ms)
+        return pump->pause_ms - now;
+    if (now < pump->alert_ms)
         return ALERT_POLL_MS;
     return pump->terminal->shared ? SHARED_POLL_MS : BACKGROUND_POLL_MS;
 }

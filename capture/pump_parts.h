@@ -16,6 +16,13 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe);
 /* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
  * bytes read; at the end of the stream from becomes -1. */
 size_t flow_read(struct pump *pump, struct flow *flow);
+/* Whether there is something to be written. */
+bool flow_pending(const struct flow *flow);
+/* Whether it may be read on: after the command's end only what the command has left. */
+bool flow_may_read(const struct pump *pump, const struct flow *flow);
+/* A line of ours for a person who must not wait for the end to read it; dropped where nothing is to
+ * be said. */
+void pump_say(struct pump *pump, const char *text);
 /* Writes what the caller takes now. A reader that has gone, or a full disk, empties the flow. */
 void flow_write(struct pump *pump, struct flow *flow);
 /* Nothing comes behind a CR that was held. */
@@ -36,13 +43,15 @@ int64_t keys_look_pause(const struct pump *pump);
 /* Whether the command wants the keys of a terminal that is not ours alone (shared.h). Looked at
  * before its prompt is shown, so that nothing is typed in between. */
 void keys_look_at_modes(struct pump *pump);
-/* The terminal's window is the command's. */
-void keys_follow_window(struct pump *pump);
+/* The terminal's window is the command's. Returns whether it has changed. */
+bool keys_follow_window(struct pump *pump);
 /* Whose the terminal is, and its window. */
 void keys_look_at_terminal(struct pump *pump);
 /* We may have come to the foreground. */
 void keys_resume(struct pump *pump);
-/* The command has stopped: so do we, with the terminal given back, until someone continues us. */
+/* Stops us by the signal, with the terminal given back, until someone continues us. */
+void keys_stop(struct pump *pump, int signal_number, bool own_group);
+/* The command has stopped: so do we. */
 void keys_suspend(struct pump *pump, int signal_number);
 
 #endif

@@ -1,4 +1,4 @@
-/* The self-pipe: a handler may do little more than write a byte. */
+/* Signals as events: by a signalfd where there is one, else by handlers and a pipe. */
 #include "signals.h"
 
 #include <errno.h>
@@ -8,85 +8,189 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* SIGALRM also comes from an alarm(2) that was set before we were executed. */
-static const int caught[] = {SIGCHLD, SIGWINCH, SIGTERM,  SIGINT,  SIGHUP,
-                             SIGQUIT, SIGTSTP,  SIGCONT,  SIGUSR1, SIGUSR2,
-#ifdef SIGPWR
-                             SIGPWR,
+#ifdef __linux__
+#include <sys/signalfd.h>
 #endif
-                             SIGALRM, SIGPROF,  SIGVTALRM};
-/* SIGXFSZ and SIGXCPU: the caller's limits are for the command, not for us. Beyond the one on the
- * size of files the log ends, and nothing else does. */
-static const int ignored[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGXCPU};
 
-#define CAUGHT (sizeof caught / sizeof *caught)
-#define IGNORED (sizeof ignored / sizeof *ignored)
+static sigset_t before_mask;
+
+#ifdef __linux__
+
+static struct sigaction before_child;
+
+static int open_source(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    return signalfd(-1, &all, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+int signals_catch(void)
+{
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t all;
+    int fd = open_source();
+
+    if (fd < 0)
+        return -1;
+    sigfillset(&all); /* also what the caller had blocked: a hangup must reach us */
+    sigprocmask(SIG_BLOCK, &all, &before_mask);
+    /* Ignored by the caller, it would let the kernel reap our children: their status is lost. */
+    sigaction(SIGCHLD, &standard, &before_child);
+    return fd;
+}
+
+int signals_catch_again(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    return open_source();
+}
+
+bool signals_next(int fd, struct caught_signal *caught)
+{
+    struct signalfd_siginfo info;
+    ssize_t n;
+
+    do
+        n = read(fd, &info, sizeof info);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof info)
+        return false;
+    caught->number = (int)info.ssi_signo;
+    caught->by_kernel = info.ssi_code > 0;
+    caught->sender = caught->by_kernel ? 0 : (pid_t)info.ssi_pid;
+    return true;
+}
+
+bool signals_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+void signals_restore(void)
+{
+    sigaction(SIGCHLD, &before_child, NULL);
+    sigprocmask(SIG_SETMASK, &before_mask, NULL);
+}
+
+#else
+
+/* SIGALRM also comes from an alarm(2) that was set before we were executed. */
+static const int caught_ones[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT,    SIGHUP,
+                                  SIGQUIT, SIGTSTP,  SIGCONT, SIGUSR1,   SIGUSR2,
+                                  SIGALRM, SIGPROF,  SIGURG,  SIGVTALRM, SIGIO};
+/* SIGXFSZ and SIGXCPU: the caller's limits are for the command, not for us. */
+static const int ignored_ones[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGXCPU};
+
+#define CAUGHT (sizeof caught_ones / sizeof *caught_ones)
+#define IGNORED (sizeof ignored_ones / sizeof *ignored_ones)
 
 static int write_end = -1; /* the only thing that a handler needs */
 static struct sigaction before_caught[CAUGHT], before_ignored[IGNORED];
-static sigset_t before_mask;
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *info, void *context)
 {
+    struct caught_signal caught = {.number = number, .by_kernel = info->si_code > 0};
     int saved = errno;
-    unsigned char byte = (unsigned char)number;
 
-    if (write(write_end, &byte, 1) < 0) {
+    (void)context;
+    caught.sender = caught.by_kernel ? 0 : info->si_pid;
+    if (write(write_end, &caught, sizeof caught) < 0) {
         /* A full pipe already holds enough to wake the loop, which looks at the state and not at
          * counts. */
     }
     errno = saved;
 }
 
-static int make_pipe(int ends[2])
+static int open_source(void)
 {
+    int ends[2];
+
     if (pipe(ends) < 0)
         return -1;
     for (int i = 0; i < 2; i++)
         if (fcntl(ends[i], F_SETFD, FD_CLOEXEC) < 0 || fcntl(ends[i], F_SETFL, O_NONBLOCK) < 0)
             return -1;
-    return 0;
+    write_end = ends[1];
+    return ends[0];
 }
 
 int signals_catch(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t ours;
-    int ends[2];
+    sigset_t none;
+    int fd = open_source();
 
-    if (make_pipe(ends) < 0)
+    if (fd < 0)
         return -1;
-    write_end = ends[1];
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < CAUGHT; i++) {
-        sigaction(caught[i], NULL, &before_caught[i]);
-        if (before_caught[i].sa_handler != SIG_IGN || caught[i] == SIGCHLD)
-            sigaction(caught[i], &action, NULL);
+        sigaction(caught_ones[i], NULL, &before_caught[i]);
+        if (before_caught[i].sa_handler != SIG_IGN || caught_ones[i] == SIGCHLD)
+            sigaction(caught_ones[i], &action, NULL);
     }
     for (size_t i = 0; i < IGNORED; i++)
-        sigaction(ignored[i], &ignore, &before_ignored[i]);
-    sigemptyset(&ours); /* whatever the caller had blocked: a hangup must reach us */
-    sigprocmask(SIG_SETMASK, &ours, &before_mask);
-    return ends[0];
+        sigaction(ignored_ones[i], &ignore, &before_ignored[i]);
+    sigemptyset(&none); /* whatever the caller had blocked: a hangup must reach us */
+    sigprocmask(SIG_SETMASK, &none, &before_mask);
+    return fd;
+}
+
+int signals_catch_again(void)
+{
+    return open_source();
+}
+
+bool signals_next(int fd, struct caught_signal *caught)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, caught, sizeof *caught);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof *caught;
+}
+
+bool signals_ignored(int number)
+{
+    for (size_t i = 0; i < CAUGHT; i++)
+        if (caught_ones[i] == number)
+            return before_caught[i].sa_handler == SIG_IGN;
+    return false;
 }
 
 void signals_restore(void)
 {
     for (size_t i = 0; i < CAUGHT; i++)
-        sigaction(caught[i], &before_caught[i], NULL);
+        sigaction(caught_ones[i], &before_caught[i], NULL);
     for (size_t i = 0; i < IGNORED; i++)
-        sigaction(ignored[i], &before_ignored[i], NULL);
+        sigaction(ignored_ones[i], &before_ignored[i], NULL);
     sigprocmask(SIG_SETMASK, &before_mask, NULL);
 }
 
-static void unblock(int number)
+#endif
+
+bool signals_waits(int number)
+{
+    sigset_t waiting;
+
+    return sigpending(&waiting) == 0 && sigismember(&waiting, number) == 1;
+}
+
+static void change_mask(int how, int number)
 {
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, number);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sigprocmask(how, &set, NULL);
 }
 
 void signals_die_of(int number)
@@ -95,18 +199,24 @@ void signals_die_of(int number)
 
     setrlimit(RLIMIT_CORE, &none); /* the command has dumped what there is to see */
     signal(number, SIG_DFL);
-    unblock(number);
     kill(getpid(), number);
+    change_mask(SIG_UNBLOCK, number);
 }
 
-void signals_stop_by(int number, int own_group)
+void signals_stop_by(int number, bool own_group)
 {
     struct sigaction before, standard = {.sa_handler = SIG_DFL};
 
-    if (number != SIGSTOP)
-        sigaction(number, &standard, &before);
-    unblock(number);
-    kill(own_group ? 0 : getpid(), number); /* here we stop, until SIGCONT */
-    if (number != SIGSTOP)
-        sigaction(number, &before, NULL);
+    if (number == SIGSTOP) {
+        kill(own_group ? 0 : getpid(), number);
+        return;
+    }
+    sigaction(number, &standard, &before);
+    change_mask(SIG_BLOCK, number); /* with one that waits already it is one stop, not two */
+    kill(own_group ? 0 : getpid(), number);
+    change_mask(SIG_UNBLOCK, number); /* here we stop, until SIGCONT */
+#ifdef __linux__
+    change_mask(SIG_BLOCK, number);
+#endif
+    sigaction(number, &before, NULL);
 }

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../common/io.h"
+
 static bool same_file(int a, int b)
 {
     struct stat one, other;
@@ -18,28 +20,32 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* The terminal to read keys from, wherever it is. A description of our own, as others read from it,
-   too: between poll and read they may have taken what was there, and we must not wait then. */
-static int find_terminal(bool in, bool out, bool err)
+/* The terminal to read keys from, wherever it is: our controlling one, also where all streams are
+   redirected, unless stdin is another one. A description of our own, as others read from it, too:
+   between poll and read they may have taken what was there, and we must not wait then. */
+static int find_terminal(bool in, bool *controlling)
 {
     static const int flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    int fd = open("/dev/tty", flags);
     char name[64];
-    int fd = -1;
 
-    if (!in && !out && !err)
-        return -1; /* everything is redirected: nobody looks at the pty */
-#ifndef __linux__  /* poll(2) of macOS does not know /dev/tty */
-    for (int i = 0; i <= STDERR_FILENO && fd < 0; i++)
-        if (isatty(i) && ttyname_r(i, name, sizeof name) == 0)
-            fd = open(name, flags);
-    if (fd >= 0)
-        return fd;
+    *controlling = fd >= 0;
+#ifndef __linux__ /* poll(2) of macOS does not know /dev/tty */
+    for (int i = 0; i <= STDERR_FILENO && fd >= 0; i++) {
+        int same = isatty(i) && ttyname_r(i, name, sizeof name) == 0 ? open(name, flags) : -1;
+
+        if (same >= 0) {
+            close(fd);
+            return same;
+        }
+    }
 #endif
-    if (!in || tcgetpgrp(STDIN_FILENO) >= 0)
-        fd = open("/dev/tty", flags);
-    else if (ttyname_r(STDIN_FILENO, name, sizeof name) == 0)
-        fd = open(name, flags); /* not our controlling one */
-    return fd < 0 && in ? STDIN_FILENO : fd;
+    if (!in || (fd >= 0 && tcgetpgrp(STDIN_FILENO) >= 0))
+        return fd;
+    close_fd(&fd);
+    if (ttyname_r(STDIN_FILENO, name, sizeof name) == 0)
+        fd = open(name, flags);
+    return fd < 0 ? STDIN_FILENO : fd;
 }
 
 /* Whether one of the streams leads to another program, which may use the same terminal. */
@@ -72,19 +78,20 @@ void streams_plan(struct streams *s)
     bool in = isatty(STDIN_FILENO), out = isatty(STDOUT_FILENO), err = isatty(STDERR_FILENO);
 
     fill_closed();
-    *s = (struct streams){.pty_out = -1, .terminal_fd = find_terminal(in, out, err)};
+    *s = (struct streams){.pty_out = -1};
+    s->terminal_fd = find_terminal(in, &s->session);
     s->shared = s->terminal_fd >= 0 && (!in || in_pipeline());
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
+    s->output_pty = s->plain;
     s->pty_stdin = in;
-    s->output_pty = s->plain && s->terminal_fd >= 0;
-    s->pty_stdout = out || (s->plain && !s->output_pty);
-    s->pty_stderr = err || (s->plain && !s->output_pty);
+    s->pty_stdout = out;
+    s->pty_stderr = err;
     s->pipe_stdout = !out && !s->plain && has_out;
     s->pipe_stderr = !err && !s->plain && has_err;
-    s->pty = s->pty_stdin || s->pty_stdout || s->pty_stderr || s->terminal_fd >= 0;
-    if (s->pty_stdout)
+    s->pty = in || out || err || s->terminal_fd >= 0;
+    if (out)
         s->pty_out = STDOUT_FILENO;
-    else if (s->pty_stderr)
+    else if (err)
         s->pty_out = STDERR_FILENO;
     else if (s->pty)
         s->pty_out = s->terminal_fd; /* only what is written to /dev/tty comes there: a prompt */

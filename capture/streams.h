@@ -3,15 +3,15 @@
 
      stdout, stderr        the command's stdout, stderr
      both a terminal       the pty
-     the same file         the pty, without output processing: lines come as they are written;
-                           a second pty where someone sits at a terminal, so that what is typed and
-                           asked there does not get into the file
+     the same file         a pty of their own, without output processing: lines come as they are
+                           written
      one a terminal        the other one is a pipe, byte for byte
      two files             two pipes
 
-   stdin is the pty where it is a terminal, else the caller's own. The pty is the command's
-   controlling terminal; keys are forwarded to it from the caller's terminal also where stdin is
-   something else (a password prompt, a pager). */
+   stdin is the pty where it is a terminal, else the caller's own. Where the caller has a
+   controlling terminal, the pty is the command's, and keys are forwarded to it also where stdin is
+   something else (a password prompt, a pager). Where the caller has none, the command has none:
+   what would ask there fails at once, as it does without us. */
 #ifndef NIXFLEET_STREAMS_H
 #define NIXFLEET_STREAMS_H
 
@@ -21,8 +21,9 @@ struct streams {
     bool pty; /* there is one */
     bool pty_stdin, pty_stdout, pty_stderr;
     bool pipe_stdout, pipe_stderr;
-    bool output_pty; /* stdout and stderr are a second pty; the first one is the terminal's */
-    bool plain; /* stdout and stderr are one file: no output processing, TERM=dumb, no pagers */
+    bool session;    /* the pty is the controlling terminal of a session of the command's own */
+    bool plain;      /* stdout and stderr are one file */
+    bool output_pty; /* they are a pty of their own then: TERM=dumb, no pagers */
     /* There is a terminal, and others may read from it: in a pipeline with us, or since our stdin
      * is something else (`nixfleet-run a & nixfleet-run b` in a script). */
     bool shared;

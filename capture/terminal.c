@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* True if we are in the terminal's foreground process group: only then may it be changed or
@@ -151,15 +150,11 @@ bool terminal_adds_cr(int fd)
     return tcgetattr(fd, &mode) == 0 && (mode.c_oflag & OPOST) && (mode.c_oflag & ONLCR);
 }
 
-bool terminal_size(int fd, uint32_t *rows, uint32_t *cols)
+bool terminal_rows_and_cols(const struct winsize *window, uint32_t *rows, uint32_t *cols)
 {
-    struct winsize size;
+    bool known = window->ws_row > 0 && window->ws_col > 0;
 
-    *rows = 24;
-    *cols = 80;
-    if (fd < 0 || ioctl(fd, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0)
-        return false;
-    *rows = size.ws_row;
-    *cols = size.ws_col;
-    return true;
+    *rows = known ? window->ws_row : 24;
+    *cols = known ? window->ws_col : 80;
+    return known;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h> /* struct winsize */
 #include <termios.h>
 
 struct terminal {
@@ -38,7 +39,7 @@ bool terminal_is_free(const struct terminal *terminal, struct termios *mode);
 bool terminal_same_modes(const struct termios *one, const struct termios *other);
 /* Whether a terminal puts a CR in front of each LF that is written to it. */
 bool terminal_adds_cr(int fd);
-/* Its size; false (and 24x80) if it has none. */
-bool terminal_size(int fd, uint32_t *rows, uint32_t *cols);
+/* Of a window, for the log: false (and 24x80) where it has no rows or no columns. */
+bool terminal_rows_and_cols(const struct winsize *window, uint32_t *rows, uint32_t *cols);
 
 #endif

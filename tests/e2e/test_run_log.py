@@ -131,15 +131,18 @@ def test_a_wrapper_that_is_killed_leaves_a_lost_run_with_all_that_was_written(st
         child.stdout.close()
 
 
-def test_the_command_survives_the_wrappers_death_as_far_as_it_does_not_write(state, tmp_path):
-    script = f"echo up; read x <{tmp_path}/gate; echo done >{tmp_path}/done"
+@pytest.mark.parametrize("options, survives", [(["-q"], False), (["-q", "--nohup"], True)])
+def test_the_wrappers_death_is_a_hangup_for_the_command(state, tmp_path, options, survives):
+    script = f"trap 'echo hup >{tmp_path}/done; exit' HUP; echo up; read x <{tmp_path}/gate; echo done >{tmp_path}/done"
     os.mkfifo(tmp_path / "gate")
-    child = subprocess.Popen([RUN, "sh", "-c", script], env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = subprocess.Popen([RUN, *options, "bash", "-c", script], env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert child.stdout.readline() == b"up\n"
     child.kill()
     child.wait(10)
-    (tmp_path / "gate").write_text("go\n")
-    wait_for((tmp_path / "done").exists, "the command's end")
+    if survives:
+        (tmp_path / "gate").write_text("go\n")
+    wait_for(lambda: (tmp_path / "done").exists() and (tmp_path / "done").read_text(), "the command's end")
+    assert (tmp_path / "done").read_text() == ("done\n" if survives else "hup\n")
     child.stdout.close()
 
 

@@ -187,6 +187,18 @@ def test_a_terminal_without_a_size_has_none_for_the_command(state):
         assert terminal.wait() == 0
 
 
+@pytest.mark.parametrize("window", [(24, 80, 800, 480), (0, 132, 0, 0), (50, 0, 0, 7)])
+def test_the_window_is_the_callers_in_every_number(state, window):
+    look = "import array, fcntl, termios; a = array.array('H', [9] * 4); fcntl.ioctl(0, termios.TIOCGWINSZ, a); print(a.tolist(), flush=True)"
+    script = f"import signal; {look}; signal.sigwait([signal.SIGWINCH]); {look}"
+    prepare = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH]); "
+    with at_terminal(state, "python3", "-c", prepare + script, rows=window[0], cols=window[1], pixels=window[2:]) as terminal:
+        terminal.until(re.escape(str(list(window))))
+        terminal.resize(window[0], window[1], (99, 98))  # only the pixels are others
+        terminal.until(re.escape(str([*window[:2], 99, 98])))
+        assert terminal.wait() == 0
+
+
 def test_a_resize_reaches_the_command(state):
     script = "trap 'stty size; exit' WINCH; stty size; echo ready; while :; do sleep 0.05; done"
     with at_terminal(state, "bash", "-c", script, rows=20, cols=70) as terminal:
@@ -221,7 +233,7 @@ def test_the_terminal_is_restored_when_the_keeper_of_the_session_is_killed(state
     with at_terminal(state, "sleep", "60") as terminal:
         wait_for(terminal.is_raw, "raw mode")
         keeper = next(pid for pid in children(terminal.pid) if is_run(pid))
-        command, = children(keeper)
+        command, = (pid for pid in children(keeper) if not is_run(pid))
         try:
             kill_quietly(keeper)
             terminal.wait()

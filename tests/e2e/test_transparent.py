@@ -295,7 +295,88 @@ def test_a_command_that_was_killed_is_reaped(state, tmp_path):
     wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), "the command to be reaped")
 
 
+# ---- what the command has used ----
+def used_by(*argv, env):
+    """User and system time of a program and its children in seconds, the largest of them in KiB, and the status of wait."""
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open("/dev/null", os.O_RDWR), 1)
+        os.execvpe(argv[0], [str(word) for word in argv], env)
+    _, status, usage = os.wait4(pid, 0)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss, status
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_cpu_time_and_memory_of_the_command_reach_the_caller(state, ignored):
+    work = "import time\nx = bytearray(200 << 20)\nwhile time.process_time() < 0.5: pass"
+    command = [RUN, "python3", "-c", work]
+    if ignored:  # the kernel then reaps every child, and counts none
+        command = ["python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+                   *command]
+    seconds, kilobytes, status = used_by(*command, env=environment(state))
+    assert status == 0 and kilobytes > 200 << 10 and 0.5 <= seconds
+
+
+def test_a_caller_that_ignores_sigchld_gets_the_status_and_so_does_the_command(state):
+    def ignore():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    assert run("sh", "-c", "exit 5", state=state, preexec_fn=ignore).returncode == 5
+    done = run("grep", "^SigIgn", "/proc/self/status", state=state, preexec_fn=ignore)
+    assert done.returncode == 0 and int(done.stdout.split()[1], 16) & 1 << (signal.SIGCHLD - 1)
+
+
+def test_a_run_whose_session_leader_is_killed_is_lost_and_not_killed(state, tmp_path):
+    child = subprocess.Popen([RUN, "sh", "-c", f"trap '' HUP; echo $$ >{tmp_path}/pid; until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
+                              f"echo done >{tmp_path}/done"], env=environment(state), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    keeper = int(pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[1])
+    kill_quietly(keeper)
+    assert b"not known" in child.communicate(timeout=30)[1] and child.returncode == -signal.SIGKILL
+    record, = state.glob("*.run")
+    assert record.read_text().splitlines()[0].strip() == "end="
+    (tmp_path / "go").touch()
+    wait_for((tmp_path / "done").exists, "the command to go on")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
+def test_as_the_first_process_of_a_container_the_wrapper_reaps_orphans(state):
+    script = "for i in $(seq 1 50); do (sh -c 'sleep 0.01 &'); done; until [ $(ps -eo stat | grep -c Z) = 0 ]; do sleep 0.05; done; echo none; exit 3"
+    done = subprocess.run(["unshare", "-pf", "--mount-proc", RUN, "bash", "-c", script], env=environment(state), capture_output=True, timeout=60)
+    if b"unshare" in done.stderr:
+        pytest.skip("no PID namespace here")
+    assert done.stdout == b"none\n" and done.returncode == 3
+
+
 # ---- signals to the wrapper ----
+CATCHABLE = sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP})
+
+
+def test_every_signal_that_can_be_caught_reaches_the_command(state):
+    script = f"""
+import signal, sys
+wanted = {list(map(int, CATCHABLE))}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+print("ready", flush=True)
+for _ in wanted:
+    print(int(signal.sigwaitinfo(wanted).si_signo), flush=True)
+"""
+    with subprocess.Popen([RUN, "python3", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"ready\n"
+        for number in CATCHABLE:  # one by one: those that stop and those that continue take each other away
+            child.send_signal(number)
+            assert int(child.stdout.readline()) == number
+        assert child.wait(20) == 0
+
+
+def test_a_real_time_signal_is_for_the_command_and_not_for_its_children(state, tmp_path):
+    script = f"trap 'echo got; kill $p; exit 3' RTMIN+3; sleep 60 & p=$!; echo $p; while :; do sleep 0.05 & wait $!; done"
+    with subprocess.Popen([RUN, "bash", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        pid = int(child.stdout.readline())
+        child.send_signal(signal.SIGRTMIN + 3)
+        assert child.stdout.read() == b"got\n" and child.wait(20) == 3
+        wait_for(lambda: not alive(pid))
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "VTALRM", "PWR"])
 def test_a_signal_to_the_wrapper_reaches_every_process_of_the_group(state, tmp_path, name):
     script = (f"trap 'echo outer >>{tmp_path}/got' {name}; (trap 'echo inner >>{tmp_path}/got; exit' {name}; "

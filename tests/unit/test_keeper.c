@@ -49,8 +49,10 @@ static int start(pid_t *keeper, void (*command)(void *))
     *keeper = fork();
     if (*keeper == 0) {
         close(ends[0]);
-        keeper_run(-1, ends[1], (struct keeper_job){command, NULL},
-                   (struct keeper_job){NULL, NULL});
+        keeper_run(&(struct keeper_plan){.channel = ends[1],
+                                         .terminal = -1,
+                                         .own_group = true,
+                                         .command = {command, NULL}});
     }
     close(ends[1]);
     assert_int_equal(write_all(ends[0], "", 1), 0);

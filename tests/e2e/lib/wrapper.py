@@ -92,12 +92,12 @@ class Terminal:
     """A program in a session of its own on a pseudo-terminal; `screen` is all that came from it so far."""
 
     def __init__(self, *command, state=None, options=(), wrapped=True, env=None, rows=24, cols=80, redirect=(), prepare=None,
-                 program=RUN):
+                 program=RUN, pixels=(0, 0)):
         argv = [str(word) for word in ([program, *options, "--", *command] if wrapped else command)]
         self.screen, self.status, self.closed = b"", None, False
         self.master, slave = pty.openpty()
         os.set_inheritable(self.master, False)
-        self.resize(rows, cols)
+        self.resize(rows, cols, pixels)
         self.before = termios.tcgetattr(slave)
         self.slave = slave if prepare is None else None
         self.pid = os.fork()
@@ -150,8 +150,8 @@ class Terminal:
             if not self.pump():
                 time.sleep(0.01)
 
-    def resize(self, rows, cols):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, array.array("H", [rows, cols, 0, 0]))
+    def resize(self, rows, cols, pixels=(0, 0)):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, array.array("H", [rows, cols, *pixels]))
 
     def modes(self):
         return termios.tcgetattr(self.slave)
