@@ -110,14 +110,27 @@ static void measure(const char *what, void (*through)(const char *), const char 
     printf("%-24s %6.0f MB/s\n", what, best);
 }
 
-int main(void)
+/* Arguments: the measurements to make; without them, all. */
+static bool wanted(int argc, char **argv, const char *what)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], what) == 0)
+            return true;
+    return argc == 1;
+}
+
+int main(int argc, char **argv)
 {
     char *plain = generate(plain_line), *escapes = generate(escape_line);
 
-    measure("screen plain", through_screen, plain);
-    measure("screen escapes", through_screen, escapes);
-    measure("transcript plain", through_transcript, plain);
-    measure("transcript escapes", through_transcript, escapes);
+    if (wanted(argc, argv, "screen plain"))
+        measure("screen plain", through_screen, plain);
+    if (wanted(argc, argv, "screen escapes"))
+        measure("screen escapes", through_screen, escapes);
+    if (wanted(argc, argv, "transcript plain"))
+        measure("transcript plain", through_transcript, plain);
+    if (wanted(argc, argv, "transcript escapes"))
+        measure("transcript escapes", through_transcript, escapes);
     free(plain);
     free(escapes);
     return 0;

@@ -214,6 +214,7 @@ struct stream *phase_stream(struct phase *phase, const struct stream *parent, co
     if (stream == NULL)
         return NULL;
     text_copy(stream->key, sizeof stream->key, key, length);
+    stream->systemd = strcmp(stream->key, "systemd") == 0;
     stream->parent = parent;
     stream->host = host ? phase_host(phase, key, length) : parent->host;
     phase->stream[phase->stream_count++] = stream;
@@ -347,8 +348,7 @@ static void stream_line(struct stream *stream, struct line *line, bool level)
         trouble_command(stream, line, false);
     if (known && !stream->errors.told)
         trouble_survived(stream, SURVIVED_LINES);
-    if (known || stream->errors.told ||
-        (strcmp(stream->key, "systemd") == 0 && deploy_systemd(stream, line)))
+    if (known || stream->errors.told || (stream->systemd && deploy_systemd(stream, line)))
         return;
     if (level)
         phase_error(stream, RANK_CONSEQUENCE, line->text, line->length, line->number);

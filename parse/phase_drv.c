@@ -79,8 +79,8 @@ uint64_t name_key(const struct store_path *path)
 
 static bool name_byte(char byte)
 {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("+-._?=", byte) != NULL);
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || is_digit(byte) ||
+           byte == '+' || byte == '-' || byte == '.' || byte == '_' || byte == '?' || byte == '=';
 }
 
 bool take_path(const char *text, const char *end, struct store_path *path)

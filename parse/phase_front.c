@@ -7,7 +7,7 @@
 #include "phase_internal.h"
 
 #define FRONTS_MAX 8 /* one behind the other */
-#define KEY_SCAN 96  /* bytes in which a front must have ended */
+#define KEY_SCAN 72  /* bytes in which a front must have ended */
 
 struct taking {
     struct phase *phase;
@@ -437,9 +437,10 @@ static bool front_prompt(struct taking *taking)
 /* The first byte of a line's start that only a front has: most lines have none of them. */
 static const char *telling_byte(const char *text, size_t length)
 {
+    static const bool telling[256] = {[':'] = true, ['|'] = true, ['>'] = true, [0xE2] = true};
     const char *end = text + (length < KEY_SCAN ? length : KEY_SCAN);
     for (const char *at = text; at < end; at++)
-        if (*at == ':' || *at == '|' || *at == '>' || *at == '\xE2')
+        if (telling[(unsigned char)*at])
             return at;
     return NULL;
 }
@@ -458,10 +459,21 @@ static bool front_word(struct taking *taking)
     case '|':
         return front_node(taking);
     case '>':
-        return front_nixops(taking);
+        return (at[-1] == '.' || (size_t)(at - line->text) == taking->phase->nixops_width) &&
+               front_nixops(taking);
     default:
         return at[-1] == ' ' && front_summary(taking);
     }
+}
+
+/* Most often it is a progress bar. */
+static bool front_bracket(struct taking *taking)
+{
+    const struct line *line = taking->line;
+    char next = line->length > 8 ? line->text[1] : '\0';
+    if (is_digit(next))
+        return (line->text[3] == ':' || line->text[5] == '-') && front_time(taking);
+    return next >= 'A' && next <= 'Z' ? front_level(taking) : front_prompt(taking);
 }
 
 static bool front_one(struct taking *taking)
@@ -471,15 +483,14 @@ static bool front_one(struct taking *taking)
         return false;
     switch (line->text[0]) {
     case '[':
-        return front_level(taking) || front_time(taking) || front_prompt(taking);
+        return front_bracket(taking);
     case '#':
     case ':':
         return front_ci(taking);
     case '>':
         return front_quote(taking);
     case ' ':
-        return taking->marked ? front_event(taking)
-                              : front_node(taking) || front_summary(taking);
+        return taking->marked ? front_event(taking) : front_node(taking) || front_summary(taking);
     case '^':
         return front_prompt(taking);
     case 'd':

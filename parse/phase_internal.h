@@ -160,6 +160,7 @@ struct stream {
     struct phase *run;
     struct host *host; /* NULL: not known */
     const struct stream *parent;
+    bool systemd;              /* its lines are systemd's own */
     char key[PHASE_HOST_SIZE]; /* what stands in front of its lines; "" of the first stream */
     enum phase_id phase;
     struct progress progress;
@@ -201,6 +202,8 @@ struct phase {
 static inline bool starts(const char *text, size_t length, const char *prefix)
 {
     size_t n = strlen(prefix);
+    if (length == 0 || n == 0 || *text != *prefix) /* most texts differ there */
+        return n == 0;
     return length >= n && memcmp(text, prefix, n) == 0;
 }
 static inline bool ends(const char *text, size_t length, const char *suffix)

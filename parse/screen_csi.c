@@ -285,6 +285,12 @@ static void edit(struct screen *screen, const struct csi *csi, char final)
     }
 }
 
+static bool is_movement(char final)
+{
+    return (final >= 'A' && final <= 'H') || final == 'Z' || final == 'd' || final == 'f' ||
+           final == '`';
+}
+
 void csi_dispatch(struct screen *screen, char final)
 {
     const struct csi *csi = &screen->csi;
@@ -299,7 +305,7 @@ void csi_dispatch(struct screen *screen, char final)
         return;
     if (final == 'm')
         screen->cursor.style = style_apply(screen->cursor.style, csi);
-    else if (strchr("ABCDEFGHZdf`", final))
+    else if (is_movement(final))
         move_cursor(screen, csi, final);
     else
         edit(screen, csi, final);

@@ -197,7 +197,11 @@ static void escape_intermediate_dispatch(struct screen *screen, uint8_t byte)
 
 static void csi_begin(struct screen *screen)
 {
-    memset(&screen->csi, 0, sizeof screen->csi);
+    struct csi *csi = &screen->csi;
+
+    csi->count = 0; /* a parameter is cleared when it begins */
+    csi->prefix = csi->intermediate = 0;
+    csi->ignored = false;
     screen->state = PARSER_CSI;
 }
 
@@ -219,39 +223,69 @@ static void escape(struct screen *screen, uint8_t byte)
     }
 }
 
-static void csi_digit(struct csi *csi, uint8_t byte)
+static void csi_param_begin(struct csi *csi, bool colon)
 {
-    if (csi->count == 0)
-        csi->count = 1;
     if (csi->count > CSI_PARAMS)
         return;
-    uint32_t *param = &csi->param[csi->count - 1];
-    *param = *param * 10 + (byte - '0');
-    if (*param > CSI_PARAM_MAX)
-        *param = CSI_PARAM_MAX;
-    csi->given[csi->count - 1] = true;
+    if (csi->count++ == CSI_PARAMS)
+        return;
+    csi->param[csi->count - 1] = 0;
+    csi->given[csi->count - 1] = false;
+    csi->colon[csi->count - 1] = colon;
+}
+
+/* Digits of a parameter; returns how many bytes. */
+static size_t csi_digits(struct csi *csi, const uint8_t *bytes, size_t size)
+{
+    uint32_t dropped = 0, *param = &dropped;
+    size_t i = 0;
+
+    if (csi->count == 0)
+        csi_param_begin(csi, false);
+    if (csi->count <= CSI_PARAMS) {
+        param = &csi->param[csi->count - 1];
+        csi->given[csi->count - 1] = true;
+    }
+    for (; i < size && bytes[i] >= '0' && bytes[i] <= '9'; i++) {
+        *param = *param * 10 + (bytes[i] - '0');
+        if (*param > CSI_PARAM_MAX)
+            *param = CSI_PARAM_MAX;
+    }
+    return i;
 }
 
 /* Parameters beyond CSI_PARAMS are read and dropped: count stands one above it then. */
 static void csi_separator(struct csi *csi, bool colon)
 {
     if (csi->count == 0)
-        csi->count = 1;
-    if (csi->count <= CSI_PARAMS)
-        csi->count++;
-    if (csi->count <= CSI_PARAMS)
-        csi->colon[csi->count - 1] = colon;
+        csi_param_begin(csi, false);
+    csi_param_begin(csi, colon);
 }
 
+/* The parameters of a sequence, as far as they are here; returns how many bytes. */
+static size_t csi_params(struct csi *csi, const uint8_t *bytes, size_t size)
+{
+    size_t i = 0;
+
+    while (i < size) {
+        if (bytes[i] >= '0' && bytes[i] <= '9') {
+            i += csi_digits(csi, bytes + i, size - i);
+        } else if (bytes[i] == ';' || bytes[i] == ':') {
+            csi_separator(csi, bytes[i] == ':');
+            i++;
+        } else {
+            break;
+        }
+    }
+    return i;
+}
+
+/* The rest of it: what csi_params does not take. */
 static void csi_byte(struct screen *screen, uint8_t byte)
 {
     struct csi *csi = &screen->csi;
 
-    if (byte >= '0' && byte <= '9') {
-        csi_digit(csi, byte);
-    } else if (byte == ';' || byte == ':') {
-        csi_separator(csi, byte == ':');
-    } else if (byte >= '<' && byte <= '?') {
+    if (byte >= '<' && byte <= '?') {
         if (csi->count > 0 || csi->prefix)
             csi->ignored = true;
         csi->prefix = (char)byte;
@@ -334,7 +368,10 @@ void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
         if (screen->utf8_missing > 0) {
             bytes += utf8_continue(screen, *bytes); /* else the same byte, on its own */
         } else if (screen->state != PARSER_GROUND) {
-            sequence_byte(screen, *bytes++);
+            if (screen->state == PARSER_CSI)
+                bytes += csi_params(&screen->csi, bytes, (size_t)(end - bytes));
+            if (bytes < end)
+                sequence_byte(screen, *bytes++);
         } else {
             size_t span = printable_span(bytes, (size_t)(end - bytes));
             if (span > 0)

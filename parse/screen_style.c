@@ -102,12 +102,14 @@ static style read_underline(style now, const struct csi *csi, unsigned *at)
 
 static style apply_simple(style now, uint32_t code)
 {
+    if (code == 0)
+        return 0;
+    if (code >= 30 && code <= 37)
+        return with_foreground(now, COLOUR_INDEX | (code - 30));
     for (unsigned i = 0; i < ATTRIBUTES; i++)
         if (attribute_code[i] == code)
             return now | bit(i);
     switch (code) {
-    case 0:
-        return 0;
     case 6:
         return now | bit(BLINK);
     case 22:
@@ -131,8 +133,6 @@ static style apply_simple(style now, uint32_t code)
     case 55:
         return now & ~bit(OVERLINE);
     }
-    if (code >= 30 && code <= 37)
-        return with_foreground(now, COLOUR_INDEX | (code - 30));
     if (code >= 40 && code <= 47)
         return with_background(now, COLOUR_INDEX | (code - 40));
     if (code >= 90 && code <= 97)
