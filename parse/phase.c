@@ -438,6 +438,19 @@ void phase_end(struct phase *phase, bool by_signal, int code)
         finish(phase, OUTCOME_FAILURE);
 }
 
+static bool meter_full(const struct meter *meter)
+{
+    return meter->known && meter->running == 0 && meter->done > 0 && meter->done == meter->expected;
+}
+
+/* internal-json counted everything as done. */
+static bool all_counted(const struct meters *meters)
+{
+    bool built = meter_full(&meters->builds), copied = meter_full(&meters->paths);
+    return (built && (copied || meters->paths.expected == 0)) ||
+           (copied && (built || meters->builds.expected == 0));
+}
+
 /* Good signs, of which one must be there: an end that the tool itself reports, or one that leaves
  * nothing open. */
 static bool looks_complete(const struct stream *stream)
@@ -460,10 +473,9 @@ static bool looks_complete(const struct stream *stream)
         return false;
     if (meters->bar_seen && !meters->monitor_open && stream->phase != PHASE_EVALUATING)
         return true;
-    if (meters->builds.known && !meters->bar_seen && meters->builds.running == 0 &&
-        meters->builds.done > 0 && meters->builds.done == meters->builds.expected)
-        return true; /* internal-json counted everything as done */
-    if (stream->phase == PHASE_BUILDING && nix_all_started(stream))
+    if (!meters->bar_seen && all_counted(meters))
+        return true;
+    if (!steps->rebuild && nix_all_started(stream))
         return true;
     return stream->lists.last && stream->lists.left <= 0 && stream->lists.started == 0 &&
            stream->lists.copies == 0; /* a dry run */

@@ -12,9 +12,13 @@ static bool all_started(const struct stream *stream)
     return stream->lists.started >= stream->lists.listed;
 }
 
+/* Nothing says that the last one ended well; but of a failure nix would have spoken. */
 bool nix_all_started(const struct stream *stream)
 {
-    return stream->lists.listed > 0 && stream->lists.kind == LIST_NONE && all_started(stream) &&
+    const struct lists *lists = &stream->lists;
+    if (lists->kind != LIST_NONE || !all_started(stream))
+        return false;
+    return stream->phase == PHASE_BUILDING && lists->listed > 0 &&
            stream->believe.last_started == stream->believe.last_listed;
 }
 
