@@ -15,7 +15,13 @@
 #define RECORD_DEPTH 16 /* nix nests the traces of an error, and those only once */
 #define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest give way */
 
-enum { ACT_TRANSFER = 101, ACT_COPY_PATHS = 103, ACT_BUILDS = 104, ACT_BUILD = 105 };
+enum {
+    ACT_COPY_PATH = 100,
+    ACT_TRANSFER = 101,
+    ACT_COPY_PATHS = 103,
+    ACT_BUILDS = 104,
+    ACT_BUILD = 105
+};
 enum { RES_LOG_LINE = 101, RES_PROGRESS = 105, RES_EXPECTED = 106, RES_POST_LINE = 107 };
 
 struct activity {
@@ -23,6 +29,7 @@ struct activity {
     int type;
     int64_t done;
     char name[72];
+    char path[256]; /* of a build or a copy; "" if it is longer */
 };
 
 struct nixlog {
@@ -186,6 +193,25 @@ static void derivation_name(struct activity *activity, json_object *record)
     activity->name[length] = '\0';
 }
 
+static void store_path(struct activity *activity, json_object *record)
+{
+    json_object *value = field(record, 0);
+    if (value == NULL || !json_object_is_type(value, json_type_string))
+        return;
+    size_t length = (size_t)json_object_get_string_len(value);
+    if (length < sizeof activity->path)
+        memcpy(activity->path, json_object_get_string(value), length + 1);
+}
+
+static void stop(struct nixlog *nixlog, json_object *record)
+{
+    struct activity *activity = activity_find(nixlog, (uint64_t)number(record, "id", 0));
+    if (activity != NULL && activity->path[0] != '\0')
+        nixlog->sink.ended(nixlog->sink.context, activity->path, strlen(activity->path));
+    if (activity != NULL)
+        activity->path[0] = '\0';
+}
+
 static void start(struct nixlog *nixlog, json_object *record)
 {
     size_t length;
@@ -196,6 +222,8 @@ static void start(struct nixlog *nixlog, json_object *record)
         *activity = (struct activity){.id = id, .type = (int)number(record, "type", 0)};
         if (activity->type == ACT_BUILD)
             derivation_name(activity, record);
+        if (activity->type == ACT_BUILD || activity->type == ACT_COPY_PATH)
+            store_path(activity, record);
     }
     if (text != NULL && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
         print(nixlog, text, length, "...");
@@ -237,8 +265,11 @@ static void result(struct nixlog *nixlog, json_object *record)
             memcpy(prefix, activity->name, length);
             memcpy(prefix + length, "> ", 3);
         }
+        if (activity != NULL)
+            nixlog->sink.owner(nixlog->sink.context, activity->path, strlen(activity->path));
         print_built(nixlog, prefix, json_object_get_string(text),
                     (size_t)json_object_get_string_len(text));
+        nixlog->sink.owner(nixlog->sink.context, NULL, 0);
     } else if (type == RES_PROGRESS) {
         progress(nixlog, record, activity);
     } else if (type == RES_EXPECTED && field_number(record, 0) == ACT_TRANSFER &&
@@ -270,6 +301,8 @@ static bool replace(struct nixlog *nixlog, const char *line, size_t length)
             print(nixlog, text, size, "");
     } else {
         known = strcmp(action, "stop") == 0;
+        if (known)
+            stop(nixlog, record);
     }
     json_object_put(record);
     return known;

@@ -21,6 +21,10 @@ struct nixlog_sink { /* all are required; pointers live until the call returns *
     void (*text)(void *context, const void *bytes, size_t size);
     void (*count)(void *context, enum nixlog_count what, int64_t done, int64_t expected,
                   int64_t running, int64_t failed);
+    /* A derivation was built, or not, or a path has come: whatever was announced of it is over. */
+    void (*ended)(void *context, const char *path, size_t length);
+    /* The text that comes next is of this builder; length 0: no longer. */
+    void (*owner)(void *context, const char *path, size_t length);
     /* Bytes that have come and are expected by download, of all transfers. */
     void (*download)(void *context, int64_t done, int64_t expected);
 };

@@ -119,6 +119,7 @@ static struct stream *stream_new(struct phase *phase)
     stream->meters.bytes_done = stream->meters.bytes_expected = -1;
     stream->errors.entry = -1;
     stream->errors.guess_line = -1;
+    stream->builder = stream->in_bar = SIZE_MAX;
     return stream;
 }
 
@@ -134,7 +135,8 @@ struct phase *phase_new(const char *label)
         return NULL;
     }
     phase->view.progress = phase->stream[0]->progress;
-    phase->view.error_line = -1;
+    phase->view.error_line = phase->now_ms = -1;
+    phase->owner = SIZE_MAX;
     phase->view.hosts = phase->hosts;
     if (label != NULL) {
         static const char *const switches[] = {"switch",       "boot",     "rebuild",
@@ -166,6 +168,7 @@ void phase_free(struct phase *phase)
     if (phase == NULL)
         return;
     trouble_free(phase);
+    builds_free(phase);
     names_free(&phase->view.failed);
     names_free(&phase->view.failed_units);
     for (size_t at = 0; at < phase->host_count; at++) {
@@ -350,6 +353,7 @@ static void stream_line(struct stream *stream, struct line *line, bool level)
         trouble_survived(stream, SURVIVED_LINES);
     if (known || stream->errors.told || (stream->systemd && deploy_systemd(stream, line)))
         return;
+    build_line(stream, line);
     if (level)
         phase_error(stream, RANK_CONSEQUENCE, line->text, line->length, line->number);
     else if (stream->phase == PHASE_PULLING)
@@ -371,6 +375,7 @@ void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t ex
                   int64_t failed)
 {
     meter_set(&phase->stream[0]->meters.builds, running, done, expected, failed);
+    builds_counted(phase);
 }
 
 void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected)
@@ -413,6 +418,7 @@ static void finish(struct phase *phase, enum phase_outcome outcome)
     for (size_t at = 0; at < phase->stream_count; at++)
         settle(phase->stream[at], outcome == OUTCOME_SUCCESS);
     progress_sum(phase);
+    builds_end(phase, outcome == OUTCOME_SUCCESS);
     phase->view.outcome = outcome;
     phase->view_old = true;
     if (last == PHASE_NONE)

@@ -70,6 +70,27 @@ struct phase_view { /* what is known now; pointers live until the next call on t
     size_t host_count;
 };
 
+enum derivation_state {
+    DERIVATION_WAITING,
+    DERIVATION_BUILDING,
+    DERIVATION_BUILT,
+    DERIVATION_FAILED,
+    DERIVATION_FETCHED
+};
+
+#define PHASE_DERIVATIONS_MAX 10000 /* of a run: the first that many are kept */
+
+/* A derivation that is built, or a path that is fetched. */
+struct derivation {
+    char name[96]; /* without hash and .drv */
+    enum derivation_state state;
+    int64_t started_ms, ended_ms; /* as phase_time said; -1: not known */
+    char machine[64];             /* where it is built; "": here */
+    int64_t line, lines; /* the first of its own lines (-1: none), and how many there are */
+    bool stopped;        /* its builder is gone: whether it succeeded is said apart */
+    uint32_t version;    /* rises with each change */
+};
+
 struct phase;
 /* label: what the run is called (switch, pull, update, test…), or NULL; a hint only. NULL when out
  * of memory. */
@@ -85,6 +106,18 @@ void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t ex
                   int64_t failed);
 void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected);
 void phase_download(struct phase *phase, int64_t done, int64_t expected);
+/* The path or derivation at text is done (internal-json says so; text does not). */
+void phase_path_ended(struct phase *phase, const char *text, size_t length);
+/* The lines that come next are of the builder of the derivation at text, until it is called with a
+   length of 0. */
+void phase_owner(struct phase *phase, const char *text, size_t length);
+/* The wall time of what comes next, in ms since the epoch; without it times are not known. */
+void phase_time(struct phase *phase, int64_t now_ms);
+/* The derivations that were named, in the order in which they were named first. The pointer lives
+   until the next line. NULL: there is none of that index. */
+size_t phase_derivation_count(const struct phase *phase);
+const struct derivation *phase_derivation(const struct phase *phase, size_t index);
+const char *derivation_state_name(enum derivation_state state);
 /* The run has ended (code: exit status, or signal number). Sets done or failed and the outcome. */
 void phase_end(struct phase *phase, bool by_signal, int code);
 /* The same as far as the text alone tells (for --analyze): success only if the text proves it. */

@@ -126,7 +126,7 @@ static bool for_evaluation(const char *at, size_t length)
 }
 
 /* The name of what is built or fetched: a word, or the name in a store path. */
-static void current(struct stream *stream, const char *name, const char *end)
+static void current(struct stream *stream, enum phase_id id, const char *name, const char *end)
 {
     if (starts(name, (size_t)(end - name), "path '"))
         name += 6;
@@ -139,6 +139,8 @@ static void current(struct stream *stream, const char *name, const char *end)
     if (base > name && stop - base > 33 && base[32] == '-')
         name = base + 33;
     phase_current(stream, name, (size_t)(stop - name));
+    if (id == PHASE_BUILDING)
+        build_in_bar(stream, name, (size_t)(stop - name));
 }
 
 static void activity(struct stream *stream, const char *at, const char *end)
@@ -161,7 +163,7 @@ static void activity(struct stream *stream, const char *at, const char *end)
             continue;
         phase_set(stream, words[k].id);
         if (words[k].id != PHASE_EVALUATING)
-            current(stream, at + strlen(words[k].word), end);
+            current(stream, words[k].id, at + strlen(words[k].word), end);
         return;
     }
     if (starts(at, length, "downloading '"))
@@ -190,7 +192,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
         stream->meters.last_bar[length] = '\0';
         return true;
     }
-    int64_t running = stream->meters.builds.running;
+    const struct meter before = stream->meters.builds;
     while (at < stop) {
         const char *comma = memmem(at, (size_t)(stop - at), ", ", 2);
         if (comma == NULL && close == NULL)
@@ -199,7 +201,9 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
         at = comma ? comma + 2 : stop;
     }
     stream->meters.bar_seen = true;
-    if (stream->meters.builds.running > 0 && stream->meters.builds.running != running)
+    build_counted(stream, stream->meters.builds.done - before.done,
+                  stream->meters.builds.failed - before.failed);
+    if (stream->meters.builds.running > 0 && stream->meters.builds.running != before.running)
         phase_set(stream, PHASE_BUILDING);
     if (close != NULL && end - close > 2)
         activity(stream, close + 2, end);

@@ -29,6 +29,7 @@ static void dependent_failed(struct stream *stream, uint64_t key)
 static void failed_drv(struct stream *stream, const struct store_path *path)
 {
     stream->failed += names_add(&stream->run->view.failed, path->name, path->name_length);
+    build_failed(stream, path);
     one_failed(stream, hash_key(path));
     if (stream->phase == PHASE_NONE)
         phase_set(stream, PHASE_BUILDING);
@@ -151,6 +152,7 @@ static void pending_resolve(struct stream *stream, bool cause, const char *reaso
     if (cause) {
         stream->failed += names_add(&stream->run->view.failed, stream->errors.pending_drv,
                                     strlen(stream->errors.pending_drv));
+        build_failed_name(stream, stream->errors.pending_key, stream->errors.pending_drv);
         one_failed(stream, stream->errors.pending_key);
         if (stream->phase == PHASE_NONE)
             phase_set(stream, PHASE_BUILDING);

@@ -156,6 +156,17 @@ struct host {
     bool replay;         /* its tool prints its log once more: nothing of it happens now */
 };
 
+/* The derivations of the run, and a table that finds them by keys. */
+struct derivations {
+    struct derivation *at;
+    size_t count, room;
+    uint64_t *key; /* open addressing; 0: free */
+    size_t *index; /* of the derivation with that key */
+    size_t keys, capacity;
+    size_t stopped;    /* of them: whether they succeeded is not known yet */
+    int64_t succeeded; /* that are known to have been counted as done */
+};
+
 struct stream {
     struct phase *run;
     struct host *host; /* NULL: not known */
@@ -170,6 +181,9 @@ struct stream {
     struct meters meters;
     struct errors errors;
     struct steps steps;
+    char builder_name[96]; /* before the last line of a builder; "": none had a name */
+    size_t builder;        /* index of its derivation; SIZE_MAX: not known */
+    size_t in_bar;         /* of the one that runs alone; SIZE_MAX: there is none */
 };
 
 #define STREAMS_MAX 256
@@ -195,7 +209,10 @@ struct phase {
     size_t nixops_width;        /* length of nixops' "name....>" */
     size_t node_column;         /* where colmena's " | " stands; 0: not known */
     char node[PHASE_HOST_SIZE]; /* whose log colmena prints */
-    bool all_done;              /* the tool that drives all hosts said that it ended well */
+    struct derivations derivations;
+    size_t owner;   /* of the lines that come now; SIZE_MAX: not known */
+    int64_t now_ms; /* -1: not known */
+    bool all_done;  /* the tool that drives all hosts said that it ended well */
 };
 
 /* Text. */
@@ -229,6 +246,14 @@ bool take_number(const char **at, const char *end, int64_t *value);
 const char *find(const char *text, size_t length, const char *needle);
 /* Copies a text that may be cut, never within a character. */
 void text_copy(char *room, size_t size, const char *text, size_t length);
+
+/* A path in a nix store. */
+struct store_path {
+    const char *hash, *name;
+    size_t name_length; /* without .drv */
+    bool drv;
+    const char *after;
+};
 
 /* phase.c */
 void phase_set(struct stream *stream, enum phase_id id);
@@ -291,6 +316,25 @@ void nix_complete(struct stream *stream);
 /* The sum of the streams. */
 void progress_sum(struct phase *phase);
 
+/* phase_build.c */
+void build_listed(struct stream *stream, const struct store_path *path);
+void build_started(struct stream *stream, const struct store_path *path, const struct line *line);
+void build_fetched(struct stream *stream, const struct store_path *path);
+void build_failed(struct stream *stream, const struct store_path *path);
+void build_failed_name(struct stream *stream, uint64_t key, const char *name);
+/* A name in a progress bar. */
+void build_in_bar(struct stream *stream, const char *name, size_t length);
+/* What is done and failed rose by that many. */
+void build_counted(struct stream *stream, int64_t more_done, int64_t more_failed);
+/* A line that may be a builder's. */
+void build_line(struct stream *stream, const struct line *line);
+/* The length of NAME in "NAME> TEXT" of nix -L; 0: it is no such line. */
+size_t builder_prefix(const struct line *line);
+/* The counts of internal-json changed: so many of those that stopped were built. */
+void builds_counted(struct phase *phase);
+void builds_end(struct phase *phase, bool success);
+void builds_free(struct phase *phase);
+
 /* phase_nix.c */
 extern const struct rule nix_rules[];
 void nix_indented(struct stream *stream, const struct line *line);
@@ -307,17 +351,12 @@ void nix_error_indented(struct stream *stream, const struct line *line);
 void nix_flush(struct stream *stream);
 
 /* phase_drv.c */
-struct store_path {
-    const char *hash, *name;
-    size_t name_length; /* without .drv */
-    bool drv;
-    const char *after;
-};
 /* DIR/HASH-NAME[.drv] at text; any directory, since stores can lie elsewhere. */
 bool take_path(const char *text, const char *end, struct store_path *path);
 bool take_quoted_path(const char *at, const char *end, struct store_path *path);
 uint64_t hash_key(const struct store_path *path);
 uint64_t name_key(const struct store_path *path);
+uint64_t text_key(const char *text, size_t length);
 /* Sets flags of a key; returns those it had before. */
 unsigned drv_mark(struct stream *stream, uint64_t key, unsigned flags);
 unsigned drv_flags(const struct stream *stream, uint64_t key);

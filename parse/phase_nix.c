@@ -155,6 +155,7 @@ static void list_entry(struct stream *stream, const struct line *line)
     if (stream->lists.kind == LIST_FETCH)
         return;
     drv_mark(stream, name_key(&path), DRV_LISTED);
+    build_listed(stream, &path);
     stream->believe.last_listed = hash_key(&path);
     if ((before & DRV_LISTED) && stream->lists.listed > 0)
         stream->lists.listed--; /* the same again: nothing more to build */
@@ -197,6 +198,7 @@ static bool building(struct stream *stream, const struct line *line, int argumen
                                       starts(path.name, path.name_length, "nix-");
     phase_set(stream, PHASE_BUILDING);
     phase_current(stream, path.name, path.name_length);
+    build_started(stream, &path, line);
     return true;
 }
 
@@ -227,6 +229,8 @@ static bool copying(struct stream *stream, const struct line *line, int argument
         stream->lists.copies++;
     phase_set(stream, PHASE_FETCHING);
     phase_current(stream, path.name, path.name_length);
+    if (begins(path.after, line->text + line->length, " from "))
+        build_fetched(stream, &path);
     return true;
 }
 
@@ -242,6 +246,7 @@ static bool fetching_path(struct stream *stream, const struct line *line, int ar
     stream->lists.copies++;
     phase_set(stream, PHASE_FETCHING);
     phase_current(stream, path.name, path.name_length);
+    build_fetched(stream, &path);
     return true;
 }
 

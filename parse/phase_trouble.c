@@ -170,18 +170,9 @@ static bool looks_wrong(const char *text, size_t length)
            has_word(text, length, soft_words, COUNT(soft_words));
 }
 
-/* "NAME> TEXT" of nix -L. */
-static bool from_builder(const struct line *line)
-{
-    size_t at = 0;
-    while (at < line->length && at < 128 && line->text[at] > ' ' && line->text[at] != '>')
-        at++;
-    return at > 0 && at < line->length && line->text[at] == '>';
-}
-
 void trouble_remember(struct stream *stream, const struct line *line)
 {
-    if (stream->believe.raw_open || stream->believe.units_block || from_builder(line))
+    if (stream->believe.raw_open || stream->believe.units_block || builder_prefix(line) > 0)
         return;
     if (stream->errors.recent == NULL)
         stream->errors.recent = calloc(1, sizeof *stream->errors.recent);

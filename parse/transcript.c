@@ -34,6 +34,19 @@ static void on_count(void *context, enum nixlog_count what, int64_t done, int64_
         phase_paths(transcript->phase, running, done, expected);
 }
 
+/* The lines of the run come before: the screen may still hold the last one. */
+static void on_ended(void *context, const char *path, size_t length)
+{
+    struct transcript *transcript = context;
+    phase_path_ended(transcript->phase, path, length);
+}
+
+static void on_owner(void *context, const char *path, size_t length)
+{
+    struct transcript *transcript = context;
+    phase_owner(transcript->phase, path, length);
+}
+
 static void on_download(void *context, int64_t done, int64_t expected)
 {
     struct transcript *transcript = context;
@@ -68,8 +81,8 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
         return NULL;
     if (sink != NULL)
         transcript->sink = *sink;
-    transcript->nixlog =
-        nixlog_new(&(struct nixlog_sink){transcript, on_text, on_count, on_download});
+    transcript->nixlog = nixlog_new(
+        &(struct nixlog_sink){transcript, on_text, on_count, on_ended, on_owner, on_download});
     transcript->screen =
         screen_new(rows, cols,
                    &(struct screen_sink){transcript, on_seen, on_line_final,
@@ -95,6 +108,11 @@ void transcript_free(struct transcript *transcript)
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size)
 {
     nixlog_feed(transcript->nixlog, bytes, size);
+}
+
+void transcript_time(struct transcript *transcript, int64_t now_ms)
+{
+    phase_time(transcript->phase, now_ms);
 }
 
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols)
@@ -144,4 +162,14 @@ const struct phase_view *transcript_phase(struct transcript *transcript)
 {
     screen_look(transcript->screen); /* the last frame of a bar stands until there is a next one */
     return phase_view(transcript->phase);
+}
+
+size_t transcript_derivation_count(const struct transcript *transcript)
+{
+    return phase_derivation_count(transcript->phase);
+}
+
+const struct derivation *transcript_derivation(const struct transcript *transcript, size_t index)
+{
+    return phase_derivation(transcript->phase, index);
 }

@@ -31,6 +31,8 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
                                   const struct transcript_sink *sink);
 void transcript_free(struct transcript *transcript);
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size);
+/* When the bytes came that are fed next: ms since the epoch. */
+void transcript_time(struct transcript *transcript, int64_t now_ms);
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols);
 /* No more bytes: every line becomes final. Then by_signal/code as in phase_end, or
  * transcript_end_unknown. */
@@ -49,5 +51,8 @@ const char *transcript_live_line(struct transcript *transcript, uint64_t number,
 uint64_t transcript_take_changed(struct transcript *transcript);
 /* As of what is on the screen now. */
 const struct phase_view *transcript_phase(struct transcript *transcript);
+/* As phase_derivation. */
+size_t transcript_derivation_count(const struct transcript *transcript);
+const struct derivation *transcript_derivation(const struct transcript *transcript, size_t index);
 
 #endif

@@ -75,6 +75,27 @@ static json_object *hosts_json(const struct phase_view *view)
     return array;
 }
 
+static json_object *derivations_json(const struct transcript *transcript)
+{
+    json_object *array = json_object_new_array();
+    for (size_t at = 0; at < transcript_derivation_count(transcript); at++) {
+        const struct derivation *one = transcript_derivation(transcript, at);
+        const char *state = derivation_state_name(one->state);
+        json_object *object = json_object_new_object();
+        json_object_object_add(object, "name", json_object_new_string(one->name));
+        json_object_object_add(object, "state", json_object_new_string(state));
+        add_count(object, "started", one->started_ms);
+        if (one->started_ms >= 0 && one->ended_ms >= one->started_ms)
+            add_count(object, "duration", one->ended_ms - one->started_ms);
+        if (one->machine[0] != '\0')
+            json_object_object_add(object, "machine", json_object_new_string(one->machine));
+        add_count(object, "line", one->line);
+        json_object_object_add(object, "lines", json_object_new_int64(one->lines));
+        json_object_array_add(array, object);
+    }
+    return array;
+}
+
 static const char *outcome_name(enum phase_outcome outcome)
 {
     switch (outcome) {
@@ -89,8 +110,10 @@ static const char *outcome_name(enum phase_outcome outcome)
     return "unknown";
 }
 
-static int print_view(const struct phase_view *view, uint64_t lines)
+static int print_view(struct transcript *transcript)
 {
+    const struct phase_view *view = transcript_phase(transcript);
+    uint64_t lines = transcript_line_count(transcript);
     json_object *object = json_object_new_object(), *phases = json_object_new_array();
     for (size_t at = 0; at < view->history_count; at++)
         json_object_array_add(phases, json_object_new_string(phase_name(view->history[at])));
@@ -106,6 +129,7 @@ static int print_view(const struct phase_view *view, uint64_t lines)
     json_object_object_add(object, "failed", names_json(&view->failed));
     json_object_object_add(object, "failed_units", names_json(&view->failed_units));
     json_object_object_add(object, "hosts", hosts_json(view));
+    json_object_object_add(object, "derivations", derivations_json(transcript));
     json_object_object_add(object, "outcome", json_object_new_string(outcome_name(view->outcome)));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -143,7 +167,7 @@ int analyze_main(const struct config *config)
         warn("%s", name == NULL ? "-" : name);
     } else {
         transcript_end_unknown(transcript);
-        status = print_view(transcript_phase(transcript), transcript_line_count(transcript));
+        status = print_view(transcript);
     }
     transcript_free(transcript);
     return status;

@@ -265,6 +265,40 @@ def test_nothing_that_a_builder_prints_is_believed(top, end, places):
     assert believed == []
 
 
+def derivations(log):
+    return {one["name"]: one for one in analyze(CORPUS / log, 24, 100)["derivations"]}
+
+
+@pytest.mark.parametrize("log", ["captures/raw-pipe.raw", "captures/json-pty.raw", "captures-2.34/json-pipe.raw",
+                                 "captures-2.26/bar-L-100x30.raw", "captures-2.34/raw-with-logs.raw"])
+def test_every_derivation_of_a_build_is_told(log):
+    told, prefix = derivations(log), "pkg" if log.startswith("captures/") else "svc"
+    assert {one["state"] for one in told.values()} == {"built"}
+    assert f"{prefix}-system" in told and len(told) == (11 if prefix == "pkg" else 9)
+    assert sum(one["lines"] for one in told.values()) >= 3 * len(told)
+
+
+def test_the_lines_of_a_derivation_are_its_own():
+    log = CORPUS / "captures-2.34/json-pipe.raw"
+    lines = show("--show", str(log)).stdout.decode().splitlines()
+    for name, one in derivations("captures-2.34/json-pipe.raw").items():
+        assert lines[one["line"]].endswith(f"{name}: step 0")
+
+
+@pytest.mark.parametrize("log", ["captures/fail-raw.raw", "captures-2.34/json-fail.raw", "captures-2.34/fail-bar.raw"])
+def test_a_derivation_that_failed_is_the_only_one(log):
+    failed = json.loads((CORPUS / log).with_suffix(".json").read_text())["failed"]
+    told = derivations(log)
+    assert [name for name, one in told.items() if one["state"] == "failed"] == failed
+    assert told.get("svc-system", {"state": "waiting"})["state"] == "waiting"
+
+
+def test_paths_that_came_and_other_machines_are_told():
+    assert {one["state"] for one in derivations("captures-2.34/http-fetch-raw.raw").values()} == {"fetched"}
+    machines = {one.get("machine") for one in derivations("phase/remote-builder.log").values()}
+    assert any(machine and machine.startswith("ssh") for machine in machines)
+
+
 # What can stand in front of every line.
 FRONTS = {
     "journald": "Sep 02 04:21:44 gate nixos-upgrade-start[88121]: ", "german": "Mär 03 04:21:44 gate nixos-rebuild[1]: ",
@@ -328,7 +362,7 @@ def test_a_dash_reads_standard_input():
 def test_the_answer_is_one_object_with_exactly_the_promised_keys():
     got = analyze(CORPUS / "captures" / "fail-raw.raw", 24, 80)
     assert set(got) == {"lines", "phases", "progress", "errors", "error_lines", "error", "error_line", "failed", "failed_units", "hosts",
-                        "outcome"}
+                        "derivations", "outcome"}
 
 
 def test_a_missing_file_is_one_line_and_exit_1(tmp_path):

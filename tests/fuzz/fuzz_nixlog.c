@@ -28,6 +28,11 @@ static void on_count(void *context, enum nixlog_count what, int64_t done, int64_
         abort();
 }
 
+static void on_path(void *context, const char *path, size_t length)
+{
+    (void)context, (void)path, (void)length;
+}
+
 static void on_download(void *context, int64_t done, int64_t expected)
 {
     (void)context, (void)expected;
@@ -38,8 +43,8 @@ static void on_download(void *context, int64_t done, int64_t expected)
 static struct output filter(const unsigned char *data, size_t size, size_t cut)
 {
     struct output output = {NULL, 0};
-    struct nixlog *nixlog =
-        nixlog_new(&(struct nixlog_sink){&output, on_text, on_count, on_download});
+    struct nixlog *nixlog = nixlog_new(
+        &(struct nixlog_sink){&output, on_text, on_count, on_path, on_path, on_download});
     if (nixlog == NULL)
         return output;
     nixlog_feed(nixlog, data, cut);

@@ -192,6 +192,54 @@ static bool says(const struct played *played, const char *text)
     return memmem(body->bytes, body->size, text, strlen(text)) != NULL;
 }
 
+#define STORE "/nix/store/00000000000000000000000000000000-"
+
+static void derivations_are_told_with_their_times_and_again_only_when_they_change(void **state)
+{
+    struct played *played = *state;
+
+    line(played, "building '" STORE "alpha.drv'...\n");
+    line(played, "building '" STORE "alpha.drv'...\n");
+    line(played, "a line of alpha\n");
+    open_all(played);
+    build(played);
+    assert_true(says(played, "\"derivations\":[{\"n\":0,\"name\":\"alpha\",\"state\":\"built\","
+                             "\"started\":1764028800000,\"line\":2,\"lines\":1}]"));
+    assert_int_equal(answer(played, 503, "{}", 0), DELIVERY_RETRY);
+    build(played);
+    assert_true(says(played, "\"name\":\"alpha\""));
+    assert_int_equal(answer(played, 409, "{\"next\":%lld}", 0), DELIVERY_GO_ON);
+    build(played);
+    assert_true(says(played, "\"name\":\"alpha\""));
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+    build(played);
+    assert_false(says(played, "\"name\":\"alpha\""));
+}
+
+/* More than one batch may tell: the end comes with the last of them. */
+static void the_end_comes_when_all_derivations_are_told(void **state)
+{
+    struct played *played = *state;
+    char text[128];
+    int batches = 0, ends = 0;
+
+    line(played, "these 1000 derivations will be built:\n");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof text, "  /nix/store/%032d-d%d.drv\n", i, i);
+        line(played, text);
+    }
+    open_all(played);
+    for (enum delivery_verdict verdict = DELIVERY_GO_ON; verdict == DELIVERY_GO_ON; batches++) {
+        build(played);
+        ends += says(played, "\"exit\"");
+        assert_true(!says(played, "\"exit\"") || says(played, "\"name\":\"d999\""));
+        verdict = accept_it(played);
+        assert_true(batches < 10);
+    }
+    assert_int_equal(batches, 4);
+    assert_int_equal(ends, 1);
+}
+
 /* The dashboard has the bar already, and is told of it again. */
 static void a_bar_that_moves_on_came_when_it_came_first(void **state)
 {
@@ -279,6 +327,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_conflict_about_lines_that_were_never_sent_is_no_answer,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            derivations_are_told_with_their_times_and_again_only_when_they_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_end_comes_when_all_derivations_are_told, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_bar_that_moves_on_came_when_it_came_first, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_behind_what_the_dashboard_has_is_said_there,

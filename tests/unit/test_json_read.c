@@ -132,6 +132,11 @@ static void ignore_count(void *context, enum nixlog_count what, int64_t done, in
     (void)context, (void)what, (void)done, (void)expected, (void)running, (void)failed;
 }
 
+static void on_path(void *context, const char *path, size_t length)
+{
+    (void)context, (void)path, (void)length;
+}
+
 static void ignore_download(void *context, int64_t done, int64_t expected)
 {
     (void)context, (void)done, (void)expected;
@@ -143,8 +148,8 @@ static void nix_records_are_read_so(void **state)
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
         size_t size, shown = 0;
-        struct nixlog *nixlog =
-            nixlog_new(&(struct nixlog_sink){&shown, count_text, ignore_count, ignore_download});
+        struct nixlog *nixlog = nixlog_new(&(struct nixlog_sink){
+            &shown, count_text, ignore_count, on_path, on_path, ignore_download});
         char *text = wrapped("@nix {\"action\":\"stop\",\"v\":", &json_cases[i], "}\n", &size);
 
         assert_non_null(nixlog);

@@ -38,6 +38,11 @@ static void on_count(void *context, enum nixlog_count what, int64_t done, int64_
     }
 }
 
+static void on_path(void *context, const char *path, size_t length)
+{
+    (void)context, (void)path, (void)length;
+}
+
 static void on_download(void *context, int64_t done, int64_t expected)
 {
     (void)context, (void)done, (void)expected;
@@ -46,8 +51,8 @@ static void on_download(void *context, int64_t done, int64_t expected)
 static struct output filter(const char *bytes, size_t size, size_t step)
 {
     struct output output = {0};
-    struct nixlog *nixlog =
-        nixlog_new(&(struct nixlog_sink){&output, on_text, on_count, on_download});
+    struct nixlog *nixlog = nixlog_new(
+        &(struct nixlog_sink){&output, on_text, on_count, on_path, on_path, on_download});
     assert_non_null(nixlog);
     for (size_t at = 0; at < size; at += step)
         nixlog_feed(nixlog, bytes + at, size - at < step ? size - at : step);

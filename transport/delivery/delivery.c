@@ -167,6 +167,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->changed = delivery->cut_line = UINT64_MAX;
     delivery->left_out = false;
     delivery->done = false;
+    delivery->told.count = delivery->told.sent_count = 0;
     prepared_drop(&delivery->next);
     return 0;
 }
@@ -199,6 +200,7 @@ void delivery_close(struct delivery *delivery)
     json_free(&delivery->body);
     json_free(&delivery->next.text);
     free(delivery->held);
+    free(delivery->told.version);
     *delivery = (struct delivery){0};
 }
 
@@ -305,6 +307,7 @@ bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
                 finish_transcript(delivery);
             return false;
         }
+        transcript_time(delivery->transcript, delivery->source.time_ms);
         transcript_feed(delivery->transcript, bytes, n);
         note_changes(delivery);
         budget -= n;

@@ -47,6 +47,18 @@ struct prepared {
     size_t queued;      /* bytes of them in the queue */
 };
 
+#define DELIVERY_DERIVATIONS_MAX 300 /* in a batch */
+
+/* What the dashboard knows of the run's derivations: the version of each that it was told. */
+struct told {
+    uint32_t *version; /* by index; the first `count` */
+    size_t count;
+    struct {
+        uint32_t index, version;
+    } sent[DELIVERY_DERIVATIONS_MAX]; /* by the batch in flight */
+    size_t sent_count;
+};
+
 struct delivery {
     const struct run_info *info;
     struct redactor *redactor;
@@ -73,6 +85,7 @@ struct delivery {
     int digest_cycles, setbacks; /* how often the dashboard asked to go back */
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* as many may be taken: halved by 413 */
+    struct told told;
     struct json_out body;
     struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */

@@ -35,6 +35,13 @@ static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
         delivery->has = next;
 }
 
+static void note_told(struct told *told)
+{
+    for (size_t i = 0; i < told->sent_count; i++)
+        told->version[told->sent[i].index] = told->sent[i].version;
+    told->sent_count = 0;
+}
+
 static enum delivery_verdict accepted(struct delivery *delivery, const struct answer *answer)
 {
     uint64_t have = delivery->sent_end;
@@ -49,6 +56,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
     note_has(delivery, (uint64_t)answer->next, have);
+    note_told(&delivery->told);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     delivery_drop_synced(delivery);
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE

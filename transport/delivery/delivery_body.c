@@ -1,5 +1,6 @@
 /* The body of a batch: which lines, in which form, with what besides. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../common/io.h"
@@ -153,6 +154,8 @@ static void put_times(struct delivery *delivery, uint64_t from, uint64_t end)
     json_close(&delivery->body, ']');
 }
 
+#define DERIVATION_SIZE ((size_t)32 << 10) /* bytes that one and the end of a run may take */
+
 static void put_names(struct delivery *delivery, const char *key, const struct phase_names *names)
 {
     if (names->count == 0)
@@ -193,6 +196,75 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
     }
     put_names(delivery, "failed", &view->failed);
     put_names(delivery, "failed_units", &view->failed_units);
+}
+
+/* Room for all; the dashboard was told nothing of those that are new. */
+static bool told_reserve(struct told *told, size_t count)
+{
+    uint32_t *larger;
+
+    if (count <= told->count)
+        return true;
+    larger = realloc(told->version, count * sizeof *larger);
+    if (!larger)
+        return false;
+    told->version = larger;
+    memset(larger + told->count, 0, (count - told->count) * sizeof *larger);
+    told->count = count;
+    return true;
+}
+
+static void put_derivation(struct delivery *delivery, size_t index, const struct derivation *one)
+{
+    struct json_out *body = &delivery->body;
+    const char *state = derivation_state_name(one->state);
+
+    json_open(body, NULL, '{');
+    json_int(body, "n", (int64_t)index);
+    put_cut(delivery, "name", one->name);
+    json_string(body, "state", state, strlen(state));
+    if (one->started_ms >= 0)
+        json_int(body, "started", one->started_ms);
+    if (one->ended_ms >= 0)
+        json_int(body, "ended", one->ended_ms);
+    if (one->machine[0])
+        put_cut(delivery, "machine", one->machine);
+    if (one->line >= 0)
+        json_int(body, "line", one->line);
+    if (one->lines > 0)
+        json_int(body, "lines", one->lines);
+    json_close(body, '}');
+}
+
+/* Those that changed since the dashboard was told of them. False: there are more of them. */
+static bool put_derivations(struct delivery *delivery)
+{
+    struct told *told = &delivery->told;
+    size_t count = transcript_derivation_count(delivery->transcript);
+    bool open = false;
+
+    told->sent_count = 0;
+    if (!told_reserve(told, count))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        const struct derivation *one = transcript_derivation(delivery->transcript, i);
+
+        if (one->version == told->version[i])
+            continue;
+        if (told->sent_count == DELIVERY_DERIVATIONS_MAX ||
+            delivery->body.size > DELIVERY_BODY_MAX - DERIVATION_SIZE)
+            break;
+        if (!open)
+            json_open(&delivery->body, "derivations", '[');
+        open = true;
+        put_derivation(delivery, i, one);
+        told->sent[told->sent_count].index = (uint32_t)i;
+        told->sent[told->sent_count++].version = one->version;
+    }
+    if (open)
+        json_close(&delivery->body, ']');
+    return told->sent_count < DELIVERY_DERIVATIONS_MAX &&
+           delivery->body.size <= DELIVERY_BODY_MAX - DERIVATION_SIZE;
 }
 
 static void put_phase(struct delivery *delivery, const struct phase_view *view)
@@ -248,6 +320,7 @@ bool delivery_build(struct delivery *delivery)
 {
     struct json_out *body = &delivery->body;
     const struct phase_view *view = transcript_phase(delivery->transcript);
+    bool whole = true;
 
     delivery_drop_synced(delivery);
     delivery->sent_from = delivery->sent_end = delivery->synced;
@@ -270,7 +343,9 @@ bool delivery_build(struct delivery *delivery)
     if (delivery->sent_end > delivery->sent_from)
         put_times(delivery, delivery->sent_from, delivery->sent_end);
     put_phase(delivery, view);
-    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released;
+    if (!delivery->end_only)
+        whole = put_derivations(delivery);
+    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole;
     if (delivery->sent_last && delivery->end.known)
         put_end(delivery, view);
     json_close(body, '}');
