@@ -104,7 +104,8 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
     struct text out = {0};
 
     read_fields(context, &fields);
-    if (txn_host_register(txn, host, &fields) < 0 || txn_command_take(txn, host, command) < 0 ||
+    if (txn_host_register(txn, host, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
+        txn_command_take(txn, host, command) < 0 ||
         provision(txn, request, token) < 0 || txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
@@ -130,7 +131,7 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
     struct text out = {0};
 
     (void)context;
-    if (txn_host_seen(txn, request->host) < 0 ||
+    if (txn_host_seen(txn, request->host) < 0 || txn_host_agent_seen(txn, request->host) < 0 ||
         txn_command_take(txn, request->host, command) < 0 || provision(txn, request, token) < 0 ||
         txn_host_settle(txn, request->host) < 0)
         return JOB_FAILED;
@@ -188,7 +189,7 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                                            : ok           ? "Command completed"
                                                           : "Command failed",
                                 .output = output};
-    if (txn_host_status(txn, host, status, &fields) < 0 ||
+    if (txn_host_status(txn, host, status, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
         txn_command_finish(txn, host, status, output) < 0 ||
         txn_history_add(txn, host, &line) < 0 || txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
@@ -245,7 +246,8 @@ static enum job_result apply_tests(struct txn *txn, struct request *request, voi
     snprintf(summary, sizeof summary, "%lld/%lld passed", (long long)tests.passed,
              (long long)tests.total);
     tests.summary = summary;
-    if (txn_host_tests(txn, host, &tests) < 0 || add_test_line(txn, host, &tests) < 0 ||
+    if (txn_host_tests(txn, host, &tests) < 0 || txn_host_agent_seen(txn, host) < 0 ||
+        add_test_line(txn, host, &tests) < 0 ||
         txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);

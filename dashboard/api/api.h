@@ -27,6 +27,7 @@ void post_status(struct request *request);
 void post_test_progress(struct request *request);
 /* people.c */
 void post_command(struct request *request);
+void delete_command(struct request *request);
 void post_agent_token(struct request *request);
 void get_command_logs(struct request *request);
 void get_logs_download(struct request *request);

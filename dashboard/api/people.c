@@ -31,24 +31,12 @@ static json_object *read_body(struct request *request)
 
 /* ---- commands ---- */
 
-static const char *doing(const char *command)
-{
-    static const char *const words[][2] = {
-        {"pull", "Pulling..."}, {"switch", "Switching..."}, {"pull-switch", "Pull + Switch..."},
-        {"test", "Testing..."}, {"update", "Updating..."},  {"restart", "Restarting agent..."},
-        {"stop", "Stopping..."}};
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(command, words[i][0]) == 0)
-            return words[i][1];
-    return command;
-}
-
 static enum job_result apply_command(struct txn *txn, struct request *request, void *context)
 {
     const char *command = body_text(context, "command"), *host = request->host;
-    struct history_row line = {.icon = strcmp(command, "test") == 0 ? "✦" : "⧖",
-                               .message = doing(command)};
+    bool stops = strcmp(command, "stop") == 0;
+    char message[STORE_COMMAND_SIZE + sizeof request->address + 32];
+    struct history_row line = {.icon = "⧖", .message = message};
     struct text out = {0};
     int64_t last_seen_ms = 0;
     int known = txn_host_last_seen(txn, host, &last_seen_ms);
@@ -68,8 +56,9 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
                       (long long)(txn->now_ms - last_seen_ms) / 60000);
         return JOB_DONE;
     }
-    if ((strcmp(command, "stop") == 0 ? txn_command_stop(txn, host)
-                                      : txn_command_queue(txn, host, command)) < 0 ||
+    snprintf(message, sizeof message, "%s %s, from %s", command, stops ? "asked for" : "queued",
+             request->address);
+    if ((stops ? txn_command_stop(txn, host) : txn_command_queue(txn, host, command)) < 0 ||
         txn_history_add(txn, host, &line) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);

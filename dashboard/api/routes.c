@@ -32,6 +32,7 @@ static const struct route routes[] = {
     {"POST", "/api/hosts/{host}/status", ROLE_OPEN, post_status, 30},
     {"POST", "/api/hosts/{host}/test-progress", ROLE_OPEN, post_test_progress, 60},
     {"POST", "/api/hosts/{host}/command", ROLE_CHANGE, post_command, 0},
+    {"DELETE", "/api/hosts/{host}/command", ROLE_CHANGE, delete_command, 0},
     {"POST", "/api/hosts/{host}/agent-token", ROLE_CHANGE, post_agent_token, 0},
     {"GET", "/api/hosts/{host}/logs/download", ROLE_VIEW, get_logs_download, 0},
     {"POST", "/api/hosts", ROLE_CHANGE, post_hosts, 0},

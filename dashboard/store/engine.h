@@ -21,6 +21,7 @@
     F(store_probe)         \
     F(txn_probe)           \
     F(txn_host_seen)       \
+    F(txn_host_agent_seen) \
     F(txn_host_settle)     \
     F(txn_host_goes_on)    \
     F(txn_host_register)   \
@@ -39,6 +40,7 @@
     F(txn_command_queue)   \
     F(txn_command_stop)    \
     F(txn_command_take)    \
+    F(txn_command_cancel)  \
     F(txn_command_finish)  \
     F(txn_history_add)     \
     F(store_history)       \

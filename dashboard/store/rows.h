@@ -74,7 +74,7 @@ struct host_row {
         *test_result, *metrics, *agent_version, *nixpkgs_version, *os_version, *os_name;
     int64_t test_running, test_current, test_total, test_passed_count, poll_interval;
     int64_t last_seen_ms, last_switch_ms, last_audit_ms, last_fix_ms, command_queued_ms,
-        metrics_updated_ms;
+        metrics_updated_ms, agent_seen_ms;
     struct run_details run; /* the run that is shown for it; facts.exists false: none */
 };
 

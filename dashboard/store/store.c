@@ -77,6 +77,11 @@ int txn_probe(struct txn *txn)
     return engine_of(txn->store)->txn_probe(txn);
 }
 
+int txn_host_agent_seen(struct txn *txn, const char *host)
+{
+    return engine_of(txn->store)->txn_host_agent_seen(txn, host);
+}
+
 int txn_host_seen(struct txn *txn, const char *host)
 {
     return engine_of(txn->store)->txn_host_seen(txn, host);
@@ -170,6 +175,11 @@ int txn_command_queue(struct txn *txn, const char *host, const char *command)
 int txn_command_stop(struct txn *txn, const char *host)
 {
     return engine_of(txn->store)->txn_command_stop(txn, host);
+}
+
+int txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+{
+    return engine_of(txn->store)->txn_command_cancel(txn, host, command);
 }
 
 int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])

@@ -107,6 +107,9 @@ int txn_probe(struct txn *txn);
 
 /* A host was heard of; makes it if it is new. */
 int txn_host_seen(struct txn *txn, const char *host);
+/* The agent of a host was heard: the program that takes commands, not a run alone. After
+ * txn_host_seen or what else makes the host. */
+int txn_host_agent_seen(struct txn *txn, const char *host);
 /* Chooses anew the run that is shown for the host, and when the clock alone will change the host's
  * state next: after every change of a run or host. */
 int txn_host_settle(struct txn *txn, const char *host);
@@ -154,6 +157,8 @@ int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
 int txn_command_queue(struct txn *txn, const char *host, const char *command);
 /* Empties the slot, and asks the run that is shown for the host to stop if it is open. */
 int txn_command_stop(struct txn *txn, const char *host);
+/* Takes the command out of the slot for a person who no longer wants it. "" if there is none. */
+int txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);
 /* Takes the command out of the slot and notes it as running; a command that waited over 5 minutes
  * is dropped. "" if there is none. */
 int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);

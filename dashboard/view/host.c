@@ -63,6 +63,7 @@ static void add_numbers(struct text *out, const struct host_row *row)
     text_key_v1_time(out, "last_fix", row->last_fix_ms);
     text_key_v1_time(out, "command_queued_at", row->command_queued_ms);
     text_key_v1_time(out, "metrics_updated_at", row->metrics_updated_ms);
+    text_key_int(out, "agent_seen", row->agent_seen_ms);
 }
 
 static void add_host(void *context, const struct host_row *row)

@@ -101,6 +101,28 @@ def test_a_command_is_handed_out_once_and_its_report_closes_it(dashboard):
     assert seen["comment"] == "Pull successful" and seen["status_history"][0] == dict(seen["status_history"][0], icon="✓", message="Pull successful")
 
 
+def test_a_command_that_waits_is_taken_back(dashboard):
+    register(dashboard)
+    assert person(dashboard, "DELETE", "/api/hosts/myhost/command").status == 409
+    person(dashboard, "POST", "/api/hosts/myhost/command", {"command": "switch"})
+    assert dashboard.call("DELETE", "/api/hosts/myhost/command", token=None, headers=dashboard.cookie).status == 403  # no CSRF token
+    assert person(dashboard, "DELETE", "/api/hosts/myhost/command").json == {"status": "cancelled", "command": "switch"}
+    assert host(dashboard)["pending_command"] is None
+    assert register(dashboard).json["command"] is None
+    assert person(dashboard, "DELETE", "/api/hosts/myhost/command").status == 409
+    assert person(dashboard, "DELETE", "/api/hosts/nobody/command").status == 404
+    history = [line["message"] for line in host(dashboard)["status_history"]]
+    assert history[:2] == ["switch cancelled, from 127.0.0.1", "switch queued, from 127.0.0.1"]
+
+
+def test_only_an_agent_is_told_as_one(dashboard):
+    dashboard.post("/api/hosts/plain/logs", {"lines": ["x"]})
+    dashboard.post("/api/hosts/plain/heartbeat", {"status": "running"})
+    assert host(dashboard, "plain")["agent_seen"] == 0
+    register(dashboard)
+    assert host(dashboard)["agent_seen"] > 1_700_000_000_000
+
+
 def test_a_failed_report_says_its_first_line(dashboard):
     register(dashboard)
     dashboard.post("/api/hosts/myhost/status", {"status": "error", "output": "Switch failed: building...\nerror: x"})

@@ -616,6 +616,11 @@ static enum job_result use_commands(struct txn *txn, struct work *work)
     assert_int_equal(txn_command_take(txn, "host", command), 0);
     assert_string_equal(command, "");
     assert_int_equal(txn_command_finish(txn, "host", "ok", "done"), 0);
+    assert_int_equal(txn_command_queue(txn, "host", "test"), 0);
+    assert_int_equal(txn_command_cancel(txn, "host", command), 0);
+    assert_string_equal(command, "test");
+    assert_int_equal(txn_command_cancel(txn, "host", command), 0);
+    assert_string_equal(command, "");
     assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
     assert_int_equal(txn_host_settle(txn, "host"), 0);
     assert_int_equal(txn_command_queue(txn, "host", "pull"), 0);

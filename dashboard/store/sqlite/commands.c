@@ -73,6 +73,20 @@ int sqlite_txn_command_take(struct txn *txn, const char *host, char command[STOR
         "tti", host, command, txn->now_ms);
 }
 
+int sqlite_txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+{
+    int64_t queued_ms;
+
+    if (find_command(txn, host, command, &queued_ms) < 0)
+        return -1;
+    if (!command[0])
+        return 0;
+    return txn_exec(txn,
+                    "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, "
+                    "test_running=0 WHERE id=?",
+                    "t", host);
+}
+
 int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *status,
                               const char *output)
 {

@@ -14,6 +14,11 @@ int sqlite_txn_host_seen(struct txn *txn, const char *host)
                     "ti", host, txn->now_ms);
 }
 
+int sqlite_txn_host_agent_seen(struct txn *txn, const char *host)
+{
+    return txn_exec(txn, "UPDATE hosts SET agent_seen=?2 WHERE id=?1", "ti", host, txn->now_ms);
+}
+
 /* ---- the run that is shown ---- */
 
 /* Finds the run that is shown for the host: one of those that are open, or the newest. */
@@ -229,9 +234,9 @@ int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *has
     "h.test_status, h.config_repo, h.test_result, h.metrics, h.agent_version, "                  \
     "h.nixpkgs_version, h.os_version, h.os_name, h.test_running, h.test_current, h.test_total, " \
     "h.test_passed_count, h.poll_interval, h.last_seen, h.last_switch, h.last_audit, "           \
-    "h.last_fix, h.command_queued_at, h.metrics_updated_at, " RUN_COLUMNS                        \
+    "h.last_fix, h.command_queued_at, h.metrics_updated_at, h.agent_seen, " RUN_COLUMNS                        \
     " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"
-#define HOST_COLUMNS 31 /* in front of RUN_COLUMNS */
+#define HOST_COLUMNS 32 /* in front of RUN_COLUMNS */
 
 static void read_host(sqlite3_stmt *find, struct host_row *row)
 {
@@ -267,7 +272,8 @@ static void read_host(sqlite3_stmt *find, struct host_row *row)
     row->last_audit_ms = sqlite3_column_int64(find, c++);
     row->last_fix_ms = sqlite3_column_int64(find, c++);
     row->command_queued_ms = sqlite3_column_int64(find, c++);
-    row->metrics_updated_ms = sqlite3_column_int64(find, c);
+    row->metrics_updated_ms = sqlite3_column_int64(find, c++);
+    row->agent_seen_ms = sqlite3_column_int64(find, c);
     read_run(find, HOST_COLUMNS, &row->run);
 }
 

@@ -51,6 +51,8 @@ static const char *const schema_steps[] = {
     "DROP INDEX runs_host;"
     "CREATE INDEX runs_started ON runs(host, started, k) WHERE deleted=0;"
     "CREATE INDEX runs_open ON runs(host) WHERE ended IS NULL AND lost=0 AND deleted=0;",
+    /* 4: only an agent takes commands; a host of nixfleet-run alone has none. */
+    "ALTER TABLE hosts ADD COLUMN agent_seen INTEGER;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
