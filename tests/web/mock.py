@@ -2,6 +2,7 @@
 silence and broken connections are under the test's control. Standard library only."""
 
 import base64
+import calendar
 import hashlib
 import json
 import mimetypes
@@ -159,6 +160,8 @@ class Mock:
             "test_running": 0, "test_total": 0, "test_passed_count": 0, "state": "idle", "state_since": 0, "run": None,
         }
         host.update(fields)
+        seen = calendar.timegm(time.strptime(host["last_seen"][:19], "%Y-%m-%dT%H:%M:%S")) * 1000 if host["last_seen"] else 0
+        host.setdefault("agent_seen", seen)
         self.hosts[name] = host
         return host
 

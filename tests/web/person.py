@@ -26,7 +26,12 @@ def lines(n, text="plain line"):
     return tuple(f"{text} {i}" for i in range(n))
 
 
+def wait_for(page, host):
+    page.wait(lambda: page.count(ROW % host + ".name") == 1, f"{host} on the page")
+
+
 def open_log(page, host):
+    wait_for(page, host)
     page.click(ROW % host + ".name")
     page.wait(lambda: page.count(ROW % host + ".row") > 0, "rows")
 
@@ -34,7 +39,7 @@ def open_log(page, host):
 def shown(page, host=None):
     """The rows that are within the view: [(number, text)…]."""
     return page.js(
-        """const v = document.querySelector(arguments[0]); const box = v.getBoundingClientRect();
+        """const v = document.querySelector(arguments[0]); if (!v) return []; const box = v.getBoundingClientRect();
         return [...v.querySelectorAll('.row')].filter((r) => { const b = r.getBoundingClientRect();
             return b.bottom > box.top + 1 && b.top < box.bottom - 1; })
             .map((r) => [Number(r.dataset.line), r.querySelector('.text').textContent]);""",
@@ -42,16 +47,57 @@ def shown(page, host=None):
     )
 
 
-def last_shown(page):
-    rows = shown(page)
+def last_shown(page, host=None):
+    rows = shown(page, host)
     return rows[-1][1] if rows else None
 
 
-def over_log(page):
-    box = page.js("const b = document.querySelector('.view').getBoundingClientRect(); return [b.left + 300, b.top + 80]")
-    page.mouse(*box)
+def place(page, selector=".view", right=300, down=80):
+    return page.js(
+        "const b = document.querySelector(arguments[0]).getBoundingClientRect(); return [b.left + arguments[1], b.top + arguments[2]]",
+        selector, right, down,
+    )
+
+
+def over_log(page, selector=".view"):
+    page.mouse(*place(page, selector))
 
 
 def wheel(page, pixels):
-    box = page.js("const b = document.querySelector('.view').getBoundingClientRect(); return [b.left + 300, b.top + 80]")
-    page.cdp("Input.dispatchMouseEvent", {"type": "mouseWheel", "x": box[0], "y": box[1], "deltaX": 0, "deltaY": pixels})
+    x, y = place(page)
+    page.cdp("Input.dispatchMouseEvent", {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0, "deltaY": pixels})
+
+
+def press(page, x, y):
+    """A press of the mouse where it is, whatever is there."""
+    for kind in ("mousePressed", "mouseReleased"):
+        page.cdp("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
+
+
+def menu_entry(page, words):
+    """An entry of the open menu, found by its words."""
+    page.wait(
+        lambda: page.js(
+            "const b = [...document.querySelectorAll('.menu button')].find((b) => b.textContent === arguments[0]);"
+            "if (b && !b.disabled) b.click(); return !!b && !b.disabled",
+            words,
+        ),
+        words,
+    )
+
+
+def choose(page, host, words):
+    page.click(ROW % host + "[data-do=menu]")
+    menu_entry(page, words)
+
+
+def steps(page, host=None):
+    return page.js("return [...document.querySelectorAll(arguments[0] + '.step')].map((s) => [s.dataset.step, s.dataset.state])", ROW % host if host else "")
+
+
+def address(page):
+    return page.js("return location.hash")
+
+
+def clipboard(page):
+    return page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))")

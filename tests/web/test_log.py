@@ -1,66 +1,64 @@
-"""The log of a run: live, followed, scrolled, searched, linked."""
+"""The log of a run on the real server: live, followed, scrolled, searched, linked, copied."""
 
 import re
+import time
 
+import pytest
+from dashboard import new_run
 from mock import iso
-from person import ROW, RUN, HugeLog, last_shown, lines, open_log, over_log, shown, wheel
+from person import ROW, address, clipboard, last_shown, lines, open_log, over_log, place, press, shown, wheel
 from selenium.webdriver.common.keys import Keys
 
 
-def test_new_lines_appear_as_they_come_and_the_end_stays_in_sight(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(300))
+@pytest.fixture
+def page(signed_in):
+    return signed_in
+
+
+@pytest.fixture
+def host(request):
+    """A name of its own for each test's host."""
+    return re.sub(r"[^a-z0-9]", "-", request.node.name[5:].lower())[:40].strip("-")
+
+
+def live(page, dashboard, host, of=300):
+    """A run in progress whose log is open at its end."""
+    run = dashboard.begin(host, lines(of))
     page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "plain line 299")
+    open_log(page, host)
+    page.wait(lambda: last_shown(page) == f"plain line {of - 1}")
+    return run
+
+
+def test_new_lines_appear_as_they_come_and_the_end_stays_in_sight(page, dashboard, host):
+    run = live(page, dashboard, host)
     for i in range(5):
-        mock.write(RUN % 1, [f"fresh {i}"])
+        dashboard.write(host, run, 300 + i, [f"fresh {i}"])
         page.wait(lambda: last_shown(page) == f"fresh {i}", f"line {i}")
-    assert page.js("return document.querySelectorAll('.row').length") < 150
+    assert page.count(".row") < 150
 
 
-def test_a_redraw_rewrites_its_line_in_place(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(50))
-    page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "plain line 49")
+def test_a_redraw_rewrites_its_line_in_place(page, dashboard, host):
+    run = live(page, dashboard, host, 50)
     for percent in (10, 55, 100):
-        mock.write(RUN % 1, [f"downloading {percent} %"], start=50)
+        dashboard.write(host, run, 50, [f"downloading {percent} %"])
         page.wait(lambda: last_shown(page) == f"downloading {percent} %")
     assert shown(page)[-1][0] == 50
-    mock.write(RUN % 1, ["shorter"], start=40)
+    dashboard.write(host, run, 40, ["shorter"])
     page.wait(lambda: shown(page)[-1] == [40, "shorter"])
 
 
-def test_an_answer_older_than_a_rewrite_brings_no_old_line_back(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(5000))
-    page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "plain line 4999")
-    mock.gate.clear()
-    try:
-        over_log(page)
-        wheel(page, -10_000_000)
-        page.wait(lambda: (RUN % 1, 0) in mock.asked, "the first lines asked for")
-        mock.write(RUN % 1, ["rewritten"], start=3)
-        page.wait(lambda: page.js("return document.querySelectorAll('.row').length") == 4, "the log cut to four lines")
-    finally:
-        mock.gate.set()
-    page.wait(lambda: shown(page)[:4] == [[0, "plain line 0"], [1, "plain line 1"], [2, "plain line 2"], [3, "rewritten"]])
-    assert len(shown(page)) == 4
+def test_a_short_log_takes_no_more_room_than_its_lines(page, dashboard, host):
+    live(page, dashboard, host, 2)
+    assert page.js("return document.querySelector('.view').clientHeight") < 120
 
 
-def test_hovering_pauses_and_says_how_many_lines_wait(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(300))
-    page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "plain line 299")
+def test_hovering_pauses_and_says_so(page, dashboard, host):
+    run = live(page, dashboard, host)
+    assert page.text("[data-do=follow]") == "Follow"
     over_log(page)
-    page.wait(lambda: page.attr(".panel", "data-follow") == "paused")
-    mock.write(RUN % 1, [f"fresh {i}" for i in range(12)])
+    page.wait(lambda: page.attr(".panel", "data-follow") == "paused" and page.text("[data-do=follow]") == "Paused")
+    dashboard.write(host, run, 300, [f"fresh {i}" for i in range(12)])
     page.wait(lambda: page.visible(".pill") and page.text(".pill") == "↓ 12 new lines")
     assert last_shown(page) == "plain line 299"
     page.mouse(2, 2)
@@ -68,18 +66,34 @@ def test_hovering_pauses_and_says_how_many_lines_wait(page, mock):
     assert not page.visible(".pill")
 
 
-def test_scrolling_up_pauses_until_the_pill_is_clicked(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(300))
-    page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "plain line 299")
+def test_the_pill_can_be_clicked_while_the_pointer_pauses_the_log(page, dashboard, host):
+    run = live(page, dashboard, host)
+    over_log(page)
+    page.wait(lambda: page.attr(".panel", "data-follow") == "paused")
+    dashboard.write(host, run, 300, ["fresh"])
+    page.wait(lambda: page.visible(".pill"))
+    x, y = place(page, ".pill", 10, 10)
+    page.mouse(x, y)
+    page.js("window.hidden = 0; new MutationObserver(() => window.hidden++).observe(document.querySelector('.pill'), { attributeFilter: ['hidden'] })")
+    for i in range(3):
+        dashboard.write(host, run, 301 + i, [f"more {i}"])
+        page.wait(lambda: page.text(".pill") == f"↓ {2 + i} new lines")
+        page.mouse(x + i, y)
+    assert page.js("return window.hidden") == 0, "it stays under the pointer"
+    press(page, x, y)
+    page.wait(lambda: last_shown(page) == "more 2", "following, with the pointer still there")
+    dashboard.write(host, run, 304, ["the last"])
+    page.wait(lambda: last_shown(page) == "the last")
+
+
+def test_scrolling_up_pauses_until_the_pill_is_clicked(page, dashboard, host):
+    run = live(page, dashboard, host)
     over_log(page)
     wheel(page, -900)
     page.wait(lambda: page.attr(".panel", "data-follow") == "off")
     page.mouse(2, 2)
     where = shown(page)[0]
-    mock.write(RUN % 1, ["fresh"])
+    dashboard.write(host, run, 300, ["fresh"])
     page.wait(lambda: page.text(".pill") == "↓ 1 new line")
     assert shown(page)[0] == where
     page.click(".pill")
@@ -87,54 +101,29 @@ def test_scrolling_up_pauses_until_the_pill_is_clicked(page, mock):
     page.wait(lambda: last_shown(page) == "fresh")
 
 
-def test_five_million_lines_scroll_with_a_bounded_page(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, HugeLog(5_000_000))
-    page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: last_shown(page) == "line number 4999999")
-    wheel(page, -400)
-    page.wait(lambda: (last_shown(page) or "").startswith("line number 49999") and shown(page)[-1][0] < 4_999_990, "a small step up")
-    first = shown(page)[0][0]
-    for _ in range(4):
-        wheel(page, -600)
-    page.wait(lambda: shown(page)[0][0] <= first - 100, "older lines")
-    assert shown(page)[0][0] > first - 300, "a wheel's step is as many pixels as it says"
-    page.js("const v = document.querySelector('.view'); v.scrollTop = (v.scrollHeight - v.clientHeight) / 2")
-    page.wait(lambda: 2_400_000 < shown(page)[0][0] < 2_600_000 and shown(page)[0][1] == f"line number {shown(page)[0][0]}", "the middle")
-    page.js("document.querySelector('.view').focus()")
-    page.keys("g")
-    page.wait(lambda: shown(page)[0] == [0, "line number 0"], "the first line")
-    page.keys("G")
-    page.wait(lambda: last_shown(page) == "line number 4999999", "the end")
-    mock.write(RUN % 1, ["still live"])
-    page.wait(lambda: last_shown(page) == "still live")
-    assert page.count(".row") < 200
-
-
-def test_lines_that_were_dropped_are_one_row_that_says_so(page, mock):
-    mock.host("alpha")
-    run = mock.run("alpha", RUN % 1, lines(3000), status="finished", outcome="success", exit={"code": 0}, ended=iso())
-    run.gaps = [[100, 2000]]
-    mock.hosts["alpha"]["state"] = "idle"
-    page.load(f"/#alpha/{RUN % 1}/L98")
+def test_lines_that_were_left_out_are_one_row_and_counts_say_at_least(page, dashboard, host):
+    run = dashboard.begin(host, lines(100))
+    dashboard.write(host, run, 2100, ["error: behind the gap", *lines(99)], skipped=2000)
+    dashboard.end(host, run, 2200)
+    page.load(f"/#{host}/{run}/L98")
 
     def around():
         rows = shown(page)
         at = next((i for i, (_, text) in enumerate(rows) if "2,000 lines omitted" in text), None)
-        return at and [rows[at - 1], rows[at + 1]] == [[99, "plain line 99"], [2100, "plain line 2100"]]
+        return at and [rows[at - 1], rows[at + 1]] == [[99, "plain line 99"], [2100, "error: behind the gap"]]
 
     page.wait(around, "the row, and what is before and behind it")
+    page.wait(lambda: page.text("[data-do=errors]") == "at least 1 error")
+    page.wait(lambda: page.text("[data-do=warnings]") == "No warnings in the lines kept")
 
 
-def test_search_counts_and_walks(page, mock):
+def test_search_counts_and_walks(page, dashboard, host):
     text = list(lines(2000))
     for i in (10, 700, 1500):
         text[i] = "\x1b[31mA Nee\x1b[0mdle in here"
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, tuple(text))
+    run = dashboard.begin(host, text)
     page.load()
-    open_log(page, "alpha")
+    open_log(page, host)
     page.type(".find input", "needle")
     page.wait(lambda: re.fullmatch(r"\d of 3", page.text(".found")), "the count")
     page.wait(lambda: page.count(".row.current mark") >= 1, "the first match in sight")
@@ -146,21 +135,53 @@ def test_search_counts_and_walks(page, mock):
     assert set(seen[1:]) == {"10", "700", "1500"} and seen[3] == seen[0]
     assert page.js("return [...document.querySelectorAll('.row.current mark')].map((m) => m.textContent).join('')") == "Needle"
     page.type(".find input", Keys.SHIFT + Keys.ENTER)
-    mock.write(RUN % 1, ["another needle"])
+    dashboard.write(host, run, 2000, ["another needle"])
     page.wait(lambda: page.text(".found").endswith("of 4"), "the new match")
     page.type(".find input", Keys.ESCAPE)
     page.wait(lambda: page.text(".found") == "")
 
 
-def test_errors_and_warnings_are_counted_and_jumped_to(page, mock):
+def test_the_count_of_an_older_question_never_stands_at_a_newer_one(page, dashboard, host):
+    live(page, dashboard, host)
+    page.type(".find input", "line 29")
+    page.wait(lambda: page.text(".found").endswith("of 11"))
+    page.js("""window.said = []; new MutationObserver(() => said.push([document.querySelector('.find input').value, document.querySelector('.found').textContent]))
+        .observe(document.querySelector('.found'), { childList: true, characterData: true, subtree: true })""")
+    page.type(".find input", "xyz")
+    page.wait(lambda: page.text(".found") == "none")
+    said = page.js("return window.said")
+    assert said[0][1] == "searching…"
+    assert all(text in ("searching…", "none") for value, text in said)
+
+
+def test_only_the_lines_that_match_are_shown_on_demand(page, dashboard, host):
+    text = list(lines(2000))
+    for i in range(0, 2000, 100):
+        text[i] = f"needle {i}"
+    run = dashboard.begin(host, text)
+    page.load()
+    open_log(page, host)
+    page.type(".find input", "needle")
+    page.wait(lambda: page.text(".found").endswith("of 20"))
+    page.click("[data-do=only]")
+    page.wait(lambda: [n for n, _ in shown(page)] == list(range(0, 2000, 100)), "the matches, with their numbers")
+    dashboard.write(host, run, 2000, ["needle at the end", "something else"])
+    page.wait(lambda: shown(page)[-1] == [2000, "needle at the end"], "a match that comes is shown")
+    page.click("[data-do=only]")
+    page.wait(lambda: "something else" in page.text(".view") or len({n for n, _ in shown(page)} & {1, 101, 201, 1999}) > 0, "all lines again")
+    page.js("document.querySelector('.view').focus()")
+    page.keys("m")
+    page.wait(lambda: page.attr("[data-do=only]", "aria-pressed") == "true")
+
+
+def test_errors_and_warnings_are_counted_and_jumped_to(page, dashboard, host):
     text = list(lines(1000))
     text[200] = "error: first"
     text[800] = "error: second"
     text[500] = "warning: careful"
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, tuple(text))
+    dashboard.begin(host, text)
     page.load()
-    open_log(page, "alpha")
+    open_log(page, host)
     page.wait(lambda: page.text("[data-do=errors]") == "2 errors" and page.text("[data-do=warnings]") == "1 warning")
     page.click("[data-do=warnings]")
     page.wait(lambda: page.attr(".row.current", "data-line") == "500")
@@ -171,37 +192,108 @@ def test_errors_and_warnings_are_counted_and_jumped_to(page, mock):
     page.wait(lambda: page.attr(".row.current", "data-line") == "200")
 
 
-def test_a_failed_run_opens_at_its_error(page, mock):
-    mock.host("alpha")
-    text = list(lines(2000))
+def test_a_failed_run_opens_at_its_error(page, dashboard, host):
+    text = list(lines(3000))
     text[1234] = "error: builder for 'x' failed"
-    mock.run("alpha", RUN % 1, tuple(text), status="finished", outcome="failure", exit={"code": 1}, ended=iso(), error_line=1234)
-    mock.hosts["alpha"]["state"] = "idle"
+    run = dashboard.begin(host, text)
+    dashboard.end(host, run, 3000, 1, error="builder for 'x' failed", error_line=1234)
     page.load()
-    open_log(page, "alpha")
+    open_log(page, host)
     page.wait(lambda: [1234, "error: builder for 'x' failed"] in shown(page), "the error in sight")
 
 
-def test_a_line_is_linked_copied_and_found_again_by_its_link(page, mock):
+def test_a_failure_that_is_watched_is_shown_at_its_error_and_kept(page, dashboard, host):
+    run = live(page, dashboard, host)
+    dashboard.write(host, run, 300, ["error: it broke", *lines(400)])
+    page.wait(lambda: last_shown(page) == "plain line 399")
+    dashboard.end(host, run, 701, 1, error="it broke", error_line=300)
+    page.wait(lambda: [300, "error: it broke"] in shown(page), "the error in sight")
+    dashboard.begin(host, ["the next run"], command="git pull")
+    page.wait(lambda: page.visible(".newer"), "the next run is offered")
+    assert [300, "error: it broke"] in shown(page)
+    page.click(".newer")
+    page.wait(lambda: last_shown(page) == "the next run")
+    page.wait(lambda: not page.visible(".newer"))
+
+
+def test_a_line_is_linked_copied_and_found_again_by_its_link(page, dashboard, host):
     page.cdp("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, tuple(f"\x1b[32mline\x1b[0m {i}" for i in range(3000)))
-    page.load(f"/#alpha/{RUN % 1}/L1500-L1502")
+    run = dashboard.begin(host, [f"\x1b[32mline\x1b[0m {i}" for i in range(3000)])
+    page.load(f"/#{host}/{run}/L1500-L1502")
     page.wait(lambda: [1499, "line 1499"] in shown(page), "the line")
     assert page.count(".row.selected") == 3
     page.click("[data-do=picked-copy]")
-    page.wait(lambda: page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))") == "line 1499\nline 1500\nline 1501\n")
-    page.js("document.querySelector('.row[data-line=\"1505\"] .num').click()")
-    assert page.js("return location.hash") == f"#alpha/{RUN % 1}/L1506"
+    page.wait(lambda: clipboard(page) == "line 1499\nline 1500\nline 1501\n")
+    page.click('.row[data-line="1505"] .num')
+    assert address(page) == f"#{host}/{run}/L1506"
     page.click("[data-do=picked-link]")
-    page.wait(lambda: page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])") == f"{mock.url}/#alpha/{RUN % 1}/L1506")
+    page.wait(lambda: clipboard(page) == f"{dashboard.url}/#{host}/{run}/L1506")
 
 
-def test_wrap_and_times_are_switched_on_demand(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, tuple(("wide " * 100 + str(i)) if i % 10 == 0 else f"line {i}" for i in range(5000)))
+def test_the_keys_of_a_log_work_after_the_mouse(page, dashboard, host):
+    page.cdp("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    dashboard.begin(host, ["warning: first", *lines(600)])
     page.load()
-    open_log(page, "alpha")
+    open_log(page, host)
+    page.wait(lambda: last_shown(page) == "plain line 599" and page.text("[data-do=warnings]") == "1 warning")
+    page.keys("w")  # right after the click that opened it
+    page.wait(lambda: page.attr(".row.current", "data-line") == "0")
+    page.click('.row[data-line="3"] .num')
+    page.keys("c")
+    page.wait(lambda: clipboard(page) == "plain line 2\n")
+    page.keys("/")
+    page.keys("line 7")
+    page.wait(lambda: page.text(".found").endswith("of 11"), "the search of the log, not the filter of the hosts")
+    page.keys(Keys.ESCAPE)
+    page.keys("x")
+    page.wait(lambda: page.count(".panel") == 0)
+
+
+def test_a_line_is_gone_to_by_its_number(page, dashboard, host):
+    live(page, dashboard, host, 5000)
+    page.click("[data-do=goto]")
+    page.keys("2345" + Keys.ENTER)
+    page.wait(lambda: [2344, "plain line 2344"] in shown(page) and page.attr(".row.selected", "data-line") == "2344")
+    page.keys(":")
+    page.keys("99999" + Keys.ENTER)
+    page.wait(lambda: page.attr(".row.selected", "data-line") == "4999", "the last line for a number beyond it")
+
+
+def test_web_addresses_are_links_and_nothing_else_is(page, dashboard, host):
+    dashboard.begin(host, ["see https://example.org/a?b=c&d=(e), and \x1b[31mhttp://x.y/z\x1b[0m.", "javascript:alert(1) file:///etc/passwd ftp://a.b"])
+    page.load()
+    open_log(page, host)
+    page.wait(lambda: page.count(".text .link") == 2)
+    found = page.js("return [...document.querySelectorAll('.text .link')].map((a) => [a.getAttribute('href'), a.textContent, a.target, a.rel])")
+    assert found == [
+        ["https://example.org/a?b=c&d=(e", "https://example.org/a?b=c&d=(e", "_blank", "noopener noreferrer"],
+        ["http://x.y/z", "http://x.y/z", "_blank", "noopener noreferrer"],
+    ]
+    page.type(".find input", "example")
+    page.wait(lambda: page.count(".link mark") == 1, "a match inside of a link")
+
+
+def test_times_are_shown_as_clock_and_as_elapsed(page, dashboard, host):
+    run = new_run()
+    started = int(time.time() * 1000) - 100_000
+    dashboard.write(host, run, 0, ["a", "b"], times=[[1, started + 1000], [1, started + 61_500]], started=iso(100), command="x")
+    page.load()
+    open_log(page, host)
+    words = lambda: page.js("return [...document.querySelectorAll('.row .time')].map((t) => t.dataset.time.trim())")
+    page.click("[data-do=times]")
+    page.wait(lambda: [bool(re.fullmatch(r"\d\d:\d\d:\d\d", text)) for text in words()] == [True, True])
+    page.click("[data-do=times]")
+    page.wait(lambda: len(words()) == 2 and all(re.fullmatch(r"\d+:\d\d\.\d", text) for text in words()), "elapsed times")
+    first, second = (int(m) * 60 + float(s) for m, s in (text.split(":") for text in words()))
+    assert abs(second - first - 60.5) < 0.11
+    page.click("[data-do=times]")
+    page.wait(lambda: words() == [])
+
+
+def test_wrapping_keeps_every_line(page, dashboard, host):
+    dashboard.begin(host, [("wide " * 100 + str(i)) if i % 10 == 0 else f"line {i}" for i in range(5000)])
+    page.load()
+    open_log(page, host)
     wide = lambda: page.js("const v = document.querySelector('.view'); return v.scrollWidth > v.clientWidth + 1")
     page.wait(wide, "a line wider than the view")
     page.click("[data-do=wrap]")
@@ -216,59 +308,59 @@ def test_wrap_and_times_are_switched_on_demand(page, mock):
     page.wait(lambda: shown(page)[0][0] == 0)
     page.keys("G")
     page.wait(lambda: last_shown(page) == "line 4999")
-    page.click("[data-do=times]")
-    page.wait(lambda: re.fullmatch(r"\d\d:\d\d:\d\d", page.attr(".row .time", "data-time") or ""))
     page.click("[data-do=wrap]")
-    page.click("[data-do=times]")
 
 
-def test_several_logs_are_open_at_once_and_close_again(page, mock):
-    for i, name in enumerate(("alpha", "beta", "gamma")):
-        mock.host(name)
-        mock.run(name, RUN % (i + 1), lines(100, name))
+def test_several_logs_are_open_at_once_and_close_again(page, dashboard):
+    runs = {name: dashboard.begin(name, lines(100, name)) for name in ("several-a", "several-b", "several-c")}
     page.load()
-    for name in ("alpha", "beta", "gamma"):
+    for name in runs:
         open_log(page, name)
-    mock.write(RUN % 2, ["only for beta"])
-    page.wait(lambda: shown(page, "beta")[-1][1] == "only for beta")
-    assert shown(page, "alpha")[-1][1] == "alpha 99"
-    page.click(ROW % "beta" + "[data-do=close]")
+    dashboard.write("several-b", runs["several-b"], 100, ["only for b"])
+    page.js("document.querySelector(arguments[0]).scrollIntoView()", ROW % "several-b" + ".view")
+    page.wait(lambda: last_shown(page, "several-b") == "only for b")
+    page.js("document.querySelector(arguments[0]).click()", ROW % "several-b" + "[data-do=close]")
     page.wait(lambda: page.count(".panel") == 2)
-    page.wait(lambda: {"op": "untail", "run": RUN % 2} in mock.heard)
 
 
-def test_earlier_runs_can_be_read_and_the_full_log_fetched(page, mock):
-    mock.host("alpha")
-    mock.run("alpha", RUN % 1, lines(20, "old"), status="finished", outcome="success", exit={"code": 0}, ended=iso(900), command="git pull")
-    mock.run("alpha", RUN % 2, lines(20, "new"))
+def test_the_window_is_filled_by_one_log_alone(page, dashboard, host):
+    live(page, dashboard, host)
+    page.keys("f")
+    page.wait(lambda: page.count(".panel.max") == 1)
+    assert page.js("return [document.querySelector('main').inert, document.querySelector('header').inert]") == [True, True]
+    for _ in range(30):
+        page.keys(Keys.TAB)
+        assert page.js("return document.activeElement === document.body || !!document.activeElement.closest('.panel')")
+    page.js("document.querySelector('.view').focus()")
+    page.keys(Keys.ESCAPE)
+    page.wait(lambda: page.count(".panel.max") == 0 and page.count(ROW % host + ".panel") == 1)
+    assert page.js("return [document.querySelector('main').inert, document.body.classList.contains('has-max')]") == [False, False]
+    page.wait(lambda: last_shown(page) == "plain line 299", "its place")
+
+
+def test_the_whole_log_can_be_fetched(page, dashboard, host):
+    run = dashboard.has(host, lines(20))
     page.load()
-    open_log(page, "alpha")
-    page.wait(lambda: page.count(".runs option") == 2, "both runs")
-    page.js("const s = document.querySelector('.runs'); s.value = arguments[0]; s.dispatchEvent(new Event('change'))", RUN % 1)
-    page.wait(lambda: last_shown(page) == "old 19")
+    open_log(page, host)
     full = page.js("return [...document.querySelectorAll('.toolbar a')].map((a) => [a.textContent, a.getAttribute('href'), a.hasAttribute('download')])")
-    assert full == [["View full log", f"/api/hosts/alpha/runs/{RUN % 1}/log", False], ["Download", f"/api/hosts/alpha/runs/{RUN % 1}/log", True]]
+    assert full == [["Full log", f"/api/hosts/{host}/runs/{run}/log", False], ["Download", f"/api/hosts/{host}/runs/{run}/log", True]]
 
 
-def test_a_run_that_begins_takes_over_from_an_ended_one_unless_someone_reads(page, mock):
-    ended = {"status": "finished", "outcome": "success", "exit": {"code": 0}, "ended": iso()}
-    for name in ("alpha", "beta"):
-        mock.host(name)
-        mock.run(name, RUN % (1 if name == "alpha" else 2), lines(300, "old"), **ended)
-    for name in ("alpha", "beta"):
-        mock.hosts[name]["state"] = "idle"
+def test_a_run_that_begins_takes_over_from_one_that_succeeded_unless_someone_reads(page, dashboard):
+    for name in ("takes-over", "is-read"):
+        dashboard.has(name, lines(300, "old"))
     page.load()
-    for name in ("alpha", "beta"):
+    for name in ("takes-over", "is-read"):
         open_log(page, name)
-    page.wait(lambda: shown(page, "alpha")[-1][0] == 299 and shown(page, "beta")[-1][0] == 299)
+    page.wait(lambda: last_shown(page, "takes-over") == last_shown(page, "is-read") == "the end")
     page.mouse(2, 2)
-    page.js("document.querySelector('tbody[data-host=beta] .view').focus()")
+    page.js("document.querySelector('tbody[data-host=is-read] .view').focus()")
     page.keys("g")
-    for name, run in (("alpha", RUN % 11), ("beta", RUN % 12)):
-        mock.run(name, run, lines(3, "new"))
-        mock.push_host(name)
-    page.wait(lambda: (shown(page, "alpha") or [[0, ""]])[-1][1] == "new 2")
-    page.wait(lambda: page.visible(ROW % "beta" + ".newer"))
-    assert shown(page, "beta")[0][1] == "old 0"
-    page.click(ROW % "beta" + ".newer")
-    page.wait(lambda: (shown(page, "beta") or [[0, ""]])[-1][1] == "new 2")
+    page.wait(lambda: shown(page, "is-read")[0] == [0, "old 0"])
+    for name in ("takes-over", "is-read"):
+        dashboard.begin(name, lines(3, "new"))
+    page.wait(lambda: last_shown(page, "takes-over") == "new 2")
+    page.wait(lambda: page.visible(ROW % "is-read" + ".newer"))
+    assert shown(page, "is-read")[0] == [0, "old 0"]
+    page.js("document.querySelector(arguments[0]).click()", ROW % "is-read" + ".newer")
+    page.wait(lambda: last_shown(page, "is-read") == "new 2")

@@ -23,7 +23,7 @@ async function call(method, path, body) {
         throw new Error('the dashboard cannot be reached');
     }
     if (answer.status === 401) {
-        location.assign('/login');
+        location.assign(`/login${location.hash}`);
         throw new Error('signed out');
     }
     const said = await answer.json().catch(() => null);
@@ -39,8 +39,8 @@ async function call(method, path, body) {
 }
 
 const hostPath = (host) => `/api/hosts/${encodeURIComponent(host)}`;
-export const runPath = (host, run) => `${hostPath(host)}/runs/${encodeURIComponent(run)}`;
-export const logUrl = (host, run, color) => `${runPath(host, run)}/log${color ? '?color=1' : ''}`;
+const runPath = (host, run) => `${hostPath(host)}/runs/${encodeURIComponent(run)}`;
+export const logUrl = (host, run) => `${runPath(host, run)}/log`;
 
 export const api = {
     host: (host) => call('GET', hostPath(host)),
@@ -52,16 +52,15 @@ export const api = {
     run: (host, run) => call('GET', runPath(host, run)),
     deleteRun: (host, run) => call('DELETE', runPath(host, run)),
     lines: (host, run, from, limit) => call('GET', `${runPath(host, run)}/lines?from=${from}&limit=${limit}`),
-    search: (host, run, { q, kind, from = 0, limit = 1000 }) => {
-        const query = new URLSearchParams({ from, limit });
-        if (q) query.set('q', q);
-        if (kind) query.set('kind', kind);
+    search: (host, run, { from = 0, limit = 1000, ...question }) => {
+        const query = new URLSearchParams({ from, limit, ...question });
         return call('GET', `${runPath(host, run)}/search?${query}`);
     },
     command: (host, command) => call('POST', `${hostPath(host)}/command`, { command }),
+    cancelCommand: (host) => call('DELETE', `${hostPath(host)}/command`),
     addHost: (host) => call('POST', '/api/hosts', host),
     removeHost: (host) => call('DELETE', hostPath(host)),
     refreshTarget: () => call('POST', '/api/nixcfg/refresh', {}),
     agentToken: (host) => call('POST', `${hostPath(host)}/agent-token`, {}),
-    downloadLogs: (host) => `${hostPath(host)}/logs/download?format=txt`,
+    historyFile: (host) => `${hostPath(host)}/logs/download?format=txt`,
 };

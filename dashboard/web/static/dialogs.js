@@ -1,5 +1,6 @@
 /* Questions, forms, menus and the list of keys. The browser's own <dialog> keeps the focus inside and gives it back. */
-import { dayAndTime, el, toMs } from './util.js';
+import { setupWays } from './setup.js';
+import { copyButton, count, dayAndTime, el, toMs } from './util.js';
 
 function show(dialog) {
     document.body.append(dialog);
@@ -8,8 +9,8 @@ function show(dialog) {
     return dialog;
 }
 
-/** Asks; resolves to whether the answer was yes. */
-export function confirmBox(heading, text, yes, danger = false) {
+/** Asks; resolves to whether the answer was yes. `names` are the hosts that it is about. */
+export function confirmBox({ heading, text = '', names = [], yes, danger = false }) {
     return new Promise((resolve) => {
         const dialog = el(
             'dialog',
@@ -18,7 +19,10 @@ export function confirmBox(heading, text, yes, danger = false) {
                 'form',
                 { method: 'dialog' },
                 el('h2', { id: 'ask-title', text: heading }),
-                el('p', { text }),
+                text ? el('p', { text }) : null,
+                names.length
+                    ? el('ul', { class: 'names', tabindex: '0', 'aria-label': 'Hosts' }, ...names.map((name) => el('li', { text: name })))
+                    : null,
                 el(
                     'div',
                     { class: 'dialog-buttons' },
@@ -33,6 +37,41 @@ export function confirmBox(heading, text, yes, danger = false) {
             ),
         );
         dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'));
+        show(dialog);
+    });
+}
+
+/** Asks for a line; resolves to its number from 0, or to null. */
+export function askLine(total) {
+    return new Promise((resolve) => {
+        const input = el('input', {
+            name: 'line',
+            inputmode: 'numeric',
+            pattern: '[0-9]+',
+            required: true,
+            autofocus: true,
+            autocomplete: 'off',
+        });
+        const dialog = el(
+            'dialog',
+            { 'aria-labelledby': 'line-title' },
+            el(
+                'form',
+                { method: 'dialog' },
+                el('h2', { id: 'line-title', text: 'Go to a line' }),
+                el('label', { class: 'stack' }, `Line, 1 to ${count(Math.max(1, total))}`, input),
+                el(
+                    'div',
+                    { class: 'dialog-buttons' },
+                    el('button', { value: 'go', class: 'primary', 'data-do': 'go', text: 'Go' }),
+                    el('button', { value: '', formnovalidate: true, text: 'Cancel' }),
+                ),
+            ),
+        );
+        dialog.addEventListener('close', () => {
+            const line = Math.min(Number(input.value), total) - 1;
+            resolve(dialog.returnValue === 'go' && line >= 0 ? line : null);
+        });
         show(dialog);
     });
 }
@@ -61,8 +100,8 @@ export function addHostBox(add) {
             }),
         ),
         field('System', choice('host_type', ['nixos', 'macos'])),
-        field('Place', choice('location', ['home', 'work', 'cloud', 'office', 'mobile', 'other'])),
-        field('Kind', choice('device_type', ['server', 'desktop', 'laptop', 'gaming'])),
+        field('Place', choice('location', ['', 'home', 'work', 'cloud', 'office', 'mobile', 'other'])),
+        field('Kind', choice('device_type', ['', 'server', 'desktop', 'laptop', 'gaming'])),
         field('Colour', el('input', { type: 'color', name: 'theme_color', value: '#769ff0' })),
         el(
             'div',
@@ -86,29 +125,36 @@ export function addHostBox(add) {
     show(dialog);
 }
 
-/** Text that a person copies once, such as a new token. */
-export function tellBox(heading, text, secret) {
+/** A new token, which is shown this one time, and what to do with it on the host. */
+export function tokenBox({ heading, host, token }) {
     show(
         el(
             'dialog',
-            { 'aria-labelledby': 'tell-title' },
+            { class: 'wide-box', 'aria-labelledby': 'token-title' },
             el(
                 'form',
                 { method: 'dialog' },
-                el('h2', { id: 'tell-title', text: heading }),
-                el('p', { text }),
-                el('p', {}, el('code', { class: 'secret', text: secret })),
+                el('h2', { id: 'token-title', text: heading }),
+                el('p', { text: 'Its token is shown this one time only. An agent takes it as NIXFLEET_TOKEN.' }),
+                el(
+                    'p',
+                    { class: 'secret-line' },
+                    el('code', { class: 'secret', text: token }),
+                    copyButton('Copy the token', () => token),
+                ),
+                el('p', { text: 'On the host, one of these:' }),
+                setupWays(host, token),
                 el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', text: 'Done' })),
             ),
         ),
     );
 }
 
-/** A list of times and texts, newest first; what an entry calls its time and its text differs between dashboards. */
+/** A list of times and texts, newest first. */
 export function historyBox(heading, entries) {
     const rows = entries.map((entry) => {
-        const at = toMs(entry.timestamp ?? entry.time ?? entry.at ?? entry.date);
-        const text = [entry.icon, entry.message ?? entry.comment ?? entry.status].filter(Boolean).join(' ');
+        const at = toMs(entry.timestamp);
+        const text = [entry.icon, entry.message].filter(Boolean).join(' ');
         return el(
             'li',
             {},
@@ -161,7 +207,9 @@ const KEYS = [
             ['e  E', 'Next, previous error'],
             ['w  W', 'Next, previous warning'],
             ['z', 'Wrap long lines'],
-            ['t', 'Times'],
+            ['t', 'Clock times, elapsed times'],
+            ['m', 'Only the lines that match'],
+            [':', 'Go to a line'],
             ['c', 'Copy lines'],
             ['l', 'Copy a link'],
             ['f', 'Fill the window'],

@@ -1,30 +1,34 @@
-/* The table of hosts. One <tbody> per host holds its row and, when open, its log, so that sorting moves both together.
-   A host that changes changes its own cells only. */
+/* One host of the table: a <tbody> that holds its row and, when open, its log, so that sorting moves both together. A host
+   that changes changes its own cells only. */
 import {
-    counts,
-    isOpen,
-    agedState,
-    stateWords,
-    story,
-    elapsedMs,
-    silentMs,
+    Bar,
     SILENT_AFTER_S,
-    verdict,
+    counts,
+    elapsedMs,
+    endMs,
     exitWords,
+    isOpen,
+    reason,
+    silentMs,
+    story,
     title,
+    verdict,
 } from './runs.js';
+import { hasAgent, hostVerdict, isProblem, reach, verdictWords } from './signals.js';
 import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs } from './util.js';
 
-const SHOWN_AT_FIRST = 200;
-const CRITICALITY = { high: 0, medium: 1, low: 2 };
-const STATE_ORDER = { busy: 0, crashed: 1, stale: 2, idle: 3, offline: 4 };
-const PENDING_LOCK_MS = 600000;
 const HIGH_PERCENT = 80;
-export const FILTERS = ['busy', 'problem', 'idle', 'offline', 'outdated'];
+const COMMANDS = [
+    ['pull', 'Pull'],
+    ['switch', 'Switch'],
+    ['test', 'Test'],
+    ['update', 'Update'],
+    ['stop', 'Stop'],
+];
 
 export const keyOf = (host) => String(host.id ?? host.host_id ?? host.hostname);
 
-export function metricsOf(host) {
+function metricsOf(host) {
     if (typeof host.metrics !== 'string') return host.metrics || null;
     try {
         return JSON.parse(host.metrics);
@@ -33,24 +37,30 @@ export function metricsOf(host) {
     }
 }
 
-function short(commit) {
-    return commit && commit !== 'unknown' ? commit.slice(0, 7) : '';
+/** A cell's text; one without is marked, so that a card can leave it out. */
+function fill(cell, text) {
+    setText(cell, text || '–');
+    cell.classList.toggle('nothing', !text);
 }
+
+const short = (commit) => (commit && commit !== 'unknown' ? commit.slice(0, 7) : '');
 
 export class HostRow {
     panel = null;
     cells = {};
-    #element = null;
+    inView = false;
     heardAt = Date.now();
-    queued = null; // { command, at }: asked for here, not yet taken by the host
+    #element = null;
+    #bar = new Bar();
+    #hay = '';
 
     constructor(host, calls) {
-        this.host = host;
         this.id = keyOf(host);
         this.calls = calls;
+        this.set(host);
     }
 
-    /** Its elements, made when it is first shown: of ten thousand hosts a page shows two hundred. */
+    /** Its elements, made when it is first shown: of ten thousand hosts a page shows the first few. */
     get element() {
         return (this.#element ??= this.#build());
     }
@@ -59,188 +69,221 @@ export class HostRow {
         return !!this.#element?.isConnected;
     }
 
-    #build() {
-        const { act, openMenu, toggle } = this.calls;
-        const c = this.cells;
-        const cell = (name, label, ...inside) =>
-            (c[name] = el('td', { class: `c-${name}`, 'data-label': label }, ...inside));
-        c.dot = el('span', { class: 'dot', 'aria-hidden': 'true' });
-        c.expand = el('button', {
-            type: 'button',
-            class: 'name',
-            'aria-expanded': 'false',
-            'data-do': 'toggle',
-            onclick: toggle,
-        });
-        c.label = el('span', { class: 'label' });
-        c.expand.append(c.label);
-        c.place = el('span', { class: 'sub' });
-        c.state = el('span', { class: 'state-text' });
-        c.count = el('span', { class: 'state-count num' });
-        c.detail = el('span', { class: 'sub detail' });
-        c.fill = el('span', { class: 'mini-fill' });
-        c.mini = el('span', { class: 'mini', 'aria-hidden': 'true' }, c.fill);
-        c.buttons = el('span', { class: 'buttons' });
-        for (const [name, text] of [
-            ['pull', 'Pull'],
-            ['switch', 'Switch'],
-            ['test', 'Test'],
-            ['update', 'Update'],
-            ['stop', 'Stop'],
-        ]) {
-            c[name] = el('button', { type: 'button', 'data-do': name, onclick: () => act(name), text });
-            c.buttons.append(c[name]);
-        }
-        c.menu = el('button', {
-            type: 'button',
-            class: 'icon',
-            'aria-haspopup': 'menu',
-            'aria-expanded': 'false',
-            'data-do': 'menu',
-            onclick: () => openMenu(c.menu),
-            text: '⋮',
-        });
-        c.buttons.append(c.menu);
-        const nameCell = el(
-            'th',
-            { scope: 'row', class: 'c-host' },
-            c.dot,
-            el('span', { class: 'host-name' }, c.expand, c.place),
-        );
-        const stateCell = el(
-            'td',
-            { class: 'c-state', 'data-label': 'State' },
-            el(
-                'span',
-                { class: 'state' },
-                el('span', { class: 'shape', 'aria-hidden': 'true' }),
-                c.state,
-                c.count,
-            ),
-            c.mini,
-            c.detail,
-        );
-        this.row = el(
-            'tr',
-            { class: 'host', tabindex: '-1', 'data-host': this.id },
-            nameCell,
-            stateCell,
-            cell('seen', 'Seen'),
-            cell('os', 'System'),
-            cell('load', 'Load'),
-            cell('config', 'Config'),
-            cell('tests', 'Tests'),
-            el('td', { class: 'c-actions' }, c.buttons),
-        );
-        this.row.addEventListener(
-            'click',
-            (event) =>
-                !event.target.closest('button, a, input, select') && !String(getSelection()) && toggle(),
-        );
-        this.detail = el('tr', { class: 'detail', hidden: true }, el('td', { colspan: '8' }));
-        return el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
-    }
-
     get run() {
         return this.host.run;
+    }
+
+    get name() {
+        return String(this.host.hostname ?? this.id);
     }
 
     set(host) {
         this.host = host;
         this.heardAt = Date.now();
-        if (isOpen(host.run) || (this.queued && Date.now() - this.queued.at > PENDING_LOCK_MS))
-            this.queued = null;
+        this.#hay = '';
     }
 
-    state(connected) {
-        return agedState(this.host, connected);
+    /* ---- what the list asks ---- */
+
+    verdict(live) {
+        return hostVerdict(this.host, live);
+    }
+
+    reach(live) {
+        return reach(this.host, live);
+    }
+
+    problem(live) {
+        return isProblem(this.host, live);
+    }
+
+    outdated(target) {
+        const commit = short(this.host.current_generation);
+        const wanted = short(target?.hash);
+        return commit && wanted ? commit !== wanted : !!this.host.outdated;
+    }
+
+    /** Will its agent take a command now? */
+    ready(live) {
+        return this.reach(live) === 'online' && !this.working(live) && !this.host.pending_command;
+    }
+
+    working(live) {
+        return this.verdict(live) === 'busy' || !!Number(this.host.test_running);
+    }
+
+    /** Does its text have all of these words, in lower case? */
+    matches(words) {
+        if (!words.length) return true;
+        if (!this.#hay) {
+            const h = this.host;
+            const parts = [h.hostname, this.id, h.location, h.device_type, h.host_type, h.os_name, h.comment];
+            this.#hay = [...parts, h.run?.command, h.run?.error].join(' ').toLowerCase();
+        }
+        return words.every((word) => this.#hay.includes(word));
+    }
+
+    /* ---- its elements ---- */
+
+    #build() {
+        const { act, cancel, openMenu, toggle, pick } = this.calls;
+        const c = this.cells;
+        const cell = (name, label) => (c[name] = el('td', { class: `c-${name}`, 'data-label': label }));
+        const button = (name, text, onclick, more = {}) =>
+            (c[name] = el('button', { type: 'button', 'data-do': name, onclick, text, ...more }));
+        c.pick = el('input', { type: 'checkbox', class: 'pick', onclick: (event) => pick(event.shiftKey) });
+        c.dot = el('span', { class: 'dot', role: 'img' });
+        c.label = el('span', { class: 'label' });
+        c.expand = el(
+            'button',
+            { type: 'button', class: 'name', 'aria-expanded': 'false', 'data-do': 'toggle', onclick: toggle },
+            c.label,
+        );
+        c.place = el('span', { class: 'sub' });
+        c.state = el('span', { class: 'state-text' });
+        c.count = el('span', { class: 'state-count num' });
+        c.what = el('span', { class: 'what' });
+        c.when = el('span', { class: 'when num' });
+        c.fill = el('span', { class: 'mini-fill' });
+        c.mini = el('span', { class: 'mini', 'aria-hidden': 'true' }, c.fill);
+        const shape = el('span', { class: 'shape', 'aria-hidden': 'true' });
+        const buttons = COMMANDS.map(([name, text]) => button(name, text, () => act(name)));
+        button('cancel', 'Cancel', cancel);
+        button('menu', '⋮', () => openMenu(c.menu), {
+            class: 'icon',
+            'aria-haspopup': 'menu',
+            'aria-expanded': 'false',
+        });
+        this.row = el(
+            'tr',
+            { class: 'host', tabindex: '-1', 'data-host': this.id },
+            el(
+                'th',
+                { scope: 'row', class: 'c-host' },
+                c.pick,
+                c.dot,
+                el('span', { class: 'host-name' }, c.expand, c.place),
+            ),
+            el(
+                'td',
+                { class: 'c-state', 'data-label': 'State' },
+                el('span', { class: 'state' }, shape, c.state, c.count),
+                c.mini,
+                el('span', { class: 'sub detail' }, c.what, c.when),
+            ),
+            cell('seen', 'Seen'),
+            cell('os', 'System'),
+            cell('load', 'Load'),
+            cell('config', 'Config'),
+            cell('tests', 'Tests'),
+            el('td', { class: 'c-actions' }, el('span', { class: 'buttons' }, ...buttons, c.cancel, c.menu)),
+        );
+        this.row.addEventListener('click', (event) => {
+            if (event.target.closest('button, a, input, select, label') || String(getSelection())) return;
+            toggle();
+        });
+        this.detail = el('tr', { class: 'detail', hidden: true }, el('td', { colspan: '8' }));
+        setAttr(c.pick, 'aria-label', `Select ${this.name}`);
+        setAttr(c.menu, 'aria-label', `More for ${this.name}`);
+        return el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
     }
 
     /** Everything in the row, from the host's object and the clock. Cheap when nothing changed. */
-    draw(connected, target) {
+    draw(live, target, picked) {
         this.#element ??= this.#build();
         const { host, cells: c } = this;
-        const state = this.state(connected);
         this.#identity(host);
-        this.#stateCell(host, state);
-        const seen = toMs(host.last_seen);
-        setText(c.seen, seen ? ago(serverNow() - seen) : 'never');
-        setAttr(c.seen, 'title', seen ? dayAndTime(seen) : null);
+        c.pick.checked = picked;
+        this.row.classList.toggle('picked-row', picked);
+        this.#stateCell(host, live);
+        this.#reachCell(host, live);
         this.#systemCell(host);
         this.#loadCell(host);
         this.#configCell(host, target);
         this.#testsCell(host);
-        this.#buttons(host, state);
+        this.#buttons(host, live);
     }
 
     #identity(host) {
         const c = this.cells;
-        setText(c.label, host.hostname ?? this.id);
-        setAttr(
-            c.expand,
-            'aria-label',
-            `${host.hostname ?? this.id}: ${this.panel ? 'close' : 'open'} its log`,
-        );
+        setText(c.label, this.name);
+        setAttr(c.expand, 'aria-label', `${this.name}: ${this.panel ? 'close' : 'open'} its log`);
         setText(c.place, [host.location, host.device_type].filter(Boolean).join(' · '));
-        if (/^#[0-9a-f]{6}$/i.test(host.theme_color ?? ''))
-            this.row.style.setProperty('--host', host.theme_color);
+        if (/^#[0-9a-f]{6}$/i.test(host.theme_color ?? '')) this.row.style.setProperty('--host', host.theme_color);
         setAttr(this.row, 'title', host.comment || null);
     }
 
-    #stateCell(host, state) {
+    #stateCell(host, live) {
         const c = this.cells;
         const run = host.run;
-        setAttr(this.row, 'data-state', state);
-        setText(c.state, stateWords(host, state));
+        const verdictNow = this.verdict(live);
         const open = isOpen(run);
+        setAttr(this.row, 'data-verdict', verdictNow);
+        setText(c.state, verdictWords(host, verdictNow));
         setText(c.count, open ? counts(run) : '');
         c.mini.hidden = !open;
-        if (open) c.fill.style.transform = `scaleX(${story(run).bar.toFixed(4)})`;
-        setAttr(this.row, 'data-last', run && !open ? verdict(run) : null);
-        setText(c.detail, this.#detail(host, run, open));
+        if (open) {
+            const scale = `scaleX(${this.#bar.of(run, story(run)).toFixed(3)})`;
+            if (c.fill.style.transform !== scale) c.fill.style.transform = scale;
+        }
+        const [what, when] = this.#detail(host, run, open);
+        setText(c.what, what);
+        setText(c.when, when);
+        setAttr(c.what, 'title', what || null);
     }
 
+    /** What it does or did, and the time of that. */
     #detail(host, run, open) {
         if (open) {
             const silent = silentMs(run, this.heardAt);
-            const parts = [duration(elapsedMs(run))];
-            if (run.stop_requested) parts.unshift('stopping');
+            const parts = [];
+            if (run.stop_requested) parts.push('stopping');
             if (silent >= SILENT_AFTER_S * 1000) parts.push(`silent for ${duration(silent)}`);
-            else if (run.progress?.current) parts.push(run.progress.current);
-            return parts.join(' · ');
+            parts.push(run.progress?.current || title(run));
+            return [parts.join(' · '), duration(elapsedMs(run))];
         }
-        if (this.queued || host.pending_command)
-            return `${this.queued?.command ?? host.pending_command} waits for the host`;
-        if (run)
-            return `${exitWords(run)} · ${title(run).slice(0, 60)} · ${ago(serverNow() - (toMs(run.ended) || toMs(run.last_seen)))}`;
-        return host.comment || '';
+        if (host.pending_command) return [`${host.pending_command} is queued; the agent has not taken it yet`, ''];
+        if (!run) return [host.comment || '', ''];
+        const when = ago(serverNow() - endMs(run));
+        if (verdict(run) === 'ok') return [`${exitWords(run)} · ${title(run)}`, when];
+        return [reason(run) || `${exitWords(run)} · ${title(run)}`, when];
+    }
+
+    #reachCell(host, live) {
+        const c = this.cells;
+        const seen = toMs(host.last_seen);
+        const told = this.reach(live);
+        const since = seen ? ago(serverNow() - seen) : 'never';
+        setAttr(this.row, 'data-reach', told ?? 'none');
+        setText(c.seen, told === 'offline' && seen ? `offline · ${since}` : since);
+        setAttr(c.seen, 'title', seen ? dayAndTime(seen) : null);
+        const words = { online: 'its agent is heard', offline: 'its agent is not heard' }[told] ?? 'no agent';
+        setAttr(c.dot, 'aria-label', words);
+        setAttr(c.dot, 'title', words);
     }
 
     #systemCell(host) {
         const c = this.cells;
-        const name =
-            host.os_name || { nixos: 'NixOS', macos: 'macOS' }[host.host_type] || host.host_type || '';
-        setText(c.os, [name, (host.os_version || '').slice(0, 5)].filter(Boolean).join(' '));
-        setAttr(
-            c.os,
-            'title',
-            [
-                name,
-                host.os_version,
-                host.nixpkgs_version && `nixpkgs ${host.nixpkgs_version}`,
-                host.agent_version && `agent ${host.agent_version}`,
-            ]
-                .filter(Boolean)
-                .join('\n') || null,
-        );
+        const kind = hasAgent(host) ? { nixos: 'NixOS', macos: 'macOS' }[host.host_type] ?? host.host_type : '';
+        const name = host.os_name || kind || '';
+        fill(c.os, [name, (host.os_version || '').slice(0, 5)].filter(Boolean).join(' '));
+        const more = [
+            name,
+            host.os_version,
+            host.nixpkgs_version && `nixpkgs ${host.nixpkgs_version}`,
+            host.agent_version && `agent ${host.agent_version}`,
+        ];
+        setAttr(c.os, 'title', more.filter(Boolean).join('\n') || null);
     }
 
     #loadCell(host) {
         const c = this.cells;
         const m = metricsOf(host);
+        c.load.classList.toggle('nothing', !m);
         if (!m) {
             setText(c.load, '–');
             setAttr(c.load, 'title', null);
+            delete c.load.dataset.shape;
             return;
         }
         const shape = JSON.stringify([m.cpu, m.ram]);
@@ -253,22 +296,14 @@ export class HostRow {
                     el('span', { class: 'muted', text: `${label} ` }),
                     `${Math.round(value)} %`,
                 );
-            c.load.replaceChildren(
-                ...[
-                    ['CPU', m.cpu],
-                    ['RAM', m.ram],
-                ]
-                    .filter(([, v]) => typeof v === 'number')
-                    .map(([label, value]) => part(label, value)),
-            );
+            const told = [
+                ['CPU', m.cpu],
+                ['RAM', m.ram],
+            ].filter(([, value]) => typeof value === 'number');
+            c.load.replaceChildren(...told.map(([label, value]) => part(label, value)));
         }
-        setAttr(
-            c.load,
-            'title',
-            [m.swap !== undefined && `swap ${m.swap} %`, m.load !== undefined && `load ${m.load}`]
-                .filter(Boolean)
-                .join('\n') || null,
-        );
+        const more = [m.swap !== undefined && `swap ${m.swap} %`, m.load !== undefined && `load ${m.load}`];
+        setAttr(c.load, 'title', more.filter(Boolean).join('\n') || null);
     }
 
     #configCell(host, target) {
@@ -276,72 +311,44 @@ export class HostRow {
         const commit = short(host.current_generation);
         const old = this.outdated(target);
         const known = commit && short(target?.hash);
-        setText(c.config, commit ? `${commit}${known ? (old ? ' ↓' : ' ✓') : ''}` : '–');
+        fill(c.config, commit ? `${commit}${known ? (old ? ' ↓' : ' ✓') : ''}` : '');
         c.config.classList.toggle('outdated', old);
-        setAttr(
-            c.config,
-            'title',
-            !commit
-                ? null
-                : old
-                  ? `Outdated: the target is ${short(target?.hash)}`
-                  : known
-                    ? 'At the target commit'
-                    : host.current_generation,
-        );
-    }
-
-    outdated(target) {
-        const commit = short(this.host.current_generation);
-        const wanted = short(target?.hash);
-        return commit && wanted ? commit !== wanted : !!this.host.outdated;
+        const words = old ? `Outdated: the target is ${short(target?.hash)}` : 'At the target commit';
+        setAttr(c.config, 'title', !commit ? null : known ? words : host.current_generation);
     }
 
     #testsCell(host) {
         const c = this.cells;
-        let text = '–';
+        let text = '';
         let bad = false;
-        if (Number(host.test_running)) text = `${host.test_current ?? 0}/${host.test_total ?? 0} …`;
+        if (Number(host.test_running))
+            text = host.test_total ? `${host.test_current ?? 0}/${host.test_total} …` : 'starting …';
         else if (host.test_total) {
             const failed = host.test_total - (host.test_passed_count ?? 0);
             bad = failed > 0;
             text = bad ? `${host.test_passed_count ?? 0} ✓ ${failed} ✗` : `${host.test_passed_count} ✓`;
         } else if (host.test_status) text = host.test_status;
-        setText(c.tests, text);
+        fill(c.tests, text);
         c.tests.classList.toggle('bad', bad);
         setAttr(c.tests, 'title', host.test_result || host.test_status || null);
     }
 
-    #buttons(host, state) {
+    /** A button is there only where somebody will do what it says. */
+    #buttons(host, live) {
         const c = this.cells;
-        const busy = state === 'busy' || Number(host.test_running);
-        const locked = state === 'offline' || !!this.queued || !!host.pending_command;
-        c.stop.hidden = !busy;
-        for (const name of ['pull', 'switch', 'test', 'update']) {
-            c[name].hidden = !!busy;
-            c[name].disabled = locked;
-            setAttr(
-                c[name],
-                'title',
-                state === 'offline'
-                    ? 'The host is offline'
-                    : locked
-                      ? 'A command already waits for the host'
-                      : null,
-            );
+        const agent = hasAgent(host);
+        const working = this.working(live) || isOpen(this.run);
+        const waiting = host.pending_command;
+        for (const [name] of COMMANDS) {
+            c[name].hidden = name === 'stop' ? !working : !agent || working || !!waiting;
+            if (name !== 'stop') {
+                c[name].disabled = this.reach(live) !== 'online';
+                setAttr(c[name], 'title', c[name].disabled ? 'Its agent is not heard' : null);
+            }
         }
         c.stop.disabled = !!this.run?.stop_requested;
-        setAttr(c.menu, 'aria-label', `More for ${host.hostname ?? this.id}`);
-    }
-
-    /** May it be told to do something now? */
-    ready(connected) {
-        return (
-            this.state(connected) === 'idle' &&
-            !this.queued &&
-            !this.host.pending_command &&
-            !Number(this.host.test_running)
-        );
+        c.cancel.hidden = !waiting;
+        if (waiting) setText(c.cancel, `Cancel the ${waiting}`);
     }
 
     mount(panel) {
@@ -354,53 +361,3 @@ export class HostRow {
         this.element.classList.toggle('open', !!panel);
     }
 }
-
-/** Which rows to show and in which order. */
-export function arrange(rows, { text, filter, sort, connected, target }) {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = rows.filter(
-        (row) => row.panel || (matches(row, words) && passes(row, filter, connected, target)),
-    );
-    const name = (row) => String(row.host.hostname ?? row.id);
-    const orders = {
-        name: () => 0,
-        criticality: (a, b) =>
-            (CRITICALITY[a.host.criticality] ?? 3) - (CRITICALITY[b.host.criticality] ?? 3),
-        state: (a, b) => STATE_ORDER[a.state(connected)] - STATE_ORDER[b.state(connected)],
-        seen: (a, b) => toMs(b.host.last_seen) - toMs(a.host.last_seen),
-    };
-    const order = orders[sort] ?? orders.name;
-    return wanted.sort((a, b) => order(a, b) || (name(a) < name(b) ? -1 : 1));
-}
-
-function matches(row, words) {
-    const h = row.host;
-    const hay = [
-        h.hostname,
-        row.id,
-        h.location,
-        h.device_type,
-        h.host_type,
-        h.os_name,
-        h.comment,
-        h.run?.command,
-    ]
-        .join(' ')
-        .toLowerCase();
-    return words.every((word) => hay.includes(word));
-}
-
-export function passes(row, filter, connected, target) {
-    if (!filter) return true;
-    const state = row.state(connected);
-    if (filter === 'outdated') return row.outdated(target);
-    if (filter === 'problem')
-        return (
-            state === 'crashed' ||
-            state === 'stale' ||
-            (row.run && !isOpen(row.run) && verdict(row.run) !== 'ok')
-        );
-    return state === filter;
-}
-
-export { SHOWN_AT_FIRST };

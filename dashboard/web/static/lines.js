@@ -30,8 +30,9 @@ export class Lines extends EventTarget {
         return this.total - this.#gaps.reduce((sum, [, n]) => sum + n - 1, 0);
     }
 
-    get gaps() {
-        return this.#gaps;
+    /** Whether lines of the log are not kept. */
+    get incomplete() {
+        return this.#gaps.length > 0;
     }
 
     /** The row that shows this line. */
@@ -62,10 +63,6 @@ export class Lines extends EventTarget {
         if (page) page.used = ++this.#clock;
         if (text === undefined) this.#want(Math.floor(line / PAGE));
         return text;
-    }
-
-    peek(line) {
-        return this.#pages.get(Math.floor(line / PAGE))?.lines[line % PAGE];
     }
 
     time(line) {
@@ -178,5 +175,59 @@ export class Lines extends EventTarget {
                 RETRY_MS,
             );
         }
+    }
+}
+
+/** Only some of the lines of a log, by their numbers, with the same questions and answers as Lines. */
+export class SomeLines extends EventTarget {
+    #numbers = [];
+
+    constructor(lines) {
+        super();
+        this.all = lines;
+        this.host = lines.host;
+        this.run = lines.run;
+        lines.addEventListener('change', this.#tell);
+    }
+
+    #tell = ({ detail }) => this.dispatchEvent(new CustomEvent('change', { detail }));
+
+    close() {
+        this.all.removeEventListener('change', this.#tell);
+    }
+
+    set numbers(list) {
+        const same = this.#numbers.every((line, i) => list[i] === line);
+        const from = same ? this.#numbers.length : 0;
+        this.#numbers = list;
+        this.dispatchEvent(new CustomEvent('change', { detail: { from: same ? list[from] ?? Infinity : 0 } }));
+    }
+
+    get rows() {
+        return this.#numbers.length;
+    }
+
+    /** The row of the line, or of the next one that is here. */
+    rowOf(line) {
+        let low = 0;
+        let high = this.#numbers.length;
+        while (low < high) {
+            const middle = (low + high) >> 1;
+            if (this.#numbers[middle] < line) low = middle + 1;
+            else high = middle;
+        }
+        return Math.min(low, Math.max(0, this.rows - 1));
+    }
+
+    lineOf(row) {
+        return { line: this.#numbers[row] ?? 0 };
+    }
+
+    get(line) {
+        return this.all.get(line);
+    }
+
+    time(line) {
+        return this.all.time(line);
     }
 }

@@ -1,30 +1,22 @@
-/* The log of one host: its run's steps, a toolbar that stays in sight, and the lines. */
+/* The log of one host: its run's header and steps, a toolbar that stays in sight, and the lines. This is the panel's story:
+   which run, what is followed, where a person is. Search: finder.js; the selection of lines: picker.js. */
 import { api, logUrl } from './api.js';
-import { stripAnsi } from './ansi.js';
+import { askLine } from './dialogs.js';
+import { Finder } from './finder.js';
 import { Lines } from './lines.js';
-import { Hits } from './search.js';
+import { Picker } from './picker.js';
+import { RunHeader, timeLeft } from './runheader.js';
+import { RunList } from './runlist.js';
+import { isOpen, title, verdict } from './runs.js';
 import { Stepper } from './stepper.js';
 import { buildPanel } from './toolbar.js';
+import { plural, prefs, setAttr, setText, throttle, toMs } from './util.js';
 import { View } from './view.js';
-import { isOpen, title, verdict, exitWords } from './runs.js';
-import {
-    bytes,
-    copyText,
-    count,
-    dayAndTime,
-    el,
-    plural,
-    prefs,
-    setAttr,
-    setText,
-    throttle,
-    toMs,
-} from './util.js';
 
 const TAIL = 800;
-const SEARCH_PAUSE_MS = 200;
 const MARKS_EVERY_MS = 2000;
-const MOST_COPIED = 20000;
+const EXPECTED_MS = 600000; // a command that a person asked for begins within this time
+const TIMES = ['off', 'clock', 'elapsed'];
 let serial = 0;
 
 export class LogPanel {
@@ -37,54 +29,65 @@ export class LogPanel {
     #heardAt = Date.now();
     #parts = {};
     #shown = ''; // run that the view shows
-    #anchor = null; // first line of a selection
-    #newerRun = null;
-    #marked = '';
+    #latest = null; // the host's newest run that is not the one shown
+    #expectedUntil = 0;
+    #inView = true;
+    #place = null; // where the panel was in the list, while it fills the window
+    #markSoon = throttle(() => this.#mark(), MARKS_EVERY_MS);
 
-    constructor({ host, live, toast, isWatched, toggleWatch, close }) {
-        Object.assign(this, { host, live, toast, isWatched, toggleWatch, close });
+    constructor({ host, live, isWatched, toggleWatch, close, moved }) {
+        Object.assign(this, { host, live, isWatched, toggleWatch, close, moved });
         this.id = `log-${++serial}`;
         this.stepper = new Stepper();
+        this.header = new RunHeader();
+        this.runList = new RunList({ host, pick: (run) => this.pickRun(run), changed: () => this.tick() });
         this.#build();
-        this.#markSoon = throttle(() => this.#mark(), MARKS_EVERY_MS);
+        this.finder = new Finder({ parts: this.#parts, reveal: (line) => this.#reveal(line), host });
+        this.picker = new Picker({
+            box: this.#parts.picked,
+            host,
+            moved: () => this.moved({}),
+            address: () => this.place,
+        });
     }
-
-    #markSoon;
 
     /* ---- what it is made of ---- */
 
     #build() {
         const acts = {
-            prev: () => this.#step(this.hits, -1),
-            next: () => this.#step(this.hits, 1),
-            errors: () => this.jump('error'),
-            warnings: () => this.jump('warning'),
-            newer: () => this.open(this.#newerRun),
-            wrap: () => this.toggle('wrap'),
-            times: () => this.toggle('times'),
+            prev: () => this.finder.step(-1),
+            next: () => this.finder.step(1),
+            case: () => this.finder.toggle('case'),
+            word: () => this.finder.toggle('word'),
+            regex: () => this.finder.toggle('regex'),
+            only: () => this.finder.toggleOnly(),
+            errors: () => this.finder.jump('error'),
+            warnings: () => this.finder.jump('warning'),
+            newer: () => this.pickRun(this.#latest),
+            wrap: () => this.#toggleWrap(),
+            times: () => this.#nextTimes(),
             follow: () => this.#toggleFollow(),
-            copy: () => this.copy(),
-            link: () => this.copyLink(),
+            goto: () => this.#askLine(),
+            copy: () => this.picker.copy(),
+            link: () => this.picker.copyLink(),
             watch: () => this.toggleWatch(this.run),
+            runs: () => this.#toggleRuns(),
             max: () => this.maximise(),
             close: () => this.close(),
-            pill: () => this.followNow(),
+            pill: () => this.#followFromPill(),
         };
-        const parts = {
+        this.#parts = buildPanel({
             id: this.id,
             host: this.host,
             stepper: this.stepper.element,
+            header: this.header.element,
+            runList: this.runList.element,
             act: (name) => acts[name](),
-        };
-        const p = (this.#parts = buildPanel(parts));
-        this.element = p.element;
-        p.input.addEventListener('input', () => {
-            clearTimeout(this.pause);
-            this.pause = setTimeout(() => this.#search(), SEARCH_PAUSE_MS);
         });
-        p.input.addEventListener('keydown', (event) => this.#searchKey(event));
-        p.runs.addEventListener('focus', () => this.#listRuns());
-        p.runs.addEventListener('change', () => this.#pickRun(p.runs.value));
+        this.element = this.#parts.element;
+        const { body } = this.#parts;
+        body.addEventListener('pointermove', (event) => this.#pointed(event));
+        body.addEventListener('pointerleave', () => this.#setHover(false));
         this.element.addEventListener('keydown', (event) => this.#key(event));
     }
 
@@ -98,141 +101,123 @@ export class LogPanel {
         if (!same) this.#show(run);
         this.update(run);
         if (line !== null) this.goTo(line, last ?? line);
-        else if (!same) await this.#opensAt(run);
+        else if (!same) await this.#toItsPlace(run);
+    }
+
+    /** A person chose a run of this host. */
+    async pickRun(run) {
+        await this.open(run);
+        this.moved({ step: true });
+        this.focus();
     }
 
     #show(run) {
         this.view?.close();
         this.#shown = run.id;
-        this.#marked = '';
-        this.#newerRun = null;
-        this.#parts.newer.hidden = true;
+        this.#offer(null);
         this.lines = new Lines(this.host, run.id);
         this.view = new View(this.lines, `Output of ${title(run)} on ${this.host}`);
-        this.hits = new Hits(this.lines);
-        this.errors = new Hits(this.lines);
-        this.warnings = new Hits(this.lines);
-        for (const name of ['wrap', 'times']) this.#apply(name, prefs.get(name, 'off') === 'on');
+        this.view.started = toMs(run.started);
+        this.view.inView = this.#inView;
+        this.#applyWrap(prefs.get('wrap', 'off') === 'on');
+        this.#applyTimes(prefs.get('times', 'off'));
         this.lines.addEventListener('change', () => this.#grew());
         this.view.addEventListener('moved', ({ detail }) => this.#moved(detail.up));
-        this.view.addEventListener('pick', ({ detail }) => this.#pick(detail));
-        this.view.element.addEventListener(
-            'pointerenter',
-            (event) => event.pointerType === 'mouse' && this.#setHover(true),
-        );
-        this.view.element.addEventListener('pointerleave', () => this.#setHover(false));
-        this.hits.addEventListener('change', () => this.#showFound());
-        this.errors.addEventListener('change', () => this.#showMarks());
-        this.warnings.addEventListener('change', () => this.#showMarks());
-        this.#parts.body.replaceChildren(
-            this.view.element,
-            this.#parts.none,
-            this.#parts.picked,
-            this.#parts.pill,
-        );
-        this.#parts.picked.hidden = true;
+        this.view.addEventListener('pick', ({ detail }) => this.picker.pick(detail));
+        const { body, none, picked, pill } = this.#parts;
+        body.replaceChildren(this.view.element, none, picked, pill);
         this.#sticky = true;
         this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         this.#heardAt = Date.now();
-        this.#parts.runs.replaceChildren(this.#option(run));
-        this.#listRuns();
         this.tail(); // of a run that is over, too: its last lines may be on their way
-        this.errors.ask({ kind: 'error' });
-        this.warnings.ask({ kind: 'warning' });
-        if (this.#parts.input.value) this.#search();
+        this.picker.show(this.view, this.lines);
+        this.finder.show(this.view, this.lines);
+        this.runList.load(run.id);
         this.#followState();
     }
 
-    async #opensAt(run) {
-        if (isOpen(run) || verdict(run) === 'ok') {
-            this.followNow();
-            return;
-        }
-        if (typeof run.error_line === 'number') {
-            this.#reveal(run.error_line);
-            return;
-        }
-        try {
-            const { matches } = await api.search(this.host, run.id, { kind: 'error', limit: 1000 });
-            if (this.#shown === run.id && matches.length) this.#reveal(matches[0].line);
-            else this.followNow();
-        } catch {
-            this.followNow();
-        }
+    /** A run that failed is read from its error, every other one from its end. */
+    async #toItsPlace(run) {
+        if (isOpen(run) || verdict(run) === 'ok') return this.followNow();
+        const at = typeof run.error_line === 'number' ? run.error_line : await this.#firstError(run);
+        if (this.#shown !== run.id) return undefined;
+        return at === null ? this.followNow() : this.#reveal(at);
     }
 
-    /** The run's newest state; a run that is not the one shown is offered, never forced on a reader. */
+    async #firstError(run) {
+        const answer = await api.search(this.host, run.id, { kind: 'error', limit: 1 }).catch(() => null);
+        return answer?.matches[0]?.line ?? null;
+    }
+
+    /** A run's newest state; a run that is not the one shown is offered, and forced on nobody who reads. */
     update(run) {
-        if (this.run && run.id !== this.run.id) {
-            if (isOpen(run) && run.id !== this.#newerRun?.id) {
-                this.#newerRun = run;
-                const later = toMs(run.started) > toMs(this.run.started);
-                if (later && !isOpen(this.run) && this.#sticky && !this.#hover) this.open(run);
-                else this.#parts.newer.hidden = false;
-                this.#listRuns();
-            }
-            return;
-        }
-        const ended = isOpen(this.run) && !isOpen(run);
+        if (this.run && run.id !== this.run.id) return this.#other(run);
+        const ended = this.run && isOpen(this.run) && !isOpen(run);
         this.run = run;
         this.#heardAt = Date.now();
         /* While a run is open its tail says how long the log is; a heartbeat may be ahead of the lines. */
         if (!isOpen(run)) this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         const p = this.#parts;
-        p.full.href = logUrl(this.host, run.id);
-        p.download.href = logUrl(this.host, run.id);
-        p.download.setAttribute('download', `${this.host}-${run.id}.log`);
-        setText(p.note, `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}`);
-        this.element.dataset.verdict = verdict(run);
-        setText(p.runs.options[p.runs.selectedIndex] ?? p.runs, this.#runWords(run));
+        setAttr(p.full, 'href', logUrl(this.host, run.id));
+        setAttr(p.download, 'href', logUrl(this.host, run.id));
+        setAttr(p.download, 'download', `${this.host}-${run.id}.log`);
+        setAttr(this.element, 'data-verdict', verdict(run));
         p.watch.hidden = !isOpen(run);
         p.follow.hidden = !isOpen(run);
+        this.header.update(run);
+        this.runList.update(run);
         this.tick();
-        if (ended) {
-            this.#markSoon();
-            this.#followState();
-            this.#listRuns();
+        if (ended) this.#ended(run);
+        return undefined;
+    }
+
+    /** A failure that was watched is shown at its error, as it is to those who come later. */
+    #ended(run) {
+        this.#markSoon();
+        this.#followState();
+        this.runList.load(run.id);
+        if (this.#sticky && !this.#hover && verdict(run) !== 'ok') this.#toItsPlace(run);
+    }
+
+    #other(run) {
+        this.runList.update(run);
+        const known = this.#latest?.id === run.id;
+        if (toMs(run.started) <= toMs(this.run.started) && !isOpen(run)) return known ? this.#offer(run) : undefined;
+        const asked = Date.now() < this.#expectedUntil && isOpen(run);
+        const reads = !this.#sticky || this.#hover || verdict(this.run) !== 'ok';
+        const later = toMs(run.started) > toMs(this.run.started);
+        if (later && isOpen(run) && !known && !isOpen(this.run) && (asked || !reads)) {
+            this.#expectedUntil = 0;
+            this.open(run).then(() => this.moved({}));
+            return undefined;
         }
+        this.#offer(run);
+        if (!known) this.runList.load(this.run.id);
+        return undefined;
+    }
+
+    #offer(run) {
+        this.#latest = run;
+        this.#parts.newer.hidden = !run;
+        if (run) setText(this.#parts.newer, isOpen(run) ? 'Show the run in progress' : 'Show the latest run');
+    }
+
+    /** A person has just asked this host for a command: the run of it is shown when it begins. */
+    expectRun() {
+        this.#expectedUntil = Date.now() + EXPECTED_MS;
     }
 
     /** Once a second: what counts on by itself. */
     tick() {
-        if (!this.run) return;
-        this.stepper.update(this.run, this.#heardAt);
+        if (!this.run || !this.#inView) return;
+        this.header.tick();
+        this.stepper.update(this.run, this.#heardAt, timeLeft(this.run, this.runList.runs));
         setAttr(this.#parts.watch, 'aria-pressed', String(this.isWatched(this.run)));
     }
 
-    async #listRuns() {
-        try {
-            const answer = await api.runs(this.host);
-            const runs = answer.runs ?? answer;
-            if (!runs.some((run) => run.id === this.run.id)) runs.push(this.run);
-            const value = this.run.id;
-            this.#parts.runs.replaceChildren(...runs.map((run) => this.#option(run)));
-            this.#parts.runs.value = value;
-        } catch {
-            /* The run that is shown stays the only choice. */
-        }
-    }
-
-    #option(run) {
-        return el('option', { value: run.id, text: this.#runWords(run) });
-    }
-
-    #runWords(run) {
-        const mark = { ok: '✓', warn: '!', bad: '✗', busy: '●', stale: '?' }[verdict(run)];
-        const when = run.started ? dayAndTime(toMs(run.started)) : '';
-        const how = isOpen(run) ? 'running' : exitWords(run).toLowerCase();
-        return `${mark} ${when} · ${title(run).slice(0, 60)} · ${how}`;
-    }
-
-    async #pickRun(id) {
-        try {
-            const answer = await api.run(this.host, id);
-            await this.open(answer.run ?? answer);
-        } catch (error) {
-            this.toast(`That run cannot be shown: ${error.message}`, 'bad');
-        }
+    #toggleRuns() {
+        setAttr(this.#parts.runs, 'aria-expanded', String(this.runList.toggle()));
+        this.view.redraw();
     }
 
     /* ---- the live tail ---- */
@@ -250,18 +235,26 @@ export class LogPanel {
         if (!this.run) return;
         this.lines.distrust(this.lines.total - TAIL);
         this.tail();
-        this.#listRuns();
+        this.runList.load(this.run.id);
     }
 
     splice(message) {
-        if (message.run !== this.#shown) return;
-        this.lines.splice(message);
+        if (message.run === this.#shown) this.lines.splice(message);
     }
 
     destroy() {
         if (this.run) this.#untail();
+        this.maximise(false);
         this.view?.close();
         this.element.remove();
+    }
+
+    setInView(inView) {
+        this.#inView = inView;
+        if (this.view) this.view.inView = inView;
+        if (!inView) return;
+        this.view?.redraw();
+        this.tick();
     }
 
     #grew() {
@@ -270,10 +263,7 @@ export class LogPanel {
     }
 
     #mark() {
-        if (!this.element.isConnected) return;
-        this.errors.update();
-        this.warnings.update();
-        this.hits.update();
+        if (this.element.isConnected) this.finder.update();
     }
 
     /* ---- following ---- */
@@ -284,9 +274,15 @@ export class LogPanel {
         this.#followState();
     }
 
+    /** A pointer that is moved over the log pauses it; a log that opens or scrolls under a resting pointer does not. */
+    #pointed({ pointerType, movementX, movementY }) {
+        if (pointerType === 'mouse' && (movementX || movementY)) this.#setHover(true);
+    }
+
     #setHover(hover) {
+        if (this.#hover === hover) return;
         this.#hover = hover;
-        this.#followState();
+        if (this.view) this.#followState();
     }
 
     #followState() {
@@ -294,15 +290,19 @@ export class LogPanel {
         if (this.view.follow && !follow) this.#waitingFrom = this.lines.total;
         this.view.follow = follow;
         if (follow) this.view.toEnd();
-        setAttr(this.#parts.follow, 'aria-pressed', String(this.#sticky));
-        this.element.dataset.follow = follow ? 'on' : this.#sticky ? 'paused' : 'off';
+        const paused = this.#sticky && this.#hover && isOpen(this.run);
+        const p = this.#parts;
+        setAttr(p.follow, 'aria-pressed', String(follow));
+        setText(p.follow, paused ? 'Paused' : 'Follow');
+        setAttr(p.follow, 'title', paused ? 'Paused while the pointer is over the log' : 'Follow new lines (End)');
+        setAttr(this.element, 'data-follow', follow ? 'on' : paused ? 'paused' : 'off');
         this.#showWaiting();
     }
 
     #showWaiting() {
         this.#parts.none.hidden = this.lines.total > 0;
         const waiting = this.view.follow ? 0 : this.lines.total - this.#waitingFrom;
-        const pill = this.#parts.pill;
+        const { pill } = this.#parts;
         pill.hidden = waiting <= 0;
         if (waiting > 0) setText(pill, `↓ ${plural(waiting, 'new line')}`);
     }
@@ -314,234 +314,130 @@ export class LogPanel {
         this.#followState();
     }
 
+    /** Whoever presses the pill wants to follow, although the pointer is there. */
+    #followFromPill() {
+        this.#hover = false; // until the pointer moves on
+        this.followNow();
+        this.focus();
+    }
+
     #toggleFollow() {
-        if (this.#sticky) {
+        if (this.view.follow) {
             this.#sticky = false;
             this.#followState();
         } else {
+            this.#hover = false;
             this.followNow();
         }
     }
 
-    /* ---- places in the log ---- */
-
-    goTo(first, last = first) {
+    #stopFollowing() {
         this.#sticky = false;
         this.#followState();
-        this.view.selected = [first, last];
-        this.#anchor = first;
-        this.view.redraw();
+    }
+
+    /* ---- places in the log ---- */
+
+    /** The address of what is shown: {host, run, first, last}, lines only where some are selected. */
+    get place() {
+        const [first, last] = this.view?.selected ?? [null, null];
+        return { host: this.host, run: this.run?.id ?? null, first, last };
+    }
+
+    focus() {
+        this.view.element.focus({ preventScroll: true });
+    }
+
+    goTo(first, last = first) {
+        this.#stopFollowing();
+        this.picker.select(first, last);
         this.view.show(first);
-        this.#showPicked();
-    }
-
-    #pick({ line, extend }) {
-        const from = extend && this.#anchor !== null ? this.#anchor : line;
-        if (!extend) this.#anchor = line;
-        this.view.selected = [Math.min(from, line), Math.max(from, line)];
-        history.replaceState(null, '', this.#hash());
-        this.view.redraw();
-        this.#showPicked();
-    }
-
-    #hash() {
-        const [first, last] = this.view.selected ?? [this.view.visible[0], this.view.visible[0]];
-        return `#${this.host}/${this.run.id}/L${first + 1}${last > first ? `-L${last + 1}` : ''}`;
-    }
-
-    #showPicked() {
-        const box = this.#parts.picked;
-        const picked = this.view.selected;
-        box.hidden = !picked;
-        if (!picked) return;
-        const [first, last] = picked;
-        box.replaceChildren(
-            el('span', {
-                class: 'num',
-                text:
-                    first === last
-                        ? `Line ${count(first + 1)}`
-                        : `Lines ${count(first + 1)}–${count(last + 1)}`,
-            }),
-            el('button', {
-                type: 'button',
-                'data-do': 'picked-copy',
-                text: 'Copy text',
-                onclick: () => this.copy(),
-            }),
-            el('button', {
-                type: 'button',
-                'data-do': 'picked-link',
-                text: 'Copy link',
-                onclick: () => this.copyLink(),
-            }),
-            el('button', {
-                type: 'button',
-                class: 'icon',
-                'aria-label': 'Select nothing',
-                text: '✕',
-                onclick: () => this.#unpick(),
-            }),
-        );
-    }
-
-    #unpick() {
-        this.view.selected = null;
-        this.#anchor = null;
-        if (location.hash.startsWith(`#${this.host}/`))
-            history.replaceState(null, '', `#${this.host}/${this.run.id}`);
-        this.view.redraw();
-        this.#showPicked();
-    }
-
-    async copy() {
-        const [first, last] = this.view.selected ?? this.view.visible;
-        const text = [];
-        for (let at = first; at <= last && text.length < MOST_COPIED;) {
-            const answer = await api
-                .lines(this.host, this.run.id, at, Math.min(1000, last - at + 1))
-                .catch(() => null);
-            if (!answer?.lines.length || answer.from > last) break;
-            text.push(...answer.lines.slice(0, last - answer.from + 1).map(stripAnsi));
-            at = answer.from + answer.lines.length;
-        }
-        const done = text.length > 0 && (await copyText(text.join('\n') + '\n'));
-        this.toast(
-            done ? `Copied ${plural(text.length, 'line')}` : 'The browser did not allow copying',
-            done ? 'ok' : 'bad',
-        );
-    }
-
-    async copyLink() {
-        const link = new URL(this.#hash(), location.href).href;
-        history.replaceState(null, '', this.#hash());
-        this.toast((await copyText(link)) ? 'Copied a link to this place' : link, 'ok');
-    }
-
-    /* ---- search, errors, warnings ---- */
-
-    async #search() {
-        const q = this.#parts.input.value;
-        this.view.query = q;
-        this.view.current = null;
-        this.view.redraw();
-        await this.hits.ask(q ? { q } : null);
-        if (q && this.hits.lines.length) this.#step(this.hits, 1);
-    }
-
-    #searchKey(event) {
-        if (event.key === 'Enter') {
-            event.preventDefault();
-            this.#step(this.hits, event.shiftKey ? -1 : 1);
-        } else if (event.key === 'Escape') {
-            event.preventDefault();
-            event.stopPropagation();
-            this.#parts.input.value = '';
-            this.#search();
-            this.view.element.focus();
-        }
-    }
-
-    focusSearch() {
-        this.#parts.input.focus();
-        this.#parts.input.select();
-    }
-
-    #step(hits, direction) {
-        const line = hits.step(direction, this.view.visible[0]);
-        if (line !== null) this.#reveal(line);
     }
 
     #reveal(line) {
-        this.#sticky = false;
-        this.#followState();
+        this.#stopFollowing();
         this.view.current = line;
         this.view.redraw();
         this.view.show(line);
     }
 
-    jump(kind, direction = 1) {
-        this.#step(kind === 'error' ? this.errors : this.warnings, direction);
-    }
-
-    #showFound() {
-        const asked = this.hits.active;
-        setText(this.#parts.found, asked ? this.hits.label : '');
-        for (const name of ['prev', 'next']) this.#parts[name].disabled = !this.hits.lines.length;
-    }
-
-    #showMarks() {
-        const marks = new Map();
-        for (const line of this.warnings.lines) marks.set(line, 'warning');
-        for (const line of this.errors.lines) marks.set(line, 'error');
-        /* Nothing new, nothing redrawn: a redraw would end the selection that a reader drags. */
-        const sign = [...marks].join();
-        if (sign !== this.#marked) this.view.redraw();
-        this.#marked = sign;
-        this.view.marks = marks;
-        for (const [name, hits, one] of [
-            ['errors', this.errors, 'error'],
-            ['warnings', this.warnings, 'warning'],
-        ]) {
-            const n = hits.lines.length;
-            const place = hits.current >= 0 ? `${hits.current + 1}/` : '';
-            setText(this.#parts[name], n ? `${place}${plural(n, one)}` : `No ${one}s`);
-            this.#parts[name].disabled = !n;
-        }
+    async #askLine() {
+        const line = await askLine(this.lines.total);
+        if (line === null) return;
+        this.goTo(line);
+        this.moved({});
+        this.focus();
     }
 
     /* ---- switches and keys ---- */
 
-    toggle(name) {
-        const on = !this.view[name];
-        prefs.set(name, on ? 'on' : 'off');
-        this.#apply(name, on);
+    #toggleWrap() {
+        prefs.set('wrap', this.view.wrap ? 'off' : 'on');
+        this.#applyWrap(!this.view.wrap);
         if (this.view.follow) this.view.toEnd();
     }
 
-    #apply(name, on) {
-        this.view[name] = on;
-        this.view.element.classList.toggle(name, on);
-        setAttr(this.#parts[name], 'aria-pressed', String(on));
+    #applyWrap(on) {
+        this.view.wrap = on;
+        this.view.element.classList.toggle('wrap', on);
+        setAttr(this.#parts.wrap, 'aria-pressed', String(on));
         this.view.redraw();
     }
 
-    maximise(on = !this.element.classList.contains('max')) {
+    #nextTimes() {
+        const next = TIMES[(TIMES.indexOf(this.view.times) + 1) % TIMES.length];
+        prefs.set('times', next);
+        this.#applyTimes(next);
+    }
+
+    #applyTimes(how) {
+        this.view.times = TIMES.includes(how) ? how : 'off';
+        const { times } = this.#parts;
+        setAttr(times, 'aria-pressed', String(this.view.times !== 'off'));
+        setText(times, this.view.times === 'elapsed' ? 'Elapsed' : 'Times');
+        this.view.redraw();
+    }
+
+    /** Fills the window. Everything else cannot be reached then, by key or by screen reader. */
+    maximise(on = !this.#place) {
+        if (on === !!this.#place) return;
+        if (on) {
+            this.#place = document.createComment('the log that fills the window');
+            this.element.replaceWith(this.#place);
+            document.body.append(this.element);
+        } else {
+            this.#place.replaceWith(this.element);
+            this.#place = null;
+        }
         this.element.classList.toggle('max', on);
         document.body.classList.toggle('has-max', on);
+        for (const part of document.querySelectorAll('body > header, body > main, body > .skip')) part.inert = on;
         setAttr(this.#parts.max, 'aria-pressed', String(on));
         this.view.redraw();
-    }
-
-    get maximised() {
-        return this.element.classList.contains('max');
+        this.focus();
     }
 
     #key(event) {
-        if (
-            event.ctrlKey ||
-            event.metaKey ||
-            event.altKey ||
-            /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)
-        )
-            return;
+        const { target } = event;
+        if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
         const page = this.view.height * 0.9;
         const keys = {
-            '/': () => this.focusSearch(),
-            n: () => this.#step(this.hits, 1),
-            N: () => this.#step(this.hits, -1),
-            e: () => this.jump('error'),
-            E: () => this.jump('error', -1),
-            w: () => this.jump('warning'),
-            W: () => this.jump('warning', -1),
-            z: () => this.toggle('wrap'),
-            t: () => this.toggle('times'),
-            c: () => this.copy(),
-            l: () => this.copyLink(),
+            '/': () => this.finder.focus(),
+            ':': () => this.#askLine(),
+            n: () => this.finder.step(1),
+            N: () => this.finder.step(-1),
+            m: () => this.finder.toggleOnly(),
+            e: () => this.finder.jump('error'),
+            E: () => this.finder.jump('error', -1),
+            w: () => this.finder.jump('warning'),
+            W: () => this.finder.jump('warning', -1),
+            z: () => this.#toggleWrap(),
+            t: () => this.#nextTimes(),
+            c: () => this.picker.copy(),
+            l: () => this.picker.copyLink(),
             f: () => this.maximise(),
             x: () => this.close(),
-            Escape: () =>
-                this.maximised ? this.maximise(false) : this.view.selected ? this.#unpick() : this.close(),
+            Escape: () => this.#escape(),
         };
         const moves = {
             j: () => this.view.scrollBy(20),
@@ -551,12 +447,12 @@ export class LogPanel {
             PageDown: () => this.view.scrollBy(page),
             PageUp: () => this.#up(-page),
             ' ': () => (event.shiftKey ? this.#up(-page) : this.view.scrollBy(page)),
-            Home: () => (this.#up(0), this.view.toStart()),
-            g: () => (this.#up(0), this.view.toStart()),
+            Home: () => this.#top(),
+            g: () => this.#top(),
             End: () => this.followNow(),
             G: () => this.followNow(),
         };
-        const act = keys[event.key] ?? (event.target === this.view?.element ? moves[event.key] : null);
+        const act = keys[event.key] ?? (target === this.view?.element ? moves[event.key] : null);
         if (!act) return;
         event.preventDefault();
         event.stopPropagation();
@@ -564,9 +460,19 @@ export class LogPanel {
         if (moves[event.key] && !['End', 'G'].includes(event.key)) this.#moved(false);
     }
 
+    #escape() {
+        if (this.#place) this.maximise(false);
+        else if (this.view.selected) this.picker.clear();
+        else this.close();
+    }
+
     #up(pixels) {
-        this.#sticky = false;
-        this.#followState();
-        if (pixels) this.view.scrollBy(pixels);
+        this.#stopFollowing();
+        this.view.scrollBy(pixels);
+    }
+
+    #top() {
+        this.#stopFollowing();
+        this.view.toStart();
     }
 }

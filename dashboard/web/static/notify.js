@@ -1,6 +1,7 @@
 /* Tells a person who looks elsewhere: the tab's title says what runs, and a run that was marked with the bell ends with a
    notification. Permission is asked for only by the click on the bell. */
-import { endedWords, isOpen, title, verdict, counts, workPhase } from './runs.js';
+import { VERDICT_MARKS, counts, endedWords, isOpen, phaseName, title, verdict } from './runs.js';
+import { plural } from './util.js';
 
 const NAME = 'nixfleet';
 
@@ -28,7 +29,7 @@ export class Notifier {
     /** A run's newest state. */
     update(run) {
         if (isOpen(run) || !this.#watched.delete(run.id)) return;
-        const mark = { ok: '✓', warn: '!', bad: '✗' }[verdict(run)] ?? '•';
+        const mark = VERDICT_MARKS[verdict(run)];
         const words = `${title(run)}: ${endedWords(run)}`;
         this.#news = `${mark} ${run.host}: ${endedWords(run)}`;
         this.toast(`${mark} ${run.host}: ${words}`, verdict(run));
@@ -46,17 +47,19 @@ export class Notifier {
         }
     }
 
-    /** The title: the news until they are seen, else what runs. */
-    showTitle(runs) {
-        let text = NAME;
-        const watched = runs.filter((run) => this.#watched.has(run.id));
-        const open = runs.filter(isOpen);
-        if (this.#news) text = `${this.#news} · ${NAME}`;
-        else if (watched.length || open.length === 1) {
-            const run = watched[0] ?? open[0];
-            text = `${[workPhase(run) ?? 'running', counts(run)].filter(Boolean).join(' ')} · ${run.host} · ${NAME}`;
-        } else if (open.length) text = `${open.length} running · ${NAME}`;
-        if (document.title !== text) document.title = text;
+    /** The title: the news until they are seen, else what runs. The numbers are those of the list. */
+    showTitle({ rows, live, counts: { busy = 0, problem = 0 } }) {
+        let text = '';
+        if (this.#news) text = this.#news;
+        else {
+            const open = [...rows.values()].map((row) => row.run).filter(isOpen);
+            const one = open.find((run) => this.#watched.has(run.id)) ?? (busy === 1 ? open.find((run) => run.status === 'busy') : null);
+            if (one) text = [phaseName(one).toLowerCase(), counts(one), '·', one.host].filter(Boolean).join(' ');
+            else if (busy) text = `${busy} running`;
+            else if (problem) text = plural(problem, 'problem');
+        }
+        const title = [live ? '' : 'Disconnected', text, NAME].filter(Boolean).join(' · ');
+        if (document.title !== title) document.title = title;
     }
 
     #seen() {

@@ -1,11 +1,14 @@
-/* What a run is, in words and steps: the only place that turns the server's fields into what a person reads. */
+/* What one run is, in words and steps: the only place that turns the fields of a RUN into what a person reads. */
 import { duration, plural, serverNow, toMs } from './util.js';
 
-const BUILD_STEPS = ['evaluating', 'building', 'done'];
-const SWITCH_STEPS = ['evaluating', 'building', 'activating', 'switching', 'done'];
+const ORDER = ['evaluating', 'building', 'activating', 'switching'];
+const BUILDS = ['evaluating', 'building'];
+const ACTIVATES = ['evaluating', 'building', 'activating'];
+const SWITCHES = ORDER;
 const STEP_NAMES = {
     evaluating: 'Evaluating',
     building: 'Building',
+    fetching: 'Fetching',
     activating: 'Activating',
     switching: 'Switching',
     pulling: 'Pulling',
@@ -15,20 +18,17 @@ const STEP_NAMES = {
     done: 'Done',
 };
 /* How much of the whole bar a step is: building takes the time. */
-const WEIGHTS = {
-    evaluating: 8,
-    building: 72,
-    activating: 10,
-    switching: 10,
-    pulling: 100,
-    testing: 100,
-    updating: 100,
-    running: 100,
-};
-export const SILENT_AFTER_S = 60;
+const WEIGHTS = { evaluating: 8, building: 72, activating: 10, switching: 10 };
 
-const highest = new Map(); // run id → the furthest that its bar has been, 0..1
-const lastPhase = new Map(); // run id → the last phase before the end, for a server that does not say
+/* The steps that a command is sure to go through when all goes well, by its program and verb. A command that is not
+   here shows the steps that it was seen in, and no other one. */
+const PLANS = [
+    [/^(nixos|darwin)-rebuild(-ng)?$/, { switch: SWITCHES, test: SWITCHES, boot: BUILDS, build: BUILDS }],
+    [/^(nixos|darwin)-rebuild(-ng)?$/, { 'dry-activate': BUILDS, 'build-vm': BUILDS, 'dry-build': ['evaluating'] }],
+    [/^home-manager$/, { switch: ACTIVATES, build: BUILDS }],
+    [/^nix$/, { build: BUILDS, develop: BUILDS, shell: BUILDS, run: BUILDS }],
+];
+const ONE_VERB = { 'nix-build': BUILDS, 'nix-shell': BUILDS };
 
 export const isOpen = (run) => !!run && (run.status === 'busy' || run.status === 'stale');
 
@@ -37,40 +37,39 @@ export function title(run) {
     return run.command || argv || 'command';
 }
 
-function isSwitch(run) {
-    return /rebuild|home-manager|switch|\bnh\b|nix build|nix-build|deploy|colmena/.test(title(run));
-}
-
-/** A build ends when it is built: it must not claim to have activated anything. */
-function onlyBuilds(run) {
-    return /\bnix build\b|\bnix-build\b|rebuild(-ng)? (dry-)?build\b/.test(title(run)) && !/\bswitch\b/.test(title(run));
+function plan(run) {
+    const words = Array.isArray(run.argv) ? run.argv : title(run).split(/\s+/);
+    for (const [i, word] of words.entries()) {
+        const program = word.slice(word.lastIndexOf('/') + 1);
+        if (ONE_VERB[program]) return ONE_VERB[program];
+        for (const [name, verbs] of PLANS) {
+            if (!name.test(program)) continue;
+            const verb = words.slice(i + 1).find((one) => Object.hasOwn(verbs, one));
+            if (verb) return verbs[verb];
+        }
+    }
+    return [];
 }
 
 /** The step that a phase belongs to. Fetching is part of building to whoever waits for it. */
 const stepOf = (phase) => (phase === 'fetching' ? 'building' : phase);
 
+/** The phase that the run works in, or worked in last; null while none was seen. */
 export function workPhase(run) {
-    const phase = stepOf(run.phase);
-    if (phase && phase !== 'done' && phase !== 'failed') {
-        lastPhase.set(run.id, phase);
-        return phase;
-    }
-    const last = stepOf(run.last_phase) || lastPhase.get(run.id);
-    if (last) return last;
+    const phase = run.phase && run.phase !== 'done' && run.phase !== 'failed' ? run.phase : run.last_phase;
+    if (phase) return stepOf(phase);
     if (run.failed_units?.length) return 'switching';
     if (run.failed?.length || run.progress?.to_build) return 'building';
     return null;
 }
 
-function steps(run, phase) {
-    if (phase && !SWITCH_STEPS.includes(phase)) return [phase, 'done'];
-    if (onlyBuilds(run) && (!phase || BUILD_STEPS.includes(phase))) return BUILD_STEPS;
-    if (phase || isSwitch(run)) return SWITCH_STEPS;
-    const command = title(run);
-    if (/\bpull\b/.test(command)) return ['pulling', 'done'];
-    if (/\btest\b/.test(command)) return ['testing', 'done'];
-    if (/\bupdate\b/.test(command)) return ['updating', 'done'];
-    return ['running', 'done'];
+export function phaseName(run) {
+    const phase = workPhase(run);
+    return phase === 'building' && onlyFetches(run) ? STEP_NAMES.fetching : STEP_NAMES[phase] ?? STEP_NAMES.running;
+}
+
+function onlyFetches(run) {
+    return run.phase === 'fetching' || (!isOpen(run) && run.last_phase === 'fetching' && !run.progress?.to_build);
 }
 
 export function counts(run) {
@@ -82,7 +81,7 @@ export function counts(run) {
     return '';
 }
 
-/** 'ok' 'warn' 'bad' 'busy' 'stale': how a run went or goes. */
+/** 'busy' 'stale' 'bad' 'warn' 'ok': how a run goes or went. */
 export function verdict(run) {
     if (run.status === 'crashed' || run.lost) return 'bad';
     if (run.status === 'stale') return 'stale';
@@ -93,15 +92,28 @@ export function verdict(run) {
     return run.exit && run.exit.code === 0 ? 'ok' : 'bad';
 }
 
+export const VERDICT_MARKS = { ok: '✓', warn: '!', bad: '✗', busy: '●', stale: '?' };
+
+/** How it ended, in words: `Succeeded`, `Failed with exit 1`, `Stopped`. */
 export function exitWords(run) {
-    if (run.status === 'crashed' || run.lost) return 'Lost: the wrapper died';
+    if (run.status === 'crashed' || run.lost) return 'Crashed';
     const exit = run.exit;
     if (run.outcome === 'units_failed')
         return `Active, ${plural(run.failed_units?.length || 1, 'unit')} failed`;
     if (!exit) return verdict(run) === 'ok' ? 'Succeeded' : 'Ended';
-    if (exit.signal) return `Killed by SIG${String(exit.signal).replace(/^SIG/, '')}`;
+    const signal = exit.signal ? `SIG${String(exit.signal).replace(/^SIG/, '')}` : '';
+    if (run.stop_requested && verdict(run) === 'bad') return `Stopped${signal ? ` (${signal})` : ''}`;
+    if (signal) return `Killed by ${signal}`;
     if (run.outcome === 'success' || exit.code === 0) return 'Succeeded';
     return `Failed with exit ${exit.code}`;
+}
+
+/** Why it did not succeed, as far as it is known. A run that succeeded has no reason, whatever its log says. */
+export function reason(run) {
+    if (isOpen(run) || verdict(run) === 'ok') return '';
+    if (run.failed_units?.length) return run.failed_units.join(', ');
+    if (run.error) return run.error;
+    return run.status === 'crashed' || run.lost ? 'nixfleet-run ended without reporting how' : '';
 }
 
 export function elapsedMs(run) {
@@ -111,76 +123,82 @@ export function elapsedMs(run) {
     return Math.max(0, end - start);
 }
 
+export const endMs = (run) => toMs(run.ended) || toMs(run.last_seen);
+
 /** How long the command has written nothing, in ms, counted on from what the server last said. */
 export function silentMs(run, heardAt) {
     if (!isOpen(run) || typeof run.silent_for !== 'number') return 0;
     return run.silent_for * 1000 + Math.max(0, Date.now() - heardAt);
 }
 
-/** The steps with their state: [{id, name, state: 'done'|'now'|'todo'|'bad'|'warn', counts}…] and the bar, 0..1. */
-export function story(run) {
-    const phase = workPhase(run);
-    const all = steps(run, phase);
-    const judged = verdict(run);
-    const over = !isOpen(run);
-    const at = phase ? Math.max(0, all.indexOf(phase)) : 0;
-    const told = counts(run);
-    const list = all.map((id, i) => {
-        let state = i < at ? 'done' : i === at ? 'now' : 'todo';
-        if (over && judged === 'ok') state = 'done';
-        else if (over && judged === 'warn')
-            state = id === 'switching' || (i === at && at === all.length - 2) ? 'warn' : 'done';
-        else if (over) state = i < at ? 'done' : i === at ? 'bad' : 'todo';
-        const shows = told && (id === 'building' || id === 'testing') && state !== 'todo';
-        let name = STEP_NAMES[id] ?? id;
-        if (id === 'building' && run.phase === 'fetching') name = 'Fetching';
-        return { id, name, state, counts: shows ? told : '' };
-    });
-    return { steps: list, bar: bar(run, all, at, over, judged), judged };
-}
-
-function bar(run, all, at, over, judged) {
-    if (over && (judged === 'ok' || judged === 'warn')) return 1;
-    let sum = 0;
-    for (let i = 0; i < at; i++) sum += WEIGHTS[all[i]] ?? 0;
-    const p = run.progress || {};
-    let part = 0;
-    if (all[at] === 'building')
-        part = p.to_build ? (p.built ?? 0) / p.to_build : p.to_fetch ? (p.fetched ?? 0) / p.to_fetch : 0;
-    else if (all[at] === 'testing') part = p.tests_total ? (p.tests_passed ?? 0) / p.tests_total : 0;
-    sum += (WEIGHTS[all[at]] ?? 0) * Math.min(1, Math.max(0, part));
-    /* nix counts again from zero for each of its calls; a bar that has been somewhere stays there. */
-    const value = Math.max(highest.get(run.id) ?? 0, Math.min(sum / 100, 0.99));
-    highest.set(run.id, value);
-    return value;
-}
-
-/** No heartbeat for three intervals by our own clock: said only where the server cannot say it itself. */
-export function agedState(host, connected) {
-    const state = host.state || 'offline';
-    if (connected) return state;
-    const seen = toMs(host.run?.last_seen) || toMs(host.last_seen);
-    const age = serverNow() - seen;
-    if (state === 'busy' && seen && age > 3000 * (host.run?.interval || 10)) return 'stale';
-    if (state === 'idle' && seen && age > 300000) return 'offline';
-    return state;
-}
-
-export function stateWords(host, state) {
-    const run = host.run;
-    if (state === 'busy') {
-        const phase = workPhase(run || {});
-        const name = run?.phase === 'fetching' ? 'Fetching' : STEP_NAMES[phase] || 'Running';
-        return run ? name : 'Busy';
-    }
-    if (state === 'stale') return 'No sign of life';
-    if (state === 'crashed') return 'Crashed';
-    if (state === 'offline') return 'Offline';
-    if (run && verdict(run) === 'bad') return 'Failed';
-    if (run && verdict(run) === 'warn') return 'Units failed';
-    return 'Idle';
-}
+export const SILENT_AFTER_S = 60;
 
 export function endedWords(run) {
     return `${exitWords(run)} after ${duration(elapsedMs(run))}`;
+}
+
+/** The names of the steps to show: those of the plan while it can still be kept, and what was seen in any case. */
+function steps(run, phase) {
+    if (phase && !ORDER.includes(phase)) return [phase, 'done'];
+    const planned = plan(run);
+    const succeeded = !isOpen(run) && (verdict(run) === 'ok' || verdict(run) === 'warn');
+    const seen = phase ? [...planned.filter((step) => ORDER.indexOf(step) < ORDER.indexOf(phase)), phase] : [];
+    if (succeeded) return [...(seen.length ? seen : ['running']), 'done'];
+    const coming = planned.filter((step) => ORDER.indexOf(step) > ORDER.indexOf(phase ?? ''));
+    const all = [...seen, ...coming];
+    return [...(all.length ? all : ['running']), 'done'];
+}
+
+function stateOf(i, at, run, judged) {
+    if (i < at) return 'done';
+    if (isOpen(run)) return i === at ? 'now' : 'todo';
+    if (judged === 'ok') return 'done';
+    if (judged === 'warn') return i === at ? 'warn' : 'done';
+    return i === at ? 'bad' : 'skipped';
+}
+
+/** The steps: [{id, name, state: 'done' 'now' 'todo' 'bad' 'warn' 'skipped', counts}…], how far the whole is (0..1), and
+    the verdict. */
+export function story(run) {
+    const phase = workPhase(run);
+    const ids = steps(run, phase);
+    const judged = verdict(run);
+    /* Before the first phase nothing of a plan has begun; a command without a plan just runs. */
+    const at = phase ? ids.indexOf(phase) : ids[0] === 'running' || !isOpen(run) ? 0 : -1;
+    const told = counts(run);
+    const list = ids.map((id, i) => {
+        const state = stateOf(i, at, run, judged);
+        const shows = told && (id === 'building' || id === 'testing') && state !== 'todo' && state !== 'skipped';
+        const name = id === phase ? phaseName(run) : STEP_NAMES[id] ?? id;
+        return { id, name, state, counts: shows ? told : '' };
+    });
+    return { steps: list, part: part(run, ids, at, judged), judged };
+}
+
+function part(run, ids, at, judged) {
+    if (!isOpen(run) && (judged === 'ok' || judged === 'warn')) return 1;
+    const weight = (id) => (id === 'done' ? 0 : WEIGHTS[id] ?? 100);
+    const whole = ids.reduce((sum, id) => sum + weight(id), 0);
+    const before = ids.slice(0, Math.max(0, at)).reduce((sum, id) => sum + weight(id), 0);
+    const p = run.progress || {};
+    let done = 0;
+    if (ids[at] === 'building')
+        done = p.to_build ? (p.built ?? 0) / p.to_build : p.to_fetch ? (p.fetched ?? 0) / p.to_fetch : 0;
+    else if (ids[at] === 'testing') done = p.tests_total ? (p.tests_passed ?? 0) / p.tests_total : 0;
+    const now = at < 0 ? 0 : weight(ids[at]) * Math.min(1, Math.max(0, done));
+    return Math.min((before + now) / whole, 0.99);
+}
+
+/** The bar of one place on the page. nix counts again from zero for each of its calls; a bar that has been somewhere
+    stays there until another run is shown. */
+export class Bar {
+    #run = '';
+    #highest = 0;
+
+    /** How far the bar is, 0..1. */
+    of(run, { part }) {
+        if (this.#run !== run.id) this.#highest = 0;
+        this.#run = run.id;
+        return (this.#highest = Math.max(this.#highest, part));
+    }
 }

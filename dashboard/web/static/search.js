@@ -1,6 +1,7 @@
 /* Finds lines on the server, so that five million are searched as easily as fifty, and keeps the list of hits right while
    the log grows: only new lines, and the few that may have been rewritten, are searched again. */
 import { api } from './api.js';
+import { count } from './util.js';
 
 const MOST = 5000;
 const PAGE = 1000;
@@ -10,8 +11,9 @@ export class Hits extends EventTarget {
     lines = [];
     more = false; // there are more than MOST
     current = -1;
+    problem = ''; // why the question cannot be answered
     #asked = null;
-    #seen = 0;
+    #seen = -1; // lines that were searched; -1: none yet
     #ticket = 0;
     #busy = false;
 
@@ -24,49 +26,58 @@ export class Hits extends EventTarget {
         return this.#asked !== null;
     }
 
-    /** A new question: `{q}` or `{kind}`; null ends the search. */
+    get searching() {
+        return this.active && this.#seen < 0 && !this.problem;
+    }
+
+    /** A new question, as the fields of a search call; null ends the search. */
     async ask(question) {
         this.#asked = question;
         this.lines = [];
         this.more = false;
         this.current = -1;
-        this.#seen = 0;
+        this.problem = '';
+        this.#seen = -1;
         this.#ticket++;
         this.#busy = false;
+        this.dispatchEvent(new Event('change'));
         if (question) await this.update();
-        else this.dispatchEvent(new Event('change'));
     }
 
     /** Searches what came since. */
     async update() {
-        if (!this.#asked || this.#busy || this.more) return;
+        if (!this.#asked || this.#busy || this.more || this.problem) return;
         const ticket = this.#ticket;
         const total = this.source.total;
         this.#busy = true;
         try {
-            let from = Math.max(0, this.#seen - REWRITTEN);
-            const found = this.lines.filter((line) => line < from);
-            for (;;) {
-                const answer = await api.search(this.source.host, this.source.run, {
-                    ...this.#asked,
-                    from,
-                    limit: PAGE,
-                });
-                if (ticket !== this.#ticket) return;
-                for (const match of answer.matches) found.push(match.line);
-                this.more = answer.more && found.length >= MOST;
-                if (!answer.more || this.more) break;
-                if (found.length > this.lines.length) this.#show(found);
-                from = answer.next;
-            }
-            this.#show(found);
-            this.#seen = total;
-        } catch {
-            /* The next update tries again. */
+            await this.#search(ticket, total);
+        } catch (error) {
+            /* A question that is no question stays one; after anything else the next update tries again. */
+            if (ticket === this.#ticket && error.status === 400) this.problem = error.message;
         } finally {
-            if (ticket === this.#ticket) this.#busy = false;
+            if (ticket === this.#ticket) {
+                this.#busy = false;
+                this.dispatchEvent(new Event('change'));
+            }
         }
-        if (ticket === this.#ticket) this.dispatchEvent(new Event('change'));
+    }
+
+    async #search(ticket, total) {
+        const { host, run } = this.source;
+        let from = Math.max(0, this.#seen - REWRITTEN);
+        const found = this.lines.filter((line) => line < from);
+        for (;;) {
+            const answer = await api.search(host, run, { ...this.#asked, from, limit: PAGE });
+            if (ticket !== this.#ticket) return;
+            for (const match of answer.matches) found.push(match.line);
+            this.more = answer.more && found.length >= MOST;
+            if (!answer.more || this.more) break;
+            if (found.length > this.lines.length) this.#show(found);
+            from = answer.next;
+        }
+        this.#seen = total;
+        this.#show(found);
     }
 
     /** Keeps the hit that someone is at, which may have been chosen while the search went on. */
@@ -92,10 +103,17 @@ export class Hits extends EventTarget {
         return this.lines[this.current];
     }
 
+    /** Whether there may be hits that are not told: too many, not all searched, or lines that are not kept. */
+    get partial() {
+        return this.more || this.searching || this.source.incomplete;
+    }
+
     get label() {
         const n = this.lines.length;
-        if (!n) return 'none';
-        const all = this.more ? `${n}+` : `${n}`;
-        return this.current >= 0 ? `${this.current + 1} of ${all}` : all;
+        if (this.problem) return 'not valid';
+        if (this.searching && !n) return 'searching…';
+        const all = `${this.partial ? 'at least ' : ''}${count(n)}`;
+        if (!n) return this.source.incomplete ? 'none in the lines kept' : 'none';
+        return this.current >= 0 ? `${count(this.current + 1)} of ${all}` : all;
     }
 }

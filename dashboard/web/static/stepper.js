@@ -1,9 +1,16 @@
 /* The phases of a run as steps, a bar, and one line of what it is doing right now. Made once, then only changed. */
+import { Bar, SILENT_AFTER_S, elapsedMs, endedWords, isOpen, reason, silentMs, story } from './runs.js';
 import { duration, el, setAttr, setText } from './util.js';
-import { SILENT_AFTER_S, elapsedMs, endedWords, isOpen, silentMs, story } from './runs.js';
 
-const SHAPES = { done: '✓', now: '', todo: '', bad: '✗', warn: '!' };
-const SPOKEN = { done: 'done', now: 'now', todo: 'to come', bad: 'failed', warn: 'with failures' };
+const SHAPES = { done: '✓', now: '', todo: '', bad: '✗', warn: '!', skipped: '–' };
+const SPOKEN = {
+    done: 'done',
+    now: 'now',
+    todo: 'to come',
+    bad: 'failed',
+    warn: 'with failures',
+    skipped: 'not reached',
+};
 
 export class Stepper {
     #list = el('ol', { class: 'steps', 'aria-label': 'Phases' });
@@ -19,38 +26,45 @@ export class Stepper {
         },
         this.#fill,
     );
-    #current = el('span', { class: 'doing' });
+    #doing = el('span', { class: 'doing' });
     #elapsed = el('span', { class: 'elapsed num' });
     #silent = el('span', { class: 'silent', hidden: true });
+    #left = el('span', { class: 'left num', hidden: true });
     #shape = '';
+    #farthest = new Bar();
     element = el(
         'div',
         { class: 'stepper' },
         this.#list,
         this.#bar,
-        el('p', { class: 'now' }, this.#current, this.#silent, this.#elapsed),
+        el('p', { class: 'now' }, this.#doing, this.#silent, this.#left, this.#elapsed),
     );
 
-    /** `heardAt`: browser time of the run's newest message, for what counts on by itself. */
-    update(run, heardAt) {
-        const { steps, bar, judged } = story(run);
-        const shape = JSON.stringify(steps);
+    /** `heardAt`: browser time of the run's newest message, for what counts on by itself. `left`: words for the time that
+        remains, or ''. */
+    update(run, heardAt, left = '') {
+        const told = story(run);
+        const shape = JSON.stringify(told.steps);
         if (shape !== this.#shape) {
             this.#shape = shape;
-            this.#list.replaceChildren(...steps.map((step) => this.#step(step)));
+            this.#list.replaceChildren(...told.steps.map((step) => this.#step(step)));
         }
         const open = isOpen(run);
-        this.element.dataset.verdict = judged;
-        this.#fill.style.transform = `scaleX(${bar.toFixed(4)})`;
+        const bar = this.#farthest.of(run, told);
+        setAttr(this.element, 'data-verdict', told.judged);
+        const scale = `scaleX(${bar.toFixed(3)})`;
+        if (this.#fill.style.transform !== scale) this.#fill.style.transform = scale;
         setAttr(this.#bar, 'aria-valuenow', Math.round(bar * 100));
-        setText(this.#current, open ? this.#doing(run) : endedWords(run) + this.#why(run));
+        setText(this.#doing, open ? this.#now(run) : [endedWords(run), reason(run)].filter(Boolean).join(': '));
         setText(this.#elapsed, open ? duration(elapsedMs(run)) : '');
+        this.#left.hidden = !open || !left;
+        setText(this.#left, left);
         const silent = silentMs(run, heardAt);
         this.#silent.hidden = silent < SILENT_AFTER_S * 1000;
         if (!this.#silent.hidden) setText(this.#silent, `silent for ${duration(silent)}`);
     }
 
-    #doing(run) {
+    #now(run) {
         if (run.stop_requested) return 'Asked to stop…';
         const p = run.progress || {};
         const parts = [];
@@ -59,12 +73,6 @@ export class Stepper {
         if (p.to_fetch && p.to_build)
             parts.push(`${Math.min(p.fetched ?? 0, p.to_fetch)}/${p.to_fetch} fetched`);
         return parts.join(' · ');
-    }
-
-    #why(run) {
-        if (run.failed_units?.length) return `: ${run.failed_units.join(', ')}`;
-        if (run.error) return `: ${run.error}`;
-        return '';
     }
 
     #step({ id, name, state, counts }) {

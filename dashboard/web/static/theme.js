@@ -1,11 +1,25 @@
-/* Sets the chosen colours before the first paint, so that a dark page never flashes white. A classic script on purpose:
-   modules run after parsing. "auto" (nothing stored) leaves it to prefers-color-scheme. */
+/* Sets the colours before the first paint, so that a dark page never flashes white: what a person chose, else what the
+   system has; paper is light. A classic script on purpose: modules run after parsing. colours.js has the button. */
 (function () {
-    let chosen = null;
-    try {
-        chosen = localStorage.getItem('nixfleet.theme');
-    } catch {
-        /* storage may be forbidden; the system's colours do */
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+
+    function chosen() {
+        try {
+            return localStorage.getItem('nixfleet.theme');
+        } catch {
+            return null; // storage may be forbidden; the system's colours do
+        }
     }
-    if (chosen === 'dark' || chosen === 'light') document.documentElement.dataset.theme = chosen;
+
+    function apply() {
+        const choice = chosen();
+        const known = choice === 'dark' || choice === 'light';
+        document.documentElement.dataset.theme = known ? choice : dark.matches ? 'dark' : 'light';
+    }
+
+    apply();
+    dark.addEventListener('change', apply);
+    window.addEventListener('nixfleet-theme', apply);
+    window.addEventListener('beforeprint', () => (document.documentElement.dataset.theme = 'light'));
+    window.addEventListener('afterprint', apply);
 })();

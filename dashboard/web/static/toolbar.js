@@ -3,6 +3,12 @@
 import { el } from './util.js';
 
 /* name, text, what it does in words, more attributes. A text that is only a sign gets the words as its name. */
+const HOW = [
+    ['case', 'Aa', 'Match case', { class: 'icon how', 'aria-pressed': 'false' }],
+    ['word', 'ab', 'Match whole words', { class: 'icon how word', 'aria-pressed': 'false' }],
+    ['regex', '.*', 'Regular expression', { class: 'icon how', 'aria-pressed': 'false' }],
+    ['only', '≡', 'Show only the lines that match (m)', { class: 'icon how', 'aria-pressed': 'false' }],
+];
 const FIND = [
     ['prev', '↑', 'Previous match (Shift+Enter)', { class: 'icon' }],
     ['next', '↓', 'Next match (Enter)', { class: 'icon' }],
@@ -10,27 +16,29 @@ const FIND = [
 const MARKS = [
     ['errors', 'No errors', 'Next error (e)', { class: 'marks error' }],
     ['warnings', 'No warnings', 'Next warning (w)', { class: 'marks warning' }],
-    ['newer', 'Show the running one', 'Another run is going on on this host', { class: 'newer', hidden: true }],
+    ['newer', 'Show the latest run', 'A newer run of this host', { class: 'newer', hidden: true }],
 ];
 const SWITCHES = [
     ['wrap', 'Wrap', 'Wrap long lines (z)', { 'aria-pressed': 'false' }],
-    ['times', 'Times', 'Show when each line came (t)', { 'aria-pressed': 'false' }],
+    ['times', 'Times', 'Clock times, elapsed times, none (t)', { 'aria-pressed': 'false' }],
     ['follow', 'Follow', 'Follow new lines (End)', { 'aria-pressed': 'true' }],
+    ['goto', 'Line…', 'Go to a line (:)'],
     ['copy', 'Copy', 'Copy the lines that are selected, or else in sight (c)'],
     ['link', 'Link', 'Copy a link to this place (l)'],
 ];
 const CORNER = [
     ['watch', 'Notify me', 'Tell me when this run ends', { 'aria-pressed': 'false' }],
+    ['runs', 'Runs', 'All runs of this host', { 'aria-expanded': 'false' }],
     ['max', '⤢', 'Fill the window (f)', { class: 'icon', 'aria-pressed': 'false' }],
     ['close', '✕', 'Close this log (x)', { class: 'icon' }],
 ];
 
 /** The panel's elements by name, `element` being the whole; `act(name)` is called when a button is pressed. */
-export function buildPanel({ id, host, stepper, act }) {
+export function buildPanel({ id, host, stepper, header, runList, act }) {
     const p = {};
     const buttons = (list) =>
         list.map(([name, text, title, more = {}]) => {
-            const label = more.class === 'icon' ? title : null;
+            const label = more.class?.startsWith('icon') ? title : null;
             const onclick = () => act(name);
             p[name] = el(
                 'button',
@@ -40,7 +48,6 @@ export function buildPanel({ id, host, stepper, act }) {
             return p[name];
         });
     const word = 'Search the log';
-    p.runs = el('select', { 'aria-label': `Runs of ${host}`, class: 'runs' });
     p.input = el('input', {
         type: 'search',
         placeholder: word,
@@ -52,31 +59,33 @@ export function buildPanel({ id, host, stepper, act }) {
     p.pill = el('button', { type: 'button', class: 'pill', hidden: true, onclick: () => act('pill') });
     p.picked = el('div', { class: 'picked', hidden: true });
     p.none = el('p', { class: 'none', hidden: true, text: 'Nothing written yet.' });
-    p.full = el('a', {
-        class: 'button',
-        target: '_blank',
-        rel: 'noopener',
-        text: 'View full log',
-    });
+    p.full = el('a', { class: 'button', target: '_blank', rel: 'noopener', text: 'Full log' });
     p.download = el('a', { class: 'button', download: '', text: 'Download' });
-    p.note = el('span', { class: 'size muted num' });
+    const find = el(
+        'div',
+        { class: 'find', role: 'search', 'aria-label': `Search the log of ${host}` },
+        el('span', { class: 'find-field' }, p.input, p.found),
+        ...buttons(HOW),
+        ...buttons(FIND),
+    );
     const toolbar = el(
         'div',
-        { class: 'toolbar', role: 'toolbar', 'aria-label': `Log of ${host}` },
-        p.runs,
-        el('div', { class: 'find', role: 'search' }, p.input, p.found, ...buttons(FIND)),
+        { class: 'toolbar', role: 'group', 'aria-label': `Log of ${host}: tools` },
+        find,
         ...buttons(MARKS),
         el('span', { class: 'spring' }),
         ...buttons(SWITCHES),
         p.full,
         p.download,
     );
-    const corner = el('div', { class: 'corner' }, p.note, ...buttons(CORNER));
+    const corner = el('div', { class: 'corner' }, ...buttons(CORNER));
     p.body = el('div', { class: 'log-body' });
     p.element = el(
         'section',
         { class: 'panel', id, 'aria-label': `Log of ${host}`, 'data-host': host },
-        el('div', { class: 'panel-head' }, stepper, corner),
+        el('div', { class: 'panel-head' }, header, corner),
+        stepper,
+        runList,
         toolbar,
         p.body,
     );

@@ -71,13 +71,25 @@ export function clockTime(ms) {
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-export function dayAndTime(ms) {
+/** 0:07.3, 12:03.0, 1:00:07.3: time since a start, in one width for all but the longest. */
+export function elapsedTime(ms) {
+    const tenths = Math.max(0, Math.floor(ms / 100));
+    const s = Math.floor(tenths / 10) % 60;
+    const min = Math.floor(tenths / 600) % 60;
+    const h = Math.floor(tenths / 36000);
+    const two = (n) => String(n).padStart(2, '0');
+    const text = `${h ? `${h}:${two(min)}` : min}:${two(s)}.${tenths % 10}`;
+    return text.padStart(8);
+}
+
+export function dayAndTime(ms, seconds = false) {
     return new Date(ms).toLocaleString([], {
         year: 'numeric',
         month: 'short',
         day: 'numeric',
         hour: '2-digit',
         minute: '2-digit',
+        second: seconds ? '2-digit' : undefined,
     });
 }
 
@@ -142,4 +154,16 @@ export async function copyText(text) {
     const done = document.execCommand('copy');
     area.remove();
     return done;
+}
+
+const COPIED_MS = 2000;
+
+/** A button that copies what `text()` returns, and says that it did. */
+export function copyButton(label, text) {
+    const button = el('button', { type: 'button', class: 'copy', 'aria-label': label, title: label, 'data-do': 'copy-text' }, 'Copy');
+    button.addEventListener('click', async () => {
+        setText(button, (await copyText(text())) ? 'Copied' : 'Not allowed');
+        setTimeout(() => setText(button, 'Copy'), COPIED_MS);
+    });
+    return button;
 }

@@ -5,7 +5,9 @@
    of the log. Small moves (wheel, keys, finger) move the anchor pixel by pixel; a large one (the bar dragged) jumps to the
    fraction. With wrapping rows have any height: they are measured as they are drawn and only the bar is an estimate. */
 import { parseAnsi, paint, isPlain, stripAnsi } from './ansi.js';
-import { clockTime, count, el } from './util.js';
+import { soon } from './frames.js';
+import { findAll, findLinks, split } from './query.js';
+import { clockTime, count, el, elapsedTime } from './util.js';
 
 const MAX_CANVAS = 6000000;
 const OVERSCAN = 24;
@@ -17,17 +19,20 @@ export class View extends EventTarget {
     #anchor = { row: 0, offset: 0 };
     #drawn = new Map(); // row → element
     #stale = true;
-    #frame = 0;
     #lastTop = 0;
     #ours = false;
     #rowHeight = 20;
     #background = [255, 255, 255];
     #opened = new Set(); // long lines that a person opened
+    #changedNow = () => this.#drawChanges();
+    #follows = (event) => this.#changed(event.detail);
 
     follow = false;
     wrap = false;
-    times = false;
-    query = '';
+    times = 'off'; // 'clock' or 'elapsed': what stands in front of a line
+    started = 0; // ms: what elapsed times count from
+    inView = true; // else nothing is drawn
+    pattern = null; // what is highlighted
     current = null; // line of the current match
     selected = null; // [first, last] line
     marks = new Map(); // line → 'error' | 'warning'
@@ -44,14 +49,25 @@ export class View extends EventTarget {
         );
         this.element.addEventListener('scroll', () => this.#scrolled(), { passive: true });
         this.element.addEventListener('click', (event) => this.#clicked(event));
-        lines.addEventListener('change', (event) => this.#changed(event.detail));
+        lines.addEventListener('change', this.#follows);
         this.resizes = new ResizeObserver(() => this.redraw());
         this.resizes.observe(this.element);
     }
 
     close() {
         this.resizes.disconnect();
-        cancelAnimationFrame(this.#frame);
+        this.#lines.removeEventListener('change', this.#follows);
+        this.closed = true;
+    }
+
+    /** Shows other lines instead, of the same log, around the line that is on top now. */
+    showLines(lines) {
+        const { line } = this.#lines.lineOf(this.#anchor.row);
+        this.#lines.removeEventListener('change', this.#follows);
+        this.#lines = lines;
+        lines.addEventListener('change', this.#follows);
+        this.#anchor = { row: Math.max(0, lines.rowOf(line)), offset: 0 };
+        this.redraw();
     }
 
     /** Every row anew: after a change of wrap, timestamps, theme, search… */
@@ -113,17 +129,16 @@ export class View extends EventTarget {
     }
 
     #schedule() {
-        if (this.#frame) return;
-        this.#frame = requestAnimationFrame(() => {
-            this.#frame = 0;
-            if (!this.element.isConnected || !this.height) return;
-            if (this.follow) this.toEnd();
-            else {
-                this.#draw();
-                this.#syncBar();
-            }
-            this.dispatchEvent(new Event('drawn'));
-        });
+        soon(this.#changedNow);
+    }
+
+    #drawChanges() {
+        if (this.closed || !this.inView || !this.element.isConnected || !this.height) return;
+        if (this.follow) this.toEnd();
+        else {
+            this.#draw();
+            this.#syncBar();
+        }
     }
 
     #scrolled() {
@@ -313,16 +328,7 @@ export class View extends EventTarget {
                 tabindex: '-1',
             }),
         );
-        if (this.times) {
-            const at = this.#lines.time(line);
-            node.append(
-                el('span', {
-                    class: 'time',
-                    'data-time': at ? clockTime(at) : '        ',
-                    title: at ? new Date(at).toISOString() : null,
-                }),
-            );
-        }
+        if (this.times !== 'off') node.append(this.#time(line));
         if (text === undefined) {
             node.dataset.missing = '1';
             node.append(el('span', { class: 'text missing', text: ' ' }));
@@ -332,34 +338,51 @@ export class View extends EventTarget {
         return node;
     }
 
+    #time(line) {
+        const at = this.#lines.time(line);
+        const words = this.times === 'clock' ? clockTime(at) : elapsedTime(at - this.started);
+        return el('span', {
+            class: 'time',
+            'data-time': at ? words : '        ',
+            title: at ? new Date(at).toISOString() : null,
+        });
+    }
+
     #text(line, raw) {
         const box = el('span', { class: 'text' });
         const cut = raw.length > LONG_LINE && !this.#opened.has(line);
-        let at = 0;
         const shown = cut ? raw.slice(0, LONG_LINE) : raw;
-        const ranges = this.query ? findAll(stripAnsi(shown), this.query) : [];
+        const plain = stripAnsi(shown);
+        const links = findLinks(plain);
+        const hits = findAll(plain, this.pattern);
+        let at = 0;
+        let link = null; // the element of the link that is being written, and which one it is
+        let linkOf = -1;
         for (const { text, style } of parseAnsi(shown)) {
-            for (const [part, hit] of split(text, at, ranges)) {
-                let node = part;
-                if (!isPlain(style)) {
-                    node = el('span', { text: part });
-                    paint(node, style, this.#background);
-                }
-                box.append(hit ? el('mark', {}, node) : node);
+            for (const [part, which] of split(text, at, links)) {
+                if (which >= 0 && which !== linkOf) box.append((link = linkTo(plain.slice(...links[which]))));
+                linkOf = which;
+                this.#pieces(which >= 0 ? link : box, part, at, hits, style);
+                at += part.length;
             }
-            at += text.length;
         }
         if (!box.firstChild) box.append(' ');
-        if (cut)
-            box.append(
-                el('button', {
-                    type: 'button',
-                    class: 'rest',
-                    'data-open': line,
-                    text: `… ${count(raw.length - LONG_LINE)} more characters`,
-                }),
-            );
+        if (cut) {
+            const rest = `… ${count(raw.length - LONG_LINE)} more characters`;
+            box.append(el('button', { type: 'button', class: 'rest', 'data-open': line, text: rest }));
+        }
         return box;
+    }
+
+    #pieces(into, text, base, hits, style) {
+        for (const [part, hit] of split(text, base, hits)) {
+            let node = part;
+            if (!isPlain(style)) {
+                node = el('span', { text: part });
+                paint(node, style, this.#background);
+            }
+            into.append(hit >= 0 ? el('mark', {}, node) : node);
+        }
     }
 
     #clicked(event) {
@@ -372,6 +395,7 @@ export class View extends EventTarget {
         const number = event.target.closest('.num');
         if (!number || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
+        this.element.focus({ preventScroll: true }); // the number is drawn anew; the keys stay with the log
         this.dispatchEvent(
             new CustomEvent('pick', {
                 detail: { line: Number(number.parentElement.dataset.line), extend: event.shiftKey },
@@ -380,33 +404,6 @@ export class View extends EventTarget {
     }
 }
 
-function findAll(text, query) {
-    const ranges = [];
-    const hay = text.toLowerCase();
-    const needle = query.toLowerCase();
-    if (hay.length !== text.length) return ranges; // a rare letter that grows in lower case: no highlight rather than a wrong one
-    for (
-        let at = hay.indexOf(needle);
-        at >= 0 && ranges.length < 200;
-        at = hay.indexOf(needle, at + needle.length)
-    ) {
-        ranges.push([at, at + needle.length]);
-    }
-    return ranges;
-}
-
-/** Cuts `text`, which starts at `base`, at the borders of the ranges: [[part, inside a range]…]. */
-function split(text, base, ranges) {
-    const parts = [];
-    let at = 0;
-    for (const [start, end] of ranges) {
-        const a = Math.max(start - base, at);
-        const b = Math.min(end - base, text.length);
-        if (a >= b) continue;
-        if (a > at) parts.push([text.slice(at, a), false]);
-        parts.push([text.slice(a, b), true]);
-        at = b;
-    }
-    if (at < text.length) parts.push([text.slice(at), false]);
-    return parts;
+function linkTo(url) {
+    return el('a', { class: 'link', href: url, target: '_blank', rel: 'noopener noreferrer', title: url });
 }

@@ -1,0 +1,23 @@
+/* The button that chooses the colours: as the system, light, dark. theme.js applies the choice. */
+import { prefs, setText } from './util.js';
+
+const CHOICES = { auto: ['◐', 'follow the system'], light: ['☀︎', 'light'], dark: ['☾', 'dark'] };
+
+/** `changed` is called when the colours of the page become others. */
+export function colourButton(button, changed) {
+    const choice = () => (CHOICES[prefs.get('theme', 'auto')] ? prefs.get('theme', 'auto') : 'auto');
+    const show = () => {
+        const [mark, words] = CHOICES[choice()];
+        setText(button, mark);
+        button.title = `Colours: ${words}`;
+        button.setAttribute('aria-label', button.title);
+    };
+    button.addEventListener('click', () => {
+        const names = Object.keys(CHOICES);
+        prefs.set('theme', names[(names.indexOf(choice()) + 1) % names.length]);
+        window.dispatchEvent(new Event('nixfleet-theme'));
+        show();
+    });
+    new MutationObserver(changed).observe(document.documentElement, { attributeFilter: ['data-theme'] });
+    show();
+}

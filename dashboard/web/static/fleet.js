@@ -1,0 +1,258 @@
+/* The list of hosts: which are shown, in which order, how many there are of each kind, and which are selected. Only rows in
+   sight are drawn. */
+import { soon } from './frames.js';
+import { HostRow, keyOf } from './hosts.js';
+import { count, el, plural, setText, throttle, toMs } from './util.js';
+
+const SHOWN_AT_FIRST = 60;
+const ARRANGE_EVERY_MS = 1000;
+const NEAR = '400px'; // rows so near to the window are kept drawn
+const CRITICALITY = { high: 0, medium: 1, low: 2 };
+const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, none: 5 };
+const $ = (id) => document.getElementById(id);
+
+/* The kinds that a chip counts and filters; `is` gets a row and the fleet. */
+const KINDS = {
+    problem: (row, fleet) => row.problem(fleet.live),
+    busy: (row, fleet) => row.verdict(fleet.live) === 'busy',
+    idle: (row, fleet) => ['ok', 'none'].includes(row.verdict(fleet.live)),
+    offline: (row, fleet) => row.reach(fleet.live) === 'offline',
+    outdated: (row, fleet) => row.outdated(fleet.target),
+};
+
+const ORDERS = {
+    criticality: (row, fleet) =>
+        (row.problem(fleet.live) ? 0 : 10) + (CRITICALITY[row.host.criticality] ?? 3),
+    name: () => 0,
+    state: (row, fleet) => VERDICT_ORDER[row.verdict(fleet.live)],
+    seen: (row) => -toMs(row.host.last_seen),
+};
+
+export class Fleet {
+    rows = new Map();
+    target = null;
+    live = true; // whether the server is heard
+    loaded = false;
+    text = '';
+    only = '';
+    sort = 'criticality';
+    matching = []; // rows that pass the filter, in their order
+    counts = {};
+    #most = SHOWN_AT_FIRST;
+    #outliers = 0; // rows that are shown although they come after the first #most
+    #picked = new Set(); // ids
+    #lastPick = null;
+    #byElement = new WeakMap();
+    #dirty = new Set(); // rows to draw
+    #calls;
+    #drawDirty = () => this.#draw();
+
+    /** `calls.row(row)` gives a new row what its buttons do; `calls.changed()` is told of every new arrangement. */
+    constructor(calls) {
+        this.#calls = calls;
+        this.arrangeSoon = throttle(() => this.arrange(), ARRANGE_EVERY_MS);
+        this.watcher = new IntersectionObserver((seen) => this.#seen(seen), { rootMargin: NEAR });
+        this.watcher.observe($('more'));
+    }
+
+    /* ---- hosts ---- */
+
+    get(id) {
+        return this.rows.get(id);
+    }
+
+    /** A host's newest state; returns its row. */
+    set(host) {
+        const id = keyOf(host);
+        let row = this.rows.get(id);
+        if (row) row.set(host);
+        else {
+            row = new HostRow(host, {
+                ...this.#calls.row(id),
+                pick: (range) => this.#pick(row, range),
+            });
+            this.rows.set(id, row);
+        }
+        this.redraw(row);
+        return row;
+    }
+
+    remove(id) {
+        const row = this.rows.get(id);
+        if (!row) return;
+        this.rows.delete(id);
+        this.#picked.delete(id);
+        this.#detach(row);
+    }
+
+    #detach(row) {
+        if (!row.shown) return;
+        this.watcher.unobserve(row.element);
+        row.inView = false;
+        row.element.remove();
+    }
+
+    /* ---- drawing ---- */
+
+    redraw(row) {
+        if (!row.inView) return;
+        this.#dirty.add(row);
+        soon(this.#drawDirty);
+    }
+
+    redrawAll() {
+        for (const row of this.rows.values()) this.redraw(row);
+    }
+
+    #draw() {
+        for (const row of this.#dirty) if (row.inView) row.draw(this.live, this.target, this.#picked.has(row.id));
+        this.#dirty.clear();
+    }
+
+    #seen(entries) {
+        for (const { target, isIntersecting } of entries) {
+            if (target === $('more')) {
+                if (isIntersecting && !target.hidden && !this.#outliers) this.showMore();
+                continue;
+            }
+            const row = this.#byElement.get(target);
+            row.inView = isIntersecting;
+            row.panel?.setInView(isIntersecting);
+            if (isIntersecting) row.draw(this.live, this.target, this.#picked.has(row.id));
+        }
+    }
+
+    showMore() {
+        this.#most += SHOWN_AT_FIRST;
+        this.arrange();
+        /* The observer speaks only when something changes: a sentinel that stayed in sight is asked about again. */
+        this.watcher.unobserve($('more'));
+        this.watcher.observe($('more'));
+    }
+
+    /* ---- the arrangement ---- */
+
+    filter(settings) {
+        Object.assign(this, settings);
+        this.#most = SHOWN_AT_FIRST;
+        this.arrange();
+    }
+
+    arrange() {
+        const words = this.text.toLowerCase().split(/\s+/).filter(Boolean);
+        const order = ORDERS[this.sort] ?? ORDERS.name;
+        const counts = Object.fromEntries(Object.keys(KINDS).map((name) => [name, 0]));
+        const wanted = [];
+        const matching = [];
+        for (const row of this.rows.values()) {
+            let passes = !this.only;
+            for (const name of Object.keys(KINDS)) {
+                if (!KINDS[name](row, this)) continue;
+                counts[name]++;
+                if (name === this.only) passes = true;
+            }
+            passes &&= row.matches(words);
+            if (!passes && !row.panel) continue;
+            const entry = { row, key: order(row, this), name: row.name, passes };
+            wanted.push(entry);
+            if (passes) matching.push(entry);
+        }
+        const byOrder = (a, b) => a.key - b.key || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+        wanted.sort(byOrder);
+        this.matching = matching.sort(byOrder).map(({ row }) => row);
+        this.counts = counts;
+        this.#unpickHidden();
+        /* A row with an open log is always shown, wherever it sorts. Rows that came between by themselves would push it
+           away from whoever reads it. */
+        const far = wanted.slice(this.#most).filter(({ row }) => row.panel);
+        this.#outliers = far.length;
+        this.#place([...wanted.slice(0, this.#most), ...far].map(({ row }) => row));
+        this.#sayRest(wanted.length);
+        this.#drawChips();
+        this.#calls.changed();
+    }
+
+    #place(shown) {
+        const keep = new Set(shown);
+        for (const row of this.rows.values()) if (row.shown && !keep.has(row)) this.#detach(row);
+        let at = $('hosts').tHead;
+        for (const row of shown) {
+            const fresh = !row.shown;
+            if (fresh) row.draw(this.live, this.target, this.#picked.has(row.id));
+            if (at.nextElementSibling !== row.element) {
+                at.after(row.element);
+                row.panel?.view?.redraw();
+            }
+            if (fresh) {
+                this.#byElement.set(row.element, row);
+                this.watcher.observe(row.element);
+            }
+            at = row.element;
+        }
+        this.placed = shown.length;
+    }
+
+    #sayRest(wanted) {
+        $('more').hidden = wanted <= this.placed;
+        setText($('more-button'), `Show ${count(wanted - this.placed)} more`);
+        const none = this.rows.size === 0;
+        $('hosts').hidden = none;
+        $('filters').hidden = none;
+        $('welcome').hidden = !this.loaded || !none;
+        $('empty').hidden = none || wanted > 0;
+        const online = [...this.rows.values()].filter((row) => row.reach(this.live) === 'online').length;
+        const words = [plural(this.rows.size, 'host'), online ? `${count(online)} online` : ''];
+        setText($('fleet'), none ? '' : words.filter(Boolean).join(', '));
+    }
+
+    #drawChips() {
+        for (const name of Object.keys(KINDS)) {
+            let chip = $(`chip-${name}`);
+            if (!chip) {
+                chip = el(
+                    'button',
+                    { type: 'button', class: 'chip', id: `chip-${name}`, onclick: () => this.#calls.chip(name) },
+                    el('span', { class: 'chip-name', text: name }),
+                    el('span', { class: 'chip-count num' }),
+                );
+                $('chips').append(chip);
+            }
+            const n = this.counts[name];
+            setText(chip.lastChild, count(n));
+            chip.hidden = n === 0 && this.only !== name;
+            chip.setAttribute('aria-pressed', String(this.only === name));
+        }
+    }
+
+    /* ---- the selection: rows that pass the filter, never one that is not shown in the list ---- */
+
+    get picked() {
+        return this.matching.filter((row) => this.#picked.has(row.id));
+    }
+
+    #pick(row, range) {
+        const on = !this.#picked.has(row.id);
+        const from = range ? this.matching.indexOf(this.#lastPick) : -1;
+        const to = this.matching.indexOf(row);
+        const rows = from < 0 || to < 0 ? [row] : this.matching.slice(Math.min(from, to), Math.max(from, to) + 1);
+        for (const one of rows) {
+            if (on) this.#picked.add(one.id);
+            else this.#picked.delete(one.id);
+            this.redraw(one);
+        }
+        this.#lastPick = row;
+        this.#calls.changed();
+    }
+
+    pickAll(on) {
+        this.#picked = new Set(on ? this.matching.map((row) => row.id) : []);
+        this.redrawAll();
+        this.#calls.changed();
+    }
+
+    #unpickHidden() {
+        if (!this.#picked.size) return;
+        const here = new Set(this.matching.map((row) => row.id));
+        for (const id of this.#picked) if (!here.has(id)) this.#picked.delete(id);
+    }
+}

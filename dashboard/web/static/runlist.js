@@ -1,0 +1,203 @@
+/* The runs of a host: a list with outcome and duration, bars that show how long they took one after the other, and two of
+   them side by side. */
+import { api } from './api.js';
+import { VERDICT_MARKS, counts, elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
+import { bytes, count, dayAndTime, duration, el, plural, toMs } from './util.js';
+
+const PAGE = 50;
+const BARS = 40;
+
+export class RunList {
+    runs = []; // newest first
+    #more = false;
+    #shown = null; // id of the run in the panel
+    #compared = null;
+
+    /** `pick(run)` shows a run in the panel; `changed()` is called when the list became another one. */
+    constructor({ host, pick, changed }) {
+        Object.assign(this, { host, pick, changed });
+        this.bars = el('div', { class: 'trend', role: 'group', 'aria-label': `Durations of the last runs of ${host}` });
+        this.body = el('tbody');
+        this.older = el('button', { type: 'button', text: 'Older runs', onclick: () => this.#loadOlder(), hidden: true });
+        this.comparison = el('div', { class: 'comparison', hidden: true });
+        this.element = el(
+            'section',
+            { class: 'run-list', hidden: true, 'aria-label': `Runs of ${host}` },
+            this.bars,
+            this.comparison,
+            el(
+                'div',
+                { class: 'run-table', tabindex: '0', role: 'group', 'aria-label': `Table of the runs of ${host}` },
+                el(
+                    'table',
+                    {},
+                    el(
+                        'thead',
+                        {},
+                        el('tr', {}, ...['Outcome', 'Started', 'Duration', 'Command', 'Compare'].map((text) => el('th', { scope: 'col', text }))),
+                    ),
+                    this.body,
+                ),
+            ),
+            this.older,
+        );
+    }
+
+    /** The newest runs again; `shown` is the id of the one in the panel. */
+    async load(shown) {
+        this.#shown = shown;
+        try {
+            const { runs } = await api.runs(this.host, PAGE);
+            const older = this.runs.filter((run) => !runs.some((one) => one.id === run.id));
+            const oldest = runs[runs.length - 1];
+            this.#more = runs.length === PAGE;
+            /* Pages that were fetched before stay, where they still follow on. */
+            this.runs = [...runs, ...older.filter((run) => oldest && toMs(run.started) < toMs(oldest.started))];
+        } catch {
+            return; // what is known stays
+        }
+        this.#draw();
+        this.changed();
+    }
+
+    async #loadOlder() {
+        const last = this.runs[this.runs.length - 1];
+        const { runs } = await api.runs(this.host, PAGE, last?.id).catch(() => ({ runs: [] }));
+        this.#more = runs.length === PAGE;
+        this.runs.push(...runs);
+        this.#draw();
+    }
+
+    /** A run's newest state. */
+    update(run) {
+        const at = this.runs.findIndex((one) => one.id === run.id);
+        if (at < 0) return;
+        const same = verdict(this.runs[at]) === verdict(run);
+        this.runs[at] = run;
+        if (!same) this.#draw();
+    }
+
+    show(shown) {
+        this.#shown = shown;
+        this.#draw();
+    }
+
+    toggle() {
+        this.element.hidden = !this.element.hidden;
+        this.#draw();
+        return !this.element.hidden;
+    }
+
+    #draw() {
+        if (this.element.hidden) return;
+        this.#drawBars();
+        this.body.replaceChildren(...this.runs.map((run) => this.#row(run)));
+        this.older.hidden = !this.#more;
+        this.#compare();
+    }
+
+    #drawBars() {
+        const some = this.runs.slice(0, BARS).reverse();
+        const longest = Math.max(1, ...some.map(elapsedMs));
+        this.bars.replaceChildren(
+            ...some.map((run) => {
+                const words = `${spoken(run)}, ${duration(elapsedMs(run))}: ${title(run)}`;
+                const bar = el('button', {
+                    type: 'button',
+                    class: 'trend-bar',
+                    'data-verdict': verdict(run),
+                    'aria-label': words,
+                    'aria-current': run.id === this.#shown ? 'true' : null,
+                    title: words,
+                    onclick: () => this.pick(run),
+                });
+                bar.style.setProperty('--part', (elapsedMs(run) / longest).toFixed(3));
+                return bar;
+            }),
+        );
+    }
+
+    #row(run) {
+        const here = run.id === this.#shown;
+        const mark = el('span', { class: 'mark', 'data-verdict': verdict(run), 'aria-hidden': 'true', text: VERDICT_MARKS[verdict(run)] });
+        return el(
+            'tr',
+            { 'data-run': run.id, 'aria-current': here ? 'true' : null },
+            el('td', {}, mark, ` ${spoken(run)}`),
+            el('td', { class: 'num', text: run.started ? dayAndTime(toMs(run.started)) : '' }),
+            el('td', { class: 'num', text: duration(elapsedMs(run)) }),
+            el('td', {}, el('button', { type: 'button', class: 'plain', 'data-do': 'pick-run', text: title(run), title: title(run), onclick: () => this.pick(run) })),
+            el(
+                'td',
+                {},
+                here
+                    ? el('span', { class: 'muted', text: 'shown' })
+                    : el('button', {
+                          type: 'button',
+                          'data-do': 'compare',
+                          'aria-pressed': String(this.#compared === run.id),
+                          text: 'Compare',
+                          'aria-label': `Compare with the run of ${dayAndTime(toMs(run.started))}`,
+                          onclick: () => this.#toggleCompared(run),
+                      }),
+            ),
+        );
+    }
+
+    #toggleCompared(run) {
+        this.#compared = this.#compared === run.id ? null : run.id;
+        this.#draw();
+    }
+
+    #compare() {
+        const here = this.runs.find((run) => run.id === this.#shown);
+        const other = this.runs.find((run) => run.id === this.#compared && run.id !== this.#shown);
+        this.comparison.hidden = !here || !other;
+        if (this.comparison.hidden) return;
+        const [before, after] = toMs(here.started) < toMs(other.started) ? [here, other] : [other, here];
+        const row = (label, fact) => {
+            const values = [fact(before), fact(after)];
+            if (!values[0] && !values[1]) return null;
+            return el(
+                'tr',
+                { class: values[0] === values[1] ? null : 'differs' },
+                el('th', { scope: 'row', text: label }),
+                ...values.map((text) => el('td', { text: text || '–' })),
+            );
+        };
+        const head = (run) => el('th', { scope: 'col', text: dayAndTime(toMs(run.started)) });
+        const failed = (run) => (run.failed ?? []).join(', ');
+        this.comparison.replaceChildren(
+            el(
+                'table',
+                {},
+                el('thead', {}, el('tr', {}, el('td'), head(before), head(after))),
+                el(
+                    'tbody',
+                    {},
+                    row('Command', title),
+                    row('Outcome', (run) => (isOpen(run) ? 'Running' : exitWords(run))),
+                    row('Reason', reason),
+                    row('Duration', (run) => duration(elapsedMs(run))),
+                    row('Difference', (run) => (run === after ? difference(before, after) : '')),
+                    row('Built or fetched', counts),
+                    row('Failed derivations', failed),
+                    row('Failed units', (run) => (run.failed_units ?? []).join(', ')),
+                    row('User', (run) => run.user ?? ''),
+                    row('Log', (run) => `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}`),
+                ),
+            ),
+        );
+    }
+}
+
+function difference(before, after) {
+    const ms = elapsedMs(after) - elapsedMs(before);
+    const lines = (after.lines ?? 0) - (before.lines ?? 0);
+    const signed = (n, text) => `${n < 0 ? '−' : '+'}${text}`;
+    return `${signed(ms, duration(Math.abs(ms)))}, ${signed(lines, count(Math.abs(lines)))} lines`;
+}
+
+function spoken(run) {
+    return isOpen(run) ? 'Running' : exitWords(run);
+}

@@ -1,0 +1,43 @@
+/* The two signals of a host, each told on its own: the verdict (how its runs stand) and whether its agent is heard. Where
+   the server does not tell a signal, it is derived here and nowhere else. */
+import { isOpen, phaseName, verdict } from './runs.js';
+import { serverNow, toMs } from './util.js';
+
+const OFFLINE_AFTER_MS = 300000;
+const STALE_AFTER_INTERVALS = 3;
+const INTERVAL_S = 10;
+
+/** Whether an agent takes commands for this host. A host of nixfleet-run or curl alone has none. */
+export function hasAgent(host) {
+    return !!host.agent_seen;
+}
+
+/** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok', or 'none' where nothing ran. `live`: the server is heard; else our own
+    clock says when a run has been silent for too long. */
+export function hostVerdict(host, live) {
+    const run = host.run;
+    if (host.state === 'busy' && !isOpen(run)) return 'busy'; // an agent works without telling of a run
+    if (!run) return 'none';
+    if (run.status === 'crashed' || run.lost) return 'crashed';
+    if (!isOpen(run)) return host.verdict ?? verdict(run);
+    const patience = STALE_AFTER_INTERVALS * 1000 * (run.interval || INTERVAL_S);
+    const aged = !live && toMs(run.last_seen) && serverNow() - toMs(run.last_seen) > patience;
+    return run.status === 'stale' || aged ? 'stale' : 'busy';
+}
+
+/** 'online' or 'offline' where there is an agent, else null. */
+export function reach(host, live) {
+    if (!hasAgent(host)) return null;
+    if (typeof host.reachable === 'boolean' && live) return host.reachable ? 'online' : 'offline';
+    const seen = toMs(host.agent_seen);
+    return seen && serverNow() - seen < OFFLINE_AFTER_MS ? 'online' : 'offline';
+}
+
+const PROBLEMS = ['stale', 'crashed', 'bad', 'warn'];
+export const isProblem = (host, live) => PROBLEMS.includes(hostVerdict(host, live));
+
+export function verdictWords(host, of) {
+    if (of === 'busy') return host.run && isOpen(host.run) ? phaseName(host.run) : 'Busy';
+    if (of === 'none') return host.last_seen ? 'Idle' : 'Never seen';
+    return { stale: 'No heartbeat', crashed: 'Crashed', bad: 'Failed', warn: 'Units failed', ok: 'Idle' }[of];
+}
