@@ -244,6 +244,23 @@ static void user_name(char *out, size_t size)
         snprintf(out, size, "%u", (unsigned)geteuid());
 }
 
+/* What is not to leave the machine. One line says what could not be told from other output. */
+static void find_secrets(struct run *run, struct secrets *secrets)
+{
+    const struct config *config = &run->config;
+    AUTO_FREE char *unknown = NULL;
+
+    secrets_init(secrets);
+    unknown = secrets_add_all(secrets, environ, config->command, config->redact);
+    if (config->token)
+        (void)secrets_add_any(secrets, config->token);
+    if (unknown && config->url && !config->no_stream)
+        helpers_problem(&run->helpers,
+                        "not replaced in what is sent, since the value is too short or a plain "
+                        "word: %s",
+                        unknown);
+}
+
 /* The record in the state directory. A failure costs the record, not the run. */
 static void open_record(struct run *run)
 {
@@ -260,8 +277,9 @@ static void open_record(struct run *run)
                             .stream = config->url && !config->no_stream && config->host[0]};
 
     secrets_init(&secrets);
-    secrets_add_environment(&secrets, environ, config->redact);
+    find_secrets(run, &secrets);
     info.secrets = secrets_text = secrets_format(&secrets);
+    secrets_free(&secrets);
     snprintf(info.id, sizeof info.id, "%s", run->id);
     snprintf(info.host, sizeof info.host, "%s", config->host);
     snprintf(info.name, sizeof info.name, "%s", config->name ? config->name : "");

@@ -2,11 +2,9 @@
 #include "secrets.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #ifdef __APPLE__
 #include <CommonCrypto/CommonDigest.h>
@@ -20,152 +18,143 @@
 
 #include "io.h"
 
-static const char *const default_patterns[] = {"*_TOKEN",  "*_PASSWORD", "*_PASSWD",
-                                               "*_SECRET", "*_KEY",      NULL};
-
-#define ENTRY_SIZE (20 + 1 + 16 + 1 + 64 + 1) /* a secret's text form and its comma */
+#define VERSION_PREFIX "2:"
+#define ENTRY_SIZE (10 + 1 + 6 + 1 + 6 + 1 + 2 * SECRETS_DIGEST_SIZE + 1) /* and its comma */
 
 static void digest_of(const struct secrets *secrets, const char *bytes, size_t size,
-                      unsigned char out[32])
+                      unsigned char out[SECRETS_DIGEST_SIZE])
 {
+    unsigned char whole[32];
     SHA2_CTX context;
 
     SHA256Init(&context);
     SHA256Update(&context, (const uint8_t *)secrets->salt, SECRETS_SALT_SIZE - 1);
     SHA256Update(&context, (const uint8_t *)bytes, size);
-    SHA256Final(out, &context);
+    SHA256Final(whole, &context);
+    memcpy(out, whole, SECRETS_DIGEST_SIZE);
 }
 
 static void to_hex(const unsigned char *bytes, size_t size, char *out)
 {
-    for (size_t i = 0; i < size; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    static const char hex[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < size; i++) {
+        out[2 * i] = hex[bytes[i] >> 4];
+        out[2 * i + 1] = hex[bytes[i] & 15];
+    }
+    out[2 * size] = '\0';
+}
+
+static void set_salt(struct secrets *secrets, const char *salt)
+{
+    char digits[17];
+
+    snprintf(secrets->salt, sizeof secrets->salt, "%.*s", SECRETS_SALT_SIZE - 1, salt);
+    snprintf(digits, sizeof digits, "%.16s", salt);
+    secrets->key = strtoull(digits, NULL, 16) | 1;
 }
 
 void secrets_init(struct secrets *secrets)
 {
-    unsigned char salt[(SECRETS_SALT_SIZE - 1) / 2];
+    unsigned char bytes[(SECRETS_SALT_SIZE - 1) / 2];
+    char salt[SECRETS_SALT_SIZE];
 
-    memset(secrets, 0, sizeof *secrets);
-    random_bytes(salt, sizeof salt);
-    to_hex(salt, sizeof salt, secrets->salt);
+    *secrets = (struct secrets){0};
+    random_bytes(bytes, sizeof bytes);
+    to_hex(bytes, sizeof bytes, salt);
+    set_salt(secrets, salt);
 }
 
-uint64_t secrets_rolling(const char *bytes, size_t size)
+void secrets_free(struct secrets *secrets)
 {
-    uint64_t hash = 0;
+    free(secrets->value);
+    *secrets = (struct secrets){0};
+}
 
-    for (size_t i = 0; i < size; i++)
-        hash = hash * SECRETS_BASE + (unsigned char)bytes[i];
-    return hash;
+uint32_t secrets_hash_at(uint64_t key, const char *bytes)
+{
+    uint64_t word = 0;
+
+    for (int i = 0; i < SECRET_FORM_MIN; i++)
+        word |= (uint64_t)(unsigned char)bytes[i] << 8 * i;
+    return secrets_hash(key, word);
 }
 
 bool secrets_is(const struct secrets *secrets, const struct secret *secret, const char *bytes)
 {
-    unsigned char digest[32];
+    unsigned char digest[SECRETS_DIGEST_SIZE];
 
     digest_of(secrets, bytes, secret->length, digest);
     return memcmp(digest, secret->digest, sizeof digest) == 0;
 }
 
-static void add_line(struct secrets *secrets, size_t most, const char *line, size_t length)
+static bool make_room(struct secrets *secrets)
 {
-    struct secret secret = {.length = length};
+    size_t room = secrets->room ? secrets->room * 2 : 32;
+    struct secret *grown;
 
-    if (secret.length < SECRETS_LENGTH_MIN || secret.length > SECRETS_LENGTH_MAX ||
-        secrets->count >= most)
-        return;
-    secret.rolling = secrets_rolling(line, length);
-    digest_of(secrets, line, length, secret.digest);
-    for (size_t i = 0; i < secrets->count; i++)
-        if (memcmp(secrets->value[i].digest, secret.digest, sizeof secret.digest) == 0)
+    if (secrets->count < secrets->room)
+        return true;
+    grown = secrets->count < SECRETS_MAX ? realloc(secrets->value, room * sizeof *grown) : NULL;
+    if (!grown)
+        return false;
+    secrets->value = grown;
+    secrets->room = room;
+    return true;
+}
+
+static void add_form(void *context, const char *text, size_t length, bool blanks)
+{
+    struct secrets *secrets = context;
+    struct secret secret = {.length = (uint32_t)length,
+                            .first = secrets_hash_at(secrets->key, text),
+                            .last = secrets_hash_at(secrets->key, text + length - SECRET_FORM_MIN)};
+
+    for (size_t i = 0; i < secrets->count; i++) {
+        const struct secret *known = &secrets->value[i];
+
+        if (known->first == secret.first && known->last == secret.last &&
+            known->length == secret.length && secrets_is(secrets, known, text))
             return;
-    secrets->value[secrets->count++] = secret;
-}
-
-const char *secrets_line(const char **rest, size_t *length)
-{
-    const char *line = *rest + strspn(*rest, "\r\n");
-
-    *length = strcspn(line, "\r\n");
-    *rest = line + *length;
-    return *length > 0 ? line : NULL;
-}
-
-static void add_lines(struct secrets *secrets, size_t most, const char *value)
-{
-    const char *line;
-    size_t length;
-
-    while ((line = secrets_line(&value, &length)))
-        add_line(secrets, most, line, length);
-}
-
-void secrets_add(struct secrets *secrets, const char *value)
-{
-    add_lines(secrets, SECRETS_ROOM, value);
-}
-
-static bool has_lines(const char *value)
-{
-    size_t length;
-
-    (void)secrets_line(&value, &length);
-    return secrets_line(&value, &length) != NULL;
-}
-
-static bool matches(const char *name, char *const patterns[])
-{
-    for (size_t i = 0; default_patterns[i]; i++)
-        if (fnmatch(default_patterns[i], name, FNM_CASEFOLD) == 0)
-            return true;
-    for (size_t i = 0; patterns && patterns[i]; i++)
-        if (fnmatch(patterns[i], name, FNM_CASEFOLD) == 0)
-            return true;
-    return false;
-}
-
-/* Those of one line, or those of several. */
-static void add_variables(struct secrets *secrets, char *const environment[],
-                          char *const patterns[], bool of_lines)
-{
-    for (size_t i = 0; environment[i]; i++) {
-        char name[256];
-        const char *equals = strchr(environment[i], '=');
-        size_t length = equals ? (size_t)(equals - environment[i]) : sizeof name;
-
-        if (length >= sizeof name)
-            continue;
-        memcpy(name, environment[i], length);
-        name[length] = '\0';
-        if (matches(name, patterns) && has_lines(equals + 1) == of_lines)
-            add_lines(secrets, SECRETS_MAX, equals + 1);
     }
+    if (!make_room(secrets)) {
+        secrets->full = true;
+        return;
+    }
+    digest_of(secrets, text, length, secret.digest);
+    secrets->value[secrets->count++] = secret;
+    secrets->blanks |= blanks;
 }
 
-void secrets_add_environment(struct secrets *secrets, char *const environment[],
-                             char *const patterns[])
+bool secrets_add(struct secrets *secrets, const char *value)
 {
-    add_variables(secrets, environment, patterns, false);
-    add_variables(secrets, environment, patterns, true);
+    return secret_forms(value, add_form, secrets);
 }
+
+bool secrets_add_any(struct secrets *secrets, const char *value)
+{
+    return secret_forms_of_any(value, add_form, secrets);
+}
+
+/* ---- the text form ---- */
 
 char *secrets_format(const struct secrets *secrets)
 {
-    size_t room = SECRETS_SALT_SIZE + secrets->count * ENTRY_SIZE + 1;
+    size_t room = sizeof VERSION_PREFIX + SECRETS_SALT_SIZE + 2 + secrets->count * ENTRY_SIZE;
     char *text = malloc(room);
     size_t length;
 
     if (!text)
         return NULL;
-    length = (size_t)snprintf(text, room, "%s", secrets->salt);
+    length = (size_t)snprintf(text, room, VERSION_PREFIX "%s:%d", secrets->salt, secrets->blanks);
     for (size_t i = 0; i < secrets->count; i++) {
         const struct secret *s = &secrets->value[i];
-        char digest[65];
+        char digest[2 * SECRETS_DIGEST_SIZE + 1];
 
         to_hex(s->digest, sizeof s->digest, digest);
-        length += (size_t)snprintf(text + length, room - length, ",%zu:%016" PRIx64 ":%s",
-                                   s->length, s->rolling, digest);
+        length += (size_t)snprintf(text + length, room - length,
+                                   ",%" PRIu32 ":%06" PRIx32 ":%06" PRIx32 ":%s", s->length,
+                                   s->first, s->last, digest);
     }
     return text;
 }
@@ -177,47 +166,70 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Reads "LENGTH:ROLLING:DIGEST"; returns what follows it, or NULL. */
+/* Reads that many hex digits. Returns what follows, or NULL. */
+static const char *parse_hex(const char *text, int digits, uint32_t *out)
+{
+    for (*out = 0; digits > 0; digits--, text++) {
+        if (hex_digit(*text) < 0)
+            return NULL;
+        *out = *out << 4 | (uint32_t)hex_digit(*text);
+    }
+    return text;
+}
+
+/* Reads "LENGTH:FIRST:LAST:DIGEST". Returns what follows, or NULL. */
 static const char *parse_secret(const char *text, struct secret *secret)
 {
     char *end;
+    unsigned long length = strtoul(text, &end, 10);
 
-    secret->length = strtoul(text, &end, 10);
-    if (end == text || *end != ':' || secret->length < 1 || secret->length > SECRETS_LENGTH_MAX)
+    if (end == text || length < SECRET_FORM_MIN || length > SECRET_FORM_MAX || *end != ':')
         return NULL;
-    text = end + 1;
-    secret->rolling = strtoull(text, &end, 16);
-    if (end != text + 16 || *end != ':')
+    secret->length = (uint32_t)length;
+    if (!(text = parse_hex(end + 1, 6, &secret->first)) || *text != ':' ||
+        !(text = parse_hex(text + 1, 6, &secret->last)) || *text != ':')
         return NULL;
-    text = end + 1;
+    text++;
     for (size_t i = 0; i < sizeof secret->digest; i++) {
-        int high = hex_digit(text[2 * i]), low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
+        uint32_t byte;
 
-        if (low < 0)
+        if (!(text = parse_hex(text, 2, &byte)))
             return NULL;
-        secret->digest[i] = (unsigned char)(high << 4 | low);
+        secret->digest[i] = (unsigned char)byte;
     }
-    return text + 2 * sizeof secret->digest;
+    return text;
+}
+
+static int parse_set(struct secrets *secrets, const char *text)
+{
+    size_t version = sizeof VERSION_PREFIX - 1;
+
+    if (strncmp(text, VERSION_PREFIX, version) != 0)
+        return EBADMSG;
+    text += version;
+    if (strspn(text, "0123456789abcdef") != SECRETS_SALT_SIZE - 1)
+        return EINVAL;
+    set_salt(secrets, text);
+    text += SECRETS_SALT_SIZE - 1;
+    if (text[0] != ':' || (text[1] != '0' && text[1] != '1'))
+        return EINVAL;
+    secrets->blanks = text[1] == '1';
+    for (text += 2; *text == ',' && make_room(secrets); secrets->count++)
+        if (!(text = parse_secret(text + 1, &secrets->value[secrets->count])))
+            return EINVAL;
+    return *text == '\0' ? 0 : *text == ',' ? ENOMEM : EINVAL;
 }
 
 int secrets_parse(struct secrets *secrets, const char *text)
 {
+    int problem;
+
     secrets_init(secrets);
-    if (*text == '\0')
+    problem = *text ? parse_set(secrets, text) : 0;
+    if (problem == 0)
         return 0;
-    if (strspn(text, "0123456789abcdef") != SECRETS_SALT_SIZE - 1)
-        goto bad;
-    memcpy(secrets->salt, text, SECRETS_SALT_SIZE - 1);
-    text += SECRETS_SALT_SIZE - 1;
-    while (*text == ',' && secrets->count < SECRETS_MAX) {
-        text = parse_secret(text + 1, &secrets->value[secrets->count]);
-        if (!text)
-            goto bad;
-        secrets->count++;
-    }
-    if (*text == '\0')
-        return 0;
-bad:
-    errno = EINVAL;
+    secrets_free(secrets);
+    secrets_init(secrets);
+    errno = problem;
     return -1;
 }

@@ -1,63 +1,81 @@
-/* Secret values of the environment: how to know them again in a log without keeping them. A run's
-   record holds, for each, its length, a rolling hash to find candidates quickly, and a salted
-   SHA-256 to be sure; so that a delivery days later, from another environment, replaces the same
-   values. The values themselves are never written to disk.
+/* Secret values: which ones a run has, and how to know them again in output without keeping them.
+   A run's record holds fingerprints, so that a delivery days later, from another environment,
+   replaces the same texts. The values themselves are never written to disk.
 
-   Text form (run_info.secrets): "SALT,LENGTH:ROLLING:DIGEST,…": SALT 32 hex digits, LENGTH decimal
-   bytes, ROLLING 16 and DIGEST 64 hex digits. ROLLING is sum(byte[i] * B^(LENGTH-1-i)) mod 2^64
-   with B = SECRETS_BASE; DIGEST is SHA-256(SALT as text, then value). */
+   A fingerprint is of one form of a value (secret_forms.h): its length, 24 bits of a hash of its
+   first and of its last SECRET_FORM_MIN bytes, to find candidates quickly, and half of a salted
+   SHA-256, to be sure.
+
+   Text form (run_info.secrets): "2:SALT:BLANKS,LENGTH:FIRST:LAST:DIGEST,…": SALT 32 hex digits;
+   BLANKS 1 where a blank of a value may be several in output, else 0; LENGTH decimal bytes, FIRST
+   and LAST 6 and DIGEST 32 hex digits. DIGEST is of SALT as text, then the form. "" is an empty
+   set. */
 #ifndef NIXFLEET_SECRETS_H
 #define NIXFLEET_SECRETS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#define SECRETS_MAX 256                /* of the environment; what comes after them is not known */
-#define SECRETS_ROOM (SECRETS_MAX + 8) /* with what is added beside: tokens of files */
-#define SECRETS_LENGTH_MIN 6 /* bytes; a shorter value ("yes", "1234") would blank half the log */
-#define SECRETS_LENGTH_MAX 4096
+#include "secret_forms.h"
+
+#define SECRETS_MAX 16384 /* forms; some 5 of a plain value, and more of one with lines or signs \
+                           */
 #define SECRETS_SALT_SIZE 33
-#define SECRETS_BASE UINT64_C(0x9e3779b97f4a7c15)
+#define SECRETS_DIGEST_SIZE 16
+#define SECRETS_HASH_BITS 24
 
 struct secret {
-    size_t length;
-    uint64_t rolling;
-    unsigned char digest[32];
+    uint32_t length, first, last;
+    unsigned char digest[SECRETS_DIGEST_SIZE];
 };
 
 struct secrets {
     char salt[SECRETS_SALT_SIZE];
-    struct secret value[SECRETS_ROOM];
-    size_t count;
+    uint64_t key; /* of the hashes: the first digits of the salt, odd */
+    bool blanks;  /* a blank of a value may be several in output */
+    bool full;    /* there was no room, or no memory, for all */
+    struct secret *value;
+    size_t count, room;
 };
 
 /* Starts an empty set with a random salt. */
 void secrets_init(struct secrets *secrets);
-/* Adds a value (NUL-terminated), or of one that has several lines (a private key) each of them: as
-   lines they are printed. One of another length than SECRETS_LENGTH_MIN to _MAX, one that is known,
-   or one too many is passed over. */
-void secrets_add(struct secrets *secrets, const char *value);
-/* The next line of a value, or all of one that is a single line: where it begins and its *length.
- *rest begins as the value and is moved on. NULL: there is none left. */
-const char *secrets_line(const char **rest, size_t *length);
-/* Adds the values of the variables in environment ("NAME=value", NULL-terminated) whose name
-   matches one of the built-in patterns
-   (*_TOKEN *_PASSWORD *_PASSWD *_SECRET *_KEY, and NIXFLEET_TOKEN) or of patterns (fnmatch(3),
-   without regard to case; may be NULL). Values of one line come first: a bundle of keys must not
-   take the room of a token. At most SECRETS_MAX are known then. */
-void secrets_add_environment(struct secrets *secrets, char *const environment[],
-                             char *const patterns[]);
+void secrets_free(struct secrets *secrets);
+/* Adds the forms of a value (NUL-terminated). False when it has none. */
+bool secrets_add(struct secrets *secrets, const char *value);
+/* The same for one that is a secret in any case. */
+bool secrets_add_any(struct secrets *secrets, const char *value);
+
+/* Called with each value that is a secret, by the name of its variable or its place. name: for a
+ * person. */
+typedef void secret_value_sink(void *context, const char *name, const char *value);
+/* Tells sink the secret values of an environment ("NAME=value", NULL-terminated): those of the
+   variables whose name matches one of the built-in patterns (nixfleet-run(1)) or of patterns
+   (fnmatch(3), without regard to case; may be NULL), the access tokens of NIX_CONFIG, and the
+   passwords in URLs; and those of a command's words NAME=value and --name=value. Both lists may be
+   NULL. */
+void secret_values(char *const environment[], char *const argv[], char *const patterns[],
+                   secret_value_sink *sink, void *context);
+/* Adds all these. Returns the names of those that cannot be told from other output, joined by ", ";
+   caller frees; NULL when there are none. */
+char *secrets_add_all(struct secrets *secrets, char *const environment[], char *const argv[],
+                      char *const patterns[]);
 
 /* The text form; caller frees; NULL when out of memory. */
 char *secrets_format(const struct secrets *secrets);
-/* Reads the text form ("" gives an empty set with a new salt). 0, or -1 with errno EINVAL. */
+/* Reads the text form. 0, or -1 with errno: EINVAL, EBADMSG for that of another version, ENOMEM.
+ * Then the set is empty. */
 int secrets_parse(struct secrets *secrets, const char *text);
 
-/* True if the secret->length bytes are this secret. Costs a SHA-256: ask only when the rolling hash
- * agrees. */
+/* The hash of SECRET_FORM_MIN bytes, in the low bytes of a word (the first byte lowest). */
+static inline uint32_t secrets_hash(uint64_t key, uint64_t word)
+{
+    return (uint32_t)((word & UINT64_C(0xffffffffffff)) * key >> (64 - SECRETS_HASH_BITS));
+}
+uint32_t secrets_hash_at(uint64_t key, const char *bytes);
+/* True if the secret->length bytes are this secret. */
 bool secrets_is(const struct secrets *secrets, const struct secret *secret, const char *bytes);
-/* The rolling hash of size bytes; one step is rolling * SECRETS_BASE + byte. */
-uint64_t secrets_rolling(const char *bytes, size_t size);
 
 #endif

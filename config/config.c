@@ -358,6 +358,30 @@ static bool has_word(char **words, const char *word)
     return false;
 }
 
+/* Of letters, digits and '_', '*', '?', and lists in brackets. fnmatch(3) takes anything, and
+ * matches nothing then. */
+static bool is_pattern(const char *word)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+
+    while (*word) {
+        if (*word == '[') {
+            size_t length;
+
+            word += 1 + (word[1] == '!' || word[1] == '^');
+            length = strspn(word, letters);
+            length += strspn(word + length, "-") ? 1 + strspn(word + length + 1, letters) : 0;
+            if (length == 0 || word[length] != ']')
+                return false;
+            word += length;
+        } else if (!strchr(letters, *word) && !strchr("*?", *word)) {
+            return false;
+        }
+        word++;
+    }
+    return true;
+}
+
 static int set_redact(struct config *config, const char *list, char *error)
 {
     AUTO_FREE char *copy = strdup(list ? list : "");
@@ -368,7 +392,10 @@ static int set_redact(struct config *config, const char *list, char *error)
     if (!copy || !config->redact)
         return fail(error, "out of memory");
     while ((word = strsep(&rest, ", ")))
-        if (*word && !has_word(config->redact, word) && !(config->redact[count++] = strdup(word)))
+        if (*word && !is_pattern(word))
+            return fail(error, "--redact: '%s' is no pattern of variables' names", word);
+        else if (*word && !has_word(config->redact, word) &&
+                 !(config->redact[count++] = strdup(word)))
             return fail(error, "out of memory");
     return 0;
 }

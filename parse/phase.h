@@ -26,14 +26,19 @@ enum phase_outcome { OUTCOME_UNKNOWN, OUTCOME_SUCCESS, OUTCOME_FAILURE, OUTCOME_
 #define PHASE_NAMES_MAX 64  /* failed derivations, failed units: the first that many are kept */
 #define PHASE_ERRORS_MAX 64 /* errors: causes push consequences out */
 #define PHASE_HISTORY_MAX 64
-#define PHASE_TEXT_SIZE 512
+/* Bytes of a text that are shown, and that are kept: a secret that begins in what is shown must be
+ * there as a whole, to be known and redacted. */
+#define PHASE_TEXT_SHOWN 511
+#define PHASE_TEXT_SIZE (PHASE_TEXT_SHOWN + 1 + 1024)
+#define PHASE_CURRENT_SHOWN 127
+#define PHASE_CURRENT_SIZE (PHASE_CURRENT_SHOWN + 1 + 1024)
 #define PHASE_HOSTS_MAX 256 /* hosts that lines name before their text; more are not told apart */
 #define PHASE_HOST_SIZE 64
 
 struct progress { /* -1: not known */
     int64_t built, building, to_build, failed, fetched, to_fetch;
     int64_t fetched_bytes, to_fetch_bytes, tests_passed, tests_total;
-    char current[128];
+    char current[PHASE_CURRENT_SIZE];
 };
 
 struct phase_names {

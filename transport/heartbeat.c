@@ -24,8 +24,6 @@
 #define END_STEP_MS 50      /* after the end, between two looks at the clock */
 #define LOST_TRIES_MS 30000 /* how long `lost` is tried, at least: no one else will say it soon */
 
-extern char **environ;
-
 struct heartbeat {
     const struct config *config;
     struct status_page *page;
@@ -48,7 +46,7 @@ static int open_run(struct heartbeat *heartbeat)
     heartbeat->page = status_map(HELPER_PAGE_FD);
     if (!heartbeat->page || run_record_read_fd(HELPER_RUN_FD, &heartbeat->record) < 0)
         return -1;
-    heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, environ);
+    heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, NULL, NULL, NULL);
     if (!heartbeat->redactor)
         return -1;
     if (post_open(&heartbeat->post, heartbeat->config, heartbeat->record.info.host, "heartbeat",

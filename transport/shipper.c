@@ -75,7 +75,7 @@ static int open_run(struct shipper *shipper)
     shipper->page = status_map(HELPER_PAGE_FD);
     if (!shipper->page || run_record_read_fd(HELPER_RUN_FD, &shipper->record) < 0)
         return -1;
-    shipper->redactor = redactor_new(info->secrets, environ);
+    shipper->redactor = redactor_new(info->secrets, environ, info->argv, shipper->config->redact);
     if (!shipper->redactor)
         return -1;
     source_open(&source, fd_or_none(HELPER_LOG_FD), fd_or_none(HELPER_MARKS_FD), shipper->page, 0,
@@ -157,9 +157,13 @@ static void publish(struct shipper *shipper)
         .tests_passed = from->tests_passed,
         .tests_total = from->tests_total,
     };
+    const char *current;
+    size_t length;
 
     snprintf(progress.phase, sizeof progress.phase, "%s", phase_name(view->phase));
-    snprintf(progress.current, sizeof progress.current, "%s", from->current);
+    current = redact_cut_text(shipper->redactor, from->current, PHASE_CURRENT_SIZE,
+                              sizeof progress.current - 1, &length);
+    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
     status_set_progress(shipper->page, &progress);
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }

@@ -144,7 +144,7 @@ int main(int argc, char **argv)
     strcpy(info.name, "test");
     strcpy(info.user, "tester");
     secrets_init(&secrets);
-    secrets_add_environment(&secrets, environ, config.redact);
+    free(secrets_add_all(&secrets, environ, command, config.redact));
     info.secrets = secrets_format(&secrets);
     if (run_log_create(&log, config.state_dir, &info) < 0 || !(page = status_create(&page_fd)) ||
         pipe2(tell, O_CLOEXEC) < 0)

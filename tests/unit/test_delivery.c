@@ -58,7 +58,7 @@ static int setup(void **state)
                                      .argv = played->argv,
                                      .rows = 24,
                                      .cols = 80};
-    played->redactor = redactor_new("", NULL);
+    played->redactor = redactor_new("", NULL, NULL, NULL);
     played->log = temporary();
     played->marks = temporary();
     *state = played;

@@ -69,7 +69,7 @@ static int setup(void **state)
                                     .argv = flood->argv,
                                     .rows = 24,
                                     .cols = 80};
-    flood->redactor = redactor_new("", NULL);
+    flood->redactor = redactor_new("", NULL, NULL, NULL);
     redactor_add(flood->redactor, SECRET);
     flood->expected = malloc((size_t)LINES * 200);
     flood->have = malloc((size_t)LINES * 200);

@@ -75,7 +75,7 @@ static void a_long_command_is_cut_between_letters(void **state)
 static void a_secret_at_the_bound_is_not_told_in_part(void **state)
 {
     static const char secret[] = "correct-horse-battery-staple";
-    struct redactor *redactor = redactor_new("", NULL);
+    struct redactor *redactor = redactor_new("", NULL, NULL, NULL);
     char *word = malloc(DESCRIBE_COMMAND_MAX * 2);
 
     (void)state;

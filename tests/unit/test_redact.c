@@ -14,7 +14,7 @@
 
 static int setup(void **state)
 {
-    struct redactor *redactor = redactor_new("", NULL);
+    struct redactor *redactor = redactor_new("", NULL, NULL, NULL);
 
     redactor_add(redactor, SECRET);
     *state = redactor;
@@ -85,17 +85,17 @@ static void the_beginning_of_a_value_is_held_back(void **state)
 
 static void fingerprints_find_what_the_environment_held(void **state)
 {
-    char *environment[] = {(char *)"X_TOKEN=abcdefgh", NULL};
+    char *environment[] = {(char *)"X_TOKEN=abcdef-h", NULL};
     struct secrets secrets;
     char *text;
     struct redactor *redactor;
 
     (void)state;
     secrets_init(&secrets);
-    secrets_add_environment(&secrets, environment, NULL);
+    free(secrets_add_all(&secrets, environment, NULL, NULL));
     text = secrets_format(&secrets);
-    redactor = redactor_new(text, NULL);
-    expect(redactor, "xabcdefghx", "x[redacted]x");
+    redactor = redactor_new(text, NULL, NULL, NULL);
+    expect(redactor, "xabcdef-hx", "x[redacted]x");
     redactor_free(redactor);
     free(text);
 }
@@ -112,9 +112,9 @@ static void each_line_of_a_private_key_is_replaced(void **state)
 
     (void)state;
     secrets_init(&secrets);
-    secrets_add_environment(&secrets, environment, NULL);
+    free(secrets_add_all(&secrets, environment, NULL, NULL));
     text = secrets_format(&secrets);
-    redactor = redactor_new(text, environment);
+    redactor = redactor_new(text, environment, NULL, NULL);
     expect(redactor, "first-line-of-it", "[redacted]");
     expect(redactor, "and-the-second", "[redacted]");
     expect(redactor, "x with-a-line-end x", "x [redacted] x");
@@ -123,23 +123,53 @@ static void each_line_of_a_private_key_is_replaced(void **state)
     free(text);
 }
 
-static void the_beginning_of_a_value_at_the_end_of_a_cut_text_goes(void **state)
+static void without_readable_fingerprints_there_is_no_redactor(void **state)
 {
-    size_t length;
-
-    redact_cut_text(*state, "pw: correct-h", 16, &length);
-    assert_int_equal(length, 4);
-    redact_cut_text(*state, "pw: correct-h", 32, &length); /* not cut */
-    assert_int_equal(length, 13);
+    (void)state;
+    assert_null(redactor_new("what is this", NULL, NULL, NULL));
+    assert_null(redactor_new("2:0123456789abcdef0123456789abcdef:0,", NULL, NULL, NULL));
 }
 
-static void damaged_fingerprints_are_none(void **state)
+/* As a terminal shows them: a tab is as many blanks as are missing to the next stop. */
+static void blanks_of_a_value_may_be_several(void **state)
 {
-    struct redactor *redactor = redactor_new("what is this", NULL);
+    redactor_add(*state, "tab\tbed-secret");
+    expect(*state, "x tab     bed-secret y", "x [redacted]     y");
+    expect(*state, "x tab bed-secret y", "x [redacted] y");
+    expect(*state, "two  blanks", "two  blanks");
+}
+
+/* A text that was cut to `room`, with a value at its edge and others that shrink it. */
+static void a_value_at_the_edge_of_a_cut_text_leaves_nothing(void **state)
+{
+    enum { SHOWN = 511, ROOM = SHOWN + 1 + REDACT_AHEAD };
+    char value[401], text[4000], cut[ROOM];
 
     (void)state;
-    expect(redactor, "text", "text");
-    redactor_free(redactor);
+    for (size_t i = 0; i < sizeof value - 1; i++)
+        value[i] = (char)('!' + i * i % 89);
+    value[sizeof value - 1] = '\0';
+    for (size_t before = 0; before < ROOM; before += 7) {
+        struct redactor *redactor = redactor_new("", NULL, NULL, NULL);
+        size_t length;
+        const char *clean;
+
+        redactor_add(redactor, value);
+        snprintf(text, sizeof text, "%s%.*s%s end", before % 2 ? value : "", (int)before,
+                 "................................................................................"
+                 "................................................................................"
+                 "................................................................................",
+                 value);
+        snprintf(cut, sizeof cut, "%.*s", ROOM - 1, text);
+        clean = redact_cut_text(redactor, cut, ROOM, SHOWN, &length);
+        assert_true(length <= SHOWN);
+        for (size_t i = 0; i + 4 <= length; i++)
+            assert_null(memmem(value, sizeof value - 1, clean + i, 4) &&
+                                !memmem("[redacted]", 10, clean + i, 4)
+                            ? clean
+                            : NULL);
+        redactor_free(redactor);
+    }
 }
 
 int main(void)
@@ -154,9 +184,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_beginning_of_a_value_is_held_back, setup, teardown),
         cmocka_unit_test(fingerprints_find_what_the_environment_held),
         cmocka_unit_test(each_line_of_a_private_key_is_replaced),
-        cmocka_unit_test_setup_teardown(the_beginning_of_a_value_at_the_end_of_a_cut_text_goes,
-                                        setup, teardown),
-        cmocka_unit_test(damaged_fingerprints_are_none),
+        cmocka_unit_test(without_readable_fingerprints_there_is_no_redactor),
+        cmocka_unit_test_setup_teardown(blanks_of_a_value_may_be_several, setup, teardown),
+        cmocka_unit_test(a_value_at_the_edge_of_a_cut_text_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

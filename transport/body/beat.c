@@ -8,7 +8,7 @@
 #include "../../common/io.h"
 #include "describe.h"
 
-static struct progress progress_of(const struct status_progress *status, struct redactor *redactor)
+static struct progress progress_of(const struct status_progress *status)
 {
     struct progress progress = {
         .built = status->built,
@@ -22,12 +22,9 @@ static struct progress progress_of(const struct status_progress *status, struct 
         .tests_passed = status->tests_passed,
         .tests_total = status->tests_total,
     };
-    size_t length = strnlen(status->current, sizeof status->current);
-    const char *current =
-        redactor ? redact_cut_text(redactor, status->current, sizeof status->current, &length)
-                 : status->current;
 
-    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
+    snprintf(progress.current, sizeof progress.current, "%.*s", (int)sizeof status->current,
+             status->current); /* redacted by the shipper */
     return progress;
 }
 
@@ -76,7 +73,7 @@ bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_inf
     if (*phase)
         json_string(body, "phase", phase, strlen(phase));
     if (known) {
-        struct progress progress = progress_of(&status, redactor);
+        struct progress progress = progress_of(&status);
 
         json_progress(body, &progress);
     }

@@ -56,7 +56,7 @@ static size_t put_run(struct json_out *body, const struct run_info *info, struct
     if (command)
         put_redacted(body, "command", command, size, redactor);
     if (info->name[0])
-        json_string(body, "name", info->name, strlen(info->name));
+        put_redacted(body, "name", info->name, strlen(info->name), redactor);
     json_time(body, "started", info->started_ms);
     return size;
 }

@@ -1,7 +1,7 @@
-/* Finds secrets by a rolling hash over the visible bytes, one pass for each length that a secret
- * has. */
+/* Finds secrets by a hash of six bytes at each place, one pass for all of them. */
 #include "redact.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,29 +11,31 @@
     4 /* bytes: a shorter beginning of a value tells nothing and would hide too much */
 
 #define CUT_SLACK 4 /* a cut spares a character of as many bytes */
-#define FILTER_BITS 13
+#define FILTER_BITS 18
+#define BUCKET_BITS 12
+#define WINDOW SECRET_FORM_MIN
 
 struct buffer {
     char *bytes;
     size_t size, room;
 };
 
-/* The values of one length: they are neighbours in the set. */
-struct group {
-    const struct secret *first, *end;
+/* A form of a value in the clear. */
+struct known {
+    char *text;
     size_t length;
-    uint64_t leaving; /* B^(length-1): the weight of the byte that leaves */
 };
 
 /* Invariant: visible.size <= places_room; place[i] is where visible byte i stands in its own
-   line. */
+   line. The secrets are sorted by the hash of their first bytes; those whose hash begins with the
+   bits b are bucket[b] to bucket[b + 1] - 1. */
 struct redactor {
     struct secrets secrets;
-    char *known[SECRETS_ROOM]; /* values in the clear */
-    size_t known_count;
-    struct group groups[SECRETS_ROOM]; /* by length */
-    size_t group_count, shortest, longest;
-    bool filter[1 << FILTER_BITS]; /* by the first bits of the rolling hashes that there are */
+    struct known *known;
+    size_t known_count, known_room;
+    size_t longest;
+    uint32_t bucket[(1 << BUCKET_BITS) + 1];
+    uint64_t filter[(1 << FILTER_BITS) / 64]; /* a bit for the first bits of each hash */
     struct buffer visible, out;
     size_t *place;
     unsigned char *hit; /* for each visible byte: 0, HIT_START or HIT_INSIDE */
@@ -44,85 +46,97 @@ enum { HIT_NONE, HIT_START, HIT_INSIDE };
 
 /* ---- the set ---- */
 
-static void know(struct redactor *redactor, const char *line, size_t length)
+static int by_first(const void *a, const void *b)
 {
-    if (redactor->known_count < SECRETS_ROOM &&
-        (redactor->known[redactor->known_count] = strndup(line, length)))
-        redactor->known_count++;
-}
-
-static size_t filter_of(uint64_t rolling)
-{
-    return (size_t)(rolling >> (64 - FILTER_BITS));
-}
-
-static int by_length(const void *a, const void *b)
-{
-    size_t one = ((const struct secret *)a)->length, other = ((const struct secret *)b)->length;
+    uint32_t one = ((const struct secret *)a)->first, other = ((const struct secret *)b)->first;
 
     return (one > other) - (one < other);
 }
 
-static struct group group_from(const struct secret *first, const struct secret *end)
-{
-    struct group group = {first, first, first->length, 1};
-
-    while (group.end < end && group.end->length == group.length)
-        group.end++;
-    for (size_t i = 1; i < group.length; i++)
-        group.leaving *= SECRETS_BASE;
-    return group;
-}
-
-static void measure(struct redactor *redactor)
+/* After the set has changed. */
+static void arrange(struct redactor *redactor)
 {
     struct secrets *secrets = &redactor->secrets;
-    const struct secret *at = secrets->value, *end = at + secrets->count;
 
-    if (secrets->count == 0)
-        return;
-    qsort(secrets->value, secrets->count, sizeof *secrets->value, by_length);
-    redactor->shortest = at->length;
-    redactor->longest = end[-1].length;
-    for (redactor->group_count = 0; at < end; redactor->group_count++) {
-        redactor->groups[redactor->group_count] = group_from(at, end);
-        at = redactor->groups[redactor->group_count].end;
+    if (secrets->count > 0)
+        qsort(secrets->value, secrets->count, sizeof *secrets->value, by_first);
+    memset(redactor->bucket, 0, sizeof redactor->bucket);
+    memset(redactor->filter, 0, sizeof redactor->filter);
+    for (size_t i = 0; i < secrets->count; i++) {
+        const struct secret *secret = &secrets->value[i];
+        uint32_t bit = secret->first >> (SECRETS_HASH_BITS - FILTER_BITS);
+
+        redactor->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+        redactor->bucket[(secret->first >> (SECRETS_HASH_BITS - BUCKET_BITS)) + 1]++;
+        if (secret->length > redactor->longest)
+            redactor->longest = secret->length;
     }
-    for (size_t i = 0; i < secrets->count; i++)
-        redactor->filter[filter_of(secrets->value[i].rolling)] = true;
+    for (size_t i = 0; i < (size_t)1 << BUCKET_BITS; i++)
+        redactor->bucket[i + 1] += redactor->bucket[i];
 }
 
-static bool is_secret(const struct redactor *redactor, const char *bytes, size_t length,
-                      uint64_t rolling)
+/* The length of the longest value that begins at text, whose first bytes have this hash; 0: none
+ * does. */
+static size_t value_at(const struct redactor *redactor, const char *text, size_t left,
+                       uint32_t hash)
 {
-    for (size_t i = 0; i < redactor->secrets.count; i++) {
-        const struct secret *secret = &redactor->secrets.value[i];
+    const struct secrets *secrets = &redactor->secrets;
+    const uint32_t *bucket = redactor->bucket + (hash >> (SECRETS_HASH_BITS - BUCKET_BITS));
+    size_t longest = 0;
 
-        if (secret->length == length && secret->rolling == rolling &&
-            secrets_is(&redactor->secrets, secret, bytes))
-            return true;
+    for (uint32_t i = bucket[0]; i < bucket[1]; i++) {
+        const struct secret *secret = &secrets->value[i];
+
+        if (secret->first == hash && secret->length <= left && secret->length > longest &&
+            secrets_hash_at(secrets->key, text + secret->length - WINDOW) == secret->last &&
+            secrets_is(secrets, secret, text))
+            longest = secret->length;
     }
-    return false;
+    return longest;
 }
 
-struct redactor *redactor_new(const char *secrets, char *const environment[])
+static void know(void *context, const char *text, size_t length, bool blanks)
+{
+    struct redactor *redactor = context;
+    size_t room = redactor->known_room ? redactor->known_room * 2 : 32;
+    struct known *grown;
+
+    (void)blanks;
+    if (value_at(redactor, text, length, secrets_hash_at(redactor->secrets.key, text)) != length)
+        return;
+    if (redactor->known_count == redactor->known_room) {
+        if (!(grown = realloc(redactor->known, room * sizeof *grown)))
+            return;
+        redactor->known = grown;
+        redactor->known_room = room;
+    }
+    redactor->known[redactor->known_count].length = length;
+    if ((redactor->known[redactor->known_count].text = strndup(text, length)))
+        redactor->known_count++;
+}
+
+static void know_value(void *context, const char *name, const char *value)
+{
+    (void)name;
+    (void)secret_forms(value, know, context);
+}
+
+struct redactor *redactor_new(const char *secrets, char *const environment[], char *const argv[],
+                              char *const patterns[])
 {
     struct redactor *redactor = calloc(1, sizeof *redactor);
 
     if (!redactor)
         return NULL;
-    if (secrets_parse(&redactor->secrets, secrets ? secrets : "") < 0)
-        secrets_init(&redactor->secrets);
-    measure(redactor);
-    for (; environment && *environment; environment++) {
-        const char *rest = strchr(*environment, '='), *line;
-        size_t length;
+    if (secrets_parse(&redactor->secrets, secrets ? secrets : "") < 0) {
+        int problem = errno;
 
-        for (rest = rest ? rest + 1 : ""; (line = secrets_line(&rest, &length));)
-            if (length <= redactor->longest &&
-                is_secret(redactor, line, length, secrets_rolling(line, length)))
-                know(redactor, line, length);
+        redactor_free(redactor);
+        errno = problem;
+        return NULL;
     }
+    arrange(redactor);
+    secret_values(environment, argv, patterns, know_value, redactor);
     return redactor;
 }
 
@@ -130,8 +144,10 @@ void redactor_free(struct redactor *redactor)
 {
     if (!redactor)
         return;
+    secrets_free(&redactor->secrets);
     for (size_t i = 0; i < redactor->known_count; i++)
-        free(redactor->known[i]);
+        free(redactor->known[i].text);
+    free(redactor->known);
     free(redactor->visible.bytes);
     free(redactor->out.bytes);
     free(redactor->place);
@@ -141,11 +157,10 @@ void redactor_free(struct redactor *redactor)
 
 void redactor_add(struct redactor *redactor, const char *value)
 {
-    if (!value || strlen(value) < SECRETS_LENGTH_MIN)
+    if (!value || !secrets_add_any(&redactor->secrets, value))
         return;
-    secrets_add(&redactor->secrets, value);
-    know(redactor, value, strlen(value));
-    measure(redactor);
+    arrange(redactor);
+    (void)secret_forms_of_any(value, know, redactor);
 }
 
 /* ---- the visible text ---- */
@@ -184,16 +199,23 @@ static bool make_room(struct redactor *redactor, size_t size)
     return true;
 }
 
-/* Appends at most limit visible bytes of text. */
+/* Appends at most limit visible bytes of text. Where a blank of a value may be several, several are
+ * one. */
 static void append_visible(struct redactor *redactor, const char *text, size_t length, size_t limit)
 {
     struct buffer *visible = &redactor->visible;
+    bool blanks = redactor->secrets.blanks;
 
     for (size_t i = 0; i < length && limit > 0;) {
         size_t escape = escape_length(text + i, length - i);
 
         if (escape) {
             i += escape;
+            continue;
+        }
+        if (blanks && text[i] == ' ' && visible->size > 0 &&
+            visible->bytes[visible->size - 1] == ' ') {
+            i++;
             continue;
         }
         redactor->place[visible->size] = i;
@@ -212,79 +234,75 @@ static void mark(struct redactor *redactor, size_t start, size_t end)
         redactor->hit[i] = HIT_INSIDE;
 }
 
-static bool is_of(const struct redactor *redactor, const struct group *group, uint64_t rolling,
-                  const char *bytes)
+static bool passes_filter(const struct redactor *redactor, uint32_t hash)
 {
-    if (!redactor->filter[filter_of(rolling)])
-        return false;
-    for (const struct secret *secret = group->first; secret < group->end; secret++)
-        if (secret->rolling == rolling && secrets_is(&redactor->secrets, secret, bytes))
-            return true;
-    return false;
+    uint32_t bit = hash >> (SECRETS_HASH_BITS - FILTER_BITS);
+
+    return redactor->filter[bit / 64] >> bit % 64 & 1;
 }
 
-/* Where the next value of the group starts, from `from` on and in front of `starts`; SIZE_MAX if
- * none does. */
-static size_t next_value(const struct redactor *redactor, const struct group *group,
-                         const char *text, size_t size, size_t from, size_t starts)
+static uint64_t word_at(const char *text)
 {
-    uint64_t rolling;
+    uint64_t word;
 
-    if (from >= starts || size < group->length || from > size - group->length)
-        return SIZE_MAX;
-    rolling = secrets_rolling(text + from, group->length);
-    for (size_t i = from;; i++) {
-        if (is_of(redactor, group, rolling, text + i))
+    memcpy(&word, text, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* The first place from `from` on and in front of `starts` where a value starts, and its *length;
+ * SIZE_MAX if none does. */
+static size_t next_value(const struct redactor *redactor, const char *text, size_t size,
+                         size_t from, size_t starts, size_t *length)
+{
+    uint64_t key = redactor->secrets.key;
+    size_t end = size >= WINDOW ? size - WINDOW + 1 : 0;
+    size_t whole = size >= sizeof(uint64_t) ? size - sizeof(uint64_t) + 1 : 0;
+
+    if (end > starts)
+        end = starts;
+    for (size_t i = from; i < end; i++) {
+        uint32_t hash =
+            i < whole ? secrets_hash(key, word_at(text + i)) : secrets_hash_at(key, text + i);
+
+        if (passes_filter(redactor, hash) &&
+            (*length = value_at(redactor, text + i, size - i, hash)) > 0)
             return i;
-        if (i + 1 + group->length > size || i + 1 >= starts)
-            return SIZE_MAX;
-        rolling = (rolling - (unsigned char)text[i] * group->leaving) * SECRETS_BASE +
-                  (unsigned char)text[i + group->length];
     }
+    return SIZE_MAX;
 }
 
 /* Marks every value that starts in front of `starts`. */
 static bool find_all(struct redactor *redactor, const char *text, size_t size, size_t starts)
 {
     bool found = false;
+    size_t at = 0, length;
 
-    for (size_t i = 0; i < redactor->group_count; i++) {
-        const struct group *group = &redactor->groups[i];
-        size_t at = 0;
-
-        while ((at = next_value(redactor, group, text, size, at, starts)) != SIZE_MAX) {
-            mark(redactor, at, at + group->length);
-            found = true;
-            at++;
-        }
+    while ((at = next_value(redactor, text, size, at, starts, &length)) != SIZE_MAX) {
+        mark(redactor, at, at + length);
+        found = true;
+        at++;
     }
     return found;
 }
 
-/* Most lines are by themselves and without colours, and have nothing in them: that can be told
- * without a copy. */
+/* Most text is without colours, and has nothing in it: that can be told without a copy. */
 static bool plainly_clean(const struct redactor *redactor, const char *text, size_t length)
 {
-    if (length < redactor->shortest)
+    size_t found;
+
+    if (length < WINDOW)
         return true; /* an escape sequence only makes a value longer */
-    if (memchr(text, '\033', length))
+    if (memchr(text, '\033', length) || (redactor->secrets.blanks && memmem(text, length, "  ", 2)))
         return false;
-    for (size_t i = 0; i < redactor->group_count; i++)
-        if (next_value(redactor, &redactor->groups[i], text, length, 0, length) != SIZE_MAX)
-            return false;
-    return true;
+    return next_value(redactor, text, length, 0, length, &found) == SIZE_MAX;
 }
 
 bool redact_needless(const struct redactor *redactor, const char *lines, size_t length)
 {
-    const char *end = lines + length, *lf;
-
-    if (redactor->secrets.count == 0)
-        return true;
-    for (; (lf = memchr(lines, '\n', (size_t)(end - lines))); lines = lf + 1)
-        if (!plainly_clean(redactor, lines, (size_t)(lf - lines)))
-            return false;
-    return plainly_clean(redactor, lines, (size_t)(end - lines));
+    return redactor->secrets.count == 0 || plainly_clean(redactor, lines, length);
 }
 
 /* ---- replacing ---- */
@@ -372,33 +390,76 @@ const char *redact_text(struct redactor *redactor, const char *text, size_t leng
     return redact_line(redactor, text, length, 0, NULL, 0, NULL, out_length);
 }
 
-const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room,
+/* The bytes of the text that come before the visible byte `most`, without a character that is cut.
+ */
+static size_t place_of(const struct redactor *redactor, const char *text, size_t most)
+{
+    size_t place = redactor->place[most];
+
+    while (place > 0 && ((unsigned char)text[place] & 0xc0) == 0x80)
+        place--;
+    return place;
+}
+
+/* Of a text that was cut, so much that no value in it is cut: whoever begins there ends in what
+ * follows. */
+static size_t whole_length(struct redactor *redactor, const char *text, size_t length)
+{
+    size_t size;
+
+    if (redactor->secrets.count == 0 || !make_room(redactor, length + 1))
+        return length;
+    redactor->visible.size = 0;
+    append_visible(redactor, text, length, length);
+    size = redactor->visible.size;
+    if (size < redactor->longest)
+        return redactor->longest <= WINDOW ? length : 0;
+    return place_of(redactor, text, size - redactor->longest + 1);
+}
+
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room, size_t shown,
                             size_t *out_length)
 {
-    size_t length = strnlen(text, room);
+    size_t length = strnlen(text, room - 1), whole = length, own;
+    const char *clean;
 
     if (length + CUT_SLACK >= room)
-        length = redact_safe_length(redactor, text, length);
-    return redact_text(redactor, text, length, out_length);
+        whole = whole_length(redactor, text, length);
+    /* What begins in the first `whole` bytes may end behind them. */
+    clean = redact_line(redactor, text, whole, 0, text + whole, length - whole, &own, out_length);
+    if (*out_length > shown)
+        for (*out_length = shown;
+             *out_length > 0 && ((unsigned char)clean[*out_length] & 0xc0) == 0x80;)
+            --*out_length;
+    return clean;
+}
+
+/* Where a beginning of a known value that the text ends with starts; the size, if there is none. */
+static size_t beginning_at_end(const struct redactor *redactor)
+{
+    const char *text = redactor->visible.bytes;
+    size_t size = redactor->visible.size;
+    size_t from = size > SECRET_FORM_MAX ? size - SECRET_FORM_MAX : 0;
+
+    for (size_t i = from; i + PREFIX_MIN <= size; i++)
+        for (size_t k = 0; k < redactor->known_count; k++) {
+            const struct known *known = &redactor->known[k];
+
+            if (known->text[0] == text[i] && known->length > size - i &&
+                memcmp(known->text, text + i, size - i) == 0)
+                return i;
+        }
+    return size;
 }
 
 size_t redact_safe_length(struct redactor *redactor, const char *text, size_t length)
 {
-    const struct buffer *visible = &redactor->visible;
-    size_t safe = length;
+    size_t start;
 
     if (redactor->known_count == 0 || !make_room(redactor, length + 1))
         return length;
     redactor->visible.size = 0;
     append_visible(redactor, text, length, length);
-    for (size_t i = 0; i < redactor->known_count; i++) {
-        const char *value = redactor->known[i];
-
-        for (size_t size = strlen(value) - 1; size >= PREFIX_MIN; size--)
-            if (visible->size >= size &&
-                memcmp(visible->bytes + visible->size - size, value, size) == 0 &&
-                redactor->place[visible->size - size] < safe)
-                safe = redactor->place[visible->size - size];
-    }
-    return safe;
+    start = beginning_at_end(redactor);
+    return start < redactor->visible.size ? redactor->place[start] : length;
 }

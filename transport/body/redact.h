@@ -1,4 +1,4 @@
-/* Secret values out of what leaves the machine. They are known by their fingerprints
+/* Takes secret values out of what leaves the machine. They are known by their fingerprints
    (common/secrets.h) and found in the text as a person sees it: colours inside a value do not hide
    it. The same lines and secrets always give the same text.
 
@@ -19,10 +19,12 @@
 
 struct redactor;
 
-/* secrets: run_info.secrets. environment: where values may stand in the clear, to know the
-   beginning of one that is being written; may be NULL. NULL when out of memory; a damaged text of
-   fingerprints counts as an empty one. */
-struct redactor *redactor_new(const char *secrets, char *const environment[]);
+/* secrets: run_info.secrets. environment, argv and patterns: where values may stand in the clear
+   (as in secret_values), to know the beginning of one that is being written; may be NULL. NULL with
+   errno ENOMEM, or EINVAL or EBADMSG when the fingerprints cannot be read: without them nothing may
+   leave the machine. */
+struct redactor *redactor_new(const char *secrets, char *const environment[], char *const argv[],
+                              char *const patterns[]);
 void redactor_free(struct redactor *redactor);
 /* Another value to be replaced (a token); NULL is passed over. */
 void redactor_add(struct redactor *redactor, const char *value);
@@ -40,9 +42,11 @@ bool redact_needless(const struct redactor *redactor, const char *lines, size_t 
 /* redact_line for a short line or any text by itself. */
 const char *redact_text(struct redactor *redactor, const char *text, size_t length,
                         size_t *out_length);
-/* The same for a text that was cut to fit into room bytes: the beginning of a value at its end
- * goes, too. */
-const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room,
+/* The same for a text that may have been cut to room - 1 bytes, of which at most `shown` are
+   returned. The text in the room behind these is there to know a value whose end is cut away;
+   REDACT_AHEAD bytes are enough. */
+#define REDACT_AHEAD SECRET_FORM_MAX
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room, size_t shown,
                             size_t *out_length);
 /* For a line that is still being written: how many of its bytes can be shown, because what follows
    can be the beginning of a value whose rest is yet to come. */

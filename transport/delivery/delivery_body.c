@@ -15,7 +15,8 @@
 static void put_cut(struct delivery *delivery, const char *key, const char *text)
 {
     size_t length;
-    const char *clean = redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, &length);
+    const char *clean =
+        redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, PHASE_TEXT_SHOWN, &length);
 
     json_string(&delivery->body, key, clean, length);
 }
@@ -273,7 +274,7 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
     const char *name = phase_name(view->phase);
     size_t length;
     const char *current = redact_cut_text(delivery->redactor, view->progress.current,
-                                          sizeof view->progress.current, &length);
+                                          PHASE_CURRENT_SIZE, PHASE_CURRENT_SHOWN, &length);
 
     snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
     if (name[0])
