@@ -5,6 +5,7 @@
 , json_c
 , openssl
 , libmicrohttpd
+, pcre2
 , wslay
 , sqlite
 , libxcrypt
@@ -37,6 +38,7 @@ stdenv.mkDerivation {
     json_c
     openssl
     libmicrohttpd
+    pcre2
     wslay
     sqlite
     libxcrypt

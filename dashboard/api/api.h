@@ -3,6 +3,7 @@
 #define NIXFLEET_DASHBOARD_API_API_H
 
 #include "dashboard/server/http.h"
+#include "dashboard/store/store.h"
 
 /* runs.c: runs write */
 void post_logs(struct request *request);
@@ -15,11 +16,18 @@ void get_runs(struct request *request);
 void get_run(struct request *request);
 void get_run_log(struct request *request);
 void get_run_lines(struct request *request);
-void get_run_search(struct request *request);
+void get_all_runs(struct request *request);
 void get_hosts(struct request *request);
 void get_host(struct request *request);
 void get_metrics(struct request *request);
 void get_health(struct request *request);
+/* Answers 503. */
+void answer_no_store(struct request *request);
+/* The run of the path, if it is this host's; else answers 404. */
+bool find_run(struct request *request, struct run_row *run);
+/* search.c */
+void get_run_search(struct request *request);
+void get_search(struct request *request);
 /* agents.c: the bash agent */
 void post_register(struct request *request);
 void get_poll(struct request *request);

@@ -1,8 +1,8 @@
-/* What people and scripts read: hosts, runs, lines, the whole log, search, metrics, health. */
+/* What people and scripts read: hosts, runs, lines, the whole log, metrics, health. Search:
+ * search.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/io.h"
 #include "dashboard/api/api.h"
@@ -14,21 +14,18 @@
 #include "dashboard/server/server.h"
 
 #define EPOCH "1970-01-01T00:00:00" /* the one time that is 0 */
+#define ALL_RUNS_MAX 2000
 #define WINDOW_LINES 2000
 #define WINDOW_BYTES ((size_t)2 << 20)
-#define SEARCH_MAX 1000
-#define SEARCH_TEXT 200
-#define SEARCH_BYTES ((size_t)16 << 20) /* looked through for one answer */
 #define STREAM_BLOCK 65536
 
-static void no_store(struct request *request)
+void answer_no_store(struct request *request)
 {
     answer_error(request, 503, "the store cannot be read now");
     request->answer.retry_after_s = 5;
 }
 
-/* The run of the path, if it is this host's; else answers 404. */
-static bool find_run(struct request *request, struct run_row *run)
+bool find_run(struct request *request, struct run_row *run)
 {
     if (store_run_find(request->server->store, request->run, run) && !run->deleted &&
         strcmp(run->host, request->host) == 0)
@@ -44,7 +41,7 @@ void get_hosts(struct request *request)
     text_puts(&out, "{\"hosts\":[");
     if (!hosts_json(request->server->store, true, wall_ms(), &out)) {
         text_free(&out);
-        no_store(request);
+        answer_no_store(request);
         return;
     }
     text_puts(&out, "]}");
@@ -71,7 +68,7 @@ void get_runs(struct request *request)
     if (!runs_json(request->server->store, request->host, request_query(request, "before"),
                    request_number(request, "limit", 1, 500, 50), wall_ms(), &out)) {
         text_free(&out);
-        no_store(request);
+        answer_no_store(request);
         return;
     }
     text_puts(&out, "}");
@@ -88,6 +85,22 @@ void get_run(struct request *request)
     }
     text_free(&out);
     answer_detail(request, 404, "Run not found");
+}
+
+void get_all_runs(struct request *request)
+{
+    struct text out = {0};
+
+    text_puts(&out, "{\"runs\":");
+    if (!runs_brief_json(request->server->store, request_query(request, "before"),
+                         request_number(request, "since", 0, INT64_MAX / 2, 0),
+                         request_number(request, "limit", 1, ALL_RUNS_MAX, 500), wall_ms(), &out)) {
+        text_free(&out);
+        answer_no_store(request);
+        return;
+    }
+    text_puts(&out, "}");
+    answer_text(request, &out);
 }
 
 static void get_window(struct request *request)
@@ -107,7 +120,7 @@ static void get_window(struct request *request)
     text_key_int(&out, "total", run.lines);
     if (!log_window_json(request->server->store, run.key, from, limit, WINDOW_BYTES, &out, &next)) {
         text_free(&out);
-        no_store(request);
+        answer_no_store(request);
         return;
     }
     text_key(&out, "gaps");
@@ -187,7 +200,7 @@ static void get_changes(struct request *request)
                    request_number(request, "limit", 1, WINDOW_LINES * 10, WINDOW_LINES),
                    WINDOW_BYTES, &out, &end)) {
         text_free(&out);
-        no_store(request);
+        answer_no_store(request);
         return;
     }
     text_printf(&out, end < run.lines ? ",\"next\":\"v%lld.%lld\"" : ",\"next\":\"v%lld\"",
@@ -206,103 +219,6 @@ void get_logs(struct request *request)
     store_snapshot(request->server->store);
     get_changes(request);
     store_snapshot_end(request->server->store);
-}
-
-/* ---- search ---- */
-
-static bool is_kind(const char *text, const char *kind)
-{
-    static const char *const errors[] = {"error:", "error ", "fatal:", "failed", "failure", NULL},
-                             *const warnings[] = {"warning:", "warning ", NULL};
-
-    for (const char *const *word = strcmp(kind, "warning") == 0 ? warnings : errors; *word;
-         word++) {
-        const char *at = strcasestr(text, *word);
-
-        if (at && (at == text ||
-                   !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", at[-1])))
-            return true;
-    }
-    return false;
-}
-
-struct search {
-    const char *q, *kind;
-    int64_t from, limit, found;
-    size_t read;  /* bytes looked through */
-    int64_t next; /* where to go on, if there is more */
-    bool more;
-    struct text out;
-};
-
-/* One chunk; its text is changed. False: enough was found. */
-static bool search_chunk(struct search *search, char *text, size_t size, int64_t first)
-{
-    char *rest = text;
-
-    text[size] = '\0';
-    for (char *line; (line = strsep(&rest, "\n")); first++) {
-        size_t length = lines_strip(line, strlen(line)), shown;
-
-        line[length] = '\0';
-        if (first < search->from || (search->q && !strcasestr(line, search->q)) ||
-            (search->kind && !is_kind(line, search->kind)))
-            continue;
-        if (search->found == search->limit) {
-            search->more = true;
-            search->next = first;
-            return false;
-        }
-        for (shown = length < SEARCH_TEXT ? length : SEARCH_TEXT;
-             shown < length && shown > 0 && ((unsigned char)line[shown] & 0xc0) == 0x80; shown--)
-            ;
-        text_printf(&search->out, "%s{\"line\":%lld,\"text\":", search->found++ ? "," : "",
-                    (long long)first);
-        text_json_bytes(&search->out, line, shown);
-        text_puts(&search->out, "}");
-    }
-    return true;
-}
-
-/* Goes on until enough is found, or so much is read that others should have their turn. */
-static bool search_next(void *context, const struct chunk *chunk)
-{
-    struct search *search = context;
-    AUTO_FREE char *copy = NULL;
-
-    if (!chunk->text || !chunk->count)
-        return true;
-    if (search->read >= SEARCH_BYTES || !(copy = malloc(chunk->size + 1))) {
-        search->more = true;
-        search->next = chunk->first > search->from ? chunk->first : search->from;
-        return false;
-    }
-    memcpy(copy, chunk->text, chunk->size);
-    search->read += chunk->size;
-    return search_chunk(search, copy, chunk->size, chunk->first);
-}
-
-void get_run_search(struct request *request)
-{
-    struct search search = {.q = request_query(request, "q"),
-                            .kind = request_query(request, "kind"),
-                            .from = request_number(request, "from", 0, INT64_MAX / 2, 0),
-                            .limit = request_number(request, "limit", 1, SEARCH_MAX, 100)};
-    struct run_row run;
-
-    if (!find_run(request, &run))
-        return;
-    text_puts(&search.out, "{\"matches\":[");
-    if (store_log(request->server->store, run.key, search.from, search_next, &search) < 0) {
-        text_free(&search.out);
-        no_store(request);
-        return;
-    }
-    if (search.more)
-        text_printf(&search.out, "],\"more\":true,\"next\":%lld}", (long long)search.next);
-    else
-        text_puts(&search.out, "],\"more\":false}");
-    answer_text(request, &search.out);
 }
 
 /* ---- the whole log, as a stream ---- */
@@ -376,7 +292,7 @@ void get_run_log(struct request *request)
         return;
     stream = calloc(1, sizeof *stream);
     if (!stream) {
-        no_store(request);
+        answer_no_store(request);
         return;
     }
     *stream = (struct stream){
@@ -433,7 +349,7 @@ void get_health(struct request *request)
     if (trouble)
         answer_detail(request, 503, "Unhealthy: %s", trouble);
     else if (store_probe(request->server->store) < 0)
-        no_store(request);
+        answer_no_store(request);
     else
         request_submit(request, apply_health, NULL, NULL);
 }

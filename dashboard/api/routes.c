@@ -20,6 +20,8 @@ static const struct route routes[] = {
     {"GET", "/api/hosts/{host}/runs/{run}/log", ROLE_VIEW, get_run_log, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/lines", ROLE_VIEW, get_run_lines, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/search", ROLE_VIEW, get_run_search, 0},
+    {"GET", "/api/runs", ROLE_VIEW, get_all_runs, 0},
+    {"GET", "/api/search", ROLE_VIEW, get_search, 0},
     {"GET", "/api/hosts", ROLE_VIEW, get_hosts, 0},
     {"GET", "/api/hosts/{host}", ROLE_VIEW, get_host, 0},
     {"GET", "/api/ws", ROLE_VIEW, get_websocket, 0},

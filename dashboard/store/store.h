@@ -208,7 +208,7 @@ bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZ
  * NULL). */
 int store_run(struct store *store, const char *host, const char *id,
               void (*visit)(void *context, const struct run_details *row), void *context);
-/* A host's runs, newest first; before: only those before this run, or NULL. */
+/* The runs of a host, or of all hosts (NULL), newest first; before: only those before this run, or NULL. */
 int store_runs(struct store *store, const char *host, const char *before, int64_t limit,
                void (*visit)(void *context, const struct run_details *row), void *context);
 

@@ -3,7 +3,7 @@
 #include "dashboard/fleet/state.h"
 
 struct run_list {
-    int64_t now_ms;
+    int64_t now_ms, since_ms;
     struct text *out;
 };
 
@@ -74,7 +74,7 @@ static void add_alone(void *context, const struct run_details *run)
 bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
               struct text *out)
 {
-    struct run_list list = {now_ms, out};
+    struct run_list list = {.now_ms = now_ms, .out = out};
 
     return store_run(store, host, id, add_alone, &list) > 0;
 }
@@ -96,11 +96,48 @@ void run_progress_json(struct store *store, const char *id, struct text *out)
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out)
 {
-    struct run_list list = {now_ms, out};
+    struct run_list list = {.now_ms = now_ms, .out = out};
     bool read;
 
     text_puts(out, "[");
     read = store_runs(store, host, before, limit, add_run, &list) == 0;
+    text_puts(out, "]");
+    return read;
+}
+
+static void add_brief(void *context, const struct run_details *run)
+{
+    const struct run_list *list = context;
+    enum run_state state = state_of_run(&run->facts, list->now_ms);
+
+    if (run->facts.started_ms < list->since_ms)
+        return;
+    text_comma(list->out);
+    text_puts(list->out, "{");
+    text_key_json(list->out, "id", run->id);
+    text_key_json(list->out, "host", run->host);
+    text_key_json(list->out, "command", run->command);
+    text_key_json(list->out, "name", run->name);
+    text_key_time(list->out, "started", run->facts.started_ms);
+    text_key_time(list->out, "ended", run->facts.ended_ms);
+    text_key_time(list->out, "last_seen", run->facts.last_seen_ms);
+    text_key_json(list->out, "status", run_state_name(state));
+    text_key_json(list->out, "outcome", run->outcome);
+    text_key_raw(list->out, "exit", run->exit);
+    text_key_raw(list->out, "lost", state == RUN_CRASHED ? "true" : "false");
+    text_key_raw(list->out, "stop_requested", run->stop ? "true" : "false");
+    text_key_json(list->out, "error", run->error);
+    text_puts(list->out, "}");
+}
+
+bool runs_brief_json(struct store *store, const char *before, int64_t since_ms, int64_t limit,
+                     int64_t now_ms, struct text *out)
+{
+    struct run_list list = {.now_ms = now_ms, .since_ms = since_ms, .out = out};
+    bool read;
+
+    text_puts(out, "[");
+    read = store_runs(store, NULL, before, limit, add_brief, &list) == 0;
     text_puts(out, "]");
     return read;
 }

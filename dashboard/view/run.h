@@ -20,4 +20,9 @@ void run_progress_json(struct store *store, const char *id, struct text *out);
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out);
 
+/* Appends the runs of all hosts that started at since_ms or later, newest first, with those
+ * members of RUN that a timeline needs. False when the store failed. */
+bool runs_brief_json(struct store *store, const char *before, int64_t since_ms, int64_t limit,
+                     int64_t now_ms, struct text *out);
+
 #endif

@@ -154,6 +154,27 @@ def test_the_count_of_an_older_question_never_stands_at_a_newer_one(page, dashbo
     assert all(text in ("searching…", "none") for value, text in said)
 
 
+def test_case_whole_words_and_regular_expressions_are_searched(page, dashboard, host):
+    dashboard.begin(host, ["Error: one", "an error", "terror", "err123", "nothing"])
+    page.load()
+    open_log(page, host)
+    page.type(".find input", "error")
+    page.wait(lambda: page.text(".found").endswith("of 3"))
+    page.click("[data-do=case]")
+    page.wait(lambda: page.text(".found").endswith("of 2"))
+    page.click("[data-do=word]")
+    page.wait(lambda: page.text(".found").endswith("of 1"))
+    page.wait(lambda: page.js("return [...document.querySelectorAll('.row mark')].map((m) => m.textContent)") == ["error"])
+    for name in ("case", "word", "regex"):
+        page.click(f"[data-do={name}]")
+    page.type(".find input", Keys.BACKSPACE * 5 + r"err\d+")
+    page.wait(lambda: page.text(".found").endswith("of 1"))
+    page.wait(lambda: page.js("return [...document.querySelectorAll('.row mark')].map((m) => m.textContent)") == ["err123"])
+    page.type(".find input", "(")
+    page.wait(lambda: page.text(".found") == "not valid" and page.attr(".find input", "aria-invalid") == "true")
+    assert "parenthesis" in page.attr(".found", "title")
+
+
 def test_only_the_lines_that_match_are_shown_on_demand(page, dashboard, host):
     text = list(lines(2000))
     for i in range(0, 2000, 100):

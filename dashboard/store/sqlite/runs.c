@@ -230,13 +230,18 @@ int sqlite_store_run(struct store *store, const char *host, const char *id,
     return found;
 }
 
+#define RUNS_BEFORE                                                                   \
+    " AND (?2 IS NULL OR (r.started, r.k)<(SELECT started, k FROM runs WHERE id=?2))" \
+    " ORDER BY r.started DESC, r.k DESC LIMIT ?3"
+
 int sqlite_store_runs(struct store *store, const char *host, const char *before, int64_t limit,
                       void (*visit)(void *context, const struct run_details *row), void *context)
 {
-    sqlite3_stmt *find = store_statement(
-        store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND r.deleted=0 AND"
-               " (?2 IS NULL OR (r.started, r.k)<(SELECT started, k FROM runs WHERE id=?2))"
-               " ORDER BY r.started DESC, r.k DESC LIMIT ?3");
+    sqlite3_stmt *find =
+        host ? store_statement(store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND "
+                                      "r.deleted=0" RUNS_BEFORE)
+             : store_statement(store, "SELECT " RUN_COLUMNS
+                                      " FROM runs r WHERE ?1 IS NULL AND r.deleted=0" RUNS_BEFORE);
     int step;
 
     if (!find)

@@ -53,6 +53,8 @@ static const char *const schema_steps[] = {
     "CREATE INDEX runs_open ON runs(host) WHERE ended IS NULL AND lost=0 AND deleted=0;",
     /* 4: only an agent takes commands; a host of nixfleet-run alone has none. */
     "ALTER TABLE hosts ADD COLUMN agent_seen INTEGER;",
+    /* 5: the runs of all hosts in the order of their starts. */
+    "CREATE INDEX runs_time ON runs(started, k) WHERE deleted=0;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

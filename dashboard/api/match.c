@@ -1,0 +1,108 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "dashboard/api/match.h"
+
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MATCH_STEPS 100000 /* of PCRE2's inner loop for one line: some milliseconds */
+#define MATCH_HEAP_KIB 1024
+#define PATTERN_MAX 1000 /* bytes */
+
+struct match {
+    const char *kind;
+    pcre2_code *code; /* NULL: every line */
+    pcre2_match_data *data;
+    pcre2_match_context *limits;
+};
+
+static void say(int code, char error[MATCH_ERROR_SIZE])
+{
+    PCRE2_UCHAR8 reason[128] = "";
+
+    pcre2_get_error_message(code, reason, sizeof reason);
+    snprintf(error, MATCH_ERROR_SIZE, "q is not a regular expression: %s", (const char *)reason);
+}
+
+static pcre2_code *compile(const struct match_question *question, char error[MATCH_ERROR_SIZE])
+{
+    uint32_t options = PCRE2_UTF | (question->exact ? 0 : PCRE2_CASELESS);
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    pcre2_code *code;
+    int reason = 0;
+    PCRE2_SIZE at;
+
+    if (!context) {
+        snprintf(error, MATCH_ERROR_SIZE, "no memory");
+        return NULL;
+    }
+    if (!question->regex)
+        options |= PCRE2_LITERAL;
+    else
+        options |= PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C;
+    if (question->word)
+        pcre2_set_compile_extra_options(context, PCRE2_EXTRA_MATCH_WORD);
+    pcre2_set_max_pattern_length(context, PATTERN_MAX);
+    code = pcre2_compile((PCRE2_SPTR8)question->q, strlen(question->q), options, &reason, &at,
+                         context);
+    if (!code)
+        say(reason, error);
+    pcre2_compile_context_free(context);
+    return code;
+}
+
+struct match *match_open(const struct match_question *question, char error[MATCH_ERROR_SIZE])
+{
+    struct match *match = calloc(1, sizeof *match);
+
+    snprintf(error, MATCH_ERROR_SIZE, "no memory");
+    if (!match)
+        return NULL;
+    match->kind = question->kind;
+    if (!question->q || !*question->q)
+        return match;
+    if (!(match->code = compile(question, error)) ||
+        !(match->data = pcre2_match_data_create(1, NULL)) ||
+        !(match->limits = pcre2_match_context_create(NULL))) {
+        match_close(match);
+        return NULL;
+    }
+    pcre2_set_match_limit(match->limits, MATCH_STEPS);
+    pcre2_set_heap_limit(match->limits, MATCH_HEAP_KIB);
+    return match;
+}
+
+void match_close(struct match *match)
+{
+    if (!match)
+        return;
+    pcre2_match_context_free(match->limits);
+    pcre2_match_data_free(match->data);
+    pcre2_code_free(match->code);
+    free(match);
+}
+
+static bool is_kind(const char *text, const char *kind)
+{
+    static const char *const errors[] = {"error:", "error ", "fatal:", "failed", "failure", NULL},
+                             *const warnings[] = {"warning:", "warning ", NULL};
+
+    for (const char *const *word = strcmp(kind, "warning") == 0 ? warnings : errors; *word;
+         word++) {
+        const char *at = strcasestr(text, *word);
+
+        if (at && (at == text ||
+                   !strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", at[-1])))
+            return true;
+    }
+    return false;
+}
+
+bool match_line(struct match *match, const char *text, size_t size)
+{
+    if (match->kind && !is_kind(text, match->kind))
+        return false;
+    return !match->code || pcre2_match(match->code, (PCRE2_SPTR8)text, size, 0, PCRE2_NO_UTF_CHECK,
+                                       match->data, match->limits) >= 0;
+}
