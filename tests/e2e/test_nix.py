@@ -55,7 +55,7 @@ def test_the_package_has_the_libraries_that_the_makefile_links(tmp_path):
     package = evaluate(tmp_path, f"let p = import {ROOT}/default.nix {{ inherit pkgs; }}; in "
                                  "{ inherit (p) pname version; inputs = map (x: x.name) p.buildInputs; meta = p.meta; }")
     assert package["pname"] == "nixfleet"
-    assert {"curl", "json_c", "openssl", "libmicrohttpd", "wslay", "sqlite", "libxcrypt", "oath-toolkit", "libbsd",
+    assert {"curl", "json_c", "openssl", "libmicrohttpd", "pcre2", "wslay", "sqlite", "libxcrypt", "oath-toolkit", "libbsd",
             "libmd"} == set(package["inputs"])
     assert package["meta"]["mainProgram"] == "nixfleet-run"
     assert package["version"] == (ROOT / "VERSION").read_text().strip()
