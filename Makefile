@@ -2,7 +2,7 @@
 #
 #   make                 the programs, here           make install DESTDIR= PREFIX=
 #   make demo            see it work (CMD='...')      make check         every test
-#   make asan fuzz bench lint format clean            V=1 shows the commands
+#   make asan tsan fuzz bench lint format clean            V=1 shows the commands
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
 #
 # A room is a directory of .c files with those below it; the lists below are the only place that says which program may use which room.
@@ -95,7 +95,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-built check-programs unit e2e web asan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
+.PHONY: all check check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
 	dist distcheck check-package \
 	deps FORCE
 
@@ -202,6 +202,19 @@ asan:
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/asan OUT=build/asan/bin HARDEN= CFLAGS='$(SANITIZE)' check-programs
 	@NIXFLEET_BUILD='$(abspath build/asan)' NIXFLEET_BIN_DIR='$(abspath build/asan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
+
+# Data races: the unit tests and the dashboard, whose threads are the only ones. A report anywhere fails the run.
+TSAN := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+tsan:
+	@scripts/install-deps check
+	@$(MAKE) --no-print-directory -j$(JOBS) B=build/tsan OUT=build/tsan/bin HARDEN= CFLAGS='$(TSAN)' check-programs
+	@rm -f build/tsan/report.*
+	@for tests in $(or $(SUITES),unit 'e2e -k dashboard' 'e2e -k test_live'); do \
+		NIXFLEET_BUILD='$(abspath build/tsan)' NIXFLEET_BIN_DIR='$(abspath build/tsan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
+			TSAN_OPTIONS='log_path=$(abspath build/tsan/report) ignore_noninstrumented_modules=1' \
+			$(PYTHON) tests/run $$tests || exit 1; \
+	done
+	@! cat build/tsan/report.* 2>/dev/null
 
 FUZZ_SECONDS ?= 20
 fuzz:

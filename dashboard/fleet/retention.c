@@ -1,13 +1,10 @@
 #include "dashboard/fleet/retention.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/io.h"
-#include "common/timed.h"
+#include "common/worker.h"
 
 #define PERIOD_S 300
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -20,12 +17,10 @@
 struct retention {
     struct store *store;
     struct retention_limits limits;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping, busy;
-    int64_t removed; /* rows that the last step removed; 0 when it failed */
-    int64_t run;     /* of the step */
+    struct worker worker; /* its lock protects busy and removed */
+    bool busy;            /* a step is with the store */
+    int64_t removed;      /* rows that the last step removed; 0 when it failed */
+    int64_t run;          /* of the step */
     struct job job;
 };
 
@@ -64,12 +59,12 @@ static void done(void *context, bool ok)
 {
     struct retention *retention = context;
 
-    pthread_mutex_lock(&retention->lock);
+    worker_lock(&retention->worker);
     retention->busy = false;
     if (!ok)
         retention->removed = 0;
-    pthread_cond_signal(&retention->wake);
-    pthread_mutex_unlock(&retention->lock);
+    worker_wake(&retention->worker);
+    worker_unlock(&retention->worker);
 }
 
 /* Returns the rows that it removed. */
@@ -77,29 +72,19 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 {
     int64_t removed;
 
-    pthread_mutex_lock(&retention->lock);
+    worker_lock(&retention->worker);
     retention->busy = true;
     retention->removed = 0;
     retention->job = (struct job){.apply = apply, .done = done, .context = retention};
     store_submit(retention->store, &retention->job);
     while (retention->busy)
-        pthread_cond_wait(&retention->wake, &retention->lock);
+        worker_wait(&retention->worker, WORKER_FOREVER);
     removed = retention->removed;
-    pthread_mutex_unlock(&retention->lock);
+    worker_unlock(&retention->worker);
     return removed;
 }
 
 /* ---- the thread ---- */
-
-static bool stopping(struct retention *retention)
-{
-    bool is;
-
-    pthread_mutex_lock(&retention->lock);
-    is = retention->stopping;
-    pthread_mutex_unlock(&retention->lock);
-    return is;
-}
 
 /* True when there may be more. */
 static bool clean(struct retention *retention)
@@ -108,13 +93,13 @@ static bool clean(struct retention *retention)
     size_t count =
         store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
 
-    for (size_t i = 0; i < count && !stopping(retention); i++) {
+    for (size_t i = 0; i < count && !worker_stopping(&retention->worker); i++) {
         retention->run = runs[i];
         step(retention, hide_run);
-        while (!stopping(retention) && step(retention, remove_chunks) > 0)
+        while (!worker_stopping(&retention->worker) && step(retention, remove_chunks) > 0)
             ;
     }
-    while (!stopping(retention) && step(retention, remove_history) >= STEP_ENTRIES)
+    while (!worker_stopping(&retention->worker) && step(retention, remove_history) >= STEP_ENTRIES)
         ;
     return count == LOOK_MAX;
 }
@@ -123,17 +108,16 @@ static void *run(void *context)
 {
     struct retention *retention = context;
 
-    while (!stopping(retention)) {
-        struct timespec until;
+    while (!worker_stopping(&retention->worker)) {
+        struct timespec next;
 
         if (clean(retention))
             continue;
-        until = timed_in(PERIOD_S * 1000);
-        pthread_mutex_lock(&retention->lock);
-        while (!retention->stopping &&
-               timed_wait(&retention->wake, &retention->lock, &until) != ETIMEDOUT)
+        next = worker_in(PERIOD_S * 1000);
+        worker_lock(&retention->worker);
+        while (!retention->worker.stopping && worker_wait_until(&retention->worker, &next))
             ;
-        pthread_mutex_unlock(&retention->lock);
+        worker_unlock(&retention->worker);
     }
     return NULL;
 }
@@ -146,11 +130,10 @@ struct retention *retention_start(struct store *store, const struct retention_li
         return NULL;
     retention->store = store;
     retention->limits = *limits;
-    pthread_mutex_init(&retention->lock, NULL);
-    timed_init(&retention->wake);
-    if (pthread_create(&retention->thread, NULL, run, retention) == 0)
+    worker_init(&retention->worker);
+    if (worker_start(&retention->worker, run, retention) == 0)
         return retention;
-    free(retention);
+    retention_stop(retention);
     return NULL;
 }
 
@@ -158,12 +141,7 @@ void retention_stop(struct retention *retention)
 {
     if (!retention)
         return;
-    pthread_mutex_lock(&retention->lock);
-    retention->stopping = true;
-    pthread_cond_signal(&retention->wake);
-    pthread_mutex_unlock(&retention->lock);
-    pthread_join(retention->thread, NULL);
-    pthread_cond_destroy(&retention->wake);
-    pthread_mutex_destroy(&retention->lock);
+    worker_stop(&retention->worker);
+    worker_destroy(&retention->worker);
     free(retention);
 }

@@ -1,16 +1,13 @@
 #include "dashboard/fleet/target.h"
 
 #include <curl/curl.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/io.h"
-#include "common/timed.h"
 #include "common/utf8.h"
+#include "common/worker.h"
 
 #define TARGET_PERIOD_S 60
 #define TARGET_FRESH_S 5
@@ -26,10 +23,7 @@ struct waiter {
 struct target {
     const char *url;
     CURL *curl;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stopping;
+    struct worker worker; /* its lock protects what follows */
     struct waiter waiting[WAITING_MAX];
     size_t waiting_count;
     int64_t asked_ms;
@@ -95,11 +89,11 @@ static void ask_and_learn(struct target *target)
         if (!field_string(object, "gitCommit", &hash, &why))
             field_string(object, "hash", &hash, &why);
     }
-    pthread_mutex_lock(&target->lock);
+    worker_lock(&target->worker);
     target->asked_ms = monotonic_ms();
     if (hash && is_commit(hash))
         learn(target, hash, message);
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
     json_object_put(object);
     text_free(&answer);
 }
@@ -125,9 +119,9 @@ void target_json(struct target *target, struct text *out)
         text_puts(out, "null");
         return;
     }
-    pthread_mutex_lock(&target->lock);
+    worker_lock(&target->worker);
     add_object(target, out);
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
 }
 
 void target_v1_json(struct target *target, struct text *out)
@@ -145,9 +139,9 @@ uint64_t target_version(struct target *target)
 
     if (!target)
         return 0;
-    pthread_mutex_lock(&target->lock);
+    worker_lock(&target->worker);
     version = target->version;
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
     return version;
 }
 
@@ -159,23 +153,23 @@ static void call_waiting(struct target *target)
 
     memcpy(waiting, target->waiting, count * sizeof *waiting);
     target->waiting_count = 0;
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
     for (size_t i = 0; i < count; i++)
         waiting[i].done(waiting[i].context);
-    pthread_mutex_lock(&target->lock);
+    worker_lock(&target->worker);
 }
 
 bool target_refresh(struct target *target, void (*done)(void *context), void *context)
 {
     bool accepted;
 
-    pthread_mutex_lock(&target->lock);
-    accepted = target->waiting_count < WAITING_MAX && !target->stopping;
+    worker_lock(&target->worker);
+    accepted = target->waiting_count < WAITING_MAX && !target->worker.stopping;
     if (accepted) {
         target->waiting[target->waiting_count++] = (struct waiter){done, context};
-        pthread_cond_signal(&target->wake);
+        worker_wake(&target->worker);
     }
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
     return accepted;
 }
 
@@ -185,23 +179,23 @@ static void *run(void *context)
 {
     struct target *target = context;
 
-    pthread_mutex_lock(&target->lock);
-    while (!target->stopping) {
-        struct timespec until;
+    worker_lock(&target->worker);
+    while (!target->worker.stopping) {
+        struct timespec next;
 
         if (!target->asked_ms || monotonic_ms() - target->asked_ms >= TARGET_FRESH_S * 1000) {
-            pthread_mutex_unlock(&target->lock);
+            worker_unlock(&target->worker);
             ask_and_learn(target);
-            pthread_mutex_lock(&target->lock);
+            worker_lock(&target->worker);
         }
         call_waiting(target);
-        until = timed_in(TARGET_PERIOD_S * 1000);
-        while (!target->stopping && !target->waiting_count &&
-               timed_wait(&target->wake, &target->lock, &until) != ETIMEDOUT)
+        next = worker_in(TARGET_PERIOD_S * 1000);
+        while (!target->worker.stopping && !target->waiting_count &&
+               worker_wait_until(&target->worker, &next))
             ;
     }
     call_waiting(target);
-    pthread_mutex_unlock(&target->lock);
+    worker_unlock(&target->worker);
     return NULL;
 }
 
@@ -224,10 +218,9 @@ struct target *target_start(const char *url)
     if (!target)
         return NULL;
     target->url = url;
-    pthread_mutex_init(&target->lock, NULL);
-    timed_init(&target->wake);
+    worker_init(&target->worker);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (set_up(target) && pthread_create(&target->thread, NULL, run, target) == 0)
+    if (set_up(target) && worker_start(&target->worker, run, target) == 0)
         return target;
     target_free(target);
     return NULL;
@@ -235,13 +228,8 @@ struct target *target_start(const char *url)
 
 void target_stop(struct target *target)
 {
-    if (!target)
-        return;
-    pthread_mutex_lock(&target->lock);
-    target->stopping = true;
-    pthread_cond_signal(&target->wake);
-    pthread_mutex_unlock(&target->lock);
-    pthread_join(target->thread, NULL);
+    if (target)
+        worker_stop(&target->worker);
 }
 
 void target_free(struct target *target)
@@ -249,7 +237,6 @@ void target_free(struct target *target)
     if (!target)
         return;
     curl_easy_cleanup(target->curl);
-    pthread_cond_destroy(&target->wake);
-    pthread_mutex_destroy(&target->lock);
+    worker_destroy(&target->worker);
     free(target);
 }

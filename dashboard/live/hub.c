@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,10 +32,10 @@ struct live {
     struct news news;
     pthread_t thread;
     struct intake intake;
-    bool stopping;
+    atomic_bool stopping;
     int wake[2];
     struct client *clients;
-    size_t count;
+    atomic_size_t count;
     int64_t round_ms, tick_ms, ticked_wall_ms;
 };
 
@@ -114,7 +115,7 @@ void live_add(struct live *live, int socket, const char *csrf,
 
 size_t live_count(struct live *live)
 {
-    return live ? __atomic_load_n(&live->count, __ATOMIC_RELAXED) : 0;
+    return live ? atomic_load(&live->count) : 0;
 }
 
 struct hostlog *live_hosts(struct live *live)
@@ -140,7 +141,7 @@ static void take_arrivals(struct live *live)
         }
         client->next = live->clients;
         live->clients = client;
-        __atomic_store_n(&live->count, live->count + 1, __ATOMIC_RELAXED);
+        atomic_fetch_add(&live->count, 1);
         client_serve(client, false);
     }
 }
@@ -155,7 +156,7 @@ static void drop_closed(struct live *live)
             continue;
         }
         *at = client->next;
-        __atomic_store_n(&live->count, live->count - 1, __ATOMIC_RELAXED);
+        atomic_fetch_sub(&live->count, 1);
         close_client(client);
     }
 }
@@ -299,8 +300,7 @@ static void *run(void *context)
     struct pollfd *polls = calloc(CLIENTS_MAX + 1, sizeof *polls);
 
     live->ticked_wall_ms = wall_ms();
-    while (polls && !__atomic_load_n(&live->stopping, __ATOMIC_ACQUIRE) &&
-           wait_for_work(live, polls)) {
+    while (polls && !atomic_load(&live->stopping) && wait_for_work(live, polls)) {
         int64_t now = monotonic_ms();
         size_t n = 1;
 
@@ -365,7 +365,7 @@ void live_stop(struct live *live)
         return;
     sse_stop();
     store_watch(live->server->store, NULL, NULL);
-    __atomic_store_n(&live->stopping, true, __ATOMIC_RELEASE);
+    atomic_store(&live->stopping, true);
     wake(live);
     pthread_join(live->thread, NULL);
     pthread_mutex_lock(&live->intake.lock);

@@ -1,14 +1,11 @@
 #include "dashboard/server/connections.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "common/io.h"
-#include "common/timed.h"
+#include "common/worker.h"
 
 #define LOOK_MS 5000
 
@@ -22,11 +19,8 @@ struct peer {
 LIST_HEAD(peers, peer);
 
 struct connections {
-    pthread_mutex_t lock; /* over the list, and over each peer in it */
-    pthread_cond_t wake;
-    pthread_t thread;
-    bool stopping;
     int64_t limit_ms;
+    struct worker worker; /* its lock protects the list, and each peer in it */
     struct peers peers;
 };
 
@@ -41,9 +35,9 @@ static void add(struct connections *connections, struct MHD_Connection *connecti
         return; /* served, but not watched */
     peer->socket = info->connect_fd;
     peer->since_ms = monotonic_ms();
-    pthread_mutex_lock(&connections->lock);
+    worker_lock(&connections->worker);
     LIST_INSERT_HEAD(&connections->peers, peer, link);
-    pthread_mutex_unlock(&connections->lock);
+    worker_unlock(&connections->worker);
 }
 
 void connections_notify(void *context, struct MHD_Connection *connection, void **peer,
@@ -54,9 +48,9 @@ void connections_notify(void *context, struct MHD_Connection *connection, void *
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         add(connections, connection, peer);
     } else if (*peer) { /* before the descriptor is closed, and means another connection */
-        pthread_mutex_lock(&connections->lock);
+        worker_lock(&connections->worker);
         LIST_REMOVE((struct peer *)*peer, link);
-        pthread_mutex_unlock(&connections->lock);
+        worker_unlock(&connections->worker);
         free(*peer);
         *peer = NULL;
     }
@@ -70,10 +64,10 @@ void connections_busy(struct connections *connections, struct MHD_Connection *co
 
     if (!peer)
         return;
-    pthread_mutex_lock(&connections->lock);
+    worker_lock(&connections->worker);
     peer->busy = busy;
     peer->since_ms = monotonic_ms();
-    pthread_mutex_unlock(&connections->lock);
+    worker_unlock(&connections->worker);
 }
 
 /* Under lock. */
@@ -91,15 +85,12 @@ static void *look(void *context)
 {
     struct connections *connections = context;
 
-    pthread_mutex_lock(&connections->lock);
-    while (!connections->stopping) {
-        struct timespec until;
-
+    worker_lock(&connections->worker);
+    while (!connections->worker.stopping) {
         shut_slow(connections);
-        until = timed_in(LOOK_MS);
-        timed_wait(&connections->wake, &connections->lock, &until);
+        worker_wait(&connections->worker, LOOK_MS);
     }
-    pthread_mutex_unlock(&connections->lock);
+    worker_unlock(&connections->worker);
     return NULL;
 }
 
@@ -111,11 +102,10 @@ struct connections *connections_new(int64_t limit_ms)
         return NULL;
     connections->limit_ms = limit_ms;
     LIST_INIT(&connections->peers);
-    pthread_mutex_init(&connections->lock, NULL);
-    timed_init(&connections->wake);
-    if (pthread_create(&connections->thread, NULL, look, connections) == 0)
+    worker_init(&connections->worker);
+    if (worker_start(&connections->worker, look, connections) == 0)
         return connections;
-    free(connections);
+    connections_free(connections);
     return NULL;
 }
 
@@ -123,12 +113,7 @@ void connections_free(struct connections *connections)
 {
     if (!connections)
         return;
-    pthread_mutex_lock(&connections->lock);
-    connections->stopping = true;
-    pthread_cond_signal(&connections->wake);
-    pthread_mutex_unlock(&connections->lock);
-    pthread_join(connections->thread, NULL);
-    pthread_cond_destroy(&connections->wake);
-    pthread_mutex_destroy(&connections->lock);
+    worker_stop(&connections->worker);
+    worker_destroy(&connections->worker);
     free(connections);
 }

@@ -398,9 +398,10 @@ static void job_done(void *context, bool ok)
 
 void request_suspend(struct request *request)
 {
-    if (!request->suspended)
-        MHD_suspend_connection(request->connection);
+    if (request->suspended)
+        return; /* written once, by the HTTP thread, which reads it while others work */
     request->suspended = true;
+    MHD_suspend_connection(request->connection);
 }
 
 void request_resume(struct request *request)

@@ -1,7 +1,8 @@
 #include "dashboard/server/slow.h"
 
-#include <pthread.h>
 #include <stdlib.h>
+
+#include "common/worker.h"
 
 #define WAITING_MAX 32
 #define RETRY_S 5
@@ -12,10 +13,7 @@ struct task {
 };
 
 struct slow {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    pthread_t thread;
-    bool stopping;
+    struct worker worker;             /* its lock protects what follows */
     struct task waiting[WAITING_MAX]; /* a ring */
     size_t first, count;
 };
@@ -40,40 +38,40 @@ static void *run(void *context)
 {
     struct slow *slow = context;
 
-    pthread_mutex_lock(&slow->lock);
+    worker_lock(&slow->worker);
     for (;;) {
         struct task task;
-        bool stopping = slow->stopping;
+        bool stopping = slow->worker.stopping;
 
         if (slow->count == 0) {
             if (stopping)
                 break;
-            pthread_cond_wait(&slow->wake, &slow->lock);
+            worker_wait(&slow->worker, WORKER_FOREVER);
             continue;
         }
         task = take(slow);
-        pthread_mutex_unlock(&slow->lock);
+        worker_unlock(&slow->worker);
         if (stopping)
             refuse(task.request);
         if (stopping || !task.work(task.request))
             request_resume(task.request);
-        pthread_mutex_lock(&slow->lock);
+        worker_lock(&slow->worker);
     }
-    pthread_mutex_unlock(&slow->lock);
+    worker_unlock(&slow->worker);
     return NULL;
 }
 
 void slow_submit(struct slow *slow, struct request *request, bool (*work)(struct request *))
 {
-    pthread_mutex_lock(&slow->lock);
-    if (slow->count == WAITING_MAX || slow->stopping) {
+    worker_lock(&slow->worker);
+    if (slow->count == WAITING_MAX || slow->worker.stopping) {
         refuse(request);
     } else {
         request_suspend(request);
         slow->waiting[(slow->first + slow->count++) % WAITING_MAX] = (struct task){request, work};
-        pthread_cond_signal(&slow->wake);
+        worker_wake(&slow->worker);
     }
-    pthread_mutex_unlock(&slow->lock);
+    worker_unlock(&slow->worker);
 }
 
 struct slow *slow_new(void)
@@ -82,30 +80,23 @@ struct slow *slow_new(void)
 
     if (!slow)
         return NULL;
-    pthread_mutex_init(&slow->lock, NULL);
-    pthread_cond_init(&slow->wake, NULL);
-    if (pthread_create(&slow->thread, NULL, run, slow) == 0)
+    worker_init(&slow->worker);
+    if (worker_start(&slow->worker, run, slow) == 0)
         return slow;
-    free(slow);
+    slow_free(slow);
     return NULL;
 }
 
 void slow_stop(struct slow *slow)
 {
-    if (!slow)
-        return;
-    pthread_mutex_lock(&slow->lock);
-    slow->stopping = true;
-    pthread_cond_signal(&slow->wake);
-    pthread_mutex_unlock(&slow->lock);
-    pthread_join(slow->thread, NULL);
+    if (slow)
+        worker_stop(&slow->worker);
 }
 
 void slow_free(struct slow *slow)
 {
     if (!slow)
         return;
-    pthread_cond_destroy(&slow->wake);
-    pthread_mutex_destroy(&slow->lock);
+    worker_destroy(&slow->worker);
     free(slow);
 }

@@ -8,7 +8,8 @@
    committed.
 
    Returns: a pointer or NULL; else 0 when done and -1 when the store failed (disk full, out of
-   memory); a function that says "1, 0" tells found or changed from not. Nothing is printed.
+   memory); a function that says "1, 0" tells found or changed from not. What only the
+   engine can tell (damage, a statement that the database refuses) is printed to stderr, once.
 
    The engine assigns keys and versions, stamps the times that say "now" (txn->now_ms), and accepts
    only valid UTF-8: in a text that is not, each wrong byte is stored as U+FFFD. So whatever a

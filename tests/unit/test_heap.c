@@ -70,7 +70,8 @@ static void every_thread_may_have_one(void **state)
         assert_int_equal(pthread_join(thread[i], NULL), 0);
 }
 
-#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 /* proc_pid_smaps(5): the mapping that holds address; hg: madvise has asked for large pages. */
 static bool asked_for(const void *address)
 {
@@ -110,7 +111,8 @@ static void what_is_allocated_next_is_in_large_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
         cmocka_unit_test(what_is_allocated_next_is_in_large_pages),
 #endif
         cmocka_unit_test(every_thread_may_have_one),

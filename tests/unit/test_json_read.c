@@ -331,7 +331,7 @@ static void every_byte_of_a_string_is_looked_at(void **state)
 
 /* ---- memory ---- */
 
-#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 /* json-c's calls come here, too. Allocation number failing_allocation and all behind it fail; 0:
    none does. */
 static int failing_allocation;

@@ -1,15 +1,17 @@
 #include "dashboard/store/sqlite/check.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/worker.h"
+
 struct store_check {
     const char *path;
     sqlite3 *db;
-    pthread_t thread;
-    bool stopping, failed;
+    struct worker worker;
+    atomic_bool failed;
 };
 
 int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE])
@@ -34,10 +36,9 @@ static void *run(void *context)
     struct store_check *check = context;
     char error[STORE_ERROR_SIZE];
 
-    if (store_check(check->db, check->path, error) < 0 &&
-        !__atomic_load_n(&check->stopping, __ATOMIC_ACQUIRE)) {
+    if (store_check(check->db, check->path, error) < 0 && !worker_stopping(&check->worker)) {
         fprintf(stderr, "nixfleet-dashboard: %s\n", error);
-        __atomic_store_n(&check->failed, true, __ATOMIC_RELEASE);
+        atomic_store(&check->failed, true);
     }
     return NULL;
 }
@@ -49,27 +50,29 @@ struct store_check *store_check_start(const char *path)
     if (!check)
         return NULL;
     check->path = path;
+    worker_init(&check->worker);
     if (sqlite3_open_v2(path, &check->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL) ==
             SQLITE_OK &&
-        pthread_create(&check->thread, NULL, run, check) == 0)
+        worker_start(&check->worker, run, check) == 0)
         return check;
-    sqlite3_close_v2(check->db);
-    free(check);
+    store_check_stop(check);
     return NULL;
 }
 
 bool store_check_failed(const struct store_check *check)
 {
-    return check && __atomic_load_n(&check->failed, __ATOMIC_ACQUIRE);
+    return check && atomic_load(&check->failed);
 }
 
 void store_check_stop(struct store_check *check)
 {
     if (!check)
         return;
-    __atomic_store_n(&check->stopping, true, __ATOMIC_RELEASE);
-    sqlite3_interrupt(check->db);
-    pthread_join(check->thread, NULL);
+    worker_ask_stop(&check->worker); /* so that the interruption is not reported as damage */
+    if (check->worker.started)
+        sqlite3_interrupt(check->db);
+    worker_stop(&check->worker);
+    worker_destroy(&check->worker);
     sqlite3_close_v2(check->db);
     free(check);
 }

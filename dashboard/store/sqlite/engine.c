@@ -11,10 +11,10 @@
 
 #include "common/heap.h"
 #include "common/io.h"
+#include "common/worker.h"
 #include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/check.h"
 #include "dashboard/store/sqlite/wal.h"
-#include "common/timed.h"
 
 #define GROUP_MAX 2000                 /* jobs in one transaction */
 #define WRITER_HEAP ((size_t)20 << 20) /* bytes: its cache of the database, and some batches */
@@ -42,23 +42,24 @@ struct reader {
 struct store {
     struct store_head head;
     char *path;
-    sqlite3 *db; /* the writer's */
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct job *first, **last; /* waiting; under lock */
+    pthread_key_t reader;
+    struct store_check *check;
+
+    struct worker writer;      /* its lock protects these six */
+    struct job *first, **last; /* waiting */
     uint64_t waiting, commits, jobs;
     int64_t failed_ms; /* when a job last failed; 0: never */
-    struct store_check *check;
-    bool closing;
-    pthread_key_t reader;
-    struct statements statements; /* the writer's */
-    struct store_log log;         /* the writer's */
+
+    sqlite3 *db; /* the writer thread's, and so is what follows */
+    struct statements statements;
+    struct store_log log;
     int64_t version;
     bool version_used;
     struct change *changes;
     size_t change_count, change_room;
-    pthread_mutex_t watch_lock; /* held while the watcher is called: it may go at any time */
+
+    pthread_mutex_t watch_lock; /* protects these two; held while the watcher is called, because the
+                                   watcher may go at any time */
     void (*watch)(void *, const struct change *, size_t);
     void *watch_context;
 };
@@ -159,7 +160,7 @@ static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char
     return statement;
 }
 
-static void *writer(void *context);
+static void *write_groups(void *context);
 
 static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_SIZE])
 {
@@ -173,9 +174,8 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
     }
     store->head.engine = &sqlite_engine;
     store->last = &store->first;
-    pthread_mutex_init(&store->lock, NULL);
+    worker_init(&store->writer);
     pthread_mutex_init(&store->watch_lock, NULL);
-    timed_init(&store->wake);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
         goto failed;
@@ -199,12 +199,13 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
     store_log_watch(&store->log, store->db);
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
-        pthread_create(&store->thread, NULL, writer, store) != 0) {
+        worker_start(&store->writer, write_groups, store) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
         goto failed;
     }
     return store;
 failed:
+    worker_destroy(&store->writer);
     store_check_stop(store->check);
     sqlite3_close_v2(store->db);
     free(store->path);
@@ -214,11 +215,8 @@ failed:
 
 void sqlite_store_close(struct store *store)
 {
-    pthread_mutex_lock(&store->lock);
-    store->closing = true;
-    pthread_cond_signal(&store->wake);
-    pthread_mutex_unlock(&store->lock);
-    pthread_join(store->thread, NULL);
+    worker_stop(&store->writer); /* which finishes the jobs first */
+    worker_destroy(&store->writer);
     store_check_stop(store->check);
     finalize_all(&store->statements);
     sqlite3_close_v2(store->db);
@@ -235,26 +233,26 @@ void sqlite_store_close(struct store *store)
 void sqlite_store_submit(struct store *store, struct job *job)
 {
     job->next = NULL;
-    pthread_mutex_lock(&store->lock);
+    worker_lock(&store->writer);
     *store->last = job;
     store->last = &job->next;
     store->waiting++;
-    pthread_cond_signal(&store->wake);
-    pthread_mutex_unlock(&store->lock);
+    worker_wake(&store->writer);
+    worker_unlock(&store->writer);
 }
 
 /* Waits until there are jobs, or the store is closed. Under lock. */
 static void wait_for_jobs(struct store *store)
 {
-    struct timespec until = timed_in(STORE_LOG_IDLE_MS);
+    struct timespec idle = worker_in(STORE_LOG_IDLE_MS);
 
-    while (!store->first && !store->closing) {
+    while (!store->first && !store->writer.stopping) {
         if (!store_log_due(&store->log, true)) {
-            pthread_cond_wait(&store->wake, &store->lock);
-        } else if (timed_wait(&store->wake, &store->lock, &until) == ETIMEDOUT) {
-            pthread_mutex_unlock(&store->lock);
+            worker_wait(&store->writer, WORKER_FOREVER);
+        } else if (!worker_wait_until(&store->writer, &idle)) {
+            worker_unlock(&store->writer);
             store_log_checkpoint(&store->log, store->db);
-            pthread_mutex_lock(&store->lock);
+            worker_lock(&store->writer);
         }
     }
 }
@@ -265,7 +263,7 @@ static struct job *take_group(struct store *store)
     struct job *group, **end = &group;
     uint64_t count = 0;
 
-    pthread_mutex_lock(&store->lock);
+    worker_lock(&store->writer);
     wait_for_jobs(store);
     group = store->first;
     while (*end && count < GROUP_MAX) {
@@ -277,7 +275,7 @@ static struct job *take_group(struct store *store)
         store->last = &store->first;
     *end = NULL;
     store->waiting -= count;
-    pthread_mutex_unlock(&store->lock);
+    worker_unlock(&store->writer);
     return group;
 }
 
@@ -338,12 +336,12 @@ static void tell_watcher(struct store *store)
 /* Before the answers: whoever hears of a failure may ask for our health next. */
 static void count_group(struct store *store, size_t count, bool failed)
 {
-    pthread_mutex_lock(&store->lock);
+    worker_lock(&store->writer);
     if (failed)
         store->failed_ms = monotonic_ms();
     store->commits++;
     store->jobs += count;
-    pthread_mutex_unlock(&store->lock);
+    worker_unlock(&store->writer);
 }
 
 static void run_group(struct store *store, struct job *group)
@@ -368,7 +366,7 @@ static void run_group(struct store *store, struct job *group)
     free(applied);
 }
 
-static void *writer(void *context)
+static void *write_groups(void *context)
 {
     struct store *store = context;
     struct job *group;
@@ -445,11 +443,11 @@ static int64_t count_rows(struct store *store, const char *sql)
 
 void sqlite_store_counts(struct store *store, struct store_counts *counts)
 {
-    pthread_mutex_lock(&store->lock);
+    worker_lock(&store->writer);
     counts->waiting = store->waiting;
     counts->commits = store->commits;
     counts->jobs = store->jobs;
-    pthread_mutex_unlock(&store->lock);
+    worker_unlock(&store->writer);
     counts->hosts = count_rows(store, "SELECT count(*) FROM hosts");
     counts->runs_open = count_rows(store, "SELECT count(*) FROM hosts h JOIN runs r ON r.id=h.run "
                                           "WHERE r.ended IS NULL AND r.lost=0");
@@ -471,9 +469,9 @@ const char *sqlite_store_trouble(struct store *store)
 
     if (store_check_failed(store->check))
         return "the database is damaged";
-    pthread_mutex_lock(&store->lock);
+    worker_lock(&store->writer);
     failing = store->failed_ms && monotonic_ms() - store->failed_ms < TROUBLE_MS;
-    pthread_mutex_unlock(&store->lock);
+    worker_unlock(&store->writer);
     return failing ? "the store could not write a moment ago" : NULL;
 }
 

@@ -1,0 +1,57 @@
+/* A worker thread: a thread with its lock, a wake-up, and a request to stop. Waits are limited by
+   the monotonic clock: a wall clock that jumps neither ends a wait early nor makes it last for
+   hours.
+
+   The lock protects what the owner of the worker says in its struct, and the worker's own fields.
+   The thread's function runs until it sees that it shall stop:
+
+       worker_lock(worker);
+       while (!worker->stopping) {
+           … take something …
+           worker_unlock(worker); … work … worker_lock(worker);
+           worker_wait(worker, 5000);
+       }
+       worker_unlock(worker); */
+#ifndef NIXFLEET_COMMON_WORKER_H
+#define NIXFLEET_COMMON_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <time.h>
+
+#define WORKER_FOREVER (-1)
+
+struct worker {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool stopping; /* under lock */
+    bool started;  /* the owner's thread only */
+};
+
+/* Makes the lock, before anybody uses it; worker_destroy frees it. */
+void worker_init(struct worker *worker);
+/* Starts the thread. 0, or -1 with errno; then only worker_destroy remains to be called. */
+int worker_start(struct worker *worker, void *(*run)(void *context), void *context);
+/* Asks the thread to stop, and wakes it. */
+void worker_ask_stop(struct worker *worker);
+/* The same, and waits for its end. Does nothing if it was never started, or has been stopped. */
+void worker_stop(struct worker *worker);
+/* After worker_stop. */
+void worker_destroy(struct worker *worker);
+
+void worker_lock(struct worker *worker);
+void worker_unlock(struct worker *worker);
+/* Whether the thread shall stop; takes the lock. */
+bool worker_stopping(struct worker *worker);
+/* Wakes the thread. Under lock. */
+void worker_wake(struct worker *worker);
+/* Gives up the lock until the thread is woken or ms have passed (WORKER_FOREVER: no limit). May
+ * return early. False: the time has passed. Under lock. */
+bool worker_wait(struct worker *worker, int ms);
+/* The same until a moment of worker_in: for loops that wait on until something is there. */
+bool worker_wait_until(struct worker *worker, const struct timespec *moment);
+/* The moment ms from now, of the monotonic clock. */
+struct timespec worker_in(int ms);
+
+#endif
