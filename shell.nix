@@ -22,6 +22,8 @@ pkgs.mkShell {
     cppcheck
     mandoc
     shellcheck
+    eslint
+    nodejs
     vim
     asciinema
   ] ++ lib.optionals stdenv.hostPlatform.isLinux [

@@ -105,8 +105,8 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
 
     read_fields(context, &fields);
     if (txn_host_register(txn, host, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        txn_command_take(txn, host, command) < 0 ||
-        provision(txn, request, token) < 0 || txn_host_settle(txn, host) < 0)
+        txn_command_take(txn, host, command) < 0 || provision(txn, request, token) < 0 ||
+        txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -247,8 +247,7 @@ static enum job_result apply_tests(struct txn *txn, struct request *request, voi
              (long long)tests.total);
     tests.summary = summary;
     if (txn_host_tests(txn, host, &tests) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        add_test_line(txn, host, &tests) < 0 ||
-        txn_host_settle(txn, host) < 0)
+        add_test_line(txn, host, &tests) < 0 || txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     answer_puts(request, 200, "{\"status\":\"updated\"}");

@@ -35,7 +35,7 @@ void post_status(struct request *request);
 void post_test_progress(struct request *request);
 /* people.c */
 void post_command(struct request *request);
-void delete_command(struct request *request);
+void delete_command(struct request *request); /* queue.c */
 void post_agent_token(struct request *request);
 void get_command_logs(struct request *request);
 void get_logs_download(struct request *request);
@@ -44,6 +44,8 @@ void patch_host(struct request *request);
 void delete_host(struct request *request);
 void get_api_metrics(struct request *request);
 void post_nixcfg_refresh(struct request *request);
+/* signin.c */
+void get_sign_in(struct request *request);
 /* login.c */
 void post_login(struct request *request);
 void post_logout(struct request *request);

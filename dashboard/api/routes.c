@@ -42,6 +42,7 @@ static const struct route routes[] = {
     {"DELETE", "/api/hosts/{host}", ROLE_CHANGE, delete_host, 0},
     {"GET", "/api/metrics", ROLE_VIEW, get_api_metrics, 0},
     {"POST", "/api/nixcfg/refresh", ROLE_CHANGE, post_nixcfg_refresh, 0},
+    {"GET", "/api/sign-in", ROLE_OPEN, get_sign_in, 0},
     {"POST", "/login", ROLE_OPEN, post_login, 5},
     {"POST", "/logout", ROLE_OPEN, post_logout, 0},
 };

@@ -93,7 +93,7 @@ def test_the_shell_has_every_tool_that_a_target_asks_for(tmp_path):
     shell = set(evaluate(tmp_path, f"map (p: p.name) (import {ROOT}/shell.nix {{ inherit pkgs; }}).arguments.packages"))
     of_stdenv = {"cc", "make", "pkg-config"}
     package = {"nix-build": "nix", "python3": "python3-env", "clang-format": "clang-tools", "clang-tidy": "clang-tools",
-               "unbuffer": "expect", "script": "util-linux"}
+               "node": "nodejs", "unbuffer": "expect", "script": "util-linux"}
     tools = re.search(r"^tools\(\) \{(.*?)^\}", (ROOT / "scripts/install-deps").read_text(), re.MULTILINE | re.DOTALL)[1]
     wanted = {word for line in re.findall(r"echo (.*) ;;", tools) for word in line.split()}
     assert len(wanted) > 15

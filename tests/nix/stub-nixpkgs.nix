@@ -27,7 +27,7 @@ let
 
   packageNames = [
     "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "pcre2" "wslay" "sqlite" "libxcrypt" "oath-toolkit" "libbsd" "libmd"
-    "nix" "cmocka" "git" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "asciinema" "chromium"
+    "nix" "cmocka" "git" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "eslint" "nodejs" "asciinema" "chromium"
     "chromedriver" "strace" "clang" "util-linux" "vim" "nixpkgs-fmt"
   ];
 

@@ -8,3 +8,9 @@ if (reason) {
 }
 /* A redirect keeps the fragment of the address that was asked for: so the form leads to where the link wanted to go. */
 document.forms[0].setAttribute('action', `/login${location.hash}`);
+
+/* The field for a code is there where one is asked for, and where nobody can say so. */
+fetch('/api/sign-in')
+    .then((answer) => answer.json())
+    .catch(() => ({ code: true }))
+    .then(({ code }) => (document.getElementById('code').hidden = !code));

@@ -58,8 +58,8 @@ export class Notifier {
             else if (busy) text = `${busy} running`;
             else if (problem) text = plural(problem, 'problem');
         }
-        const title = [live ? '' : 'Disconnected', text, NAME].filter(Boolean).join(' · ');
-        if (document.title !== title) document.title = title;
+        const words = [live ? '' : 'Disconnected', text, NAME].filter(Boolean).join(' · ');
+        if (document.title !== words) document.title = words;
     }
 
     #seen() {

@@ -42,7 +42,7 @@ export function split(text, base, ranges) {
 }
 
 /* A link ends in front of what closes a sentence or a bracket. */
-const URLS = /https?:\/\/[^\s<>"'`\x00-\x1f]+[^\s<>"'`\x00-\x1f.,:;!?)\]}]/g;
+const URLS = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,:;!?)\]}]/g;
 
 /** The links of a text: [[start, end]…], and the text between is their target. */
 export function findLinks(text) {

@@ -196,9 +196,9 @@ export class Bar {
     #highest = 0;
 
     /** How far the bar is, 0..1. */
-    of(run, { part }) {
+    of(run, told) {
         if (this.#run !== run.id) this.#highest = 0;
         this.#run = run.id;
-        return (this.#highest = Math.max(this.#highest, part));
+        return (this.#highest = Math.max(this.#highest, told.part));
     }
 }

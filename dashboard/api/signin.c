@@ -1,0 +1,9 @@
+/* What the sign-in page needs to know before anybody is signed in. */
+#include "dashboard/api/api.h"
+#include "dashboard/server/server.h"
+
+void get_sign_in(struct request *request)
+{
+    answer_puts(request, 200,
+                request->server->settings.totp_secret ? "{\"code\":true}" : "{\"code\":false}");
+}
