@@ -9,8 +9,8 @@
 
 #include "../common/json_read.h"
 
-#define MARK "@nix {"
-#define MARK_LENGTH (sizeof MARK - 1)
+/* What a line that is a record begins with; the last character is JSON's first. */
+static const char *const marks[] = {[NIXLOG_LINES] = "@nix {", [NIXLOG_RECORDS] = "{"};
 #define LEVEL_SHOWN 3   /* lvlInfo: what nix announces when it was not asked for more */
 #define RECORD_DEPTH 16 /* nix nests the traces of an error, and those only once */
 #define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest give way */
@@ -22,7 +22,13 @@ enum {
     ACT_BUILDS = 104,
     ACT_BUILD = 105
 };
-enum { RES_LOG_LINE = 101, RES_PROGRESS = 105, RES_EXPECTED = 106, RES_POST_LINE = 107 };
+enum {
+    RES_LOG_LINE = 101,
+    RES_PHASE = 104,
+    RES_PROGRESS = 105,
+    RES_EXPECTED = 106,
+    RES_POST_LINE = 107
+};
 
 struct activity {
     uint64_t id;
@@ -34,6 +40,8 @@ struct activity {
 
 struct nixlog {
     struct nixlog_sink sink;
+    const char *mark;
+    size_t mark_length;
     bool line_start;
     char *held; /* a line that is, or may become, a record */
     size_t held_size, held_capacity;
@@ -41,12 +49,14 @@ struct nixlog {
     int64_t transferred, to_transfer;
 };
 
-struct nixlog *nixlog_new(const struct nixlog_sink *sink)
+struct nixlog *nixlog_new(enum nixlog_form form, const struct nixlog_sink *sink)
 {
     struct nixlog *nixlog = calloc(1, sizeof *nixlog);
     if (nixlog == NULL)
         return NULL;
     nixlog->sink = *sink;
+    nixlog->mark = marks[form];
+    nixlog->mark_length = strlen(nixlog->mark);
     nixlog->line_start = true;
     nixlog->to_transfer = -1;
     return nixlog;
@@ -207,9 +217,20 @@ static void stop(struct nixlog *nixlog, json_object *record)
 {
     struct activity *activity = activity_find(nixlog, (uint64_t)number(record, "id", 0));
     if (activity != NULL && activity->path[0] != '\0')
-        nixlog->sink.ended(nixlog->sink.context, activity->path, strlen(activity->path));
+        nixlog->sink.ended(nixlog->sink.context, activity->path);
     if (activity != NULL)
         activity->path[0] = '\0';
+}
+
+/* A build's second field is the machine. */
+static void announce(struct nixlog *nixlog, const struct activity *activity, json_object *record)
+{
+    bool build = activity->type == ACT_BUILD;
+    json_object *value = build ? field(record, 1) : NULL;
+    const char *machine = value != NULL && json_object_is_type(value, json_type_string)
+                              ? json_object_get_string(value)
+                              : "";
+    nixlog->sink.started(nixlog->sink.context, activity->path, machine, build);
 }
 
 static void start(struct nixlog *nixlog, json_object *record)
@@ -224,6 +245,8 @@ static void start(struct nixlog *nixlog, json_object *record)
             derivation_name(activity, record);
         if (activity->type == ACT_BUILD || activity->type == ACT_COPY_PATH)
             store_path(activity, record);
+        if (activity->path[0] != '\0')
+            announce(nixlog, activity, record);
     }
     if (text != NULL && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
         print(nixlog, text, length, "...");
@@ -240,7 +263,7 @@ static void progress(struct nixlog *nixlog, json_object *record, struct activity
     if (activity == NULL)
         return;
     if (activity->type == ACT_BUILDS || activity->type == ACT_COPY_PATHS) {
-        nixlog->sink.count(nixlog->sink.context,
+        nixlog->sink.count(nixlog->sink.context, activity->id >> 32,
                            activity->type == ACT_BUILDS ? NIXLOG_BUILDS : NIXLOG_PATHS, done,
                            expected, field_number(record, 2), field_number(record, 3));
     } else if (activity->type == ACT_TRANSFER && done > activity->done && done < INT64_MAX / 2048) {
@@ -265,11 +288,15 @@ static void result(struct nixlog *nixlog, json_object *record)
             memcpy(prefix, activity->name, length);
             memcpy(prefix + length, "> ", 3);
         }
-        if (activity != NULL)
-            nixlog->sink.owner(nixlog->sink.context, activity->path, strlen(activity->path));
+        if (activity != NULL && activity->path[0] != '\0')
+            nixlog->sink.owner(nixlog->sink.context, activity->path);
         print_built(nixlog, prefix, json_object_get_string(text),
                     (size_t)json_object_get_string_len(text));
-        nixlog->sink.owner(nixlog->sink.context, NULL, 0);
+        nixlog->sink.owner(nixlog->sink.context, NULL);
+    } else if (type == RES_PHASE && activity != NULL && activity->path[0] != '\0') {
+        json_object *name = field(record, 0);
+        if (name != NULL && json_object_is_type(name, json_type_string))
+            nixlog->sink.step(nixlog->sink.context, activity->path, json_object_get_string(name));
     } else if (type == RES_PROGRESS) {
         progress(nixlog, record, activity);
     } else if (type == RES_EXPECTED && field_number(record, 0) == ACT_TRANSFER &&
@@ -314,8 +341,9 @@ static void held_line(struct nixlog *nixlog)
     size_t length = nixlog->held_size;
     while (length > 0 && (nixlog->held[length - 1] == '\n' || nixlog->held[length - 1] == '\r'))
         length--;
-    if (length <= MARK_LENGTH || memcmp(nixlog->held, MARK, MARK_LENGTH) != 0 ||
-        !replace(nixlog, nixlog->held + MARK_LENGTH - 1, length - MARK_LENGTH + 1))
+    if (length <= nixlog->mark_length ||
+        memcmp(nixlog->held, nixlog->mark, nixlog->mark_length) != 0 ||
+        !replace(nixlog, nixlog->held + nixlog->mark_length - 1, length - nixlog->mark_length + 1))
         pass(nixlog, nixlog->held, nixlog->held_size);
     nixlog->held_size = 0;
     nixlog->line_start = true;
@@ -341,9 +369,10 @@ static bool hold(struct nixlog *nixlog, const char *bytes, size_t size)
 static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
 {
     size_t taken = 0;
-    while (taken < size && nixlog->held_size < MARK_LENGTH) { /* byte by byte until it is one */
-        if (bytes[taken] != MARK[nixlog->held_size]) {
-            nixlog->sink.text(nixlog->sink.context, MARK, nixlog->held_size);
+    while (taken < size &&
+           nixlog->held_size < nixlog->mark_length) { /* byte by byte until it is one */
+        if (bytes[taken] != nixlog->mark[nixlog->held_size]) {
+            nixlog->sink.text(nixlog->sink.context, nixlog->mark, nixlog->held_size);
             nixlog->held_size = 0;
             nixlog->line_start = false;
             return taken;
@@ -371,7 +400,7 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
 static size_t feed_plain(struct nixlog *nixlog, const char *bytes, size_t size)
 {
     const char *from = bytes, *end = bytes + size, *at;
-    while ((at = memchr(from, '@', (size_t)(end - from))) != NULL) {
+    while ((at = memchr(from, *nixlog->mark, (size_t)(end - from))) != NULL) {
         if (at == bytes ? nixlog->line_start : at[-1] == '\n')
             break;
         from = at + 1;

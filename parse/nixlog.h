@@ -9,6 +9,7 @@
 #ifndef NIXFLEET_NIXLOG_H
 #define NIXFLEET_NIXLOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,22 +17,34 @@
 
 enum nixlog_count { NIXLOG_BUILDS, NIXLOG_PATHS };
 
-struct nixlog_sink { /* all are required; pointers live until the call returns */
+/* Who is told. Pointers live until the call returns. */
+struct nixlog_sink {
     void *context;
     void (*text)(void *context, const void *bytes, size_t size);
-    void (*count)(void *context, enum nixlog_count what, int64_t done, int64_t expected,
-                  int64_t running, int64_t failed);
-    /* A derivation was built, or not, or a path has come: whatever was announced of it is over. */
-    void (*ended)(void *context, const char *path, size_t length);
-    /* The text that comes next is of this builder; length 0: no longer. */
-    void (*owner)(void *context, const char *path, size_t length);
+    /* process: the nix that counts, since several may write one after the other, or at once. */
+    void (*count)(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                  int64_t expected, int64_t running, int64_t failed);
+    /* A derivation begins to be built, or a path to come; machine: "" for this one. */
+    void (*started)(void *context, const char *path, const char *machine, bool build);
+    /* It is over, whatever became of it. */
+    void (*ended)(void *context, const char *path);
+    /* The builder of path says that it begins this phase. */
+    void (*step)(void *context, const char *path, const char *phase);
+    /* The text that comes next is of this builder; NULL: no longer. */
+    void (*owner)(void *context, const char *path);
     /* Bytes that have come and are expected by download, of all transfers. */
     void (*download)(void *context, int64_t done, int64_t expected);
 };
 
+enum nixlog_form {
+    NIXLOG_LINES,  /* "@nix {json}" among other lines, as on a terminal */
+    NIXLOG_RECORDS /* "{json}" alone, as in the file of nix's setting json-log-path */
+};
+
 struct nixlog;
 struct nixlog *
-nixlog_new(const struct nixlog_sink *sink); /* the sink is copied; NULL when out of memory */
+nixlog_new(enum nixlog_form form,
+           const struct nixlog_sink *sink); /* the sink is copied; NULL when out of memory */
 void nixlog_free(struct nixlog *nixlog);
 void nixlog_feed(struct nixlog *nixlog, const void *bytes, size_t size);
 void nixlog_finish(struct nixlog *nixlog); /* what was held back passes through */

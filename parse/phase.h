@@ -91,7 +91,9 @@ struct derivation {
     enum derivation_state state;
     int64_t started_ms, ended_ms; /* as phase_time said; -1: not known */
     char machine[64];             /* where it is built; "": here */
+    char step[32];                /* the builder's own phase, as it said last: "buildPhase" */
     int64_t line, lines; /* the first of its own lines (-1: none), and how many there are */
+    bool only_named;     /* its store path is not known */
     bool stopped;        /* its builder is gone: whether it succeeded is said apart */
     uint32_t version;    /* rises with each change */
 };
@@ -111,11 +113,19 @@ void phase_builds(struct phase *phase, int64_t running, int64_t done, int64_t ex
                   int64_t failed);
 void phase_paths(struct phase *phase, int64_t running, int64_t done, int64_t expected);
 void phase_download(struct phase *phase, int64_t done, int64_t expected);
-/* The path or derivation at text is done (internal-json says so; text does not). */
-void phase_path_ended(struct phase *phase, const char *text, size_t length);
-/* The lines that come next are of the builder of the derivation at text, until it is called with a
-   length of 0. */
-void phase_owner(struct phase *phase, const char *text, size_t length);
+/* What nix's own record says (the file of its setting json-log-path), which needs no belief: counts
+   by process, and what begins. */
+void phase_record_builds(struct phase *phase, uint64_t process, int64_t running, int64_t done,
+                         int64_t expected, int64_t failed);
+void phase_record_paths(struct phase *phase, uint64_t process, int64_t running, int64_t done,
+                        int64_t expected);
+void phase_record_started(struct phase *phase, const char *path, const char *machine, bool build);
+/* The path or derivation is done (internal-json says so; text does not). */
+void phase_path_ended(struct phase *phase, const char *path);
+/* Its builder begins this phase of its own. */
+void phase_builder_step(struct phase *phase, const char *path, const char *step);
+/* The lines that come next are of the builder of this derivation; NULL: no longer. */
+void phase_owner(struct phase *phase, const char *path);
 /* The wall time of what comes next, in ms since the epoch; without it times are not known. */
 void phase_time(struct phase *phase, int64_t now_ms);
 /* The derivations that were named, in the order in which they were named first. The pointer lives

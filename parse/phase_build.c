@@ -106,6 +106,7 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
     text_copy(one->name, sizeof one->name, name, length);
     key_set(all, text_key(name, short_length(name, length)), all->count);
     key_set(all, text_key(name, length), all->count);
+    one->only_named = key == 0;
     if (key != 0)
         key_set(all, key, all->count);
     all->count++;
@@ -195,12 +196,17 @@ void build_failed_name(struct stream *stream, uint64_t key, const char *name)
     failed(stream->run, key, name, strlen(name));
 }
 
-void phase_path_ended(struct phase *phase, const char *text, size_t length)
+static struct derivation *derivation_at_path(struct phase *phase, const char *text)
 {
     struct store_path path;
-    if (!take_path(text, text + length, &path))
-        return;
-    struct derivation *one = derivation_at(phase, key_find(&phase->derivations, hash_key(&path)));
+    if (!take_path(text, text + strlen(text), &path))
+        return NULL;
+    return derivation_at(phase, key_find(&phase->derivations, hash_key(&path)));
+}
+
+void phase_path_ended(struct phase *phase, const char *path)
+{
+    struct derivation *one = derivation_at_path(phase, path);
     if (one != NULL && one->state == DERIVATION_BUILDING && !one->stopped) {
         end(phase, one, DERIVATION_BUILDING);
         one->stopped = true;
@@ -211,14 +217,23 @@ void phase_path_ended(struct phase *phase, const char *text, size_t length)
     }
 }
 
+static int64_t counted(const struct phase *phase)
+{
+    const struct meter *builds = &phase->stream[0]->meters.builds;
+    int64_t done = builds->base_done + builds->done, recorded = 0;
+    for (size_t at = 0; at < phase->record_count; at++)
+        recorded += phase->record[at].builds.base_done + phase->record[at].builds.done;
+    return recorded > done ? recorded : done;
+}
+
 /* A builder that was killed stops, too; what succeeded is counted. */
 void builds_counted(struct phase *phase)
 {
     struct derivations *all = &phase->derivations;
-    const struct meter *builds = &phase->stream[0]->meters.builds;
+    int64_t done = counted(phase);
     for (size_t at = 0; all->stopped > 0 && at < all->count; at++) {
         struct derivation *one = &all->at[at];
-        if (all->succeeded >= builds->base_done + builds->done)
+        if (all->succeeded >= done)
             return;
         if (one->state != DERIVATION_BUILDING || !one->stopped)
             continue;
@@ -229,12 +244,64 @@ void builds_counted(struct phase *phase)
     }
 }
 
-void phase_owner(struct phase *phase, const char *text, size_t length)
+void phase_owner(struct phase *phase, const char *path)
+{
+    struct derivation *one = path == NULL ? NULL : derivation_at_path(phase, path);
+    phase->owner = one == NULL ? NOT_FOUND : (size_t)(one - phase->derivations.at);
+}
+
+void phase_builder_step(struct phase *phase, const char *path, const char *step)
+{
+    struct derivation *one = derivation_at_path(phase, path);
+    if (one == NULL)
+        return;
+    text_copy(one->step, sizeof one->step, step, strlen(step));
+    touch(one);
+}
+
+/* ---- nix's own record ---- */
+
+static struct record *record_of(struct phase *phase, uint64_t process)
+{
+    for (size_t at = 0; at < phase->record_count; at++)
+        if (phase->record[at].process == process)
+            return &phase->record[at];
+    if (phase->record_count < RECORDS_MAX) {
+        phase->record[phase->record_count].process = process;
+        return &phase->record[phase->record_count++];
+    }
+    struct record *last = &phase->record[RECORDS_MAX - 1]; /* as another call of one process */
+    last->process = process;
+    return last;
+}
+
+void phase_record_builds(struct phase *phase, uint64_t process, int64_t running, int64_t done,
+                         int64_t expected, int64_t failed)
+{
+    meter_set(&record_of(phase, process)->builds, running, done, expected, failed);
+    builds_counted(phase);
+    if (running > 0)
+        phase_set(phase->stream[0], PHASE_BUILDING);
+}
+
+void phase_record_paths(struct phase *phase, uint64_t process, int64_t running, int64_t done,
+                        int64_t expected)
+{
+    meter_set(&record_of(phase, process)->paths, running, done, expected, 0);
+}
+
+void phase_record_started(struct phase *phase, const char *text, const char *machine, bool build)
 {
     struct store_path path;
-    phase->owner = NOT_FOUND;
-    if (length > 0 && take_path(text, text + length, &path))
-        phase->owner = key_find(&phase->derivations, hash_key(&path));
+    if (!take_path(text, text + strlen(text), &path))
+        return;
+    struct derivation *one = derivation_of(phase, &path);
+    if (one == NULL)
+        return;
+    if (build)
+        text_copy(one->machine, sizeof one->machine, machine, strlen(machine));
+    begin(phase, one, build ? DERIVATION_BUILDING : DERIVATION_FETCHED);
+    phase_current(phase->stream[0], path.name, path.name_length);
 }
 
 /* ---- the bar ---- */

@@ -117,7 +117,31 @@ static void add(int64_t *sum, int64_t value)
         *sum = (*sum < 0 ? 0 : *sum) + value;
 }
 
-void progress_sum(struct phase *phase)
+/* What nix's record has counted: text can only have told less of it. */
+static void record_sum(struct phase *phase)
+{
+    struct progress *sum = &phase->view.progress;
+    int64_t built = 0, running = 0, to_build = 0, failed = 0, fetched = 0, to_fetch = 0;
+    for (size_t at = 0; at < phase->record_count; at++) {
+        const struct meter *builds = &phase->record[at].builds, *paths = &phase->record[at].paths;
+        built += builds->base_done + builds->done;
+        running += builds->running;
+        to_build += builds->base_expected + builds->highest;
+        failed += builds->base_failed + builds->failed;
+        fetched += paths->base_done + paths->done;
+        to_fetch += paths->base_expected + paths->highest;
+    }
+    if (phase->record_count == 0)
+        return;
+    sum->built = larger(sum->built, built);
+    sum->building = phase->view.outcome == OUTCOME_UNKNOWN ? running : 0;
+    sum->to_build = larger(larger(sum->to_build, to_build), sum->built);
+    sum->failed = larger(sum->failed, failed);
+    sum->fetched = larger(sum->fetched, fetched);
+    sum->to_fetch = larger(larger(sum->to_fetch, to_fetch), sum->fetched);
+}
+
+static void streams_sum(struct phase *phase)
 {
     struct progress *sum = &phase->view.progress;
     if (phase->stream_count == 1) {
@@ -140,4 +164,10 @@ void progress_sum(struct phase *phase)
         if (one->current[0] != '\0')
             memcpy(sum->current, one->current, sizeof sum->current);
     }
+}
+
+void progress_sum(struct phase *phase)
+{
+    streams_sum(phase);
+    record_sum(phase);
 }

@@ -188,6 +188,12 @@ struct stream {
 
 #define STREAMS_MAX 256
 
+#define RECORDS_MAX 16
+struct record { /* what a nix process counts in its own record */
+    uint64_t process;
+    struct meter builds, paths;
+};
+
 struct rule_entry { /* the first bytes of a rule's prefix: compared before the rule is looked at */
     uint64_t value, mask;
     const struct rule *rule;
@@ -210,6 +216,8 @@ struct phase {
     size_t node_column;         /* where colmena's " | " stands; 0: not known */
     char node[PHASE_HOST_SIZE]; /* whose log colmena prints */
     struct derivations derivations;
+    struct record record[RECORDS_MAX]; /* a later process takes the place of one before */
+    size_t record_count;
     size_t owner;   /* of the lines that come now; SIZE_MAX: not known */
     int64_t now_ms; /* -1: not known */
     bool all_done;  /* the tool that drives all hosts said that it ended well */
@@ -330,7 +338,7 @@ void build_counted(struct stream *stream, int64_t more_done, int64_t more_failed
 void build_line(struct stream *stream, const struct line *line);
 /* The length of NAME in "NAME> TEXT" of nix -L; 0: it is no such line. */
 size_t builder_prefix(const struct line *line);
-/* The counts of internal-json changed: so many of those that stopped were built. */
+/* The counts of internal-json or of records changed: so many of those that stopped were built. */
 void builds_counted(struct phase *phase);
 void builds_end(struct phase *phase, bool success);
 void builds_free(struct phase *phase);

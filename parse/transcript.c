@@ -12,7 +12,7 @@ _Static_assert(TRANSCRIPT_LINE_MAX == SCREEN_LINE_MAX && TRANSCRIPT_PLAIN_MAX ==
                "what the screen says of its lines is said of them here");
 
 struct transcript {
-    struct nixlog *nixlog;
+    struct nixlog *nixlog, *record; /* what is on the terminal; what nix writes beside it */
     struct screen *screen;
     struct phase *phase;
     struct transcript_sink sink;
@@ -24,27 +24,66 @@ static void on_text(void *context, const void *bytes, size_t size)
     screen_feed(transcript->screen, bytes, size);
 }
 
-static void on_count(void *context, enum nixlog_count what, int64_t done, int64_t expected,
-                     int64_t running, int64_t failed)
+static void on_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                     int64_t expected, int64_t running, int64_t failed)
 {
     struct transcript *transcript = context;
+    (void)process;
     if (what == NIXLOG_BUILDS)
         phase_builds(transcript->phase, running, done, expected, failed);
     else
         phase_paths(transcript->phase, running, done, expected);
 }
 
-/* The lines of the run come before: the screen may still hold the last one. */
-static void on_ended(void *context, const char *path, size_t length)
+static void on_record_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                            int64_t expected, int64_t running, int64_t failed)
 {
     struct transcript *transcript = context;
-    phase_path_ended(transcript->phase, path, length);
+    if (what == NIXLOG_BUILDS)
+        phase_record_builds(transcript->phase, process, running, done, expected, failed);
+    else
+        phase_record_paths(transcript->phase, process, running, done, expected);
 }
 
-static void on_owner(void *context, const char *path, size_t length)
+static void on_record_started(void *context, const char *path, const char *machine, bool build)
 {
     struct transcript *transcript = context;
-    phase_owner(transcript->phase, path, length);
+    phase_record_started(transcript->phase, path, machine, build);
+}
+
+/* Among other lines the text says it, too, and is believed only where that is right. */
+static void on_started(void *context, const char *path, const char *machine, bool build)
+{
+    (void)context, (void)path, (void)machine, (void)build;
+}
+
+static void on_ended(void *context, const char *path)
+{
+    struct transcript *transcript = context;
+    phase_path_ended(transcript->phase, path);
+}
+
+static void on_step(void *context, const char *path, const char *step)
+{
+    struct transcript *transcript = context;
+    phase_builder_step(transcript->phase, path, step);
+}
+
+static void on_owner(void *context, const char *path)
+{
+    struct transcript *transcript = context;
+    phase_owner(transcript->phase, path);
+}
+
+/* The terminal shows of it what nix shows. */
+static void on_record_text(void *context, const void *bytes, size_t size)
+{
+    (void)context, (void)bytes, (void)size;
+}
+
+static void on_record_owner(void *context, const char *path)
+{
+    (void)context, (void)path;
 }
 
 static void on_download(void *context, int64_t done, int64_t expected)
@@ -81,14 +120,20 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
         return NULL;
     if (sink != NULL)
         transcript->sink = *sink;
-    transcript->nixlog = nixlog_new(
-        &(struct nixlog_sink){transcript, on_text, on_count, on_ended, on_owner, on_download});
+    const struct nixlog_sink lines = {transcript, on_text, on_count, on_started,
+                                      on_ended,   on_step, on_owner, on_download};
+    const struct nixlog_sink records = {transcript,        on_record_text, on_record_count,
+                                        on_record_started, on_ended,       on_step,
+                                        on_record_owner,   on_download};
+    transcript->nixlog = nixlog_new(NIXLOG_LINES, &lines);
+    transcript->record = nixlog_new(NIXLOG_RECORDS, &records);
     transcript->screen =
         screen_new(rows, cols,
                    &(struct screen_sink){transcript, on_seen, on_line_final,
                                          transcript->sink.finals ? on_lines_final : NULL});
     transcript->phase = phase_new(label);
-    if (transcript->nixlog == NULL || transcript->screen == NULL || transcript->phase == NULL) {
+    if (transcript->nixlog == NULL || transcript->record == NULL || transcript->screen == NULL ||
+        transcript->phase == NULL) {
         transcript_free(transcript);
         return NULL;
     }
@@ -100,6 +145,7 @@ void transcript_free(struct transcript *transcript)
     if (transcript == NULL)
         return;
     nixlog_free(transcript->nixlog);
+    nixlog_free(transcript->record);
     screen_free(transcript->screen);
     phase_free(transcript->phase);
     free(transcript);
@@ -108,6 +154,11 @@ void transcript_free(struct transcript *transcript)
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size)
 {
     nixlog_feed(transcript->nixlog, bytes, size);
+}
+
+void transcript_record(struct transcript *transcript, const void *bytes, size_t size)
+{
+    nixlog_feed(transcript->record, bytes, size);
 }
 
 void transcript_time(struct transcript *transcript, int64_t now_ms)

@@ -31,6 +31,9 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
                                   const struct transcript_sink *sink);
 void transcript_free(struct transcript *transcript);
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size);
+/* Bytes of the file that nix's setting json-log-path names: they say more of the builds than the
+   terminal shows, and make no lines. */
+void transcript_record(struct transcript *transcript, const void *bytes, size_t size);
 /* When the bytes came that are fed next: ms since the epoch. */
 void transcript_time(struct transcript *transcript, int64_t now_ms);
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols);

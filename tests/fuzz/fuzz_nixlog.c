@@ -20,17 +20,27 @@ static void on_text(void *context, const void *bytes, size_t size)
     output->size += size;
 }
 
-static void on_count(void *context, enum nixlog_count what, int64_t done, int64_t expected,
-                     int64_t running, int64_t failed)
+static void on_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                     int64_t expected, int64_t running, int64_t failed)
 {
-    (void)context, (void)what;
+    (void)context, (void)process, (void)what;
     if (done < 0 || expected < 0 || running < 0 || failed < 0)
         abort();
 }
 
-static void on_path(void *context, const char *path, size_t length)
+static void on_started(void *context, const char *path, const char *machine, bool build)
 {
-    (void)context, (void)path, (void)length;
+    (void)context, (void)path, (void)machine, (void)build;
+}
+
+static void on_path(void *context, const char *path)
+{
+    (void)context, (void)path;
+}
+
+static void on_step(void *context, const char *path, const char *step)
+{
+    (void)context, (void)path, (void)step;
 }
 
 static void on_download(void *context, int64_t done, int64_t expected)
@@ -43,8 +53,9 @@ static void on_download(void *context, int64_t done, int64_t expected)
 static struct output filter(const unsigned char *data, size_t size, size_t cut)
 {
     struct output output = {NULL, 0};
-    struct nixlog *nixlog = nixlog_new(
-        &(struct nixlog_sink){&output, on_text, on_count, on_path, on_path, on_download});
+    struct nixlog *nixlog =
+        nixlog_new(NIXLOG_LINES, &(struct nixlog_sink){&output, on_text, on_count, on_started,
+                                                       on_path, on_step, on_path, on_download});
     if (nixlog == NULL)
         return output;
     nixlog_feed(nixlog, data, cut);

@@ -126,15 +126,26 @@ static void count_text(void *context, const void *bytes, size_t size)
     *(size_t *)context += size;
 }
 
-static void ignore_count(void *context, enum nixlog_count what, int64_t done, int64_t expected,
-                         int64_t running, int64_t failed)
+static void ignore_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                         int64_t expected, int64_t running, int64_t failed)
 {
-    (void)context, (void)what, (void)done, (void)expected, (void)running, (void)failed;
+    (void)context, (void)process, (void)what, (void)done, (void)expected, (void)running;
+    (void)failed;
 }
 
-static void on_path(void *context, const char *path, size_t length)
+static void on_started(void *context, const char *path, const char *machine, bool build)
 {
-    (void)context, (void)path, (void)length;
+    (void)context, (void)path, (void)machine, (void)build;
+}
+
+static void on_path(void *context, const char *path)
+{
+    (void)context, (void)path;
+}
+
+static void on_step(void *context, const char *path, const char *step)
+{
+    (void)context, (void)path, (void)step;
 }
 
 static void ignore_download(void *context, int64_t done, int64_t expected)
@@ -148,8 +159,9 @@ static void nix_records_are_read_so(void **state)
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
         size_t size, shown = 0;
-        struct nixlog *nixlog = nixlog_new(&(struct nixlog_sink){
-            &shown, count_text, ignore_count, on_path, on_path, ignore_download});
+        struct nixlog *nixlog = nixlog_new(
+            NIXLOG_LINES, &(struct nixlog_sink){&shown, count_text, ignore_count, on_started,
+                                                on_path, on_step, on_path, ignore_download});
         char *text = wrapped("@nix {\"action\":\"stop\",\"v\":", &json_cases[i], "}\n", &size);
 
         assert_non_null(nixlog);

@@ -26,11 +26,11 @@ static void on_text(void *context, const void *bytes, size_t size)
     output->text[output->size] = '\0';
 }
 
-static void on_count(void *context, enum nixlog_count what, int64_t done, int64_t expected,
-                     int64_t running, int64_t failed)
+static void on_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                     int64_t expected, int64_t running, int64_t failed)
 {
     struct output *output = context;
-    (void)failed;
+    (void)process, (void)failed;
     if (what == NIXLOG_BUILDS) {
         output->done = done;
         output->expected = expected;
@@ -38,9 +38,19 @@ static void on_count(void *context, enum nixlog_count what, int64_t done, int64_
     }
 }
 
-static void on_path(void *context, const char *path, size_t length)
+static void on_started(void *context, const char *path, const char *machine, bool build)
 {
-    (void)context, (void)path, (void)length;
+    (void)context, (void)path, (void)machine, (void)build;
+}
+
+static void on_path(void *context, const char *path)
+{
+    (void)context, (void)path;
+}
+
+static void on_step(void *context, const char *path, const char *step)
+{
+    (void)context, (void)path, (void)step;
 }
 
 static void on_download(void *context, int64_t done, int64_t expected)
@@ -51,8 +61,9 @@ static void on_download(void *context, int64_t done, int64_t expected)
 static struct output filter(const char *bytes, size_t size, size_t step)
 {
     struct output output = {0};
-    struct nixlog *nixlog = nixlog_new(
-        &(struct nixlog_sink){&output, on_text, on_count, on_path, on_path, on_download});
+    struct nixlog *nixlog =
+        nixlog_new(NIXLOG_LINES, &(struct nixlog_sink){&output, on_text, on_count, on_started,
+                                                       on_path, on_step, on_path, on_download});
     assert_non_null(nixlog);
     for (size_t at = 0; at < size; at += step)
         nixlog_feed(nixlog, bytes + at, size - at < step ? size - at : step);
