@@ -16,6 +16,7 @@
 
 #include "capture/child.h"
 #include "capture/helpers.h"
+#include "capture/nixrecord.h"
 #include "capture/pump.h"
 #include "capture/runlog.h"
 #include "capture/scope.h"
@@ -49,11 +50,13 @@ static const char usage[] =
     "      --token-file FILE, --cacert FILE, --pinned-pubkey HASH\n"
     "      --allow-insecure-http    plain http to other hosts, too\n"
     "      --flush-timeout SECONDS  for delivery after the command's end (10)\n"
+    "      --nix-log            let nix >= 2.30 record exact counts and build logs\n"
     "      --no-stream          log only      --nohup  go on when the terminal goes\n"
     "      --scope              in a systemd scope of its own\n"
     "      --redact PATTERN     names of variables with secret values (repeatable)\n"
     "  -q, --quiet   -v, --verbose   -h, --help   -V, --version\n"
     "  --show: a run's log as clean text (--color: with colours)   --list: local runs\n"
+    "      --derivation NAME    the whole log of one, as nix recorded it\n"
     "  --flush: deliver what is missing (--moved-from URL: what was for URL, too)\n"
     "  --analyze: what a raw log says, as JSON\n"
     "      --rows N, --cols N   window of a log without a record of it\n"
@@ -119,6 +122,7 @@ struct run {
     struct config config;
     char id[RUN_ID_SIZE];
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
+    char *nix_entry; /* of the command's environment, or NULL */
     int64_t started_ms;
     struct streams streams;
     struct terminal terminal;
@@ -140,15 +144,20 @@ static char **command_environment(struct run *run)
 
     while (environ[count])
         count++;
-    result = calloc(count + 8, sizeof *result);
+    result = calloc(count + 9, sizeof *result);
     if (!result)
         return NULL;
+    if (run->config.nix_log)
+        run->nix_entry = nix_record_entry(run->config.state_dir, run->id);
     snprintf(run->id_entry, sizeof run->id_entry, "NIXFLEET_RUN_ID=%s", run->id);
     count = 0;
     for (size_t i = 0; environ[i]; i++)
-        if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0)
+        if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0 &&
+            (!run->nix_entry || strncmp(environ[i], "NIX_CONFIG=", 11) != 0))
             result[count++] = environ[i];
     result[count++] = run->id_entry;
+    if (run->nix_entry)
+        result[count++] = run->nix_entry;
     for (size_t i = 0; run->streams.output_pty && i < sizeof for_files / sizeof *for_files; i++) {
         char name[32];
 
@@ -397,6 +406,8 @@ static void finish(struct run *run)
     helpers_kill(&run->helpers);
     note_what_is_owed(run);
     tell_problems(run);
+    if (run->nix_entry)
+        nix_record_close(run->config.state_dir, run->id);
     run_log_close(&run->log);
 }
 

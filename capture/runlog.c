@@ -36,8 +36,7 @@ char *run_dir(void)
     return NULL;
 }
 
-/* mkdir -p, the last one 0700. */
-static int make_directory(const char *path)
+int run_dir_make(const char *path)
 {
     AUTO_FREE char *part = strdup(path);
 
@@ -154,7 +153,7 @@ int run_log_create(struct run_log *log, const char *dir, struct run_info *info)
         errno = ENOENT;
         return -1;
     }
-    if (make_directory(dir) < 0)
+    if (run_dir_make(dir) < 0)
         return -1;
     if (!info->log_path && !(info->log_path = file_path(dir, info->id, "log")))
         return -1;
@@ -238,6 +237,7 @@ void run_log_discard(struct run_log *log)
     if (log->run_fd >= 0) {
         remove_beside(log->run_path, "log");
         remove_beside(log->run_path, "marks");
+        remove_beside(log->run_path, "nix");
         unlink(log->run_path);
     }
     run_log_close(log);

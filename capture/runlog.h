@@ -7,6 +7,8 @@
      ID.marks   struct run_mark records, appended: at the start, at each change of the window, and
                 before output that comes RUN_MARK_MS or more after the last mark
 
+     ID.nix     with --nix-log: what nix itself recorded (nixrecord.h); empty at the end: removed
+
      ID.run     the description: text lines "key=value", values with %XX for '%' and control
                 characters. Its first two lines are the slots `end=…` and `ack=…`, padded with
                 spaces to a fixed width and rewritten in place, so that a full disk cannot keep
@@ -80,6 +82,9 @@ struct run_log {
    /var/log/nixfleet for root, else $XDG_STATE_HOME/nixfleet or ~/.local/state/nixfleet. Caller
    frees. NULL with errno. Makes nothing. */
 char *run_dir(void);
+
+/* mkdir -p, the last one 0700. 0, or -1 with errno. */
+int run_dir_make(const char *path);
 
 /* Makes the directory (NULL: there is none) and the files of a run and takes the pump's lock.
    log_path in info may be NULL (then DIR/ID.log). Returns 0; -1 with errno when nothing could be

@@ -45,6 +45,7 @@ static void remove_run(struct prune *prune, const char *id)
 {
     remove_file(prune, id, "log");
     remove_file(prune, id, "marks");
+    remove_file(prune, id, "nix");
     remove_file(prune, id, "run");
     prune->removed++;
 }
@@ -83,7 +84,7 @@ size_t run_prune(const char *dir, size_t max_count, int64_t max_age_ms, uint64_t
         count++;
     while (count-- > 0) { /* newest first: the bounds are met by the oldest */
         const char *id = ids[count];
-        uint64_t bytes = size_of_file(&prune, id, "log");
+        uint64_t bytes = size_of_file(&prune, id, "log") + size_of_file(&prune, id, "nix");
 
         if (prune.runs < max_count && id_time(id) >= oldest_ms &&
             prune.bytes + bytes <= max_bytes) {

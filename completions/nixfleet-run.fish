@@ -17,7 +17,7 @@ function __nixfleet_run_no_command
         switch $word
             case --
                 return 1
-            case -u --url -H --host -n --name -l --log -i --heartbeat --token-file --cacert --pinned-pubkey --flush-timeout --redact --rows --cols
+            case -u --url -H --host -n --name -l --log -i --heartbeat --token-file --cacert --pinned-pubkey --flush-timeout --redact --rows --cols --derivation
                 set value 1
             case '-*'
             case '*'
@@ -42,6 +42,7 @@ __nixfleet_run_option -l token-file -r -F -d 'File with the token'
 __nixfleet_run_option -l cacert -r -F -d 'Certificate authorities to trust'
 __nixfleet_run_option -l pinned-pubkey -x -d 'Public key that the dashboard must have'
 __nixfleet_run_option -l allow-insecure-http -d 'Plain http to another host, too'
+__nixfleet_run_option -l nix-log -d 'Let nix record exact counts and build logs'
 __nixfleet_run_option -l flush-timeout -x -d 'How long delivery may go on after the command'
 __nixfleet_run_option -l no-stream -d 'Only log'
 __nixfleet_run_option -l nohup -d 'Go on when the terminal goes'
@@ -56,6 +57,7 @@ __nixfleet_run_option -l flush -d 'Deliver what earlier runs still owe'
 __nixfleet_run_option -l show -F -a '(__nixfleet_run_runs)' -d 'A run\'s log as clean text'
 __nixfleet_run_option -l analyze -r -F -d 'What a saved raw log says'
 __nixfleet_run_option -l color -d 'Keep colours'
+__nixfleet_run_option -l derivation -x -d 'The whole log of one derivation'
 __nixfleet_run_option -l moved-from -x -d 'Deliver what was for this dashboard, too'
 __nixfleet_run_option -l rows -x -d 'Height of the window'
 __nixfleet_run_option -l cols -x -d 'Width of the window'

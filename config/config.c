@@ -28,6 +28,7 @@ enum {
     OPTION_COLS,
     OPTION_COLOR,
     OPTION_MOVED_FROM,
+    OPTION_DERIVATION,
     OPTION_SETTING
 };
 
@@ -67,6 +68,7 @@ static void fill_options(struct option *options, char *letters)
         {"cols", required_argument, NULL, OPTION_COLS},
         {"color", no_argument, NULL, OPTION_COLOR},
         {"moved-from", required_argument, NULL, OPTION_MOVED_FROM},
+        {"derivation", required_argument, NULL, OPTION_DERIVATION},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
     };
@@ -164,6 +166,10 @@ static int take_option(struct config *config, struct setting_values *values, int
     case OPTION_COLOR:
         config->color = true;
         return 0;
+    case OPTION_DERIVATION:
+        free(config->derivation);
+        config->derivation = strdup(optarg);
+        return config->derivation ? 0 : fail(error, "out of memory");
     case OPTION_MOVED_FROM:
         return set_url(&config->moved_from, optarg, error);
     default:
@@ -340,6 +346,7 @@ static int set_flags(struct config *config, const struct setting_values *values,
     bool verbose = false;
 
     if (set_flag(&config->allow_insecure_http, values, SET_ALLOW_INSECURE_HTTP, error) < 0 ||
+        set_flag(&config->nix_log, values, SET_NIX_LOG, error) < 0 ||
         set_flag(&config->no_stream, values, SET_NO_STREAM, error) < 0 ||
         set_flag(&config->nohup, values, SET_NOHUP, error) < 0 ||
         set_flag(&config->scope, values, SET_SCOPE, error) < 0 ||
@@ -467,6 +474,8 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     int left = argc - optind;
     bool operand = takes_operand(config) && !config->operand;
 
+    if (config->derivation && config->mode != MODE_SHOW)
+        return fail(error, "--derivation is for --show only");
     if (config->moved_from && config->mode != MODE_FLUSH)
         return fail(error, "--moved-from is for --flush only");
     if (config->mode == MODE_RUN) {
@@ -540,6 +549,7 @@ void config_free(struct config *config)
     free(config->operand);
     free(config->url);
     free(config->moved_from);
+    free(config->derivation);
     free(config->name);
     free(config->log);
     free(config->state_dir);

@@ -43,7 +43,9 @@ struct config {
     bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true, yes; 0, false, no (so all
                                  flags) */
     int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
+    char *derivation; /* --derivation: of it --show prints the build log */
     char *moved_from; /* --moved-from: the URL that the dashboard had when runs were recorded */
+    bool nix_log; /* NIXFLEET_NIX_LOG: give the command a file for nix's own record */
     bool no_stream, nohup, scope, quiet, color;
     int verbose;
     char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list), of

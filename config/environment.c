@@ -68,6 +68,8 @@ static char *text_of(const struct config *config, enum setting which)
         return flag(config->allow_insecure_http);
     case SET_FLUSH_TIMEOUT:
         return number((unsigned long long)config->flush_timeout_s);
+    case SET_NIX_LOG:
+        return flag(config->nix_log);
     case SET_NO_STREAM:
         return flag(config->no_stream);
     case SET_NOHUP:

@@ -25,6 +25,7 @@ const struct setting_row setting_rows[SET_COUNT] = {
     [SET_ALLOW_INSECURE_HTTP] = {"NIXFLEET_ALLOW_INSECURE_HTTP", "allow-insecure-http", 0, true,
                                  false, false},
     [SET_FLUSH_TIMEOUT] = {"NIXFLEET_FLUSH_TIMEOUT", "flush-timeout", 0, false, false, false},
+    [SET_NIX_LOG] = {"NIXFLEET_NIX_LOG", "nix-log", 0, true, false, false},
     [SET_NO_STREAM] = {"NIXFLEET_NO_STREAM", "no-stream", 0, true, false, false},
     [SET_NOHUP] = {"NIXFLEET_NOHUP", "nohup", 0, true, false, false},
     [SET_SCOPE] = {"NIXFLEET_SCOPE", "scope", 0, true, false, false},

@@ -73,6 +73,12 @@ in
       description = "Seconds that a run may go on delivering its output after the command has ended.";
     };
 
+    nixLog = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether nix, from 2.30 on, records exact counts and build logs of the runs (nixfleet-run looks at its version).";
+    };
+
     redact = mkOption {
       type = types.listOf (types.strMatching "[A-Za-z0-9_*?]+");
       default = [ ];
@@ -131,6 +137,7 @@ in
         NIXFLEET_ALLOW_INSECURE_HTTP = if cfg.allowInsecureHttp then "1" else null;
         NIXFLEET_HEARTBEAT = cfg.heartbeat;
         NIXFLEET_FLUSH_TIMEOUT = cfg.flushTimeout;
+        NIXFLEET_NIX_LOG = if cfg.nixLog then "1" else null;
         NIXFLEET_REDACT = lib.concatStringsSep "," cfg.redact;
       } // cfg.extraSettings);
       quote = value: "\"${lib.escape [ "\\" "\"" "$" "`" ] (toString value)}\"";

@@ -10,4 +10,10 @@ int show_main(const struct config
 int list_main(const struct config *config);
 int analyze_main(const struct config *config); /* operand: file, or "-" or NULL for stdin */
 
+/* --show with --derivation. */
+int build_log_main(const struct config *config);
+/* The run that operand means: its id or a prefix that only one has, or the last one. The caller frees
+   the id. NULL with errno: ENOENT, or EEXIST: several. */
+char *find_run(const char *dir, const char *operand);
+
 #endif

@@ -130,9 +130,7 @@ static int open_run(struct source *source, const char *dir, const char *id)
     return result;
 }
 
-/* The run that operand means: its id or a prefix that only one has, or the last one. ENOENT, or
- * EEXIST: several. */
-static char *find_run(const char *dir, const char *operand)
+char *find_run(const char *dir, const char *operand)
 {
     char **ids = run_record_list(dir), *found = NULL;
     int error = ENOENT;
@@ -212,6 +210,8 @@ static int open_source(struct source *source, const char *operand)
 
 int show_main(const struct config *config)
 {
+    if (config->derivation)
+        return build_log_main(config);
     struct source source = {-1, NULL, NULL};
     struct show show = {.color = config->color};
     if (open_source(&source, config->operand) != 0)

@@ -80,8 +80,11 @@ static int open_run(struct shipper *shipper)
         return -1;
     source_open(&source, fd_or_none(HELPER_LOG_FD), fd_or_none(HELPER_MARKS_FD), shipper->page, 0,
                 info->rows, info->cols, info->started_ms);
-    return delivery_open(&shipper->delivery, info, shipper->redactor, &source,
-                         &shipper->record.ack);
+    if (delivery_open(&shipper->delivery, info, shipper->redactor, &source, &shipper->record.ack) <
+        0)
+        return -1;
+    delivery_read_record(&shipper->delivery, shipper->config->state_dir, info->id);
+    return 0;
 }
 
 static int open_network(struct shipper *shipper)

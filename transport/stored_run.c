@@ -295,6 +295,7 @@ enum stored_result stored_run_deliver(struct stored_run *run, const struct confi
         redactor_add(redactor, upload.post.tokens.variable);
         if (delivery_open(&upload.delivery, &run->record.info, redactor, &source,
                           &run->record.ack) == 0) {
+            delivery_read_record(&upload.delivery, config->state_dir, run->record.info.id);
             result = deliver_whole(&upload);
             delivery_close(&upload.delivery);
         }

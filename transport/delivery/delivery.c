@@ -3,14 +3,17 @@
 #include "delivery.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../common/io.h"
 #include "delivery_internal.h"
 
 #define READ_SIZE ((size_t)64 << 10)
+#define RECORD_READ_SIZE ((size_t)64 << 10)
 
 /* ---- lines as they become final ---- */
 
@@ -168,6 +171,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->left_out = false;
     delivery->done = false;
     delivery->told.count = delivery->told.sent_count = 0;
+    close_fd(&delivery->record_fd); /* read again from its beginning */
     prepared_drop(&delivery->next);
     return 0;
 }
@@ -178,6 +182,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
     *delivery = (struct delivery){.info = info,
                                   .redactor = redactor,
                                   .source = *source,
+                                  .record_fd = -1,
                                   .has = ack->lines + ack->more,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
@@ -191,6 +196,12 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
     return -1;
 }
 
+void delivery_read_record(struct delivery *delivery, const char *dir, const char *id)
+{
+    if (!dir || asprintf(&delivery->record_path, "%s/%s.nix", dir, id) < 0)
+        delivery->record_path = NULL;
+}
+
 void delivery_close(struct delivery *delivery)
 {
     transcript_free(delivery->transcript);
@@ -201,6 +212,8 @@ void delivery_close(struct delivery *delivery)
     json_free(&delivery->next.text);
     free(delivery->held);
     free(delivery->told.version);
+    free(delivery->record_path);
+    close_fd(&delivery->record_fd);
     *delivery = (struct delivery){0};
 }
 
@@ -284,6 +297,32 @@ static bool leave_out(struct delivery *delivery)
     return true;
 }
 
+/* The record does not say when. What is read while the run goes on is of now, or of its end. */
+static int64_t record_time(const struct delivery *delivery)
+{
+    if (!delivery->source.page)
+        return -1;
+    return delivery->end.known ? delivery->end.wall_ms : wall_ms();
+}
+
+/* What nix has appended to its record since. True if there may be more. */
+static bool read_record(struct delivery *delivery)
+{
+    char bytes[RECORD_READ_SIZE];
+    ssize_t n;
+
+    if (!delivery->record_path)
+        return false;
+    if (delivery->record_fd < 0)
+        delivery->record_fd = open(delivery->record_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    n = delivery->record_fd < 0 ? 0 : read(delivery->record_fd, bytes, sizeof bytes);
+    if (n <= 0)
+        return n < 0 && errno == EINTR;
+    transcript_time(delivery->transcript, record_time(delivery));
+    transcript_record(delivery->transcript, bytes, (size_t)n);
+    return true;
+}
+
 bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
 {
     static const size_t most = READ_SIZE;
@@ -303,6 +342,10 @@ bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
         if (missing > 0)
             note_missing(delivery, missing);
         if (n == 0 && missing == 0) {
+            if (read_record(delivery)) {
+                budget -= budget < RECORD_READ_SIZE ? budget : RECORD_READ_SIZE;
+                continue;
+            }
             if (delivery->output_over)
                 finish_transcript(delivery);
             return false;

@@ -63,6 +63,8 @@ struct delivery {
     const struct run_info *info;
     struct redactor *redactor;
     struct source source;
+    char *record_path; /* of nix's own record; NULL: there is none */
+    int record_fd;     /* -1: not open */
     struct transcript *transcript;
     struct line_queue queue;
     struct time_runs times;
@@ -100,6 +102,8 @@ struct delivery {
 /* info and redactor must outlive it. ack: what the dashboard has. 0, or -1 with errno ENOMEM. */
 int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
                   const struct source *source, const struct run_ack *ack);
+/* nix may write its own record there (DIR/ID.nix), now or later: read it, too. */
+void delivery_read_record(struct delivery *delivery, const char *dir, const char *id);
 void delivery_close(struct delivery *delivery);
 
 /* Reads at most budget bytes of output. True if there is more that could be read at once. Stops at

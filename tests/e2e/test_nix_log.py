@@ -1,0 +1,166 @@
+"""--nix-log: the record that nix itself writes, with a nix that is played here."""
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from faultserver import FaultServer
+from helperrun import environment
+from wrapper import ROOT, RUN
+
+CAPTURE = ROOT / "tests/corpus/captures-2.34/json-pipe.raw"
+NAMES = {"svc-chain-1", "svc-chain-2", "svc-chain-3", "svc-chain-4", "svc-chain-5", "svc-fan-0", "svc-fan-1", "svc-fan-2", "svc-system"}
+
+
+@pytest.fixture
+def nix(tmp_path):
+    """Makes a nix of a version; what it does beside its record is said by `body`."""
+    records = tmp_path / "records"
+    lines = CAPTURE.read_text().splitlines()
+    records.write_text("".join(line[5:] + "\n" for line in lines if line.startswith("@nix ")))
+
+    def make(version, body="printf 'only a bar\\r'", answer="sleep 0"):
+        directory = tmp_path / "bin"
+        directory.mkdir(exist_ok=True)
+        program = directory / "nix"
+        program.write_text(textwrap.dedent(f"""\
+            #!/bin/sh
+            echo "$*" >>{tmp_path}/calls
+            if [ "$1" = --version ]; then {answer}; echo "nix {version}"; exit 0; fi
+            record=$(printf '%s\\n' "$NIX_CONFIG" | sed -n 's/^json-log-path = //p')
+            [ -z "$record" ] || cat {records} >>"$record"
+            {body}
+            """))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        return directory
+
+    return make
+
+
+def setting(tmp_path, directory, url="", **extra):
+    env = environment(tmp_path / "state", url, PATH=f"{directory}:{os.environ['PATH']}", **extra)
+    env.pop("NIX_CONFIG", None)
+    env.update(extra)
+    return env
+
+
+def run(env, *command, options=("--nix-log",), **keywords):
+    return subprocess.run([RUN, *options, "--", *command], env=env, capture_output=True, timeout=60, stdin=subprocess.DEVNULL, **keywords)
+
+
+def calls(tmp_path):
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+def records(tmp_path):
+    return sorted((tmp_path / "state").glob("*.nix"))
+
+
+def test_derivations_counts_and_logs_come_from_a_run_that_shows_nothing(tmp_path, nix):
+    with FaultServer() as server:
+        env = setting(tmp_path, nix("(Nix) 2.34.8"), server.url)
+        done = run(env, "nix", "build")
+        assert (done.returncode, done.stdout) == (0, b"only a bar\r")
+        bodies = [message for _, message in server.run().batches]
+    told = {one["name"]: one for body in bodies for one in body.get("derivations", [])}
+    assert set(told) == NAMES and {one["state"] for one in told.values()} == {"built"}
+    assert all(one["started"] <= one["ended"] for one in told.values())
+    assert bodies[-1]["progress"]["built"] == bodies[-1]["progress"]["to_build"] == 9
+    shown = subprocess.run([RUN, "--show", "--derivation", "svc-fan-1"], env=env, capture_output=True, timeout=30)
+    assert shown.stdout == b"".join(b"svc-fan-1: step %d\n" % at for at in range(3))
+
+
+def test_each_nix_is_asked_for_its_version_once(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    for _ in range(3):
+        assert run(env, "nix", "build").returncode == 0
+    assert calls(tmp_path).count("--version") == 1
+    nix("(Nix) 2.31.0", body="true # another program")
+    assert run(env, "nix", "build").returncode == 0
+    assert calls(tmp_path).count("--version") == 2
+    assert len(records(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("version", ["(Nix) 2.8.0", "(Nix) 2.29.1", "(Lix, like Nix) 2.93.0", "what?", ""])
+def test_a_nix_without_the_setting_gets_nothing(tmp_path, nix, version):
+    env = setting(tmp_path, nix(version), NIX_CONFIG="cores = 2")
+    assert run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout == b"cores = 2"
+    assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize("version", ["(Nix) 2.30.0", "(Nix) 2.31pre20250712_c0ffee0", "(Determinate Nix 3.8.1) 2.30.1", "(Nix) 3.0"])
+def test_what_is_set_already_stays(tmp_path, nix, version):
+    env = setting(tmp_path, nix(version), NIX_CONFIG="cores = 2")
+    first, second = run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout.decode().split("\n")
+    assert first == "cores = 2" and second.startswith("json-log-path = ") and second.endswith(".nix")
+    env["NIX_CONFIG"] = "json-log-path = /mine"
+    assert run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout == b"json-log-path = /mine"
+    del env["NIX_CONFIG"]
+    home = tmp_path / "state/.config/nix"
+    home.mkdir(parents=True)
+    (home / "nix.conf").write_text(" json-log-path = /mine\n")
+    assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"').stdout == b"none"
+
+
+def test_nothing_is_asked_or_set_without_the_option(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"', options=()).stdout == b"none"
+    assert not (tmp_path / "calls").exists()
+
+
+def test_an_empty_record_is_not_kept(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    assert run(env, "true").returncode == 0
+    assert records(tmp_path) == []
+
+
+def test_a_nix_that_never_answers_costs_two_seconds_once(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8", answer="exec sleep 600"))
+    for _ in range(3):
+        assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"').stdout == b"none"
+    assert calls(tmp_path).count("--version") == 1
+
+
+@pytest.mark.parametrize("reader", ["kill -STOP $$", "exit 1", "sleep 600"], ids=("stopped", "dead", "slow"))
+def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
+    helper = tmp_path / "helper"
+    helper.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/pids\n{reader}\n")
+    helper.chmod(0o755)
+    env = setting(tmp_path, nix("(Nix) 2.34.8", body='i=0; while [ $i -lt 200 ]; do cat "$record" 2>/dev/null | head -c 300000 >>"$record.more"; '
+                                                     "i=$((i+1)); done; cat \"$record.more\" >>\"$record\"; rm \"$record.more\"; echo done"),
+                  "http://127.0.0.1:9", NIXFLEET_REPORT=str(helper), NIXFLEET_FLUSH_TIMEOUT="0")
+    try:
+        done = run(env, "nix", "build")
+        assert (done.returncode, done.stdout) == (0, b"done\n")
+        assert records(tmp_path)[0].stat().st_size > 1 << 20
+    finally:
+        for pid in (tmp_path / "pids").read_text().split():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8"), "http://127.0.0.1:9", NIXFLEET_FLUSH_TIMEOUT="0")
+    assert run(env, "nix", "build").returncode == 0
+    with FaultServer() as server:
+        env.update(NIXFLEET_URL=server.url, NIXFLEET_FLUSH_TIMEOUT="30")
+        flushed = subprocess.run([RUN, "--flush", "--moved-from", "http://127.0.0.1:9"], env=env, capture_output=True, timeout=60)
+        assert flushed.returncode == 0, flushed.stderr
+        bodies = [message for _, message in server.run().batches]
+    assert {one["name"] for body in bodies for one in body.get("derivations", [])} == NAMES
+
+
+def test_the_log_of_a_derivation_that_nobody_recorded_is_one_line_and_exit_1(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    assert run(env, "nix", "build").returncode == 0
+    shown = subprocess.run([RUN, "--show", "--derivation", "nothing"], env=env, capture_output=True, timeout=30)
+    assert (shown.returncode, shown.stdout, shown.stderr.count(b"\n")) == (1, b"", 1)
+    assert subprocess.run([RUN, "--derivation", "x", "true"], env=env, capture_output=True, timeout=30).returncode == 125
