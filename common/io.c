@@ -146,14 +146,3 @@ int64_t wall_ms(void)
 {
     return clock_ms(CLOCK_REALTIME);
 }
-
-void format_rfc3339(int64_t ms, char out[RFC3339_SIZE])
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm utc;
-    size_t length;
-
-    gmtime_r(&seconds, &utc);
-    length = strftime(out, RFC3339_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(out + length, RFC3339_SIZE - length, ".%03dZ", (int)(ms % 1000));
-}

@@ -37,8 +37,5 @@ void random_bytes(void *bytes, size_t size);
 int64_t monotonic_ms(void);
 /* Milliseconds since the Unix epoch, UTC: for people and protocols. It may jump. */
 int64_t wall_ms(void);
-/* Writes wall milliseconds as RFC 3339 UTC, "2026-11-23T18:14:10.079Z", with its NUL. */
-#define RFC3339_SIZE 32
-void format_rfc3339(int64_t ms, char out[RFC3339_SIZE]);
 
 #endif

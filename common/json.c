@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/io.h"
+#include "common/rfc3339.h"
 #include "common/utf8.h"
 
 #define NESTING_MAX 6
@@ -136,7 +136,7 @@ void text_key_time(struct text *text, const char *key, int64_t ms)
         text_puts(text, "null");
         return;
     }
-    format_rfc3339(ms, time);
+    rfc3339_format(ms, time);
     text_json(text, time);
 }
 
@@ -145,7 +145,7 @@ void text_key_v1_time(struct text *text, const char *key, int64_t ms)
     char time[RFC3339_SIZE];
 
     text_key(text, key);
-    format_rfc3339(ms, time);
+    rfc3339_format(ms, time);
     if (ms > 0)
         text_printf(text, "\"%.23s000\"", time);
     else

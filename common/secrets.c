@@ -16,6 +16,7 @@
 #include <sha2.h>
 #endif
 
+#include "hex.h"
 #include "io.h"
 
 #define VERSION_PREFIX "2:"
@@ -34,17 +35,6 @@ static void digest_of(const struct secrets *secrets, const char *bytes, size_t s
     memcpy(out, whole, SECRETS_DIGEST_SIZE);
 }
 
-static void to_hex(const unsigned char *bytes, size_t size, char *out)
-{
-    static const char hex[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < size; i++) {
-        out[2 * i] = hex[bytes[i] >> 4];
-        out[2 * i + 1] = hex[bytes[i] & 15];
-    }
-    out[2 * size] = '\0';
-}
-
 static void set_salt(struct secrets *secrets, const char *salt)
 {
     char digits[17];
@@ -61,7 +51,7 @@ void secrets_init(struct secrets *secrets)
 
     *secrets = (struct secrets){0};
     random_bytes(bytes, sizeof bytes);
-    to_hex(bytes, sizeof bytes, salt);
+    hex_encode(bytes, sizeof bytes, salt);
     set_salt(secrets, salt);
 }
 
@@ -151,7 +141,7 @@ char *secrets_format(const struct secrets *secrets)
         const struct secret *s = &secrets->value[i];
         char digest[2 * SECRETS_DIGEST_SIZE + 1];
 
-        to_hex(s->digest, sizeof s->digest, digest);
+        hex_encode(s->digest, sizeof s->digest, digest);
         length += (size_t)snprintf(text + length, room - length,
                                    ",%" PRIu32 ":%06" PRIx32 ":%06" PRIx32 ":%s", s->length,
                                    s->first, s->last, digest);

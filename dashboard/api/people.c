@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/io.h"
+#include "common/rfc3339.h"
 #include "dashboard/api/api.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/auth/auth.h"
@@ -166,10 +167,12 @@ static enum job_result apply_patch(struct txn *txn, struct request *request, voi
     const char *audit = body_text(context, "last_audit"), *fix = body_text(context, "last_fix");
     struct host_fields fields = {.comment = body_text(context, "comment"),
                                  .criticality = body_text(context, "criticality"),
-                                 .test_status = body_text(context, "test_status"),
-                                 .last_audit_ms = audit ? request_time(audit) : 0,
-                                 .last_fix_ms = fix ? request_time(fix) : 0};
+                                 .test_status = body_text(context, "test_status")};
 
+    if (audit)
+        rfc3339_parse(audit, &fields.last_audit_ms);
+    if (fix)
+        rfc3339_parse(fix, &fields.last_fix_ms);
     if (txn_host_patch(txn, request->host, &fields) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
@@ -249,7 +252,7 @@ static void add_json_entry(void *context, const struct history_row *row)
     struct text *out = context;
     char time[RFC3339_SIZE];
 
-    format_rfc3339(row->at_ms, time);
+    rfc3339_format(row->at_ms, time);
     text_comma(out);
     text_printf(out, "{\"timestamp\":\"%.23s000Z\"", time);
     text_key_json(out, "icon", row->icon);
@@ -264,7 +267,7 @@ static void add_text_entry(void *context, const struct history_row *row)
     struct text *out = context;
     char time[RFC3339_SIZE];
 
-    format_rfc3339(row->at_ms, time);
+    rfc3339_format(row->at_ms, time);
     text_printf(out, "[%.10s %.8s] ", time, time + 11);
     text_puts(out, row->message);
     text_puts(out, "\n");
@@ -287,7 +290,7 @@ void get_logs_download(struct request *request)
     size_t start;
     int read;
 
-    format_rfc3339(wall_ms(), now);
+    rfc3339_format(wall_ms(), now);
     text_printf(&out,
                 json ? "{\"host\":\"%s\",\"downloaded\":\"%s\",\"logs\":["
                      : "# Status Log for %s\n# Downloaded: %s\n\n",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "common/rfc3339.h"
 #include "dashboard/api/api.h"
 #include "dashboard/view/log.h"
 #include "dashboard/live/hub.h"
@@ -13,7 +14,6 @@
 #include "dashboard/view/run.h"
 #include "dashboard/server/server.h"
 
-#define EPOCH "1970-01-01T00:00:00" /* the one time that is 0 */
 #define ALL_RUNS_MAX 2000
 #define WINDOW_LINES 2000
 #define WINDOW_BYTES ((size_t)2 << 20)
@@ -139,16 +139,17 @@ void get_run_lines(struct request *request)
 /* ---- polling: GET logs?since= ---- */
 
 /* "since" is a time, or our own `next`: "vVERSION", or "vVERSION.LINE" where the lines from LINE on
-   are still to come. Returns the first line to tell, or -1; *newest: the version to go on from. */
+   are still to come; since_ms: the time. Returns the first line to tell, or -1; *newest: the
+   version to go on from. */
 static int64_t changed_since(struct request *request, int64_t key, const char *since,
-                             int64_t *newest)
+                             int64_t since_ms, int64_t *newest)
 {
     struct store *store = request->server->store;
     int64_t changed, rest;
     char *end;
 
     if (!since || since[0] != 'v')
-        return since && *since ? store_log_arrived(store, key, request_time(since), newest)
+        return since && *since ? store_log_arrived(store, key, since_ms, newest)
                                : store_log_changed(store, key, 0, newest);
     *newest = strtoll(since + 1, &end, 10);
     changed = store_log_changed(store, key, *newest, newest);
@@ -176,19 +177,18 @@ static void get_changes(struct request *request)
     const char *since = request_query(request, "since");
     struct text out = {0};
     struct run_row run;
-    int64_t newest = 0, from, end;
+    int64_t newest = 0, since_ms = 0, from, end;
     char id[RUN_ID_SIZE];
 
     if (!find_asked(request, id, &run)) {
         answer_detail(request, 404, "Run not found");
         return;
     }
-    if (since && *since && since[0] != 'v' && !request_time(since) &&
-        strncmp(since, EPOCH, sizeof EPOCH - 1) != 0) {
+    if (since && *since && since[0] != 'v' && !rfc3339_parse(since, &since_ms)) {
         answer_detail(request, 400, "since is neither a time nor the next of an answer");
         return;
     }
-    from = changed_since(request, run.key, since, &newest);
+    from = changed_since(request, run.key, since, since_ms, &newest);
     text_puts(&out, "{");
     text_key_json(&out, "run", id);
     end = run.lines;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/rfc3339.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/store/lines.h"
 
@@ -71,10 +72,11 @@ static bool time_field(json_object *object, const char *name, int64_t *out, cons
 
     if (!field_string(object, name, &text, why))
         return false;
-    *out = request_time(text);
-    if (*out == 0)
+    if (!rfc3339_parse(text, out)) {
         *why = name;
-    return *out != 0;
+        return false;
+    }
+    return true;
 }
 
 /* What *why is when nothing is wrong with the body. */

@@ -15,6 +15,8 @@
 
 #include <liboath/oath.h>
 
+#include "common/hex.h"
+
 #define BCRYPT_COST 12
 #define BCRYPT_PASSWORD_MAX 72
 #define TOTP_STEP_SECONDS 30
@@ -90,8 +92,7 @@ int token_hash(const char *secret, const char *token, char out[TOKEN_HASH_SIZE])
 
     if (hmac(secret, strlen(secret), token, digest) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    hex_encode(digest, sizeof digest, out);
     return 0;
 }
 

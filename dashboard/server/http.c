@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "common/heap.h"
 #include "common/io.h"
@@ -52,17 +51,6 @@ int64_t request_number(const struct request *request, const char *name, int64_t 
     if (*end)
         return standard;
     return number < low ? low : number > high ? high : number;
-}
-
-int64_t request_time(const char *text)
-{
-    struct tm time = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &time);
-    int64_t ms = rest ? (int64_t)timegm(&time) * 1000 : 0;
-
-    if (rest && *rest == '.' && strlen(rest) >= 4)
-        ms += strtol((char[]){rest[1], rest[2], rest[3], 0}, NULL, 10);
-    return ms;
 }
 
 /* A daemon that is stopped while one of its connections is suspended ends the process, and a

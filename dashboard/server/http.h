@@ -87,9 +87,6 @@ int64_t request_number(const struct request *request, const char *name, int64_t 
  * answered with 503 then, so that the sender keeps what it sent, anything else has not. */
 json_object *request_object(struct request *request, struct json_problem *problem);
 
-/* An RFC 3339 time (or v1's form without a zone) as UTC ms; 0: it is none. */
-int64_t request_time(const char *text);
-
 /* Answers with {"error": …} (our calls) or {"detail": …} (v1's). */
 void answer_error(struct request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

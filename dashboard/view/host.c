@@ -1,6 +1,6 @@
 #include "dashboard/view/host.h"
 
-#include "common/io.h"
+#include "common/rfc3339.h"
 #include "dashboard/fleet/state.h"
 #include "dashboard/view/run.h"
 
@@ -18,7 +18,7 @@ static void add_history_line(void *context, const struct history_row *row)
     struct text *out = context;
     char time[RFC3339_SIZE];
 
-    format_rfc3339(row->at_ms, time);
+    rfc3339_format(row->at_ms, time);
     text_comma(out);
     text_printf(out, "{\"timestamp\":\"%.23s000Z\"", time);
     text_key_json(out, "icon", row->icon);

@@ -1,4 +1,5 @@
 """The calls of runs at a real dashboard: splice, polling, heartbeats, reading, live channels."""
+import datetime
 import hashlib
 import random
 import subprocess
@@ -152,6 +153,19 @@ def test_a_deleted_run_is_gone_for_its_writer_too(dashboard, run):
     assert dashboard.call("DELETE", path, headers={"X-CSRF-Token": dashboard.csrf()}).status == 200
     assert dashboard.get(path).status == 404
     assert dashboard.post(LOGS, {"run": run, "from": 1, "text": "b"}).status == 410
+
+
+def test_a_time_means_the_same_moment_in_every_zone(dashboard, run):
+    dashboard.post(LOGS, {"run": run, "text": "one\ntwo"})
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    for zone in (0, 2, -5.5, 14):
+        at = lambda seconds: (moment + datetime.timedelta(seconds=seconds)).astimezone(datetime.timezone(datetime.timedelta(hours=zone))).isoformat(timespec="seconds")
+        for text in (at(-60).replace("+", "%2B"), at(-60)):  # escaped, and as a shell's $(date -Iseconds) puts it
+            assert dashboard.get(f"{LOGS}?run={run}&since={text}").json["lines"] == ["one", "two"], text
+        assert dashboard.get(f"{LOGS}?run={run}&since={at(60)}").json["lines"] == []
+    started = "2026-11-23T20:14:10+02:00"
+    assert dashboard.post(LOGS, {"run": run, "started": started, "lines": ["three"]}).status == 200
+    assert dashboard.get(f"/api/hosts/box/runs/{run}").json["started"] == "2026-11-23T18:14:10.000Z"
 
 
 def test_polling_never_misses_or_repeats_a_line_while_others_write(dashboard, run):

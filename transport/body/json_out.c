@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../common/io.h"
+#include "../../common/rfc3339.h"
 #include "../../common/system.h"
 #include "../../common/utf8.h"
 
@@ -216,7 +216,7 @@ void json_time(struct json_out *out, const char *key, int64_t ms)
 {
     char text[RFC3339_SIZE];
 
-    format_rfc3339(ms, text);
+    rfc3339_format(ms, text);
     json_string(out, key, text, strlen(text));
 }
 

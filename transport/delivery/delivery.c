@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../common/hex.h"
 #include "../../common/io.h"
 #include "delivery_internal.h"
 
@@ -49,8 +50,8 @@ bool delivery_digest(struct delivery *delivery, char hex[DELIVERY_DIGEST_HEX_SIZ
     digest_all(delivery);
     ok = copy && EVP_MD_CTX_copy_ex(copy, delivery->digest) == 1 &&
          EVP_DigestFinal_ex(copy, bytes, &size) == 1;
-    for (unsigned i = 0; ok && i < size; i++)
-        snprintf(hex + (size_t)2 * i, 3, "%02x", bytes[i]);
+    if (ok)
+        hex_encode(bytes, size, hex);
     EVP_MD_CTX_free(copy);
     return ok && size > 0;
 }

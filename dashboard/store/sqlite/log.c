@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hex.h"
 #include "common/io.h"
 #include "common/utf8.h"
 #include "dashboard/store/lines.h"
@@ -206,8 +207,8 @@ bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZ
     if (all)
         sqlite3_reset(all);
     ok = ok && EVP_DigestFinal_ex(context, digest, &length) == 1;
-    for (unsigned i = 0; ok && i < length; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
+    if (ok)
+        hex_encode(digest, length, out);
     EVP_MD_CTX_free(context);
     return ok;
 }
