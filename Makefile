@@ -4,6 +4,7 @@
 #   make demo            see it work (CMD='...')      make check         every test
 #   make asan tsan fuzz bench lint format clean            V=1 shows the commands
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
+#   make check-systemd                                with systemd as PID 1
 #
 # A room is a directory of .c files with those below it; the lists below are the only place that says which program may use which room.
 PREFIX ?= /usr/local
@@ -96,7 +97,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
-	dist distcheck check-package \
+	dist distcheck check-package check-systemd \
 	deps FORCE
 
 all: $(addprefix $(P),$(PROGRAMS))
@@ -273,6 +274,12 @@ dist:
 	@echo '$(B)/$(DIST).tar.gz'
 distcheck: dist
 	@scripts/distcheck $(B)/$(DIST).tar.gz
+# In machines of their own, some minutes each: not part of check.
+check-systemd:
+	@scripts/install-deps $(@:check-%=%)
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(TEST_ENV) $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/$(@:check-%=%)
+
 check-package:
 	@scripts/install-deps package
 	@tests/package.sh

@@ -121,8 +121,8 @@ static bool lingers(const struct manager *manager)
                          path,           "org.freedesktop.login1.User",
                          "Linger",       NULL};
 
-    /* A bus path's element that begins with a digit has it escaped: 1000 is _31000 (sd-bus). */
-    snprintf(path, sizeof path, "/org/freedesktop/login1/user/_3%ld", (long)geteuid());
+    /* The path that logind's GetUser gives (org.freedesktop.login1(5)). */
+    snprintf(path, sizeof path, "/org/freedesktop/login1/user/_%ld", (long)geteuid());
     return ask(arguments, manager, said, sizeof said) == 0 && strcmp(said, "b true") == 0;
 }
 

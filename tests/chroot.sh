@@ -22,7 +22,7 @@ cd "$(dirname "$0")/.."
 
 suite=bookworm
 case ${1:-} in
-demo | check | unit | e2e | web | asan | fuzz | bench | lint | all | *=* | "") ;;
+demo | check | check-* | unit | e2e | web | asan | tsan | fuzz | bench | lint | all | dist* | *=* | "") ;;
 *) suite=$1; shift ;;
 esac
 [ $# -gt 0 ] || set -- demo check
