@@ -35,7 +35,7 @@ HARDEN ?= $(HARDEN_$(UNAME))
 run_ROOMS := capture config common
 report_ROOMS := report transport parse config common
 dashboard_ROOMS := dashboard common
-report_EXTRA := $(wildcard capture/run*.c) capture/status.c
+report_EXTRA := $(addprefix capture/,runrecord.c runfile.c runprune.c status.c)
 
 BSD_Linux := libbsd-overlay libmd
 report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))

@@ -27,6 +27,7 @@
 #include "common/id.h"
 #include "common/io.h"
 #include "common/secrets.h"
+#include "common/system.h"
 #include "config/config.h"
 
 #define EXIT_OUTPUT_LOST 1 /* as tee(1) has it */
@@ -34,7 +35,8 @@
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-#define PLAIN_COLS 200 /* of a pty whose output goes to a file: programs then cut less */
+#define LOG_WAIT_MS 200 /* at the end, for a disk that takes its time */
+#define PLAIN_COLS 200  /* of a pty whose output goes to a file: programs then cut less */
 
 extern char **environ;
 
@@ -101,17 +103,21 @@ static int become_report(const char *mode, int argc, char **argv)
     return EXIT_OWN_ERROR;
 }
 
-/* True inside of a run whose wrapper lives: that one streams already. */
+/* True inside of a run whose wrapper lives: that one streams already. It is an ancestor; or else,
+ * where the command is not its descendant any more, it is known by its record. */
 static bool nested(const struct config *config)
 {
-    const char *id = getenv("NIXFLEET_RUN_ID");
+    const char *id = getenv("NIXFLEET_RUN_ID"), *pid = getenv("NIXFLEET_RUN_PID");
     struct run_record record;
     bool alive;
 
-    if (!id || !run_id_valid(id) || !config->state_dir ||
-        run_record_read(config->state_dir, id, &record) < 0)
+    if (!id || !run_id_valid(id))
         return false;
-    alive = record.alive;
+    if (pid && process_is_ancestor(atoi(pid)))
+        return true;
+    if (!config->state_dir || run_record_read(config->state_dir, id, &record) < 0)
+        return false;
+    alive = record.alive && !record.end.known;
     run_record_free(&record);
     return alive;
 }
@@ -123,13 +129,13 @@ struct run {
     char id[RUN_ID_SIZE];
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
     char *nix_entry; /* of the command's environment, or NULL */
+    char pid_entry[32];
     int64_t started_ms;
     struct streams streams;
     struct terminal terminal;
     struct child child;
+    struct log_plan plan;
     struct run_log log;
-    struct status_page *page;
-    int page_fd;
     struct helpers helpers;
     struct pump pump;
 };
@@ -144,18 +150,21 @@ static char **command_environment(struct run *run)
 
     while (environ[count])
         count++;
-    result = calloc(count + 9, sizeof *result);
+    result = calloc(count + 10, sizeof *result);
     if (!result)
         return NULL;
     if (run->config.nix_log)
         run->nix_entry = nix_record_entry(run->config.state_dir, run->id);
     snprintf(run->id_entry, sizeof run->id_entry, "NIXFLEET_RUN_ID=%s", run->id);
+    snprintf(run->pid_entry, sizeof run->pid_entry, "NIXFLEET_RUN_PID=%ld", (long)getpid());
     count = 0;
     for (size_t i = 0; environ[i]; i++)
         if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0 &&
+            strncmp(environ[i], "NIXFLEET_RUN_PID=", 17) != 0 &&
             (!run->nix_entry || strncmp(environ[i], "NIX_CONFIG=", 11) != 0))
             result[count++] = environ[i];
     result[count++] = run->id_entry;
+    result[count++] = run->pid_entry;
     if (run->nix_entry)
         result[count++] = run->nix_entry;
     for (size_t i = 0; run->streams.output_pty && i < sizeof for_files / sizeof *for_files; i++) {
@@ -166,14 +175,6 @@ static char **command_environment(struct run *run)
             result[count++] = (char *)for_files[i];
     }
     return result;
-}
-
-static void prune(void *context)
-{
-    const struct config *config = &((const struct run *)context)->config;
-
-    run_prune(config->state_dir ? config->state_dir : "", config->keep_runs, config->keep_ms,
-              config->keep_bytes);
 }
 
 /* The terminal that the command's is like: the one with the keys, or the one that its output goes
@@ -197,8 +198,6 @@ static int prepare_command(struct run *run)
                               .own_group = getpgrp() == getpid(),
                               .hangup_ignored = run->config.nohup};
 
-    if (!run->config.url || run->config.no_stream) /* else the shipper does it */
-        plan.meanwhile = (struct keeper_job){prune, run};
     if (!environment)
         return -1;
     run->pump.signals = signals_catch();
@@ -212,11 +211,18 @@ static int prepare_command(struct run *run)
     return -1;
 }
 
+/* Where stdout and stderr are one file, a line of ours would spoil what is captured. */
+static bool may_speak(const struct run *run)
+{
+    return !run->config.quiet && (!run->streams.plain || run->config.verbose);
+}
+
 /* When only our own means are missing, the command runs without us. */
 static int run_without_us(struct run *run)
 {
-    fprintf(stderr, "nixfleet-run: no terminal for the command (%s): it runs without a log\n",
-            strerror(errno));
+    if (may_speak(run))
+        fprintf(stderr, "nixfleet-run: no terminal for the command (%s): it runs without a log\n",
+                strerror(errno));
     return become_command(run->config.command);
 }
 
@@ -228,7 +234,8 @@ static int start_command(struct run *run)
 
     if (failure == CHILD_STARTED)
         return 0;
-    run_log_discard(&run->log);
+    if (run->nix_entry)
+        nix_record_close(run->config.state_dir, run->id);
     errno = problem;
     if (failure == CHILD_NO_RESOURCES) {
         signals_restore();
@@ -270,43 +277,50 @@ static void find_secrets(struct run *run, struct secrets *secrets)
                         unknown);
 }
 
-/* The record in the state directory. A failure costs the record, not the run. */
-static void open_record(struct run *run)
+/* A path that is right in any directory; NULL where it cannot be made. Caller frees. */
+static char *absolute(const char *path, const char *cwd)
+{
+    char *whole;
+
+    if (!path || path[0] == '/' || !cwd)
+        return path ? strdup(path) : NULL;
+    return asprintf(&whole, "%s/%s", cwd, path) < 0 ? NULL : whole;
+}
+
+/* Its strings are the run's own, and live as long as the process. */
+static void plan_log(struct run *run)
 {
     struct config *config = &run->config;
-    AUTO_FREE char *secrets_text = NULL, *cwd = getcwd(NULL, 0), *absolute = NULL;
+    struct run_info *info = &run->plan.info;
     struct secrets secrets;
-    struct run_info info = {.argv = config->command,
-                            .cwd = cwd,
-                            .url = config->no_stream ? NULL : config->url,
-                            .started_ms = run->started_ms,
-                            .pid = (int)getpid(),
-                            .rows = run->pump.rows,
-                            .cols = run->pump.cols,
-                            .stream = config->url && !config->no_stream && config->host[0]};
 
-    secrets_init(&secrets);
+    *info = (struct run_info){.argv = config->command,
+                              .cwd = getcwd(NULL, 0),
+                              .url = config->no_stream ? NULL : config->url,
+                              .started_ms = run->started_ms,
+                              .pid = (int)getpid(),
+                              .rows = run->pump.rows,
+                              .cols = run->pump.cols,
+                              .stream = config->url && !config->no_stream && config->host[0]};
     find_secrets(run, &secrets);
-    info.secrets = secrets_text = secrets_format(&secrets);
+    info->secrets = secrets_format(&secrets);
     secrets_free(&secrets);
-    snprintf(info.id, sizeof info.id, "%s", run->id);
-    snprintf(info.host, sizeof info.host, "%s", config->host);
-    snprintf(info.name, sizeof info.name, "%s", config->name ? config->name : "");
-    user_name(info.user, sizeof info.user);
-    if (config->log && config->log[0] != '/' && cwd &&
-        asprintf(&absolute, "%s/%s", cwd, config->log) < 0)
-        absolute = NULL;
-    if (config->log)
-        info.log_path = strdup(absolute ? absolute : config->log);
-    if (run_log_create(&run->log, config->state_dir, &info) < 0) {
-        run->pump.log_failed = true; /* said here, and not a second time */
-        helpers_problem(&run->helpers, "no log: %s: %s",
-                        info.log_path       ? info.log_path
-                        : config->state_dir ? config->state_dir
-                                            : "HOME",
-                        strerror(errno));
-    }
-    free(info.log_path);
+    snprintf(info->id, sizeof info->id, "%s", run->id);
+    snprintf(info->host, sizeof info->host, "%s", config->host);
+    snprintf(info->name, sizeof info->name, "%s", config->name ? config->name : "");
+    user_name(info->user, sizeof info->user);
+    run->plan.dir = absolute(config->state_dir, info->cwd);
+    run->plan.file = absolute(config->log, info->cwd);
+    run->plan.nix_record = run->nix_entry != NULL;
+    run->plan.keep = (struct run_bounds){config->keep_runs, config->keep_ms, config->keep_bytes};
+}
+
+/* The log and the record. A failure costs these, not the run. */
+static void open_log(struct run *run)
+{
+    plan_log(run);
+    if (run_log_open(&run->log, &run->plan) < 0)
+        helpers_problem(&run->helpers, "no log: no shared memory: %s", strerror(errno));
 }
 
 static void start_helpers(struct run *run)
@@ -319,9 +333,8 @@ static void start_helpers(struct run *run)
     run->helpers.environment = config_environment(config, environ);
     if (!run->helpers.program)
         helpers_problem(&run->helpers, "nixfleet-report was not found: the run is only logged");
-    else if (!run->page)
-        helpers_problem(&run->helpers, "no shared memory (%s): the run is only logged",
-                        strerror(errno));
+    else if (run->log.page_fd < 0 || !run->log.page)
+        helpers_problem(&run->helpers, "no shared memory for a helper: the run is only logged");
     else if (config->host[0] == '\0')
         helpers_problem(&run->helpers,
                         "this host's name is no host id: the run is only logged (see --host)");
@@ -329,50 +342,29 @@ static void start_helpers(struct run *run)
         helpers_start(&run->helpers);
 }
 
-static void make_page(struct run *run)
+static void note_log_problem(void *context, const char *line)
 {
-    run->page_fd = -1;
-    if (!run->config.url || run->config.no_stream)
-        return;
-    run->page = status_create(&run->page_fd);
-    if (!run->page)
-        return;
-    run->page->rows = run->pump.rows;
-    run->page->cols = run->pump.cols;
-    run->page->output_ms = monotonic_ms();
+    helpers_problem(context, "%s", line);
 }
 
-/* What the command's end was, on disk and for the helpers. An end that nobody has seen is none: the
- * run is lost, as it would be without us. */
+/* What the command's end was, for the log and for the helpers. An end that nobody has seen is none:
+ * the run is lost, as it would be without us. */
 static void record_end(struct run *run)
 {
     int status = run->child.status;
-    struct run_end end = {.known = true,
-                          .by_signal = WIFSIGNALED(status),
-                          .code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-                          .wall_ms = wall_ms(),
-                          .bytes = run->pump.bytes,
-                          .log_bytes = run->pump.log_bytes};
+    bool killed = WIFSIGNALED(status);
 
     if (run->child.lost)
         helpers_problem(&run->helpers, "the process that waits for the command was killed: "
                                        "how the command ends is not known");
-    else if (run_log_end(&run->log, &end) < 0)
-        helpers_problem(&run->helpers, "the end of the run could not be recorded: %s",
-                        strerror(errno));
-    if (run->page && !run->child.lost) {
-        run->page->end_code = (uint32_t)end.code;
-        run->page->ended_ms = end.wall_ms;
-        atomic_store(&run->page->end, end.by_signal ? STATUS_KILLED : STATUS_EXITED);
-    }
+    run_log_end(&run->log,
+                run->child.lost ? STATUS_RUNNING
+                : killed        ? STATUS_KILLED
+                                : STATUS_EXITED,
+                killed ? WTERMSIG(status) : WEXITSTATUS(status));
     helpers_run_ended(&run->helpers);
-}
-
-/* Whether lines of ours may be written to stderr. Where stdout and stderr are one file, they would
- * spoil what is captured. */
-static bool may_speak(const struct run *run)
-{
-    return !run->config.quiet && (!run->streams.plain || run->config.verbose);
+    run_log_wait(&run->log, monotonic_ms() + LOG_WAIT_MS);
+    run_log_report(&run->log, note_log_problem, &run->helpers);
 }
 
 /* The problems, each on a line, where a person reads them. */
@@ -391,7 +383,7 @@ static void note_what_is_owed(struct run *run)
     struct helpers *helpers = &run->helpers;
 
     if (helpers->one[HELPER_SHIP].starts > 0 && helpers->problem_count == 0 &&
-        !atomic_load(&run->page->delivered))
+        !atomic_load(&run->log.page->delivered))
         helpers_problem(helpers, "the dashboard has not got everything yet: "
                                  "`nixfleet-run --flush` delivers the rest");
 }
@@ -406,8 +398,6 @@ static void finish(struct run *run)
     helpers_kill(&run->helpers);
     note_what_is_owed(run);
     tell_problems(run);
-    if (run->nix_entry)
-        nix_record_close(run->config.state_dir, run->id);
     run_log_close(&run->log);
 }
 
@@ -472,16 +462,14 @@ static int run_command(struct run *run)
         enter_scope(run);
     if (prepare_command(run) < 0)
         return run_without_us(run);
-    make_page(run); /* with our signals set: one could end us here (SIGXFSZ) */
-    helpers_init(&run->helpers, NULL, NULL, run->page, run->page_fd, &run->log, run->config.quiet);
-    open_record(run); /* before the start: a nixfleet-run in the command looks for it */
+    helpers_init(&run->helpers, NULL, NULL, &run->log);
     status = start_command(run);
     if (status != 0)
         return status;
+    open_log(run); /* with our signals set: one could end us here (SIGXFSZ) */
     run->pump.child = &run->child;
     run->pump.terminal = &run->terminal;
     run->pump.log = &run->log;
-    run->pump.page = run->page;
     run->pump.helpers = &run->helpers;
     run->pump.nohup = run->config.nohup;
     pump_init(&run->pump, &run->streams);
@@ -496,7 +484,6 @@ static int run_command(struct run *run)
     pump_free(&run->pump);
     child_close(&run->child);
     helpers_free(&run->helpers);
-    status_unmap(run->page);
     return end_like(status, run->pump.output_lost);
 }
 

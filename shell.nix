@@ -30,6 +30,7 @@ pkgs.mkShell {
     chromium
     chromedriver
     strace
+    e2fsprogs
     util-linux
     # For `make fuzz`. The package itself would make this shell's CC its own.
     (writeShellScriptBin "clang" ''exec ${clang}/bin/clang "$@"'')

@@ -54,17 +54,14 @@ static int prepare(int fd)
 }
 
 void helpers_init(struct helpers *helpers, char *program, char **environment,
-                  struct status_page *page, int page_fd, const struct run_log *log, bool quiet)
+                  const struct run_log *log)
 {
     int ends[2] = {-1, -1};
 
     *helpers = (struct helpers){
         .program = program,
         .environment = environment,
-        .page = page,
-        .page_fd = page_fd,
         .log = log,
-        .quiet = quiet,
         .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
     };
     if (pipe(ends) < 0 || prepare(ends[0]) < 0 || prepare(ends[1]) < 0) {
@@ -73,27 +70,6 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
     }
     helpers->control_read = ends[0];
     helpers->control_write = ends[1];
-}
-
-/* Opens the helper's own descriptions of the run's files: their locks and offsets must not be
-   ours. A log that is a FIFO must not be waited for, and cannot be read again. */
-static int open_again(const char *path, int flags)
-{
-    int fd = path ? open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-
-    if (!is_file(fd))
-        close_fd(&fd);
-    return fd;
-}
-
-static char *marks_path(const struct run_log *log)
-{
-    size_t length = log->run_path ? strlen(log->run_path) : 0;
-    char *path = length > 4 ? malloc(length + 4) : NULL;
-
-    if (path)
-        snprintf(path, length + 4, "%.*s.marks", (int)(length - 4), log->run_path);
-    return path;
 }
 
 /* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way
@@ -116,14 +92,9 @@ static void run_helper(struct helpers *helpers, int which, int pipe_end)
 {
     static char *const modes[] = {"ship", "beat"};
     char *arguments[] = {"nixfleet-report", modes[which], NULL};
-    AUTO_FREE char *marks = marks_path(helpers->log);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int fds[] = {helpers->page_fd,
-                 pipe_end,
-                 open_again(helpers->log->log_path, O_RDONLY),
-                 open_again(helpers->log->run_path, O_RDWR),
-                 open_again(marks, O_RDONLY),
-                 helpers->control_write};
+    int fds[] = {helpers->log->page_fd, pipe_end, helpers->control_write,
+                 which == HELPER_SHIP ? helpers->log->acks_write : -1};
 
     setsid();
     signals_restore();
@@ -144,7 +115,7 @@ static void start_one(struct helpers *helpers, int which)
 
     helper->restart_ms = 0;
     helper->last_start = helpers->run_ended;
-    if (!helpers->program || !helpers->page || helper->starts >= STARTS_MAX)
+    if (!helpers->program || helpers->log->page_fd < 0 || helper->starts >= STARTS_MAX)
         return;
     helper->starts++;
     if (pipe(ends) < 0) {
@@ -245,9 +216,9 @@ void helpers_poke(struct helpers *helpers)
 {
     int fd = helpers->one[HELPER_SHIP].pipe;
 
-    if (fd < 0 || !atomic_load_explicit(&helpers->page->poke_wanted, memory_order_seq_cst))
+    if (fd < 0 || !atomic_load_explicit(&helpers->log->page->poke_wanted, memory_order_seq_cst))
         return;
-    atomic_store(&helpers->page->poke_wanted, 0);
+    atomic_store(&helpers->log->page->poke_wanted, 0);
     if (write(fd, "p", 1) < 0) {
         /* Full: it has pokes enough. Broken: its death is heard of by SIGCHLD. */
     }

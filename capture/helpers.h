@@ -26,9 +26,7 @@ struct helper {
 struct helpers {
     char *program;      /* path of nixfleet-report, or NULL */
     char **environment; /* for the helpers only */
-    struct status_page *page;
-    int page_fd, control_read, control_write;
-    bool quiet;
+    int control_read, control_write;
     const struct run_log *log;
     struct helper one[HELPER_COUNT];
     bool run_ended;                       /* a helper that is started now has its end of file */
@@ -44,10 +42,10 @@ struct helpers {
    of it, else LIBEXECDIR. Caller frees; NULL if it is nowhere. */
 char *helpers_find_program(void);
 
-/* Takes ownership of program and environment (and its entries). page may be NULL (no shared
- * memory): no helper is then started. */
+/* Takes ownership of program and environment (and its entries). No helper is started while the log
+ * has no page that can be handed down. */
 void helpers_init(struct helpers *helpers, char *program, char **environment,
-                  struct status_page *page, int page_fd, const struct run_log *log, bool quiet);
+                  const struct run_log *log);
 /* Starts both. */
 void helpers_start(struct helpers *helpers);
 /* To be called after SIGCHLD with a pid that was waited for: a helper that died is started again a

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "runlog.h"
+#include "runrecord.h"
 
 #define SETTING "json-log-path"
 #define FIRST_MAJOR 2 /* the first version with it: 2.30 */
@@ -218,8 +218,8 @@ char *nix_record_entry(const char *dir, const char *id)
     if (fd < 0)
         return NULL;
     close(fd);
-    if (asprintf(&entry, "NIX_CONFIG=%s%s%s = %s", config ? config : "", config && *config ? "\n" : "",
-                 SETTING, path) < 0) {
+    if (asprintf(&entry, "NIX_CONFIG=%s%s%s = %s", config ? config : "",
+                 config && *config ? "\n" : "", SETTING, path) < 0) {
         unlink(path);
         return NULL;
     }

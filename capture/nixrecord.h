@@ -1,5 +1,5 @@
-/* nix's own record of what it does: from version 2.30 on nix appends it to the file that its setting
-   json-log-path names, beside its normal output. The command is given such a file in its
+/* nix's own record of what it does: from version 2.30 on nix appends it to the file that its
+   setting json-log-path names, beside its normal output. The command is given such a file in its
    environment (NIX_CONFIG), ID.nix in the state directory. nix never waits for a reader of a file,
    and goes on when it cannot write it. */
 #ifndef NIXFLEET_NIXRECORD_H

@@ -193,19 +193,23 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
 /* As the first process of a container we also inherit the orphans of others. */
 static void reap(struct pump *pump)
 {
+    pid_t writer = pump->log->writer, pid;
     bool all = getpid() == 1;
     int status;
-    pid_t pid;
 
     for (int i = 0; i < HELPER_COUNT; i++) {
         pid = pump->helpers->one[i].pid;
         if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid)
             helpers_reaped(pump->helpers, pid, status);
     }
+    if (writer > 0 && waitpid(writer, &status, WNOHANG) == writer)
+        run_log_reaped(pump->log, writer);
     child_reap(pump->child);
     while (all && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (!child_reaped(pump->child, pid, status))
-            helpers_reaped(pump->helpers, pid, status);
+        if (child_reaped(pump->child, pid, status))
+            continue;
+        helpers_reaped(pump->helpers, pid, status);
+        run_log_reaped(pump->log, pid);
     }
 }
 
@@ -244,7 +248,8 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     for (int i = 0; i < 3; i++) {
         const struct flow *flow = &pump->flows[i];
 
-        if (flow->from >= 0 && flow->end < PUMP_BUFFER && flow_may_read(pump, flow))
+        if (flow->from >= 0 && flow->end < PUMP_BUFFER && !pump->log_pause_ms &&
+            flow_may_read(pump, flow))
             polls[POLL_FLOWS + 2 * i] = (struct pollfd){.fd = flow->from, .events = POLLIN};
         if (flow_pending(flow))
             polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to, .events = POLLOUT};
@@ -262,6 +267,9 @@ static int poll_timeout(struct pump *pump)
 {
     int64_t wait = helpers_tick(pump->helpers);
 
+    pump->log_pause_ms = run_log_pause(pump->log);
+    if (pump->log_pause_ms)
+        wait = sooner(wait, pump->log_pause_ms);
     if (pump->state != PUMP_RUNNING)
         return (int)wait;
     if (pump->kill_ms)
@@ -383,7 +391,6 @@ void pump_run(struct pump *pump)
 {
     pump->alert_ms = pump->terminal->shared ? monotonic_ms() + ALERT_MS : 0;
     keys_resume(pump);
-    run_log_mark(pump->log, 0, pump->rows, pump->cols, true);
     while (!pump->child->ended)
         step(pump);
     drain(pump);

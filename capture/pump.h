@@ -40,13 +40,12 @@ struct pump {
     struct child *child;
     struct terminal *terminal;
     struct run_log *log;
-    struct status_page *page; /* may be NULL */
     struct helpers *helpers;
-    struct flow flows[3]; /* pty, stdout, stderr */
-    struct flow *errors;  /* the one of the caller's stderr, for what cannot wait to be said; NULL:
-                             nothing of ours is to be said there */
-    int signals;          /* signals.h */
-    uint64_t bytes, log_bytes;
+    struct flow flows[3];  /* pty, stdout, stderr */
+    struct flow *errors;   /* the one of the caller's stderr, for what cannot wait to be said; NULL:
+                              nothing of ours is to be said there */
+    int signals;           /* signals.h */
+    uint64_t bytes;        /* that came from the command */
     struct winsize window; /* of the command's terminal */
     uint32_t rows, cols;   /* the same for the log: 24x80 where there is none */
     bool nohup, pipeline;  /* pipeline: stdout and stderr are one pipe: its reader's end is ours to
@@ -62,7 +61,8 @@ struct pump {
     int64_t alert_ms;     /* shared.h: monotonic time until which we look often */
     int64_t kill_ms;      /* monotonic time of the next step of a stop; 0: no stop */
     bool stop_refused;    /* the command belongs to another user: it cannot be killed */
-    bool log_failed, terminal_gone;
+    bool terminal_gone;
+    int log_pause_ms; /* no output is read for so long: the log has no room */
     bool output_lost; /* not all that goes to stdout could be written there */
     bool leave;       /* after the end: a signal asked us not to wait any more */
 };

@@ -46,35 +46,11 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe)
     flow->start = flow->end = 0;
 }
 
-static void log_failed(struct pump *pump, int problem)
-{
-    if (!pump->log_failed)
-        helpers_problem(pump->helpers, "the log ends early: %s: %s",
-                        pump->log->log_path ? pump->log->log_path : "no log", strerror(problem));
-    pump->log_failed = true;
-}
-
-/* Bytes that came from the command, to the log, and what cannot be read there to the ring. */
+/* Bytes that came from the command. */
 static void record(struct pump *pump, const unsigned char *bytes, size_t size)
 {
-    size_t written = 0;
-
-    run_log_mark(pump->log, pump->bytes, pump->rows, pump->cols, false);
-    if (pump->log->log_fd >= 0) {
-        if (run_log_append(pump->log, bytes, size, &written) < 0)
-            log_failed(pump, errno);
-        if (pump->log->apart)
-            written = 0;
-        pump->log_bytes += written;
-    }
-    if (pump->page) {
-        if (written < size)
-            status_ring_write(pump->page, pump->bytes + written, bytes + written, size - written);
-        atomic_store(&pump->page->log_bytes, pump->log_bytes);
-        atomic_store(&pump->page->output_ms, monotonic_ms());
-        atomic_store(&pump->page->bytes, pump->bytes + size);
-        helpers_poke(pump->helpers);
-    }
+    run_log_append(pump->log, bytes, size);
+    helpers_poke(pump->helpers);
     pump->bytes += size;
 }
 

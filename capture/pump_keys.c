@@ -195,11 +195,7 @@ bool keys_follow_window(struct pump *pump)
     pump->window = window;
     child_resize(pump->child, &window);
     terminal_rows_and_cols(&window, &pump->rows, &pump->cols);
-    run_log_mark(pump->log, pump->bytes, pump->rows, pump->cols, true);
-    if (pump->page) {
-        atomic_store(&pump->page->rows, pump->rows);
-        atomic_store(&pump->page->cols, pump->cols);
-    }
+    run_log_resize(pump->log, pump->rows, pump->cols);
     return true;
 }
 

@@ -1,255 +1,348 @@
-/* A run's record on disk, written by the pump: the log, its marks, its description and its end.
- * (Reading: runrecord.c.) */
+/* Shared memory, and a process that empties it. */
 #include "runlog.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "runrecord.h"
+#include "logwriter.h"
 
-#define LOCK_TRIES 100 /* a millisecond each */
+#define STARTS_MAX 4
+/* A log that is full and has moved since then is waited for. */
+#define PATIENCE_MS 1000
+#define PAUSE_MS 2
 
-char *run_dir(void)
+/* ---- the writer ---- */
+
+static int above_standard(int fd)
 {
-    const char *given = getenv("NIXFLEET_STATE_DIR"), *systemd = getenv("LOGS_DIRECTORY");
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char *dir = NULL;
+    int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-    if (given && *given)
-        return strdup(given);
-    if (systemd && *systemd)
-        return strndup(systemd, strcspn(systemd, ":"));
-    if (geteuid() == 0)
-        return strdup("/var/log/nixfleet");
-    if (state && *state)
-        return asprintf(&dir, "%s/nixfleet", state) < 0 ? NULL : dir;
-    if (home && *home)
-        return asprintf(&dir, "%s/.local/state/nixfleet", home) < 0 ? NULL : dir;
-    errno = ENOENT;
-    return NULL;
+    close_fd(&fd);
+    return moved;
 }
 
-int run_dir_make(const char *path)
+/* Neither end is one of the standard descriptors, which the caller may have closed. */
+static int make_channel(int ends[2])
 {
-    AUTO_FREE char *part = strdup(path);
-
-    if (!part)
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
         return -1;
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return -1;
-        *slash = '/';
-    }
-    return mkdir(part, 0700) < 0 && errno != EEXIST ? -1 : 0;
-}
-
-static char *file_path(const char *dir, const char *id, const char *ending)
-{
-    char *path;
-
-    return asprintf(&path, "%s/%s.%s", dir, id, ending) < 0 ? NULL : path;
-}
-
-static void put_escaped(FILE *out, const char *value)
-{
-    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
-        if (*c == '%' || *c < 0x20 || *c == 0x7f)
-            fprintf(out, "%%%02X", *c);
-        else
-            putc(*c, out);
-}
-
-static void put_field(FILE *out, const char *key, const char *value)
-{
-    fprintf(out, "%s=", key);
-    put_escaped(out, value ? value : "");
-    putc('\n', out);
-}
-
-/* The text of ID.run; caller frees. */
-static char *describe(const struct run_info *info, size_t *size)
-{
-    char *text = NULL;
-    FILE *out = open_memstream(&text, size);
-
-    if (!out)
-        return NULL;
-    fprintf(out, "end=%*s\n", RUN_END_WIDTH, "");
-    fprintf(out, "ack=%*s\n", RUN_ACK_WIDTH, "");
-    put_field(out, "id", info->id);
-    put_field(out, "host", info->host);
-    put_field(out, "url", info->url);
-    put_field(out, "name", info->name);
-    put_field(out, "user", info->user);
-    put_field(out, "log", info->log_path);
-    put_field(out, "cwd", info->cwd);
-    fprintf(out, "started=%lld\npid=%d\nrows=%u\ncols=%u\nstream=%d\n", (long long)info->started_ms,
-            info->pid, info->rows, info->cols, info->stream);
-    put_field(out, "secrets", info->secrets);
-    for (char **argument = info->argv; argument && *argument; argument++)
-        put_field(out, "arg", *argument);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-/* Without waiting, now or later: --log may name a FIFO that nobody reads. */
-static int open_new(const char *path, int flags)
-{
-    return open(path, flags | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-}
-
-/* Takes the pump's lock. A reader who wants to know whether the run lives has it for a moment. */
-static int lock(int fd)
-{
-    int result = -1;
-
-    for (int i = 0; i < LOCK_TRIES && result < 0; i++) {
-        result = flock(fd, LOCK_EX | LOCK_NB);
-        if (result < 0 && errno != EWOULDBLOCK && errno != EINTR)
-            return -1;
-        if (result < 0)
-            usleep(1000);
-    }
-    return result;
-}
-
-/* Writes and locks ID.run. */
-static int create_record(struct run_log *log, const struct run_info *info)
-{
-    size_t size;
-    AUTO_FREE char *text = describe(info, &size);
-
-    if (!text)
-        return -1;
-    log->run_fd = open_new(log->run_path, O_RDWR | O_EXCL);
-    if (log->run_fd < 0)
-        return -1;
-    if (lock(log->run_fd) < 0 || write_all(log->run_fd, text, size) < 0) {
-        unlink(log->run_path);
-        close_fd(&log->run_fd);
-        return -1;
-    }
-    return 0;
-}
-
-int run_log_create(struct run_log *log, const char *dir, struct run_info *info)
-{
-    AUTO_FREE char *marks = NULL;
-    int result = 0;
-
-    *log = (struct run_log){.log_fd = -1, .marks_fd = -1, .run_fd = -1};
-    if (!dir) {
-        errno = ENOENT;
-        return -1;
-    }
-    if (run_dir_make(dir) < 0)
-        return -1;
-    if (!info->log_path && !(info->log_path = file_path(dir, info->id, "log")))
-        return -1;
-    log->dir = strdup(dir);
-    log->log_path = strdup(info->log_path);
-    log->run_path = file_path(dir, info->id, "run");
-    marks = file_path(dir, info->id, "marks");
-    if (!log->dir || !log->log_path || !log->run_path || !marks)
-        return -1;
-    log->log_fd = open_new(log->log_path, O_WRONLY | O_APPEND | O_TRUNC);
-    if (log->log_fd < 0)
-        return -1;
-    log->apart = !is_file(log->log_fd);
-    if (create_record(log, info) < 0)
-        result = -1;
-    log->marks_fd = open_new(marks, O_WRONLY | O_APPEND | O_TRUNC);
-    return log->marks_fd < 0 ? -1 : result;
-}
-
-int run_log_append(struct run_log *log, const void *bytes, size_t size, size_t *written)
-{
-    *written = 0;
-    if (log->log_fd < 0)
+    ends[0] = above_standard(ends[0]);
+    ends[1] = above_standard(ends[1]);
+    if (ends[0] >= 0 && ends[1] >= 0)
         return 0;
-    while (*written < size) {
-        ssize_t n = write(log->log_fd, (const char *)bytes + *written, size - *written);
+    close_fd(&ends[0]);
+    close_fd(&ends[1]);
+    return -1;
+}
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            if (n == 0)
-                errno = ENOSPC;
-            close_fd(&log->log_fd);
-            return -1;
-        }
-        *written += (size_t)n;
+static int make_acks(struct run_log *log)
+{
+    int ends[2];
+
+    if (pipe(ends) < 0)
+        return -1;
+    log->acks_read = above_standard(ends[0]);
+    log->acks_write = above_standard(ends[1]);
+    if (log->acks_write >= 0)
+        fcntl(log->acks_write, F_SETFL, O_NONBLOCK); /* a full pipe holds bytes enough */
+    return log->acks_read < 0 || log->acks_write < 0 ? -1 : 0;
+}
+
+/* Signals wait meanwhile: the pump's handlers must not run in the new process. */
+static int start_writer(struct run_log *log)
+{
+    struct log_writer_start start = {
+        .plan = log->plan, .page = log->page, .acks = log->acks_read, .again = log->starts > 0};
+    sigset_t all, before;
+    int ends[2];
+
+    if (make_channel(ends) < 0)
+        return -1;
+    start.channel = ends[1];
+    log->starts++;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    log->writer = fork();
+    if (log->writer == 0)
+        log_writer_run(&start);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    close_fd(&ends[1]);
+    if (log->writer < 0) {
+        close_fd(&ends[0]);
+        return -1;
     }
+    close_fd(&log->channel);
+    log->channel = ends[0];
     return 0;
 }
 
-void run_log_mark(struct run_log *log, uint64_t offset, uint32_t rows, uint32_t cols, bool force)
+int run_log_open(struct run_log *log, const struct log_plan *plan)
 {
-    struct run_mark mark = {.offset = offset, .wall_ms = wall_ms(), .rows = rows, .cols = cols};
-    int64_t now = monotonic_ms();
+    size_t size = 0;
+    AUTO_FREE char *record = run_record_format(&plan->info, "", &size);
 
-    if (log->marks_fd < 0 || (!force && now - log->last_mark_ms < RUN_MARK_MS))
+    *log = (struct run_log){.plan = plan,
+                            .page_fd = -1,
+                            .channel = -1,
+                            .acks_read = -1,
+                            .acks_write = -1,
+                            .writer = -1};
+    if (!record || !(log->page = status_create(record, size, &log->page_fd)))
+        return -1;
+    log->page->rows = plan->info.rows;
+    log->page->cols = plan->info.cols;
+    log->page->output_ms = monotonic_ms();
+    run_log_resize(log, plan->info.rows, plan->info.cols);
+    if ((plan->info.stream && make_acks(log) < 0) || start_writer(log) < 0)
+        log->start_problem = errno;
+    return 0;
+}
+
+static void poke(const struct run_log *log)
+{
+    if (log->channel >= 0)
+        (void)send(log->channel, "p", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: there are enough */
+}
+
+static void poke_if_wanted(const struct run_log *log)
+{
+    struct status_page *page = log->page;
+    uint32_t sleeps = atomic_load(&page->writer_sleeps);
+
+    if (sleeps == WRITER_AWAKE ||
+        (sleeps == WRITER_NAPS &&
+         atomic_load(&page->bytes) - atomic_load(&page->taken) < WRITER_NAP_BYTES))
         return;
-    log->last_mark_ms = now;
-    if (write(log->marks_fd, &mark, sizeof mark) != (ssize_t)sizeof mark)
-        close_fd(&log->marks_fd); /* half a record ends the file for its readers: nothing may follow
-                                     it */
+    atomic_store(&page->writer_sleeps, WRITER_AWAKE);
+    poke(log);
 }
 
-int run_log_end(struct run_log *log, const struct run_end *end)
+void run_log_reaped(struct run_log *log, pid_t pid)
 {
-    char slot[RUN_END_WIDTH + 1];
-    int length;
+    if (!log->page || pid <= 0 || pid != log->writer)
+        return;
+    log->writer = -1;
+    if (log->starts >= STARTS_MAX)
+        log->start_problem = ECHILD;
+    else if (start_writer(log) < 0)
+        log->start_problem = errno;
+}
 
-    if (log->run_fd < 0)
+/* ---- output ---- */
+
+/* No log will ever take what is appended. */
+static bool given_up(const struct run_log *log)
+{
+    return log->writer <= 0 || atomic_load(&log->page->problem[LOG_NONE]) ||
+           atomic_load(&log->page->problem[LOG_ENDED]);
+}
+
+static int pause_for(struct run_log *log, size_t size)
+{
+    uint64_t taken = atomic_load(&log->page->taken);
+    int64_t now;
+
+    if (status_ring_room(log->page) >= size || given_up(log))
         return 0;
-    length = snprintf(slot, sizeof slot, "%s %d %lld %llu %llu", end->by_signal ? "signal" : "exit",
-                      end->code, (long long)end->wall_ms, (unsigned long long)end->bytes,
-                      (unsigned long long)end->log_bytes);
-    memset(slot + length, ' ', sizeof slot - 1 - (size_t)length);
-    return pwrite(log->run_fd, slot, RUN_END_WIDTH, RUN_END_AT) == RUN_END_WIDTH ? 0 : -1;
-}
-
-/* Removes the file beside ID.run that ends in extension. */
-static void remove_beside(const char *run_path, const char *extension)
-{
-    AUTO_FREE char *path = NULL;
-
-    if (asprintf(&path, "%.*s%s", (int)(strlen(run_path) - strlen("run")), run_path, extension) < 0)
-        path = NULL;
-    if (path)
-        unlink(path); /* what stays is found as a lost run */
-}
-
-void run_log_discard(struct run_log *log)
-{
-    if (log->run_fd >= 0) {
-        remove_beside(log->run_path, "log");
-        remove_beside(log->run_path, "marks");
-        remove_beside(log->run_path, "nix");
-        unlink(log->run_path);
+    now = monotonic_ms();
+    if (taken != log->moved_to || log->moved_ms == 0) {
+        log->moved_to = taken;
+        log->moved_ms = now;
     }
-    run_log_close(log);
+    poke_if_wanted(log);
+    return now - log->moved_ms < PATIENCE_MS ? PAUSE_MS : 0;
+}
+
+int run_log_pause(struct run_log *log)
+{
+    return log->page ? pause_for(log, log->page->ring_size / 8) : 0;
+}
+
+static void mark(struct run_log *log)
+{
+    struct status_page *page = log->page;
+    const struct run_mark new = {.offset = atomic_load(&page->bytes),
+                                 .wall_ms = wall_ms(),
+                                 .rows = atomic_load(&page->rows),
+                                 .cols = atomic_load(&page->cols)};
+
+    status_mark(page, &new);
+}
+
+void run_log_append(struct run_log *log, const void *bytes, size_t size)
+{
+    static const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+    int64_t now;
+
+    if (!log->page)
+        return;
+    now = monotonic_ms();
+    if (now - log->last_mark_ms >= RUN_MARK_MS) {
+        log->last_mark_ms = now;
+        mark(log);
+    }
+    for (int i = 0; pause_for(log, size) > 0 && i < PATIENCE_MS / PAUSE_MS; i++)
+        nanosleep(&pause, NULL);
+    status_ring_write(log->page, bytes, size);
+    atomic_store(&log->page->output_ms, now);
+    poke_if_wanted(log);
+}
+
+void run_log_resize(struct run_log *log, uint32_t rows, uint32_t cols)
+{
+    if (!log->page)
+        return;
+    atomic_store(&log->page->rows, rows);
+    atomic_store(&log->page->cols, cols);
+    log->last_mark_ms = monotonic_ms();
+    mark(log);
+}
+
+/* ---- the end ---- */
+
+void run_log_end(struct run_log *log, enum status_end how, int code)
+{
+    if (!log->page)
+        return;
+    if (how != STATUS_RUNNING) {
+        log->page->end_code = (uint32_t)code;
+        log->page->ended_ms = wall_ms();
+        atomic_store(&log->page->end, how);
+    }
+    atomic_store(&log->page->over, 1);
+    poke(log);
+}
+
+bool run_log_wait(struct run_log *log, int64_t until_ms)
+{
+    if (!log->page)
+        return true;
+    while (!atomic_load(&log->page->finished) && log->channel >= 0) {
+        struct pollfd told = {.fd = log->channel, .events = POLLIN};
+        int64_t left = until_ms - monotonic_ms();
+        char byte;
+
+        if (left <= 0 || (poll(&told, 1, (int)left) < 0 && errno != EINTR))
+            return false;
+        if (told.revents && recv(log->channel, &byte, 1, MSG_DONTWAIT) == 0)
+            close_fd(&log->channel); /* it was killed */
+    }
+    return atomic_load(&log->page->finished);
 }
 
 void run_log_close(struct run_log *log)
 {
-    close_fd(&log->log_fd);
-    close_fd(&log->marks_fd);
-    close_fd(&log->run_fd); /* gives up the lock: the end must be written before */
-    free(log->dir);
-    free(log->run_path);
-    free(log->log_path);
-    log->dir = log->run_path = log->log_path = NULL;
+    if (!log->page)
+        return;
+    close_fd(&log->channel);
+    close_fd(&log->acks_read);
+    close_fd(&log->acks_write);
+    close_fd(&log->page_fd);
+    status_unmap(log->page);
+    *log = (struct run_log){0};
+}
+
+/* ---- what went wrong ---- */
+
+struct report {
+    const struct run_log *log;
+    void (*say)(void *context, const char *line);
+    void *context;
+};
+
+static void tell(const struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void tell(const struct report *report, const char *format, ...)
+{
+    char line[640];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    report->say(report->context, line);
+}
+
+static int problem_of(const struct report *report, enum log_problem which)
+{
+    return atomic_load(&report->log->page->problem[which]);
+}
+
+/* Why there is no log, or no record. */
+static const char *why_not(const struct report *report)
+{
+    int problem = problem_of(report, LOG_NO_DIRECTORY);
+
+    if (problem_of(report, LOG_SHARED))
+        return "others may write to this directory (chmod go-w, or NIXFLEET_STATE_DIR)";
+    if (!problem)
+        problem = problem_of(report, LOG_NONE);
+    return strerror(problem ? problem : problem_of(report, LOG_NO_RECORD));
+}
+
+static void report_opening(const struct report *report)
+{
+    const struct log_plan *plan = report->log->plan;
+    const char *dir = plan->dir ? plan->dir : "HOME";
+    int elsewhere = problem_of(report, LOG_ELSEWHERE);
+
+    if (problem_of(report, LOG_NONE))
+        tell(report, "no log: %s: %s", dir, why_not(report));
+    else if (problem_of(report, LOG_NO_DIRECTORY) || problem_of(report, LOG_SHARED) ||
+             problem_of(report, LOG_NO_RECORD))
+        tell(report, "no record of this run: %s: %s", dir, why_not(report));
+    if (problem_of(report, LOG_NONE))
+        return;
+    if (problem_of(report, LOG_IN_USE))
+        tell(report, "%s: another run is logged there now: the log is %s", plan->file,
+             report->log->page->log_path);
+    else if (elsewhere)
+        tell(report, "%s: %s: the log is %s", plan->file, strerror(elsewhere),
+             report->log->page->log_path);
+}
+
+static void report_writing(const struct report *report)
+{
+    const struct status_page *page = report->log->page;
+    const struct log_plan *plan = report->log->plan;
+    unsigned long long gap = atomic_load(&page->gap);
+
+    if (problem_of(report, LOG_ENDED) && !problem_of(report, LOG_NO_RECORD))
+        tell(report, "the log ends early: %s: %s", page->log_path,
+             strerror(problem_of(report, LOG_ENDED)));
+    if (problem_of(report, LOG_COPY_ENDED))
+        tell(report, "%s did not get everything (%s): the log is %s", plan->file,
+             strerror(problem_of(report, LOG_COPY_ENDED)), page->log_path);
+    if (problem_of(report, LOG_REMOVED))
+        tell(report, "%s/%s.run was removed while the command ran", plan->dir, plan->info.id);
+    if (gap)
+        tell(report, "%llu bytes of output are not in the log, its disk was too slow: %s", gap,
+             page->log_path);
+}
+
+void run_log_report(const struct run_log *log, void (*say)(void *context, const char *line),
+                    void *context)
+{
+    const struct report report = {log, say, context};
+
+    if (!log->page)
+        return;
+    report_opening(&report);
+    report_writing(&report);
+    if (log->start_problem)
+        tell(&report, "no log: the process that writes it %s: %s",
+             log->starts < STARTS_MAX ? "could not be started" : "was killed again and again",
+             strerror(log->start_problem));
+    else if (atomic_load(&log->page->over) && !atomic_load(&log->page->finished))
+        tell(&report, "the log's disk does not answer: a process stays behind to write the rest");
 }

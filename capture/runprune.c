@@ -1,7 +1,8 @@
-/* Throwing old runs away. Every run does this, beside its command, so that it costs no more than
-   a look at the directory and at the sizes: a record is read only when its run has crossed a
-   bound. */
-#include "runlog.h"
+/* Throwing old runs away. Every run does this, in a process of its own, and still it should cost no
+   more than a look at the directory and at the sizes: a record is read only when its run has
+   crossed a bound. Where thousands have and may not go, since no dashboard has them, a few hundred
+   are looked at, others each time. */
+#include "runrecord.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +15,12 @@
 #include "../common/io.h"
 
 #define FILE_NAME_SIZE (RUN_ID_SIZE + 8)
+#define LOOKS_MOST 256 /* at runs that may not go */
 
 struct prune {
     const char *dir;
     int dir_fd;
-    size_t runs;    /* kept so far: the newer ones */
-    uint64_t bytes; /* that they take in dir */
-    size_t removed;
+    size_t removed, stay; /* stay: of those that have crossed a bound */
 };
 
 static uint64_t size_of_file(const struct prune *prune, const char *id, const char *ending)
@@ -50,15 +50,6 @@ static void remove_run(struct prune *prune, const char *id)
     prune->removed++;
 }
 
-/* Milliseconds since the epoch in a run id (RFC 9562, version 7: its first 48 bits). */
-static int64_t id_time(const char *id)
-{
-    char digits[13];
-
-    snprintf(digits, sizeof digits, "%.8s%.4s", id, id + 9);
-    return strtoll(digits, NULL, 16);
-}
-
 /* False for one that lives, is owed, or cannot be read: that is not ours to judge. */
 static bool may_go(const struct prune *prune, const char *id)
 {
@@ -72,29 +63,62 @@ static bool may_go(const struct prune *prune, const char *id)
     return result;
 }
 
-size_t run_prune(const char *dir, size_t max_count, int64_t max_age_ms, uint64_t max_bytes)
+/* Moves the runs that have crossed a bound to the end of ids, and returns how many they are. ids:
+ * oldest first. */
+static size_t find_old(const struct prune *prune, char **ids, size_t count,
+                       const struct run_bounds *bounds)
+{
+    int64_t oldest_ms = wall_ms() - bounds->age_ms;
+    uint64_t bytes = 0;
+    size_t runs = 0, old = 0;
+
+    for (size_t i = count; i-- > 0;) {
+        bool within = runs < bounds->count && run_id_time(ids[i]) >= oldest_ms;
+        uint64_t size =
+            within ? size_of_file(prune, ids[i], "log") + size_of_file(prune, ids[i], "nix") : 0;
+
+        if (within && bytes + size <= bounds->bytes) {
+            runs++;
+            bytes += size;
+        } else {
+            char *id = ids[i];
+
+            ids[i] = ids[count - 1 - old];
+            ids[count - 1 - old++] = id;
+        }
+    }
+    return old;
+}
+
+/* Of those runs, removes what may go, beginning anywhere. */
+static void remove_runs(struct prune *prune, char **ids, size_t count)
+{
+    size_t start = 0;
+
+    if (count > LOOKS_MOST)
+        random_bytes(&start, sizeof start);
+    for (size_t i = 0; i < count && prune->stay < LOOKS_MOST; i++) {
+        const char *id = ids[(start % count + i) % count];
+
+        if (may_go(prune, id))
+            remove_run(prune, id);
+        else
+            prune->stay++;
+    }
+}
+
+size_t run_prune(const char *dir, const struct run_bounds *bounds)
 {
     AUTO_CLOSE int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct prune prune = {.dir = dir, .dir_fd = dir_fd};
     char **ids = dir_fd < 0 ? NULL : run_record_list(dir);
-    int64_t oldest_ms = wall_ms() - max_age_ms;
-    size_t count = 0;
+    size_t count = 0, old;
 
     while (ids && ids[count])
         count++;
-    while (count-- > 0) { /* newest first: the bounds are met by the oldest */
-        const char *id = ids[count];
-        uint64_t bytes = size_of_file(&prune, id, "log") + size_of_file(&prune, id, "nix");
-
-        if (prune.runs < max_count && id_time(id) >= oldest_ms &&
-            prune.bytes + bytes <= max_bytes) {
-            prune.runs++;
-            prune.bytes += bytes;
-        } else if (may_go(&prune, id)) {
-            remove_run(&prune, id);
-        } else {
-            prune.runs++;
-        }
+    if (count > 0) {
+        old = find_old(&prune, ids, count, bounds);
+        remove_runs(&prune, ids + (count - old), old);
     }
     for (char **id = ids; id && *id; id++)
         free(*id);

@@ -1,5 +1,6 @@
-/* Reading the records of runs: for the shipper, for --list and --show, for --flush. */
-#include "runlog.h"
+/* The records of runs: their text, and reading them for the shipper, for --list and --show, and for
+ * --flush. */
+#include "runrecord.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,99 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "runrecord.h"
+
+/* The slots, one after the other, each "key=" and its width and an LF. */
+#define END_WIDTH 100 /* "signal 9 MS BYTES BYTES" and room */
+#define ACK_WIDTH 40
+#define FILE_WIDTH 120 /* "DEVICE INODE SIZE N HASH N HASH" and room */
+#define END_AT 4
+#define ACK_AT (END_AT + END_WIDTH + 1 + 4)
+#define FILE_AT (ACK_AT + ACK_WIDTH + 1 + 5)
+
+/* ---- the text ---- */
+
+static void put_escaped(FILE *out, const char *value)
+{
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
+        if (*c == '%' || *c < 0x20 || *c == 0x7f)
+            fprintf(out, "%%%02X", *c);
+        else
+            putc(*c, out);
+}
+
+static void put_field(FILE *out, const char *key, const char *value)
+{
+    fprintf(out, "%s=", key);
+    put_escaped(out, value ? value : "");
+    putc('\n', out);
+}
+
+/* What decides where a run may be sent comes first: a record that was cut should still say it. */
+char *run_record_format(const struct run_info *info, const char *log_path, size_t *size)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "end=%*s\nack=%*s\nfile=%*s\n", END_WIDTH, "", ACK_WIDTH, "", FILE_WIDTH, "");
+    fprintf(out, "stream=%d\n", info->stream);
+    put_field(out, "id", info->id);
+    put_field(out, "url", info->url);
+    put_field(out, "host", info->host);
+    put_field(out, "name", info->name);
+    put_field(out, "user", info->user);
+    put_field(out, "secrets", info->secrets);
+    put_field(out, "log", log_path);
+    put_field(out, "cwd", info->cwd);
+    fprintf(out, "started=%lld\npid=%d\nrows=%u\ncols=%u\n", (long long)info->started_ms, info->pid,
+            info->rows, info->cols);
+    for (char **argument = info->argv; argument && *argument; argument++)
+        put_field(out, "arg", *argument);
+    fputs("whole=1\n", out);
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int write_slot(int run_fd, const char *text, int width, off_t at)
+{
+    char slot[FILE_WIDTH + 1];
+
+    snprintf(slot, sizeof slot, "%-*s", width, text);
+    return pwrite(run_fd, slot, (size_t)width, at) == width ? 0 : -1;
+}
+
+int run_end_write(int run_fd, const struct run_end *end)
+{
+    char text[END_WIDTH + 1];
+
+    snprintf(text, sizeof text, "%s %d %lld %llu %llu", end->by_signal ? "signal" : "exit",
+             end->code, (long long)end->wall_ms, (unsigned long long)end->bytes,
+             (unsigned long long)end->log_bytes);
+    return write_slot(run_fd, text, END_WIDTH, END_AT);
+}
+
+int run_ack_write(int run_fd, const struct run_ack *ack)
+{
+    char text[ACK_WIDTH + 1];
+
+    snprintf(text, sizeof text, "%llu %d %d %u", (unsigned long long)ack->lines, ack->delivered,
+             ack->refused, (unsigned)ack->more);
+    return write_slot(run_fd, text, ACK_WIDTH, ACK_AT);
+}
+
+int run_file_write(int run_fd, const struct run_file *file)
+{
+    char text[FILE_WIDTH + 1];
+
+    snprintf(text, sizeof text, "%llx %llx %llu %u %llx %u %llx", (unsigned long long)file->device,
+             (unsigned long long)file->inode, (unsigned long long)file->size, file->first_size,
+             (unsigned long long)file->first, file->last_size, (unsigned long long)file->last);
+    return write_slot(run_fd, text, FILE_WIDTH, FILE_AT);
+}
 
 static int hex_value(char c)
 {
@@ -66,6 +159,24 @@ static void parse_ack(const char *value, struct run_ack *ack)
     ack->refused = refused;
 }
 
+static void parse_file(const char *value, struct run_file *file)
+{
+    unsigned long long device, inode, size, first, last;
+    unsigned first_size, last_size;
+
+    if (sscanf(value, "%llx %llx %llu %u %llx %u %llx", &device, &inode, &size, &first_size, &first,
+               &last_size, &last) != 7)
+        return;
+    *file = (struct run_file){.known = first_size <= RUN_SAMPLE && last_size <= RUN_SAMPLE,
+                              .device = device,
+                              .inode = inode,
+                              .size = size,
+                              .first_size = first_size,
+                              .first = first,
+                              .last_size = last_size,
+                              .last = last};
+}
+
 static int add_argument(struct run_info *info, size_t *count, const char *value)
 {
     char **grown = realloc(info->argv, (*count + 2) * sizeof *grown);
@@ -78,22 +189,42 @@ static int add_argument(struct run_info *info, size_t *count, const char *value)
     return grown[(*count)++] ? 0 : -1;
 }
 
-static int keep(char **field, const char *value)
+/* The first of a key counts. */
+static int keep(char **slot, const char *value)
 {
-    free(*field);
-    *field = strdup(value);
-    return *field ? 0 : -1;
+    if (*slot)
+        return 0;
+    *slot = strdup(value);
+    return *slot ? 0 : -1;
 }
 
-/* One "key=value" line into record. An unknown key is of a later version: passed over. */
-static int parse_field(struct run_record *record, size_t *arguments, const char *key, char *value)
-{
-    struct run_info *info = &record->info;
+/* What a record's text has told so far, besides the record. */
+struct reading {
+    struct run_record *record;
+    size_t arguments;
+    bool whole, streams; /* there was a line `whole`, `stream` */
+};
 
+static bool parse_slot(struct run_record *record, const char *key, const char *value)
+{
     if (strcmp(key, "end") == 0)
         parse_end(value, &record->end);
     else if (strcmp(key, "ack") == 0)
         parse_ack(value, &record->ack);
+    else if (strcmp(key, "file") == 0)
+        parse_file(value, &record->file);
+    else
+        return false;
+    return true;
+}
+
+/* An unknown key is of a later version: passed over. */
+static int parse_field(struct reading *reading, const char *key, char *value)
+{
+    struct run_info *info = &reading->record->info;
+
+    if (parse_slot(reading->record, key, value))
+        return 0;
     unescape(value);
     if (strcmp(key, "id") == 0)
         snprintf(info->id, sizeof info->id, "%s", value);
@@ -111,8 +242,8 @@ static int parse_field(struct run_record *record, size_t *arguments, const char 
         info->rows = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(key, "cols") == 0)
         info->cols = (uint32_t)strtoul(value, NULL, 10);
-    else if (strcmp(key, "stream") == 0)
-        info->stream = value[0] == '1';
+    else if (strcmp(key, "whole") == 0)
+        reading->whole = true;
     else if (strcmp(key, "url") == 0)
         return keep(&info->url, value);
     else if (strcmp(key, "log") == 0)
@@ -122,40 +253,85 @@ static int parse_field(struct run_record *record, size_t *arguments, const char 
     else if (strcmp(key, "secrets") == 0)
         return keep(&info->secrets, value);
     else if (strcmp(key, "arg") == 0)
-        return add_argument(info, arguments, value);
+        return add_argument(info, &reading->arguments, value);
+    else if (strcmp(key, "stream") == 0) {
+        reading->streams = true;
+        info->stream = value[0] == '1';
+    }
     return 0;
 }
 
-static int parse_record(char *text, struct run_record *record)
+/* Older versions wrote `secrets` last but for the arguments, and no `whole`. */
+static bool seems_whole(const struct reading *reading)
 {
-    size_t arguments = 0;
-    char *line;
+    const struct run_record *record = reading->record;
 
-    while ((line = strsep(&text, "\n"))) {
-        char *equals = strchr(line, '=');
+    return run_id_valid(record->info.id) && record->info.log_path &&
+           (reading->whole || (record->info.secrets && reading->arguments > 0 &&
+                               !record->file.known && record->info.started_ms));
+}
+
+int run_record_parse(const char *text, size_t size, struct run_record *record)
+{
+    AUTO_FREE char *copy = malloc(size + 1);
+    struct reading reading = {.record = record};
+    char *rest = copy, *line;
+
+    memset(record, 0, sizeof *record);
+    if (!copy)
+        return -1;
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    while ((line = strsep(&rest, "\n"))) {
+        char *equals = rest ? strchr(line, '=') : NULL; /* without its LF a line was cut */
 
         if (!equals)
             continue;
         *equals = '\0';
-        if (parse_field(record, &arguments, line, equals + 1) < 0)
+        if (parse_field(&reading, line, equals + 1) < 0) {
+            run_record_free(record);
+            errno = ENOMEM;
             return -1;
+        }
     }
-    if (!run_id_valid(record->info.id) || !record->info.log_path) {
-        errno = EBADMSG;
-        return -1;
-    }
-    if (!record->info.secrets)
-        record->info.secrets = strdup("");
-    return record->info.secrets ? 0 : -1;
+    record->damaged = !seems_whole(&reading);
+    if (!reading.streams)
+        record->info.stream = true;
+    if (keep(&record->info.secrets, "") == 0)
+        return 0;
+    run_record_free(record);
+    errno = ENOMEM;
+    return -1;
 }
 
-/* All of an open file from its start, whatever its offset; NUL-terminated; caller frees. */
-static char *read_descriptor(int fd, size_t limit)
+/* ---- reading files ---- */
+
+int run_file_open(const char *dir, const char *id, const char *ending, int flags)
+{
+    AUTO_FREE char *path = NULL;
+    int fd;
+
+    if (asprintf(&path, "%s/%s.%s", dir, id, ending) < 0) {
+        path = NULL;
+        return -1;
+    }
+    fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0 && (errno == EISDIR || errno == ELOOP || errno == ENXIO))
+        errno = EBADMSG;
+    if (fd >= 0 && !is_file(fd)) {
+        close_fd(&fd);
+        errno = EBADMSG;
+    }
+    return fd;
+}
+
+/* All of an open file from its start, whatever its offset; caller frees. */
+static char *read_descriptor(int fd, size_t limit, size_t *size)
 {
     struct stat info;
     char *text;
-    size_t used = 0;
 
+    *size = 0;
     if (fstat(fd, &info) < 0)
         return NULL;
     if ((uint64_t)info.st_size > limit) {
@@ -163,8 +339,8 @@ static char *read_descriptor(int fd, size_t limit)
         return NULL;
     }
     text = malloc((size_t)info.st_size + 1);
-    while (text && used < (size_t)info.st_size) {
-        ssize_t n = pread(fd, text + used, (size_t)info.st_size - used, (off_t)used);
+    while (text && *size < (size_t)info.st_size) {
+        ssize_t n = pread(fd, text + *size, (size_t)info.st_size - *size, (off_t)*size);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -174,28 +350,9 @@ static char *read_descriptor(int fd, size_t limit)
         }
         if (n == 0)
             break;
-        used += (size_t)n;
+        *size += (size_t)n;
     }
-    if (text)
-        text[used] = '\0';
     return text;
-}
-
-int run_record_read_fd(int run_fd, struct run_record *record)
-{
-    AUTO_FREE char *text = read_descriptor(run_fd, RUN_RECORD_LIMIT);
-
-    memset(record, 0, sizeof *record);
-    if (!text)
-        return -1;
-    if (parse_record(text, record) < 0) {
-        int saved = errno;
-
-        run_record_free(record);
-        errno = saved;
-        return -1;
-    }
-    return 0;
 }
 
 /* Whether someone else holds the lock of an open file. */
@@ -207,23 +364,50 @@ static bool locked(int fd)
     return false;
 }
 
+/* What a damaged record has lost and its name or place tells. */
+static int complete(struct run_record *record, const char *dir, const char *id)
+{
+    struct run_info *info = &record->info;
+
+    snprintf(info->id, sizeof info->id, "%s", id);
+    if (info->started_ms == 0)
+        info->started_ms = run_id_time(id);
+    if (info->log_path)
+        return 0;
+    if (asprintf(&info->log_path, "%s/%s.log", dir, id) >= 0)
+        return 0;
+    info->log_path = NULL;
+    return -1;
+}
+
 int run_record_read(const char *dir, const char *id, struct run_record *record)
 {
-    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *text = NULL;
     AUTO_CLOSE int fd = -1;
+    size_t size = 0;
     bool alive;
 
     memset(record, 0, sizeof *record);
-    if (asprintf(&path, "%s/%s.run", dir, id) < 0)
+    if (!run_id_valid(id)) {
+        errno = ENOENT;
         return -1;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    fd = run_file_open(dir, id, "run", O_RDONLY);
     if (fd < 0)
         return -1;
     alive = locked(fd); /* before reading: an end written in between is then seen */
-    if (run_record_read_fd(fd, record) < 0)
+    text = read_descriptor(fd, RUN_RECORD_LIMIT, &size);
+    if (!text && errno != EFBIG)
+        return -1;
+    if (run_record_parse(text ? text : "", size, record) < 0)
         return -1;
     record->alive = alive;
-    return 0;
+    if (strcmp(record->info.id, id) != 0)
+        record->damaged = true;
+    if (complete(record, dir, id) == 0)
+        return 0;
+    run_record_free(record);
+    return -1;
 }
 
 void run_record_free(struct run_record *record)
@@ -268,16 +452,6 @@ char **run_record_list(const char *dir)
     return ids;
 }
 
-int run_ack_write(int run_fd, const struct run_ack *ack)
-{
-    char slot[RUN_ACK_WIDTH + 1];
-    int length = snprintf(slot, sizeof slot, "%llu %d %d %u", (unsigned long long)ack->lines,
-                          ack->delivered, ack->refused, (unsigned)ack->more);
-
-    memset(slot + length, ' ', sizeof slot - 1 - (size_t)length);
-    return pwrite(run_fd, slot, RUN_ACK_WIDTH, RUN_ACK_AT) == RUN_ACK_WIDTH ? 0 : -1;
-}
-
 int run_delivery_lock(int marks_fd)
 {
     return flock(marks_fd, LOCK_EX | LOCK_NB);
@@ -285,5 +459,6 @@ int run_delivery_lock(int marks_fd)
 
 bool run_owed(const struct run_record *record)
 {
-    return record->info.stream && !record->ack.delivered && !record->ack.refused && !record->alive;
+    return record->info.stream && !record->ack.delivered && !record->ack.refused &&
+           (record->end.known || !record->alive);
 }

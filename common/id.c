@@ -56,3 +56,12 @@ bool run_id_valid(const char *id)
     }
     return id[RUN_ID_SIZE - 1] == '\0';
 }
+
+/* RFC 9562, version 7: its first 48 bits. */
+int64_t run_id_time(const char *id)
+{
+    char digits[13];
+
+    snprintf(digits, sizeof digits, "%.8s%.4s", id, id + 9);
+    return strtoll(digits, NULL, 16);
+}

@@ -15,6 +15,9 @@ bool host_id_normalize(const char *name, char out[HOST_ID_SIZE]);
 /* Makes a run id: a UUIDv7 (RFC 9562) of the wall clock in milliseconds and random bits. */
 void run_id_make(int64_t wall_ms, char out[RUN_ID_SIZE]);
 
+/* Milliseconds since the epoch in a run id. */
+int64_t run_id_time(const char *id);
+
 /* True for any UUID in lower-case text form. */
 bool run_id_valid(const char *id);
 

@@ -14,6 +14,8 @@
 #include <sys/sysctl.h>
 #endif
 
+#define ANCESTORS_MOST 64 /* deeper nesting is not looked through */
+
 bool signal_name(int number, char out[SIGNAL_NAME_SIZE])
 {
     size_t length = 0;
@@ -38,24 +40,65 @@ void wipe(void *bytes, size_t size)
 #endif
 }
 
+#ifdef __APPLE__ /* has no closefrom(3) */
+static void close_from(int low)
+{
+    for (int fd = low, end = getdtablesize(); fd < end; fd++)
+        close(fd);
+}
+#else
+#define close_from closefrom
+#endif
+
+void close_others(const int *kept, size_t count)
+{
+    int low = 3;
+
+    for (;;) {
+        int next = -1;
+
+        for (size_t i = 0; i < count; i++)
+            if (kept[i] >= low && (next < 0 || kept[i] < next))
+                next = kept[i];
+        if (next < 0)
+            break;
+        for (; low < next; low++)
+            close(low);
+        low = next + 1;
+    }
+    close_from(low);
+}
+
 #ifdef __APPLE__
+static bool process_info(pid_t pid, struct kinfo_proc *info)
+{
+    size_t size = sizeof *info;
+    int name[] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, pid};
+
+    return sysctl(name, 4, info, &size, NULL, 0) == 0 && size == sizeof *info;
+}
+
 bool process_stopped(pid_t pid)
 {
     struct kinfo_proc info;
-    size_t size = sizeof info;
-    int name[] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, pid};
 
-    return sysctl(name, 4, &info, &size, NULL, 0) == 0 && size == sizeof info &&
-           info.kp_proc.p_stat == SSTOP;
+    return process_info(pid, &info) && info.kp_proc.p_stat == SSTOP;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    struct kinfo_proc info;
+
+    return process_info(pid, &info) ? info.kp_eproc.e_ppid : 0;
 }
 #else
-/* proc_pid_stat(5): "PID (NAME) STATE …"; a name may hold anything. */
-bool process_stopped(pid_t pid)
+/* proc_pid_stat(5): "PID (NAME) STATE PARENT…"; a name may hold anything. */
+static bool process_info(pid_t pid, char *state, pid_t *parent)
 {
     char path[32], stat[512];
     const char *name_end;
     ssize_t n;
-    int fd;
+    int fd, number;
 
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -65,6 +108,37 @@ bool process_stopped(pid_t pid)
     close(fd);
     stat[n > 0 ? n : 0] = '\0';
     name_end = strrchr(stat, ')');
-    return name_end && name_end[1] == ' ' && name_end[2] == 'T';
+    if (!name_end || sscanf(name_end + 1, " %c %d", state, &number) != 2)
+        return false;
+    *parent = number;
+    return true;
+}
+
+bool process_stopped(pid_t pid)
+{
+    pid_t parent;
+    char state;
+
+    return process_info(pid, &state, &parent) && state == 'T';
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    pid_t parent;
+    char state;
+
+    return process_info(pid, &state, &parent) ? parent : 0;
 }
 #endif
+
+bool process_is_ancestor(pid_t pid)
+{
+    pid_t at = getppid();
+
+    for (int i = 0; i < ANCESTORS_MOST && at > 0; i++) {
+        if (at == pid)
+            return true;
+        at = parent_of(at);
+    }
+    return false;
+}

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../capture/runlog.h"
 #include "../common/io.h"
 #include "settings.h"
 
@@ -464,7 +463,7 @@ static int set_all(struct config *config, struct setting_values *values, char *e
     config->pinned_pubkey = take(values, SET_PINNED_PUBKEY);
     config->state_dir = take(values, SET_STATE_DIR);
     if (!config->state_dir)
-        config->state_dir = run_dir();
+        config->state_dir = config_state_dir();
     return 0;
 }
 

@@ -31,8 +31,7 @@ struct config {
     char host[HOST_ID_SIZE]; /* NIXFLEET_HOST, else the host name up to its first dot */
     char *name;              /* --name, NIXFLEET_NAME, else derived from the command */
     char *log;               /* NIXFLEET_LOG or NULL */
-    char *state_dir;     /* NIXFLEET_STATE_DIR, else as run_dir() of capture/runlog.h says; NULL if
-                            there is none */
+    char *state_dir;     /* NIXFLEET_STATE_DIR, else config_state_dir(); NULL if there is none */
     int heartbeat_s;     /* NIXFLEET_HEARTBEAT: 10 (5 to 60) */
     char *token_file;    /* NIXFLEET_TOKEN_FILE */
     char *token_cache;   /* NIXFLEET_TOKEN_CACHE, else the agent's default caches where they are
@@ -65,6 +64,10 @@ int config_load(struct config *config, int argc, char **argv, char error[CONFIG_
    that names url (in the form of config->url). False, and nothing to free, when none does. */
 bool config_of_dashboard(struct config *config, const char *url);
 void config_free(struct config *config);
+/* The state directory where no setting names one: $LOGS_DIRECTORY's first entry under systemd, else
+   /var/log/nixfleet for root, else $XDG_STATE_HOME/nixfleet or ~/.local/state/nixfleet. Caller
+   frees. NULL with errno. Makes nothing. */
+char *config_state_dir(void);
 /* The environment of a helper: this one with every resolved value (not the token) as its NIXFLEET_
    variable, and with what spares its libraries needless work. A new array that the caller frees,
    with its entries; NULL when out of memory. The command never gets this one. */

@@ -2,13 +2,14 @@
 #include "report.h"
 
 #include <err.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "../capture/runlog.h"
+#include "../capture/runrecord.h"
 #include "../common/io.h"
 #include "../common/system.h"
 
@@ -67,15 +68,31 @@ static void format_duration(const struct run_record *record, char out[32])
 
 static const char *state_name(const struct run_record *record)
 {
-    if (record->alive)
+    if (record->alive && !record->end.known)
         return "running";
     if (record->ack.delivered)
         return "delivered";
     if (record->ack.refused)
         return "refused";
+    if (record->damaged)
+        return "damaged";
     if (run_owed(record))
         return record->end.known ? "owed" : "lost, owed";
     return record->end.known ? "local" : "lost";
+}
+
+/* Where the log is, and what is wrong with it. */
+static void print_log(const char *dir, const struct run_record *record)
+{
+    AUTO_CLOSE int fd = -1;
+    enum run_log_state state = run_log_of(dir, record, &fd);
+    int problem = errno;
+    const char *path = record->info.log_path;
+
+    if (state == RUN_LOG_THERE)
+        puts(path);
+    else
+        printf("%s (%s)\n", *path ? path : "-", run_log_state_text(state, problem));
 }
 
 static void print_run(const char *dir, const char *id)
@@ -88,15 +105,15 @@ static void print_run(const char *dir, const char *id)
     format_command(record.info.argv, command);
     format_exit(&record, exit_text);
     format_duration(&record, duration);
-    printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", when, COMMAND_WIDTH, command, exit_text, duration,
-           state_name(&record), record.info.log_path == NULL ? "-" : record.info.log_path);
+    printf("%-19s  %-*s  %-8s  %8s  %-10s  ", when, COMMAND_WIDTH, command, exit_text, duration,
+           state_name(&record));
+    print_log(dir, &record);
     run_record_free(&record);
 }
 
 int list_main(const struct config *config)
 {
-    (void)config;
-    AUTO_FREE char *dir = run_dir();
+    const char *dir = config->state_dir;
     char **ids = dir == NULL ? NULL : run_record_list(dir);
     printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", "WHEN", COMMAND_WIDTH, "COMMAND", "EXIT",
            "DURATION", "STATE", "LOG");

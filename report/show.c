@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../capture/runlog.h"
+#include "../capture/runrecord.h"
 #include "../common/io.h"
 #include "../parse/transcript.h"
 
@@ -23,6 +23,7 @@ struct source {
     int log_fd;
     FILE *marks; /* NULL: no record of the window */
     char *path;
+    uint64_t left; /* bytes to be read */
 };
 
 /* Writes a line without its SGR sequences, the only ones that a final line has. */
@@ -80,6 +81,8 @@ static int feed(struct transcript *transcript, struct source *source, const stru
         }
         if (due && mark.offset - offset < want)
             want = (size_t)(mark.offset - offset);
+        if (source->left - offset < want)
+            want = (size_t)(source->left - offset);
         ssize_t size = read(source->log_fd, buffer, want);
         if (size < 0 && errno == EINTR)
             continue;
@@ -106,28 +109,29 @@ static int open_file(struct source *source, const char *path)
     return source->path == NULL ? -1 : 0;
 }
 
-/* Of a run: what was a FIFO or a device keeps nothing, and could be waited for for ever. */
-static int open_log(struct source *source, const char *path)
-{
-    struct stat status;
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        errno = ESPIPE;
-        return -1;
-    }
-    return open_file(source, path);
-}
-
+/* 0; -1: what is wrong has been said. */
 static int open_run(struct source *source, const char *dir, const char *id)
 {
     struct run_record record;
-    AUTO_FREE char *marks = NULL;
-    if (run_record_read(dir, id, &record) != 0)
+    enum run_log_state state;
+    int marks_fd, problem;
+
+    if (run_record_read(dir, id, &record) != 0) {
+        warn("%s", id);
         return -1;
-    int result = open_log(source, record.info.log_path);
-    if (result == 0 && asprintf(&marks, "%s/%s.marks", dir, id) >= 0)
-        source->marks = fopen(marks, "re");
+    }
+    state = run_log_of(dir, &record, &source->log_fd);
+    problem = errno;
+    if (state != RUN_LOG_THERE)
+        warnx("%s: %s", id, run_log_state_text(state, problem));
+    else if (!record.alive)
+        source->left = run_log_length(source->log_fd, &record);
+    marks_fd = state == RUN_LOG_THERE ? run_file_open(dir, id, "marks", O_RDONLY) : -1;
+    if (marks_fd >= 0 && !(source->marks = fdopen(marks_fd, "r")))
+        close(marks_fd);
+    source->path = strdup(record.info.log_path);
     run_record_free(&record);
-    return result;
+    return state == RUN_LOG_THERE && source->path ? 0 : -1;
 }
 
 char *find_run(const char *dir, const char *operand)
@@ -155,14 +159,6 @@ char *find_run(const char *dir, const char *operand)
     return found;
 }
 
-static void warn_of_run(const char *id)
-{
-    if (errno == ESPIPE)
-        warnx("%s: its log is no file, and was not kept", id);
-    else
-        warn("%s", id);
-}
-
 static int open_last(struct source *source, const char *dir)
 {
     AUTO_FREE char *id = dir != NULL ? find_run(dir, NULL) : NULL;
@@ -170,18 +166,13 @@ static int open_last(struct source *source, const char *dir)
         warnx("no run is recorded here yet");
         return -1;
     }
-    if (open_run(source, dir, id) == 0)
-        return 0;
-    warn_of_run(id);
-    return -1;
+    return open_run(source, dir, id);
 }
 
 /* The log that the operand names, a run before a file. Prints what is wrong. */
-static int open_source(struct source *source, const char *operand)
+static int open_source(struct source *source, const char *dir, const char *operand)
 {
-    AUTO_FREE char *dir = run_dir();
     AUTO_FREE char *id = NULL;
-    int problem;
     if (operand == NULL)
         return open_last(source, dir);
     errno = ENOENT;
@@ -191,14 +182,8 @@ static int open_source(struct source *source, const char *operand)
         warnx("%s: more than one run begins so", operand);
         return -1;
     }
-    if (id != NULL && open_run(source, dir, id) == 0)
-        return 0;
-    problem = errno;
-    if (id != NULL && access(operand, F_OK) != 0) {
-        errno = problem;
-        warn_of_run(id);
-        return -1;
-    }
+    if (id != NULL)
+        return open_run(source, dir, id);
     if (open_file(source, operand) == 0)
         return 0;
     if (errno == ENOENT)
@@ -212,9 +197,9 @@ int show_main(const struct config *config)
 {
     if (config->derivation)
         return build_log_main(config);
-    struct source source = {-1, NULL, NULL};
+    struct source source = {-1, NULL, NULL, UINT64_MAX};
     struct show show = {.color = config->color};
-    if (open_source(&source, config->operand) != 0)
+    if (open_source(&source, config->state_dir, config->operand) != 0)
         return 1;
     int status = 1;
     struct transcript *transcript = transcript_new(

@@ -44,7 +44,8 @@ struct heartbeat {
 static int open_run(struct heartbeat *heartbeat)
 {
     heartbeat->page = status_map(HELPER_PAGE_FD);
-    if (!heartbeat->page || run_record_read_fd(HELPER_RUN_FD, &heartbeat->record) < 0)
+    if (!heartbeat->page || run_record_parse(status_record(heartbeat->page),
+                                             heartbeat->page->record_size, &heartbeat->record) < 0)
         return -1;
     heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, NULL, NULL, NULL);
     if (!heartbeat->redactor)

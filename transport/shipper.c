@@ -62,24 +62,21 @@ struct shipper {
 
 /* ---- starting ---- */
 
-static int fd_or_none(int fd)
-{
-    return fcntl(fd, F_GETFD) < 0 ? -1 : fd;
-}
-
 static int open_run(struct shipper *shipper)
 {
     struct source source;
     const struct run_info *info = &shipper->record.info;
 
     shipper->page = status_map(HELPER_PAGE_FD);
-    if (!shipper->page || run_record_read_fd(HELPER_RUN_FD, &shipper->record) < 0)
+    if (!shipper->page || run_record_parse(status_record(shipper->page), shipper->page->record_size,
+                                           &shipper->record) < 0)
         return -1;
+    (void)status_get_ack(shipper->page, &shipper->record.ack); /* of a shipper that has died */
     shipper->redactor = redactor_new(info->secrets, environ, info->argv, shipper->config->redact);
     if (!shipper->redactor)
         return -1;
-    source_open(&source, fd_or_none(HELPER_LOG_FD), fd_or_none(HELPER_MARKS_FD), shipper->page, 0,
-                info->rows, info->cols, info->started_ms);
+    source_open(&source, -1, -1, shipper->page, UINT64_MAX, info->rows, info->cols,
+                info->started_ms);
     if (delivery_open(&shipper->delivery, info, shipper->redactor, &source, &shipper->record.ack) <
         0)
         return -1;
@@ -171,8 +168,8 @@ static void publish(struct shipper *shipper)
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }
 
-/* Records what the dashboard has. A record that cannot be written costs a repetition later, nothing
- * else. */
+/* Has it written down what the dashboard has. Where nobody can write, it costs a repetition later,
+ * nothing else. */
 static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 {
     struct run_ack ack = delivery_ack(&shipper->delivery), *on_disk = &shipper->record.ack;
@@ -181,10 +178,11 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
     ack.refused = refused;
     atomic_store(&shipper->page->acked, shipper->delivery.synced);
     if (ack.lines != on_disk->lines || ack.more != on_disk->more || delivered || refused)
-        (void)run_ack_write(HELPER_RUN_FD, &ack);
+        status_set_ack(shipper->page, &ack);
     *on_disk = ack;
     if (delivered)
         atomic_store(&shipper->page->delivered, 1);
+    (void)write_all(HELPER_ACKS_FD, "a", 1); /* full: there are bytes enough */
 }
 
 /* ---- older runs ---- */
@@ -206,7 +204,8 @@ static void start_older(struct shipper *shipper)
     helper_die_with(parent);
     close(HELPER_POKE_FD);
     close(HELPER_PUMP_FD);
-    close(HELPER_MARKS_FD);
+    close(HELPER_ACKS_FD);
+    close_fd(&shipper->delivery.source.marks_fd);
     spool_deliver(shipper->config, id);
     _exit(0);
 }
@@ -356,12 +355,17 @@ static void send_lost(struct shipper *shipper)
         post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
 }
 
-/* Only one process delivers a run at a time; a predecessor on its way out still may. */
+/* Only one process delivers a run at a time; a predecessor on its way out still may. A run without
+ * marks nobody else knows of. */
 static bool may_deliver(struct shipper *shipper)
 {
+    int *marks_fd = &shipper->delivery.source.marks_fd;
+
+    if (*marks_fd < 0 && shipper->config->state_dir)
+        *marks_fd =
+            run_file_open(shipper->config->state_dir, shipper->record.info.id, "marks", O_RDONLY);
     if (!shipper->locked)
-        shipper->locked =
-            fd_or_none(HELPER_MARKS_FD) < 0 || run_delivery_lock(HELPER_MARKS_FD) == 0;
+        shipper->locked = *marks_fd < 0 || run_delivery_lock(*marks_fd) == 0;
     return shipper->locked;
 }
 
@@ -475,7 +479,6 @@ int shipper_main(const struct config *config)
     helper_start("shipper");
     if (open_run(&shipper) < 0)
         return 0; /* another try would fail in the same way */
-    spool_prune(config);
     if (!config->url || open_network(&shipper) < 0)
         return 0; /* the reason has been said */
     run(&shipper);

@@ -85,11 +85,6 @@ static void dashboards_free(struct dashboard *first)
     }
 }
 
-static char *state_dir(const struct config *config)
-{
-    return config->state_dir ? strdup(config->state_dir) : run_dir();
-}
-
 /* The runs that there are, oldest first, without `except`. NULL when they cannot be listed. */
 static char **list_runs(const char *dir, const char *except)
 {
@@ -107,7 +102,7 @@ static char **list_runs(const char *dir, const char *except)
 
 bool spool_owes(const struct config *config, const char *except)
 {
-    AUTO_FREE char *dir = state_dir(config);
+    const char *dir = config->state_dir;
     char **ids = list_runs(dir, except);
     bool owes = false;
 
@@ -165,14 +160,27 @@ static size_t deliver_all(struct dashboard *first, const char *dir, char **ids, 
     return owed;
 }
 
+/* Where others can write, they could have us send what is not theirs. */
+static bool may_use(const char *dir, struct problems *problems)
+{
+    if (!dir || access(dir, F_OK) < 0 || run_directory_trusted(dir))
+        return true;
+    problem_once(problems, PROBLEM_LOG,
+                 "%s: others may write to this directory: nothing is delivered from there", dir);
+    return false;
+}
+
 static int deliver(const struct config *config, bool quiet, bool any, const char *except)
 {
     struct dashboard first = {.config = config, .url = config->url};
-    AUTO_FREE char *dir = state_dir(config);
-    char **ids = list_runs(dir, except);
+    const char *dir = config->state_dir;
+    char **ids;
     size_t owed;
 
     first.problems = (struct problems){.fd = STDERR_FILENO, .said = quiet ? ~0U : 0};
+    if (!may_use(dir, &first.problems))
+        return 1;
+    ids = list_runs(dir, except);
     owed = deliver_all(&first, dir, ids, any);
     for (size_t i = 0; ids && ids[i]; i++)
         free(ids[i]);
@@ -187,14 +195,6 @@ static int deliver(const struct config *config, bool quiet, bool any, const char
 void spool_deliver(const struct config *config, const char *except)
 {
     (void)deliver(config, true, false, except); /* what is left is left to the next one */
-}
-
-void spool_prune(const struct config *config)
-{
-    AUTO_FREE char *dir = state_dir(config);
-
-    if (dir)
-        run_prune(dir, config->keep_runs, config->keep_ms, config->keep_bytes);
 }
 
 int flush_main(const struct config *config)

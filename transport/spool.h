@@ -1,5 +1,4 @@
-/* What earlier runs still owe a dashboard: delivering it (`nixfleet-run --flush`), and removing old
- * runs. */
+/* What earlier runs still owe a dashboard: delivering it (`nixfleet-run --flush`). */
 #ifndef NIXFLEET_SPOOL_H
 #define NIXFLEET_SPOOL_H
 
@@ -13,8 +12,6 @@
 void spool_deliver(const struct config *config, const char *except);
 /* Whether there may be something to deliver to that dashboard. Reads small files, no more. */
 bool spool_owes(const struct config *config, const char *except);
-/* Removes runs beyond the limits of config; never one that is owed. */
-void spool_prune(const struct config *config);
 /* `nixfleet-report flush`: delivers every run that is owed to the dashboard that it was meant for,
    with the settings for that one. Returns 0 when nothing is owed any more, else 1, and says why in
    a line for each dashboard on stderr. */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../common/io.h"
@@ -23,14 +22,7 @@
 #define FIRST_TEXT \
     ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
 
-static int open_in(const char *dir, const char *id, const char *ending, int flags)
-{
-    AUTO_FREE char *path = NULL;
-
-    if (asprintf(&path, "%s/%s.%s", dir, id, ending) < 0)
-        return -1;
-    return open(path, flags | O_CLOEXEC | O_NOCTTY);
-}
+extern char **environ;
 
 void stored_run_close(struct stored_run *run)
 {
@@ -49,13 +41,6 @@ static int lock_run(const struct stored_run *run, int64_t until_ms)
         (void)poll(NULL, 0, LOCK_PAUSE_MS);
     }
     return 0;
-}
-
-static uint64_t file_size(int fd)
-{
-    struct stat status;
-
-    return fd >= 0 && fstat(fd, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
 }
 
 static bool same_dashboard(const struct config *config, const struct run_info *info)
@@ -79,21 +64,22 @@ bool stored_run_owed(const char *dir, const char *id, const struct config *confi
 enum stored_result stored_run_open(struct stored_run *run, const char *dir, const char *id,
                                    const struct config *config, int64_t until_ms)
 {
+    enum run_log_state state;
+
     *run = (struct stored_run){.run_fd = -1, .marks_fd = -1, .log_fd = -1};
     if (!stored_run_owed(dir, id, config))
         return STORED_DONE;
-    run->run_fd = open_in(dir, id, "run", O_RDWR);
-    run->marks_fd = open_in(dir, id, "marks", O_RDONLY);
+    run->run_fd = run_file_open(dir, id, "run", O_RDWR);
+    run->marks_fd = run_file_open(dir, id, "marks", O_RDONLY);
     if (run->run_fd < 0 || lock_run(run, until_ms) < 0)
         return STORED_REFUSED;
     if (run_record_read(dir, id, &run->record) < 0)
         return STORED_DONE; /* removed meanwhile */
     if (!run_owed(&run->record))
         return STORED_DONE;
-    if (run->record.info.log_path)
-        run->log_fd = open(run->record.info.log_path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (run->log_fd >= 0 && !is_file(run->log_fd))
-        close_fd(&run->log_fd); /* a FIFO that somebody reads: it has nothing for us */
+    state = run_log_of(dir, &run->record, &run->log_fd);
+    if (state != RUN_LOG_THERE)
+        run->log_problem = run_log_state_text(state, errno);
     return STORED_LATER;
 }
 
@@ -250,10 +236,8 @@ static enum stored_result tell_lost(struct upload *upload)
 static void source_of(struct source *source, const struct stored_run *run)
 {
     const struct run_record *record = &run->record;
-    uint64_t size = file_size(run->log_fd);
+    uint64_t size = run->log_fd >= 0 ? run_log_length(run->log_fd, record) : 0;
 
-    if (record->end.known && record->end.log_bytes < size)
-        size = record->end.log_bytes; /* a log of the caller's choice may hold more than this run */
     source_open(source, run->log_fd, run->marks_fd, NULL, size, record->info.rows,
                 record->info.cols, record->info.started_ms);
 }
@@ -284,18 +268,23 @@ enum stored_result stored_run_deliver(struct stored_run *run, const struct confi
                                       struct problems *problems, struct stored_failure *failure)
 {
     struct upload upload = {.config = config, .run = run, .problems = problems};
-    struct redactor *redactor = redactor_new(run->record.info.secrets, NULL, NULL, NULL);
+    struct run_info *info = &run->record.info;
+    /* A damaged record may have lost what the secrets were: those of here are better than none. */
+    struct redactor *redactor = redactor_new(info->secrets, run->record.damaged ? environ : NULL,
+                                             NULL, run->record.damaged ? config->redact : NULL);
     struct source source;
     enum stored_result result = STORED_LATER;
 
     *failure = (struct stored_failure){0};
+    if (!info->host[0]) /* a damaged record has lost it */
+        snprintf(info->host, sizeof info->host, "%s", config->host);
     source_of(&source, run);
-    if (redactor && post_open(&upload.post, config, run->record.info.host, "logs", problems) == 0) {
+    if (redactor && post_open(&upload.post, config, info->host, "logs", problems) == 0) {
         redactor_add(redactor, upload.post.tokens.file);
         redactor_add(redactor, upload.post.tokens.variable);
-        if (delivery_open(&upload.delivery, &run->record.info, redactor, &source,
-                          &run->record.ack) == 0) {
-            delivery_read_record(&upload.delivery, config->state_dir, run->record.info.id);
+        if (delivery_open(&upload.delivery, info, redactor, &source, &run->record.ack) == 0) {
+            delivery_read_record(&upload.delivery, config->state_dir, info->id);
+            upload.delivery.log_problem = run->log_problem;
             result = deliver_whole(&upload);
             delivery_close(&upload.delivery);
         }

@@ -13,6 +13,7 @@
 struct stored_run {
     struct run_record record;
     int run_fd, marks_fd, log_fd; /* -1: there is none */
+    const char *log_problem;      /* why there is no log_fd */
 };
 
 enum stored_result {

@@ -10,7 +10,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import BIN, RUN, alive, environment, kill_quietly, run, wait_for
+from wrapper import BIN, RUN, alive, children, environment, kill_quietly, run, wait_for
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def helped(tmp_path):
 
 
 def test_a_stop_from_the_dashboard_is_a_sigterm_to_the_commands_group(helped, tmp_path):
-    env = helped(f'if [ $1 = beat ]; then until [ -e {tmp_path}/ready ]; do sleep 0.02; done; printf S >&8; fi; read x <&4; exit 0\n')
+    env = helped(f'if [ $1 = beat ]; then until [ -e {tmp_path}/ready ]; do sleep 0.02; done; printf S >&5; fi; read x <&4; exit 0\n')
     script = f"trap 'echo asked; exit 3' TERM; echo up >{tmp_path}/ready; while :; do sleep 0.02; done"
     done = run("bash", "-c", script, state=None, env=env)
     assert done.returncode == 3 and done.stdout == b"asked\n"
 
 
 def test_a_problem_is_said_once_however_often_it_is_reported(helped):
-    env = helped("for i in 1 2 3; do printf 'Pthe dashboard is on fire\\n' >&8; done; read x <&4; exit 0\n")
+    env = helped("for i in 1 2 3; do printf 'Pthe dashboard is on fire\\n' >&5; done; read x <&4; exit 0\n")
     done = run("echo", "hi", state=None, env=env)
     assert done.stdout == b"hi\n" and done.stderr == b"nixfleet-run: the dashboard is on fire\n"
 
@@ -47,7 +47,7 @@ def test_what_is_owed_is_said_also_when_the_shipper_cannot(misfortune, helped):
 
 
 def test_garbage_from_a_helper_harms_nothing(helped):
-    env = helped("head -c 300000 /dev/urandom | tr -d S >&8; read x <&4; exit 0\n", NIXFLEET_FLUSH_TIMEOUT="1")
+    env = helped("head -c 300000 /dev/urandom | tr -d S >&5; read x <&4; exit 0\n", NIXFLEET_FLUSH_TIMEOUT="1")
     done = run("sh", "-c", "sleep 0.2; echo hi; exit 4", state=None, env=env)
     assert done.returncode == 4 and done.stdout == b"hi\n"
 
@@ -64,7 +64,7 @@ def test_helpers_end_with_the_run_and_with_a_wrapper_that_is_killed(helped, tmp_
     child = subprocess.Popen([RUN, "sleep", "60"], env=env, stdin=subprocess.DEVNULL)
     pids = wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2
                     and [int(pid) for pid in (tmp_path / "pids").read_text().split()], "two helpers")
-    keeper = next(pid for pid in map(int, (pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split())) if pid not in pids)
+    keeper = next(pid for pid in children(child.pid) if pid not in pids)
     command = int(pathlib.Path(f"/proc/{keeper}/task/{keeper}/children").read_text())
     child.kill()
     child.wait(10)
@@ -78,8 +78,9 @@ def test_helpers_hold_what_the_contract_says_and_not_the_terminal_or_the_pty(hel
     links = [line.split(" -> ") for line in (tmp_path / "held").read_text().splitlines() if " -> " in line]
     held = {name.split()[-1]: target for name, target in links}
     assert not any("ptmx" in target or "/pts/" in target for target in held.values())
-    assert held["0"] == held["1"] == "/dev/null" and held["5"].endswith(".log") and held["6"].endswith(".run") and held["7"].endswith(".marks")
-    assert set(held) - {"255", "9", "10"} == {str(fd) for fd in range(9)}
+    assert held["0"] == held["1"] == held["2"] == "/dev/null" and "nixfleet-status" in held["3"]
+    assert all(held[fd].startswith("pipe:") for fd in "456")
+    assert set(held) - {"255", "7", "8", "9", "10"} == {str(fd) for fd in range(7)}
 
 
 def test_without_the_helper_program_one_line_says_so_and_the_command_runs(tmp_path):

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -127,33 +128,69 @@ def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     server.stop()
 
 
-def test_a_log_that_is_no_file_is_delivered_while_it_runs(tmp_path):
+def test_a_log_that_is_no_file_is_a_copy(tmp_path):
     with FaultServer() as server:
         done = run_wrapped("sh", "-c", "seq 5; exit 3", state=tmp_path, options=["--log", "/dev/null"], env=environment(tmp_path, server.url))
         assert done.returncode == 3 and done.stdout == b"1\n2\n3\n4\n5\n" and not done.stderr
         assert server.text() == "1\n2\n3\n4\n5" and server.run().exit == {"code": 3} and not server.violations
         shown = subprocess.run([RUN, "--show"], env=environment(tmp_path, server.url), capture_output=True, text=True, timeout=20)
-        assert shown.returncode == 1 and "its log is no file" in shown.stderr and shown.stderr.startswith("nixfleet-run: ")
+        assert shown.stdout == "1\n2\n3\n4\n5\n"
 
 
-@pytest.mark.parametrize("log", ["/dev/null", "removed", "cut off"])
-def test_what_a_log_does_not_have_any_more_is_said(tmp_path, log):
+@pytest.mark.parametrize("what, said", [("removed", "its log is gone"), ("cut off", "its log was overwritten"), ("overwritten", "its log was overwritten"),
+                                        ("a fifo", "its log is no file")])
+def test_what_a_log_does_not_have_any_more_is_said(tmp_path, what, said):
     server = FaultServer()
     server.stop()
-    path = pathlib.Path(log if log == "/dev/null" else tmp_path / "log")
+    path = tmp_path / "log"
     env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
     run_wrapped("seq", "5", state=tmp_path, options=["--log", path], env=env)
     nobody_behind(tmp_path)  # it would deliver from memory
-    if log == "removed":
+    if what in ("removed", "a fifo"):
         path.unlink()
-    if log == "cut off":
+    if what == "a fifo":
+        os.mkfifo(path)
+    if what == "cut off":  # as an overwritten one that happens to be a part of what was there
         os.truncate(path, 4)
+    if what == "overwritten":
+        path.write_text("somebody else's secret, which is longer\n")
     server.start()
     assert flush(tmp_path, server.url).returncode == 0 and not server.violations
-    lines = server.text().splitlines()
-    assert lines[:-2] == (["1", "2"] if log == "cut off" else [])
-    assert lines[-1] == f"[nixfleet-run: {6 if log == 'cut off' else 10} bytes of output were not kept]"
+    assert server.text().splitlines() == ["", f"[nixfleet-run: 10 bytes of output were not kept: {said}]"]
     assert server.run().exit == {"code": 0}
+    server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_log_of_another_user_is_not_sent(tmp_path):
+    server = FaultServer()
+    server.stop()
+    env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    run_wrapped("seq", "5", state=tmp_path, env=env)
+    nobody_behind(tmp_path)
+    record, = tmp_path.glob("*.run")
+    secret = tmp_path / "shadow"
+    secret.write_text("root:secret\n")
+    record.write_text(re.sub("(?m)^log=.*", f"log={secret}", record.read_text()))
+    os.chown(record, 65534, 65534)
+    server.start()
+    flush(tmp_path, server.url)
+    assert "secret" not in (server.text() or "")
+    server.stop()
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 700, b"end=exit 0"])
+def test_a_run_whose_record_is_damaged_is_delivered(tmp_path, left):
+    server = FaultServer()
+    server.stop()
+    env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
+    run_wrapped("seq", "5", state=tmp_path, env=env)
+    nobody_behind(tmp_path)
+    record, = tmp_path.glob("*.run")
+    record.write_bytes(left)
+    server.start()
+    assert flush(tmp_path, server.url).returncode == 0 and not server.violations
+    assert server.text() == "1\n2\n3\n4\n5"
     server.stop()
 
 

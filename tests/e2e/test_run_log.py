@@ -14,7 +14,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import BIN, ROOT, RUN, children, environment, kill_quietly, run, wait_for
+from wrapper import BIN, ROOT, RUN, children, environment, kill_quietly, log_writer, run, wait_for
 
 BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
 
@@ -122,10 +122,13 @@ def test_a_wrapper_that_is_killed_leaves_a_lost_run_with_all_that_was_written(st
     keeper, = children(child.pid)
     command, = children(keeper)
     try:
+        log_writer(child.pid)
+        wait_for(lambda: list(state.glob("*.run")), "the record")
         assert "lost" not in listed(state)
         child.kill()
         child.wait(10)
-        assert "lost" in listed(state) and only_log(state) == b"before\n"
+        wait_for(lambda: "lost" in listed(state), "the loss to be seen")
+        assert only_log(state) == b"before\n"
     finally:
         kill_quietly(command)
         child.stdout.close()
@@ -167,14 +170,19 @@ def test_a_disk_that_is_full_from_the_start(small_disk):
     assert done.returncode == 6 and done.stdout == b"hi\n" and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [[], ["--log", "/proc/none/log"]])
-def test_an_unwritable_place_costs_the_log_and_is_said_in_one_line(tmp_path, options):
+def test_an_unwritable_place_costs_the_log_and_is_said_in_one_line(tmp_path):
     state = tmp_path / "state"
-    if not options:
-        state.write_text("a file where the directory should be")
-    done = run("sh", "-c", "echo hi; exit 6", state=state, options=options)
+    state.write_text("a file where the directory should be")
+    done = run("sh", "-c", "echo hi; exit 6", state=state)
     assert done.returncode == 6 and done.stdout == b"hi\n"
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(b"nixfleet-run: no log: ")
+
+
+def test_a_log_file_that_cannot_be_opened_costs_its_place_and_not_the_log(state):
+    done = run("sh", "-c", "echo hi; exit 6", state=state, options=["--log", "/proc/none/log"])
+    assert done.returncode == 6 and done.stdout == b"hi\n" and only_log(state) == b"hi\n"
+    assert re.fullmatch(rb"nixfleet-run: /proc/none/log: .*: the log is /.*/[0-9a-f-]*\.log\n", done.stderr)
+    assert b"hi" in subprocess.run([RUN, "--show"], env=environment(state), stdout=subprocess.PIPE, timeout=20, check=True).stdout
 
 
 def test_a_log_file_that_cannot_be_opened_is_not_said_where_output_is_captured(tmp_path):
@@ -183,14 +191,98 @@ def test_a_log_file_that_cannot_be_opened_is_not_said_where_output_is_captured(t
 
 
 @pytest.mark.parametrize("read", [False, True])
-def test_a_log_that_is_a_fifo_which_nobody_reads_costs_the_log_and_no_time(tmp_path, read):
+def test_a_fifo_that_nobody_reads_costs_its_copy_of_the_log_and_no_time(tmp_path, state, read):
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK) if read else -1
-    done = run("sh", "-c", "seq 1 40000; exit 6", state=tmp_path / "state", options=["--log", tmp_path / "fifo"])
-    assert done.returncode == 6 and len(done.stdout.splitlines()) == 40000
-    assert len(done.stderr.splitlines()) == 1 and (b"the log ends early" if read else b"no log") in done.stderr
+    done = run("sh", "-c", "seq 1 40000; exit 6", state=state, options=["--log", tmp_path / "fifo"])
+    assert done.returncode == 6 and len(done.stdout.splitlines()) == 40000 and only_log(state) == done.stdout
+    assert len(done.stderr.splitlines()) == 1 and b"/fifo" in done.stderr
     if read:
         os.close(reader)
+
+
+def test_a_log_may_be_a_pipe_of_the_callers(state, tmp_path):
+    script = f"exec {RUN} --log /dev/fd/3 -- sh -c 'echo hi; seq 1 100000' 3> >(cat >{tmp_path}/copy; touch {tmp_path}/done)"
+    done = subprocess.run(["bash", "-c", script], env=environment(state), stdout=subprocess.PIPE, timeout=30, check=True)
+    wait_for((tmp_path / "done").exists, "the copy")
+    assert (tmp_path / "copy").read_bytes() == done.stdout == only_log(state)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_a_log_that_is_standard_output_adds_to_it_and_cuts_nothing(state, tmp_path, name):
+    (tmp_path / "out").write_bytes(b"before\n")
+    with open(tmp_path / "out", "ab") as out:
+        run("echo", "hi", state=state, options=["--log", name], stdout=out)
+    assert (tmp_path / "out").read_bytes() == b"before\nhi\nhi\n" and only_log(state) == b"hi\n"
+
+
+# ---- two runs, one --log ----
+def test_two_runs_with_one_log_file_do_not_pass_for_each_other(state, tmp_path):
+    options = ["--log", tmp_path / "same"]
+    run("sh", "-c", "echo OUTPUT-OF-A; echo A2; echo A3", state=state, options=options)
+    run("sh", "-c", "echo out-of-B; exit 3", state=state, options=options)
+    first, second = sorted(path.stem for path in state.glob("*.run"))
+    show = [subprocess.run([RUN, "--show", run_id], env=environment(state), capture_output=True, timeout=20) for run_id in (first, second)]
+    assert show[0].returncode == 1 and show[0].stdout == b"" and b"its log was overwritten" in show[0].stderr
+    assert show[1].stdout.startswith(b"out-of-B\n")
+    lines = listed(state).splitlines()[1:]
+    assert "(its log was overwritten)" in lines[0] and "overwritten" not in lines[1]
+
+
+def test_a_log_file_in_use_is_left_to_the_run_that_has_it(state, tmp_path):
+    options = ["--log", tmp_path / "same"]
+    first = subprocess.Popen([RUN, *options, "sh", "-c", "echo first; read x; echo end"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+    assert first.stdout.readline() == b"first\n"
+    wait_for(lambda: (tmp_path / "same").exists() and (tmp_path / "same").read_bytes() == b"first\n", "the log")
+    second = run("echo", "second", state=state, options=options)
+    assert b"another run is logged there now" in second.stderr
+    first.communicate(b"\n", timeout=20)
+    assert (tmp_path / "same").read_bytes() == b"first\nend\n" and only_log(state) == b"second\n"
+
+
+# ---- what is left of a record ----
+@pytest.mark.parametrize("left", [b"", b"\0" * 700, b"end=exit 0"])
+def test_a_run_whose_record_is_damaged_is_listed_and_shown(state, left):
+    run("echo", "precious", state=state)
+    record, = state.glob("*.run")
+    record.write_bytes(left)
+    wait_for(lambda: "damaged" in listed(state), "its log writer's end")
+    assert str(record.with_suffix(".log")) in listed(state)
+    shown = subprocess.run([RUN, "--show", record.stem], env=environment(state), stdout=subprocess.PIPE, timeout=20, check=True)
+    assert shown.stdout == b"precious\n"
+
+
+def test_what_is_no_file_among_the_records_delays_nobody(state):
+    state.mkdir(mode=0o700)
+    os.mkfifo(state / "01a22158-0000-7787-99e4-3a4d16c73f43.run")
+    (state / "01a22158-0000-7787-99e4-3a4d16c73f44.run").mkdir()
+    os.mkfifo(state / "01a22158-0000-7787-99e4-3a4d16c73f43.marks")
+    assert run("echo", "hi", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1")).stdout == b"hi\n"
+    assert len(listed(state).splitlines()) == 2
+    done = subprocess.run([RUN, "--flush"], env=environment(state, NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h"),
+                          capture_output=True, timeout=20)
+    assert done.returncode == 0
+
+
+# ---- a directory that others can write to ----
+@pytest.mark.parametrize("mode", [0o2775, 0o777, 0o1777])
+def test_a_directory_that_others_can_write_to_is_not_used_and_that_is_said_once(state, mode):
+    state.mkdir()
+    state.chmod(mode)
+    done = run("echo", "hi", state=state)
+    assert done.returncode == 0 and done.stdout == b"hi\n" and list(state.iterdir()) == []
+    assert len(done.stderr.splitlines()) == 1 and b"others may write to this directory" in done.stderr
+
+
+def test_the_directory_that_a_settings_file_names_is_listed_and_shown(tmp_path):
+    (tmp_path / "config" / "nixfleet").mkdir(parents=True)
+    (tmp_path / "config" / "nixfleet" / "run.conf").write_text(f"NIXFLEET_STATE_DIR={tmp_path}/elsewhere\n")
+    env = environment(tmp_path / "unused", NIXFLEET_STATE_DIR=None, XDG_CONFIG_HOME=str(tmp_path / "config"))
+    run("echo", "hello", state=None, env=env)
+    assert len(list((tmp_path / "elsewhere").glob("*.log"))) == 1
+    assert "echo hello" in subprocess.run([RUN, "--list"], env=env, stdout=subprocess.PIPE, timeout=20, check=True).stdout.decode()
+    assert subprocess.run([RUN, "--show"], env=env, stdout=subprocess.PIPE, timeout=20, check=True).stdout == b"hello\n"
 
 
 def test_without_a_home_the_run_goes_on(tmp_path):
@@ -230,11 +322,15 @@ def make_run(state, number, age_days=0, size=10, stream=0, ended=True):
     return log
 
 
+def kept(logs):
+    return [log.exists() for log in logs]
+
+
 def test_the_oldest_runs_beyond_the_count_are_removed(state):
     logs = [make_run(state, i) for i in range(5)]
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="3"))
-    assert [log.exists() for log in logs] == [False, False, False, True, True]
-    assert len(list(state.glob("*.run"))) == len(list(state.glob("*.marks"))) == 3
+    wait_for(lambda: kept(logs) == [False, False, False, True, True], "the removal")
+    wait_for(lambda: len(list(state.glob("*.run"))) == len(list(state.glob("*.marks"))) == 3, "the removal")
 
 
 def test_what_stays_is_not_read_at_every_end(state):
@@ -243,7 +339,7 @@ def test_what_stays_is_not_read_at_every_end(state):
     record.unlink()
     os.mkfifo(record)  # whoever opens this waits for ever
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="3"))
-    assert [log.exists() for log in logs] == [False, False, False, True, True]
+    wait_for(lambda: kept(logs) == [False, False, False, True, True], "the removal")
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -268,13 +364,14 @@ def test_a_command_that_cannot_be_started_takes_nobodys_place(state, command, st
 def test_runs_beyond_the_age_are_removed(state):
     old, young = make_run(state, 1, age_days=8), make_run(state, 2, age_days=6)
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_DAYS="7"))
-    assert not old.exists() and young.exists()
+    wait_for(lambda: not old.exists(), "the removal")
+    assert young.exists()
 
 
 def test_runs_beyond_the_size_are_removed(state):
     logs = [make_run(state, i, size=40 << 10) for i in range(4)]
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_SIZE="100K"))
-    assert [log.exists() for log in logs] == [False, False, True, True]
+    wait_for(lambda: kept(logs) == [False, False, True, True], "the removal")
 
 
 @pytest.mark.parametrize("bound", [{"NIXFLEET_KEEP_RUNS": "1"}, {"NIXFLEET_KEEP_DAYS": "1"}, {"NIXFLEET_KEEP_SIZE": "1K"}])
@@ -285,7 +382,8 @@ def test_what_is_owed_or_alive_is_never_removed(state, bound):
     alive = subprocess.Popen([RUN, "sh", "-c", "echo up; read x"], env=environment(state), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert alive.stdout.readline() == b"up\n"
     run("true", state=state, env=environment(state, **bound))
-    assert owed.exists() and lost_and_owed.exists() and not local.exists()
+    wait_for(lambda: not local.exists(), "the removal")
+    assert owed.exists() and lost_and_owed.exists()
     assert sum(1 for record in records(state) if not record["end"].strip()) == 2
     alive.communicate(b"\n", timeout=20)
     assert alive.returncode == 0
@@ -294,8 +392,8 @@ def test_what_is_owed_or_alive_is_never_removed(state, bound):
 def test_a_log_outside_of_the_directory_is_never_removed(state, tmp_path):
     run("echo", "hi", state=state, options=["--log", tmp_path / "mine"])
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1"))
+    wait_for(lambda: len(list(state.glob("*.run"))) == 1, "the removal")
     assert (tmp_path / "mine").read_bytes() == b"hi\n"
-    assert len(records(state)) == 1
 
 
 # ---- what it is made of ----

@@ -167,16 +167,16 @@ def child_environment(*arguments, **keywords):
     return dict(entry.split("=", 1) for entry in text.decode().split("\0") if entry)
 
 
-def test_the_environment_gains_the_run_id_and_nothing_else(state):
+def test_the_environment_gains_the_run_and_nothing_else(state):
     given = environment(state, PAGER=None, GIT_PAGER=None, SYSTEMD_PAGER=None, MANPAGER=None, TERM=None, NIXFLEET_TOKEN="secret")
     seen = child_environment(state=state, env=given)
-    assert re.fullmatch(r"[0-9a-f-]{36}", seen.pop("NIXFLEET_RUN_ID")) and seen == given
+    assert re.fullmatch(r"[0-9a-f-]{36}", seen.pop("NIXFLEET_RUN_ID")) and seen.pop("NIXFLEET_RUN_PID").isdigit() and seen == given
 
 
 def test_a_captured_run_gets_no_pager_and_a_dumb_terminal_unless_the_caller_chose(state):
     given = environment(state, PAGER=None, GIT_PAGER=None, SYSTEMD_PAGER=None, MANPAGER=None, TERM=None)
     seen = child_environment(state=state, env=given, stderr=subprocess.STDOUT)
-    assert {name: seen[name] for name in seen.keys() - given.keys() - {"NIXFLEET_RUN_ID"}} == {
+    assert {name: seen[name] for name in seen.keys() - given.keys() - {"NIXFLEET_RUN_ID", "NIXFLEET_RUN_PID"}} == {
         "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "SYSTEMD_PAGER": "cat", "MANPAGER": "cat"}
     seen = child_environment(state=state, env={**given, "TERM": "xterm", "PAGER": "most"}, stderr=subprocess.STDOUT)
     assert seen["TERM"] == "xterm" and seen["PAGER"] == "most"
@@ -214,6 +214,19 @@ def test_a_nested_run_passes_through_and_makes_no_run_of_its_own(state):
     done = run(RUN, RUN, "-n", "inner", "sh", "-c", "echo $NIXFLEET_RUN_ID; exit 3", state=state)
     assert done.returncode == 3 and len(list(state.glob("*.run"))) == 1
     assert (state / f"{done.stdout.decode().strip()}.run").exists()
+
+
+def test_a_nested_run_is_known_without_a_record(tmp_path):
+    done = run(RUN, "sh", "-c", "echo $NIXFLEET_RUN_ID; exit 3", state="/proc/none")
+    outer = run("sh", "-c", f"echo $NIXFLEET_RUN_ID; {RUN} sh -c 'echo $NIXFLEET_RUN_ID'", state="/proc/none")
+    assert done.returncode == 3 and len(set(outer.stdout.split())) == 1
+
+
+def test_a_run_that_outlives_its_wrapper_is_not_nested_any_more(state, tmp_path):
+    inner = f"sleep 0.2; while kill -0 $NIXFLEET_RUN_PID; do sleep 0.05; done; {RUN} touch {tmp_path}/done"
+    run("sh", "-c", f"setsid sh -c '{inner}' >/dev/null 2>&1 </dev/null &", state=state)
+    wait_for((tmp_path / "done").exists, "the second run")
+    wait_for(lambda: len(list(state.glob("*.run"))) == 2, "its record")
 
 
 def test_nothing_of_ours_is_written_when_all_goes_well(state):

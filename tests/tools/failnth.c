@@ -4,8 +4,9 @@
      FAILNTH=FUNCTION:N[:ERRNO]   the Nth call in the process named FAILNTH_PROGRAM fails
      FAILNTH_COUNT=FILE           where the number of calls is written at the end, one line for each
                                   function ("malloc 42")
-     FAILNTH_FORK=1               count in the first process that it forks, the keeper, instead:
-   that one has no end at which it could write how often
+     FAILNTH_FORK=N               count in the Nth process that it forks instead (1: the keeper, 2:
+                                  the log writer); these have no end at which they could write how
+                                  often
 
    Only that process counts: its children, and what they execute, are left alone, as are other
    programs that inherit the environment. */
@@ -121,7 +122,7 @@ __attribute__((constructor)) static void start(void)
         nth = strtol(what + length + 1, &rest, 10);
         problem = *rest == ':' ? atoi(rest + 1) : standard_problem((enum function)chosen);
     }
-    in_fork = getenv("FAILNTH_FORK") != NULL;
+    in_fork = getenv("FAILNTH_FORK") ? atoi(getenv("FAILNTH_FORK")) : 0;
     unsetenv("FAILNTH_FORK");
     unsetenv("FAILNTH"); /* what is started by this one counts nothing, and sees nothing of it */
     unsetenv("FAILNTH_PROGRAM");
@@ -218,6 +219,28 @@ int open64(const char *path, int flags, ...)
     return open_real("open64", path, flags, mode);
 }
 
+int openat(int dir, const char *path, int flags, ...)
+{
+    va_list arguments;
+    mode_t mode;
+
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return fails(F_open) ? -1 : REAL(openat)(dir, path, flags, mode);
+}
+
+int openat64(int dir, const char *path, int flags, ...)
+{
+    va_list arguments;
+    mode_t mode;
+
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return fails(F_open) ? -1 : REAL(openat64)(dir, path, flags, mode);
+}
+
 int fcntl(int fd, int command, ...)
 {
     va_list arguments;
@@ -292,9 +315,13 @@ pid_t fork(void)
 {
     pid_t pid = fails(F_fork) ? -1 : REAL(fork)();
 
-    if (pid == 0 && in_fork)
-        counted = (pid_t)syscall(SYS_getpid);
-    in_fork = 0;
+    if (pid == 0) {
+        if (in_fork == 1)
+            counted = (pid_t)syscall(SYS_getpid);
+        in_fork = 0;
+    } else if (in_fork > 0) {
+        in_fork--;
+    }
     return pid;
 }
 

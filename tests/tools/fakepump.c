@@ -35,8 +35,8 @@ static void place(int fd, int at)
         _exit(120);
 }
 
-static struct helper start(const char *report, const char *mode, char **environment, int page_fd,
-                           const struct run_log *log, int tell_fd, const char *marks_path)
+static struct helper start(const char *report, const char *mode, char **environment,
+                           const struct run_log *log, int tell_fd)
 {
     struct helper helper;
     int pipe_fds[2];
@@ -48,20 +48,15 @@ static struct helper start(const char *report, const char *mode, char **environm
     if (helper.pid == 0) {
         char *argv[] = {(char *)report, (char *)mode, NULL};
         int null = open("/dev/null", O_RDWR), base = 20;
-        int fds[] = {page_fd,
-                     pipe_fds[0],
-                     open(log->log_path, O_RDONLY),
-                     open(log->run_path, O_RDWR),
-                     open(marks_path, O_RDONLY),
-                     tell_fd};
+        int fds[] = {log->page_fd, pipe_fds[0], tell_fd, log->acks_write};
 
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 4; i++)
             fds[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD, base);
         place(null, 0);
         place(null, 1);
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 4; i++)
             place(fds[i], 3 + i);
-        closefrom(9);
+        closefrom(7);
         execve(report, argv, environment);
         _exit(122);
     }
@@ -69,8 +64,7 @@ static struct helper start(const char *report, const char *mode, char **environm
     return helper;
 }
 
-static void copy(struct run_log *log, struct status_page *page, struct helper *shipper, int tell_fd,
-                 bool *stop)
+static void copy(struct run_log *log, struct helper *shipper, int tell_fd, bool *stop)
 {
     static char bytes[65536];
     struct pollfd fds[2] = {{.fd = 0, .events = POLLIN}, {.fd = tell_fd, .events = POLLIN}};
@@ -85,16 +79,11 @@ static void copy(struct run_log *log, struct status_page *page, struct helper *s
         }
         if (fds[0].revents) {
             ssize_t n = read(0, bytes, sizeof bytes);
-            size_t written;
 
             if (n <= 0)
                 return;
-            run_log_mark(log, page->bytes, page->rows, page->cols, false);
-            if (run_log_append(log, bytes, (size_t)n, &written) == 0)
-                page->log_bytes += (uint64_t)n;
-            page->bytes += (uint64_t)n;
-            page->output_ms = monotonic_ms();
-            if (atomic_exchange(&page->poke_wanted, 0))
+            run_log_append(log, bytes, (size_t)n);
+            if (atomic_exchange(&log->page->poke_wanted, 0))
                 (void)!write(shipper->poke_fd, "", 1);
         }
     }
@@ -120,15 +109,15 @@ static void hear_the_rest(int tell_fd, pid_t heartbeat)
 
 int main(int argc, char **argv)
 {
-    char error[CONFIG_ERROR_SIZE], marks_path[4096], *only_name[] = {argv[0], (char *)"true", NULL};
+    char error[CONFIG_ERROR_SIZE], *only_name[] = {argv[0], (char *)"true", NULL};
     char *command[] = {(char *)"fake", (char *)"command", NULL};
     struct config config;
     struct run_log log;
-    struct run_info info = {
-        .argv = command, .rows = 24, .cols = 80, .stream = true, .cwd = (char *)"/"};
+    struct log_plan plan = {
+        .info = {.argv = command, .rows = 24, .cols = 80, .stream = true, .cwd = (char *)"/"}};
+    struct run_info *info = &plan.info;
     struct secrets secrets;
-    struct status_page *page;
-    int page_fd, tell[2];
+    int tell[2];
     bool stop = false;
     struct helper shipper, heartbeat;
     int code = argc > 2 ? atoi(argv[2]) : 0;
@@ -136,46 +125,31 @@ int main(int argc, char **argv)
     if (argc < 2 || config_load(&config, 2, only_name, error) < 0)
         return 125;
     signal(SIGPIPE, SIG_IGN); /* as the pump: a helper may die at any moment */
-    info.started_ms = wall_ms();
-    info.pid = getpid();
-    run_id_make(info.started_ms, info.id);
-    info.url = config.url;
-    memcpy(info.host, config.host, sizeof info.host);
-    strcpy(info.name, "test");
-    strcpy(info.user, "tester");
+    info->started_ms = wall_ms();
+    info->pid = getpid();
+    run_id_make(info->started_ms, info->id);
+    info->url = config.url;
+    memcpy(info->host, config.host, sizeof info->host);
+    strcpy(info->name, "test");
+    strcpy(info->user, "tester");
     secrets_init(&secrets);
     free(secrets_add_all(&secrets, environ, command, config.redact));
-    info.secrets = secrets_format(&secrets);
-    if (run_log_create(&log, config.state_dir, &info) < 0 || !(page = status_create(&page_fd)) ||
-        pipe2(tell, O_CLOEXEC) < 0)
+    info->secrets = secrets_format(&secrets);
+    plan.dir = config.state_dir;
+    plan.keep = (struct run_bounds){config.keep_runs, config.keep_ms, config.keep_bytes};
+    if (run_log_open(&log, &plan) < 0 || pipe2(tell, O_CLOEXEC) < 0)
         return 124;
-    page->rows = 24;
-    page->cols = 80;
-    page->output_ms = monotonic_ms();
-    run_log_mark(&log, 0, 24, 80, true);
-    snprintf(marks_path, sizeof marks_path, "%s/%s.marks", config.state_dir, info.id);
-    shipper = start(argv[1], "ship", config_environment(&config, environ), page_fd, &log, tell[1],
-                    marks_path);
-    heartbeat = start(argv[1], "beat", config_environment(&config, environ), page_fd, &log, tell[1],
-                      marks_path);
+    shipper = start(argv[1], "ship", config_environment(&config, environ), &log, tell[1]);
+    heartbeat = start(argv[1], "beat", config_environment(&config, environ), &log, tell[1]);
     close(tell[1]);
-    printf("%s %d %d\n", info.id, (int)shipper.pid, (int)heartbeat.pid);
+    printf("%s %d %d\n", info->id, (int)shipper.pid, (int)heartbeat.pid);
     fflush(stdout);
-    copy(&log, page, &shipper, tell[0], &stop);
-    {
-        struct run_end end = {.known = true,
-                              .code = code,
-                              .wall_ms = wall_ms(),
-                              .bytes = page->bytes,
-                              .log_bytes = page->log_bytes};
-
-        run_log_end(&log, &end);
-    }
-    page->ended_ms = wall_ms();
-    page->end_code = (uint32_t)code;
-    page->end = STATUS_EXITED;
+    copy(&log, &shipper, tell[0], &stop);
+    run_log_end(&log, STATUS_EXITED, code);
     close(shipper.poke_fd);
     close(heartbeat.poke_fd);
+    run_log_wait(&log, monotonic_ms() + 20000);
+    run_log_close(&log);
     hear_the_rest(tell[0], heartbeat.pid);
     _exit(code); /* nothing is freed here: a tool, not the product */
 }

@@ -54,10 +54,8 @@ static struct ended *make_ended(int room, bool held)
                                   .out = ended->from[0],
                                   .ended = true};
     ended->terminal = (struct terminal){.fd = -1};
-    ended->log = (struct run_log){.log_fd = -1, .marks_fd = -1};
     ended->helpers = (struct helpers){.control_read = -1,
                                       .control_write = -1,
-                                      .page_fd = -1,
                                       .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}}};
     ended->pump.child = &ended->child;
     ended->pump.terminal = &ended->terminal;

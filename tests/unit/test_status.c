@@ -1,32 +1,39 @@
 /* The page that pump and helpers share. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "../../capture/status.h"
 
+#define RING (4 * STATUS_RING_LEAST) /* a ring that is small enough to be gone round in a test */
+
 static struct status_page *page;
 static int page_fd;
-static unsigned char out[2 * STATUS_RING_SIZE];
+static unsigned char out[2 * RING];
 
 static int open_page(void **state)
 {
     (void)state;
-    page = status_create(&page_fd);
+    page = status_create("the record", 10, &page_fd);
+    if (page)
+        page->ring_size = RING;
     return page ? 0 : -1;
 }
 
 static int close_page(void **state)
 {
     (void)state;
+    page->ring_size = STATUS_RING_SIZE;
     status_unmap(page);
     return close(page_fd);
 }
@@ -37,15 +44,14 @@ static unsigned char byte_at(uint64_t offset)
     return (unsigned char)(offset * 7 + offset / 251);
 }
 
-static void write_output(uint64_t from, size_t size)
+static void write_output(size_t size)
 {
     unsigned char *bytes = malloc(size);
 
     assert_non_null(bytes);
     for (size_t i = 0; i < size; i++)
-        bytes[i] = byte_at(from + i);
-    status_ring_write(page, from, bytes, size);
-    page->bytes = from + size;
+        bytes[i] = byte_at(page->bytes + i);
+    status_ring_write(page, bytes, size);
     free(bytes);
 }
 
@@ -56,38 +62,54 @@ static void assert_output(uint64_t from, size_t size)
             fail_msg("byte %zu after %llu", i, (unsigned long long)from);
 }
 
+/* The log has everything. */
+static void log_all(void)
+{
+    page->taken = page->log_bytes = atomic_load(&page->bytes);
+}
+
 static void a_new_page_is_empty(void **state)
 {
     uint64_t skipped = 1;
 
     (void)state;
-    assert_true(page->ring_start == UINT64_MAX);
     assert_int_equal(page->end, STATUS_RUNNING);
     assert_int_equal(status_ring_read(page, 0, out, sizeof out, &skipped), 0);
     assert_true(skipped == 0);
     assert_true(fcntl(page_fd, F_GETFD) & FD_CLOEXEC);
+    assert_memory_equal(status_record(page), "the record", page->record_size);
 }
 
 static void another_mapping_sees_the_same(void **state)
 {
-    struct status_page *other = status_map(page_fd);
+    struct status_page *other;
 
     (void)state;
+    page->ring_size = STATUS_RING_SIZE;
+    other = status_map(page_fd);
     assert_non_null(other);
-    page->bytes = 42;
+    write_output(42);
     assert_true(other->bytes == 42);
+    assert_memory_equal(status_record(other), "the record", 10);
     status_unmap(other);
 }
 
 static void what_is_no_page_is_refused(void **state)
 {
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR), other;
+    struct status_page *foreign = status_create("", 0, &other);
 
     (void)state;
     assert_null(status_map(null));
     assert_int_equal(errno, EINVAL);
     close(null);
     assert_null(status_map(-1));
+    assert_non_null(foreign);
+    foreign->page_size++;
+    assert_null(status_map(other));
+    assert_int_equal(errno, EINVAL);
+    status_unmap(foreign);
+    close(other);
 }
 
 static void the_ring_gives_back_what_was_written(void **state)
@@ -95,7 +117,7 @@ static void the_ring_gives_back_what_was_written(void **state)
     uint64_t skipped;
 
     (void)state;
-    write_output(1000, 5000); /* the first 1000 bytes are in the log */
+    write_output(6000);
     assert_int_equal(status_ring_read(page, 1000, out, 5000, &skipped), 5000);
     assert_true(skipped == 0);
     assert_output(1000, 5000);
@@ -106,12 +128,60 @@ static void the_ring_gives_back_what_was_written(void **state)
 
 static void the_ring_goes_round(void **state)
 {
-    uint64_t offset = STATUS_RING_SIZE - 100, skipped;
+    uint64_t skipped;
 
     (void)state;
-    write_output(offset, 1000);
-    assert_int_equal(status_ring_read(page, offset, out, 1000, &skipped), 1000);
-    assert_output(offset, 1000);
+    write_output(RING - 100);
+    page->taken = RING - 100;
+    write_output(1000);
+    assert_int_equal(status_ring_read(page, RING - 100, out, 1000, &skipped), 1000);
+    assert_output(RING - 100, 1000);
+}
+
+static void the_ring_begins_again_where_the_log_has_everything(void **state)
+{
+    uint64_t skipped;
+
+    (void)state;
+    write_output(5000);
+    log_all();
+    write_output(100);
+    assert_true(page->ring_base == 5000);
+    assert_int_equal(status_ring_read(page, 5000, out, 1000, &skipped), 100);
+    assert_output(5000, 100);
+    assert_int_equal(status_ring_read(page, 4000, out, 1000, &skipped), 0); /* in the log */
+    assert_true(skipped == 0);
+    page->taken = 5100; /* with a gap: the log does not have everything */
+    write_output(100);
+    assert_true(page->ring_base == 5000);
+}
+
+static void memory_that_a_slow_disk_made_the_ring_use_is_given_back(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    page->ring_size = STATUS_RING_SIZE;
+    for (int i = 0; i < 20; i++)
+        write_output(1 << 20);
+    assert_int_equal(fstat(page_fd, &info), 0);
+    assert_true(info.st_blocks * 512 > 20 << 20);
+    log_all();
+    write_output(1);
+    assert_int_equal(fstat(page_fd, &info), 0);
+    assert_true(info.st_blocks * 512 < 4 << 20);
+}
+
+static void there_is_room_until_the_log_would_lose_something(void **state)
+{
+    (void)state;
+    assert_int_equal(status_ring_room(page), RING);
+    write_output(1000);
+    assert_int_equal(status_ring_room(page), RING - 1000);
+    page->taken = 400;
+    assert_int_equal(status_ring_room(page), RING - 600);
+    write_output(2 * RING);
+    assert_int_equal(status_ring_room(page), 0);
 }
 
 static void a_reader_that_is_late_is_told_how_much_it_has_missed(void **state)
@@ -120,8 +190,8 @@ static void a_reader_that_is_late_is_told_how_much_it_has_missed(void **state)
     size_t got;
 
     (void)state;
-    while (total < 3 * STATUS_RING_SIZE) {
-        write_output(total, 40000);
+    while (total < 3 * RING) {
+        write_output(40000);
         total += 40000;
     }
     got = status_ring_read(page, 0, out, sizeof out, &skipped);
@@ -135,10 +205,87 @@ static void one_write_larger_than_the_ring_keeps_its_newest_part(void **state)
     size_t got;
 
     (void)state;
-    write_output(0, 3 * STATUS_RING_SIZE);
+    write_output(3 * RING);
     got = status_ring_read(page, 0, out, sizeof out, &skipped);
-    assert_true(got > 0 && skipped + got == 3 * STATUS_RING_SIZE);
+    assert_true(got > 0 && skipped + got == 3 * RING);
     assert_output(skipped, got);
+}
+
+struct racer {
+    _Atomic bool over;
+    unsigned torn, pieces;
+};
+
+static void *read_on(void *context)
+{
+    static unsigned char bytes[64 << 10];
+    struct racer *racer = context;
+    uint64_t offset = 0, skipped;
+
+    while (!racer->over || offset < page->bytes) {
+        size_t got = status_ring_read(page, offset, bytes, sizeof bytes, &skipped);
+
+        offset += skipped;
+        for (size_t i = 0; i < got; i++)
+            racer->torn += bytes[i] != byte_at(offset + i);
+        racer->pieces += got > 0;
+        offset += got;
+    }
+    return NULL;
+}
+
+/* As the log writer does that comes back after a long wait. */
+static void what_is_overwritten_while_it_is_read_is_not_taken_for_output(void **state)
+{
+    struct racer racer = {false, 0, 0};
+    pthread_t reader;
+
+    (void)state;
+    assert_int_equal(pthread_create(&reader, NULL, read_on, &racer), 0);
+    for (int i = 0; i < 3000; i++)
+        write_output(20000 + (size_t)i);
+    racer.over = true;
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_true(racer.pieces > 0);
+    assert_int_equal(racer.torn, 0);
+}
+
+static void marks_are_there_until_newer_ones_take_their_place(void **state)
+{
+    struct run_mark mark;
+
+    (void)state;
+    for (uint64_t i = 0; i < STATUS_MARKS + 10; i++) {
+        status_mark(page, &(struct run_mark){.offset = i});
+        page->marks_taken = i;
+    }
+    assert_false(status_get_mark(page, 5, &mark));
+    assert_true(status_get_mark(page, 20, &mark) && mark.offset == 20);
+    assert_false(status_get_mark(page, STATUS_MARKS + 10, &mark));
+}
+
+static void marks_that_nobody_writes_down_are_not_overwritten(void **state)
+{
+    struct run_mark mark;
+
+    (void)state;
+    for (uint64_t i = 0; i < 2 * STATUS_MARKS; i++)
+        status_mark(page, &(struct run_mark){.offset = i});
+    assert_true(page->marks == STATUS_MARKS);
+    assert_true(status_get_mark(page, 1, &mark) && mark.offset == 1);
+}
+
+static void an_acknowledgement_is_read_as_it_was_set(void **state)
+{
+    const struct run_ack set = {.lines = 7, .more = 2, .delivered = true};
+    struct run_ack got;
+
+    (void)state;
+    status_set_ack(page, &set);
+    assert_true(status_get_ack(page, &got));
+    assert_true(got.lines == 7 && got.more == 2 && got.delivered && !got.refused);
+    page->ack_seq |= 1;
+    assert_false(status_get_ack(page, &got));
 }
 
 static void progress_is_read_as_it_was_set(void **state)
@@ -185,8 +332,15 @@ int main(void)
         WITH_PAGE(what_is_no_page_is_refused),
         WITH_PAGE(the_ring_gives_back_what_was_written),
         WITH_PAGE(the_ring_goes_round),
+        WITH_PAGE(the_ring_begins_again_where_the_log_has_everything),
+        WITH_PAGE(memory_that_a_slow_disk_made_the_ring_use_is_given_back),
+        WITH_PAGE(there_is_room_until_the_log_would_lose_something),
         WITH_PAGE(a_reader_that_is_late_is_told_how_much_it_has_missed),
         WITH_PAGE(one_write_larger_than_the_ring_keeps_its_newest_part),
+        WITH_PAGE(what_is_overwritten_while_it_is_read_is_not_taken_for_output),
+        WITH_PAGE(marks_are_there_until_newer_ones_take_their_place),
+        WITH_PAGE(marks_that_nobody_writes_down_are_not_overwritten),
+        WITH_PAGE(an_acknowledgement_is_read_as_it_was_set),
         WITH_PAGE(progress_is_read_as_it_was_set),
         WITH_PAGE(a_writer_that_died_in_the_middle_is_noticed_and_survived),
         WITH_PAGE(texts_end_even_where_their_writer_forgot),

@@ -239,10 +239,11 @@ static void pass_over_known_lines(struct delivery *delivery)
 
 static void note_missing(struct delivery *delivery, uint64_t missing)
 {
-    char line[96];
-    int length =
-        snprintf(line, sizeof line, "\r\n[nixfleet-run: %llu bytes of output were not kept]\r\n",
-                 (unsigned long long)missing);
+    const char *why = delivery->log_problem;
+    char line[192];
+    int length = snprintf(line, sizeof line,
+                          "\r\n[nixfleet-run: %llu bytes of output were not kept%s%s]\r\n",
+                          (unsigned long long)missing, why ? ": " : "", why ? why : "");
 
     pass_over_known_lines(delivery);
     transcript_feed(delivery->transcript, line, (size_t)length);
@@ -315,7 +316,8 @@ static bool read_record(struct delivery *delivery)
     if (!delivery->record_path)
         return false;
     if (delivery->record_fd < 0)
-        delivery->record_fd = open(delivery->record_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        delivery->record_fd =
+            open(delivery->record_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
     n = delivery->record_fd < 0 ? 0 : read(delivery->record_fd, bytes, sizeof bytes);
     if (n <= 0)
         return n < 0 && errno == EINTR;
@@ -363,6 +365,8 @@ void delivery_output_ends(struct delivery *delivery, const struct run_end *end)
 {
     delivery->output_over = true;
     delivery->end = *end;
+    if (delivery->source.page) /* others may still write */
+        delivery->source.limit = end->bytes;
 }
 
 bool delivery_complete(const struct delivery *delivery)

@@ -79,6 +79,7 @@ struct delivery {
     uint64_t has, had;        /* lines that it has now; that it had when reading began */
     uint64_t synced, changed; /* changed: lowest line that changed while a batch was in flight */
     uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
+    const char *log_problem;  /* why output is missing, for a person; NULL: not known */
     bool left_out;            /* lines were skipped: no digest */
     bool described, no_description;
     bool output_over;            /* no more bytes will come */

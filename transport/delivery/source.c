@@ -1,11 +1,12 @@
-/* Reads the log by pread at an offset of its own, and the marks along with it. */
+/* Reads the log by pread at an offset of its own, then the ring, and the marks along with it. */
 #include "source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../capture/runlog.h"
 #include "../../common/io.h"
 
 void source_open(struct source *source, int log_fd, int marks_fd, struct status_page *page,
@@ -24,14 +25,28 @@ void source_rewind(struct source *source, uint32_t rows, uint32_t cols, int64_t 
     source->lossy = source->failed = false;
 }
 
+/* How much output there is to be read. */
+static uint64_t output_limit(const struct source *source)
+{
+    uint64_t bytes = source->page ? atomic_load(&source->page->bytes) : source->limit;
+
+    return bytes < source->limit ? bytes : source->limit;
+}
+
+/* As far as the log goes; behind that the ring has it. */
 static uint64_t log_limit(const struct source *source)
 {
-    return source->page ? atomic_load(&source->page->log_bytes) : source->limit;
+    uint64_t limit = output_limit(source), log;
+
+    if (!source->page)
+        return limit;
+    log = atomic_load(&source->page->log_bytes);
+    return log < limit ? log : limit;
 }
 
 uint64_t source_left(const struct source *source)
 {
-    uint64_t limit = source->page ? atomic_load(&source->page->bytes) : source->limit;
+    uint64_t limit = output_limit(source);
 
     return source->failed || limit < source->offset ? 0 : limit - source->offset;
 }
@@ -46,14 +61,23 @@ static ssize_t pread_again(int fd, void *out, size_t size, uint64_t offset)
     return n;
 }
 
+/* Number n of the marks: of a run that goes on the newest are in the page, also where the disk does
+ * not take them. */
+static bool get_mark(const struct source *source, uint64_t n, struct run_mark *mark)
+{
+    if (source->page && status_get_mark(source->page, n, mark))
+        return true;
+    return source->marks_fd >= 0 && pread_again(source->marks_fd, mark, sizeof *mark,
+                                                n * sizeof *mark) == (ssize_t)sizeof *mark;
+}
+
 /* Applies the marks up to the current offset. Returns the offset of the next one, UINT64_MAX if
  * there is none yet. */
 static uint64_t apply_marks(struct source *source)
 {
     struct run_mark mark;
 
-    while (source->marks_fd >= 0 && pread_again(source->marks_fd, &mark, sizeof mark,
-                                                source->next_mark * sizeof mark) == sizeof mark) {
+    while (get_mark(source, source->next_mark, &mark)) {
         if (mark.offset > source->offset)
             return mark.offset;
         source->next_mark++;
@@ -66,16 +90,28 @@ static uint64_t apply_marks(struct source *source)
     return UINT64_MAX;
 }
 
-static size_t read_log(struct source *source, void *out, size_t size, uint64_t limit)
+/* The log of a run that goes on is there once its writer has made it. */
+static bool open_log(struct source *source)
 {
-    uint64_t until = apply_marks(source);
-    ssize_t n;
+    const struct status_page *page = source->page;
+    struct stat info;
 
-    if (until > limit)
-        until = limit;
-    if (size > until - source->offset)
-        size = (size_t)(until - source->offset);
-    n = pread_again(source->log_fd, out, size, source->offset);
+    if (source->log_fd >= 0)
+        return true;
+    if (!page || !atomic_load(&page->log_open))
+        return false;
+    source->log_fd = open(page->log_path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (source->log_fd >= 0 &&
+        (fstat(source->log_fd, &info) < 0 || (uint64_t)info.st_dev != page->log_device ||
+         (uint64_t)info.st_ino != page->log_inode))
+        close_fd(&source->log_fd);
+    return source->log_fd >= 0;
+}
+
+static size_t read_log(struct source *source, void *out, size_t size)
+{
+    ssize_t n = open_log(source) ? pread_again(source->log_fd, out, size, source->offset) : -1;
+
     if (n <= 0) { /* truncated or removed by someone, or a broken disk: the rest cannot be had */
         source->failed = source->lossy = true;
         return 0;
@@ -88,24 +124,30 @@ static size_t read_ring(struct source *source, void *out, size_t size, uint64_t 
 {
     size_t n = status_ring_read(source->page, source->offset, out, size, missing);
 
-    if (n > 0 || *missing > 0) {
+    if (*missing > 0)
         source->lossy = true;
-        source->time_ms = wall_ms();
-    }
     source->offset += *missing + n;
     return n;
 }
 
 size_t source_read(struct source *source, void *out, size_t size, uint64_t *missing)
 {
-    uint64_t limit = log_limit(source);
+    size_t n = 0;
 
     *missing = 0;
-    if (source->failed || size == 0)
-        return 0;
-    if (source->offset < limit)
-        return read_log(source, out, size, limit);
-    if (source->page && atomic_load(&source->page->ring_start) <= source->offset)
-        return read_ring(source, out, size, missing);
-    return 0;
+    /* Again, where the log took what was about to be read from the ring. */
+    while (n == 0 && *missing == 0 && size > 0 && source_left(source) > 0) {
+        uint64_t log = log_limit(source), next = apply_marks(source);
+        uint64_t limit = source->offset < log ? log : output_limit(source);
+
+        if (limit > next)
+            limit = next;
+        if (size > limit - source->offset)
+            size = (size_t)(limit - source->offset);
+        if (source->offset < log)
+            n = read_log(source, out, size);
+        else
+            n = read_ring(source, out, size, missing);
+    }
+    return n;
 }

@@ -1,6 +1,6 @@
 /* The output of a run as its marks cut it: which bytes, when they came, in which window. Reads a
-   run that is going on (as far as its pump says that the log goes, then from the ring of the status
-   page) or one that is over. */
+   run that is going on (as far as the page says that the log goes, then from the page's ring) or
+   one that is over. */
 #ifndef NIXFLEET_SOURCE_H
 #define NIXFLEET_SOURCE_H
 
@@ -11,14 +11,15 @@
 #include "../../capture/status.h"
 
 struct source {
-    int log_fd, marks_fd;     /* borrowed; -1: there is none */
+    int log_fd, marks_fd;     /* borrowed; -1: there is none. With a page, the log is opened when it
+                                 is needed. */
     struct status_page *page; /* NULL: the run is over */
-    uint64_t limit;           /* bytes in the log, when there is no page */
-    uint64_t offset;          /* of the next byte of output */
-    uint64_t next_mark;       /* index of the next record in marks_fd */
-    int64_t time_ms;          /* wall time of the byte at offset */
+    uint64_t limit;     /* bytes of output that concern us: without a page, those in the log */
+    uint64_t offset;    /* of the next byte of output */
+    uint64_t next_mark; /* index of the next record in marks_fd */
+    int64_t time_ms;    /* wall time of the byte at offset */
     uint32_t rows, cols;
-    bool lossy;  /* part of the output was read from the ring, or not at all */
+    bool lossy;  /* part of the output was not to be had */
     bool failed; /* the log cannot be read */
 };
 

@@ -11,14 +11,7 @@
 #include "token.h"
 
 /* Descriptors that the pump hands down (docs/helpers.md). */
-enum {
-    HELPER_PAGE_FD = 3,
-    HELPER_POKE_FD,
-    HELPER_LOG_FD,
-    HELPER_RUN_FD,
-    HELPER_MARKS_FD,
-    HELPER_PUMP_FD
-};
+enum { HELPER_PAGE_FD = 3, HELPER_POKE_FD, HELPER_PUMP_FD, HELPER_ACKS_FD };
 
 enum problem {
     PROBLEM_URL,

@@ -70,12 +70,32 @@ def state_of(pid):
         return None
 
 
-def children(pid):
+def all_children(pid):
     try:
         return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
                 for child in (task / "children").read_text().split()]
     except OSError:
         return []
+
+
+def name_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
+def children(pid):
+    """Without the log writer, which every run has; until it has its own name, it has the wrapper's, as the keeper always does."""
+    end = time.monotonic() + PATIENCE_S
+    while [name_of(child) for child in all_children(pid)].count("nixfleet-run") > 1 and time.monotonic() < end:
+        time.sleep(0.005)
+    return [child for child in all_children(pid) if name_of(child) != "nixfleet-log"]
+
+
+def log_writer(pid):
+    """The log writer of a wrapper, once it is at work."""
+    return wait_for(lambda: [child for child in all_children(pid) if name_of(child) == "nixfleet-log"], "the log writer")[0]
 
 
 def kill_quietly(pid, number=signal.SIGKILL):

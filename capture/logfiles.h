@@ -1,0 +1,41 @@
+/* The files of a run, opened by its log writer. Every call here may wait for the disk as long as
+   the disk likes: never from the pump. */
+#ifndef NIXFLEET_LOGFILES_H
+#define NIXFLEET_LOGFILES_H
+
+#include <stdbool.h>
+
+#include "runrecord.h"
+#include "status.h"
+
+/* What is to be logged, where. Strings are borrowed. */
+struct log_plan {
+    const char *dir;  /* the state directory, absolute; NULL: there is none */
+    const char *file; /* --log, absolute; NULL: none */
+    struct run_info info;
+    struct run_bounds keep;
+    bool nix_record; /* nix was given a file for its own record (nixrecord.h) */
+};
+
+struct log_files {
+    int run_fd, marks_fd, log_fd; /* -1: none */
+    int copy_fd;      /* of --log, where that is no file of its own: a pipe, a device, or
+                         the file that the caller's output goes to. -1: none */
+    bool copy_blocks; /* it is the caller's own description */
+};
+
+/* Where --log names one of this process's own descriptors (/dev/stdout, /dev/fd/N): a new one for
+   it. To be called before they are closed, and does not wait. -1: it does not. */
+int log_files_own_descriptor(const struct log_plan *plan);
+/* Makes the directory, the log, the record and the marks; notes in the page what could not be done,
+   and where the log is. copy_fd: what log_files_own_descriptor returned. Every file in the
+   directory is new, or else refused. */
+void log_files_create(struct log_files *files, const struct log_plan *plan, int copy_fd,
+                      struct status_page *page);
+/* After the death of a log writer: opens what it has left, and makes what it has not. Corrects the
+   page's counters to what is in the files. */
+void log_files_resume(struct log_files *files, const struct log_plan *plan,
+                      struct status_page *page);
+void log_files_close(struct log_files *files);
+
+#endif

@@ -1,0 +1,278 @@
+"""A log whose disk does not answer, is read-only, or has no room: the command's output, its end and its stream do not wait for it."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from faultserver import FaultServer
+from wrapper import RUN, all_children, alive, environment, log_writer, name_of, run, wait_for
+
+TOKEN = "a-token-for-tests"
+
+
+class Disk:
+    def __init__(self, path):
+        self.path, self.frozen = path, False
+
+    def freeze(self):
+        subprocess.run(["fsfreeze", "-f", self.path], check=True)
+        self.frozen = True
+
+    def thaw(self):
+        if self.frozen:
+            subprocess.run(["fsfreeze", "-u", self.path], check=True)
+        self.frozen = False
+
+
+def mount(path, *options):
+    path.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *options, path], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip("cannot mount: " + done.stderr.strip())
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """An ext4 of its own, which can be frozen as for a snapshot: who writes to it then waits, and cannot be killed."""
+    if os.geteuid() != 0 or not shutil.which("fsfreeze") or not shutil.which("mkfs.ext4"):
+        pytest.skip("needs root, fsfreeze and mkfs.ext4")
+    image = tmp_path / "image"
+    with open(image, "wb") as file:
+        file.truncate(48 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1", image], check=True)
+    mount(tmp_path / "disk", "-o", "loop", image)
+    made = Disk(tmp_path / "disk")
+    yield made
+    made.thaw()
+    wait_for(lambda: subprocess.run(["umount", made.path], capture_output=True).returncode == 0, "nobody to use the disk")
+
+
+@pytest.fixture
+def tmpfs(tmp_path):
+    def make(*options):
+        mount(tmp_path / "tmpfs", "-t", "tmpfs", "-o", ",".join(options), "none")
+        return tmp_path / "tmpfs"
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    yield make
+    subprocess.run(["umount", "-l", tmp_path / "tmpfs"], check=False, capture_output=True)
+
+
+def streaming(state, server, **extra):
+    return environment(state, NIXFLEET_URL=server.url, NIXFLEET_HOST="testhost", NIXFLEET_TOKEN=TOKEN, **extra)
+
+
+def writers_left():
+    """Log writers whose wrapper has gone."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            mark = f"NIXFLEET_TEST_PROGRAM={os.environ.get('NIXFLEET_TEST_PROGRAM', '')}".encode()
+            if name_of(int(entry.name)) == "nixfleet-log" and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def only(state, ending):
+    found = wait_for(lambda: list(state.glob("*." + ending)), ending)
+    assert len(found) == 1
+    return found[0]
+
+
+def ended(state):
+    """The record, once it has an end."""
+    record = only(state, "run")
+    return wait_for(lambda: record.read_text().startswith("end=exit") and record.read_text(), "the end in the record")
+
+
+# ---- a disk that does not answer ----
+def test_a_disk_that_freezes_in_the_middle_stops_neither_output_nor_end_and_the_log_is_whole(disk):
+    state = disk.path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; seq 1 50000; exit 6"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"one\n"
+    wait_for(lambda: only(state, "log").read_bytes() == b"one\n", "the log")
+    disk.freeze()
+    output, errors = child.communicate(b"\n", timeout=30)  # while the disk is frozen
+    assert child.returncode == 6 and len(output.splitlines()) == 50000
+    assert re.fullmatch(rb"nixfleet-run: the log's disk does not answer: .*\n", errors)
+    assert only(state, "log").stat().st_size == 4
+    disk.thaw()
+    assert "end=exit 6" in ended(state)
+    assert only(state, "log").read_bytes() == b"one\n" + output
+
+
+def test_a_disk_that_is_frozen_from_the_start_delays_nothing(disk):
+    state = disk.path / "state"
+    state.mkdir(mode=0o700)
+    disk.freeze()
+    done = run("sh", "-c", "echo hi; exit 6", state=state)
+    assert done.returncode == 6 and done.stdout == b"hi\n" and list(state.iterdir()) == []
+    disk.thaw()
+    assert "end=exit 6" in ended(state)
+    assert only(state, "log").read_bytes() == b"hi\n"
+
+
+def test_signals_reach_the_command_while_the_disk_is_frozen(disk):
+    state = disk.path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "trap 'echo caught; exit 3' TERM; echo up; while :; do sleep 0.05; done"], env=environment(state),
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"up\n"
+    only(state, "log")
+    disk.freeze()
+    child.send_signal(signal.SIGTERM)
+    output, _ = child.communicate(timeout=30)
+    assert child.returncode == 3 and output == b"caught\n"
+    disk.thaw()
+    ended(state)
+
+
+def test_what_cannot_be_logged_is_streamed(disk):
+    state = disk.path / "state"
+    with FaultServer(token=TOKEN) as server:
+        child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; echo two; read x; echo three"], env=streaming(state, server),
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        server.wait(lambda: server.run() and server.text() == "one")
+        disk.freeze()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        server.wait(lambda: server.text() == "one\ntwo")  # while the disk is frozen
+        output, _ = child.communicate(b"\n", timeout=30)
+        assert child.returncode == 0 and output == b"one\ntwo\nthree\n"
+        assert server.text() == "one\ntwo\nthree" and server.run().exit == {"code": 0} and not server.violations
+        disk.thaw()
+        record = only(state, "run")
+        wait_for(lambda: re.search(r"(?m)^ack=3 1 0", record.read_text()), "the acknowledgement")
+        assert only(state, "log").read_bytes() == output
+
+
+def test_a_wrapper_that_is_killed_while_the_disk_is_frozen_loses_nothing(disk):
+    state = disk.path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; seq 1 5000; read x"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"one\n"
+    wait_for(lambda: only(state, "log").read_bytes() == b"one\n", "the log")
+    disk.freeze()
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    output = b"".join(child.stdout.readline() for _ in range(5000))
+    child.kill()
+    child.wait(20)
+    child.stdin.close()
+    child.stdout.close()
+    disk.thaw()
+    wait_for(lambda: only(state, "log").read_bytes() == b"one\n" + output, "the log")
+
+
+# ---- a writer that stands still: the same on any machine ----
+def test_a_log_writer_that_stands_still_delays_nothing(tmp_path):
+    state = tmp_path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; seq 1 50000; exit 6"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"one\n"
+    writer = log_writer(child.pid)
+    os.kill(writer, signal.SIGSTOP)
+    output, errors = child.communicate(b"\n", timeout=30)
+    assert child.returncode == 6 and len(output.splitlines()) == 50000 and b"the log's disk does not answer" in errors
+    os.kill(writer, signal.SIGCONT)
+    assert "end=exit 6" in ended(state)
+    assert only(state, "log").read_bytes() == b"one\n" + output
+    wait_for(lambda: not alive(writer), "the writer's end")
+
+
+def test_a_log_writer_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
+    state = tmp_path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "for i in 1 2 3; do echo $i; read x; done"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for number in (b"1\n", b"2\n"):
+        assert child.stdout.readline() == number
+        writer = log_writer(child.pid)
+        os.kill(writer, signal.SIGKILL)
+        wait_for(lambda: writer not in all_children(child.pid), "the pump to notice")
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+    output, errors = child.communicate(b"\n", timeout=30)
+    assert child.returncode == 0 and output == b"3\n" and errors == b""
+    assert "end=exit 0" in ended(state)
+    assert only(state, "log").read_bytes() == b"1\n2\n3\n"
+
+
+def test_captured_output_does_not_wait_for_a_log_writer(tmp_path):
+    """$(...) waits until nobody has its pipe open any more."""
+    state = tmp_path / "state"
+    script = f"""out=$({RUN} sh -c 'touch {tmp_path}/up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo hi' 2>&1); echo "[$out]" """
+    shell = subprocess.Popen(["sh", "-c", script], env=environment(state), stdout=subprocess.PIPE)
+    wait_for((tmp_path / "up").exists, "the command")
+    wrapper = wait_for(lambda: [pid for pid in descend(shell.pid) if any(name_of(c) == "nixfleet-log" for c in all_children(pid))], "the wrapper")[0]
+    writer = log_writer(wrapper)
+    os.kill(writer, signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    assert shell.communicate(timeout=30)[0] == b"[hi]\n"
+    os.kill(writer, signal.SIGCONT)
+    ended(state)
+
+
+def descend(pid):
+    return [pid] + [found for child in all_children(pid) for found in descend(child)]
+
+
+# ---- a directory that cannot be written to ----
+@pytest.mark.parametrize("options", ["ro", "nr_inodes=2", "size=4k"])
+def test_a_run_whose_directory_takes_nothing_is_streamed_all_the_same(tmpfs, options, tmp_path):
+    place = tmpfs("mode=700", *options.split())
+    if options == "size=4k":
+        (place / "filler").write_bytes(b"x" * 4096)
+    if options == "nr_inodes=2":
+        (place / "filler").touch()
+    with FaultServer(token=TOKEN) as server:
+        env = streaming(place, server)
+        done = run("sh", "-c", "seq 1 2000; exit 6", state=None, env=env)
+        assert done.returncode == 6 and len(done.stdout.splitlines()) == 2000
+        assert server.text() == done.stdout.decode().rstrip("\n") and server.run().exit == {"code": 6} and server.run().beats
+        assert done.stderr.count(b"\n") == 1 and done.stderr.startswith(b"nixfleet-run: no ")
+        assert not server.violations
+
+
+@pytest.mark.parametrize("where", ["/proc/none", "a file"])
+def test_a_run_that_has_no_directory_is_streamed_all_the_same(tmp_path, where):
+    state = tmp_path / "file" if where == "a file" else pathlib.Path(where)
+    if where == "a file":
+        state.write_text("")
+    with FaultServer(token=TOKEN) as server:
+        done = run("sh", "-c", "seq 1 2000; exit 6", state=None, env=streaming(state, server))
+        assert done.returncode == 6 and server.text() == done.stdout.decode().rstrip("\n") and server.run().exit == {"code": 6}
+
+
+def test_a_directory_that_is_removed_in_the_middle_is_told(tmp_path):
+    state = tmp_path / "state"
+    child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; echo two"], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"one\n"
+    wait_for(lambda: len(list(state.glob("*"))) == 3, "the files")
+    shutil.rmtree(state)
+    output, errors = child.communicate(b"\n", timeout=30)
+    assert child.returncode == 0 and output == b"two\n"
+    assert re.fullmatch(rb"nixfleet-run: .*\.run was removed while the command ran\n", errors)
+
+
+# ---- many runs ----
+def test_many_undelivered_runs_delay_neither_start_nor_end(tmp_path):
+    """Old runs are looked at by a process of its own: here one that cannot go on."""
+    state = tmp_path / "state"
+    for _ in range(3):
+        run("true", state=state)
+    done = run("sh", "-c", "echo hi; exit 4", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1"))
+    assert done.returncode == 4 and done.stdout == b"hi\n"
+    wait_for(lambda: len(list(state.glob("*.run"))) <= 1, "the removal")
+
+
+def test_no_log_writer_is_left():
+    wait_for(lambda: not writers_left(), "the log writers' end")
