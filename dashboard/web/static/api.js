@@ -56,6 +56,8 @@ export const api = {
         const query = new URLSearchParams({ from, limit, ...question });
         return call('GET', `${runPath(host, run)}/search?${query}`);
     },
+    allRuns: (query) => call('GET', `/api/runs?${new URLSearchParams(query)}`),
+    searchAll: (question) => call('GET', `/api/search?${new URLSearchParams(question)}`),
     command: (host, command) => call('POST', `${hostPath(host)}/command`, { command }),
     cancelCommand: (host) => call('DELETE', `${hostPath(host)}/command`),
     addHost: (host) => call('POST', '/api/hosts', host),

@@ -4,12 +4,14 @@ import { Address } from './address.js';
 import { setCsrf } from './api.js';
 import { colourButton } from './colours.js';
 import { helpBox } from './dialogs.js';
+import { FindAll } from './findall.js';
 import { Fleet } from './fleet.js';
 import { Live } from './live.js';
 import { Logs } from './logs.js';
 import { Notifier } from './notify.js';
 import { announce, notice, toast } from './say.js';
 import { verdictWords } from './signals.js';
+import { Timeline } from './timeline.js';
 import { duration, prefs, setServerNow, setText } from './util.js';
 import { showWelcome } from './welcome.js';
 
@@ -32,7 +34,10 @@ const fleet = new Fleet({
 const logs = new Logs({ fleet, live, notifier, moved: (how) => writeAddress(how) });
 const actions = new Actions({ fleet, logs });
 const address = new Address((view) => readAddress(view));
+const timeline = new Timeline($('timeline'), (settings) => showView({ view: 'timeline', ...settings }));
+const findAll = new FindAll($('find-all'), (settings) => showView({ view: 'search', ...settings }));
 let version = '';
+let viewSettings = {}; // of a view that is not the list: view, and what is shown in it
 
 /* ---- messages ---- */
 
@@ -153,6 +158,8 @@ function setTarget(value) {
 
 function readAddress({ panels, settings, first = false }) {
     const { q = '', only = '' } = settings;
+    viewSettings = settings.view ? { view: settings.view, ...pick(settings, ['days', 'find', 'how']) } : {};
+    drawView();
     const sort = settings.sort ?? (first ? prefs.get('sort', 'criticality') : 'criticality');
     $('filter').value = q;
     $('sort').value = sort;
@@ -162,8 +169,33 @@ function readAddress({ panels, settings, first = false }) {
 
 function writeAddress(how) {
     const { text, only, sort } = fleet;
-    const settings = { q: text.trim(), only, sort: sort === 'criticality' ? '' : sort };
+    const settings = { ...viewSettings, q: text.trim(), only, sort: sort === 'criticality' ? '' : sort };
     address.set({ panels: logs.places, settings }, how);
+}
+
+/** Another view, or another thing in it, as a step that Back undoes. */
+function showView(settings) {
+    viewSettings = settings;
+    drawView();
+    writeAddress({ step: true });
+}
+
+function drawView() {
+    const { view = '' } = viewSettings;
+    $('list').hidden = view !== '';
+    $('timeline').hidden = view !== 'timeline';
+    $('find-all').hidden = view !== 'search';
+    for (const link of document.querySelectorAll('.views a')) {
+        if (link.dataset.view === view) link.setAttribute('aria-current', 'page');
+        else link.removeAttribute('aria-current');
+    }
+    if (view === 'timeline') timeline.show(viewSettings.days);
+    else timeline.hide();
+    if (view === 'search') findAll.show(viewSettings);
+}
+
+function pick(object, names) {
+    return Object.fromEntries(names.filter((name) => object[name]).map((name) => [name, object[name]]));
 }
 
 function show(settings, how) {
