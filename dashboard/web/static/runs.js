@@ -169,7 +169,7 @@ export function story(run) {
     const list = ids.map((id, i) => {
         const state = stateOf(i, at, run, judged);
         const shows = told && (id === 'building' || id === 'testing') && state !== 'todo' && state !== 'skipped';
-        const name = id === phase ? phaseName(run) : STEP_NAMES[id] ?? id;
+        const name = id === phase ? phaseName(run) : id === 'running' && state === 'done' ? 'Ran' : STEP_NAMES[id] ?? id;
         return { id, name, state, counts: shows ? told : '' };
     });
     return { steps: list, part: part(run, ids, at, judged), judged };
