@@ -1,9 +1,6 @@
 /* Building and reading JSON. */
 #include "common/json.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/rfc3339.h"
@@ -11,78 +8,10 @@
 
 #define NESTING_MAX 6
 
-static bool make_room(struct text *text, size_t size)
-{
-    size_t room = text->room ? text->room : 256;
-    char *grown;
-
-    if (text->failed)
-        return false;
-    if (text->size + size <= text->room)
-        return true;
-    while (room < text->size + size)
-        room *= 2;
-    grown = realloc(text->bytes, room);
-    if (!grown) {
-        text->failed = true;
-        return false;
-    }
-    text->bytes = grown;
-    text->room = room;
-    return true;
-}
-
-void text_add(struct text *text, const char *bytes, size_t size)
-{
-    if (size > 0 && make_room(text, size)) {
-        memcpy(text->bytes + text->size, bytes, size);
-        text->size += size;
-    }
-}
-
-void text_puts(struct text *text, const char *string)
-{
-    text_add(text, string, strlen(string));
-}
-
-void text_printf(struct text *text, const char *format, ...)
-{
-    char buffer[512];
-    va_list arguments;
-    int length;
-
-    va_start(arguments, format);
-    length = vsnprintf(buffer, sizeof buffer, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text_add(text, buffer, (size_t)length < sizeof buffer ? (size_t)length : sizeof buffer - 1);
-}
-
-static bool plain(unsigned char c)
-{
-    return c >= 0x20 && c != '"' && c != '\\' && c != '<' && c != 0x7f;
-}
-
 void text_json_bytes(struct text *text, const char *bytes, size_t size)
 {
-    size_t start = 0;
-
     text_puts(text, "\"");
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-
-        if (plain(c))
-            continue;
-        text_add(text, bytes + start, i - start);
-        start = i + 1;
-        if (c == '"' || c == '\\')
-            text_printf(text, "\\%c", c);
-        else if (c == '\n')
-            text_puts(text, "\\n");
-        else
-            text_printf(text, "\\u%04x", c);
-    }
-    text_add(text, bytes + start, size - start);
+    text_escape_markup(text, bytes, size);
     text_puts(text, "\"");
 }
 
@@ -92,14 +21,6 @@ void text_json(struct text *text, const char *string)
         text_json_bytes(text, string, strlen(string));
     else
         text_puts(text, "null");
-}
-
-void text_comma(struct text *text)
-{
-    char last = text->size ? text->bytes[text->size - 1] : '{';
-
-    if (last != '{' && last != '[')
-        text_puts(text, ",");
 }
 
 void text_key(struct text *text, const char *key)
@@ -150,12 +71,6 @@ void text_key_v1_time(struct text *text, const char *key, int64_t ms)
         text_printf(text, "\"%.23s000\"", time);
     else
         text_puts(text, "null");
-}
-
-void text_free(struct text *text)
-{
-    free(text->bytes);
-    *text = (struct text){0};
 }
 
 json_object *body_parse(const char *bytes, size_t size, struct json_problem *problem)

@@ -8,25 +8,11 @@
 #include <stdint.h>
 
 #include "common/json_read.h"
+#include "common/json_write.h"
 
-/* Text being built. Running out of memory sets failed, and drops what comes after: to be looked at
- * once, at the end. */
-struct text {
-    char *bytes; /* not NUL-terminated */
-    size_t size, room;
-    bool failed;
-};
-
-void text_add(struct text *text, const char *bytes, size_t size);
-void text_puts(struct text *text, const char *string);
-void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A JSON string with its quotes: bytes must be UTF-8. A NULL string gives null. '<' is escaped,
- * too, so that no answer can be read as markup. */
+/* A JSON string with its quotes, by text_escape_markup. A NULL string gives null. */
 void text_json_bytes(struct text *text, const char *bytes, size_t size);
 void text_json(struct text *text, const char *string);
-/* A comma, unless the text ends with the `[` or `{` of a list or object: in front of each element.
- */
-void text_comma(struct text *text);
 /* `"key":` with a comma in front unless it is the first of its object. */
 void text_key(struct text *text, const char *key);
 void text_key_json(struct text *text, const char *key, const char *string);
@@ -37,7 +23,6 @@ void text_key_raw(struct text *text, const char *key, const char *json);
 void text_key_time(struct text *text, const char *key, int64_t ms);
 /* The same in v1's form: microseconds, and no zone. */
 void text_key_v1_time(struct text *text, const char *key, int64_t ms);
-void text_free(struct text *text);
 
 /* Parses a body: an object, nested at most 6 deep (json_read has the rest). The caller puts it.
  * NULL with *problem: out of memory is no fault of the body, and must not be answered as one. */

@@ -104,8 +104,8 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
     struct derivation *one = &all->at[all->count];
     *one = (struct derivation){.started_ms = -1, .ended_ms = -1, .line = -1, .version = 1};
     text_copy(one->name, sizeof one->name, name, length);
-    key_set(all, text_key(name, short_length(name, length)), all->count);
-    key_set(all, text_key(name, length), all->count);
+    key_set(all, text_hash(name, short_length(name, length)), all->count);
+    key_set(all, text_hash(name, length), all->count);
     one->only_named = key == 0;
     if (key != 0)
         key_set(all, key, all->count);
@@ -179,7 +179,7 @@ static void failed(struct phase *phase, uint64_t key, const char *name, size_t l
 {
     struct derivation *one = derivation_at(phase, key_find(&phase->derivations, key));
     if (one == NULL)
-        one = derivation_at(phase, key_find(&phase->derivations, text_key(name, length)));
+        one = derivation_at(phase, key_find(&phase->derivations, text_hash(name, length)));
     if (one == NULL)
         one = derivation_add(phase, name, length, key);
     if (one != NULL)
@@ -312,7 +312,7 @@ void build_in_bar(struct stream *stream, const char *name, size_t length)
 {
     struct phase *phase = stream->run;
     struct derivation *one =
-        derivation_at(phase, key_find(&phase->derivations, text_key(name, length)));
+        derivation_at(phase, key_find(&phase->derivations, text_hash(name, length)));
     if (one == NULL)
         one = derivation_add(phase, name, length, 0);
     stream->in_bar = NOT_FOUND;
@@ -350,7 +350,7 @@ static size_t builder_of(struct stream *stream, const struct line *line, size_t 
         memcmp(stream->builder_name, line->text, length) == 0 &&
         stream->builder_name[length] == '\0')
         return stream->builder;
-    stream->builder = key_find(&stream->run->derivations, text_key(line->text, length));
+    stream->builder = key_find(&stream->run->derivations, text_hash(line->text, length));
     text_copy(stream->builder_name, sizeof stream->builder_name, line->text,
               length < sizeof stream->builder_name ? length : 0);
     return stream->builder;

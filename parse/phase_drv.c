@@ -7,7 +7,7 @@
 
 /* ---- the set ---- */
 
-uint64_t text_key(const char *bytes, size_t length)
+uint64_t text_hash(const char *bytes, size_t length)
 {
     uint64_t key = UINT64_C(14695981039346656037);
     for (size_t at = 0; at < length; at++)
@@ -69,12 +69,12 @@ void drv_set_free(struct drv_set *set)
 
 uint64_t hash_key(const struct store_path *path)
 {
-    return text_key(path->hash, STORE_HASH);
+    return text_hash(path->hash, STORE_HASH);
 }
 
 uint64_t name_key(const struct store_path *path)
 {
-    return text_key(path->name, path->name_length);
+    return text_hash(path->name, path->name_length);
 }
 
 static bool name_byte(char byte)

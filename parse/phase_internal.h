@@ -364,7 +364,7 @@ bool take_path(const char *text, const char *end, struct store_path *path);
 bool take_quoted_path(const char *at, const char *end, struct store_path *path);
 uint64_t hash_key(const struct store_path *path);
 uint64_t name_key(const struct store_path *path);
-uint64_t text_key(const char *text, size_t length);
+uint64_t text_hash(const char *text, size_t length);
 /* Sets flags of a key; returns those it had before. */
 unsigned drv_mark(struct stream *stream, uint64_t key, unsigned flags);
 unsigned drv_flags(const struct stream *stream, uint64_t key);

@@ -33,7 +33,7 @@ struct heartbeat {
     struct post post;
     struct away away;
     struct problems problems;
-    struct json_out body;
+    struct text body;
     struct run_end end;
     enum beat_kind kind; /* of what is to be said now */
     int64_t next_ms;     /* monotonic */

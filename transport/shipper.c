@@ -48,7 +48,7 @@ struct shipper {
     struct delivery delivery;
     struct post post;
     struct problems problems;
-    struct json_out beat; /* the last word about a run whose pump died */
+    struct text beat; /* the last word about a run whose pump died */
     bool locked, ended, lost, lost_told, lines_done;
     bool reached; /* the dashboard has taken something */
     bool local;   /* it does not want it now: probe rarely */

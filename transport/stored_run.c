@@ -129,7 +129,7 @@ static void choose_size(struct upload *upload)
 }
 
 /* Posts and waits for the answer, or NULL when it is time to give up. */
-static const struct client_answer *exchange(struct upload *upload, const struct json_out *body)
+static const struct client_answer *exchange(struct upload *upload, const struct text *body)
 {
     const struct client_answer *answer = NULL;
     int pause;
@@ -212,7 +212,7 @@ static enum stored_result deliver_lines(struct upload *upload)
 
 static enum stored_result tell_lost(struct upload *upload)
 {
-    struct json_out body = {0};
+    struct text body = {0};
     struct post *post = &upload->post;
     const struct client_answer *answer;
     enum stored_result result = STORED_LATER;
@@ -229,7 +229,7 @@ static enum stored_result tell_lost(struct upload *upload)
         }
         post_failed(post, answer, RETRY_MS);
     }
-    json_free(&body);
+    text_free(&body);
     return result;
 }
 

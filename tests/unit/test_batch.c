@@ -17,7 +17,7 @@ static void text_is_escaped_and_always_valid_utf8(void **state)
 {
     static const char wanted[] =
         "{\"t\":\"a\\\"b\\\\c\\n\\u001b[m\\u007f \xc3\xa4 \xef\xbf\xbd\xef\xbf\xbd\",\"n\":-5}";
-    struct json_out out = {0};
+    struct text out = {0};
 
     (void)state;
     json_open(&out, NULL, '{');
@@ -26,13 +26,13 @@ static void text_is_escaped_and_always_valid_utf8(void **state)
     json_close(&out, '}');
     assert_int_equal(out.size, sizeof wanted - 1);
     assert_memory_equal(out.bytes, wanted, out.size);
-    json_free(&out);
+    text_free(&out);
 }
 
 static void an_exit_names_its_signal(void **state)
 {
     static const char wanted[] = "{\"exit\":{\"signal\":\"KILL\"}}";
-    struct json_out out = {0};
+    struct text out = {0};
 
     (void)state;
     json_open(&out, NULL, '{');
@@ -40,7 +40,7 @@ static void an_exit_names_its_signal(void **state)
     json_close(&out, '}');
     assert_int_equal(out.size, sizeof wanted - 1);
     assert_memory_equal(out.bytes, wanted, out.size);
-    json_free(&out);
+    text_free(&out);
 }
 
 static void answers_are_read_within_bounds(void **state)

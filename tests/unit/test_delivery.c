@@ -187,7 +187,7 @@ static void a_conflict_about_lines_that_were_never_sent_is_no_answer(void **stat
 
 static bool says(const struct played *played, const char *text)
 {
-    const struct json_out *body = &played->delivery.body;
+    const struct text *body = &played->delivery.body;
 
     return memmem(body->bytes, body->size, text, strlen(text)) != NULL;
 }

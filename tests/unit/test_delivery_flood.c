@@ -144,7 +144,7 @@ static void build(struct flood *flood)
 /* Takes the lines of the batch in flight, but no more than `most`. */
 static void take_lines(struct flood *flood, uint64_t most)
 {
-    const struct json_out *body = &flood->delivery.body;
+    const struct text *body = &flood->delivery.body;
     char *copy = strndup(body->bytes, body->size);
     json_object *object = json_tokener_parse(copy), *text, *from;
 

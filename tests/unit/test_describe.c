@@ -13,7 +13,7 @@
 
 static json_object *described(const struct run_info *info, struct redactor *redactor)
 {
-    struct json_out out = {0};
+    struct text out = {0};
     json_object *object;
 
     json_open(&out, NULL, '{');
@@ -22,7 +22,7 @@ static json_object *described(const struct run_info *info, struct redactor *reda
     json_string(&out, NULL, "", 0); /* room for the NUL */
     out.bytes[out.size - 3] = '\0';
     object = json_tokener_parse(out.bytes);
-    json_free(&out);
+    text_free(&out);
     assert_non_null(object);
     return object;
 }

@@ -28,7 +28,7 @@ static struct progress progress_of(const struct status_progress *status)
     return progress;
 }
 
-static void put_counters(struct json_out *body, struct status_page *page)
+static void put_counters(struct text *body, struct status_page *page)
 {
     int64_t silent_ms = monotonic_ms() - atomic_load(&page->output_ms);
 
@@ -38,7 +38,7 @@ static void put_counters(struct json_out *body, struct status_page *page)
     json_int(body, "acked", (int64_t)atomic_load(&page->acked));
 }
 
-static void put_load(struct json_out *body)
+static void put_load(struct text *body)
 {
     double load[3];
 
@@ -50,7 +50,7 @@ static void put_load(struct json_out *body)
     json_close(body, ']');
 }
 
-bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_info *info,
+bool beat_write(struct text *body, enum beat_kind kind, const struct run_info *info,
                 struct status_page *page, const struct run_end *end, struct redactor *redactor,
                 int64_t seq, int interval_s)
 {
@@ -62,7 +62,7 @@ bool beat_write(struct json_out *body, enum beat_kind kind, const struct run_inf
                        : *phase              ? phase
                                              : "running";
 
-    json_reset(body);
+    text_reset(body);
     json_open(body, NULL, '{');
     json_string(body, "run", info->id, strlen(info->id));
     describe_run(body, info, redactor);

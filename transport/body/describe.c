@@ -22,24 +22,24 @@ static char *join(char *const *argv, size_t *size)
     return NULL;
 }
 
-static void put_redacted(struct json_out *body, const char *key, const char *text, size_t length,
+static void put_redacted(struct text *body, const char *key, const char *text, size_t length,
                          struct redactor *redactor)
 {
     const char *clean = redactor ? redact_text(redactor, text, length, &length) : text;
 
     json_text_begin(body, key);
     if (length <= DESCRIBE_COMMAND_MAX) {
-        json_text_piece(body, clean, length);
+        text_escape(body, clean, length);
     } else {
         for (length = DESCRIBE_COMMAND_MAX; length > 0 && (clean[length] & 0xc0) == 0x80;)
             length--;
-        json_text_piece(body, clean, length);
-        json_text_piece(body, "\xe2\x80\xa6", 3);
+        text_escape(body, clean, length);
+        text_escape(body, "\xe2\x80\xa6", 3);
     }
     json_text_end(body);
 }
 
-static void put_argv(struct json_out *body, const struct run_info *info, struct redactor *redactor)
+static void put_argv(struct text *body, const struct run_info *info, struct redactor *redactor)
 {
     json_open(body, "argv", '[');
     for (char **word = info->argv; word && *word; word++)
@@ -48,7 +48,7 @@ static void put_argv(struct json_out *body, const struct run_info *info, struct 
 }
 
 /* Returns the command's length in bytes. */
-static size_t put_run(struct json_out *body, const struct run_info *info, struct redactor *redactor)
+static size_t put_run(struct text *body, const struct run_info *info, struct redactor *redactor)
 {
     size_t size = 0;
     AUTO_FREE char *command = join(info->argv, &size);
@@ -61,12 +61,12 @@ static size_t put_run(struct json_out *body, const struct run_info *info, struct
     return size;
 }
 
-void describe_run(struct json_out *body, const struct run_info *info, struct redactor *redactor)
+void describe_run(struct text *body, const struct run_info *info, struct redactor *redactor)
 {
     (void)put_run(body, info, redactor);
 }
 
-void describe_whole(struct json_out *body, const struct run_info *info, struct redactor *redactor)
+void describe_whole(struct text *body, const struct run_info *info, struct redactor *redactor)
 {
     if (put_run(body, info, redactor) <= DESCRIBE_COMMAND_MAX)
         put_argv(body, info, redactor);

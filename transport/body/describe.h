@@ -11,9 +11,9 @@
 #define DESCRIBE_COMMAND_MAX ((size_t)64 << 10) /* bytes */
 
 /* `command`, `name` and `started`. redactor may be NULL. A longer command ends in "…". */
-void describe_run(struct json_out *body, const struct run_info *info, struct redactor *redactor);
+void describe_run(struct text *body, const struct run_info *info, struct redactor *redactor);
 /* That, and what never changes besides: `argv` (not of a longer command), `user`, `cols`, `rows`.
  */
-void describe_whole(struct json_out *body, const struct run_info *info, struct redactor *redactor);
+void describe_whole(struct text *body, const struct run_info *info, struct redactor *redactor);
 
 #endif

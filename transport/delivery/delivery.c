@@ -187,7 +187,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
                                   .has = ack->lines + ack->more,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
-    json_reserve(&delivery->body, DELIVERY_BODY_MAX);
+    text_reserve(&delivery->body, DELIVERY_BODY_MAX);
     delivery->digest = EVP_MD_CTX_new();
     delivery->held = malloc(TRANSCRIPT_LINE_MAX * 2);
     if (delivery->digest && delivery->held && delivery_restart(delivery, ack->lines) == 0)
@@ -209,8 +209,8 @@ void delivery_close(struct delivery *delivery)
     EVP_MD_CTX_free(delivery->digest);
     line_queue_free(&delivery->queue);
     time_runs_free(&delivery->times);
-    json_free(&delivery->body);
-    json_free(&delivery->next.text);
+    text_free(&delivery->body);
+    text_free(&delivery->next.text);
     free(delivery->held);
     free(delivery->told.version);
     free(delivery->record_path);

@@ -42,7 +42,7 @@ enum delivery_verdict {
 
 /* Final lines as they stand in a body. */
 struct prepared {
-    struct json_out text;
+    struct text text;
     uint64_t from, end; /* lines; none: equal */
     size_t queued;      /* bytes of them in the queue */
 };
@@ -89,7 +89,7 @@ struct delivery {
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* as many may be taken: halved by 413 */
     struct told told;
-    struct json_out body;
+    struct text body;
     struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */
     uint64_t sent_from, sent_end, sent_skipped;

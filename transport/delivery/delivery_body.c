@@ -47,7 +47,7 @@ static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
 
 /* Appends queued lines, at most `most`, from `skip` bytes into the queue on, to the open text.
  * Returns how many; *queued: their bytes in the queue. */
-static uint64_t put_queued(const struct delivery *delivery, struct json_out *out, size_t skip,
+static uint64_t put_queued(const struct delivery *delivery, struct text *out, size_t skip,
                            uint64_t most, size_t *queued)
 {
     const struct line_queue *queue = &delivery->queue;
@@ -67,8 +67,8 @@ static uint64_t put_queued(const struct delivery *delivery, struct json_out *out
                           out->size + (size_t)(lf - at) * 2 > DELIVERY_BODY_MAX - 200000))
             break;
         if (lines > 0)
-            json_text_piece(out, "\n", 1);
-        json_text_piece(out, at, (size_t)(lf - at));
+            text_escape(out, "\n", 1);
+        text_escape(out, at, (size_t)(lf - at));
         lines += count;
         at = lf + 1;
     }
@@ -85,7 +85,7 @@ static uint64_t put_prepared(struct delivery *delivery, uint64_t most)
         next->end - next->from > most || next->text.failed ||
         next->queued > delivery->text_max + 1 || delivery->sent_description)
         return 0;
-    json_text_escaped(&delivery->body, next->text.bytes, next->text.size);
+    text_add(&delivery->body, next->text.bytes, next->text.size);
     delivery->sent_queued = next->queued;
     return next->end - next->from;
 }
@@ -102,8 +102,8 @@ void delivery_prepare(struct delivery *delivery)
     waiting = line_queue_size(queue) - delivery->sent_queued;
     if (waiting == 0 || (waiting < delivery->text_max && !delivery->done))
         return;
-    json_reserve(&next->text, DELIVERY_BODY_MAX);
-    json_reset(&next->text);
+    text_reserve(&next->text, DELIVERY_BODY_MAX);
+    text_reset(&next->text);
     next->from = next->end = delivery->sent_end;
     next->end +=
         put_queued(delivery, &next->text, delivery->sent_queued, UINT64_MAX, &next->queued);
@@ -120,15 +120,15 @@ static bool put_live(struct delivery *delivery, uint64_t number, bool first)
     if (length >= REDACT_LONG)
         return false;
     if (!first)
-        json_text_piece(&delivery->body, "\n", 1);
+        text_escape(&delivery->body, "\n", 1);
     safe = redact_safe_length(delivery->redactor, text, length);
     if (safe < length && number < delivery->cut_line)
         delivery->cut_line = number;
     shown = safe;
     text = redact_text(delivery->redactor, text, safe, &shown);
-    json_text_piece(&delivery->body, text, shown);
+    text_escape(&delivery->body, text, shown);
     if (safe < length && memchr(text, '\033', shown))
-        json_text_piece(&delivery->body, "\033[m", 3);
+        text_escape(&delivery->body, "\033[m", 3);
     return true;
 }
 
@@ -178,7 +178,7 @@ static void put_digest(struct delivery *delivery)
 static void put_end(struct delivery *delivery, const struct phase_view *view)
 {
     static const char *const outcomes[] = {NULL, "success", "failure", "units_failed"};
-    struct json_out *body = &delivery->body;
+    struct text *body = &delivery->body;
 
     json_exit(body, delivery->end.by_signal, delivery->end.code);
     json_time(body, "ended", delivery->end.wall_ms);
@@ -217,7 +217,7 @@ static bool told_reserve(struct told *told, size_t count)
 
 static void put_derivation(struct delivery *delivery, size_t index, const struct derivation *one)
 {
-    struct json_out *body = &delivery->body;
+    struct text *body = &delivery->body;
     const char *state = derivation_state_name(one->state);
 
     json_open(body, NULL, '{');
@@ -319,7 +319,7 @@ static void put_lines(struct delivery *delivery)
 
 bool delivery_build(struct delivery *delivery)
 {
-    struct json_out *body = &delivery->body;
+    struct text *body = &delivery->body;
     const struct phase_view *view = transcript_phase(delivery->transcript);
     bool whole = true;
 
@@ -331,7 +331,7 @@ bool delivery_build(struct delivery *delivery)
     delivery->sent_queued = 0;
     delivery->changed = UINT64_MAX;
 
-    json_reset(body);
+    text_reset(body);
     json_open(body, NULL, '{');
     json_string(body, "run", delivery->info->id, strlen(delivery->info->id));
     json_int(body, "from", (int64_t)delivery->sent_from);
