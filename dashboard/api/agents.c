@@ -105,8 +105,8 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
 
     read_fields(context, &fields);
     if (txn_host_register(txn, host, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        txn_command_take(txn, host, command) < 0 || provision(txn, request, token) < 0 ||
-        txn_host_settle(txn, host) < 0)
+        txn_runs_doubt(txn, host, NULL) < 0 || txn_command_take(txn, host, command) < 0 ||
+        provision(txn, request, token) < 0 || txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -132,6 +132,7 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
 
     (void)context;
     if (txn_host_seen(txn, request->host) < 0 || txn_host_agent_seen(txn, request->host) < 0 ||
+        txn_runs_doubt(txn, request->host, NULL) < 0 ||
         txn_command_take(txn, request->host, command) < 0 || provision(txn, request, token) < 0 ||
         txn_host_settle(txn, request->host) < 0)
         return JOB_FAILED;
@@ -147,8 +148,6 @@ void get_poll(struct request *request)
     if (auth_allows(request, ROLE_AGENT))
         request_submit(request, apply_poll, NULL, NULL);
 }
-
-#define DERIVED_MAX 100 /* bytes, as in v1 */
 
 #define DERIVED_MAX 100 /* bytes, as in v1 */
 
@@ -190,7 +189,7 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                                                           : "Command failed",
                                 .output = output};
     if (txn_host_status(txn, host, status, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        txn_command_finish(txn, host, status, output) < 0 ||
+        txn_command_finish(txn, host, status, output, fields.comment) < 0 ||
         txn_history_add(txn, host, &line) < 0 || txn_host_settle(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);

@@ -39,8 +39,8 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
     char message[STORE_COMMAND_SIZE + sizeof request->address + 32];
     struct history_row line = {.icon = "⧖", .message = message};
     struct text out = {0};
-    int64_t last_seen_ms = 0;
-    int known = txn_host_last_seen(txn, host, &last_seen_ms);
+    struct host_facts facts = {0};
+    int known = txn_host_facts(txn, host, &facts);
 
     if (known < 0)
         return JOB_FAILED;
@@ -48,18 +48,23 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
-    if (!last_seen_ms) {
+    if (!facts.last_seen_ms) {
         answer_detail(request, 409, "Host has never been seen online");
         return JOB_DONE;
     }
-    if (txn->now_ms - last_seen_ms > STATE_OFFLINE_MS) {
+    if (!stops && !facts.agent_seen_ms) {
+        answer_detail(request, 409, "Host has no agent that would take the command");
+        return JOB_DONE;
+    }
+    if (txn->now_ms - facts.last_seen_ms > STATE_OFFLINE_MS) {
         answer_detail(request, 409, "Host is offline (last seen %lld minutes ago)",
-                      (long long)(txn->now_ms - last_seen_ms) / 60000);
+                      (long long)(txn->now_ms - facts.last_seen_ms) / 60000);
         return JOB_DONE;
     }
     snprintf(message, sizeof message, "%s %s, from %s", command, stops ? "asked for" : "queued",
              request->address);
-    if ((stops ? txn_command_stop(txn, host) : txn_command_queue(txn, host, command)) < 0 ||
+    if ((stops ? txn_command_stop(txn, host, request->address)
+               : txn_command_queue(txn, host, command)) < 0 ||
         txn_history_add(txn, host, &line) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);

@@ -9,8 +9,8 @@ static enum job_result apply_cancel(struct txn *txn, struct request *request, vo
     char command[STORE_COMMAND_SIZE], message[STORE_COMMAND_SIZE + sizeof request->address + 32];
     struct history_row line = {.icon = "✗", .message = message};
     struct text out = {0};
-    int64_t last_seen_ms;
-    int known = txn_host_last_seen(txn, request->host, &last_seen_ms);
+    struct host_facts facts;
+    int known = txn_host_facts(txn, request->host, &facts);
 
     (void)context;
     if (known < 0 || txn_command_cancel(txn, request->host, command) < 0)

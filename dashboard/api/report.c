@@ -289,8 +289,10 @@ static void read_exit(struct report *report, const char **why)
     if (!field_typed(report->object, "exit", json_type_object, &value, why))
         return;
     keep_members(value, members);
-    if (!member(value, "code", json_type_int, &code) &&
-        !member(value, "signal", json_type_string, &signal)) {
+    report->killed = member(value, "signal", json_type_string, &signal);
+    if (member(value, "code", json_type_int, &code))
+        report->killed |= json_object_get_int64(code) > 128; /* what a shell says of a signal */
+    else if (!report->killed) {
         *why = "exit";
         return;
     }

@@ -28,7 +28,7 @@ struct report {
                                           newest of the lines came */
     int64_t error_line, byte_count, bytes, silent_for; /* -1: not said; silent_for in seconds */
     int64_t interval;                                  /* between heartbeats, ms; 0: not said */
-    bool lost, finished;
+    bool lost, finished, killed; /* killed: exit says that a signal ended the command */
 };
 
 /* Reads the body of a batch or of a heartbeat. NULL: the request was answered with the reason (400,

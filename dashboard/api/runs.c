@@ -59,23 +59,52 @@ static int update_run(struct txn *txn, const struct run_row *run, const struct r
                                 .phase = report->phase,
                                 .progress = report->progress,
                                 .finished = report->finished,
-                                .lost = report->lost};
+                                .lost = report->lost,
+                                .heartbeat = report->status && !report->lost};
 
     return txn_run_update(txn, run->key, &update);
+}
+
+/* What a person stopped has not failed. */
+static const char *outcome_of(const struct run_row *run, const struct report *report)
+{
+    return run->stop && report->killed ? "stopped" : report->outcome;
 }
 
 static int finish_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
     struct run_end end = {.ended_ms = report->ended ? report->ended : txn->now_ms,
                           .exit = report->exit,
-                          .outcome = report->outcome,
+                          .outcome = outcome_of(run, report),
                           .error = report->error,
                           .error_line = report->error_line,
                           .failed = report->failed,
                           .failed_units = report->failed_units,
                           .authoritative = report->status == NULL};
 
-    return report->finished ? txn_run_finish(txn, run->key, &end) : 0;
+    if (!report->finished)
+        return 0;
+    return txn_run_finish(txn, run->key, &end) < 0 ? -1 : txn_run_verdict(txn, run->host, run->id);
+}
+
+static struct run_facts facts_of(const struct run_row *run)
+{
+    return (struct run_facts){.exists = true,
+                              .ended = run->ended,
+                              .lost = run->lost,
+                              .heartbeats = run->heartbeats,
+                              .started_ms = run->started_ms,
+                              .last_seen_ms = run->last_seen_ms,
+                              .interval_ms = run->interval_ms,
+                              .doubt_ms = run->doubt_ms};
+}
+
+/* A report that names no run does not go on with lines of yesterday. */
+static bool is_over(const struct txn *txn, const struct run_row *run)
+{
+    struct run_facts facts = facts_of(run);
+
+    return state_of_run(&facts, txn->now_ms) != RUN_BUSY;
 }
 
 /* The run that a report is about: made if it is new. 1: found; 0: answered (deleted, another
@@ -86,6 +115,8 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
     if ((report->run[0] ? txn_run_find(txn, report->run, run)
                         : txn_run_find_open(txn, request->host, run)) < 0)
         return -1;
+    if (!report->run[0] && run->key && is_over(txn, run))
+        run->key = 0;
     if (!run->key && txn_run_create(txn, request->host, report->run, run) < 0)
         return -1;
     if (strcmp(run->host, request->host) != 0) {
@@ -107,19 +138,17 @@ static int settle(struct txn *txn, const char *host)
 /* run is as it was before the report. A run that only went on is told of at leisure. */
 static int host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    struct run_facts before = {.exists = true,
-                               .ended = run->ended,
-                               .lost = run->lost,
-                               .started_ms = run->started_ms,
-                               .last_seen_ms = run->last_seen_ms,
-                               .interval_ms = run->interval_ms},
-                     after = before;
+    struct run_facts before = facts_of(run), after = before;
     bool news = run->fresh || report->lost || report->finished;
     int done = 0;
 
     after.started_ms = started_ms(run, report);
     after.last_seen_ms = seen_ms(txn, run, report);
     after.interval_ms = interval_ms(txn, run, report);
+    if (report->status && !report->lost) {
+        after.heartbeats = true;
+        after.doubt_ms = 0;
+    }
     news |= state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms);
     if (!news && state_of_run(&after, txn->now_ms) == RUN_BUSY &&
         after.started_ms == run->started_ms)
@@ -128,7 +157,9 @@ static int host_changed(struct txn *txn, const struct run_row *run, const struct
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
-    return done ? (done < 0 ? -1 : 0) : settle(txn, run->host);
+    if (done)
+        return done < 0 ? -1 : 0;
+    return txn_runs_doubt(txn, run->host, run->id) < 0 ? -1 : settle(txn, run->host);
 }
 
 static void answer_next(struct request *request, unsigned status, int64_t next)
@@ -219,7 +250,8 @@ static enum job_result apply_beat(struct txn *txn, struct request *request, void
     if (run.key && (update_run(txn, &run, report) < 0 || finish_run(txn, &run, report) < 0 ||
                     host_changed(txn, &run, report) < 0))
         return JOB_FAILED;
-    if (!run.key && settle(txn, request->host) < 0)
+    if (!run.key &&
+        (txn_runs_doubt(txn, request->host, NULL) < 0 || settle(txn, request->host) < 0))
         return JOB_FAILED;
     if (run.key && report->silent_for >= 0 &&
         txn_run_silent(txn, run.key, txn->now_ms - report->silent_for * 1000, report->bytes) < 0)

@@ -6,13 +6,25 @@ static int64_t stale_at(const struct run_facts *run)
     return run->last_seen_ms + STATE_INTERVALS * run->interval_ms;
 }
 
+static int64_t crashed_at(const struct run_facts *run)
+{
+    int64_t silence = run->last_seen_ms + STATE_LOST_MS,
+            doubt = run->doubt_ms + STATE_DOUBT_INTERVALS * run->interval_ms;
+
+    return run->doubt_ms && doubt < silence ? doubt : silence;
+}
+
 enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)
 {
     if (run->ended)
         return RUN_FINISHED;
-    if (run->lost || now_ms >= run->last_seen_ms + STATE_LOST_MS)
+    if (run->lost)
         return RUN_CRASHED;
-    return now_ms < stale_at(run) ? RUN_BUSY : RUN_STALE;
+    if (now_ms < stale_at(run))
+        return RUN_BUSY;
+    if (!run->heartbeats)
+        return RUN_FINISHED;
+    return now_ms < crashed_at(run) ? RUN_STALE : RUN_CRASHED;
 }
 
 static int64_t heard_of_ms(const struct run_facts *run, enum run_state state)
@@ -29,8 +41,19 @@ bool run_outranks(const struct run_facts *run, const struct run_facts *other, in
     return heard_of_ms(run, state) > heard_of_ms(other, others);
 }
 
-enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms,
-                              int64_t *since)
+static bool is_offline(const struct host_facts *host, int64_t now_ms)
+{
+    return host->last_seen_ms == 0 || (host->agent_seen_ms && !host_reachable(host, now_ms));
+}
+
+bool host_reachable(const struct host_facts *host, int64_t now_ms)
+{
+    return host->agent_seen_ms && host->last_seen_ms &&
+           now_ms < host->last_seen_ms + STATE_OFFLINE_MS;
+}
+
+enum host_state state_of_host(const struct host_facts *host, const struct run_facts *run,
+                              int64_t now_ms, int64_t *since)
 {
     enum run_state state = run->exists ? state_of_run(run, now_ms) : RUN_FINISHED;
 
@@ -46,25 +69,25 @@ enum host_state state_of_host(int64_t last_seen_ms, const struct run_facts *run,
         *since = run->last_seen_ms;
         return HOST_CRASHED;
     }
-    if (last_seen_ms == 0 || now_ms >= last_seen_ms + STATE_OFFLINE_MS) {
-        *since = last_seen_ms ? last_seen_ms + STATE_OFFLINE_MS : 0;
+    if (is_offline(host, now_ms)) {
+        *since = host->last_seen_ms ? host->last_seen_ms + STATE_OFFLINE_MS : 0;
         return HOST_OFFLINE;
     }
-    *since = run->exists ? run->ended_ms : last_seen_ms;
+    *since = !run->exists ? host->last_seen_ms : run->ended ? run->ended_ms : run->last_seen_ms;
     return HOST_IDLE;
 }
 
-int64_t state_changes_at(int64_t last_seen_ms, const struct run_facts *run, int64_t now_ms)
+int64_t state_changes_at(const struct host_facts *host, const struct run_facts *run, int64_t now_ms)
 {
     enum run_state state = run->exists ? state_of_run(run, now_ms) : RUN_FINISHED;
 
     if (state == RUN_BUSY)
         return stale_at(run);
     if (state == RUN_STALE)
-        return run->last_seen_ms + STATE_LOST_MS;
-    if (state == RUN_CRASHED || last_seen_ms == 0 || now_ms >= last_seen_ms + STATE_OFFLINE_MS)
+        return crashed_at(run);
+    if (state == RUN_CRASHED || !host->agent_seen_ms || is_offline(host, now_ms))
         return INT64_MAX;
-    return last_seen_ms + STATE_OFFLINE_MS;
+    return host->last_seen_ms + STATE_OFFLINE_MS;
 }
 
 const char *run_state_name(enum run_state state)

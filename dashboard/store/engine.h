@@ -22,6 +22,7 @@
     F(txn_probe)           \
     F(txn_host_seen)       \
     F(txn_host_agent_seen) \
+    F(txn_runs_doubt)      \
     F(txn_host_settle)     \
     F(txn_host_goes_on)    \
     F(txn_host_register)   \
@@ -30,13 +31,16 @@
     F(txn_host_status)     \
     F(txn_host_tests)      \
     F(txn_host_remove)     \
-    F(txn_host_last_seen)  \
+    F(txn_host_facts)      \
     F(txn_host_token)      \
     F(txn_host_set_token)  \
     F(store_host_token)    \
     F(store_hosts)         \
     F(store_host)          \
     F(store_hosts_due)     \
+    F(txn_verdict)         \
+    F(txn_run_verdict)     \
+    F(store_verdicts)      \
     F(txn_command_queue)   \
     F(txn_command_stop)    \
     F(txn_command_take)    \

@@ -16,7 +16,9 @@
 /* What the state of a run is derived from (fleet/state.h). */
 struct run_facts {
     bool exists, ended, lost;
+    bool heartbeats; /* its writer sends heartbeats: silence means something */
     int64_t started_ms, last_seen_ms, ended_ms, interval_ms;
+    int64_t doubt_ms; /* since when its host is heard without it; 0: no */
 };
 
 /* A run as those need it who write it or read its lines. */
@@ -25,7 +27,8 @@ struct run_row {
     char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
     int64_t lines, stored; /* lines of the log, and the bytes of text that are kept of it */
     int64_t last_seen_ms, interval_ms, started_ms, created_ms;
-    bool ended, lost, stop, deleted;
+    int64_t doubt_ms;
+    bool ended, lost, stop, deleted, heartbeats;
     char phase[16];
     bool fresh; /* made just now */
 };
@@ -38,7 +41,9 @@ struct run_details {
     int64_t error_line; /* -1: not known */
     int64_t lines, bytes;
     int64_t silent_since_ms;
-    bool stop;
+    bool stop;           /* somebody asked it to stop, */
+    int64_t stop_ms;     /* when, */
+    const char *stop_by; /* and who: an address */
 };
 
 /* What a report says of a run that goes on. NULL texts leave what is stored. */
@@ -47,6 +52,7 @@ struct run_update {
     const char *command, *argv, *user, *name, *phase, *progress;
     bool finished; /* the report also tells the end */
     bool lost;
+    bool heartbeat; /* the report is a heartbeat: the run lives */
 };
 
 /* What a report says of a run's end. NULL texts leave what is stored. */
@@ -67,6 +73,20 @@ struct chunk {
 
 /* ---- hosts ---- */
 
+/* What the state of a host is derived from, besides its runs. */
+struct host_facts {
+    int64_t last_seen_ms;  /* when anything was heard from it; 0: never */
+    int64_t agent_seen_ms; /* when its agent last called; 0: it has no agent */
+};
+
+/* How the last run of one name ended on a host. */
+struct verdict_row {
+    const char *name, *run; /* run: its id; NULL: an agent reported a command that was no run */
+    const char *outcome;    /* success, failure, units_failed, crashed */
+    const char *error;      /* the error that mattered, or NULL */
+    int64_t started_ms, ended_ms;
+};
+
 /* A host as it is shown. metrics is JSON. */
 struct host_row {
     const char *id, *hostname, *host_type, *location, *device_type, *theme_color, *criticality,
@@ -74,8 +94,10 @@ struct host_row {
         *test_result, *metrics, *agent_version, *nixpkgs_version, *os_version, *os_name;
     int64_t test_running, test_current, test_total, test_passed_count, poll_interval;
     int64_t last_seen_ms, last_switch_ms, last_audit_ms, last_fix_ms, command_queued_ms,
-        metrics_updated_ms, agent_seen_ms;
-    struct run_details run; /* the run that is shown for it; facts.exists false: none */
+        metrics_updated_ms;
+    int64_t agent_seen_ms;      /* when its agent last called; 0: it has no agent */
+    struct run_details run;     /* the run that is shown for it; facts.exists false: none */
+    struct verdict_row verdict; /* the verdict that counts; outcome NULL: none */
 };
 
 /* What is stored of a host by registration or by hand. NULL leaves what is stored. */

@@ -87,6 +87,11 @@ int txn_host_seen(struct txn *txn, const char *host)
     return engine_of(txn->store)->txn_host_seen(txn, host);
 }
 
+int txn_runs_doubt(struct txn *txn, const char *host, const char *except)
+{
+    return engine_of(txn->store)->txn_runs_doubt(txn, host, except);
+}
+
 int txn_host_settle(struct txn *txn, const char *host)
 {
     return engine_of(txn->store)->txn_host_settle(txn, host);
@@ -129,9 +134,9 @@ int txn_host_remove(struct txn *txn, const char *host)
     return engine_of(txn->store)->txn_host_remove(txn, host);
 }
 
-int txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
+int txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts)
 {
-    return engine_of(txn->store)->txn_host_last_seen(txn, host, last_seen_ms);
+    return engine_of(txn->store)->txn_host_facts(txn, host, facts);
 }
 
 int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
@@ -172,9 +177,25 @@ int txn_command_queue(struct txn *txn, const char *host, const char *command)
     return engine_of(txn->store)->txn_command_queue(txn, host, command);
 }
 
-int txn_command_stop(struct txn *txn, const char *host)
+int txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row)
 {
-    return engine_of(txn->store)->txn_command_stop(txn, host);
+    return engine_of(txn->store)->txn_verdict(txn, host, row);
+}
+
+int txn_run_verdict(struct txn *txn, const char *host, const char *id)
+{
+    return engine_of(txn->store)->txn_run_verdict(txn, host, id);
+}
+
+int store_verdicts(struct store *store, const char *host,
+                   void (*visit)(void *context, const struct verdict_row *row), void *context)
+{
+    return engine_of(store)->store_verdicts(store, host, visit, context);
+}
+
+int txn_command_stop(struct txn *txn, const char *host, const char *by)
+{
+    return engine_of(txn->store)->txn_command_stop(txn, host, by);
 }
 
 int txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
@@ -187,9 +208,10 @@ int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMA
     return engine_of(txn->store)->txn_command_take(txn, host, command);
 }
 
-int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output)
+int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output,
+                       const char *error)
 {
-    return engine_of(txn->store)->txn_command_finish(txn, host, status, output);
+    return engine_of(txn->store)->txn_command_finish(txn, host, status, output, error);
 }
 
 int txn_history_add(struct txn *txn, const char *host, const struct history_row *row)

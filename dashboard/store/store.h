@@ -111,6 +111,9 @@ int txn_host_seen(struct txn *txn, const char *host);
 /* The agent of a host was heard: the program that takes commands, not a run alone. After
  * txn_host_seen or what else makes the host. */
 int txn_host_agent_seen(struct txn *txn, const char *host);
+/* The host was heard, by its agent or another run. Runs of the host that are silent (but for the
+ * run `except`, or NULL) are in doubt from now on: if they stay silent they have crashed. */
+int txn_runs_doubt(struct txn *txn, const char *host, const char *except);
 /* Chooses anew the run that is shown for the host, and when the clock alone will change the host's
  * state next: after every change of a run or host. */
 int txn_host_settle(struct txn *txn, const char *host);
@@ -133,8 +136,8 @@ int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *t
 /* Removes a host, its runs, history and commands. Runs that others could still write are answered
  * as deleted. 1: removed; 0: there was none. */
 int txn_host_remove(struct txn *txn, const char *host);
-/* 1: *last_seen_ms is set; 0: there is no such host. */
-int txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms);
+/* 1: *facts is set; 0: there is no such host. */
+int txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts);
 /* The hash of the host's own token. 1: known host, hash "" if it has no own token; 0: no host. */
 int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE]);
 /* 1: stored; 0: there is no such host, unless make: then it is made. */
@@ -152,19 +155,35 @@ int store_host(struct store *store, const char *host,
 int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
                     void (*visit)(void *context, const char *host, const char *run), void *context);
 
+/* ---- verdicts ---- */
+
+/* Stores how the last run, or command of an agent, of row->name ended, unless a later one is known;
+ * and chooses the verdict that counts for the host (fleet/verdict.h). */
+int txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row);
+/* The same for a run of the store that has ended or crashed. A run that was stopped by a person has
+ * none. */
+int txn_run_verdict(struct txn *txn, const char *host, const char *id);
+/* Visits the verdicts of the host's names, newest first, 32 at most. 0 or -1. */
+int store_verdicts(struct store *store, const char *host,
+                   void (*visit)(void *context, const struct verdict_row *row), void *context);
+
 /* ---- commands and history (v1) ---- */
 
 /* Puts a command into the host's slot, in place of the command before. */
 int txn_command_queue(struct txn *txn, const char *host, const char *command);
-/* Empties the slot, and asks the run that is shown for the host to stop if it is open. */
-int txn_command_stop(struct txn *txn, const char *host);
+/* Empties the slot, and asks the run that is shown for the host to stop if it is open. by: who
+ * asks, shown to people. */
+int txn_command_stop(struct txn *txn, const char *host, const char *by);
 /* Takes the command out of the slot for a person who no longer wants it. "" if there is none. */
 int txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);
 /* Takes the command out of the slot and notes it as running; a command that waited over 5 minutes
  * is dropped. "" if there is none. */
 int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);
-/* The host's newest command that is not completed has ended. output may be NULL. */
-int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output);
+/* The host's newest command that is not completed has ended, with status "ok" or another. output
+ * and error, the text that says why it failed, may be NULL. The command's verdict is stored, unless
+ * a run of this name has ended since it was handed out. */
+int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output,
+                       const char *error);
 /* Adds a line to the history of a host, if it exists; the oldest beyond 1000 go. */
 int txn_history_add(struct txn *txn, const char *host, const struct history_row *row);
 
@@ -209,7 +228,8 @@ bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZ
  * NULL). */
 int store_run(struct store *store, const char *host, const char *id,
               void (*visit)(void *context, const struct run_details *row), void *context);
-/* The runs of a host, or of all hosts (NULL), newest first; before: only those before this run, or NULL. */
+/* The runs of a host, or of all hosts (NULL), newest first; before: only those before this run, or
+ * NULL. */
 int store_runs(struct store *store, const char *host, const char *before, int64_t limit,
                void (*visit)(void *context, const struct run_details *row), void *context);
 

@@ -66,12 +66,35 @@ static void add_numbers(struct text *out, const struct host_row *row)
     text_key_int(out, "agent_seen", row->agent_seen_ms);
 }
 
+static void add_verdict(struct text *out, const struct verdict_row *row)
+{
+    if (!row) {
+        text_puts(out, "null");
+        return;
+    }
+    text_puts(out, "{");
+    text_key_json(out, "name", row->name);
+    text_key_json(out, "outcome", row->outcome);
+    text_key_json(out, "error", row->error);
+    text_key_json(out, "run", row->run);
+    text_key_time(out, "started", row->started_ms);
+    text_key_time(out, "ended", row->ended_ms);
+    text_puts(out, "}");
+}
+
+static void add_verdict_entry(void *context, const struct verdict_row *row)
+{
+    text_comma(context);
+    add_verdict(context, row);
+}
+
 static void add_host(void *context, const struct host_row *row)
 {
     const struct host_view *view = context;
     struct text *out = view->out;
     int64_t since = 0;
-    enum host_state state = state_of_host(row->last_seen_ms, &row->run.facts, view->now_ms, &since);
+    struct host_facts facts = {row->last_seen_ms, row->agent_seen_ms};
+    enum host_state state = state_of_host(&facts, &row->run.facts, view->now_ms, &since);
 
     text_comma(out);
     text_puts(out, "{");
@@ -89,6 +112,18 @@ static void add_host(void *context, const struct host_row *row)
     }
     text_key_json(out, "state", host_state_name(state));
     text_key_int(out, "state_since", since);
+    text_key_raw(out, "reachable",
+                 !row->agent_seen_ms                    ? "null"
+                 : host_reachable(&facts, view->now_ms) ? "true"
+                                                        : "false");
+    text_key(out, "verdict");
+    add_verdict(out, row->verdict.outcome ? &row->verdict : NULL);
+    if (view->history) {
+        text_key(out, "verdicts");
+        text_puts(out, "[");
+        store_verdicts(view->store, row->id, add_verdict_entry, out);
+        text_puts(out, "]");
+    }
     text_key(out, "run");
     if (row->run.facts.exists)
         run_object(&row->run, view->now_ms, out);

@@ -30,6 +30,14 @@ static int64_t silent_for_s(const struct run_details *run, int64_t now_ms)
                : 0;
 }
 
+/* A run without heartbeats is over with its last lines. */
+static int64_t ended_ms(const struct run_details *run, enum run_state state)
+{
+    return run->facts.ended        ? run->facts.ended_ms
+           : state == RUN_FINISHED ? run->facts.last_seen_ms
+                                   : 0;
+}
+
 void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
 {
     enum run_state state = state_of_run(&run->facts, now_ms);
@@ -42,7 +50,7 @@ void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
     text_key_json(out, "name", run->name);
     text_key_json(out, "user", run->user);
     text_key_time(out, "started", run->facts.started_ms);
-    text_key_time(out, "ended", run->facts.ended_ms);
+    text_key_time(out, "ended", ended_ms(run, state));
     text_key_json(out, "status", run_state_name(state));
     add_result(out, run);
     text_key_int(out, "lines", run->lines);
@@ -53,6 +61,8 @@ void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
     text_key_int(out, "interval", run->facts.interval_ms / 1000);
     text_key_raw(out, "lost", state == RUN_CRASHED ? "true" : "false");
     text_key_raw(out, "stop_requested", run->stop ? "true" : "false");
+    text_key_time(out, "stop_at", run->stop_ms);
+    text_key_json(out, "stop_by", run->stop_by);
     text_puts(out, "}");
 }
 

@@ -534,7 +534,7 @@ static void see_fields(void *context, const struct host_row *row)
     (*(int *)context)++;
     assert_string_equal(row->hostname, "host");
     assert_string_equal(row->host_type, "macos");
-    assert_string_equal(row->location, "home");
+    assert_null(row->location); /* the host did not say it */
     assert_string_equal(row->comment, "first"); /* NULL leaves what is stored */
     assert_string_equal(row->current_generation, "g1");
     assert_string_equal(row->test_status, "3/3 passed");
@@ -546,11 +546,11 @@ static void see_fields(void *context, const struct host_row *row)
 
 static enum job_result remove_host(struct txn *txn, struct work *work)
 {
-    int64_t seen_ms = 0;
+    struct host_facts facts;
     struct run_row run;
 
     work->result = txn_host_remove(txn, "host");
-    assert_int_equal(txn_host_last_seen(txn, "host", &seen_ms), 0);
+    assert_int_equal(txn_host_facts(txn, "host", &facts), 0);
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
     assert_true(run.key && run.deleted && run.lines == 0); /* a late report is told so */
     return JOB_DONE;
@@ -598,6 +598,125 @@ static void tokens_belong_to_hosts(void **state)
     assert_false(store_host_token(fixture->store, "nobody", hash));
 }
 
+/* ---- verdicts ---- */
+
+#define OLD_RUN "01900000-0000-7000-8000-0000000000a1"
+#define NEW_RUN "01900000-0000-7000-8000-0000000000a2"
+
+static void end_run(struct txn *txn, const char *id, const char *name, int64_t started_ms,
+                    const char *outcome)
+{
+    struct run_update update = {.started_ms = started_ms,
+                                .last_seen_ms = started_ms,
+                                .interval_ms = 10000,
+                                .name = name,
+                                .finished = true,
+                                .heartbeat = true};
+    struct run_end end = {.ended_ms = started_ms + 1000,
+                          .exit = "{}",
+                          .outcome = outcome,
+                          .error = "error: because",
+                          .error_line = -1,
+                          .authoritative = true};
+    struct run_row run;
+
+    assert_int_equal(txn_run_find(txn, id, &run), 0);
+    if (!run.key)
+        assert_int_equal(txn_run_create(txn, "host", id, &run), 0);
+    assert_int_equal(txn_run_update(txn, run.key, &update), 0);
+    assert_int_equal(txn_run_finish(txn, run.key, &end), 0);
+    assert_int_equal(txn_run_verdict(txn, "host", id), 0);
+}
+
+static enum job_result end_runs(struct txn *txn, struct work *work)
+{
+    (void)work;
+    assert_int_equal(txn_host_seen(txn, "host"), 0);
+    end_run(txn, NEW_RUN, "switch", 2000000, "failure");
+    end_run(txn, OLD_RUN, "switch", 1000000, "success"); /* delivered late: it says nothing new */
+    end_run(txn, "01900000-0000-7000-8000-0000000000a3", "pull", 3000000, "success");
+    end_run(txn, "01900000-0000-7000-8000-0000000000a4", "update", 4000000, "stopped");
+    return JOB_DONE;
+}
+
+static enum job_result end_well(struct txn *txn, struct work *work)
+{
+    (void)work;
+    end_run(txn, "01900000-0000-7000-8000-0000000000a5", "switch", 5000000, "success");
+    return JOB_DONE;
+}
+
+static enum job_result lose_run(struct txn *txn, struct work *work)
+{
+    struct run_update update = {.started_ms = 6000000,
+                                .last_seen_ms = 6000000,
+                                .interval_ms = 10000,
+                                .name = "switch",
+                                .heartbeat = true};
+    struct run_row run;
+
+    (void)work;
+    assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
+    assert_int_equal(txn_run_update(txn, run.key, &update), 0);
+    assert_int_equal(txn_host_agent_seen(txn, "host"), 0);
+    assert_int_equal(txn_runs_doubt(txn, "host", RUN), 0); /* heard through the run itself */
+    assert_int_equal(txn_run_find(txn, RUN, &run), 0);
+    assert_int_equal(run.doubt_ms, 0);
+    assert_int_equal(txn_runs_doubt(txn, "host", NULL), 0);
+    assert_int_equal(txn_run_find(txn, RUN, &run), 0);
+    assert_int_equal(run.doubt_ms, txn->now_ms);
+    assert_int_equal(txn_host_settle(txn, "host"), 0); /* it is silent for over a day: crashed */
+    return JOB_DONE;
+}
+
+struct seen_verdict {
+    char name[32], outcome[16], run[RUN_ID_SIZE];
+    int count;
+};
+
+static void see_verdict(void *context, const struct verdict_row *row)
+{
+    struct seen_verdict *seen = context;
+
+    if (seen->count++ == 0) {
+        snprintf(seen->name, sizeof seen->name, "%s", row->name);
+        snprintf(seen->outcome, sizeof seen->outcome, "%s", row->outcome);
+        snprintf(seen->run, sizeof seen->run, "%s", row->run);
+    }
+}
+
+static void see_verdict_of_host(void *context, const struct host_row *row)
+{
+    see_verdict(context, &row->verdict);
+}
+
+static void assert_verdict(struct fixture *fixture, const char *name, const char *outcome,
+                           const char *run)
+{
+    struct seen_verdict seen = {0};
+
+    assert_int_equal(store_host(fixture->store, "host", see_verdict_of_host, &seen), 1);
+    assert_string_equal(seen.name, name);
+    assert_string_equal(seen.outcome, outcome);
+    assert_string_equal(seen.run, run);
+}
+
+static void verdicts_are_of_the_last_run_of_each_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct seen_verdict seen = {0};
+
+    do_work(fixture, (struct work){.apply = end_runs});
+    assert_verdict(fixture, "switch", "failure", NEW_RUN);
+    assert_int_equal(store_verdicts(fixture->store, "host", see_verdict, &seen), 0);
+    assert_int_equal(seen.count, 2); /* a run that was stopped has none */
+    assert_string_equal(seen.name, "pull");
+    do_work(fixture, (struct work){.apply = end_well});
+    assert_verdict(fixture, "switch", "success", "01900000-0000-7000-8000-0000000000a5");
+    do_work(fixture, (struct work){.apply = lose_run});
+    assert_verdict(fixture, "switch", "crashed", RUN);
+}
+
 /* ---- commands, history, sessions ---- */
 
 static enum job_result use_commands(struct txn *txn, struct work *work)
@@ -615,7 +734,7 @@ static enum job_result use_commands(struct txn *txn, struct work *work)
     assert_string_equal(command, "switch");
     assert_int_equal(txn_command_take(txn, "host", command), 0);
     assert_string_equal(command, "");
-    assert_int_equal(txn_command_finish(txn, "host", "ok", "done"), 0);
+    assert_int_equal(txn_command_finish(txn, "host", "ok", "done", NULL), 0);
     assert_int_equal(txn_command_queue(txn, "host", "test"), 0);
     assert_int_equal(txn_command_cancel(txn, "host", command), 0);
     assert_string_equal(command, "test");
@@ -624,7 +743,7 @@ static enum job_result use_commands(struct txn *txn, struct work *work)
     assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
     assert_int_equal(txn_host_settle(txn, "host"), 0);
     assert_int_equal(txn_command_queue(txn, "host", "pull"), 0);
-    assert_int_equal(txn_command_stop(txn, "host"), 0);
+    assert_int_equal(txn_command_stop(txn, "host", "203.0.113.7"), 0);
     assert_int_equal(txn_command_take(txn, "host", command), 0);
     assert_string_equal(command, "");
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
@@ -902,6 +1021,7 @@ int main(void)
         WITH_STORE(what_is_not_utf_8_is_replaced),
         WITH_STORE(a_host_keeps_what_is_not_said_anew_and_goes_as_a_whole),
         WITH_STORE(tokens_belong_to_hosts),
+        WITH_STORE(verdicts_are_of_the_last_run_of_each_name),
         WITH_STORE(a_command_is_taken_once_and_a_stop_asks_the_run),
         WITH_STORE(a_history_keeps_its_newest_thousand_lines),
         WITH_STORE(a_session_ends_by_time_or_by_hand),

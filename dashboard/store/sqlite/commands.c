@@ -19,17 +19,18 @@ int sqlite_txn_command_queue(struct txn *txn, const char *host, const char *comm
                     "t", host);
 }
 
-int sqlite_txn_command_stop(struct txn *txn, const char *host)
+int sqlite_txn_command_stop(struct txn *txn, const char *host, const char *by)
 {
     if (txn_exec(txn,
                  "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, test_running=0, "
                  "status='ok' WHERE id=?",
                  "t", host) < 0)
         return -1;
-    return txn_exec(txn,
-                    "UPDATE runs SET stop=1 WHERE id=(SELECT run FROM hosts WHERE id=?) AND ended "
-                    "IS NULL AND lost=0",
-                    "t", host);
+    return txn_exec(
+        txn,
+        "UPDATE runs SET stop=1, stop_at=?2, stop_by=?3 WHERE id=(SELECT run FROM hosts "
+        "WHERE id=?1) AND ended IS NULL AND lost=0",
+        "tit", host, txn->now_ms, by);
 }
 
 /* 0: command is "" if there is none. */
@@ -87,13 +88,48 @@ int sqlite_txn_command_cancel(struct txn *txn, const char *host, char command[ST
                     "t", host);
 }
 
-int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *status,
-                              const char *output)
+/* The newest command that is not completed. 1, or 0: there is none. */
+static int find_running(struct txn *txn, const char *host, int64_t *id, int64_t *created_ms,
+                        char command[STORE_COMMAND_SIZE])
 {
-    return txn_exec(txn,
-                    "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=(SELECT "
-                    "max(id) FROM command_log WHERE host=?1 AND completed IS NULL)",
-                    "ttti", host, status, output, txn->now_ms);
+    sqlite3_stmt *find =
+        txn_statement(txn, "SELECT id, created, command FROM command_log WHERE host=? AND "
+                           "completed IS NULL ORDER BY id DESC LIMIT 1");
+    int found;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    if ((found = statement_first(find)) > 0) {
+        *id = sqlite3_column_int64(find, 0);
+        *created_ms = sqlite3_column_int64(find, 1);
+        column_copy(find, 2, command, STORE_COMMAND_SIZE);
+    }
+    sqlite3_reset(find);
+    return found;
+}
+
+int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *status,
+                              const char *output, const char *error)
+{
+    bool ok = strcmp(status, "ok") == 0;
+    char command[STORE_COMMAND_SIZE];
+    int64_t id, created_ms;
+    int found = find_running(txn, host, &id, &created_ms, command);
+    struct verdict_row verdict = {.name = command,
+                                  .outcome = ok ? "success" : "failure",
+                                  .error = ok ? NULL : error,
+                                  .ended_ms = txn->now_ms};
+
+    if (found <= 0)
+        return found;
+    if (txn_exec(txn, "UPDATE command_log SET status=?2, output=?3, completed=?4 WHERE id=?1",
+                 "itti", id, status, output, txn->now_ms) < 0)
+        return -1;
+    if (strcmp(command, "restart") == 0 || strcmp(command, "stop") == 0)
+        return 0;
+    verdict.started_ms = created_ms; /* a run of the command has started later, and says more */
+    return sqlite_txn_verdict(txn, host, &verdict);
 }
 
 int sqlite_txn_history_add(struct txn *txn, const char *host, const struct history_row *row)

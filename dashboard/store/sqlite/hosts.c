@@ -4,19 +4,123 @@
 #include <string.h>
 
 #include "dashboard/fleet/state.h"
+#include "dashboard/fleet/verdict.h"
 #include "dashboard/store/sqlite/rows.h"
+
+/* Names whose verdicts are looked at. A host with more names runs ad hoc commands, of which only
+ * the newest matter. */
+#define VERDICTS_MAX 32
+#define VERDICTS_READ "32"
+#define VERDICT_NAME_SIZE 160 /* bytes; names are limited on the way in */
 
 int sqlite_txn_host_seen(struct txn *txn, const char *host)
 {
     return txn_exec(txn,
-                    "INSERT INTO hosts(id, hostname, last_seen, status) VALUES(?1,?1,?2,'ok') ON "
-                    "CONFLICT(id) DO UPDATE SET last_seen=?2",
+                    "INSERT INTO hosts(id, hostname, last_seen, status, host_type, location, "
+                    "device_type) VALUES(?1,?1,?2,'ok',NULL,NULL,NULL) ON CONFLICT(id) DO UPDATE "
+                    "SET last_seen=?2",
                     "ti", host, txn->now_ms);
 }
 
 int sqlite_txn_host_agent_seen(struct txn *txn, const char *host)
 {
     return txn_exec(txn, "UPDATE hosts SET agent_seen=?2 WHERE id=?1", "ti", host, txn->now_ms);
+}
+
+int sqlite_txn_runs_doubt(struct txn *txn, const char *host, const char *except)
+{
+    return txn_exec(txn,
+                    "UPDATE runs SET doubt=?3 WHERE host=?1 AND ended IS NULL AND lost=0 AND "
+                    "deleted=0 AND id<>?2 AND doubt=0 AND last_seen+?4*interval<=?3",
+                    "ttii", host, except ? except : "", txn->now_ms, (int64_t)STATE_INTERVALS);
+}
+
+/* ---- verdicts ---- */
+
+/* Chooses the verdict that counts for the host. */
+static int settle_verdict(struct txn *txn, const char *host)
+{
+    sqlite3_stmt *find =
+        txn_statement(txn, "SELECT name, outcome, started FROM verdicts WHERE host=? ORDER BY "
+                           "started DESC LIMIT " VERDICTS_READ);
+    char names[VERDICTS_MAX][VERDICT_NAME_SIZE], outcomes[VERDICTS_MAX][16];
+    struct verdict_row rows[VERDICTS_MAX] = {0};
+    size_t count = 0;
+    int step, counts;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    while ((step = sqlite3_step(find)) == SQLITE_ROW && count < VERDICTS_MAX) {
+        column_copy(find, 0, names[count], VERDICT_NAME_SIZE);
+        column_copy(find, 1, outcomes[count], sizeof outcomes[count]);
+        rows[count].name = names[count];
+        rows[count].outcome = outcomes[count];
+        rows[count].started_ms = sqlite3_column_int64(find, 2);
+        count++;
+    }
+    if (statement_end(find, step) < 0)
+        return -1;
+    counts = verdict_of_host(rows, count);
+    return txn_exec(txn, "UPDATE hosts SET verdict=?2 WHERE id=?1", "tt", host,
+                    counts < 0 ? NULL : rows[counts].name);
+}
+
+int sqlite_txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row)
+{
+    if (txn_exec(txn,
+                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended) "
+                 "VALUES(?1,?2,?3,?4,?5,?6,?7) ON CONFLICT(host, name) DO UPDATE SET "
+                 "run=excluded.run, outcome=excluded.outcome, error=excluded.error, "
+                 "started=excluded.started, ended=excluded.ended WHERE excluded.run=run OR "
+                 "excluded.started>=started",
+                 "tttttii", host, row->name ? row->name : "", row->run, row->outcome, row->error,
+                 row->started_ms, row->ended_ms) < 0)
+        return -1;
+    return settle_verdict(txn, host);
+}
+
+int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
+{
+    /* Most calls change nothing: a crashed run is looked at again and again. */
+    if (txn_exec(txn,
+                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended) SELECT "
+                 "host, coalesce(name,''), id, CASE WHEN ended IS NULL THEN 'crashed' ELSE outcome "
+                 "END, error, started, coalesce(ended,last_seen) FROM runs r WHERE id=?1 AND "
+                 "deleted=0 AND (ended IS NULL OR coalesce(outcome,'stopped')<>'stopped') AND NOT "
+                 "EXISTS(SELECT 1 FROM verdicts v WHERE v.host=r.host AND "
+                 "v.name=coalesce(r.name,'') AND (v.started>r.started OR (v.run=r.id AND r.ended "
+                 "IS NULL))) ON CONFLICT(host, name) DO UPDATE SET run=excluded.run, "
+                 "outcome=excluded.outcome, error=excluded.error, started=excluded.started, "
+                 "ended=excluded.ended",
+                 "t", id) < 0)
+        return -1;
+    return txn_rows(txn) > 0 ? settle_verdict(txn, host) : 0;
+}
+
+int sqlite_store_verdicts(struct store *store, const char *host,
+                          void (*visit)(void *context, const struct verdict_row *row),
+                          void *context)
+{
+    sqlite3_stmt *find = store_statement(
+        store, "SELECT name, run, outcome, error, started, ended FROM verdicts WHERE host=? ORDER "
+               "BY started DESC LIMIT " VERDICTS_READ);
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "t", host);
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        struct verdict_row row = {.name = column_text(find, 0),
+                                  .run = column_text(find, 1),
+                                  .outcome = column_text(find, 2),
+                                  .error = column_text(find, 3),
+                                  .started_ms = sqlite3_column_int64(find, 4),
+                                  .ended_ms = sqlite3_column_int64(find, 5)};
+
+        visit(context, &row);
+    }
+    return statement_end(find, step);
 }
 
 /* ---- the run that is shown ---- */
@@ -40,6 +144,9 @@ static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
         struct run_facts facts;
 
         read_facts(find, 1, &facts);
+        if (state_of_run(&facts, txn->now_ms) == RUN_CRASHED &&
+            sqlite_txn_run_verdict(txn, host, column_text(find, 0)) < 0)
+            break;
         if (shown->exists && !run_outranks(&facts, shown, txn->now_ms))
             continue;
         *shown = facts;
@@ -48,40 +155,45 @@ static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
     return statement_end(find, step);
 }
 
-int sqlite_txn_host_last_seen(struct txn *txn, const char *host, int64_t *last_seen_ms)
+int sqlite_txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen FROM hosts WHERE id=?");
+    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen, agent_seen FROM hosts WHERE id=?");
     int found;
 
     if (!find)
         return -1;
     statement_bind(find, "t", host);
-    if ((found = statement_first(find)) > 0)
-        *last_seen_ms = sqlite3_column_int64(find, 0);
+    if ((found = statement_first(find)) > 0) {
+        facts->last_seen_ms = sqlite3_column_int64(find, 0);
+        facts->agent_seen_ms = sqlite3_column_int64(find, 1);
+    }
     sqlite3_reset(find);
     return found;
 }
 
 int sqlite_txn_host_settle(struct txn *txn, const char *host)
 {
+    struct host_facts host_facts = {0};
     struct run_facts facts = {0};
     char run[RUN_ID_SIZE];
-    int64_t last_seen_ms;
-    int found = sqlite_txn_host_last_seen(txn, host, &last_seen_ms);
+    int found = sqlite_txn_host_facts(txn, host, &host_facts);
 
     if (found <= 0)
         return found;
     if (find_shown(txn, host, run, &facts) < 0)
         return -1;
     return txn_exec(txn, "UPDATE hosts SET run=?2, changes_at=?3 WHERE id=?1", "tti", host,
-                    facts.exists ? run : NULL, state_changes_at(last_seen_ms, &facts, txn->now_ms));
+                    facts.exists ? run : NULL, state_changes_at(&host_facts, &facts, txn->now_ms));
 }
 
 int sqlite_txn_host_goes_on(struct txn *txn, const char *host, const char *run,
                             const struct run_facts *facts)
 {
+    /* While a run is busy, the host's own facts do not count. */
+    int64_t changes_at = state_changes_at(&(struct host_facts){0}, facts, txn->now_ms);
+
     if (txn_exec(txn, "UPDATE hosts SET last_seen=?3, changes_at=?4 WHERE id=?1 AND run=?2", "ttii",
-                 host, run, txn->now_ms, state_changes_at(txn->now_ms, facts, txn->now_ms)) < 0)
+                 host, run, txn->now_ms, changes_at) < 0)
         return -1;
     return txn_rows(txn) > 0;
 }
@@ -91,8 +203,9 @@ int sqlite_txn_host_goes_on(struct txn *txn, const char *host, const char *run,
 int sqlite_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     if (txn_exec(txn,
-                 "INSERT INTO hosts(id, hostname, criticality, status) "
-                 "VALUES(?1,?1,coalesce(?2,'low'),'ok') ON CONFLICT(id) DO NOTHING",
+                 "INSERT INTO hosts(id, hostname, criticality, status, host_type, location, "
+                 "device_type) VALUES(?1,?1,coalesce(?2,'low'),'ok',NULL,NULL,NULL) ON "
+                 "CONFLICT(id) DO NOTHING",
                  "tt", host, fields->criticality) < 0 ||
         txn_exec(
             txn,
@@ -120,8 +233,7 @@ int sqlite_txn_host_add(struct txn *txn, const char *host, const struct host_fie
 {
     if (txn_exec(txn,
                  "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
-                 "theme_color) VALUES(?1,?1,coalesce(?2,'nixos'),coalesce(?3,'home'),"
-                 "coalesce(?4,'server'),coalesce(?5,'#769ff0'))",
+                 "theme_color) VALUES(?1,?1,?2,?3,?4,coalesce(?5,'#769ff0'))",
                  "ttttt", host, fields->host_type, fields->location, fields->device_type,
                  fields->theme_color) < 0)
         return -1;
@@ -180,7 +292,8 @@ int sqlite_txn_host_remove(struct txn *txn, const char *host)
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
                  "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM history WHERE host=?", "t", host) < 0 ||
-        txn_exec(txn, "DELETE FROM command_log WHERE host=?", "t", host) < 0)
+        txn_exec(txn, "DELETE FROM command_log WHERE host=?", "t", host) < 0 ||
+        txn_exec(txn, "DELETE FROM verdicts WHERE host=?", "t", host) < 0)
         return -1;
     return 1;
 }
@@ -234,9 +347,11 @@ int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *has
     "h.test_status, h.config_repo, h.test_result, h.metrics, h.agent_version, "                  \
     "h.nixpkgs_version, h.os_version, h.os_name, h.test_running, h.test_current, h.test_total, " \
     "h.test_passed_count, h.poll_interval, h.last_seen, h.last_switch, h.last_audit, "           \
-    "h.last_fix, h.command_queued_at, h.metrics_updated_at, h.agent_seen, " RUN_COLUMNS                        \
-    " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"
-#define HOST_COLUMNS 32 /* in front of RUN_COLUMNS */
+    "h.last_fix, h.command_queued_at, h.metrics_updated_at, h.agent_seen, v.name, v.run, "       \
+    "v.outcome, v.error, v.started, v.ended, " RUN_COLUMNS                                       \
+    " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"                               \
+    " LEFT JOIN verdicts v ON v.host=h.id AND v.name=h.verdict"
+#define HOST_COLUMNS 38 /* in front of RUN_COLUMNS */
 
 static void read_host(sqlite3_stmt *find, struct host_row *row)
 {
@@ -273,7 +388,13 @@ static void read_host(sqlite3_stmt *find, struct host_row *row)
     row->last_fix_ms = sqlite3_column_int64(find, c++);
     row->command_queued_ms = sqlite3_column_int64(find, c++);
     row->metrics_updated_ms = sqlite3_column_int64(find, c++);
-    row->agent_seen_ms = sqlite3_column_int64(find, c);
+    row->agent_seen_ms = sqlite3_column_int64(find, c++);
+    row->verdict.name = column_text(find, c++);
+    row->verdict.run = column_text(find, c++);
+    row->verdict.outcome = column_text(find, c++);
+    row->verdict.error = column_text(find, c++);
+    row->verdict.started_ms = sqlite3_column_int64(find, c++);
+    row->verdict.ended_ms = sqlite3_column_int64(find, c);
     read_run(find, HOST_COLUMNS, &row->run);
 }
 

@@ -8,7 +8,7 @@
 
 #define ROW_COLUMNS                                                                          \
     "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, " \
-    "phase, created"
+    "phase, created, heartbeats, doubt"
 
 /* Fills row from the first row, and resets. 0 (row->key 0: none) or -1. */
 static int read_row(sqlite3_stmt *find, struct run_row *row)
@@ -31,6 +31,8 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
         row->deleted = sqlite3_column_int64(find, 11) != 0;
         column_copy(find, 12, row->phase, sizeof row->phase);
         row->created_ms = sqlite3_column_int64(find, 13);
+        row->heartbeats = sqlite3_column_int64(find, 14) != 0;
+        row->doubt_ms = sqlite3_column_int64(find, 15);
     }
     sqlite3_reset(find);
     return found < 0 ? -1 : 0;
@@ -98,10 +100,12 @@ int sqlite_txn_run_update(struct txn *txn, int64_t key, const struct run_update 
         "last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 "
         "END, phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
         "progress=coalesce(?10,progress), lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN "
-        "?11=1 THEN 0 ELSE lost END WHERE k=?1",
-        "iiittttittii", key, update->last_seen_ms, update->interval_ms, update->command,
+        "?11=1 THEN 0 ELSE lost END, heartbeats=max(heartbeats,?13), doubt=CASE WHEN ?13=1 THEN 0 "
+        "ELSE doubt END WHERE k=?1",
+        "iiittttittiii", key, update->last_seen_ms, update->interval_ms, update->command,
         update->argv, update->user, update->name, update->started_ms, update->phase,
-        update->progress, (int64_t)update->finished, (int64_t)update->lost);
+        update->progress, (int64_t)update->finished, (int64_t)update->lost,
+        (int64_t)update->heartbeat);
 }
 
 int sqlite_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
@@ -162,12 +166,14 @@ void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts)
         .ended_ms = sqlite3_column_int64(row, column + 2),
         .interval_ms = sqlite3_column_int64(row, column + 3),
         .lost = sqlite3_column_int64(row, column + 4) != 0,
+        .heartbeats = sqlite3_column_int64(row, column + 5) != 0,
+        .doubt_ms = sqlite3_column_int64(row, column + 6),
     };
 }
 
 void read_run(sqlite3_stmt *row, int column, struct run_details *run)
 {
-    int c = column + 5;
+    int c = column + FACT_COLUMN_COUNT;
 
     read_facts(row, column, &run->facts);
     run->id = column_text(row, c++);
@@ -189,6 +195,8 @@ void read_run(sqlite3_stmt *row, int column, struct run_details *run)
     run->bytes = sqlite3_column_int64(row, ++c);
     run->silent_since_ms = sqlite3_column_int64(row, ++c);
     run->stop = sqlite3_column_int64(row, ++c) != 0;
+    run->stop_ms = sqlite3_column_int64(row, ++c);
+    run->stop_by = column_text(row, ++c);
 }
 
 bool sqlite_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])

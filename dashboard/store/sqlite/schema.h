@@ -55,6 +55,23 @@ static const char *const schema_steps[] = {
     "ALTER TABLE hosts ADD COLUMN agent_seen INTEGER;",
     /* 5: the runs of all hosts in the order of their starts. */
     "CREATE INDEX runs_time ON runs(started, k) WHERE deleted=0;",
+    /* 6: reachability and verdict are two things. Verdicts outlive their runs. What no host said of itself is not known: the
+       columns' old defaults are not used any more. */
+    "ALTER TABLE hosts ADD COLUMN verdict TEXT;" /* the name in verdicts that counts */
+    "ALTER TABLE runs ADD COLUMN heartbeats INTEGER DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN doubt INTEGER DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN stop_at INTEGER;"
+    "ALTER TABLE runs ADD COLUMN stop_by TEXT;"
+    "CREATE TABLE verdicts(host TEXT, name TEXT, run TEXT, outcome TEXT, error TEXT, started "
+    "INTEGER, ended INTEGER, PRIMARY KEY(host, name)) WITHOUT ROWID;"
+    "UPDATE runs SET heartbeats=1;"
+    "UPDATE hosts SET agent_seen=last_seen WHERE agent_seen IS NULL AND (agent_version IS NOT NULL OR os_name IS NOT NULL "
+    "OR metrics IS NOT NULL OR config_repo IS NOT NULL);"
+    "UPDATE hosts SET host_type=NULL, location=NULL, device_type=NULL WHERE agent_seen IS NULL AND "
+    "last_seen IS NOT NULL AND host_type='nixos' AND location='home' AND device_type='server';"
+    "INSERT INTO verdicts SELECT host, coalesce(name,''), id, outcome, error, started, ended FROM "
+    "(SELECT *, row_number() OVER (PARTITION BY host, name ORDER BY started DESC, k DESC) AS place "
+    "FROM runs WHERE deleted=0 AND ended IS NOT NULL AND outcome IS NOT NULL) WHERE place=1;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
