@@ -8,48 +8,62 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <termios.h>
+#include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/id.h"
 #include "common/io.h"
-#include "dashboard/auth/secret.h"
+#include "common/log.h"
+#include "common/system.h"
 #include "dashboard/api/routes.h"
+#include "dashboard/auth/known.h"
+#include "dashboard/auth/password.h"
 #include "dashboard/auth/policy.h"
-#include "dashboard/server/http.h"
-#include "dashboard/live/hub.h"
-#include "dashboard/server/ratelimit.h"
+#include "dashboard/auth/secret.h"
+#include "dashboard/auth/setup.h"
 #include "dashboard/fleet/retention.h"
+#include "dashboard/fleet/target.h"
+#include "dashboard/live/hub.h"
+#include "dashboard/server/http.h"
+#include "dashboard/server/listen.h"
+#include "dashboard/server/lock.h"
+#include "dashboard/server/notify.h"
+#include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
 #include "dashboard/server/slow.h"
-#include "dashboard/fleet/target.h"
 
 #define RATE_SLOTS 20000
 #define DESCRIPTORS 32768
+#define INSTALLED_CONFIG "/etc/nixfleet/dashboard.conf"
 
 static const char usage[] =
     "usage: nixfleet-dashboard [options]\n"
-    "       nixfleet-dashboard [options] hash-password | token HOST | backup FILE\n"
+    "       nixfleet-dashboard [options] COMMAND\n"
     "Show what the hosts of a fleet are doing.\n"
     "  -l, --listen ADDRESS:PORT  where to serve (127.0.0.1:8000; port 0: a free one)\n"
     "  -d, --data DIR             the database (/var/lib/nixfleet-dashboard for root,\n"
     "                             else $XDG_STATE_HOME/nixfleet-dashboard)\n"
     "  -c, --config FILE          settings: NAME=value; the environment outranks them\n"
+    "      --check-config         list what is wrong with the settings, and end\n"
     "      --dev                  try it out: loopback, no login, a token printed\n"
     "  -h, --help   -V, --version\n"
-    "hash-password reads a password and prints its hash, for NIXFLEET_PASSWORD_HASH.\n"
-    "token HOST makes a token for a host and prints it. backup FILE copies the\n"
-    "database. See nixfleet-dashboard(8).\n";
+    "Commands:\n"
+    "  setup          write a configuration with new secrets\n"
+    "  hash-password  read a password and print its hash\n"
+    "  token HOST     make a new token for a host and print it\n"
+    "  backup FILE    copy the database while the server runs\n"
+    "See nixfleet-dashboard(8).\n";
 
 struct options {
     const char *listen, *data, *config;
-    bool dev;
+    bool dev, check;
 };
 
 static int complain(const char *what, const char *why)
 {
-    fprintf(stderr, "nixfleet-dashboard: %s%s%s\n", what, why ? ": " : "", why ? why : "");
-    return 1;
+    log_line(LOG_ERR, "%s%s%s", what, why ? ": " : "", why ? why : "");
+    return EXIT_FAILURE;
 }
 
 /* ---- settings ---- */
@@ -73,76 +87,50 @@ static char *find_data_dir(const struct options *options, const struct dashboard
     return asprintf(&dir, "%s/.local/state/nixfleet-dashboard", home ? home : "") < 0 ? NULL : dir;
 }
 
-static int load_settings(struct server *server, const struct options *options)
+/* All that is wrong, a line each. Returns whether the program may go on. */
+static bool report(const struct problems *problems)
 {
-    const char *variable = NULL;
-
-    if (dashboard_settings_load(&server->settings, options->config, &variable) < 0)
-        return complain(variable          ? variable
-                        : options->config ? options->config
-                                          : "settings",
-                        variable ? "the value is not one it can have" : strerror(errno));
-    server->dev = options->dev;
-    server->data_dir = find_data_dir(options, &server->settings);
-    return server->data_dir ? 0 : complain("no data directory", NULL);
+    for (size_t i = 0; i < problems->count; i++)
+        log_line(problems->list[i].fatal ? LOG_ERR : LOG_WARNING, "%s%s",
+                 problems->list[i].fatal ? "" : "warning: ", problems->list[i].text);
+    return problems->fatal == 0;
 }
 
-/* "ADDRESS:PORT", "[v6]:PORT". */
-static int split_listen(const char *text, char address[64], uint16_t *port)
+/* The commands find the settings of the installed service by themselves. */
+static const char *installed_config(const struct options *options)
 {
-    const char *colon = strrchr(text, ':');
-    char *end;
-    unsigned long number = colon ? strtoul(colon + 1, &end, 10) : 0;
-    size_t length = colon ? (size_t)(colon - text) : 0;
+    return options->config                       ? options->config
+           : access(INSTALLED_CONFIG, R_OK) == 0 ? INSTALLED_CONFIG
+                                                 : NULL;
+}
 
-    if (!colon || colon[1] == '\0' || *end || number > 65535 || length == 0 || length >= 64)
-        return -1;
-    if (text[0] == '[' && text[length - 1] == ']') {
-        text++;
-        length -= 2;
-    }
-    snprintf(address, 64, "%.*s", (int)length, text);
-    *port = (uint16_t)number;
-    return 0;
+/* Returns 0, or what to exit with after it has been said why. */
+static int take_settings(struct server *server, struct dashboard_settings *settings,
+                         const struct options *options)
+{
+    server->dev = options->dev;
+    server->data_dir = settings ? find_data_dir(options, settings) : NULL;
+    if (server->data_dir && settings_use(&server->settings, settings) == 0)
+        return 0;
+    dashboard_settings_free(settings);
+    return complain("out of memory", NULL);
 }
 
 /* ---- commands ---- */
 
-static char *read_password(void)
-{
-    struct termios saved, silent;
-    bool terminal = tcgetattr(STDIN_FILENO, &saved) == 0;
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
-
-    if (terminal) {
-        fputs("Password: ", stderr);
-        silent = saved;
-        silent.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-    }
-    length = getline(&line, &room, stdin);
-    if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &saved);
-        fputs("\n", stderr);
-    }
-    if (length <= 0) {
-        free(line);
-        return NULL;
-    }
-    line[strcspn(line, "\r\n")] = '\0';
-    return line;
-}
-
 static int hash_password(void)
 {
-    AUTO_FREE char *password = read_password();
+    const char *why = NULL;
+    char *password = password_read(&why);
     AUTO_FREE char *hash = password ? password_hash(password) : NULL;
 
     if (!hash)
-        return complain("hash-password", password && errno == EINVAL ? "1 to 72 bytes, please"
-                                                                     : "no password was given");
+        why = password ? errno == EINVAL ? "it needs 1 to 72 bytes" : strerror(errno) : why;
+    if (password)
+        wipe(password, strlen(password));
+    free(password);
+    if (!hash)
+        return complain("hash-password", why);
     puts(hash);
     return 0;
 }
@@ -168,16 +156,34 @@ static void token_done(void *context, bool ok)
     ((struct new_token *)context)->ok = ok;
 }
 
-static int make_token(struct server *server, const char *name)
+/* Root must not leave files behind that the service's user cannot open. */
+static int become_owner(const char *dir)
+{
+    struct stat info;
+
+    if (geteuid() != 0 || stat(dir, &info) < 0 || info.st_uid == 0)
+        return 0;
+    return setegid(info.st_gid) < 0 || seteuid(info.st_uid) < 0 ? complain(dir, strerror(errno))
+                                                                : 0;
+}
+
+static int make_token(struct server *server, const struct dashboard_settings *settings,
+                      const char *name, const char *config)
 {
     char host[HOST_ID_SIZE], error[STORE_ERROR_SIZE];
-    struct new_token fresh = {.host = host, .secret = server->settings.agent_token_hash_secret};
+    struct new_token fresh = {.host = host, .secret = settings->agent_token_hash_secret};
     struct job job = {.apply = apply_token, .done = token_done, .context = &fresh};
 
     if (!host_id_normalize(name, host))
-        return complain(name, "is no host id");
-    if (!fresh.secret)
-        return complain("NIXFLEET_AGENT_TOKEN_HASH_SECRET", "is not set");
+        return complain(name,
+                        "a host's name is a letter and then letters, digits and -, 63 at most");
+    if (!fresh.secret) {
+        complain("NIXFLEET_AGENT_TOKEN_HASH_SECRET is not set",
+                 config ? config : "and " INSTALLED_CONFIG " cannot be read: give --config FILE");
+        return EX_CONFIG;
+    }
+    if (become_owner(server->data_dir))
+        return EXIT_FAILURE;
     server->store = store_open(server->data_dir, error);
     if (!server->store)
         return complain(error, NULL);
@@ -196,6 +202,36 @@ static int backup(const struct server *server, const char *file)
     return store_backup(server->data_dir, file, error) == 0 ? 0 : complain(error, NULL);
 }
 
+static int run_on_data(struct server *server, const struct options *options, char **argv)
+{
+    const char *config = installed_config(options);
+    struct problems problems = {0};
+    struct dashboard_settings *settings = dashboard_settings_load(config, &problems);
+
+    if (!report(&problems)) {
+        dashboard_settings_free(settings);
+        return EX_CONFIG;
+    }
+    if (take_settings(server, settings, options))
+        return EXIT_FAILURE;
+    return strcmp(argv[0], "token") == 0 ? make_token(server, settings, argv[1], config)
+                                         : backup(server, argv[1]);
+}
+
+static int run_command(struct server *server, const struct options *options, int argc, char **argv)
+{
+    if (strcmp(argv[0], "hash-password") == 0 && argc == 1)
+        return hash_password();
+    if (strcmp(argv[0], "setup") == 0 && argc == 1)
+        return setup_run(options->config ? options->config : INSTALLED_CONFIG) < 0 ? EXIT_FAILURE
+                                                                                   : 0;
+    if (strcmp(argv[0], "copy-config") == 0 && argc == 3)
+        return setup_copy(argv[1], argv[2]) < 0 ? EXIT_FAILURE : 0;
+    if ((strcmp(argv[0], "token") == 0 || strcmp(argv[0], "backup") == 0) && argc == 2)
+        return run_on_data(server, options, argv);
+    return complain(argv[0], "unknown command, or a wrong number of arguments (see --help)");
+}
+
 /* ---- serving ---- */
 
 static void raise_limit(void)
@@ -208,20 +244,21 @@ static void raise_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit); /* without it: fewer connections */
 }
 
-static int prepare_dev(struct server *server)
+/* Secrets of this start, in place of those that are not set. */
+static int prepare_dev(struct server *server, struct dashboard_settings *settings)
 {
     char token[TOKEN_SIZE];
 
     if (token_make(token) < 0)
         return complain("no random bytes", NULL);
     snprintf(server->dev_csrf, sizeof server->dev_csrf, "%s", token);
-    if (!server->settings.agent_token_hash_secret && token_make(token) == 0)
-        server->settings.agent_token_hash_secret = strdup(token);
-    server->settings.auto_provision =
+    if (!settings->agent_token_hash_secret && token_make(token) == 0)
+        settings->agent_token_hash_secret = strdup(token);
+    settings->auto_provision =
         false; /* a token of its own would outlive the secret that was made for this start */
-    if (server->settings.api_token)
+    if (settings->api_token)
         return 0;
-    if (token_make(token) < 0 || !(server->settings.api_token = strdup(token)))
+    if (token_make(token) < 0 || !(settings->api_token = strdup(token)))
         return complain("no token", NULL);
     return 0;
 }
@@ -230,58 +267,148 @@ static void announce(const struct server *server, const char *address, uint16_t 
 {
     bool v6 = strchr(address, ':') != NULL;
 
-    printf("nixfleet-dashboard: listening on http://%s%s%s:%u\n", v6 ? "[" : "", address,
-           v6 ? "]" : "", port);
+    log_line(LOG_NOTICE, "listening on http://%s%s%s:%u", v6 ? "[" : "", address, v6 ? "]" : "",
+             port);
     if (server->dev)
-        printf("nixfleet-dashboard: dev mode, no login; for hosts: NIXFLEET_URL=http://%s:%u "
-               "NIXFLEET_TOKEN=%s\n",
-               address, port, server->settings.api_token);
-    fflush(stdout);
+        log_line(LOG_NOTICE,
+                 "dev mode, no login; for hosts: NIXFLEET_URL=http://%s%s%s:%u NIXFLEET_TOKEN=%s",
+                 v6 ? "[" : "", address, v6 ? "]" : "", port,
+                 settings_of(server->settings.current)->api_token);
+    notify_send("READY=1");
 }
 
-static struct retention *start_retention(const struct server *server)
+static struct retention_limits retention_of(const struct dashboard_settings *settings)
 {
-    const struct dashboard_settings *settings = &server->settings;
     const int64_t day_ms = INT64_C(24) * 3600 * 1000;
-    struct retention_limits limits = {.keep_ms = settings->keep_days * day_ms,
-                                      .keep_runs = settings->keep_runs,
-                                      .keep_bytes = (int64_t)settings->keep_mb << 20,
-                                      .keep_history_ms = settings->history_days * day_ms};
 
-    return retention_start(server->store, &limits);
+    return (struct retention_limits){.keep_ms = settings->keep_days * day_ms,
+                                     .keep_runs = settings->keep_runs,
+                                     .keep_bytes = (int64_t)settings->keep_mb << 20,
+                                     .keep_history_ms = settings->history_days * day_ms};
 }
 
-static int serve(struct server *server, const char *address, uint16_t port)
+/* SIGHUP: what is wrong with the new settings is said, and the old ones stay in use. */
+static void reload(struct server *server, const struct options *options, const char *address,
+                   struct retention *retention)
 {
-    char error[STORE_ERROR_SIZE];
-    struct http *http;
-    struct retention *retention;
-    sigset_t signals;
-    int number;
+    struct problems problems = {0};
+    struct dashboard_settings *settings;
+    struct retention_limits limits;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    notify_reloading();
+    settings = options->dev ? NULL : dashboard_settings_load(options->config, &problems);
+    if (settings)
+        auth_check_settings(settings, address, false, &problems);
+    if (!settings || !report(&problems) || settings_use(&server->settings, settings) < 0) {
+        dashboard_settings_free(settings);
+        log_line(LOG_ERR, options->dev ? "SIGHUP does nothing with --dev"
+                                       : "the settings are not reloaded; the old ones stay in use");
+    } else {
+        limits = retention_of(settings);
+        retention_set_limits(retention, &limits);
+        live_recheck(server->live);
+        log_line(LOG_NOTICE, "the settings are reloaded");
+    }
+    notify_send("READY=1");
+}
+
+static void signals_waited_for(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+}
+
+static void set_up_signals(void)
+{
+    sigset_t signals;
+
+    signals_waited_for(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: main waits for them */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* too large a file is a disk that is full, not our end */
-    raise_limit();
+}
+
+/* What a watchdog wants to know: the writer thread does its jobs, and the live thread goes round.
+ */
+struct probe {
+    struct job job;
+    bool answered; /* atomic; false while the job waits */
+};
+
+static enum job_result apply_probe(struct txn *txn, void *context)
+{
+    (void)txn, (void)context;
+    return JOB_DONE;
+}
+
+static void probe_done(void *context, bool ok)
+{
+    (void)ok; /* a full disk is not cured by a restart */
+    __atomic_store_n(&((struct probe *)context)->answered, true, __ATOMIC_RELEASE);
+}
+
+/* Tells systemd of the last probe, if it has been answered, and sends the next one. */
+static void watch(struct server *server, struct probe *probe)
+{
+    if (!__atomic_exchange_n(&probe->answered, false, __ATOMIC_ACQ_REL))
+        return;
+    if (probe->job.done && live_runs(server->live))
+        notify_send("WATCHDOG=1");
+    probe->job = (struct job){.apply = apply_probe, .done = probe_done, .context = probe};
+    store_submit(server->store, &probe->job);
+}
+
+/* Until SIGTERM or SIGINT. */
+static void wait_for_end(struct server *server, const struct options *options, const char *address,
+                         struct retention *retention, struct probe *probe)
+{
+    int64_t period_ms = notify_watchdog_ms();
+    struct timespec period = {.tv_sec = period_ms / 1000, .tv_nsec = period_ms % 1000 * 1000000};
+    sigset_t signals;
+    int number;
+
+    signals_waited_for(&signals);
+    do {
+        number = period_ms ? sigtimedwait(&signals, NULL, &period) : sigwaitinfo(&signals, NULL);
+        if (number == SIGHUP)
+            reload(server, options, address, retention);
+        else if (number < 0 && errno == EAGAIN)
+            watch(server, probe);
+    } while (number != SIGTERM && number != SIGINT);
+}
+
+/* What a thread needs besides the store. False: out of resources. */
+static bool start_parts(struct server *server)
+{
+    const char *url = settings_of(server->settings.current)->version_url;
+
     server->started_ms = wall_ms();
     server->limits = ratelimit_new(RATE_SLOTS);
-    server->store = store_open(server->data_dir, error);
-    if (!server->store)
-        return complain(error, NULL);
-    server->target = target_start(server->settings.version_url);
+    server->known = known_password_new();
     server->slow = slow_new();
     server->live = live_start(server);
-    retention = start_retention(server);
-    http = server->live && server->slow && server->limits
-               ? http_start(server, &api_app, address, &port, error)
-               : NULL;
-    if (!http)
-        return complain(server->live ? error : "out of resources", NULL);
+    server->target = target_start(url);
+    return server->limits && server->known && server->slow && server->live &&
+           (server->target || !url);
+}
+
+static int serve(struct server *server, const struct options *options, const char *address,
+                 int listener, uint16_t port)
+{
+    struct retention_limits limits = retention_of(settings_of(server->settings.current));
+    struct probe probe = {.answered = true}; /* lives until the store is closed */
+    struct retention *retention;
+    struct http *http;
+
+    raise_limit();
+    if (!start_parts(server) || !(retention = retention_start(server->store, &limits)) ||
+        !(http = http_start(server, &api_app, listener)))
+        return complain("out of resources: no thread or no memory could be had", strerror(errno));
     announce(server, address, port);
-    sigwait(&signals, &number);
+    wait_for_end(server, options, address, retention, &probe);
+    notify_send("STOPPING=1");
     retention_stop(retention);
     target_stop(server->target);
     slow_stop(server->slow);
@@ -291,81 +418,118 @@ static int serve(struct server *server, const char *address, uint16_t port)
     slow_free(server->slow);
     store_close(server->store);
     ratelimit_free(server->limits);
+    known_password_free(server->known);
     return 0;
+}
+
+/* What only one server may have: its directory and its port. */
+static int open_and_serve(struct server *server, const struct options *options, const char *address,
+                          uint16_t port)
+{
+    char error[STORE_ERROR_SIZE], number[32] = "";
+    pid_t holder;
+    int lock = lock_directory(server->data_dir, &holder), listener;
+
+    if (lock < 0 && errno == EWOULDBLOCK) {
+        if (holder)
+            snprintf(number, sizeof number, " (process %ld)", (long)holder);
+        log_line(LOG_ERR, "%s: another nixfleet-dashboard%s uses this data directory",
+                 server->data_dir, number);
+        return EXIT_FAILURE;
+    }
+    if (lock < 0)
+        return complain(server->data_dir, strerror(errno));
+    listener = listen_on(address, &port);
+    if (listener < 0)
+        return complain(options->listen,
+                        errno == EINVAL ? "that is not a numeric address" : strerror(errno));
+    set_up_signals(); /* before the first thread */
+    server->store = store_open(server->data_dir, error);
+    if (!server->store)
+        return complain(error, NULL);
+    return serve(server, options, address, listener, port);
 }
 
 static int run_server(struct server *server, const struct options *options)
 {
-    char address[64];
+    const char *config = options->check ? installed_config(options) : options->config;
+    struct problems problems = {0};
+    struct dashboard_settings *settings = dashboard_settings_load(config, &problems);
+    char address[LISTEN_ADDRESS_SIZE] = "";
     uint16_t port;
-    const char *refusal;
 
-    if (split_listen(options->listen, address, &port) < 0)
-        return complain(options->listen, "is not ADDRESS:PORT");
     if (!secrets_prepare())
         return complain("OpenSSL cannot be initialised: out of memory?", NULL);
-    refusal = auth_refuse_start(&server->settings, address, server->dev);
-    if (refusal)
-        return complain(refusal, NULL);
-    if (server->dev && prepare_dev(server))
-        return 1;
-    return serve(server, address, port);
+    if (listen_split(options->listen, address, &port) < 0)
+        problem_add(&problems, true, "--listen %s: expected ADDRESS:PORT, such as 127.0.0.1:8000",
+                    options->listen);
+    if (settings)
+        auth_check_settings(settings, address, options->dev, &problems);
+    if (!report(&problems)) {
+        dashboard_settings_free(settings);
+        return EX_CONFIG;
+    }
+    if (settings && options->dev && prepare_dev(server, settings))
+        return EXIT_FAILURE;
+    if (take_settings(server, settings, options))
+        return EXIT_FAILURE;
+    if (!options->check)
+        return open_and_serve(server, options, address, port);
+    printf("%s: in order\n", config ? config : "the settings");
+    return 0;
 }
 
-static int run_command(struct server *server, const struct options *options, int argc, char **argv)
+static int parse_options(struct options *options, int argc, char **argv)
 {
-    if (argc == 0)
-        return run_server(server, options);
-    if (strcmp(argv[0], "token") == 0 && argc == 2)
-        return make_token(server, argv[1]);
-    if (strcmp(argv[0], "backup") == 0 && argc == 2)
-        return backup(server, argv[1]);
-    return complain(argv[0], "is no command, or lacks what it is about (see --help)");
+    static const struct option known[] = {
+        {"listen", required_argument, NULL, 'l'}, {"data", required_argument, NULL, 'd'},
+        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'C'},
+        {"dev", no_argument, NULL, 'D'},          {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":l:d:c:hV", known, NULL)) != -1) {
+        switch (option) {
+        case 'l':
+            options->listen = optarg;
+            break;
+        case 'd':
+            options->data = optarg;
+            break;
+        case 'c':
+            options->config = optarg;
+            break;
+        case 'C':
+            options->check = true;
+            break;
+        case 'D':
+            options->dev = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        case 'V':
+            puts("nixfleet-dashboard " VERSION);
+            exit(EXIT_SUCCESS);
+        default:
+            return complain(argv[optind - 1], option == ':' ? "needs an argument (see --help)"
+                                                            : "unknown option (see --help)");
+        }
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {{"listen", required_argument, NULL, 'l'},
-                                          {"data", required_argument, NULL, 'd'},
-                                          {"config", required_argument, NULL, 'c'},
-                                          {"dev", no_argument, NULL, 'D'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
     struct options options = {.listen = "127.0.0.1:8000"};
-    static struct server server;
-    int option, status;
+    static struct server server = {.settings = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+    int status = parse_options(&options, argc, argv);
 
-    while ((option = getopt_long(argc, argv, "l:d:c:hV", known, NULL)) != -1) {
-        switch (option) {
-        case 'l':
-            options.listen = optarg;
-            break;
-        case 'd':
-            options.data = optarg;
-            break;
-        case 'c':
-            options.config = optarg;
-            break;
-        case 'D':
-            options.dev = true;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        case 'V':
-            puts("nixfleet-dashboard " VERSION);
-            return 0;
-        default:
-            return 1; /* getopt has said why */
-        }
-    }
-    if (optind < argc && strcmp(argv[optind], "hash-password") == 0)
-        return hash_password();
-    if (load_settings(&server, &options))
-        return 1;
-    status = run_command(&server, &options, argc - optind, argv + optind);
-    dashboard_settings_free(&server.settings);
+    if (status == 0)
+        status = optind < argc ? run_command(&server, &options, argc - optind, argv + optind)
+                               : run_server(&server, &options);
+    settings_forget(&server.settings);
     free(server.data_dir);
     return status;
 }

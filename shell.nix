@@ -31,6 +31,9 @@ pkgs.mkShell {
     chromedriver
     strace
     e2fsprogs
+    nginx
+    haproxy
+    prometheus
     util-linux
     # For `make fuzz`. The package itself would make this shell's CC its own.
     (writeShellScriptBin "clang" ''exec ${clang}/bin/clang "$@"'')

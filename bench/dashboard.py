@@ -41,7 +41,7 @@ def peak_mb(pid):
 def measure(server, hosts, heartbeats, browsers, seconds, bare):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
     process = subprocess.Popen(server, env=dict(environment, NIXFLEET_API_TOKEN=TOKEN), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True, preexec_fn=on_core(0))
+                               stderr=subprocess.STDOUT, text=True, preexec_fn=on_core(0))
     try:
         port = re.search(r"http://127.0.0.1:(\d+)", process.stdout.readline()).group(1)
         load = subprocess.Popen([BUILD / "bench/dashboard-load", port, TOKEN, str(hosts), str(heartbeats), str(browsers), str(seconds)]

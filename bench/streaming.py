@@ -28,7 +28,7 @@ def dashboard(work):
     """Gives the environment of a run that streams to a server of its own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
     server = subprocess.Popen([BIN / "nixfleet-dashboard", "--dev", "--listen", "127.0.0.1:0", "--data", work / "data"],
-                              env=dict(kept, NIXFLEET_API_TOKEN=TOKEN), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                              env=dict(kept, NIXFLEET_API_TOKEN=TOKEN), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         url = re.search(r"http://\S+", server.stdout.readline()).group()
         yield dict(kept, NIXFLEET_URL=url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="bench", NIXFLEET_STATE_DIR=str(work / "state"),

@@ -10,8 +10,8 @@ _nixfleet_dashboard() {
     token) mapfile -t COMPREPLY < <(compgen -A hostname -- "$current") ;;
     -l | --listen) mapfile -t COMPREPLY < <(compgen -W '127.0.0.1:8000' -- "$current") ;;
     *)
-        mapfile -t COMPREPLY < <(compgen -W '-l --listen -d --data -c --config --dev -h --help -V --version
-            hash-password token backup' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W '-l --listen -d --data -c --config --check-config --dev -h --help -V --version
+            setup hash-password token backup' -- "$current")
         ;;
     esac
 }

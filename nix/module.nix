@@ -16,6 +16,13 @@ let
     "NIXFLEET_AGENT_TOKEN_HASH_SECRET"
     "NIXFLEET_TOTP_SECRET"
   ];
+  # The service's user cannot read the secrets: root gives it a copy, at the start and with each reload.
+  copyConfig = lib.escapeShellArgs [
+    "${dashboard.package}/bin/nixfleet-dashboard"
+    "copy-config"
+    (toString dashboard.environmentFile)
+    "/run/nixfleet-dashboard/dashboard.conf"
+  ];
   secretsInSettings = builtins.filter (name: dashboard.settings ? ${name}) secretNames;
 in
 {
@@ -49,7 +56,8 @@ in
       description = ''
         A file of NAME=value lines with the secrets: NIXFLEET_PASSWORD_HASH (made by `nixfleet-dashboard hash-password`),
         NIXFLEET_API_TOKEN, NIXFLEET_SESSION_SECRETS, NIXFLEET_AGENT_TOKEN_HASH_SECRET and, if wanted, NIXFLEET_TOTP_SECRET.
-        systemd reads it as root; it never comes into the store, so give its path as a string.
+        root reads it and hands the service a copy, at its start and with `systemctl reload`; it never comes into the store, so
+        give its path as a string. `nixfleet-dashboard setup` makes such a file.
       '';
     };
 
@@ -99,7 +107,15 @@ in
         after = [ "network.target" ];
         environment = builtins.mapAttrs (name: value: if builtins.isBool value then lib.boolToString value else toString value)
           dashboard.settings;
+        unitConfig = {
+          StartLimitIntervalSec = 60;
+          StartLimitBurst = 10;
+        };
+        # A switch must not leave people without the page for longer than it takes.
+        stopIfChanged = false;
         serviceConfig = hardening // {
+          Type = "notify";
+          ExecStartPre = "+${copyConfig}";
           ExecStart = lib.escapeShellArgs [
             "${dashboard.package}/bin/nixfleet-dashboard"
             "--listen"
@@ -107,14 +123,21 @@ in
             else "${dashboard.address}:${toString dashboard.port}")
             "--data"
             "/var/lib/nixfleet-dashboard"
+            "--config"
+            "/run/nixfleet-dashboard/dashboard.conf"
           ];
-          EnvironmentFile = dashboard.environmentFile;
+          ExecReload = [ "+${copyConfig}" "${pkgs.coreutils}/bin/kill -HUP $MAINPID" ];
           DynamicUser = true;
+          RuntimeDirectory = "nixfleet-dashboard";
+          RuntimeDirectoryMode = "0700";
           StateDirectory = "nixfleet-dashboard";
           StateDirectoryMode = "0700";
           ProtectHome = true;
-          Restart = "on-failure";
+          Restart = "always";
           RestartSec = 2;
+          # A configuration that is not in order: started again it would be no better.
+          RestartPreventExitStatus = 78;
+          WatchdogSec = 60;
           LimitNOFILE = 65536;
         } // lib.optionalAttrs (dashboard.port < 1024) {
           AmbientCapabilities = "CAP_NET_BIND_SERVICE";

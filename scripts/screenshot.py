@@ -75,7 +75,7 @@ class Fleet:
     def __init__(self, directory):
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         self.server = subprocess.Popen([ROOT / "nixfleet-dashboard", "--dev", "--listen", "127.0.0.1:0", "--data", f"{directory}/data"],
-                                       env=dict(self.environment, NIXFLEET_API_TOKEN=TOKEN), stdout=subprocess.PIPE, text=True)
+                                       env=dict(self.environment, NIXFLEET_API_TOKEN=TOKEN), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.url = re.search(r"http://\S+", self.server.stdout.readline()).group()
         self.environment.update(NIXFLEET_URL=self.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_STATE_DIR=f"{directory}/state", TERM="xterm-256color",
                                 XDG_CONFIG_HOME=directory, NIXFLEET_TOKEN_CACHE=f"{directory}/none")

@@ -49,7 +49,9 @@ void get_sign_in(struct request *request);
 /* login.c */
 void post_login(struct request *request);
 void post_logout(struct request *request);
-/* False: there is no such asset. */
-bool get_asset(struct request *request);
+void get_session(struct request *request);
+/* The page and its files, and whether there is one of that path. */
+void get_asset(struct request *request);
+bool asset_known(const char *path);
 
 #endif

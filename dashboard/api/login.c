@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "dashboard/api/api.h"
 #include "dashboard/server/assets.h"
 #include "dashboard/auth/auth.h"
+#include "dashboard/auth/known.h"
+#include "dashboard/live/hub.h"
 #include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
 #include "dashboard/server/slow.h"
@@ -40,106 +43,182 @@ static char *form_field(const char *form, const char *name)
     return NULL;
 }
 
+/* A session that is about to begin. */
 struct session {
-    char hash[TOKEN_HASH_SIZE];
+    char key[TOKEN_HASH_SIZE];
+    char cookie[SESSION_COOKIE_SIZE];
+    int64_t step; /* of the one-time code; 0: none is asked for */
 };
-
-static enum job_result apply_session(struct txn *txn, struct request *request, void *context)
-{
-    const struct session *session = context;
-
-    (void)request;
-    return txn_session_add(txn, session->hash, (int64_t)SESSION_SECONDS * 1000) == 0 ? JOB_DONE
-                                                                                     : JOB_FAILED;
-}
 
 static void set_cookie(struct request *request, const char *value, int seconds)
 {
     snprintf(request->answer.cookie, sizeof request->answer.cookie,
-             "nixfleet_session=%s; HttpOnly; Max-Age=%d; Path=/; %s", value, seconds,
-             request->server->settings.dev_cookies ? "SameSite=lax" : "SameSite=strict; Secure");
+             "nixfleet_session=%s; HttpOnly; Max-Age=%d; Path=/; SameSite=Lax%s", value, seconds,
+             request->settings->dev_cookies ? "" : "; Secure");
 }
 
-/* A code counts once: whoever has read it over a shoulder cannot use it again. Only the thread for
- * what is slow comes here. */
-static bool fresh_code(const struct dashboard_settings *settings, const char *code)
+static void refuse_sign_in(struct request *request, const char *reason, const char *where)
 {
-    static int64_t last_step;
+    log_line(LOG_WARNING, "refused sign-in from %s: %s", request->address, reason);
+    redirect(request, where);
+}
+
+static void refuse_code(struct request *request, const char *reason)
+{
+    refuse_sign_in(request, reason, "/login?error=Invalid+TOTP+code");
+}
+
+static enum job_result apply_session(struct txn *txn, struct request *request, void *context)
+{
+    const struct session *session = context;
+    /* A code counts once, also after a restart: whoever has read it over a shoulder cannot use it
+     * again. */
+    int fresh = session->step ? txn_totp_use(txn, session->step) : 1;
+
+    if (fresh <= 0) {
+        refuse_code(request, "this one-time code was used before");
+        return fresh < 0 ? JOB_FAILED : JOB_DONE;
+    }
+    if (txn_session_add(txn, session->key, (int64_t)SESSION_SECONDS * 1000) < 0)
+        return JOB_FAILED;
+    log_line(LOG_NOTICE, "signed in from %s", request->address);
+    set_cookie(request, session->cookie, SESSION_SECONDS);
+    redirect(request, "/");
+    return JOB_DONE;
+}
+
+static struct session *session_new(const struct dashboard_settings *settings)
+{
+    struct session *session = calloc(1, sizeof *session);
+    char token[TOKEN_SIZE];
+
+    if (session && token_make(token) == 0 &&
+        session_key(settings->password_hash, settings->totp_secret, token, session->key) == 0 &&
+        cookie_sign(settings->session_secrets, token, wall_ms() / 1000 + SESSION_SECONDS,
+                    session->cookie) == 0)
+        return session;
+    free(session);
+    return NULL;
+}
+
+/* The password is right. Returns whether a job was submitted. */
+static bool begin_session(struct request *request)
+{
+    const struct dashboard_settings *settings = request->settings;
+    AUTO_FREE char *code = form_field(request->body, "totp");
     int64_t step = 0;
-
-    if (!code || !totp_check(settings->totp_secret, code, wall_ms() / 1000, &step) ||
-        step <= last_step)
-        return false;
-    last_step = step;
-    return true;
-}
-
-/* Work for slow_submit. */
-static bool sign_in(struct request *request)
-{
-    const struct dashboard_settings *settings = &request->server->settings;
-    AUTO_FREE char *password = form_field(request->body, "password"),
-                   *code = form_field(request->body, "totp");
-    char token[TOKEN_SIZE], cookie[SESSION_COOKIE_SIZE];
     struct session *session;
 
-    if (!password || !settings->password_hash ||
-        !password_check(password, settings->password_hash)) {
-        redirect(request, "/login?error=Invalid+password");
+    if (settings->totp_secret &&
+        !totp_check(settings->totp_secret, code, wall_ms() / 1000, &step)) {
+        refuse_code(request, code && *code ? "wrong one-time code" : "no one-time code");
         return false;
     }
-    if (settings->totp_secret && !fresh_code(settings, code)) {
-        redirect(request, "/login?error=Invalid+TOTP+code");
+    if (!(session = session_new(settings))) {
+        answer_later(request, "No session can be made");
         return false;
     }
-    session = calloc(1, sizeof *session);
-    if (!session || token_make(token) < 0 ||
-        token_hash(settings->session_secrets, token, session->hash) < 0 ||
-        cookie_sign(settings->session_secrets, token, wall_ms() / 1000 + SESSION_SECONDS, cookie) <
-            0) {
-        free(session);
-        answer_detail(request, 503, "No session can be made");
-        return false;
-    }
-    set_cookie(request, cookie, SESSION_SECONDS);
-    redirect(request, "/");
+    session->step = step;
     request_submit(request, apply_session, session, free);
     return true;
 }
 
+/* Work for slow_submit. */
+static bool check_and_sign_in(struct request *request)
+{
+    const char *hash = request->settings->password_hash;
+    AUTO_FREE char *password = form_field(request->body, "password");
+
+    if (!password || !hash || !password_check(password, hash)) {
+        refuse_sign_in(request, "wrong password", "/login?error=Invalid+password");
+        return false;
+    }
+    known_password_learn(request->server->known, hash, password);
+    return begin_session(request);
+}
+
 void post_login(struct request *request)
 {
+    AUTO_FREE char *password = form_field(request->body, "password");
+
     if (request->server->dev)
         redirect(request, "/");
+    else if (password &&
+             known_password_is(request->server->known, request->settings->password_hash, password))
+        begin_session(request);
     else
-        slow_submit(request->server->slow, request, sign_in);
+        slow_submit(request->server->slow, request, check_and_sign_in);
 }
 
 static enum job_result apply_logout(struct txn *txn, struct request *request, void *context)
 {
     const struct session *session = context;
 
-    (void)request;
-    return txn_session_drop(txn, session->hash) == 0 ? JOB_DONE : JOB_FAILED;
+    if (txn_session_drop(txn, session->key) < 0)
+        return JOB_FAILED;
+    log_line(LOG_INFO, "signed out from %s", request->address);
+    return JOB_DONE;
+}
+
+static void logged_out(struct request *request)
+{
+    live_recheck(request->server->live); /* its pages are told nothing more */
 }
 
 void post_logout(struct request *request)
 {
     AUTO_FREE char *given = form_field(request->body, "csrf_token");
-    char token[TOKEN_SIZE], expected[65];
-    const char *header = request_header(request, "X-CSRF-Token");
+    const struct dashboard_settings *settings = request->settings;
     struct session *session;
 
-    if (!auth_csrf(request, expected) || !secret_equal(given ? given : header, expected)) {
+    if (!auth_csrf_matches(request, given ? given : request_header(request, "X-CSRF-Token"))) {
         answer_detail(request, 403, "Invalid CSRF token");
         return;
     }
     redirect(request, "/login");
-    if (!auth_session(request, token) || !(session = calloc(1, sizeof *session)))
+    if (request->server->dev || !(session = calloc(1, sizeof *session)))
         return;
     set_cookie(request, "", 0);
-    token_hash(request->server->settings.session_secrets, token, session->hash);
+    session_key(settings->password_hash, settings->totp_secret, request->caller.token,
+                session->key);
+    request->after = logged_out;
     request_submit(request, apply_logout, session, free);
+}
+
+/* ---- who am I ---- */
+
+static void add_person(struct request *request, struct text *out)
+{
+    char csrf[TOKEN_HASH_SIZE];
+
+    text_key_json(out, "role", "person");
+    text_key_json(out, "csrf", auth_csrf(request, csrf) ? csrf : NULL);
+    text_key_time(out, "expires", request->caller.expires_ms);
+}
+
+/* Also for whoever sets up a proxy: what the server takes for the client's address and for its own
+ * name. */
+void get_session(struct request *request)
+{
+    char agent_of[HOST_ID_SIZE];
+    struct text out = {0};
+
+    text_puts(&out, "{");
+    if (auth_person(request)) {
+        add_person(request, &out);
+    } else if (auth_agent_of(request, agent_of)) {
+        text_key_json(&out, "role", "agent");
+        text_key_json(&out, "agent_of", *agent_of ? agent_of : NULL);
+    } else if (auth_allows(request, ROLE_VIEW)) {
+        text_key_json(&out, "role", "view");
+    } else {
+        text_free(&out);
+        return;
+    }
+    text_key_json(&out, "address", request->address);
+    text_key_json(&out, "host", request_header(request, "Host"));
+    text_puts(&out, "}");
+    answer_text(request, &out);
 }
 
 /* ---- the page ---- */
@@ -160,19 +239,29 @@ static void serve(struct request *request, const struct asset *asset)
         MHD_create_response_from_buffer(asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
 }
 
-bool get_asset(struct request *request)
+/* The paths that have a page under another name. */
+static const struct asset *find_asset(const char *path)
 {
-    bool login = strcmp(request->path, "/login") == 0, page = strcmp(request->path, "/") == 0;
-    const struct asset *asset = asset_find(login ? "/login.html" : request->path);
-    char csrf[65];
+    if (strcmp(path, "/login") == 0)
+        path = "/login.html";
+    if (strcmp(path, "/favicon.ico") == 0)
+        path = "/static/favicon.svg";
+    return asset_find(path);
+}
 
-    if (!asset)
-        return false;
-    if (page && !auth_csrf(request, csrf))
-        redirect(request, "/login");
-    else if (login && auth_csrf(request, csrf))
+bool asset_known(const char *path)
+{
+    return find_asset(path) != NULL;
+}
+
+void get_asset(struct request *request)
+{
+    const char *path = request->path;
+
+    if (strcmp(path, "/") == 0 && !auth_person(request))
+        redirect(request, "login"); /* relative: below a prefix the page can say what is wrong */
+    else if (strcmp(path, "/login") == 0 && auth_person(request))
         redirect(request, "/");
     else
-        serve(request, asset);
-    return true;
+        serve(request, find_asset(path));
 }

@@ -96,7 +96,7 @@ void post_command(struct request *request)
 
 static enum job_result apply_token(struct txn *txn, struct request *request, void *context)
 {
-    const char *secret = request->server->settings.agent_token_hash_secret;
+    const char *secret = request->settings->agent_token_hash_secret;
     char token[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
     struct text out = {0};
     int stored;
@@ -173,12 +173,18 @@ static enum job_result apply_patch(struct txn *txn, struct request *request, voi
     struct host_fields fields = {.comment = body_text(context, "comment"),
                                  .criticality = body_text(context, "criticality"),
                                  .test_status = body_text(context, "test_status")};
+    struct host_facts facts;
+    int known = txn_host_facts(txn, request->host, &facts);
 
+    if (known == 0) {
+        answer_detail(request, 404, "Host not found");
+        return JOB_DONE;
+    }
     if (audit)
         rfc3339_parse(audit, &fields.last_audit_ms);
     if (fix)
         rfc3339_parse(fix, &fields.last_fix_ms);
-    if (txn_host_patch(txn, request->host, &fields) < 0)
+    if (known < 0 || txn_host_patch(txn, request->host, &fields) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     answer_puts(request, 200, "{\"status\":\"updated\"}");

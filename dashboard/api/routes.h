@@ -10,7 +10,8 @@ struct route {
     const char *pattern; /* {host} and {run} stand for one part of the path */
     enum role role;
     void (*handle)(struct request *request);
-    int per_minute; /* calls of one address to one path; 0: no limit */
+    size_t body_max; /* bytes; 0: SMALL */
+    int per_minute;  /* calls of one client to one path that has the role; 0: no limit */
 };
 
 /* What the server runs: finds the row of a request, checks who calls and how often, and lets the

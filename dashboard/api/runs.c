@@ -184,7 +184,7 @@ static bool is_late(struct txn *txn, const struct run_row *run, const struct rep
 static enum job_result apply_batch(struct txn *txn, struct request *request, void *context)
 {
     const struct report *report = context;
-    int64_t limit = (int64_t)request->server->settings.run_mb << 20;
+    int64_t limit = (int64_t)request->settings->run_mb << 20;
     struct run_row run;
     int located = locate_run(txn, request, report, &run), spliced = 0;
     int64_t from;

@@ -5,5 +5,5 @@
 void get_sign_in(struct request *request)
 {
     answer_puts(request, 200,
-                request->server->settings.totp_secret ? "{\"code\":true}" : "{\"code\":false}");
+                request->settings->totp_secret ? "{\"code\":true}" : "{\"code\":false}");
 }

@@ -1,15 +1,17 @@
 /* Roles: tokens of hosts, the view token, sessions of people, and the CSRF token of a change. */
 #include "dashboard/auth/auth.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "dashboard/auth/secret.h"
 #include "dashboard/server/server.h"
+
+#define VIEW_KEY "view" /* an open page keeps a hash of the view token, not the token */
 
 static const char *bearer(const struct request *request)
 {
@@ -18,10 +20,35 @@ static const char *bearer(const struct request *request)
     return header && strncasecmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
 }
 
+/* ---- hosts ---- */
+
+/* Whose own token that is; false: nobody's. */
+static bool token_owner(const struct request *request, const char *token, char host[HOST_ID_SIZE])
+{
+    char hash[TOKEN_HASH_SIZE];
+
+    return request->settings->agent_token_hash_secret &&
+           token_hash(request->settings->agent_token_hash_secret, token, hash) == 0 &&
+           store_token_owner(request->server->store, hash, host);
+}
+
+static bool is_shared(const struct request *request, const char *token)
+{
+    return request->settings->api_token && secret_equal(token, request->settings->api_token);
+}
+
+bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE])
+{
+    const char *token = bearer(request);
+
+    host[0] = '\0';
+    return token && (is_shared(request, token) || token_owner(request, token, host));
+}
+
 /* True for the shared token or this host's own, as v1 accepts them. */
 static bool is_agent(const struct request *request)
 {
-    const struct dashboard_settings *settings = &request->server->settings;
+    const struct dashboard_settings *settings = request->settings;
     const char *token = bearer(request);
     char own[TOKEN_HASH_SIZE] = "", given[TOKEN_HASH_SIZE];
     bool has_own;
@@ -30,110 +57,167 @@ static bool is_agent(const struct request *request)
         return false;
     /* v1 also allows the shared token to a host that has its own, unless told otherwise. */
     has_own = store_host_token(request->server->store, request->host, own);
-    if (settings->api_token && secret_equal(token, settings->api_token))
+    if (is_shared(request, token))
         return !has_own || settings->allow_shared_agent_token;
     return has_own && settings->agent_token_hash_secret &&
            token_hash(settings->agent_token_hash_secret, token, given) == 0 &&
            secret_equal(given, own);
 }
 
-/* The token of the session cookie, if it is signed, of now, and known. */
-static bool find_session(const struct request *request, char token[TOKEN_SIZE])
+/* ---- people ---- */
+
+/* When the stored session of this token ends, wall ms; 0: there is none. */
+static int64_t session_end(struct server *server, const struct dashboard_settings *settings,
+                           const char *token)
 {
+    char key[TOKEN_HASH_SIZE];
+
+    return settings->password_hash &&
+                   session_key(settings->password_hash, settings->totp_secret, token, key) == 0
+               ? store_session_end(server->store, key, wall_ms())
+               : 0;
+}
+
+static bool find_session(struct request *request)
+{
+    const struct dashboard_settings *settings = request->settings;
     const char *cookie =
         MHD_lookup_connection_value(request->connection, MHD_COOKIE_KIND, "nixfleet_session");
-    const struct dashboard_settings *settings = &request->server->settings;
+    struct caller *caller = &request->caller;
+    int64_t signed_until_s, stored_until;
+
+    if (!cookie || !settings->session_secrets ||
+        !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, caller->token,
+                       &signed_until_s))
+        return false;
+    stored_until = session_end(request->server, settings, caller->token);
+    caller->expires_ms =
+        stored_until < signed_until_s * 1000 ? stored_until : signed_until_s * 1000;
+    return stored_until > 0;
+}
+
+bool auth_person(struct request *request)
+{
+    if (request->caller.kind == CALLER_PERSON)
+        return true;
+    if (!request->server->dev && !find_session(request))
+        return false;
+    request->caller.kind = CALLER_PERSON;
+    return true;
+}
+
+static bool is_viewer(struct request *request)
+{
+    const char *token = bearer(request), *expected = request->settings->view_token;
+
+    if (!token || !expected || !secret_equal(token, expected) ||
+        token_hash(VIEW_KEY, token, request->caller.token) < 0)
+        return false;
+    request->caller.kind = CALLER_VIEW;
+    return true;
+}
+
+bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE])
+{
+    if (!auth_person(request))
+        return false;
+    if (!request->server->dev)
+        return csrf_make(request->settings->session_secrets, request->caller.token, out) == 0;
+    snprintf(out, TOKEN_HASH_SIZE, "%s", request->server->dev_csrf);
+    return true;
+}
+
+bool auth_csrf_matches(struct request *request, const char *given)
+{
+    if (!auth_person(request))
+        return false;
+    return request->server->dev
+               ? secret_equal(given, request->server->dev_csrf)
+               : csrf_check(request->settings->session_secrets, request->caller.token, given);
+}
+
+bool auth_still(struct server *server, const struct caller *caller)
+{
+    struct settings_holder *holder;
+    const struct dashboard_settings *settings;
     char hash[TOKEN_HASH_SIZE];
+    bool still;
 
-    return cookie && settings->session_secrets &&
-           cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, token) &&
-           token_hash(settings->session_secrets, token, hash) == 0 &&
-           store_session_valid(request->server->store, hash, wall_ms());
+    if (server->dev)
+        return true;
+    if (caller->expires_ms && wall_ms() >= caller->expires_ms)
+        return false;
+    holder = settings_hold(&server->settings);
+    settings = settings_of(holder);
+    if (caller->kind == CALLER_VIEW)
+        still = settings->view_token && token_hash(VIEW_KEY, settings->view_token, hash) == 0 &&
+                secret_equal(caller->token, hash);
+    else
+        still = session_end(server, settings, caller->token) > 0;
+    settings_release(holder);
+    return still;
 }
-bool auth_session(const struct request *request, char token[TOKEN_SIZE])
+
+/* ---- roles ---- */
+
+/* Why a token does not do, for a person who reads logs; NULL: this fleet does not know it. */
+static const char *why_not_enough(struct request *request, const char *token, enum role role)
 {
-    return find_session(request, token);
+    char owner[HOST_ID_SIZE];
+
+    if (is_viewer(request))
+        return "this token may only read";
+    if (is_shared(request, token))
+        return role == ROLE_AGENT ? "this host has a token of its own, and "
+                                    "NIXFLEET_ALLOW_SHARED_AGENT_TOKEN is false"
+                                  : "this token may only write (NIXFLEET_VIEW_TOKEN reads)";
+    if (token_owner(request, token, owner))
+        return role == ROLE_AGENT ? "this token is another host's"
+                                  : "this token may only write (NIXFLEET_VIEW_TOKEN reads)";
+    return NULL;
 }
 
-bool auth_csrf(struct request *request, char out[65])
+static void refuse_token(struct request *request, const char *token, enum role role)
 {
-    char token[TOKEN_SIZE];
+    const char *why = why_not_enough(request, token, role);
 
-    if (request->server->dev) {
-        snprintf(out, 65, "%s", request->server->dev_csrf);
+    log_line(LOG_WARNING, "refused token from %s: %s%s%s", request->address,
+             why ? why : "it is unknown", *request->host ? ", for host " : "", request->host);
+    if (why)
+        answer_detail(request, 403, "%s", why);
+    else
+        answer_detail(request, 401,
+                      role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
+}
+
+static bool has_role(struct request *request, enum role role)
+{
+    switch (role) {
+    case ROLE_AGENT:
+        return is_agent(request);
+    case ROLE_VIEW:
+        return auth_person(request) || is_viewer(request);
+    case ROLE_CHANGE:
+        return auth_person(request);
+    default:
         return true;
     }
-    return find_session(request, token) &&
-           csrf_make(request->server->settings.session_secrets, token, out) == 0;
-}
-
-static bool is_person(const struct request *request)
-{
-    char token[TOKEN_SIZE];
-
-    return request->server->dev || find_session(request, token);
-}
-
-static bool may_view(const struct request *request)
-{
-    const char *token = bearer(request);
-
-    return is_person(request) || (token && request->server->settings.view_token &&
-                                  secret_equal(token, request->server->settings.view_token));
-}
-
-static bool csrf_matches(struct request *request)
-{
-    char expected[65];
-
-    return auth_csrf(request, expected) &&
-           secret_equal(request_header(request, "X-CSRF-Token"), expected);
 }
 
 bool auth_allows(struct request *request, enum role role)
 {
-    bool allowed = role == ROLE_OPEN || (role == ROLE_AGENT && is_agent(request)) ||
-                   (role == ROLE_VIEW && may_view(request)) ||
-                   (role >= ROLE_PERSON && is_person(request));
+    const char *token = bearer(request);
 
-    if (!allowed) {
-        answer_detail(request, 401,
-                      role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
+    if (!has_role(request, role)) {
+        if (token)
+            refuse_token(request, token, role);
+        else
+            answer_detail(request, 401,
+                          role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
         return false;
     }
-    if (role == ROLE_CHANGE && !csrf_matches(request)) {
-        answer_detail(request, 403, "Invalid CSRF token");
-        return false;
-    }
-    return true;
-}
-
-/* X-Forwarded-For's left-most address, or X-Real-IP: only from a proxy that is listed (or any, if
- * none is). */
-void auth_proxied_address(struct request *request)
-{
-    const struct dashboard_settings *settings = &request->server->settings;
-    const char *given;
-    unsigned char parsed[16];
-    char address[64];
-
-    if (!settings->trust_proxy_headers)
-        return;
-    if (settings->trusted_proxies) {
-        const char *at = strstr(settings->trusted_proxies, request->address);
-        size_t length = strlen(request->address);
-
-        if (!at || (at[length] && !strchr(", ", at[length])) ||
-            (at > settings->trusted_proxies && !strchr(", ", at[-1])))
-            return;
-    }
-    given = request_header(request, "X-Forwarded-For");
-    if (!given)
-        given = request_header(request, "X-Real-IP");
-    if (!given)
-        return;
-    given += strspn(given, " ");
-    snprintf(address, sizeof address, "%.*s", (int)strcspn(given, ", "), given);
-    if (inet_pton(AF_INET, address, parsed) == 1 || inet_pton(AF_INET6, address, parsed) == 1)
-        snprintf(request->address, sizeof request->address, "%s", address);
+    if (role != ROLE_CHANGE || auth_csrf_matches(request, request_header(request, "X-CSRF-Token")))
+        return true;
+    answer_detail(request, 403, "Invalid CSRF token");
+    return false;
 }

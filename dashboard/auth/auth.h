@@ -1,4 +1,4 @@
-/* Who may call what. */
+/* Who calls, and what the caller may do. */
 #ifndef NIXFLEET_DASHBOARD_AUTH_AUTH_H
 #define NIXFLEET_DASHBOARD_AUTH_AUTH_H
 
@@ -11,18 +11,24 @@ enum role {
     ROLE_OPEN,   /* anyone */
     ROLE_AGENT,  /* the shared token, or this host's */
     ROLE_VIEW,   /* a person's session, or the view token */
-    ROLE_PERSON, /* a person's session */
-    ROLE_CHANGE, /* the same, with its CSRF token */
+    ROLE_CHANGE, /* a person's session, with its CSRF token */
 };
 
-/* True if the caller has the role; else answers 401 or 403 and returns false. */
+/* True if the caller has the role, which request->caller then describes; else answers 401 or 403,
+ * logs a token that was refused, and returns false. */
 bool auth_allows(struct request *request, enum role role);
 /* The CSRF token that a page of this caller must send with changes; false if the caller has no
  * session. */
-bool auth_csrf(struct request *request, char out[65]);
-/* The token of the caller's session; false if there is none. */
-bool auth_session(const struct request *request, char token[TOKEN_SIZE]);
-/* Behind a proxy that is trusted: replaces the address by the one that it says. */
-void auth_proxied_address(struct request *request);
+bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE]);
+/* True when given is a CSRF token of the caller's session. given may be NULL. */
+bool auth_csrf_matches(struct request *request, const char *given);
+/* Finds the caller's session: fills request->caller. False: there is none. */
+bool auth_person(struct request *request);
+/* For GET /api/session: the host whose own token the caller has, "" for the shared token. False: no
+ * token of an agent. */
+bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE]);
+/* Whether a caller of earlier still has its role: its session has neither ended nor been signed
+ * out, and the settings accept it. Any thread may call. */
+bool auth_still(struct server *server, const struct caller *caller);
 
 #endif

@@ -6,9 +6,9 @@
 
 #include "dashboard/server/settings.h"
 
-/* Why the dashboard must not start: a sentence without any secret, in constant text, or NULL when
-   it may. address: the one it listens on ("127.0.0.1", "::1", "0.0.0.0"…); dev: --dev was given. */
-const char *auth_refuse_start(const struct dashboard_settings *settings, const char *address,
-                              bool dev);
+/* Adds to problems everything that keeps the dashboard from starting with these settings. address:
+   the one it listens on ("127.0.0.1", "::1", "0.0.0.0"…); dev: --dev was given. */
+void auth_check_settings(const struct dashboard_settings *settings, const char *address, bool dev,
+                         struct problems *problems);
 
 #endif

@@ -22,7 +22,7 @@
 #define TOTP_STEP_SECONDS 30
 #define TOTP_DIGITS 6
 #define TOTP_WINDOW 1
-#define SECRET_MAX 512
+#define TOTP_SECRET_MIN 10 /* bytes: what authenticators have always made */
 #define BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
 
 bool secrets_prepare(void)
@@ -136,15 +136,71 @@ bool password_check(const char *password, const char *hash)
     return equal;
 }
 
+/* liboath passes over spaces and takes either case, but not the padding that some tools print. The
+ * caller frees *secret. */
+static bool totp_decode(const char *base32, char **secret, size_t *size)
+{
+    size_t length = strlen(base32);
+
+    while (length > 0 && strchr("= ", base32[length - 1]))
+        length--;
+    return oath_base32_decode(base32, length, secret, size) == OATH_OK;
+}
+
+bool totp_secret_valid(const char *secret_base32)
+{
+    char *secret = NULL;
+    size_t size = 0;
+    bool valid = totp_decode(secret_base32, &secret, &size) && size >= TOTP_SECRET_MIN;
+
+    free(secret);
+    return valid;
+}
+
+int totp_secret_make(char out[TOTP_SECRET_SIZE])
+{
+    unsigned char bytes[(TOTP_SECRET_SIZE - 1) / 8 * 5];
+    char *text = NULL;
+    int status = -1;
+
+    if (RAND_bytes(bytes, sizeof bytes) == 1 &&
+        oath_base32_encode((const char *)bytes, sizeof bytes, &text, NULL) == OATH_OK &&
+        strlen(text) == TOTP_SECRET_SIZE - 1) {
+        memcpy(out, text, TOTP_SECRET_SIZE);
+        status = 0;
+    }
+    OPENSSL_cleanse(bytes, sizeof bytes);
+    free(text);
+    return status;
+}
+
+/* The digits of a code as a person types it. False: it is none. */
+static bool totp_digits(const char *code, char out[TOTP_DIGITS + 1])
+{
+    size_t count = 0;
+
+    for (; *code; code++) {
+        if (*code == ' ')
+            continue;
+        if (*code < '0' || *code > '9' || count == TOTP_DIGITS)
+            return false;
+        out[count++] = *code;
+    }
+    out[count] = '\0';
+    return count == TOTP_DIGITS;
+}
+
 bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step)
 {
-    char *secret = NULL, expected[TOTP_DIGITS + 1];
+    char *secret = NULL, expected[TOTP_DIGITS + 1], given[TOTP_DIGITS + 1];
     size_t size = 0;
     bool found = false;
 
-    if (!secret_base32 || !code || strlen(code) != TOTP_DIGITS ||
-        oath_base32_decode(secret_base32, strlen(secret_base32), &secret, &size) != OATH_OK)
+    if (!secret_base32 || !code || !totp_digits(code, given) ||
+        !totp_decode(secret_base32, &secret, &size)) {
+        free(secret);
         return false;
+    }
     for (int64_t at = -TOTP_WINDOW; at <= TOTP_WINDOW; at++) {
         int64_t candidate = now_s / TOTP_STEP_SECONDS + at;
 
@@ -152,7 +208,7 @@ bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int6
             oath_hotp_generate(secret, size, (uint64_t)candidate, TOTP_DIGITS, false,
                                OATH_HOTP_DYNAMIC_TRUNCATION, expected) != OATH_OK)
             continue;
-        if (secret_equal(code, expected)) {
+        if (secret_equal(given, expected)) {
             *step = candidate;
             found = true;
         }
@@ -237,10 +293,10 @@ static bool decode(const char *payload, char *out, size_t out_size)
     return true;
 }
 
-bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE])
+bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
+                   int64_t *expires_s)
 {
     char copy[SESSION_COOKIE_SIZE], json[SESSION_COOKIE_SIZE], *dot;
-    int64_t expires_s;
     int end = 0;
 
     if (!cookie || strlen(cookie) >= sizeof copy || strncmp(cookie, "v1.", 3) != 0)
@@ -252,11 +308,11 @@ bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char 
     *dot = '\0';
     /* Only what we signed is parsed at all, so its form is our own. */
     if (!signed_by_any(secrets, copy, dot + 1) || !decode(copy, json, sizeof json) ||
-        sscanf(json, "{\"exp\":%" SCNd64 ",\"t\":\"%43[A-Za-z0-9_-]\",\"v\":1}%n", &expires_s,
-               token, &end) != 2 ||
+        sscanf(json, "{\"exp\":%" SCNd64 ",\"t\":\"%43[A-Za-z0-9_-]\",\"v\":1}%n", expires_s, token,
+               &end) != 2 ||
         end == 0 || json[end])
         return false;
-    return now_s < expires_s;
+    return now_s < *expires_s;
 }
 
 int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE])
@@ -271,4 +327,37 @@ int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE
     /* The prefix keeps this apart from everything else that is signed with the secret. */
     snprintf(text, sizeof text, "csrf:%s", session);
     return token_hash(first, text, out);
+}
+
+bool csrf_check(const char *secrets, const char *session, const char *given)
+{
+    char expected[TOKEN_HASH_SIZE];
+
+    for (const char *at = secrets; *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
+        if (csrf_make(at, session, expected) == 0 && secret_equal(given, expected))
+            return true;
+    return false;
+}
+
+int session_key(const char *password_hash, const char *totp_secret, const char *token,
+                char out[TOKEN_HASH_SIZE])
+{
+    char key[TOKEN_HASH_SIZE];
+
+    return token_hash(password_hash, totp_secret ? totp_secret : "", key) == 0
+               ? token_hash(key, token, out)
+               : -1;
+}
+
+bool secrets_valid(const char *secrets, size_t min)
+{
+    for (;;) {
+        size_t size = strcspn(secrets, ",");
+
+        if (size < min || size > SECRET_MAX)
+            return false;
+        if (!secrets[size])
+            return true;
+        secrets += size + 1;
+    }
 }

@@ -34,9 +34,15 @@ bool password_hash_valid(const char *hash);
 /* Takes a good part of a second, as bcrypt is meant to: not for a thread that must not wait. */
 bool password_check(const char *password, const char *hash);
 
-/* Checks six digits against an RFC 6238 secret in base32 at now_s, one step of 30 s either way. On
-   success *step is the step that matched: a caller that refuses steps <= the last one taken refuses
-   replays. */
+/* True for a secret that totp_check can use: base32 (RFC 4648) of at least 10 bytes, in either
+   case, with or without spaces and padding. */
+bool totp_secret_valid(const char *secret_base32);
+/* A new secret of 20 bytes in base32, as RFC 4226 recommends. Returns 0 or -1. */
+#define TOTP_SECRET_SIZE 33
+int totp_secret_make(char out[TOTP_SECRET_SIZE]);
+/* Checks a code of six digits, with or without spaces between them, against an RFC 6238 secret at
+   now_s, one step of 30 s either way. On success *step is the step that matched: a caller that
+   refuses steps <= the last one taken refuses replays. */
 bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step);
 
 /* Writes "v1.<payload>.<signature>": the payload is base64url of {"exp":…,"t":…,"v":1}, the
@@ -44,10 +50,27 @@ bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int6
    base64url only. Returns 0 or -1. */
 int cookie_sign(const char *secrets, const char *token, int64_t expires_s,
                 char out[SESSION_COOKIE_SIZE]);
-/* Verifies with any of the secrets, then the time; gives the token. */
-bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE]);
+/* Verifies with any of the secrets, then the time; gives the token and the time at which the cookie
+   ends. */
+bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
+                   int64_t *expires_s);
 
-/* The CSRF token of a session: derived, so that nothing need be stored. Returns 0 or -1. */
+/* The key under which a session is stored: HMAC-SHA256 of its token, keyed with what a person signs
+   in with, and not with the secrets that sign the cookie. So a changed password ends every session,
+   and a rotated secret ends none. totp_secret may be NULL. Returns 0 or -1. */
+int session_key(const char *password_hash, const char *totp_secret, const char *token,
+                char out[TOKEN_HASH_SIZE]);
+
+/* True when every one of the comma-separated secrets has min to SECRET_MAX bytes, and there is one.
+ */
+#define SECRET_MAX 512
+bool secrets_valid(const char *secrets, size_t min);
+
+/* The CSRF token of a session, made with the first of the secrets: derived, so that nothing need be
+   stored. Returns 0 or -1. */
 int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE]);
+/* True when given is the CSRF token of the session under any of the secrets: an open page keeps its
+   token while secrets are rotated. given may be NULL. */
+bool csrf_check(const char *secrets, const char *session, const char *given);
 
 #endif

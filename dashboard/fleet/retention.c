@@ -16,11 +16,12 @@
 
 struct retention {
     struct store *store;
-    struct retention_limits limits;
-    struct worker worker; /* its lock protects busy and removed */
-    bool busy;            /* a step is with the store */
-    int64_t removed;      /* rows that the last step removed; 0 when it failed */
-    int64_t run;          /* of the step */
+    struct retention_limits limits;     /* of one look and its steps */
+    struct retention_limits new_limits; /* under the worker's lock */
+    struct worker worker;               /* its lock protects busy and removed */
+    bool busy;                          /* a step is with the store */
+    int64_t removed;                    /* rows that the last step removed; 0 when it failed */
+    int64_t run;                        /* of the step */
     struct job job;
 };
 
@@ -90,8 +91,12 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 static bool clean(struct retention *retention)
 {
     int64_t runs[LOOK_MAX];
-    size_t count =
-        store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
+    size_t count;
+
+    worker_lock(&retention->worker);
+    retention->limits = retention->new_limits;
+    worker_unlock(&retention->worker);
+    count = store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
 
     for (size_t i = 0; i < count && !worker_stopping(&retention->worker); i++) {
         retention->run = runs[i];
@@ -129,12 +134,19 @@ struct retention *retention_start(struct store *store, const struct retention_li
     if (!retention)
         return NULL;
     retention->store = store;
-    retention->limits = *limits;
+    retention->new_limits = *limits;
     worker_init(&retention->worker);
     if (worker_start(&retention->worker, run, retention) == 0)
         return retention;
     retention_stop(retention);
     return NULL;
+}
+
+void retention_set_limits(struct retention *retention, const struct retention_limits *limits)
+{
+    worker_lock(&retention->worker);
+    retention->new_limits = *limits;
+    worker_unlock(&retention->worker);
 }
 
 void retention_stop(struct retention *retention)

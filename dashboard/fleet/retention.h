@@ -11,6 +11,8 @@ struct retention;
 /* Starts a thread that looks now and every five minutes. NULL: it could not be started; nothing is
  * removed then. */
 struct retention *retention_start(struct store *store, const struct retention_limits *limits);
+/* The limits from the next look on. */
+void retention_set_limits(struct retention *retention, const struct retention_limits *limits);
 void retention_stop(struct retention *retention);
 
 #endif

@@ -8,20 +8,25 @@
 #include <string.h>
 
 #include "common/io.h"
+#include "dashboard/auth/auth.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/view/host.h"
 #include "dashboard/server/server.h"
 #include "dashboard/live/follow.h"
 
 #define RUNS_MAX 8
-#define HOSTS_PART 64 /* hosts that are told at a time */
+#define LISTENERS_MAX 1000
+#define BLOCK_SIZE 16384 /* bytes that libmicrohttpd keeps for each stream */
+#define HOSTS_PART 64    /* hosts that are told at a time */
 #define KEEPALIVE_MS 30000
 
 struct listener {
     struct listener *next;
     struct server *server;
     struct MHD_Connection *connection;
+    struct caller caller;
     bool suspended;
+    bool ended;    /* its session is over */
     uint64_t seen; /* changes of hosts up to here are told */
     struct tail tails[RUNS_MAX];
     size_t tail_count;
@@ -31,9 +36,10 @@ struct listener {
 };
 
 /* Over the list and its end, and over what the live thread writes into it: tails' due and changed,
-   suspended. */
+   suspended, ended. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *listeners;
+static size_t listener_count;
 static bool over;
 
 /* Under lock. */
@@ -45,6 +51,14 @@ static bool has_news(const struct listener *listener, uint64_t newest)
     return listener->seen < newest || monotonic_ms() >= listener->quiet_until_ms;
 }
 
+/* Under lock. */
+static void wake_up(struct listener *listener)
+{
+    if (listener->suspended)
+        MHD_resume_connection(listener->connection);
+    listener->suspended = false;
+}
+
 void sse_round(struct live *live, const struct change *changes, size_t count)
 {
     uint64_t newest = hostlog_newest(live_hosts(live));
@@ -53,11 +67,24 @@ void sse_round(struct live *live, const struct change *changes, size_t count)
     for (struct listener *listener = listeners; listener; listener = listener->next) {
         for (size_t i = 0; i < listener->tail_count; i++)
             tail_touch(&listener->tails[i], changes, count);
-        if (listener->suspended && has_news(listener, newest)) {
-            listener->suspended = false;
-            MHD_resume_connection(listener->connection);
-        }
+        if (has_news(listener, newest))
+            wake_up(listener);
     }
+    pthread_mutex_unlock(&lock);
+}
+
+void sse_end_sessions(bool recheck)
+{
+    int64_t now = wall_ms();
+
+    pthread_mutex_lock(&lock);
+    for (struct listener *listener = listeners; listener; listener = listener->next)
+        if (!listener->ended &&
+            ((listener->caller.expires_ms && now >= listener->caller.expires_ms) ||
+             (recheck && !auth_still(listener->server, &listener->caller)))) {
+            listener->ended = true;
+            wake_up(listener);
+        }
     pthread_mutex_unlock(&lock);
 }
 
@@ -65,11 +92,8 @@ void sse_stop(void)
 {
     pthread_mutex_lock(&lock);
     over = true;
-    for (struct listener *listener = listeners; listener; listener = listener->next) {
-        if (listener->suspended)
-            MHD_resume_connection(listener->connection);
-        listener->suspended = false;
-    }
+    for (struct listener *listener = listeners; listener; listener = listener->next)
+        wake_up(listener);
     pthread_mutex_unlock(&lock);
 }
 
@@ -160,6 +184,16 @@ static void build(struct listener *listener)
         text_puts(&listener->out, ": keepalive\n\n");
 }
 
+static bool is_over(const struct listener *listener)
+{
+    bool ended;
+
+    pthread_mutex_lock(&lock);
+    ended = over || listener->ended;
+    pthread_mutex_unlock(&lock);
+    return ended;
+}
+
 static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
 {
     struct listener *listener = context;
@@ -167,6 +201,8 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
     size_t size;
 
     (void)position;
+    if (is_over(listener))
+        return MHD_CONTENT_READER_END_OF_STREAM;
     if (listener->sent == listener->out.size) {
         listener->out.size = listener->sent = 0;
         build(listener);
@@ -175,7 +211,7 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (!listener->out.size) {
         pthread_mutex_lock(&lock);
-        ended = over;
+        ended = over || listener->ended;
         if (!ended && !has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
             listener->suspended = true; /* else it came in between: asked again at once */
             MHD_suspend_connection(listener->connection);
@@ -198,6 +234,7 @@ static void forget(void *context)
     for (struct listener **at = &listeners; *at; at = &(*at)->next)
         if (*at == listener) {
             *at = listener->next;
+            listener_count--;
             break;
         }
     pthread_mutex_unlock(&lock);
@@ -236,33 +273,72 @@ static void follow(struct listener *listener, const char *runs, const char *last
     }
 }
 
-void get_events(struct request *request)
+/* False: more runs than RUNS_MAX are asked for. */
+static bool few_runs(const char *runs)
+{
+    size_t count = 1;
+
+    for (; runs && *runs; runs++)
+        count += *runs == ',';
+    return count <= RUNS_MAX;
+}
+
+/* Takes the listener into the list. False: there are too many. */
+static bool enlist(struct listener *listener)
+{
+    bool room;
+
+    pthread_mutex_lock(&lock);
+    room = listener_count < LISTENERS_MAX;
+    if (room) {
+        listener->next = listeners;
+        listeners = listener;
+        listener_count++;
+    }
+    pthread_mutex_unlock(&lock);
+    return room;
+}
+
+static struct listener *listener_new(struct request *request)
 {
     struct listener *listener = calloc(1, sizeof *listener);
-    struct MHD_Response *response;
 
-    if (!listener) {
-        answer_detail(request, 503, "No room for another channel");
-        return;
-    }
+    if (!listener)
+        return NULL;
     listener->server = request->server;
     listener->connection = request->connection;
+    listener->caller = request->caller;
     listener->seen = hostlog_newest(live_hosts(request->server->live));
     text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
                 live_count(request->server->live) + 1);
     follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 65536, more, listener, forget);
-    if (!response) {
-        text_free(&listener->out);
-        free(listener);
-        answer_detail(request, 503, "No room for another channel");
+    return listener;
+}
+
+void get_events(struct request *request)
+{
+    struct listener *listener;
+    struct MHD_Response *response;
+
+    if (!few_runs(request_query(request, "runs"))) {
+        answer_detail(request, 400, "runs: at most %d runs", RUNS_MAX);
         return;
     }
-    pthread_mutex_lock(&lock);
-    listener->next = listeners;
-    listeners = listener;
-    pthread_mutex_unlock(&lock);
+    if (!(listener = listener_new(request)) || !enlist(listener)) {
+        if (listener)
+            forget(listener);
+        answer_later(request, "no room for another stream of events");
+        return;
+    }
+    response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, more, listener, forget);
+    if (!response) {
+        forget(listener);
+        answer_later(request, "no room for another stream of events");
+        return;
+    }
     request->answer.status = 200;
     request->answer.type = "text/event-stream; charset=utf-8";
+    request->answer.stream = true;
     request->answer.response = response;
 }

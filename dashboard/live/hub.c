@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include "common/io.h"
+#include "dashboard/auth/auth.h"
 #include "dashboard/live/socket.h"
 #include "dashboard/server/server.h"
 
-#define ROUND_MS 20  /* changes that come closer together are told together */
-#define TICK_MS 1000 /* how often states that change by the clock are looked for */
-#define CLIENTS_MAX 2000
+#define ROUND_MS 20 /* changes that come closer together are told together */
+#define ROUND_LATE_MS 10000
+#define TICK_MS 500 /* how often states and sessions that change by the clock are looked for */
+#define CLIENTS_MAX 1000
 
 /* What other threads hand in. */
 struct intake {
@@ -33,6 +35,8 @@ struct live {
     pthread_t thread;
     struct intake intake;
     atomic_bool stopping;
+    _Atomic int64_t went_round_ms;
+    atomic_bool recheck; /* whether sessions still hold is to be looked up */
     int wake[2];
     struct client *clients;
     atomic_size_t count;
@@ -89,10 +93,11 @@ static void close_client(struct client *client)
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 }
 
-void live_add(struct live *live, int socket, const char *csrf,
+void live_add(struct live *live, int socket, const struct caller *caller, const char *csrf,
               struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
 {
-    struct client *client = client_new(live->server, &live->news, socket, csrf, extra, extra_size);
+    struct client *client =
+        client_new(live->server, &live->news, socket, caller, csrf, extra, extra_size);
     bool closed;
 
     if (!client) {
@@ -113,9 +118,20 @@ void live_add(struct live *live, int socket, const char *csrf,
         wake(live);
 }
 
+void live_recheck(struct live *live)
+{
+    atomic_store(&live->recheck, true);
+    wake(live);
+}
+
 size_t live_count(struct live *live)
 {
     return live ? atomic_load(&live->count) : 0;
+}
+
+bool live_runs(struct live *live)
+{
+    return monotonic_ms() - atomic_load(&live->went_round_ms) < ROUND_LATE_MS;
 }
 
 struct hostlog *live_hosts(struct live *live)
@@ -135,7 +151,8 @@ static void take_arrivals(struct live *live)
     pthread_mutex_unlock(&live->intake.lock);
     for (; client; client = next) {
         next = client->next;
-        if (live->count >= CLIENTS_MAX || !client_open(client)) {
+        if (live->count >= CLIENTS_MAX || !auth_still(live->server, &client->caller) ||
+            !client_open(client)) {
             close_client(client);
             continue;
         }
@@ -235,12 +252,25 @@ static struct change *take_changes(struct live *live, size_t *count)
     return changes;
 }
 
+/* Whoever has lost the right to listen is told nothing more. */
+static void end_sessions(struct live *live, bool recheck)
+{
+    int64_t now = wall_ms();
+
+    for (struct client *client = live->clients; client; client = client->next)
+        if ((client->caller.expires_ms && now >= client->caller.expires_ms) ||
+            (recheck && !auth_still(live->server, &client->caller)))
+            client->closing = true;
+    sse_end_sessions(recheck);
+}
+
 /* Notes what has changed since the last round with everyone whom it concerns. */
 static void begin_round(struct live *live)
 {
     size_t count;
     struct change *changes;
 
+    end_sessions(live, atomic_exchange(&live->recheck, false));
     tick(live);
     changes = take_changes(live, &count);
     if (count)
@@ -284,9 +314,8 @@ static bool wait_for_work(struct live *live, struct pollfd *polls)
 
     polls[0] = (struct pollfd){.fd = between ? -1 : live->wake[0], .events = POLLIN};
     for (struct client *client = live->clients; client; client = client->next)
-        polls[n++] = (struct pollfd){
-            .fd = client->socket,
-            .events = (short)(POLLIN | (wslay_event_want_write(client->ws) ? POLLOUT : 0))};
+        polls[n++] = (struct pollfd){.fd = client->socket,
+                                     .events = client_wants_to_read(client) ? POLLIN : POLLOUT};
     if (poll(polls, n, pause) < 0 && errno != EINTR)
         return false;
     while (polls[0].revents && read(live->wake[0], drain, sizeof drain) > 0)
@@ -304,6 +333,7 @@ static void *run(void *context)
         int64_t now = monotonic_ms();
         size_t n = 1;
 
+        atomic_store(&live->went_round_ms, now);
         if (now >= live->round_ms) {
             live->round_ms = now + ROUND_MS;
             begin_round(live);

@@ -22,10 +22,15 @@ struct live *live_start(struct server *server);
 void live_stop(struct live *live);
 void live_free(struct live *live);
 size_t live_count(struct live *live);
-/* Takes over an upgraded connection. csrf: of its session. extra: bytes that came behind the
- * request. handle: gives the socket back to libmicrohttpd. */
-void live_add(struct live *live, int socket, const char *csrf,
+/* Whether the thread has gone round within the last ten seconds. */
+bool live_runs(struct live *live);
+/* Takes over an upgraded connection. caller: who made it; csrf: of its session. extra: bytes that
+ * came behind the request. handle: gives the socket back to libmicrohttpd. */
+void live_add(struct live *live, int socket, const struct caller *caller, const char *csrf,
               struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size);
+/* Sessions or settings have changed: ends, at once, the WebSockets and event streams of all who
+ * have no right to them any more. Those of a session that has come to its end go by themselves. */
+void live_recheck(struct live *live);
 /* What changed of the hosts; lives as long as the server. */
 struct hostlog *live_hosts(struct live *live);
 
@@ -36,6 +41,9 @@ void get_events(struct request *request);
 /* events.c: called by the live thread in each round with what has changed since the last one
  * (sorted, see follow.h). */
 void sse_round(struct live *live, const struct change *changes, size_t count);
+/* Called by the live thread: ends the streams of all whose session is over; recheck: looks for each
+ * in the store, too. */
+void sse_end_sessions(bool recheck);
 /* Ends all streams of events; a stream that begins now ends at once. */
 void sse_stop(void);
 

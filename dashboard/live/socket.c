@@ -12,6 +12,9 @@
 
 #define PING_MS 15000
 #define MESSAGE_MAX 4096 /* of what a page may send */
+/* Read of a page before it is written to: each ping in it queues a pong. */
+#define READ_MAX ((size_t)16 << 10)
+#define STUCK_MS 60000 /* a page that has taken nothing for so long is gone */
 
 /* ---- what is sent ---- */
 
@@ -165,11 +168,17 @@ static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size,
         client->early_taken += early;
         return (ssize_t)early;
     }
+    if (client->read >= READ_MAX) {
+        wslay_event_set_error(ws, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
     do
         n = recv(client->socket, out, size, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    if (n > 0)
+    if (n > 0) {
+        client->read += (size_t)n;
         return n;
+    }
     if (n == 0)
         client->closing = true;
     wslay_event_set_error(ws, n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -188,6 +197,8 @@ static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t 
     do
         n = send(client->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    if (n > 0)
+        client->taken_ms = monotonic_ms();
     if (n < 0)
         wslay_event_set_error(ws, errno == EAGAIN || errno == EWOULDBLOCK
                                       ? WSLAY_ERR_WOULDBLOCK
@@ -197,8 +208,9 @@ static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t 
 
 /* ---- a client's life ---- */
 
-struct client *client_new(struct server *server, struct news *news, int socket, const char *csrf,
-                          const char *extra, size_t extra_size)
+struct client *client_new(struct server *server, struct news *news, int socket,
+                          const struct caller *caller, const char *csrf, const char *extra,
+                          size_t extra_size)
 {
     struct client *client = calloc(1, sizeof *client);
 
@@ -209,6 +221,7 @@ struct client *client_new(struct server *server, struct news *news, int socket, 
     client->server = server;
     client->news = news;
     client->socket = socket;
+    client->caller = *caller;
     strlcpy(client->csrf, csrf, sizeof client->csrf);
     if (extra_size)
         memcpy(client->early, extra, extra_size);
@@ -226,7 +239,8 @@ bool client_open(struct client *client)
     wslay_event_config_set_max_recv_msg_length(client->ws, MESSAGE_MAX);
     fcntl(client->socket, F_SETFL, fcntl(client->socket, F_GETFL) | O_NONBLOCK);
     send_hello(client);
-    client->ping_ms = monotonic_ms() + PING_MS;
+    client->taken_ms = monotonic_ms();
+    client->ping_ms = client->taken_ms + PING_MS;
     return true;
 }
 
@@ -314,14 +328,40 @@ bool client_wants_more(const struct client *client)
     return client->hosts && client->seen < hostlog_newest(client->news->hosts);
 }
 
+bool client_wants_to_read(const struct client *client)
+{
+    return !wslay_event_want_write(client->ws);
+}
+
+/* A page that does not take what it is sent is not read either, so that its pings cannot queue
+ * pongs without a bound. */
+static void serve_input(struct client *client, bool readable)
+{
+    client->read = 0;
+    if ((readable || client->early_taken < client->early_size) && client_wants_to_read(client) &&
+        wslay_event_recv(client->ws) != 0)
+        client->closing = true;
+}
+
+static void serve_output(struct client *client)
+{
+    if (!wslay_event_want_write(client->ws)) {
+        client->taken_ms = monotonic_ms();
+        return;
+    }
+    if (wslay_event_send(client->ws) != 0 || monotonic_ms() - client->taken_ms > STUCK_MS)
+        client->closing = true;
+}
+
 void client_serve(struct client *client, bool readable)
 {
-    if ((readable || client->early_taken < client->early_size) && wslay_event_recv(client->ws) != 0)
-        client->closing = true;
+    if (client->closing)
+        return;
+    serve_input(client, readable);
     if (!client->closing)
         feed(client);
-    if (!client->closing && wslay_event_want_write(client->ws) && wslay_event_send(client->ws) != 0)
-        client->closing = true;
+    if (!client->closing)
+        serve_output(client);
     if (wslay_event_get_close_received(client->ws))
         client->closing = true;
 }

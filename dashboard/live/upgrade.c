@@ -45,9 +45,8 @@ static void upgraded(void *context, struct MHD_Connection *connection, void *sta
     char csrf[65] = "";
 
     (void)connection;
-    if (request)
-        auth_csrf(request, csrf);
-    live_add(server->live, socket, csrf, handle, extra, extra_size);
+    auth_csrf(request, csrf);
+    live_add(server->live, socket, &request->caller, csrf, handle, extra, extra_size);
 }
 
 void get_websocket(struct request *request)
@@ -60,11 +59,16 @@ void get_websocket(struct request *request)
 
     if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !key || !version ||
         strcmp(version, "13") != 0 || !accept_key(key, accepted)) {
-        answer_detail(request, 400, "This is a WebSocket: upgrade with version 13");
+        answer_detail(request, 400,
+                      "This is a WebSocket (version 13), and the request asks for no upgrade. A "
+                      "proxy must use HTTP/1.1 and pass the headers Upgrade and Connection on.");
         return;
     }
     if (!same_origin(request)) {
-        answer_detail(request, 403, "The page is of another origin");
+        answer_detail(request, 403,
+                      "The page's origin, %.100s, is not this host, %.100s. A proxy must pass the "
+                      "Host header on unchanged, with its port.",
+                      request_header(request, "Origin"), request_header(request, "Host"));
         return;
     }
     response = MHD_create_response_for_upgrade(upgraded, request->server);

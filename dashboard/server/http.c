@@ -1,8 +1,6 @@
 /* The only file that knows libmicrohttpd's ways of taking a request apart. */
 #include "dashboard/server/http.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +11,7 @@
 #include "common/heap.h"
 #include "common/io.h"
 #include "dashboard/server/connections.h"
+#include "dashboard/server/framing.h"
 #include "dashboard/server/server.h"
 
 #define CONNECTIONS_MAX 20000
@@ -23,6 +22,9 @@
 #define LARGE_BODY ((size_t)64 << 10) /* bytes */
 #define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
 #define RETRY_AFTER_S 5
+#define SMALL_BODY ((size_t)4 << 10)     /* bytes: taken however much others send */
+#define BODIES_MAX ((size_t)32 << 20)    /* bytes of all bodies that are being read or worked on */
+#define FORWARDED_SIZE CONNECTION_MEMORY /* all headers are shorter */
 /* A body that is too large is read up to here, and not kept. */
 #define DISCARD_MAX (16 * BODY_MAX)
 
@@ -66,73 +68,46 @@ struct http {
     pthread_cond_t none_active;
     size_t active; /* requests that are handled, or suspended */
     bool stopping;
+    size_t body_bytes; /* of all requests together; atomic */
 };
 
-struct framing {
-    const char *length;
-    int chunked, hosts;
-    bool differs, odd, unknown;
-};
-
-static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                  size_t name_size, const char *value, size_t value_size)
+/* All X-Forwarded-For headers as one list: a proxy may append its entry as a header of its own. */
+static enum MHD_Result join_forwarded(void *context, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
 {
-    struct framing *framing = context;
+    char *list = context;
+    size_t size = strlen(list);
 
     (void)kind;
-    if (strlen(name) != name_size || strpbrk(name, " \t") ||
-        (value && (strlen(value) != value_size || strpbrk(value, "\r\n"))))
-        framing->odd = true;
-    if (strcasecmp(name, "Host") == 0)
-        framing->hosts++;
-    if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        framing->chunked++;
-        framing->unknown = !value || strcasecmp(value, "chunked") != 0;
-    }
-    if (strcasecmp(name, "Content-Length") == 0) {
-        if (framing->length && strcmp(framing->length, value ? value : "") != 0)
-            framing->differs = true;
-        framing->length = value ? value : "";
-    }
+    if (strcasecmp(name, "X-Forwarded-For") == 0 && value)
+        snprintf(list + size, FORWARDED_SIZE - size, "%s%s", size ? "," : "", value);
     return MHD_YES;
 }
 
-/* Two readings of where a body ends are how one request is smuggled behind another. */
-static void check_framing(struct request *request)
+static const char *forwarded(const struct request *request, char list[FORWARDED_SIZE])
 {
-    struct framing framing = {0};
-
-    MHD_get_connection_values_n(request->connection, MHD_HEADER_KIND, see_header, &framing);
-    if (framing.odd || framing.hosts != 1) {
-        request->refused = framing.odd ? "a header holds what none may" : "there is not one Host";
-        request->refused_status = 400;
-    } else if (framing.differs || framing.chunked > 1 || (framing.length && framing.chunked)) {
-        request->refused = "the length of the body is ambiguous";
-        request->refused_status = 400;
-    } else if (framing.unknown) { /* libmicrohttpd would read to the end of the connection */
-        request->refused = "the transfer coding is unknown";
-        request->refused_status = 501;
-    } else if (framing.length && strspn(framing.length, "0123456789") != strlen(framing.length)) {
-        request->refused = "the length of the body is no number";
-        request->refused_status = 400;
-    } else if (framing.length && strtoull(framing.length, NULL, 10) > BODY_MAX) {
-        request->refused = "the body is over 1 MiB";
-        request->refused_status = strtoull(framing.length, NULL, 10) > DISCARD_MAX ? 400 : 413;
-    }
+    list[0] = '\0';
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_forwarded, list);
+    return *list ? list : request_header(request, "X-Real-IP");
 }
 
-static void find_address(struct request *request)
+static void find_client(struct request *request)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct dashboard_settings *settings = request->settings;
+    char list[FORWARDED_SIZE];
+    struct address peer;
 
-    if (!info ||
-        getnameinfo(info->client_addr,
-                    info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                             : sizeof(struct sockaddr_in),
-                    request->address, sizeof request->address, NULL, 0, NI_NUMERICHOST) != 0)
-        snprintf(request->address, sizeof request->address, "unknown");
-    request->http->app->find_address(request);
+    strlcpy(request->address, "unknown", sizeof request->address);
+    strlcpy(request->client, "unknown", sizeof request->client);
+    if (!info || !address_of_socket(info->client_addr, &peer))
+        return;
+    if (settings->trust_proxy_headers &&
+        (!settings->trusted_proxies || networks_hold(&settings->proxies, &peer)))
+        peer = address_behind_proxies(&settings->proxies, &peer, forwarded(request, list));
+    address_format(&peer, request->address);
+    address_key(&peer, request->client);
 }
 
 static struct request *request_new(struct http *http, struct MHD_Connection *connection,
@@ -146,21 +121,43 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
     request->server = http->server;
     request->connection = connection;
     request->method = method;
-    request->path = url;
+    request->path = framing_path(url);
     request->started_ms = monotonic_ms();
+    request->body_max = BODY_MAX;
+    request->holder = settings_hold(&http->server->settings);
+    request->settings = settings_of(request->holder);
     connections_busy(http->connections, connection, true);
-    check_framing(request);
-    find_address(request);
+    find_client(request);
     return request;
+}
+
+/* ---- bodies ---- */
+
+/* Counts the bytes that all bodies take together. */
+static void set_room(struct request *request, size_t room)
+{
+    if (room >= request->body_room)
+        __atomic_add_fetch(&request->http->body_bytes, room - request->body_room, __ATOMIC_RELAXED);
+    else
+        __atomic_sub_fetch(&request->http->body_bytes, request->body_room - room, __ATOMIC_RELAXED);
+    request->body_room = room;
+}
+
+static void drop_body(struct request *request)
+{
+    free(request->body);
+    request->body = NULL;
+    set_room(request, 0);
 }
 
 static void request_free(void *context, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
-    struct request *request = *state;
+    struct request *request = framing_target_odd(*state) ? NULL : *state;
 
     (void)code;
     connections_busy(((struct http *)context)->connections, connection, false);
+    *state = NULL;
     if (!request)
         return;
     if (request->context && request->drop)
@@ -168,15 +165,34 @@ static void request_free(void *context, struct MHD_Connection *connection, void 
     text_free(&request->answer.body);
     if (request->answer.response)
         MHD_destroy_response(request->answer.response);
-    free(request->session);
-    free(request->body);
+    settings_release(request->holder);
+    drop_body(request);
     free(request);
-    *state = NULL;
+}
+
+static void refuse(struct request *request)
+{
+    request->refused = true;
+    drop_body(request);
+}
+
+static void refuse_size(struct request *request)
+{
+    answer_error(request, 413, "the body is over %zu %s",
+                 request->body_max >= BODY_MAX ? request->body_max >> 20 : request->body_max >> 10,
+                 request->body_max >= BODY_MAX ? "MiB" : "KiB");
+    refuse(request);
+}
+
+static void refuse_later(struct request *request, const char *reason)
+{
+    answer_later(request, reason);
+    refuse(request);
 }
 
 /* Room for a body of at least that size: a small one's doubles, a large one's is what it says it
  * needs, once so much has come that this can be believed. */
-static size_t body_room(const struct request *request, size_t least)
+static size_t room_for(const struct request *request, size_t least)
 {
     const char *length = request_header(request, "Content-Length");
     size_t room = request->body_room ? request->body_room : 2048, whole;
@@ -186,30 +202,45 @@ static size_t body_room(const struct request *request, size_t least)
     if (room <= LARGE_BODY)
         return room;
     heap_use_large_pages(WORKER_HEAP);
-    whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0; /* at most BODY_MAX: it is taken */
+    whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0; /* at most body_max: it is taken */
     return whole >= least ? whole : room;
 }
 
+/* False: the request is refused now. */
+static bool make_body_room(struct request *request, size_t least)
+{
+    size_t room = room_for(request, least),
+           others =
+               __atomic_load_n(&request->http->body_bytes, __ATOMIC_RELAXED) - request->body_room;
+    char *grown;
+
+    if (room > SMALL_BODY && others + room > BODIES_MAX) {
+        refuse_later(request, "too much is being sent at once");
+        return false;
+    }
+    if (!(grown = realloc(request->body, room))) {
+        refuse_later(request, "out of memory");
+        return false;
+    }
+    request->body = grown;
+    set_room(request, room);
+    return true;
+}
+
+/* False: the connection is to be closed. A body that is refused is read to its end, so that the
+ * answer is heard, but not kept. */
 static bool take_body(struct request *request, const char *bytes, size_t size)
 {
-    if (request->refused ||
-        request->body_size + size > BODY_MAX) { /* read to its end, so that the answer is heard */
-        request->refused = "the body is over 1 MiB";
-        request->refused_status = 413;
-        request->body_size += size;
-        return request->body_size <= DISCARD_MAX;
-    }
-    if (request->body_size + size + 1 > request->body_room) {
-        size_t room = body_room(request, request->body_size + size + 1);
-        char *grown;
+    size_t before = request->body_size;
 
-        if (!(grown = realloc(request->body, room)))
-            return false;
-        request->body = grown;
-        request->body_room = room;
-    }
-    memcpy(request->body + request->body_size, bytes, size);
     request->body_size += size;
+    if (!request->refused && request->body_size > request->body_max)
+        refuse_size(request);
+    if (!request->refused && request->body_size + 1 > request->body_room)
+        make_body_room(request, request->body_size + 1);
+    if (request->refused)
+        return request->body_size <= DISCARD_MAX;
+    memcpy(request->body + before, bytes, size);
     request->body[request->body_size] = '\0';
     return true;
 }
@@ -250,10 +281,15 @@ void answer_detail(struct request *request, unsigned status, const char *format,
     answer_message(request, status, "detail", message);
 }
 
+void answer_later(struct request *request, const char *reason)
+{
+    answer_error(request, 503, "%s", reason);
+    request->answer.retry_after_s = RETRY_AFTER_S;
+}
+
 void answer_no_memory(struct request *request)
 {
-    answer_error(request, 503, "out of memory");
-    request->answer.retry_after_s = RETRY_AFTER_S;
+    answer_later(request, "out of memory");
 }
 
 json_object *request_object(struct request *request, struct json_problem *problem)
@@ -297,13 +333,17 @@ static void add_headers(const struct request *request, struct MHD_Response *resp
     MHD_add_response_header(response, "X-Frame-Options", "DENY");
     MHD_add_response_header(response, "Referrer-Policy", "strict-origin-when-cross-origin");
     MHD_add_response_header(response, "Cache-Control", answer->etag ? "no-cache" : "no-store");
-    if (!request->server->dev && !request->server->settings.dev_cookies)
+    if (!request->server->dev && !request->settings->dev_cookies)
         MHD_add_response_header(response, "Strict-Transport-Security",
                                 "max-age=31536000; includeSubDomains");
     if (answer->etag)
         MHD_add_response_header(response, "ETag", answer->etag);
-    if (request->refused) /* where its body ends is not sure */
+    if (request->close)
         MHD_add_response_header(response, "Connection", "close");
+    if (answer->allow[0])
+        MHD_add_response_header(response, "Allow", answer->allow);
+    if (answer->stream) /* nginx would hold events back until a buffer is full */
+        MHD_add_response_header(response, "X-Accel-Buffering", "no");
     if (answer->location[0])
         MHD_add_response_header(response, "Location", answer->location);
     if (answer->cookie[0])
@@ -377,10 +417,10 @@ static void job_done(void *context, bool ok)
 {
     struct request *request = context;
 
-    if (!ok) {
-        answer_error(request, 503, "the store cannot write now");
-        request->answer.retry_after_s = RETRY_AFTER_S;
-    }
+    if (!ok)
+        answer_later(request, "the store cannot write now");
+    else if (request->after)
+        request->after(request);
     request_resume(request);
 }
 
@@ -414,6 +454,51 @@ void request_submit(struct request *request,
 
 /* ---- libmicrohttpd's callback ---- */
 
+/* The headers are read. */
+static void admit(struct request *request, const struct framing *framing, bool odd_target)
+{
+    if (framing->status) {
+        answer_error(request, framing->status, "%s", framing->reason);
+        request->refused = request->close = true;
+    } else if (odd_target) {
+        answer_detail(request, 400, "the path has an encoded slash or NUL");
+        request->refused = true;
+    } else {
+        request->http->app->admit(request);
+    }
+    if (!request->refused && framing->has_length && framing->length > request->body_max)
+        refuse_size(request);
+    if (request->refused && (request_header(request, "Expect") || framing->length > DISCARD_MAX))
+        request->close = true; /* its body need not be sent at all */
+}
+
+static enum MHD_Result begin(struct http *http, struct MHD_Connection *connection, const char *url,
+                             const char *method, void **state)
+{
+    struct framing framing = framing_check(connection);
+    bool odd_target = framing_target_odd(*state);
+    struct request *request = request_new(http, connection, url, method);
+
+    *state = request;
+    if (!request)
+        return MHD_NO;
+    admit(request, &framing, odd_target);
+    return request->close ? send_answer(request) : MHD_YES;
+}
+
+static void finish(struct request *request)
+{
+    if (request->refused)
+        return;
+    if (!enter(request->http)) {
+        answer_later(request, "the dashboard is being stopped");
+        return;
+    }
+    request->http->app->handle(request);
+    if (!request->suspended)
+        leave(request->http);
+}
+
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload,
                               size_t *upload_size, void **state)
@@ -421,17 +506,8 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     struct request *request = *state;
 
     (void)version;
-    if (!request) {
-        *state = request = request_new(context, connection, url, method);
-        if (!request)
-            return MHD_NO;
-        if (request->refused &&
-            request->refused_status != 413) { /* without reading what it claims to send */
-            answer_error(request, request->refused_status, "%s", request->refused);
-            return send_answer(request);
-        }
-        return MHD_YES;
-    }
+    if (!request || framing_target_odd(request))
+        return begin(context, connection, url, method, state);
     if (*upload_size > 0) {
         if (monotonic_ms() - request->started_ms > REQUEST_MS ||
             !take_body(request, upload, *upload_size))
@@ -441,16 +517,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
     }
     if (request->suspended) /* resumed: the job has filled the answer */
         return send_answer(request);
-    if (request->refused) {
-        answer_error(request, request->refused_status, "%s", request->refused);
-    } else if (!enter(request->http)) {
-        answer_error(request, 503, "the dashboard is being stopped");
-        request->answer.retry_after_s = RETRY_AFTER_S;
-    } else {
-        request->http->app->handle(request);
-        if (!request->suspended)
-            leave(request->http);
-    }
+    finish(request);
     return request->suspended ? MHD_YES : send_answer(request);
 }
 
@@ -461,20 +528,18 @@ static void quiet(void *context, const char *format, va_list arguments)
     (void)arguments; /* clients that hang up are not the admin's concern */
 }
 
-static struct MHD_Daemon *start_daemon(struct http *http, const struct sockaddr *address,
-                                       uint16_t port)
+static struct MHD_Daemon *start_daemon(struct http *http, int listener)
 {
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-            MHD_USE_ERROR_LOG | (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0),
-        port, NULL, NULL, handle, http, MHD_OPTION_EXTERNAL_LOGGER, quiet, NULL,
-        MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_NOTIFY_COMPLETED, request_free, http,
+            MHD_USE_ERROR_LOG,
+        0, connections_accept, http->connections, handle, http, MHD_OPTION_EXTERNAL_LOGGER, quiet,
+        NULL, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, request_free, http,
         MHD_OPTION_NOTIFY_CONNECTION, connections_notify, http->connections,
-        MHD_OPTION_THREAD_POOL_SIZE, 2U, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
-        MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, framing_see_target, NULL, MHD_OPTION_THREAD_POOL_SIZE, 2U,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static void http_free(struct http *http)
@@ -495,44 +560,21 @@ static struct http *http_new(struct server *server, const struct http_app *app)
     http->app = app;
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->none_active, NULL);
-    http->connections = connections_new(HEADER_MS);
+    http->connections = connections_new(HEADER_MS, &server->settings);
     if (http->connections)
         return http;
     http_free(http);
     return NULL;
 }
 
-struct http *http_start(struct server *server, const struct http_app *app, const char *address,
-                        uint16_t *port, char error[STORE_ERROR_SIZE])
+struct http *http_start(struct server *server, const struct http_app *app, int listener)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICHOST, .ai_socktype = SOCK_STREAM},
-                    *found = NULL;
-    const union MHD_DaemonInfo *info;
-    struct http *http;
-    char service[8];
+    struct http *http = http_new(server, app);
 
-    snprintf(service, sizeof service, "%u", *port);
-    if (strcmp(address, "localhost") == 0)
-        address = "127.0.0.1";
-    if (getaddrinfo(address, service, &hints, &found) != 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%s is not an address", address);
-        return NULL;
-    }
-    if (!(http = http_new(server, app))) {
-        freeaddrinfo(found);
-        snprintf(error, STORE_ERROR_SIZE, "out of resources");
-        return NULL;
-    }
-    http->daemon = start_daemon(http, found->ai_addr, *port);
-    freeaddrinfo(found);
-    if (!http->daemon) {
-        snprintf(error, STORE_ERROR_SIZE, "cannot listen on %s:%u", address, *port);
+    if (http && !(http->daemon = start_daemon(http, listener))) {
         http_free(http);
-        return NULL;
+        http = NULL;
     }
-    info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    if (info && info->port)
-        *port = info->port;
     return http;
 }
 

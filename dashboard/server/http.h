@@ -10,12 +10,27 @@
 
 #include "common/id.h"
 #include "common/json.h"
+#include "dashboard/server/address.h"
+#include "dashboard/server/settings.h"
 #include "dashboard/store/store.h"
 
-#define BODY_MAX ((size_t)1 << 20)
+#define BODY_MAX ((size_t)1 << 20) /* of any call; each row of the routes has its own */
 
 struct http;
+struct route;
 struct server;
+
+/* What is known of who calls; auth fills it. */
+enum caller_kind {
+    CALLER_NOBODY,
+    CALLER_VIEW,   /* the view token */
+    CALLER_PERSON, /* a session, or --dev */
+};
+struct caller {
+    enum caller_kind kind;
+    char token[65];     /* PERSON: the session's; VIEW: a hash of the view token */
+    int64_t expires_ms; /* the session's end, wall; 0: none */
+};
 
 struct answer {
     unsigned status;
@@ -24,7 +39,9 @@ struct answer {
     char location[512];            /* of a redirect, "" if none */
     char cookie[512];              /* Set-Cookie, "" if none */
     char disposition[160];         /* Content-Disposition, "" if none */
+    char allow[40];                /* of a 405, "" if none */
     const char *etag;              /* static text, or NULL */
+    bool stream;                   /* proxies must not buffer it */
     int retry_after_s;             /* 0: none */
     struct MHD_Response *response; /* instead of body: the handler's own; taken over */
 };
@@ -44,34 +61,40 @@ struct request {
     char run[RUN_ID_SIZE];   /* {run} */
     char *body;              /* NUL-terminated */
     size_t body_size, body_room;
-    char address[64];    /* of the client, behind a trusted proxy: as it says */
-    int64_t started_ms;  /* monotonic */
-    const char *refused; /* a reason to refuse the request before its body is read, or NULL */
-    unsigned refused_status;
+    char address[ADDRESS_SIZE]; /* of the client, in front of trusted proxies */
+    char client[ADDRESS_SIZE];  /* the key under which it is counted: address_key */
+    struct settings_holder *holder;
+    const struct dashboard_settings *settings; /* those in use when the request came */
+    struct caller caller;
+    int64_t started_ms;        /* monotonic */
+    const struct route *route; /* the app's; NULL: none was found */
+    size_t body_max;           /* bytes that the app takes */
+    bool refused;              /* the answer is made already; the body is read and dropped */
+    bool close;                /* answered without reading the body: the connection ends */
     struct answer answer;
     bool suspended; /* waits for the store */
     struct job job;
     enum job_result (*apply)(struct txn *txn, struct request *request, void *context);
     void (*drop)(void *context);
     void *context;
-    void *session; /* auth's: what it found out about the caller, malloc'd or NULL */
+    void (*after)(struct request *request); /* called once the job is committed; NULL: nothing */
 };
 
 /* What the program gives to the server, which knows nothing of what it serves. */
 struct http_app {
+    /* Called when the headers are read and before the body is: sets route and body_max, or answers
+       and sets refused. */
+    void (*admit)(struct request *request);
     /* Answers a request whose body is read, suspends it, or submits a job. */
     void (*handle)(struct request *request);
-    /* Replaces request->address where a trusted proxy names the client. */
-    void (*find_address)(struct request *request);
     /* Ends event streams and WebSockets: called by http_stop when no request is being handled and
      * none begins any more. */
     void (*stop)(struct server *server);
 };
 
-/* Starts to serve on address:port (0: a free port, which *port then names). app and server must
- * live until http_stop. NULL with a line in error. */
-struct http *http_start(struct server *server, const struct http_app *app, const char *address,
-                        uint16_t *port, char error[STORE_ERROR_SIZE]);
+/* Starts to serve the connections of a listening socket (listen.h), which it takes over. app and
+ * server must live until http_stop. NULL when out of resources. */
+struct http *http_start(struct server *server, const struct http_app *app, int listener);
 /* Ends serving while the store still writes: requests that are being handled are finished, streams
  * and WebSockets are ended (app->stop), connections are closed. Frees http. */
 void http_stop(struct http *http);
@@ -87,6 +110,8 @@ int64_t request_number(const struct request *request, const char *name, int64_t 
  * answered with 503 then, so that the sender keeps what it sent, anything else has not. */
 json_object *request_object(struct request *request, struct json_problem *problem);
 
+/* Answers 503 with Retry-After: it may work later. */
+void answer_later(struct request *request, const char *reason);
 /* Answers with {"error": …} (our calls) or {"detail": …} (v1's). */
 void answer_error(struct request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

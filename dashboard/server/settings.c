@@ -4,9 +4,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "common/envfile.h"
 #include "common/io.h"
@@ -50,10 +53,36 @@ static const struct variable variables[] = {
 };
 #define VARIABLES (sizeof variables / sizeof variables[0])
 
+/* Variables of v1 that mean nothing here, and those of the other programs, which may share a file.
+ */
+static const char *const passed_over[] = {"NIXFLEET_UI_ACTION_LOCK_MAX_SECONDS",
+                                          "NIXFLEET_GIT_HASH",
+                                          "NIXFLEET_SERVER_HOST",
+                                          "NIXFLEET_ALLOW_LEGACY_UNSIGNED_SESSION_COOKIE",
+                                          "NIXFLEET_URL",
+                                          "NIXFLEET_TOKEN",
+                                          "NIXFLEET_TOKEN_FILE"};
+
 struct load {
     struct dashboard_settings *settings;
-    const char *bad; /* the variable whose value was no good */
+    struct problems *problems;
+    const char *file; /* where the values come from; NULL: the environment */
 };
+
+void problem_add(struct problems *problems, bool fatal, const char *format, ...)
+{
+    struct problem *problem;
+    va_list arguments;
+
+    if (problems->count == PROBLEMS_MAX)
+        return;
+    problem = &problems->list[problems->count++];
+    problem->fatal = fatal;
+    problems->fatal += fatal;
+    va_start(arguments, format);
+    vsnprintf(problem->text, sizeof problem->text, format, arguments);
+    va_end(arguments);
+}
 
 static int set_text(char **field, const char *value)
 {
@@ -96,6 +125,16 @@ static int set_count(int *field, const char *value)
     return 0;
 }
 
+/* Says which value is no good, without the value where it may be a secret. */
+static void complain(struct load *load, const struct variable *variable, const char *value)
+{
+    problem_add(load->problems, true, "%s%s%s: '%.40s' is %s", variable->name,
+                load->file ? " in " : "", load->file ? load->file : "", value,
+                variable->kind == FLAG ? "neither true nor false"
+                                       : "not a number from 1 to 100000000");
+}
+
+/* Returns 0, or -1 when out of memory. */
 static int set(struct load *load, const struct variable *variable, const char *value)
 {
     void *field = (char *)load->settings + variable->offset;
@@ -106,9 +145,42 @@ static int set(struct load *load, const struct variable *variable, const char *v
     status = variable->kind == TEXT   ? set_text(field, value)
              : variable->kind == FLAG ? set_flag(field, value)
                                       : set_count(field, value);
-    if (status < 0 && errno == EINVAL)
-        load->bad = variable->name;
-    return status;
+    if (status == 0 || errno != EINVAL)
+        return status;
+    complain(load, variable, value);
+    return 0;
+}
+
+/* How many letters two names differ by, for names that differ little; else many. */
+static int difference(const char *a, const char *b)
+{
+    size_t same = 0, tail = 0, la = strlen(a), lb = strlen(b);
+
+    while (a[same] && a[same] == b[same])
+        same++;
+    while (tail < la - same && tail < lb - same && a[la - 1 - tail] == b[lb - 1 - tail])
+        tail++;
+    return (int)((la > lb ? la : lb) - same - tail);
+}
+
+/* A misspelt variable would be passed over without a word. */
+static void unknown_variable(struct load *load, const char *name)
+{
+    const char *like = NULL;
+    int least = 4;
+
+    if (strncmp(name, "NIXFLEET_", 9) != 0)
+        return;
+    for (size_t i = 0; i < sizeof passed_over / sizeof *passed_over; i++)
+        if (!strcmp(passed_over[i], name))
+            return;
+    for (size_t i = 0; i < VARIABLES; i++)
+        if (difference(variables[i].name, name) < least) {
+            like = variables[i].name;
+            least = difference(like, name);
+        }
+    problem_add(load->problems, false, "%.60s in %s is not a variable of the dashboard%s%s%s", name,
+                load->file, like ? " (is " : "", like ? like : "", like ? " meant?)" : "");
 }
 
 static int from_file(void *context, const char *name, const char *value)
@@ -116,29 +188,77 @@ static int from_file(void *context, const char *name, const char *value)
     for (size_t i = 0; i < VARIABLES; i++)
         if (!strcmp(variables[i].name, name))
             return set(context, &variables[i], value);
+    unknown_variable(context, name);
     return 0;
 }
 
-static int read_settings_file(struct load *load, const char *path)
+static void check_mode(struct load *load)
+{
+    struct stat info;
+
+    if (stat(load->file, &info) == 0 && S_ISREG(info.st_mode) && info.st_mode & 077)
+        problem_add(load->problems, false,
+                    "%s holds secrets and can be read by others: chmod 600 %s", load->file,
+                    load->file);
+}
+
+static int read_settings_file(struct load *load)
 {
     size_t size;
-    char *text = read_file(path, ENVFILE_LIMIT, &size);
+    char *text = read_file(load->file, ENVFILE_LIMIT, &size);
     int status;
 
-    if (!text)
-        return -1;
+    if (!text) {
+        problem_add(load->problems, true, "%s: %s", load->file, strerror(errno));
+        return 0;
+    }
+    check_mode(load);
     status = envfile_parse(text, size, from_file, load);
     wipe(text, size);
     free_pointer(&text);
     return status;
 }
 
-int dashboard_settings_load(struct dashboard_settings *settings, const char *file,
-                            const char **variable)
+static int read_environment(struct load *load)
 {
-    struct load load = {.settings = settings};
-    int status;
+    for (size_t i = 0; i < VARIABLES; i++) {
+        const char *value = getenv(variables[i].name);
 
+        if (value && set(load, &variables[i], value) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int parse_proxies(struct load *load)
+{
+    char bad[ADDRESS_SIZE];
+    struct dashboard_settings *settings = load->settings;
+
+    if (!settings->trusted_proxies)
+        return 0;
+    if (networks_parse(settings->trusted_proxies, &settings->proxies, bad) < 0) {
+        if (!*bad)
+            return -1;
+        problem_add(load->problems, true,
+                    "NIXFLEET_TRUSTED_PROXY_IPS: '%s' is neither an address nor a network such as "
+                    "10.0.0.0/8",
+                    bad);
+    }
+    if (!settings->trust_proxy_headers)
+        problem_add(load->problems, false,
+                    "NIXFLEET_TRUSTED_PROXY_IPS has no effect while "
+                    "NIXFLEET_TRUST_PROXY_HEADERS is not true");
+    return 0;
+}
+
+struct dashboard_settings *dashboard_settings_load(const char *file, struct problems *problems)
+{
+    struct dashboard_settings *settings = malloc(sizeof *settings);
+    struct load load = {.settings = settings, .problems = problems, .file = file};
+
+    if (!settings)
+        return NULL;
     *settings = (struct dashboard_settings){.allow_shared_agent_token = true,
                                             .auto_provision = true,
                                             .history_days = 30,
@@ -146,28 +266,86 @@ int dashboard_settings_load(struct dashboard_settings *settings, const char *fil
                                             .keep_runs = 500,
                                             .keep_mb = 20480,
                                             .run_mb = 256};
-    status = file ? read_settings_file(&load, file) : 0;
-    for (size_t i = 0; i < VARIABLES && status == 0; i++) {
-        const char *value = getenv(variables[i].name);
-
-        if (value)
-            status = set(&load, &variables[i], value);
+    if (!file || read_settings_file(&load) == 0) {
+        load.file = NULL;
+        if (read_environment(&load) == 0 && parse_proxies(&load) == 0)
+            return settings;
     }
-    *variable = load.bad;
-    return status;
+    dashboard_settings_free(settings);
+    return NULL;
 }
 
 void dashboard_settings_free(struct dashboard_settings *settings)
 {
-    for (size_t i = 0; i < VARIABLES; i++) {
+    for (size_t i = 0; settings && i < VARIABLES; i++) {
         char **field = (char **)((char *)settings + variables[i].offset);
 
         if (variables[i].kind != TEXT || !*field)
             continue;
         wipe(*field, strlen(*field));
         free(*field);
-        *field = NULL;
     }
+    if (settings)
+        networks_free(&settings->proxies);
+    free(settings);
+}
+
+/* ---- the settings in use ---- */
+
+struct settings_holder {
+    struct dashboard_settings *settings;
+    int holds; /* atomic */
+};
+
+struct settings_holder *settings_hold(struct settings_in_use *in_use)
+{
+    struct settings_holder *holder;
+
+    pthread_mutex_lock(&in_use->lock);
+    holder = in_use->current;
+    __atomic_add_fetch(&holder->holds, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&in_use->lock);
+    return holder;
+}
+
+void settings_release(struct settings_holder *holder)
+{
+    if (!holder || __atomic_sub_fetch(&holder->holds, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    dashboard_settings_free(holder->settings);
+    free(holder);
+}
+
+const struct dashboard_settings *settings_of(const struct settings_holder *holder)
+{
+    return holder->settings;
+}
+
+static void exchange(struct settings_in_use *in_use, struct settings_holder *fresh)
+{
+    struct settings_holder *old;
+
+    pthread_mutex_lock(&in_use->lock);
+    old = in_use->current;
+    in_use->current = fresh;
+    pthread_mutex_unlock(&in_use->lock);
+    settings_release(old);
+}
+
+int settings_use(struct settings_in_use *in_use, struct dashboard_settings *settings)
+{
+    struct settings_holder *fresh = malloc(sizeof *fresh);
+
+    if (!fresh)
+        return -1;
+    *fresh = (struct settings_holder){.settings = settings, .holds = 1};
+    exchange(in_use, fresh);
+    return 0;
+}
+
+void settings_forget(struct settings_in_use *in_use)
+{
+    exchange(in_use, NULL);
 }
 
 bool address_is_loopback(const char *address)

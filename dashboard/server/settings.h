@@ -3,8 +3,24 @@
 #ifndef NIXFLEET_DASHBOARD_SERVER_SETTINGS_H
 #define NIXFLEET_DASHBOARD_SERVER_SETTINGS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "dashboard/server/address.h"
+
+/* What is wrong with a configuration, all of it at once. No line has a secret in it. */
+#define PROBLEMS_MAX 40
+struct problems {
+    struct problem {
+        bool fatal; /* else the dashboard starts, and says so */
+        char text[256];
+    } list[PROBLEMS_MAX];
+    size_t count, fatal;
+};
+
+void problem_add(struct problems *problems, bool fatal, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Strings are owned by the struct, NULL when not set. */
 struct dashboard_settings {
@@ -15,7 +31,8 @@ struct dashboard_settings {
     char *session_secrets;         /* NIXFLEET_SESSION_SECRETS: comma list, the first one signs */
     char *agent_token_hash_secret; /* NIXFLEET_AGENT_TOKEN_HASH_SECRET */
     char *data_dir;                /* NIXFLEET_DATA_DIR */
-    char *trusted_proxies;         /* NIXFLEET_TRUSTED_PROXY_IPS, comma list */
+    char *trusted_proxies;         /* NIXFLEET_TRUSTED_PROXY_IPS: addresses and CIDR networks */
+    struct networks proxies;       /* the same, parsed */
     char *version_url;             /* NIXFLEET_NIXCFG_VERSION_URL */
     bool require_totp;             /* NIXFLEET_REQUIRE_TOTP */
     bool allow_shared_agent_token; /* NIXFLEET_ALLOW_SHARED_AGENT_TOKEN, true unless said */
@@ -29,13 +46,28 @@ struct dashboard_settings {
     int run_mb;                    /* NIXFLEET_RUN_MB: of log text of one run, 256 unless said */
 };
 
-/* Fills settings from the file (NULL: none) and then the environment. Returns 0, or -1 with errno
-   of the file or ENOMEM; errno EINVAL when a value is no number or no yes-or-no: *variable then
-   names it. Free in both cases. */
-int dashboard_settings_load(struct dashboard_settings *settings, const char *file,
-                            const char **variable);
-/* Forgets and overwrites the secrets. */
+/* Makes settings from the file (NULL: none) and then the environment. Everything that is no good is
+   added to problems: a file that cannot be read, a value of another form, a variable that is not
+   known, a file that others can read. NULL only when out of memory. */
+struct dashboard_settings *dashboard_settings_load(const char *file, struct problems *problems);
+/* Forgets and overwrites the secrets. NULL is allowed. */
 void dashboard_settings_free(struct dashboard_settings *settings);
+
+/* The settings in use. A reload replaces them as a whole, and whoever uses some holds them
+   meanwhile, so that nothing that is read changes or goes. */
+struct settings_in_use {
+    pthread_mutex_t lock;
+    struct settings_holder *current;
+};
+
+/* Takes the settings over. Returns 0, or -1 when out of memory (then they are still the caller's).
+ */
+int settings_use(struct settings_in_use *in_use, struct dashboard_settings *settings);
+/* Drops the server's own hold, at its end. */
+void settings_forget(struct settings_in_use *in_use);
+struct settings_holder *settings_hold(struct settings_in_use *in_use);
+void settings_release(struct settings_holder *holder);
+const struct dashboard_settings *settings_of(const struct settings_holder *holder);
 
 /* True for 127.0.0.0/8, ::1 and "localhost". */
 bool address_is_loopback(const char *address);

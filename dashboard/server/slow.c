@@ -4,7 +4,7 @@
 
 #include "common/worker.h"
 
-#define WAITING_MAX 32
+#define WAITING_MAX 32 /* about as many as are done within ten seconds */
 #define RETRY_S 5
 
 struct task {
@@ -24,8 +24,16 @@ static void refuse(struct request *request)
     request->answer.retry_after_s = RETRY_S;
 }
 
-/* Under lock; count > 0. */
+/* Under lock; count > 0. The newest: in a flood, those who wait longest are those who are least
+ * likely to wait still, and whoever comes now is not behind all of them. */
 static struct task take(struct slow *slow)
+{
+    slow->count--;
+    return slow->waiting[(slow->first + slow->count) % WAITING_MAX];
+}
+
+/* Under lock; count > 0. */
+static struct task take_oldest(struct slow *slow)
 {
     struct task task = slow->waiting[slow->first];
 
@@ -63,15 +71,23 @@ static void *run(void *context)
 
 void slow_submit(struct slow *slow, struct request *request, bool (*work)(struct request *))
 {
+    struct task displaced = {0};
+
     worker_lock(&slow->worker);
-    if (slow->count == WAITING_MAX || slow->worker.stopping) {
+    if (slow->worker.stopping) {
         refuse(request);
     } else {
+        if (slow->count == WAITING_MAX)
+            displaced = take_oldest(slow);
         request_suspend(request);
         slow->waiting[(slow->first + slow->count++) % WAITING_MAX] = (struct task){request, work};
         worker_wake(&slow->worker);
     }
     worker_unlock(&slow->worker);
+    if (displaced.request) {
+        refuse(displaced.request);
+        request_resume(displaced.request);
+    }
 }
 
 struct slow *slow_new(void)

@@ -16,9 +16,9 @@ void slow_stop(struct slow *slow);
 /* After it. */
 void slow_free(struct slow *slow);
 
-/* Suspends the request and does work on the thread, in turn. work fills the request's answer, or
- * calls request_submit; it returns whether it did the latter. With too many waiting the request is
- * answered with 503 and Retry-After at once. */
+/* Suspends the request and does work on the thread, the newest first. work fills the request's
+ * answer, or calls request_submit; it returns whether it did the latter. With too many waiting the
+ * oldest is answered with 503 and Retry-After. */
 void slow_submit(struct slow *slow, struct request *request, bool (*work)(struct request *));
 
 #endif

@@ -35,6 +35,7 @@
     F(txn_host_token)      \
     F(txn_host_set_token)  \
     F(store_host_token)    \
+    F(store_token_owner)   \
     F(store_hosts)         \
     F(store_host)          \
     F(store_hosts_due)     \
@@ -51,7 +52,8 @@
     F(store_commands)      \
     F(txn_session_add)     \
     F(txn_session_drop)    \
-    F(store_session_valid) \
+    F(store_session_end)   \
+    F(txn_totp_use)        \
     F(txn_run_find)        \
     F(txn_run_find_open)   \
     F(txn_run_create)      \

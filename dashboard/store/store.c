@@ -154,6 +154,11 @@ bool store_host_token(struct store *store, const char *host, char hash[STORE_HAS
     return engine_of(store)->store_host_token(store, host, hash);
 }
 
+bool store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
+{
+    return engine_of(store)->store_token_owner(store, hash, host);
+}
+
 int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
                 void *context)
 {
@@ -241,9 +246,14 @@ int txn_session_drop(struct txn *txn, const char *hash)
     return engine_of(txn->store)->txn_session_drop(txn, hash);
 }
 
-bool store_session_valid(struct store *store, const char *hash, int64_t now_ms)
+int64_t store_session_end(struct store *store, const char *hash, int64_t now_ms)
 {
-    return engine_of(store)->store_session_valid(store, hash, now_ms);
+    return engine_of(store)->store_session_end(store, hash, now_ms);
+}
+
+int txn_totp_use(struct txn *txn, int64_t step)
+{
+    return engine_of(txn->store)->txn_totp_use(txn, step);
 }
 
 int txn_run_find(struct txn *txn, const char *id, struct run_row *row)

@@ -145,6 +145,8 @@ int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool
 
 /* True if the host has a token of its own. */
 bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE]);
+/* Finds the host whose own token has this hash. False: none has. */
+bool store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE]);
 /* Visits all hosts by name, or one host: 1 visited, 0 no such host. */
 int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
                 void *context);
@@ -198,7 +200,11 @@ int store_commands(struct store *store, const char *host, int64_t limit,
 /* Stores a session that ends lifetime_ms from now, and forgets those that have ended. */
 int txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms);
 int txn_session_drop(struct txn *txn, const char *hash);
-bool store_session_valid(struct store *store, const char *hash, int64_t now_ms);
+/* When the session ends, wall ms; 0: there is none, or it has ended by now_ms. */
+int64_t store_session_end(struct store *store, const char *hash, int64_t now_ms);
+/* Uses up a step of the one-time codes (RFC 6238), and every step before it. 1: it was still to be
+ * used; 0: it, or a later step, was used before. */
+int txn_totp_use(struct txn *txn, int64_t step);
 
 /* ---- runs ---- */
 

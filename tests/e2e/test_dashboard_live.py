@@ -169,7 +169,6 @@ def test_a_server_that_is_stopped_answers_what_it_has_taken(tmp_path):
         assert dashboard.process.wait(20) == 0
         for thread in threads:
             thread.join(20)
-        dashboard.process.stdout.close()
         dashboard.start()
         for run, acknowledged in runs.items():
             assert dashboard.get(f"/api/hosts/alpha/runs/{run}").json["lines"] in (acknowledged, acknowledged + 50)

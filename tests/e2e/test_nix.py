@@ -152,7 +152,8 @@ def test_the_dashboard_is_a_hardened_unit_with_its_secrets_outside_the_store(tmp
     service = unit["serviceConfig"]
     assert service["DynamicUser"] is True and service["ProtectSystem"] == "strict" and service["ProtectHome"] is True
     assert service["StateDirectory"] == "nixfleet-dashboard"
-    assert service["EnvironmentFile"] == "/run/secrets/dashboard"
+    assert "'/run/secrets/dashboard'" in service["ExecStartPre"] and service["ExecStartPre"].startswith("+")
+    assert "EnvironmentFile" not in service and service["ExecReload"][0] == service["ExecStartPre"]
     assert "'127.0.0.1:8443'" in service["ExecStart"]
     assert service["CapabilityBoundingSet"] == ""
     assert unit["environment"] == {"NIXFLEET_TRUST_PROXY_HEADERS": "true"}
@@ -173,7 +174,7 @@ def test_the_unit_file_and_the_module_agree_on_the_hardening(tmp_path):
     unit = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     service = configuration(tmp_path, "nixos", DASHBOARD % "")["systemd"]["services"]["nixfleet-dashboard"]["serviceConfig"]
     for name, value in service.items():
-        if name in ("ExecStart", "EnvironmentFile"):
+        if name.startswith("Exec"):
             continue
         text = " ".join(map(str, value)) if isinstance(value, list) else "true" if value is True else str(value)
         if name == "SystemCallFilter":  # one line per list in a unit file

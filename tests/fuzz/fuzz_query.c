@@ -11,6 +11,7 @@
 
 #include "dashboard/api/routes.h"
 #include "dashboard/live/hub.h"
+#include "dashboard/server/listen.h"
 #include "dashboard/server/server.h"
 
 #define RUN "01900000-0000-7000-8000-000000000001"
@@ -63,22 +64,27 @@ static size_t exchange(const char *request, size_t size, char *answer, size_t ro
 static void start(void)
 {
     static char dir[256];
-    static struct server server = {.dev = true, .settings = {.run_mb = 1, .keep_days = 1}};
+    static struct server server = {.dev = true, .settings = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+    struct problems problems = {0};
+    int listener;
     static const char body[] =
         "{\"run\":\"" RUN "\",\"lines\":[\"one\",\"\\u001b[31mtwo\\u001b[0m\",\"three\"]}";
     char error[STORE_ERROR_SIZE], request[512], answer[4096];
     int size;
 
-    server.settings.api_token = (char *)"t";
+    setenv("NIXFLEET_API_TOKEN", "t", 1);
+    setenv("NIXFLEET_RUN_MB", "1", 1);
     snprintf(dir, sizeof dir, "%s/query.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(dir) || !(server.store = store_open(dir, error)) ||
-        !(server.live = live_start(&server)) ||
-        !http_start(&server, &api_app, "127.0.0.1", &port, error))
+        !(server.live = live_start(&server)) || (listener = listen_on("127.0.0.1", &port)) < 0 ||
+        settings_use(&server.settings, dashboard_settings_load(NULL, &problems)) < 0 ||
+        !http_start(&server, &api_app, listener))
         abort();
-    size = snprintf(request, sizeof request,
-                    "POST /api/hosts/a/logs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
-                    "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
-                    sizeof body - 1, body);
+    size =
+        snprintf(request, sizeof request,
+                 "POST /api/hosts/a/logs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n"
+                 "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                 sizeof body - 1, body);
     exchange(request, (size_t)size, answer, sizeof answer);
     if (strncmp(answer, "HTTP/1.1 200", 12) != 0)
         abort();
@@ -99,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         request[length++] =
             bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == 0 ? '%' : (char)bytes[i];
     length += (size_t)snprintf(request + length, sizeof request - length,
-                               " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                               " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     if (exchange(request, length, answer, sizeof answer) &&
         (strncmp(answer, "HTTP/1.1 ", 9) != 0 || strncmp(answer + 9, "50", 2) == 0))
         abort();

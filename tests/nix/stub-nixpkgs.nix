@@ -27,8 +27,8 @@ let
 
   packageNames = [
     "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "pcre2" "wslay" "sqlite" "libxcrypt" "oath-toolkit" "libbsd" "libmd"
-    "nix" "cmocka" "git" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "eslint" "nodejs" "asciinema" "chromium"
-    "chromedriver" "strace" "clang" "util-linux" "vim" "nixpkgs-fmt"
+    "coreutils" "nix" "cmocka" "git" "nginx" "haproxy" "prometheus" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "eslint" "nodejs" "asciinema" "chromium"
+    "chromedriver" "strace" "e2fsprogs" "clang" "util-linux" "vim" "nixpkgs-fmt"
   ];
 
   pkgs = builtins.listToAttrs (map (name: { inherit name; value = named name; }) packageNames) // {

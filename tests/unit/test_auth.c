@@ -42,6 +42,79 @@ static void a_code_is_good_in_its_step_and_its_neighbours(void **state)
     assert_false(totp_check("not base32!", "287082", 59, &step));
 }
 
+static void a_code_may_have_the_spaces_that_authenticators_show(void **state)
+{
+    const char *secret = "gezd gnbv gy3t qojq GEZDGNBVGY3TQOJQ====";
+    static const char *const good[] = {"287082", "287 082", " 2 8 7 0 8 2 "};
+    static const char *const bad[] = {"287 08", "2870822", "287-082", "", "   ", "28708a"};
+    int64_t step = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(totp_check(secret, good[i], 59, &step));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(totp_check(secret, bad[i], 59, &step));
+}
+
+static void a_totp_secret_is_base32_of_some_length(void **state)
+{
+    char made[TOTP_SECRET_SIZE];
+
+    (void)state;
+    assert_true(totp_secret_valid("JBSWY3DPEHPK3PXP"));
+    assert_true(totp_secret_valid("jbsw y3dp ehpk 3pxp"));
+    assert_false(totp_secret_valid("not base32 !!"));
+    assert_false(totp_secret_valid("JBSWY3DP"));
+    assert_false(totp_secret_valid(""));
+    assert_int_equal(totp_secret_make(made), 0);
+    assert_true(totp_secret_valid(made));
+}
+
+static void a_session_is_stored_under_the_password_and_not_the_secrets(void **state)
+{
+    char a[TOKEN_HASH_SIZE], b[TOKEN_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(session_key("hash", NULL, "token", a), 0);
+    assert_int_equal(session_key("hash", NULL, "token", b), 0);
+    assert_string_equal(a, b);
+    assert_int_equal(session_key("other", NULL, "token", b), 0);
+    assert_string_not_equal(a, b);
+    assert_int_equal(session_key("hash", "JBSWY3DPEHPK3PXP", "token", b), 0);
+    assert_string_not_equal(a, b);
+}
+
+static void a_csrf_token_holds_while_its_secret_is_listed(void **state)
+{
+    char token[TOKEN_HASH_SIZE];
+
+    (void)state;
+    assert_int_equal(csrf_make("old", "session", token), 0);
+    assert_true(csrf_check("new,old", "session", token));
+    assert_true(csrf_check("old", "session", token));
+    assert_false(csrf_check("new,newer", "session", token));
+    assert_false(csrf_check("new,old", "another", token));
+    assert_false(csrf_check("new,old", "session", NULL));
+    assert_false(csrf_check("new,old", "session", ""));
+}
+
+static void each_secret_of_a_list_has_its_length(void **state)
+{
+    char text[2 * SECRET_MAX + 2];
+
+    (void)state;
+    assert_true(secrets_valid("0123456789abcdef,0123456789abcdef", 16));
+    assert_false(secrets_valid("0123456789abcdef,", 16));
+    assert_false(secrets_valid("x,0123456789abcdef", 16));
+    assert_false(secrets_valid("", 16));
+    memset(text, 'x', sizeof text);
+    text[SECRET_MAX] = ',';
+    text[2 * SECRET_MAX + 1] = '\0';
+    assert_true(secrets_valid(text, 16));
+    text[SECRET_MAX] = 'x';
+    assert_false(secrets_valid(text, 16));
+}
+
 static void tokens_differ_and_hash_as_v1_does(void **state)
 {
     char a[TOKEN_SIZE], b[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
@@ -60,30 +133,33 @@ static void tokens_differ_and_hash_as_v1_does(void **state)
 static void a_cookie_holds_until_it_ends_or_its_secret_goes(void **state)
 {
     char cookie[SESSION_COOKIE_SIZE], token[TOKEN_SIZE], got[TOKEN_SIZE];
+    int64_t end = 0;
 
     (void)state;
     assert_int_equal(token_make(token), 0);
     assert_int_equal(cookie_sign("new,old", token, 1000, cookie), 0);
-    assert_true(cookie_verify("newer,new", cookie, 999, got));
+    assert_true(cookie_verify("newer,new", cookie, 999, got, &end));
     assert_string_equal(got, token);
-    assert_false(cookie_verify("new", cookie, 1000, got));
-    assert_false(cookie_verify("old", cookie, 999, got));
-    assert_false(cookie_verify("", cookie, 999, got));
+    assert_int_equal(end, 1000);
+    assert_false(cookie_verify("new", cookie, 1000, got, &end));
+    assert_false(cookie_verify("old", cookie, 999, got, &end));
+    assert_false(cookie_verify("", cookie, 999, got, &end));
     assert_int_equal(cookie_sign("new", "a\"b", 1000, cookie), -1);
 }
 
 static void a_changed_cookie_is_refused_whichever_byte_changed(void **state)
 {
     char cookie[SESSION_COOKIE_SIZE], got[TOKEN_SIZE];
+    int64_t end = 0;
 
     (void)state;
     assert_int_equal(cookie_sign("s", "token", 1000, cookie), 0);
     for (size_t i = 0; cookie[i]; i++) {
         cookie[i] ^= 1;
-        assert_false(cookie_verify("s", cookie, 1, got));
+        assert_false(cookie_verify("s", cookie, 1, got, &end));
         cookie[i] ^= 1;
     }
-    assert_true(cookie_verify("s", cookie, 1, got));
+    assert_true(cookie_verify("s", cookie, 1, got, &end));
 }
 
 static void each_session_has_its_own_csrf_token(void **state)
@@ -127,6 +203,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_password_opens_its_hash_and_no_other_does),
         cmocka_unit_test(a_code_is_good_in_its_step_and_its_neighbours),
+        cmocka_unit_test(a_code_may_have_the_spaces_that_authenticators_show),
+        cmocka_unit_test(a_totp_secret_is_base32_of_some_length),
+        cmocka_unit_test(a_session_is_stored_under_the_password_and_not_the_secrets),
+        cmocka_unit_test(a_csrf_token_holds_while_its_secret_is_listed),
+        cmocka_unit_test(each_secret_of_a_list_has_its_length),
         cmocka_unit_test(tokens_differ_and_hash_as_v1_does),
         cmocka_unit_test(a_cookie_holds_until_it_ends_or_its_secret_goes),
         cmocka_unit_test(a_changed_cookie_is_refused_whichever_byte_changed),

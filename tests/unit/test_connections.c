@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dashboard/server/connections.h"
+#include "dashboard/server/settings.h"
 
 static struct connections *connections;
 
@@ -62,13 +63,16 @@ static bool open_still(int fd, int wait_ms)
 
 static void a_header_without_an_end_is_cut_and_a_working_connection_is_not(void **state)
 {
+    struct settings_in_use in_use = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct problems problems = {0};
     struct MHD_Daemon *daemon;
     int slow, busy;
     uint16_t port;
     char answer[512];
 
     (void)state;
-    connections = connections_new(3000);
+    assert_int_equal(settings_use(&in_use, dashboard_settings_load(NULL, &problems)), 0);
+    connections = connections_new(3000, &in_use);
     daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, NULL,
                               MHD_OPTION_NOTIFY_COMPLETED, over, NULL, MHD_OPTION_NOTIFY_CONNECTION,
                               connections_notify, connections, MHD_OPTION_END);
@@ -89,6 +93,7 @@ static void a_header_without_an_end_is_cut_and_a_working_connection_is_not(void 
     close(busy);
     MHD_stop_daemon(daemon);
     connections_free(connections);
+    settings_forget(&in_use);
 }
 
 int main(void)

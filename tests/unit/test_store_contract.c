@@ -822,11 +822,11 @@ static void a_session_ends_by_time_or_by_hand(void **state)
     struct fixture *fixture = *state;
     int64_t now_ms = do_work(fixture, (struct work){.apply = use_sessions});
 
-    assert_false(store_session_valid(fixture->store, "short", now_ms));
-    assert_true(store_session_valid(fixture->store, "one", now_ms));
-    assert_true(store_session_valid(fixture->store, "one", now_ms + 59999));
-    assert_false(store_session_valid(fixture->store, "one", now_ms + 60000));
-    assert_false(store_session_valid(fixture->store, "two", now_ms));
+    assert_int_equal(store_session_end(fixture->store, "short", now_ms), 0);
+    assert_true(store_session_end(fixture->store, "one", now_ms) > now_ms);
+    assert_int_equal(store_session_end(fixture->store, "one", now_ms + 59999), now_ms + 60000);
+    assert_int_equal(store_session_end(fixture->store, "one", now_ms + 60000), 0);
+    assert_int_equal(store_session_end(fixture->store, "two", now_ms), 0);
 }
 
 /* ---- runs ---- */

@@ -326,6 +326,21 @@ bool sqlite_store_host_token(struct store *store, const char *host, char hash[ST
     return read_token(store_statement(store, SELECT_TOKEN), host, hash) > 0 && hash[0];
 }
 
+bool sqlite_store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
+{
+    sqlite3_stmt *find = store_statement(store, "SELECT id FROM hosts WHERE agent_token_hash=?");
+    bool found;
+
+    if (!find)
+        return false;
+    statement_bind(find, "t", hash);
+    found = sqlite3_step(find) == SQLITE_ROW;
+    if (found)
+        strlcpy(host, column_text(find, 0), HOST_ID_SIZE);
+    sqlite3_reset(find);
+    return found;
+}
+
 int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
 {
     int done =

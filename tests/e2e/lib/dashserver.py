@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -28,20 +29,36 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Dashboard:
+    """`dev=False` is how people run it. What it logs is in `log`, from the last start on."""
+
     def __init__(self, data, dev=True, options=(), before=(), **settings):
         """before: a command and its options that starts the dashboard, as prlimit does."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
         self.command = [*before, str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
+        self.errors = tempfile.TemporaryFile()
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        said = re.search(r"http://\S+", self.process.stdout.readline())
-        if not said:
+        self.errors.seek(0)
+        self.errors.truncate()
+        self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors)
+        try:
+            self.url = wait_for(self.listening, what="a dashboard that listens").group()
+        except RuntimeError:
             self.kill()
-            raise RuntimeError("the dashboard did not start")
-        self.url = said.group()
+            raise
+
+    def listening(self):
+        ended = self.process.poll() is not None
+        found = re.search(r"http://[^ \n]+(?=[ \n])", self.log)
+        if ended and not found:
+            raise RuntimeError("the dashboard did not start: " + self.log)
+        return found
+
+    @property
+    def log(self):
+        return os.pread(self.errors.fileno(), 1 << 20, 0).decode()
 
     def __enter__(self):
         return self
@@ -52,7 +69,6 @@ class Dashboard:
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
 
     def call(self, method, path, body=None, token=TOKEN, headers=None, raw=None):
         headers = dict(headers or {})
