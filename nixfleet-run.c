@@ -393,6 +393,8 @@ static void finish(struct run *run)
     terminal_leave(&run->terminal);
     child_release(&run->child);
     record_end(run);
+    child_wait(&run->child);
+    pump_stay_behind(&run->pump);
     tell_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
     helpers_kill(&run->helpers);

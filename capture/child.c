@@ -160,8 +160,16 @@ static int exec_problem(int report)
     return n == (ssize_t)sizeof problem ? problem : 0;
 }
 
-/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with
-   errno. */
+static void set_end(struct child *child, int status, bool lost)
+{
+    child->ended = true;
+    child->lost = lost;
+    child->status = status;
+}
+
+/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with errno:
+   there was no process for the command. A keeper that was killed may have started the command: it
+   must not be started again. */
 static int first_report(struct child *child)
 {
     struct keeper_report report;
@@ -170,8 +178,12 @@ static int first_report(struct child *child)
     do
         n = read(child->channel, &report, sizeof report);
     while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof report || report.what != KEEPER_STARTED) {
-        errno = n == (ssize_t)sizeof report ? report.value : EAGAIN;
+    if (n != (ssize_t)sizeof report) {
+        set_end(child, SIGKILL, true);
+        return no_block(child->channel);
+    }
+    if (report.what != KEEPER_STARTED) {
+        errno = report.value;
         return -1;
     }
     child->pid = report.pid;
@@ -256,13 +268,6 @@ enum child_failure child_start(struct child *child)
         /* Reads then wait for each other's stream; nothing is lost. */
     }
     return CHILD_STARTED;
-}
-
-static void set_end(struct child *child, int status, bool lost)
-{
-    child->ended = true;
-    child->lost = lost;
-    child->status = status;
 }
 
 int child_event(struct child *child)

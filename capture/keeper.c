@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/io.h"
 #include "../common/system.h"
 #include "signals.h"
 
@@ -34,14 +35,6 @@ struct keeper {
     bool ended;
     int looks; /* how often the pump is still to be looked after */
 };
-
-#ifdef __APPLE__ /* has no closefrom(3) */
-static void closefrom(int low)
-{
-    for (int fd = low, end = getdtablesize(); fd < end; fd++)
-        close(fd);
-}
-#endif
 
 static void tell(const struct keeper *keeper, int what, int value)
 {
@@ -72,7 +65,7 @@ static void let_go(int terminal, int channel)
 
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
-    closefrom(channel > terminal ? channel + 1 : terminal + 1);
+    close_from(channel > terminal ? channel + 1 : terminal + 1);
     for (int fd = 3; fd < (channel > terminal ? channel : terminal); fd++)
         if (fd != channel && fd != terminal)
             close(fd);
@@ -265,7 +258,7 @@ static pid_t start_meanwhile(const struct keeper_plan *plan)
     pid_t pid = plan->meanwhile.call ? fork() : -1;
 
     if (pid == 0) {
-        closefrom(3);
+        close_from(3);
         plan->meanwhile.call(plan->meanwhile.context);
         _exit(0);
     }

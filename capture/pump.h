@@ -64,6 +64,7 @@ struct pump {
     bool terminal_gone;
     int log_pause_ms; /* no output is read for so long: the log has no room */
     bool output_lost; /* not all that goes to stdout could be written there */
+    bool left_behind; /* this is the process that pump_stay_behind has made */
     bool leave;       /* after the end: a signal asked us not to wait any more */
 };
 
@@ -76,6 +77,9 @@ void pump_run(struct pump *pump);
 /* After the end: lets the helpers deliver until deadline (monotonic) at most, or until the caller
  * wants to go. */
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms);
+/* After child_wait: where other processes still hold the command's pipes or its terminal open, makes
+ * a process that goes on copying what they write, to the caller and to the log, until they let go. */
+void pump_stay_behind(struct pump *pump);
 void pump_free(struct pump *pump);
 
 #endif

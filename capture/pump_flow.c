@@ -174,12 +174,16 @@ static void flow_lost(struct pump *pump, struct flow *flow)
     flow_discard(flow);
     if (pump->nohup)
         return;
+    if (flow->from < 0)
+        return;
     if (flow->is_pipe) { /* as in any pipeline: the command's next write gets SIGPIPE */
         if (flow->from == pump->child->out)
             close_fd(&pump->child->out);
         else
             close_fd(&pump->child->err);
         flow->from = -1;
+    } else if (pump->left_behind) { /* the writers' next write fails */
+        close_fd(&flow->from);
     } else if (problem != EIO && pump->pipeline) {
         child_signal(pump->child, SIGPIPE);
     }

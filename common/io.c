@@ -20,6 +20,16 @@ void close_fd(int *fd)
     errno = saved;
 }
 
+void close_from(int low)
+{
+#ifdef __APPLE__ /* has no closefrom(3) */
+    for (int fd = low, end = getdtablesize(); fd < end; fd++)
+        close(fd);
+#else
+    closefrom(low);
+#endif
+}
+
 void free_pointer(void *pointer)
 {
     int saved = errno;

@@ -10,6 +10,8 @@
 
 /* Closes *fd if it is not -1. For __attribute__((cleanup)). Keeps errno. */
 void close_fd(int *fd);
+/* Closes every descriptor from low on. */
+void close_from(int low);
 /* Frees *(void **)pointer. For __attribute__((cleanup)). Keeps errno. */
 void free_pointer(void *pointer);
 #define AUTO_CLOSE __attribute__((cleanup(close_fd)))

@@ -343,12 +343,14 @@ def test_a_run_whose_session_leader_is_killed_is_lost_and_not_killed(state, tmp_
                               f"echo done >{tmp_path}/done"], env=environment(state), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     keeper = int(pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[1])
+    wait_for(lambda: state_of(keeper) == "S", "the keeper to wait")
     kill_quietly(keeper)
-    assert b"not known" in child.communicate(timeout=30)[1] and child.returncode == -signal.SIGKILL
+    assert b"not known" in child.stderr.readline() and child.wait(30) == -signal.SIGKILL
     record, = state.glob("*.run")
     assert record.read_text().splitlines()[0].strip() == "end="
     (tmp_path / "go").touch()
     wait_for((tmp_path / "done").exists, "the command to go on")
+    child.stderr.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")

@@ -1,0 +1,131 @@
+/* Processes that outlive the command (a server that it has started, a job in the background) go on
+   writing to its pipes and its terminal. Without us these would be the caller's own, and good as
+   long as the caller keeps them. So a process stays behind that copies until the last writer has
+   let go, while nixfleet-run itself returns the command's status at once. */
+#include "pump_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+
+#define KEPT_MAX 16
+
+/* Whether somebody can still write there; the keeper must have gone. What is ready to be read is
+ * left for the process that stays behind. */
+static bool held_by_others(const struct flow *flow)
+{
+    struct pollfd look = {.fd = flow->from, .events = POLLIN};
+
+    return flow->from >= 0 && (poll(&look, 1, 0) == 0 || (look.revents & POLLIN));
+}
+
+static int compare(const void *one, const void *other)
+{
+    return *(const int *)one - *(const int *)other;
+}
+
+/* Closes all descriptors but these (-1 for none): another one that stays open here would keep its
+ * reader or writer waiting. The standard ones become /dev/null. */
+static void keep_only(int *kept, size_t count)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), next = STDERR_FILENO + 1;
+
+    qsort(kept, count, sizeof *kept, compare);
+    for (int fd = 0; fd <= STDERR_FILENO && null >= 0; fd++)
+        if (!bsearch(&fd, kept, count, sizeof *kept, compare))
+            dup2(null, fd);
+    for (size_t i = 0; i < count; i++) {
+        for (; next < kept[i]; next++)
+            close(next);
+        if (next == kept[i])
+            next++;
+    }
+    close_from(next);
+}
+
+static void let_go(struct pump *pump)
+{
+    int kept[KEPT_MAX] = {pump->log->log_fd, pump->log->marks_fd};
+    size_t count = 2;
+
+    for (int i = 0; i < 3; i++) {
+        struct flow *flow = &pump->flows[i];
+
+        if (flow->from < 0)
+            continue;
+        kept[count++] = flow->from;
+        kept[count++] = flow->to;
+    }
+    keep_only(kept, count);
+    if (chdir("/") < 0) {
+        /* Its directory stays in use. */
+    }
+}
+
+/* What this process is not: the one with the terminal, the helpers, and the command. */
+static void become_drainer(struct pump *pump)
+{
+    static struct terminal no_terminal = {.fd = -1, .turn = -1};
+
+    setsid(); /* what ends the caller's processes must not take the last output with it */
+    pump->left_behind = true;
+    pump->terminal = &no_terminal;
+    pump->page = NULL; /* says how the command ended, and nothing after that */
+    let_go(pump);
+}
+
+static bool copying(const struct pump *pump)
+{
+    for (int i = 0; i < 3; i++)
+        if (pump->flows[i].from >= 0 || flow_pending(&pump->flows[i]))
+            return true;
+    return false;
+}
+
+static void copy_once(struct pump *pump)
+{
+    struct pollfd polls[6];
+
+    for (int i = 0; i < 3; i++) {
+        const struct flow *flow = &pump->flows[i];
+        bool room = flow->from >= 0 && flow->end < PUMP_BUFFER;
+
+        polls[i] = (struct pollfd){.fd = room ? flow->from : -1, .events = POLLIN};
+        polls[3 + i] =
+            (struct pollfd){.fd = flow_pending(flow) ? flow->to : -1, .events = POLLOUT};
+    }
+    if (poll(polls, 6, -1) < 0)
+        return;
+    for (int i = 0; i < 3; i++) {
+        struct flow *flow = &pump->flows[i];
+
+        if (polls[i].revents)
+            flow_read(pump, flow);
+        if (flow->from < 0)
+            flow_give_held_cr(flow);
+        if (flow_pending(flow))
+            flow_write(pump, flow);
+    }
+}
+
+void pump_stay_behind(struct pump *pump)
+{
+    bool held = false;
+
+    for (int i = 0; i < 3; i++) {
+        if (held_by_others(&pump->flows[i]))
+            held = true;
+        else
+            pump->flows[i].from = -1;
+    }
+    if (!held || fork() != 0)
+        return; /* where there is no process to be had, their next write fails */
+    become_drainer(pump);
+    while (copying(pump))
+        copy_once(pump);
+    _exit(0);
+}
