@@ -127,6 +127,7 @@ static bool nested(const struct config *config)
 struct run {
     struct config config;
     char id[RUN_ID_SIZE];
+    char gpg_entry[sizeof "GPG_TTY=" + TERMINAL_NAME_SIZE]; /* the same */
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
     char *nix_entry; /* of the command's environment, or NULL */
     char pid_entry[32];
@@ -139,6 +140,15 @@ struct run {
     struct helpers helpers;
     struct pump pump;
 };
+
+/* gpg-agent, which is no child of the command, asks for a passphrase at the terminal that GPG_TTY
+ * names: the caller's would be ours to read at the same time. The command's own has its name once
+ * it is made. */
+static bool names_our_terminal(const struct run *run, const char *entry)
+{
+    return run->streams.pty && strncmp(entry, "GPG_TTY=", 8) == 0 &&
+           terminal_is_named(&run->terminal, entry + 8);
+}
 
 /* The caller's environment and what design demands on top. The entries are not the array's own. */
 static char **command_environment(struct run *run)
@@ -162,7 +172,7 @@ static char **command_environment(struct run *run)
         if (strncmp(environ[i], "NIXFLEET_RUN_ID=", 16) != 0 &&
             strncmp(environ[i], "NIXFLEET_RUN_PID=", 17) != 0 &&
             (!run->nix_entry || strncmp(environ[i], "NIX_CONFIG=", 11) != 0))
-            result[count++] = environ[i];
+            result[count++] = names_our_terminal(run, environ[i]) ? run->gpg_entry : environ[i];
     result[count++] = run->id_entry;
     result[count++] = run->pid_entry;
     if (run->nix_entry)
@@ -194,12 +204,14 @@ static int prepare_command(struct run *run)
     struct child_plan plan = {.streams = &run->streams,
                               .command = run->config.command,
                               .environment = environment,
+                              .terminal_name = run->gpg_entry + strlen("GPG_TTY="),
                               .window = run->pump.window,
                               .own_group = getpgrp() == getpid(),
                               .hangup_ignored = run->config.nohup};
 
     if (!environment)
         return -1;
+    strcpy(run->gpg_entry, "GPG_TTY=");
     run->pump.signals = signals_catch();
     if (run->pump.signals < 0)
         return -1;

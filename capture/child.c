@@ -227,6 +227,8 @@ int child_prepare(struct child *child, const struct child_plan *plan)
     if (open_all(child, &s, plan->streams, plan->modes) < 0)
         goto failed;
     child->session = plan->streams->session;
+    if (s.slave < 0 || ttyname_r(s.slave, plan->terminal_name, TERMINAL_NAME_SIZE) != 0)
+        plan->terminal_name[0] = '\0';
     child->out = s.out[0];
     child_resize(child, &plan->window);
     child->out = -1;

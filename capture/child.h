@@ -27,10 +27,15 @@ struct child {
     int status; /* of waitpid, once ended; SIGKILL where lost */
 };
 
+/* Of a terminal: with its NUL. */
+#define TERMINAL_NAME_SIZE 64
+
 /* How a command is started. Signals are put back to what the caller had (signals.h). */
 struct child_plan {
     const struct streams *streams;
     char *const *command, *const *environment;
+    char *terminal_name; /* TERMINAL_NAME_SIZE bytes that become the name of the pty, before the
+                            command is started: for a place in its environment */
     const struct termios *modes; /* that the pty begins with; NULL: the system's */
     struct winsize window;       /* of the pty */
     bool hangup_ignored;         /* SIGHUP is (--nohup) */

@@ -49,8 +49,7 @@ void pump_init(struct pump *pump, const struct streams *streams)
 void pump_free(struct pump *pump)
 {
     for (int i = 0; i < 3; i++)
-        if (pump->flows[i].to_is_ours)
-            close_fd(&pump->flows[i].to);
+        sink_close(&pump->flows[i].to);
 }
 
 /* ---- the end of a command that somebody asks for ---- */
@@ -74,6 +73,8 @@ static void stop_another_users(struct pump *pump)
 
 static void pass_on(struct pump *pump, int number)
 {
+    if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
+        pump->end_asked = true;
     if (!child_signal(pump->child, number) && (number == SIGTERM || number == SIGHUP))
         stop_another_users(pump);
 }
@@ -252,7 +253,7 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
             flow_may_read(pump, flow))
             polls[POLL_FLOWS + 2 * i] = (struct pollfd){.fd = flow->from, .events = POLLIN};
         if (flow_pending(flow))
-            polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to, .events = POLLOUT};
+            polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to.fd, .events = POLLOUT};
     }
 }
 
@@ -270,6 +271,8 @@ static int poll_timeout(struct pump *pump)
     pump->log_pause_ms = run_log_pause(pump->log);
     if (pump->log_pause_ms)
         wait = sooner(wait, pump->log_pause_ms);
+    if (pump->give_up_ms)
+        wait = sooner(wait, pump->give_up_ms - monotonic_ms());
     if (pump->state != PUMP_RUNNING)
         return (int)wait;
     if (pump->kill_ms)
@@ -293,13 +296,27 @@ static void serve_flows(struct pump *pump, const struct pollfd *polls)
     }
 }
 
+/* Where there is nothing more to be shown now, the terminal processes the output of others again.
+ */
+static int wait_for_events(struct pump *pump, struct pollfd *polls, int timeout)
+{
+    if (pump->terminal->in_output && !flow_pending(&pump->flows[0])) {
+        int ready = poll(polls, POLL_COUNT, 0);
+
+        if (ready != 0)
+            return ready;
+        terminal_end_output(pump->terminal);
+    }
+    return poll(polls, POLL_COUNT, timeout);
+}
+
 static void step(struct pump *pump)
 {
     struct pollfd polls[POLL_COUNT];
     int timeout = poll_timeout(pump);
 
     fill_polls(pump, polls);
-    if (poll(polls, POLL_COUNT, timeout) < 0)
+    if (wait_for_events(pump, polls, timeout) < 0)
         return; /* EINTR; ENOMEM passes */
     serve_flows(pump, polls);
     keys_serve(pump, polls[POLL_KEYS].revents);
@@ -316,6 +333,8 @@ static void step(struct pump *pump)
     if (pump->helpers->stop_asked)
         begin_stop(pump);
     go_on_stopping(pump);
+    if (pump->give_up_ms && monotonic_ms() >= pump->give_up_ms)
+        pump->leave = true;
 }
 
 static bool pending(const struct pump *pump)
@@ -361,6 +380,9 @@ static void drain(struct pump *pump)
     size_t got;
 
     pump->state = PUMP_DRAINING;
+    if (pump->end_asked && WIFSIGNALED(pump->child->status))
+        pump->give_up_ms = monotonic_ms() + GIVE_UP_MS;
+    keys_end(pump);
     for (int i = 0; i < 3; i++)
         if (pump->flows[i].from >= 0)
             pump->flows[i].owed = left_in(&pump->flows[i]);

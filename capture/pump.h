@@ -11,6 +11,7 @@
 #include "child.h"
 #include "helpers.h"
 #include "runlog.h"
+#include "sink.h"
 #include "status.h"
 #include "streams.h"
 #include "terminal.h"
@@ -20,12 +21,10 @@
 /* One way: from a descriptor of the command's to one of the caller's. Bytes [start, end) of buffer
  * are in the log and not yet written. */
 struct flow {
-    int from;        /* -1: ended */
-    int to;          /* -1: nobody looks any more; bytes are logged and dropped */
-    bool to_is_ours; /* a description of our own, non-blocking; else writes are kept so small that
-                        they do not block */
-    bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
-    bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
+    int from;       /* -1: ended */
+    struct sink to; /* where nobody looks any more, bytes are logged and dropped */
+    bool is_pipe;   /* from is a pipe: closing it tells the command (SIGPIPE) */
+    bool held_cr;   /* a CR that is logged, and written once it is known what follows it */
     size_t owed; /* after the command's end: bytes that it may have left here, still to be read */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
@@ -60,7 +59,10 @@ struct pump {
                              have ended our caller */
     int64_t alert_ms;     /* shared.h: monotonic time until which we look often */
     int64_t kill_ms;      /* monotonic time of the next step of a stop; 0: no stop */
-    bool stop_refused;    /* the command belongs to another user: it cannot be killed */
+    bool end_asked;       /* by a key or a signal that ends a command which does not care for it */
+    int64_t give_up_ms; /* DRAINING, of a command that has ended of such a one: monotonic time until
+                           which the caller must have taken something; 0: we wait */
+    bool stop_refused;  /* the command belongs to another user: it cannot be killed */
     bool terminal_gone;
     int log_pause_ms; /* no output is read for so long: the log has no room */
     bool output_lost; /* not all that goes to stdout could be written there */
@@ -77,8 +79,9 @@ void pump_run(struct pump *pump);
 /* After the end: lets the helpers deliver until deadline (monotonic) at most, or until the caller
  * wants to go. */
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms);
-/* After child_wait: where other processes still hold the command's pipes or its terminal open, makes
- * a process that goes on copying what they write, to the caller and to the log, until they let go. */
+/* After child_wait: where other processes still hold the command's pipes or its terminal open,
+ * makes a process that goes on copying what they write, to the caller and to the log, until they
+ * let go. */
 void pump_stay_behind(struct pump *pump);
 void pump_free(struct pump *pump);
 

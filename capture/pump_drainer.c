@@ -49,8 +49,8 @@ static void keep_only(int *kept, size_t count)
 
 static void let_go(struct pump *pump)
 {
-    int kept[KEPT_MAX] = {pump->log->log_fd, pump->log->marks_fd};
-    size_t count = 2;
+    int kept[KEPT_MAX] = {pump->log->channel};
+    size_t count = 1;
 
     for (int i = 0; i < 3; i++) {
         struct flow *flow = &pump->flows[i];
@@ -58,7 +58,8 @@ static void let_go(struct pump *pump)
         if (flow->from < 0)
             continue;
         kept[count++] = flow->from;
-        kept[count++] = flow->to;
+        kept[count++] = flow->to.fd;
+        flow->to.stage[0] = flow->to.stage[1] = -1;
     }
     keep_only(kept, count);
     if (chdir("/") < 0) {
@@ -74,7 +75,8 @@ static void become_drainer(struct pump *pump)
     setsid(); /* what ends the caller's processes must not take the last output with it */
     pump->left_behind = true;
     pump->terminal = &no_terminal;
-    pump->page = NULL; /* says how the command ended, and nothing after that */
+    pump->log->writer = -1; /* goes on, as another's child: nobody starts a second one */
+    pump->log->page_fd = pump->log->acks_read = pump->log->acks_write = -1;
     let_go(pump);
 }
 
@@ -96,7 +98,7 @@ static void copy_once(struct pump *pump)
 
         polls[i] = (struct pollfd){.fd = room ? flow->from : -1, .events = POLLIN};
         polls[3 + i] =
-            (struct pollfd){.fd = flow_pending(flow) ? flow->to : -1, .events = POLLOUT};
+            (struct pollfd){.fd = flow_pending(flow) ? flow->to.fd : -1, .events = POLLOUT};
     }
     if (poll(polls, 6, -1) < 0)
         return;

@@ -2,8 +2,6 @@
 #include "pump_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,35 +11,10 @@
 #include "../common/io.h"
 #include "shared.h"
 
-/* Bytes that a descriptor which polls writable takes without blocking: POSIX's least PIPE_BUF. */
-#define SAFE_WRITE 512
-
-/* A description of our own for the caller's descriptor, so that it can be non-blocking without
- * changing the caller's. -1: not to be had. */
-static int reopen(int fd)
-{
-    char path[64];
-    struct stat info;
-
-    if (fstat(fd, &info) < 0 || (!S_ISCHR(info.st_mode) && !S_ISFIFO(info.st_mode)))
-        return -1;
-#ifdef __linux__
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-#else
-    if (!isatty(fd) || ttyname_r(fd, path, sizeof path) != 0)
-        return -1;
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-#endif
-}
-
 void flow_init(struct flow *flow, int from, int to, bool is_pipe)
 {
-    int ours = from >= 0 && to >= 0 ? reopen(to) : -1;
-
     flow->from = from;
-    flow->to = ours >= 0 ? ours : to;
-    flow->to_is_ours = ours >= 0;
+    sink_open(&flow->to, from >= 0 ? to : -1);
     flow->is_pipe = is_pipe;
     flow->start = flow->end = 0;
 }
@@ -58,8 +31,8 @@ static void record(struct pump *pump, const unsigned char *bytes, size_t size)
  * raw: it adds the CR that the command's terminal has added already. */
 static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
 {
-    return flow == &pump->flows[0] && flow->to >= 0 && !pump->terminal->raw &&
-           !pump->terminal->keep_output && terminal_adds_cr(flow->to) &&
+    return flow == &pump->flows[0] && flow->to.fd >= 0 && !pump->terminal->raw &&
+           !pump->terminal->keep_output && terminal_adds_cr(flow->to.fd) &&
            terminal_adds_cr(pump->child->master);
 }
 
@@ -94,7 +67,7 @@ void pump_say(struct pump *pump, const char *text)
     size_t room = flow ? PUMP_BUFFER - flow->end : 0;
     int length;
 
-    if (!flow || flow->to < 0)
+    if (!flow || flow->to.fd < 0)
         return;
     length = snprintf((char *)flow->buffer + flow->end, room, "nixfleet-run: %s%s\n", text,
                       flow == &pump->flows[0] ? "\r" : "");
@@ -158,7 +131,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
     }
     if (adds_second_cr(pump, flow))
         drop_cr(flow, start);
-    if (flow->to < 0)
+    if (flow->to.fd < 0)
         flow_discard(flow);
     return (size_t)n;
 }
@@ -168,9 +141,7 @@ static void flow_lost(struct pump *pump, struct flow *flow)
 {
     int problem = errno;
 
-    if (flow->to_is_ours)
-        close_fd(&flow->to);
-    flow->to = -1;
+    sink_close(&flow->to);
     flow_discard(flow);
     if (pump->nohup)
         return;
@@ -205,7 +176,7 @@ static void flow_failed(struct pump *pump, struct flow *flow)
 {
     int problem = errno;
 
-    if (reader_gone(flow->to, problem)) {
+    if (reader_gone(flow->to.fd, problem)) {
         errno = problem;
         flow_lost(pump, flow);
         return;
@@ -219,17 +190,11 @@ static void flow_failed(struct pump *pump, struct flow *flow)
 
 void flow_write(struct pump *pump, struct flow *flow)
 {
+    if (flow == &pump->flows[0] && flow_pending(flow))
+        terminal_begin_output(pump->terminal);
     while (flow->start < flow->end) {
-        size_t size = flow->end - flow->start;
-        ssize_t n;
+        ssize_t n = sink_write(&flow->to, flow->buffer + flow->start, flow->end - flow->start);
 
-        if (!flow->to_is_ours && size > SAFE_WRITE) {
-            struct stat info;
-
-            if (fstat(flow->to, &info) < 0 || !S_ISREG(info.st_mode))
-                size = SAFE_WRITE;
-        }
-        n = write(flow->to, flow->buffer + flow->start, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -239,12 +204,8 @@ void flow_write(struct pump *pump, struct flow *flow)
             return;
         }
         flow->start += (size_t)n;
-        if (!flow->to_is_ours && flow->start < flow->end) {
-            struct pollfd more = {.fd = flow->to, .events = POLLOUT};
-
-            if (poll(&more, 1, 0) <= 0)
-                return;
-        }
+        if (pump->give_up_ms)
+            pump->give_up_ms = monotonic_ms() + GIVE_UP_MS;
     }
     flow->start = flow->end = 0;
 }

@@ -2,6 +2,7 @@
 #include "pump_parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 /* How often one looks that shares the terminal. */
 #define SHARED_POLL_MS 1000
 #define ALERT_POLL_MS 20
+/* While another program reads from a terminal that we have made raw: until the next look. */
+#define OTHERS_POLL_MS 100
 /* So long a caller has time to end of a key, and the next program to take the terminal. */
 #define PAUSE_MS 50
 /* For so many questions the answer is that the terminal has gone. */
@@ -59,7 +62,13 @@ static void hung_up(struct pump *pump)
 
 static void read_keys(struct pump *pump, bool has_hung_up)
 {
-    ssize_t n = read(pump->terminal->fd, pump->keys, sizeof pump->keys);
+    ssize_t n;
+
+    if (!has_hung_up && terminal_used_by_another(pump->terminal)) {
+        pump->pause_ms = monotonic_ms() + OTHERS_POLL_MS; /* a passphrase: not ours to read */
+        return;
+    }
+    n = read(pump->terminal->fd, pump->keys, sizeof pump->keys);
 
     if (n > 0) {
         pump->keys_start = 0;
@@ -140,6 +149,7 @@ static size_t keys_until_signal(struct pump *pump, const struct termios *mode, i
 /* A caller that ends of the signal must not leave a raw terminal to whoever comes next. */
 static void signal_callers(struct pump *pump, int number)
 {
+    pump->end_asked = true;
     if (pump->terminal->raw) {
         terminal_leave(pump->terminal);
         pump->pause_ms = monotonic_ms() + PAUSE_MS;
@@ -210,9 +220,53 @@ void keys_look_at_terminal(struct pump *pump)
 
 void keys_resume(struct pump *pump)
 {
+    if (pump->state != PUMP_RUNNING)
+        return;
     if (pump->terminal->raw)
         terminal_enter(pump->terminal);
     keys_look_at_terminal(pump);
+}
+
+/* Reads what waits in the command's terminal for a reader, also a line that is not whole. */
+static size_t take_unread(const struct child *child, unsigned char *bytes, size_t size)
+{
+#ifdef TIOCGPTPEER
+    int fd = ioctl(child->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    struct termios mode;
+    ssize_t n = 0;
+
+    if (fd >= 0 && tcgetattr(fd, &mode) == 0) {
+        mode.c_lflag &= ~(tcflag_t)ICANON;
+        mode.c_cc[VMIN] = mode.c_cc[VTIME] = 0;
+        if (tcsetattr(fd, TCSANOW, &mode) == 0)
+            n = read(fd, bytes, size);
+    }
+    close_fd(&fd);
+    return n > 0 ? (size_t)n : 0;
+#else
+    (void)child, (void)bytes, (void)size;
+    return 0;
+#endif
+}
+
+void keys_end(struct pump *pump)
+{
+    struct terminal *terminal = pump->terminal;
+    unsigned char unread[4096];
+    size_t size = 0;
+
+    if (!terminal->raw || terminal_in_background(terminal) || pump->child->master < 0)
+        return;
+    if (!terminal->shared && !pump->keys_echoed) {
+        size = take_unread(pump->child, unread, sizeof unread);
+        for (size_t i = 0; i < size; i++)
+            if (unread[i] == '\0') /* how the kernel keeps an end of file that was typed */
+                unread[i] = terminal->saved.c_cc[VEOF];
+        terminal_type(terminal, unread, size);
+        terminal_type(terminal, pump->keys + pump->keys_start, pump->keys_end - pump->keys_start);
+        pump->keys_start = pump->keys_end = 0;
+    }
+    terminal_end_keys(terminal);
 }
 
 void keys_stop(struct pump *pump, int signal_number, bool own_group)
@@ -233,6 +287,8 @@ void keys_suspend(struct pump *pump, int signal_number)
 
 bool keys_wanted(const struct pump *pump)
 {
+    if (pump->state != PUMP_RUNNING || monotonic_ms() < pump->pause_ms)
+        return false;
     return (pump->terminal->raw ||
             (pump->terminal->shared && !pump->unclaimed_ms && !pump->child->ended)) &&
            !pump->terminal_gone && pump->keys_start == pump->keys_end && pump->child->master >= 0;

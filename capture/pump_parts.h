@@ -8,10 +8,14 @@
 /* So long after its last output, or a key, a command is likely to ask for keys or to give them up:
    until then pump->alert_ms. */
 #define ALERT_MS 1000
+/* So long the rest of a command's output waits for a caller that takes nothing of it, when the
+   command was ended by a signal that was sent to us: it would have ended in the middle of that
+   write. */
+#define GIVE_UP_MS 200
 
 /* ---- output ---- */
 
-/* from and to: borrowed, -1 for none. Where it can, it writes by a description of its own. */
+/* from and to: borrowed, -1 for none. */
 void flow_init(struct flow *flow, int from, int to, bool is_pipe);
 /* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
  * bytes read; at the end of the stream from becomes -1. */
@@ -49,6 +53,9 @@ bool keys_follow_window(struct pump *pump);
 void keys_look_at_terminal(struct pump *pump);
 /* We may have come to the foreground. */
 void keys_resume(struct pump *pump);
+/* The command has ended: what was typed and not read is for whoever reads next, as far as the
+ * kernel allows that. */
+void keys_end(struct pump *pump);
 /* Stops us by the signal, with the terminal given back, until someone continues us. */
 void keys_stop(struct pump *pump, int signal_number, bool own_group);
 /* The command has stopped: so do we. */

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* True if we are in the terminal's foreground process group: only then may it be changed or
@@ -117,10 +119,9 @@ bool terminal_enter(struct terminal *terminal)
     mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
     if (!terminal->keep_signals)
         mode.c_lflag &= ~(tcflag_t)ISIG;
-    if (!terminal->keep_output)
-        mode.c_oflag &= ~(tcflag_t)OPOST; /* the inner terminal has processed the output already */
     mode.c_cc[VMIN] = 1;
     mode.c_cc[VTIME] = 0;
+    terminal->in_output = false;
     terminal->raw = set(terminal->fd, TCSADRAIN, &mode) == 0;
     if (tcgetattr(terminal->fd, &terminal->ours) < 0)
         terminal->ours = mode;
@@ -132,8 +133,75 @@ void terminal_leave(struct terminal *terminal)
     if (terminal->raw && !terminal_in_background(terminal) &&
         (!terminal->shared || as_we_left_it(terminal)))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
-    terminal->raw = false;
+    terminal->raw = terminal->in_output = false;
     end_turn(terminal);
+}
+
+/* Changes what we have set, unless another program has set something since. */
+static bool change(struct terminal *terminal, const struct termios *mode)
+{
+    if (!as_we_left_it(terminal) || set(terminal->fd, TCSANOW, mode) < 0)
+        return false;
+    terminal->ours = *mode;
+    return true;
+}
+
+void terminal_begin_output(struct terminal *terminal)
+{
+    struct termios mode = terminal->ours;
+
+    if (!terminal->raw || terminal->in_output || terminal->keep_output || !(mode.c_oflag & OPOST))
+        return;
+    mode.c_oflag &= ~(tcflag_t)OPOST;
+    terminal->in_output = change(terminal, &mode);
+}
+
+void terminal_end_output(struct terminal *terminal)
+{
+    struct termios mode = terminal->ours;
+
+    if (!terminal->raw || !terminal->in_output)
+        return;
+    mode.c_oflag |= OPOST;
+    (void)change(terminal, &mode); /* failed: it is somebody else's now */
+    terminal->in_output = false;
+}
+
+void terminal_end_keys(struct terminal *terminal)
+{
+    struct termios mode = terminal->saved;
+
+    if (!terminal->raw || terminal_in_background(terminal))
+        return;
+    mode.c_oflag = terminal->ours.c_oflag;
+    (void)change(terminal, &mode);
+}
+
+bool terminal_used_by_another(const struct terminal *terminal)
+{
+    struct termios now;
+
+    return terminal->raw && tcgetattr(terminal->fd, &now) == 0 &&
+           !terminal_same_modes(&now, &terminal->ours) && !(now.c_lflag & ECHO);
+}
+
+void terminal_type(const struct terminal *terminal, const unsigned char *bytes, size_t size)
+{
+#ifdef TIOCSTI
+    for (size_t i = 0; i < size; i++)
+        if (ioctl(terminal->fd, TIOCSTI, bytes + i) < 0)
+            return; /* Linux: not without privilege where dev.tty.legacy_tiocsti is 0 */
+#else
+    (void)terminal, (void)bytes, (void)size;
+#endif
+}
+
+bool terminal_is_named(const struct terminal *terminal, const char *path)
+{
+    struct stat named, own;
+
+    return terminal->turn >= 0 && fstat(terminal->turn, &own) == 0 && stat(path, &named) == 0 &&
+           S_ISCHR(named.st_mode) && named.st_rdev == own.st_rdev;
 }
 
 bool terminal_is_free(const struct terminal *terminal, struct termios *mode)

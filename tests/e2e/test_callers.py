@@ -25,7 +25,7 @@ def play(tmp_path, argv, keys, wrap, env=None):
         for wanted, key in keys:
             at = terminal.until(wanted, at)
             terminal.type(key)
-        return terminal.wait(), re.sub(rb" \d+ Quit", b" Quit", terminal.screen.replace(WRAP.encode(), b"")), terminal.modes()
+        return terminal.wait(), re.sub(rb":\s+\d+ Quit", b": Quit", terminal.screen.replace(WRAP.encode(), b"")), terminal.modes()
 
 
 def same_end(tmp_path, argv, keys, **keywords):

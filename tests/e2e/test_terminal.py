@@ -176,6 +176,76 @@ def test_a_command_that_takes_ctrl_c_goes_on(state):
         assert terminal.wait() == 6 and b"caught" in terminal.screen
 
 
+# ---- keys that nobody has read ----
+@pytest.mark.skipif(os.geteuid() != 0 and pathlib.Path("/proc/sys/dev/tty/legacy_tiocsti").exists()
+                    and pathlib.Path("/proc/sys/dev/tty/legacy_tiocsti").read_text().strip() == "0", reason="the kernel allows no TIOCSTI")
+@pytest.mark.parametrize("typed", ["one\rtwo\r", "one\r", "one\rtw"])
+def test_what_is_typed_ahead_is_for_the_next_reader(state, tmp_path, typed):
+    script = f"RUN sh -c 'echo up; until [ -e {tmp_path}/go ]; do sleep 0.05; done'; read a; read b; echo \"got $a $b\""
+    seen = []
+    for wrap in ("", f"{RUN} -q"):
+        (tmp_path / "go").unlink(missing_ok=True)
+        with Terminal("bash", "-c", script.replace("RUN", wrap), wrapped=False, env=environment(state)) as terminal:
+            at = terminal.until("up\r\n")
+            terminal.type(typed)
+            terminal.until(re.escape(typed.replace("\r", "\r\n")), at)
+            (tmp_path / "go").touch()
+            if typed.count("\r") < 2:
+                time.sleep(0.3)
+                terminal.type("o\r")
+            assert terminal.wait() == 0 and terminal.modes() == terminal.before
+            seen.append(terminal.screen.splitlines()[-1])
+    assert seen[0] == seen[1] and seen[0].startswith(b"got one ")
+
+
+# ---- others who write to the same terminal ----
+def test_a_job_beside_the_command_writes_whole_lines(state, tmp_path):
+    """And so does the command, also one that sets its terminal for itself."""
+    script = (f"(until [ -e {tmp_path}/up ]; do sleep 0.02; done; for i in $(seq 300); do echo job $i; sleep 0.002; done; touch {tmp_path}/go) & "
+              f"{RUN} -q sh -c 'stty -opost; printf \"raw\\nline\\r\\n\"; stty opost; touch {tmp_path}/up; until [ -e {tmp_path}/go ]; do echo command; sleep 0.01; done'")
+    with Terminal("bash", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
+    assert terminal.screen.startswith(b"raw\nline\r\n")
+    rest = terminal.screen.partition(b"line\r\n")[2]
+    stairs = re.findall(rb"[^\r]\n", rest)
+    assert rest.count(b"job ") == 300 and rest.count(b"command") > 5 and len(stairs) <= 3 and b"\r\r\n" not in rest
+
+
+# ---- programs that the command did not start ----
+@pytest.mark.skipif(not shutil.which("gpg") or not shutil.which("pinentry-curses"), reason="gpg or pinentry-curses is not installed")
+@pytest.mark.parametrize("agent", ["started inside", "started before"])
+def test_a_passphrase_for_gpg_is_neither_shown_nor_logged(state, tmp_path, agent):
+    home = tmp_path / "g"
+    home.mkdir(mode=0o700)
+    (home / "gpg-agent.conf").write_text(f"pinentry-program {shutil.which('pinentry-curses')}\nallow-loopback-pinentry\n")
+    env = environment(state, GNUPGHOME=str(home), TERM="xterm", LC_ALL="C")
+    make = ["gpg", "--batch", "--pinentry-mode", "loopback", "--passphrase", "opensesame", "--quick-generate-key", "test <t@example.org>", "ed25519", "sign"]
+    subprocess.run(make, env=env, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    subprocess.run(["gpgconf", "--kill", "all"], env=env, check=False)
+    (tmp_path / "text").write_text("text")
+    first = "gpg-connect-agent updatestartuptty /bye >/dev/null; " if agent == "started before" else ""
+    script = f"export GPG_TTY=$(tty); {first}{RUN} -q gpg --clearsign -o {tmp_path}/sig --yes {tmp_path}/text; echo RC=$?"
+    try:
+        with Terminal("bash", "-c", script, wrapped=False, env=env) as terminal:
+            terminal.until("assphrase:")
+            time.sleep(0.3)
+            for key in "opensesame":
+                terminal.type(key)
+                end = time.monotonic() + 0.1  # as a person types
+                while time.monotonic() < end:
+                    terminal.pump(0.02)
+            terminal.type("\r")
+            terminal.until("RC=0")
+            terminal.wait()
+            assert terminal.modes() == terminal.before
+        assert (tmp_path / "sig").exists()
+        shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b.", b"", terminal.screen)
+        for part in (b"opens", b"pense", b"sesam", b"esame"):
+            assert part not in shown and not any(part in log.read_bytes() for log in state.glob("*.log"))
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=env, check=False)
+
+
 # ---- window ----
 def test_a_terminal_without_a_size_has_none_for_the_command(state):
     """As on a serial line: programs go by LINES and COLUMNS then."""

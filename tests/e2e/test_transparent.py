@@ -1,4 +1,6 @@
 """What the caller gets is what the command would have given without us: its status and its bytes, on pipes and files."""
+import array
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -9,6 +11,8 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
+import time
 
 import pytest
 
@@ -360,6 +364,79 @@ def test_as_the_first_process_of_a_container_the_wrapper_reaps_orphans(state):
     if b"unshare" in done.stderr:
         pytest.skip("no PID namespace here")
     assert done.stdout == b"none\n" and done.returncode == 3
+
+
+# ---- what belongs to another user ----
+def as_nobody():
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+@pytest.mark.parametrize("both", [True, False])
+def test_a_pipe_of_another_user_that_nobody_reads_keeps_no_signal_away(tmp_path, both):
+    """The pipe cannot be opened once more, to be written to without waiting."""
+    env = environment("/nonexistent/state", HOME="/tmp")
+    read_end, write_end = os.pipe()
+    child = subprocess.Popen([RUN, "-q", "yes"], env=env, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end if both else subprocess.DEVNULL,
+                             preexec_fn=as_nobody)
+    os.close(write_end)
+    wait_for(lambda: fcntl_size(read_end) > 0 and no_longer_grows(read_end), "a full pipe")
+    child.terminate()
+    try:
+        assert child.wait(10) == -signal.SIGTERM
+    finally:
+        kill_quietly(child.pid)
+        os.close(read_end)
+
+
+def no_longer_grows(fd):
+    before = fcntl_size(fd)
+    time.sleep(0.3)
+    return fcntl_size(fd) == before
+
+
+def fcntl_size(fd):
+    size = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, size)
+    return size[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+@pytest.mark.parametrize("both", [True, False])
+def test_a_pipe_of_another_user_gets_all_of_it(both):
+    env = environment("/nonexistent/state", HOME="/tmp")
+    read_end, write_end = os.pipe()
+    child = subprocess.Popen([RUN, "-q", "seq", "200000"], env=env, stdin=subprocess.DEVNULL, stdout=write_end,
+                             stderr=write_end if both else subprocess.DEVNULL, preexec_fn=as_nobody)
+    os.close(write_end)
+    with open(read_end, "rb") as reader:
+        assert reader.read() == b"".join(b"%d\n" % i for i in range(1, 200001)) and child.wait(20) == 0
+
+
+@pytest.fixture
+def another_users(tmp_path):
+    """A program that becomes root, as sudo does, and then does its first argument in a shell."""
+    source, program = tmp_path / "become.c", pathlib.Path("/tmp") / f"nixfleet-become-{os.getpid()}"
+    source.write_text('#include <unistd.h>\nint main(int c, char **v) { (void)c; if (setgid(0) || setuid(0)) return 9; execl("/bin/sh", "sh", "-c", v[1], (char *)0); return 9; }\n')
+    subprocess.run(["cc", "-o", program, source], check=True)
+    program.chmod(0o4755)
+    yield program
+    program.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+def test_where_a_command_of_root_cannot_be_stopped_a_line_says_so_at_once(another_users, tmp_path):
+    env = environment("/nonexistent/state", HOME="/tmp")
+    go = tmp_path / "go"
+    child = subprocess.Popen([RUN, another_users, f"echo up; until [ -e {go} ]; do sleep 0.05; done"], env=env, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=as_nobody, start_new_session=True)
+    assert child.stdout.readline() == b"up\n"
+    child.terminate()
+    assert b"another user" in child.stderr.readline()
+    go.touch()
+    assert child.wait(20) == 0
+    child.stdout.close(), child.stderr.close()
 
 
 # ---- signals to the wrapper ----

@@ -49,10 +49,8 @@ static int start(pid_t *keeper, void (*command)(void *))
     *keeper = fork();
     if (*keeper == 0) {
         close(ends[0]);
-        keeper_run(&(struct keeper_plan){.channel = ends[1],
-                                         .terminal = -1,
-                                         .own_group = true,
-                                         .command = {command, NULL}});
+        keeper_run(&(struct keeper_plan){
+            .channel = ends[1], .terminal = -1, .own_group = true, .command = {command, NULL}});
     }
     close(ends[1]);
     assert_int_equal(write_all(ends[0], "", 1), 0);

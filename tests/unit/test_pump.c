@@ -63,8 +63,8 @@ static struct ended *make_ended(int room, bool held)
     ended->pump.helpers = &ended->helpers;
     ended->pump.signals = -1;
     pump_init(&ended->pump, &(struct streams){0});
-    ended->pump.flows[1].to = ended->to[1];
-    ended->pump.flows[1].to_is_ours = true;
+    ended->pump.flows[1].to =
+        (struct sink){.fd = ended->to[1], .ours = false, .way = SINK_OWN, .stage = {-1, -1}};
     ended->pump.flows[1].end = PUMP_BUFFER;
     write_whole(ended->from[1], LEFT);
     if (!held)
@@ -136,7 +136,8 @@ static void a_caller_who_has_gone_is_not_waited_for(void **state)
         close(ended->to[0]);
         ended->pump.flows[1].is_pipe = false;
         if (gone_before) {
-            close_fd(&ended->pump.flows[1].to);
+            close_fd(&ended->to[1]);
+            ended->pump.flows[1].to.fd = -1;
             ended->pump.flows[1].end = 0;
         }
         pump_run(&ended->pump);

@@ -1,0 +1,179 @@
+/* Writing without waiting, for each kind of descriptor that a caller can give. */
+#include "sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../common/io.h"
+
+/* Bytes that a descriptor which polls writable takes without blocking: POSIX's least PIPE_BUF. */
+#define SMALL 512
+
+#define OPEN_FLAGS (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* Our controlling terminal can be opened whoever it belongs to (su). -1: fd is another one. */
+static int open_own_terminal(int fd)
+{
+#ifdef TIOCGDEV
+    unsigned theirs, ours;
+    int again = isatty(fd) ? open("/dev/tty", OPEN_FLAGS) : -1;
+
+    if (again >= 0 &&
+        (ioctl(fd, TIOCGDEV, &theirs) < 0 || ioctl(again, TIOCGDEV, &ours) < 0 || theirs != ours))
+        close_fd(&again);
+    return again;
+#else
+    (void)fd;
+    return -1;
+#endif
+}
+
+/* A description of our own for the caller's descriptor. -1: not to be had. */
+static int reopen(int fd, mode_t mode)
+{
+    char path[64];
+    int again;
+
+    if (!S_ISCHR(mode) && !S_ISFIFO(mode))
+        return -1;
+#ifdef __linux__
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+#else
+    if (!isatty(fd) || ttyname_r(fd, path, sizeof path) != 0)
+        return -1;
+#endif
+    again = open(path, OPEN_FLAGS);
+    return again >= 0 ? again : open_own_terminal(fd);
+}
+
+static enum sink_way way_of(mode_t mode)
+{
+    if (S_ISREG(mode))
+        return SINK_FILE;
+    if (S_ISSOCK(mode))
+        return SINK_SOCKET;
+#ifdef __linux__
+    if (S_ISFIFO(mode))
+        return SINK_PIPE;
+#endif
+    return SINK_SMALL;
+}
+
+void sink_open(struct sink *sink, int fd)
+{
+    struct stat info;
+    int ours;
+
+    *sink = (struct sink){.fd = fd, .way = SINK_SMALL, .stage = {-1, -1}};
+    if (fd < 0 || fstat(fd, &info) < 0)
+        return;
+    ours = reopen(fd, info.st_mode);
+    sink->ours = ours >= 0;
+    if (sink->ours)
+        sink->fd = ours;
+    sink->way = sink->ours ? SINK_OWN : way_of(info.st_mode);
+}
+
+void sink_close(struct sink *sink)
+{
+    if (sink->ours)
+        close_fd(&sink->fd);
+    sink->fd = -1;
+    sink->ours = false;
+    close_fd(&sink->stage[0]);
+    close_fd(&sink->stage[1]);
+}
+
+/* True if poll says that there is room; else errno is EAGAIN. A reader that has gone counts as
+ * room: the write says so. */
+static bool has_room(int fd)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+    if (poll(&room, 1, 0) > 0)
+        return true;
+    errno = EAGAIN;
+    return false;
+}
+
+static ssize_t write_small(const struct sink *sink, const char *bytes, size_t size)
+{
+    size_t done = 0;
+
+    while (done < size && has_room(sink->fd)) {
+        size_t piece = size - done < SMALL ? size - done : SMALL;
+        ssize_t n = write(sink->fd, bytes + done, piece);
+
+        if (n < 0)
+            return done > 0 ? (ssize_t)done : -1;
+        done += (size_t)n;
+    }
+    return done > 0 ? (ssize_t)done : -1;
+}
+
+#ifdef __linux__
+/* What was not taken is read back, so that the stage is empty again. */
+static void empty_stage(struct sink *sink, size_t size)
+{
+    char dropped[4096];
+
+    while (size > 0) {
+        ssize_t n = read(sink->stage[0], dropped, size < sizeof dropped ? size : sizeof dropped);
+
+        if (n <= 0)
+            break;
+        size -= (size_t)n;
+    }
+}
+
+static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
+{
+    ssize_t staged, moved = 0;
+    int problem;
+
+    if (!has_room(sink->fd))
+        return -1;
+    if (sink->stage[0] < 0 && pipe2(sink->stage, O_CLOEXEC | O_NONBLOCK) < 0)
+        return write_small(sink, bytes, size);
+    staged = write(sink->stage[1], bytes, size);
+    if (staged < 0)
+        return -1;
+    while (moved < staged) {
+        ssize_t n = splice(sink->stage[0], NULL, sink->fd, NULL, (size_t)(staged - moved),
+                           SPLICE_F_NONBLOCK);
+
+        if (n <= 0)
+            break;
+        moved += n;
+    }
+    problem = errno;
+    empty_stage(sink, (size_t)(staged - moved));
+    errno = problem;
+    return moved > 0 ? moved : -1;
+}
+#endif
+
+ssize_t sink_write(struct sink *sink, const void *bytes, size_t size)
+{
+    switch (sink->way) {
+    case SINK_OWN:
+    case SINK_FILE:
+        return write(sink->fd, bytes, size);
+    case SINK_SOCKET:
+        return send(sink->fd, bytes, size, MSG_DONTWAIT);
+    case SINK_PIPE:
+#ifdef __linux__
+        return write_pipe(sink, bytes, size);
+#endif
+    case SINK_SMALL:
+        break;
+    }
+    return write_small(sink, bytes, size);
+}
