@@ -12,12 +12,14 @@
 #define LIVE_WITH_MOST ((size_t)64 << 10) /* bytes of a batch in front of lines that can change */
 
 /* Of what the phase knows. */
-static void put_cut(struct delivery *delivery, const char *key, const char *text)
+static void put_cut(struct delivery *delivery, const char *key, const char *text, size_t room,
+                    size_t shown)
 {
     size_t length;
-    const char *clean =
-        redact_cut_text(delivery->redactor, text, PHASE_TEXT_SIZE, PHASE_TEXT_SHOWN, &length);
+    const char *clean = redact_cut_text(delivery->redactor, text, room, shown, &length);
 
+    if (length == 0 && *text) /* cut to less than the longest secret: it may be part of one */
+        clean = REDACT_MARK, length = sizeof REDACT_MARK - 1;
     json_string(&delivery->body, key, clean, length);
 }
 
@@ -163,7 +165,7 @@ static void put_names(struct delivery *delivery, const char *key, const struct p
         return;
     json_open(&delivery->body, key, '[');
     for (size_t i = 0; i < names->count; i++)
-        put_cut(delivery, NULL, names->name[i]);
+        put_cut(delivery, NULL, names->name[i], PHASE_TEXT_SIZE, PHASE_TEXT_SHOWN);
     json_close(&delivery->body, ']');
 }
 
@@ -191,7 +193,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
     if (outcomes[view->outcome])
         json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
     if (view->error[0]) {
-        put_cut(delivery, "error", view->error);
+        put_cut(delivery, "error", view->error, PHASE_TEXT_SIZE, PHASE_TEXT_SHOWN);
         if (view->error_line >= 0)
             json_int(body, "error_line", view->error_line);
     }
@@ -222,14 +224,14 @@ static void put_derivation(struct delivery *delivery, size_t index, const struct
 
     json_open(body, NULL, '{');
     json_int(body, "n", (int64_t)index);
-    put_cut(delivery, "name", one->name);
+    put_cut(delivery, "name", one->name, sizeof one->name, sizeof one->name - 1);
     json_string(body, "state", state, strlen(state));
     if (one->started_ms >= 0)
         json_int(body, "started", one->started_ms);
     if (one->ended_ms >= 0)
         json_int(body, "ended", one->ended_ms);
     if (one->machine[0])
-        put_cut(delivery, "machine", one->machine);
+        put_cut(delivery, "machine", one->machine, sizeof one->machine, sizeof one->machine - 1);
     if (one->line >= 0)
         json_int(body, "line", one->line);
     if (one->lines > 0)
