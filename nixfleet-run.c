@@ -5,6 +5,7 @@
    copy until the command has ended, write down how, let the helpers deliver, end as the command
    did. Whatever fails on the way, the command runs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include "common/io.h"
 #include "common/secrets.h"
 #include "common/system.h"
+#include "common/token.h"
 #include "config/config.h"
 
 #define EXIT_OUTPUT_LOST 1 /* as tee(1) has it */
@@ -272,6 +274,17 @@ static void user_name(char *out, size_t size)
         snprintf(out, size, "%u", (unsigned)geteuid());
 }
 
+/* The token of a file that can be read at once. */
+static void add_token_of(struct secrets *secrets, const char *path)
+{
+    AUTO_CLOSE int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
+    AUTO_FREE char *token = NULL;
+    const char *why;
+
+    if (is_file(fd) && (token = token_read(fd, &why)))
+        (void)secrets_add_any(secrets, token);
+}
+
 /* What is not to leave the machine. One line says what could not be told from other output. */
 static void find_secrets(struct run *run, struct secrets *secrets)
 {
@@ -282,6 +295,8 @@ static void find_secrets(struct run *run, struct secrets *secrets)
     unknown = secrets_add_all(secrets, environ, config->command, config->redact);
     if (config->token)
         (void)secrets_add_any(secrets, config->token);
+    add_token_of(secrets, config->token_file);
+    add_token_of(secrets, config->token_cache);
     if (unknown && config->url && !config->no_stream)
         helpers_problem(&run->helpers,
                         "not replaced in what is sent, since the value is too short or a plain "

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../common/token.h"
+
 /* Bytes of output that the ring holds, where the memory can be mapped: a power of two. Memory that
    was never written to costs nothing. */
 #define STATUS_RING_SIZE ((size_t)64 << 20)
@@ -19,6 +21,7 @@
 #define STATUS_PATH_SIZE 4096
 #define STATUS_PHASE_SIZE 16
 #define STATUS_CURRENT_SIZE 128
+#define STATUS_TOKEN_SIZE (TOKEN_MAX + 1)
 
 /* How far the run has come, as parse/phase knows it; -1 (or "") is "not known". */
 struct status_progress {
@@ -58,6 +61,8 @@ enum log_problem {
     LOG_REMOVED,      /* the record was removed by someone while the run lasted */
     LOG_PROBLEMS
 };
+
+enum status_token { STATUS_TOKEN_UNKNOWN, STATUS_TOKEN_READ, STATUS_TOKEN_NONE };
 
 struct status_page {
     /* Written at the start, before anybody else maps it. */
@@ -100,6 +105,9 @@ struct status_page {
     struct status_progress progress;
     _Atomic uint32_t ack_seq; /* odd while ack is being written */
     struct run_ack ack;
+    /* A token that came through a pipe (--token-file <(command)), for both helpers. */
+    _Atomic uint32_t token_state; /* enum status_token; set after the token */
+    char token[STATUS_TOKEN_SIZE];
     /* Written by the heartbeat. */
     _Atomic uint32_t beats; /* sent so far, also by one that has died */
 };

@@ -21,10 +21,10 @@ bool host_id_normalize(const char *name, char out[HOST_ID_SIZE])
 {
     size_t length = strnlen(name, HOST_ID_SIZE);
 
-    if (length == 0 || length >= HOST_ID_SIZE || !is_letter(name[0]))
+    if (length == 0 || length >= HOST_ID_SIZE || (!is_letter(name[0]) && !is_digit(name[0])))
         return false;
     for (size_t i = 1; i < length; i++)
-        if (!is_letter(name[i]) && !is_digit(name[i]) && name[i] != '-')
+        if (!is_letter(name[i]) && !is_digit(name[i]) && name[i] != '-' && name[i] != '_')
             return false;
     for (size_t i = 0; i <= length; i++)
         out[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);

@@ -8,8 +8,8 @@
 #define HOST_ID_SIZE 64 /* 63 characters and a NUL */
 #define RUN_ID_SIZE 37  /* a UUID in text and a NUL */
 
-/* Writes name in lower case to out if it is a host id (a letter, then letters, digits and '-', 63
-   at most). Returns false, and leaves out alone, if it is none. */
+/* Writes name in lower case to out if it is a host id (a letter or digit, then letters, digits, '-'
+   and '_', 63 at most). Returns false, and leaves out alone, if it is none. */
 bool host_id_normalize(const char *name, char out[HOST_ID_SIZE]);
 
 /* Makes a run id: a UUIDv7 (RFC 9562) of the wall clock in milliseconds and random bits. */

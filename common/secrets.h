@@ -20,8 +20,9 @@
 
 #include "secret_forms.h"
 
-#define SECRETS_MAX 16384 /* forms; some 5 of a plain value, and more of one with lines or signs \
-                           */
+#define SECRETS_MAX                                                              \
+    16384 /* forms; some 5 of a plain value, and more of one with lines or signs \
+           */
 #define SECRETS_SALT_SIZE 33
 #define SECRETS_DIGEST_SIZE 16
 #define SECRETS_HASH_BITS 24

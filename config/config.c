@@ -262,7 +262,8 @@ static int set_host(struct config *config, const char *text, char *error)
     if (text) {
         if (!host_id_normalize(text, config->host))
             return fail(error,
-                        "the host '%s' is not a letter, then letters, digits and '-', 63 at most",
+                        "the host '%s' is not a letter or digit, then letters, digits, '-' and "
+                        "'_', 63 at most",
                         text);
         return 0;
     }
@@ -436,6 +437,31 @@ static char *take(struct setting_values *values, enum setting which)
     return text;
 }
 
+/* A helper has another working directory. Where the own one is not known, the path stays. */
+static int make_absolute(char **path)
+{
+    AUTO_FREE char *cwd = *path && **path != '/' ? getcwd(NULL, 0) : NULL;
+    char *absolute;
+
+    if (!cwd)
+        return 0;
+    if (asprintf(&absolute, "%s/%s", cwd, *path) < 0)
+        return -1;
+    free(*path);
+    *path = absolute;
+    return 0;
+}
+
+/* Who asks for a certain key or authority must not be left without any. */
+static int check_tls(const struct config *config, char *error)
+{
+    if (!config->url || strncasecmp(config->url, "http:", 5) != 0 ||
+        (!config->ca_file && !config->pinned_pubkey))
+        return 0;
+    return fail(error, "%s is for https, and the URL is %s",
+                config->ca_file ? "--cacert" : "--pinned-pubkey", config->url);
+}
+
 static int set_all(struct config *config, struct setting_values *values, char *error)
 {
     char name[NAME_SIZE];
@@ -464,7 +490,12 @@ static int set_all(struct config *config, struct setting_values *values, char *e
     config->state_dir = take(values, SET_STATE_DIR);
     if (!config->state_dir)
         config->state_dir = config_state_dir();
-    return 0;
+    if (make_absolute(&config->token_file) < 0 || make_absolute(&config->token_cache) < 0 ||
+        make_absolute(&config->ca_file) < 0 || make_absolute(&config->state_dir) < 0 ||
+        (config->pinned_pubkey && strncmp(config->pinned_pubkey, "sha256//", 8) != 0 &&
+         make_absolute(&config->pinned_pubkey) < 0))
+        return fail(error, "out of memory");
+    return check_tls(config, error);
 }
 
 /* What stands behind the options: a command, or the operand of a mode. */

@@ -103,8 +103,8 @@ enum parser_state {
     PARSER_ESCAPE,
     PARSER_ESCAPE_INTERMEDIATE,
     PARSER_CSI,
-    PARSER_OSC,   /* ends at BEL or ST */
-    PARSER_STRING /* DCS, APC, PM, SOS: ends at ST */
+    PARSER_OSC,   /* ends at BEL or ST, and as the next */
+    PARSER_STRING /* DCS, APC, PM, SOS: ends at ST, at an LF, and after STRING_MAX bytes */
 };
 
 struct cursor {
@@ -131,7 +131,8 @@ struct screen {
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
 
     enum parser_state state;
-    bool string_escape; /* in a string, after ESC */
+    bool string_escape;   /* in a string, after ESC */
+    uint32_t string_size; /* bytes of it so far */
     struct csi csi;
     char escape_intermediate;
     uint32_t utf8_codepoint, utf8_low,

@@ -212,9 +212,11 @@ static void escape(struct screen *screen, uint8_t byte)
     } else if (byte == ']') {
         screen->state = PARSER_OSC;
         screen->string_escape = false;
+        screen->string_size = 0;
     } else if (byte == 'P' || byte == 'X' || byte == '^' || byte == '_' || byte == 'k') {
         screen->state = PARSER_STRING; /* k: the window's name, as screen(1) and tmux have it */
         screen->string_escape = false;
+        screen->string_size = 0;
     } else if (byte >= 0x20 && byte <= 0x2f) {
         screen->escape_intermediate = (char)byte;
         screen->state = PARSER_ESCAPE_INTERMEDIATE;
@@ -301,6 +303,10 @@ static void csi_byte(struct screen *screen, uint8_t byte)
     }
 }
 
+/* What follows a string that is never closed (its program was killed) must not be lost with it. 4
+   KiB, and what a picture has in front of as much data. */
+#define STRING_MAX (4096 + 256)
+
 /* In a string. Its end is found; what is in it is dropped. */
 static void string_byte(struct screen *screen, uint8_t byte)
 {
@@ -315,8 +321,13 @@ static void string_byte(struct screen *screen, uint8_t byte)
     }
     if (byte == ESC)
         screen->string_escape = true;
-    else if (byte == CAN || byte == SUB || (byte == BEL && screen->state == PARSER_OSC))
+    else if (byte == CAN || byte == SUB || (byte == BEL && screen->state == PARSER_OSC) ||
+             ++screen->string_size == STRING_MAX)
         screen->state = PARSER_GROUND;
+    else if (byte == LF) {
+        screen->state = PARSER_GROUND;
+        control(screen, byte);
+    }
 }
 
 static void sequence_byte(struct screen *screen, uint8_t byte)

@@ -31,6 +31,7 @@ struct heartbeat {
     struct run_record record;
     struct redactor *redactor;
     struct post post;
+    struct token_set tokens;
     struct away away;
     struct problems problems;
     struct text body;
@@ -50,12 +51,14 @@ static int open_run(struct heartbeat *heartbeat)
     heartbeat->redactor = redactor_new(heartbeat->record.info.secrets, NULL, NULL, NULL);
     if (!heartbeat->redactor)
         return -1;
-    if (post_open(&heartbeat->post, heartbeat->config, heartbeat->record.info.host, "heartbeat",
-                  &heartbeat->problems) < 0)
+    token_set_load(&heartbeat->tokens, heartbeat->config);
+    helper_wait_for_token(&heartbeat->tokens, heartbeat->page);
+    if (post_open(&heartbeat->post, heartbeat->config, &heartbeat->tokens,
+                  heartbeat->record.info.host, "heartbeat", &heartbeat->problems) < 0)
         return -1;
     away_open(&heartbeat->away, heartbeat->config);
-    redactor_add(heartbeat->redactor, heartbeat->post.tokens.file);
-    redactor_add(heartbeat->redactor, heartbeat->post.tokens.variable);
+    redactor_add(heartbeat->redactor, heartbeat->tokens.file);
+    redactor_add(heartbeat->redactor, heartbeat->tokens.variable);
     return 0;
 }
 
@@ -92,6 +95,12 @@ static void send_beat(struct heartbeat *heartbeat)
     if (client_busy(heartbeat->post.client) || backoff_left(&heartbeat->post.backoff) > 0 ||
         monotonic_ms() < heartbeat->next_ms)
         return;
+    (void)token_set_refresh(&heartbeat->tokens);
+    if (!post_may_send(&heartbeat->post)) {
+        backoff_set(&heartbeat->post.backoff, PROBE_MS);
+        heartbeat->over = heartbeat->ended;
+        return;
+    }
     heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
     if (beat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
                    &heartbeat->end, heartbeat->redactor,
@@ -119,12 +128,11 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
     switch (verdict_of(answer)) {
     case VERDICT_TAKEN:
         backoff_reset(&post->backoff);
-        token_set_accepted(&post->tokens);
+        token_set_accepted(post->tokens);
         pass_stop(heartbeat, answer);
         heartbeat->told = heartbeat->ended;
         break;
     case VERDICT_DENIED: /* the shipper says it */
-        heartbeat->problems.said |= 1U << PROBLEM_TOKEN;
         if (post_denied(post, answer->status))
             heartbeat->next_ms = 0;
         else
@@ -204,13 +212,14 @@ static void run(struct heartbeat *heartbeat)
 
 int heartbeat_main(const struct config *config)
 {
-    struct heartbeat heartbeat = {
-        .config = config,
-        .poke_fd = HELPER_POKE_FD,
-        /* What both would say, the shipper says. */
-        .problems = {.fd = HELPER_PUMP_FD,
-                     .to_pump = true,
-                     .said = 1U << PROBLEM_URL | 1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT}};
+    struct heartbeat heartbeat = {.config = config,
+                                  .poke_fd = HELPER_POKE_FD,
+                                  /* What both would say, the shipper says. */
+                                  .problems = {.fd = HELPER_PUMP_FD,
+                                               .to_pump = true,
+                                               .said = 1U << PROBLEM_TOKEN | 1U << PROBLEM_URL |
+                                                       1U << PROBLEM_TRUST |
+                                                       1U << PROBLEM_REDIRECT}};
 
     helper_start("heartbeat");
     if (!config->url)

@@ -47,6 +47,7 @@ struct shipper {
     struct redactor *redactor;
     struct delivery delivery;
     struct post post;
+    struct token_set tokens;
     struct problems problems;
     struct text beat; /* the last word about a run whose pump died */
     bool locked, ended, lost, lost_told, lines_done;
@@ -86,12 +87,14 @@ static int open_run(struct shipper *shipper)
 
 static int open_network(struct shipper *shipper)
 {
-    if (post_open(&shipper->post, shipper->config, shipper->record.info.host, "logs",
-                  &shipper->problems) < 0)
+    token_set_load(&shipper->tokens, shipper->config);
+    helper_read_token(&shipper->tokens, shipper->page);
+    if (post_open(&shipper->post, shipper->config, &shipper->tokens, shipper->record.info.host,
+                  "logs", &shipper->problems) < 0)
         return -1;
     away_open(&shipper->away, shipper->config);
-    redactor_add(shipper->redactor, shipper->post.tokens.file);
-    redactor_add(shipper->redactor, shipper->post.tokens.variable);
+    redactor_add(shipper->redactor, shipper->tokens.file);
+    redactor_add(shipper->redactor, shipper->tokens.variable);
     return 0;
 }
 
@@ -376,6 +379,10 @@ static void send_next(struct shipper *shipper)
     if (client_busy(shipper->post.client) || backoff_left(&shipper->post.backoff) > 0 ||
         monotonic_ms() < shipper->next_ms || !may_deliver(shipper))
         return;
+    if (!post_may_send(&shipper->post)) {
+        go_local(shipper);
+        return;
+    }
     if (shipper->lines_done) {
         send_lost(shipper);
         return;
@@ -389,6 +396,13 @@ static void send_next(struct shipper *shipper)
                    TOTAL_MS);
     else
         backoff_grow(&shipper->post.backoff, RETRY_MOST_MS);
+}
+
+/* What the command prints may be a token that was renewed a moment ago. */
+static void look_at_token(struct shipper *shipper)
+{
+    if (token_set_refresh(&shipper->tokens))
+        redactor_add(shipper->redactor, shipper->tokens.file);
 }
 
 /* ---- the loop ---- */
@@ -450,6 +464,7 @@ static void run(struct shipper *shipper)
 
         look_at_end(shipper);
         notice_silence(shipper);
+        look_at_token(shipper);
         more = delivery_read(&shipper->delivery, budget, true);
         publish(shipper);
         if (client_busy(shipper->post.client))

@@ -10,6 +10,7 @@
 #include "../common/io.h"
 #include "stored_run.h"
 
+#define PIPE_MS 30000   /* for whoever writes a token into a pipe: a person may be asked */
 #define TROUBLED_MOST 2 /* runs in a row; then it is the dashboard that has a trouble */
 
 /* One dashboard of those that the runs are for, and what need not be tried again there: where it
@@ -20,6 +21,8 @@ struct dashboard {
     const struct config *config; /* NULL: its credentials are not configured here */
     struct config own;           /* what config points to, where that is not the caller's */
     char *url;
+    struct token_set tokens; /* of config, once they are needed */
+    bool tokens_loaded;
     struct problems problems;
     bool away;
     int troubled;                  /* runs in a row */
@@ -27,6 +30,16 @@ struct dashboard {
     size_t owed;
     char unwanted[HOST_ID_SIZE];
 };
+
+static void load_tokens(struct dashboard *dashboard)
+{
+    if (dashboard->tokens_loaded)
+        return;
+    dashboard->tokens_loaded = true;
+    token_set_load(&dashboard->tokens, dashboard->config);
+    if (dashboard->tokens.pipe)
+        token_set_read_pipe(&dashboard->tokens, PIPE_MS, NULL, NULL);
+}
 
 static bool still_owed(struct dashboard *dashboard, struct stored_run *run)
 {
@@ -37,7 +50,9 @@ static bool still_owed(struct dashboard *dashboard, struct stored_run *run)
     if (!dashboard->config || dashboard->away ||
         (host[0] && strcmp(host, dashboard->unwanted) == 0))
         return true;
-    result = stored_run_deliver(run, dashboard->config, &dashboard->problems, &failure);
+    load_tokens(dashboard);
+    result = stored_run_deliver(run, dashboard->config, &dashboard->tokens, &dashboard->problems,
+                                &failure);
     if (result != STORED_DONE)
         dashboard->failure = failure;
     dashboard->troubled = result == STORED_TROUBLED ? dashboard->troubled + 1 : 0;
@@ -76,6 +91,8 @@ static void dashboards_free(struct dashboard *first)
 {
     struct dashboard *next;
 
+    for (struct dashboard *at = first; at; at = at->next)
+        token_set_free(&at->tokens);
     for (struct dashboard *at = first->next; at; at = next) {
         next = at->next;
         if (at->config)

@@ -159,7 +159,7 @@ static enum stored_result take_verdict(struct upload *upload, enum delivery_verd
     case DELIVERY_GO_ON:
     case DELIVERY_DONE:
         backoff_reset(&post->backoff);
-        token_set_accepted(&post->tokens);
+        token_set_accepted(post->tokens);
         record_ack(upload, false, false);
         choose_size(upload);
         if (verdict == DELIVERY_DONE || delivery_acked(&upload->delivery) > upload->most)
@@ -264,14 +264,31 @@ static enum stored_result deliver_whole(struct upload *upload)
     return result;
 }
 
+/* A damaged record may have lost what the secrets were: those of here are better than none. */
+static struct redactor *redactor_of(const struct run_record *record, const struct config *config)
+{
+    const char *text = record->info.secrets;
+    struct secrets secrets;
+    AUTO_FREE char *grown = NULL, *unknown = NULL;
+
+    if (record->damaged) {
+        (void)secrets_parse(&secrets, text ? text : ""); /* else it is empty */
+        unknown = secrets_add_all(&secrets, environ, record->info.argv, config->redact);
+        text = grown = secrets_format(&secrets);
+        secrets_free(&secrets);
+        if (!text)
+            return NULL;
+    }
+    return redactor_new(text, NULL, NULL, NULL);
+}
+
 enum stored_result stored_run_deliver(struct stored_run *run, const struct config *config,
-                                      struct problems *problems, struct stored_failure *failure)
+                                      struct token_set *tokens, struct problems *problems,
+                                      struct stored_failure *failure)
 {
     struct upload upload = {.config = config, .run = run, .problems = problems};
     struct run_info *info = &run->record.info;
-    /* A damaged record may have lost what the secrets were: those of here are better than none. */
-    struct redactor *redactor = redactor_new(info->secrets, run->record.damaged ? environ : NULL,
-                                             NULL, run->record.damaged ? config->redact : NULL);
+    struct redactor *redactor = redactor_of(&run->record, config);
     struct source source;
     enum stored_result result = STORED_LATER;
 
@@ -279,10 +296,13 @@ enum stored_result stored_run_deliver(struct stored_run *run, const struct confi
     if (!info->host[0]) /* a damaged record has lost it */
         snprintf(info->host, sizeof info->host, "%s", config->host);
     source_of(&source, run);
-    if (redactor && post_open(&upload.post, config, info->host, "logs", problems) == 0) {
-        redactor_add(redactor, upload.post.tokens.file);
-        redactor_add(redactor, upload.post.tokens.variable);
-        if (delivery_open(&upload.delivery, info, redactor, &source, &run->record.ack) == 0) {
+    if (redactor && post_open(&upload.post, config, tokens, info->host, "logs", problems) == 0) {
+        redactor_add(redactor, tokens->file);
+        redactor_add(redactor, tokens->variable);
+        if (!post_may_send(&upload.post)) {
+            result = STORED_UNWANTED;
+        } else if (delivery_open(&upload.delivery, info, redactor, &source, &run->record.ack) ==
+                   0) {
             delivery_read_record(&upload.delivery, config->state_dir, info->id);
             upload.delivery.log_problem = run->log_problem;
             result = deliver_whole(&upload);

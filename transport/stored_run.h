@@ -38,8 +38,10 @@ bool stored_run_owed(const char *dir, const char *id, const struct config *confi
 enum stored_result stored_run_open(struct stored_run *run, const char *dir, const char *id,
                                    const struct config *config, int64_t until_ms);
 void stored_run_close(struct stored_run *run);
-/* Delivers it to the dashboard that config names, as long as that takes what it is sent. */
+/* Delivers it to the dashboard that config names, with tokens, as long as that takes what it is
+ * sent. */
 enum stored_result stored_run_deliver(struct stored_run *run, const struct config *config,
-                                      struct problems *problems, struct stored_failure *failure);
+                                      struct token_set *tokens, struct problems *problems,
+                                      struct stored_failure *failure);
 
 #endif

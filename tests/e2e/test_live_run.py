@@ -1,6 +1,7 @@
 """nixfleet-run whole, against a real dashboard or one that misbehaves: what is trusted, which token, a full disk, a stop."""
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from lib.dashserver import TOKEN, Dashboard
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 import faultserver
 from faultserver import FaultServer
-from wrapper import RUN, alive, environment, run, wait_for
+from wrapper import RUN, alive, children, environment, run, wait_for
 
 HOST = "testhost"
 
@@ -133,3 +134,29 @@ def test_a_stop_that_is_ignored_becomes_a_kill_after_thirty_seconds(tmp_path):
         assert child.returncode == -signal.SIGKILL and b"terminated" in output
         assert not alive(int((tmp_path / "pid").read_text()))
         assert server.run().exit == {"signal": "KILL"} and b"nixfleet-run" not in errors
+
+
+@pytest.mark.parametrize("name", ["my_host", "1host", "h" * 63, "UPPER-case", "a-"])
+def test_a_host_name_that_is_legal_on_nixos_is_taken(name, tmp_path):
+    with Dashboard(tmp_path / "data") as dashboard:
+        env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST=name)
+        done = subprocess.run([RUN, "--", "echo", "hi"], env=env, capture_output=True, text=True, timeout=30)
+        assert done.stderr == ""
+        run = dashboard.get(f"/api/hosts/{name.lower()}/runs").json["runs"][0]
+        assert dashboard.get(f"/api/hosts/{name.lower()}/runs/{run['id']}/log").body == b"hi\n"
+
+
+def test_a_helper_holds_no_directory_of_the_caller_and_leaves_no_core(tmp_path):
+    with FaultServer() as server:
+        env = environment(tmp_path / "state", NIXFLEET_URL=server.url, NIXFLEET_TOKEN=server.token, NIXFLEET_HOST="testhost")
+        unlimited = lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+        with subprocess.Popen([RUN, "--", "sh", "-c", "read x"], env=env, stdin=subprocess.PIPE, cwd=tmp_path, preexec_fn=unlimited) as run:
+            server.wait(lambda: server.run() and server.run().batches)
+            named = lambda: [pid for pid in children(run.pid) if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() in ("shipper", "heartbeat")]
+            helpers = wait_for(lambda: len(named()) == 2 and named(), "both helpers")
+            assert all(os.readlink(f"/proc/{pid}/cwd") == "/" for pid in helpers)
+            for pid in helpers:
+                os.kill(pid, signal.SIGSEGV)
+            wait_for(lambda: not any(alive(pid) for pid in helpers))
+            run.stdin.close()
+        assert not list(tmp_path.glob("core*"))

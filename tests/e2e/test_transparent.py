@@ -54,7 +54,7 @@ def test_a_command_that_cannot_be_executed_is_126_and_said_once(state, tmp_path)
     assert done.returncode == 126 and done.stdout == b"" and len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [["--no-such-option"], ["-i", "4"], ["-i", "x"], ["--url", "ftp://x"], ["--flush-timeout", "-1"], ["-H", "1host"], ["--log"]])
+@pytest.mark.parametrize("options", [["--no-such-option"], ["-i", "4"], ["-i", "x"], ["--url", "ftp://x"], ["--flush-timeout", "-1"], ["-H", "-host"], ["--log"]])
 def test_a_bad_option_is_one_line_and_125_and_starts_nothing(state, tmp_path, options):
     done = subprocess.run([RUN, *options, *([] if options == ["--log"] else ["touch", tmp_path / "started"])],
                           env=environment(state), capture_output=True, timeout=30)

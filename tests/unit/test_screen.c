@@ -117,6 +117,22 @@ static void sequences_without_text_are_dropped(void **state)
     assert_string_equal(lines_of("\033(0lq\033(Bk\033)0\016x\017\n"), "lqkx|");
 }
 
+/* A program that was killed in the middle of its title or picture. */
+static void a_string_that_is_never_closed_ends_at_a_line_feed_or_after_4_kib(void **state)
+{
+    static const char *const starts[] = {"\033]0;", "\033P", "\033_", "\033^", "\033X", "\033k"};
+    static char text[8192], much[4400];
+
+    (void)state;
+    memset(much, 'x', sizeof much - 1);
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        snprintf(text, sizeof text, "a%sunclosed\nb\nc\n", starts[i]);
+        assert_string_equal(lines_of(text), "a|b|c|");
+        snprintf(text, sizeof text, "a%s%s\rend\033[K\n", starts[i], much);
+        assert_non_null(strstr(lines_of(text), "end"));
+    }
+}
+
 static void the_alternate_screen_is_skipped(void **state)
 {
     (void)state;
@@ -235,6 +251,7 @@ int main(void)
         cmocka_unit_test(colours_are_normalised_and_each_line_is_complete),
         cmocka_unit_test(malformed_colours_do_no_more_than_they_say),
         cmocka_unit_test(sequences_without_text_are_dropped),
+        cmocka_unit_test(a_string_that_is_never_closed_ends_at_a_line_feed_or_after_4_kib),
         cmocka_unit_test(the_alternate_screen_is_skipped),
         cmocka_unit_test(what_the_alternate_screen_sets_stays_set),
         cmocka_unit_test(

@@ -119,6 +119,22 @@ static int watch_progress(void *context, curl_off_t to_load, curl_off_t loaded, 
 
 /* ---- life ---- */
 
+/* The certificate authorities: those that are configured, else those that the environment names for
+ * other programs, else the system's. */
+static bool set_authorities(CURL *easy, const struct config *config)
+{
+    static const char *const variables[] = {"CURL_CA_BUNDLE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE"};
+    const char *file = config->ca_file, *directory = getenv("SSL_CERT_DIR");
+
+    for (size_t i = 0; !file && i < sizeof variables / sizeof *variables; i++)
+        if ((file = getenv(variables[i])) && *file == '\0')
+            file = NULL;
+    if (file && curl_easy_setopt(easy, CURLOPT_CAINFO, file) != CURLE_OK)
+        return false;
+    return config->ca_file || !directory || *directory == '\0' ||
+           curl_easy_setopt(easy, CURLOPT_CAPATH, directory) == CURLE_OK;
+}
+
 static bool set_options(struct client *client, const struct config *config, const char *user_agent)
 {
     CURL *easy = client->easy;
@@ -150,8 +166,8 @@ static bool set_options(struct client *client, const struct config *config, cons
 #endif
     if (plain) /* a proxy would see the token */
         ok = ok && curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK;
-    if (config->ca_file)
-        ok = ok && curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file) == CURLE_OK;
+    if (!plain)
+        ok = ok && set_authorities(easy, config);
     if (config->pinned_pubkey)
         ok = ok &&
              curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, config->pinned_pubkey) == CURLE_OK;

@@ -65,33 +65,39 @@ int backoff_left(const struct backoff *backoff)
 
 /* ---- posting ---- */
 
-int post_open(struct post *post, const struct config *config, const char *host, const char *what,
-              struct problems *problems)
+int post_open(struct post *post, const struct config *config, struct token_set *tokens,
+              const char *host, const char *what, struct problems *problems)
 {
     char error[CLIENT_ERROR_SIZE];
 
-    *post = (struct post){.config = config, .problems = problems};
+    *post = (struct post){.config = config, .tokens = tokens, .problems = problems};
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/%s", host, what);
     post->client = client_new(config, "nixfleet-run/" VERSION, error);
-    if (!post->client) {
-        problem_once(problems, PROBLEM_URL, "%s: %s: logging locally only", config->url, error);
-        return -1;
-    }
-    token_set_load(&post->tokens, config);
-    return 0;
+    if (post->client)
+        return 0;
+    problem_once(problems, PROBLEM_URL, "%s: %s: logging locally only", config->url, error);
+    return -1;
 }
 
 void post_close(struct post *post)
 {
     client_free(post->client);
-    token_set_free(&post->tokens);
     post->client = NULL;
+}
+
+bool post_may_send(struct post *post)
+{
+    if (!token_set_broken(post->tokens))
+        return true;
+    problem_once(post->problems, PROBLEM_TOKEN, "no token: %s: logging locally only",
+                 post->tokens->why);
+    return false;
 }
 
 bool post_start(struct post *post, const char *body, size_t size, int stall_ms, int64_t total_ms)
 {
     struct client_request request = {.path = post->path,
-                                     .token = token_set_current(&post->tokens),
+                                     .token = token_set_current(post->tokens),
                                      .body = body,
                                      .size = size,
                                      .stall_ms = stall_ms,
@@ -105,10 +111,18 @@ bool post_start(struct post *post, const char *body, size_t size, int stall_ms, 
 
 bool post_denied(struct post *post, int status)
 {
-    if (token_set_refused(&post->tokens))
+    bool sent = token_set_current(post->tokens) != NULL;
+
+    if (token_set_refused(post->tokens))
         return true;
-    problem_once(post->problems, PROBLEM_TOKEN,
-                 "the dashboard does not accept the token (%d): logging locally only", status);
+    if (sent)
+        problem_once(post->problems, PROBLEM_TOKEN,
+                     "the dashboard does not accept the token (%d): logging locally only", status);
+    else
+        problem_once(post->problems, PROBLEM_TOKEN,
+                     "the dashboard wants a token (%d), and none is configured (--token-file or "
+                     "NIXFLEET_TOKEN): logging locally only",
+                     status);
     return false;
 }
 
@@ -139,7 +153,7 @@ void post_failed(struct post *post, const struct client_answer *answer, int64_t 
 void post_succeeded(struct post *post)
 {
     backoff_reset(&post->backoff);
-    token_set_accepted(&post->tokens);
+    token_set_accepted(post->tokens);
     post->reason[0] = '\0';
 }
 

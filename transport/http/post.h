@@ -52,20 +52,23 @@ int backoff_left(const struct backoff *backoff);
 struct post {
     const struct config *config;
     struct client *client;
-    struct token_set tokens;
+    struct token_set *tokens;
     struct backoff backoff;
     struct problems *problems;
     char path[128];
     char reason[POST_REASON_SIZE]; /* why the last request failed; "": it did not */
 };
 
-/* what: "logs" or "heartbeat". 0, or -1 (the reason has been said). */
-int post_open(struct post *post, const struct config *config, const char *host, const char *what,
-              struct problems *problems);
+/* what: "logs" or "heartbeat". tokens: of config, loaded; they outlive post. 0, or -1 (the reason
+ * has been said). */
+int post_open(struct post *post, const struct config *config, struct token_set *tokens,
+              const char *host, const char *what, struct problems *problems);
 void post_close(struct post *post);
 /* Starts a request with the current token. The body must stay. False when it could not start: then
  * the backoff has grown. */
 bool post_start(struct post *post, const char *body, size_t size, int stall_ms, int64_t total_ms);
+/* False, and it has been said why, when there is no token to send though one is configured. */
+bool post_may_send(struct post *post);
 /* After a 401 or 403: true if there is another token to try now. Else it has been said. */
 bool post_denied(struct post *post, int status);
 /* After an answer without a usable status: grows the backoff, keeps the reason, and says what a

@@ -75,8 +75,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class FaultServer:
-    def __init__(self, token="a-token-for-tests", tls=None):
-        self.token, self.tls = token, tls
+    def __init__(self, token="a-token-for-tests", tls=None, prepare_tls=None):
+        self.token, self.tls, self.prepare_tls = token, tls, prepare_tls
         self.fault = None
         self.runs, self.requests = {}, []
         self.faults = self.connections = 0
@@ -96,6 +96,8 @@ class FaultServer:
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*self.tls)
+            if self.prepare_tls:
+                self.prepare_tls(context)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -117,7 +119,7 @@ class FaultServer:
 
     # ---- the protocol ----
     def take(self, path, body, headers):
-        match = re.fullmatch(r"/api/hosts/([a-z][a-z0-9-]*)/(logs|heartbeat)", path)
+        match = re.fullmatch(r"/api/hosts/([a-z0-9][a-z0-9_-]*)/(logs|heartbeat)", path)
         if not match:
             return 404, {"error": "no such call"}
         if headers.get("Authorization") != f"Bearer {self.token}":
