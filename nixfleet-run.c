@@ -18,6 +18,7 @@
 #include "capture/child.h"
 #include "capture/helpers.h"
 #include "capture/nixrecord.h"
+#include "capture/profiles.h"
 #include "capture/pump.h"
 #include "capture/runlog.h"
 #include "capture/scope.h"
@@ -131,6 +132,7 @@ struct run {
     char id[RUN_ID_SIZE];
     char gpg_entry[sizeof "GPG_TTY=" + TERMINAL_NAME_SIZE]; /* the same */
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
+    char *profiles;  /* as profiles_look has them before the command */
     char *nix_entry; /* of the command's environment, or NULL */
     char pid_entry[32];
     int64_t started_ms;
@@ -384,6 +386,7 @@ static void record_end(struct run *run)
     if (run->child.lost)
         helpers_problem(&run->helpers, "the process that waits for the command was killed: "
                                        "how the command ends is not known");
+    profiles_compare(run->profiles, run->config.state_dir, run->id); /* the shipper looks for it */
     run_log_end(&run->log,
                 run->child.lost ? STATUS_RUNNING
                 : killed        ? STATUS_KILLED
@@ -486,6 +489,7 @@ static int run_command(struct run *run)
     run_id_make(run->started_ms, run->id);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
         say("no dashboard is set (--url): the run is only logged");
+    run->profiles = profiles_look();
     open_streams(run);
     if (run->config.scope)
         enter_scope(run);

@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "aside.h"
 #include "runrecord.h"
 
 #define SETTING "json-log-path"
 #define FIRST_MAJOR 2 /* the first version with it: 2.30 */
 #define FIRST_MINOR 30
 #define ASK_MS 2000
+#define PREPARE_MS 500 /* for the files */
 #define ANSWER_SIZE 256
 #define MEMORY_MAX ((size_t)64 << 10) /* bytes of nix-versions that are looked at */
 
@@ -203,34 +205,57 @@ static char *record_path(const char *dir, const char *id)
     return asprintf(&path, "%s/%s.nix", dir, id) < 0 ? NULL : path;
 }
 
+struct place {
+    const char *dir, *id;
+};
+
+/* Writes the path of the record, if the command can have one. */
+static void prepare_aside(void *context, int out)
+{
+    const struct place *place = context;
+    char *path;
+    int fd;
+
+    if (user_sets() || run_dir_make(place->dir) < 0 || !nix_has_setting(place->dir) ||
+        !(path = record_path(place->dir, place->id)))
+        return;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && write_all(out, path, strlen(path)) < 0)
+        unlink(path);
+}
+
 char *nix_record_entry(const char *dir, const char *id)
 {
     const char *config = getenv("NIX_CONFIG");
+    struct place place = {dir, id};
     AUTO_FREE char *path = NULL;
     char *entry;
-    int fd;
 
     /* nix ends a value at a '#', and splits it at blanks. */
-    if (!dir || *dir != '/' || dir[strcspn(dir, "# \t\r\n")] || user_sets() ||
-        run_dir_make(dir) < 0 || !nix_has_setting(dir) || !(path = record_path(dir, id)))
+    if (!dir || *dir != '/' || dir[strcspn(dir, "# \t\r\n")])
         return NULL;
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
+    path = run_aside(prepare_aside, &place, ASK_MS + PREPARE_MS);
+    if (!path || !*path ||
+        asprintf(&entry, "NIX_CONFIG=%s%s%s = %s", config ? config : "",
+                 config && *config ? "\n" : "", SETTING, path) < 0)
         return NULL;
-    close(fd);
-    if (asprintf(&entry, "NIX_CONFIG=%s%s%s = %s", config ? config : "",
-                 config && *config ? "\n" : "", SETTING, path) < 0) {
-        unlink(path);
-        return NULL;
-    }
     return entry;
+}
+
+static void close_aside(void *context, int out)
+{
+    const struct place *place = context;
+    char *path = record_path(place->dir, place->id);
+    struct stat info;
+
+    (void)out;
+    if (path && stat(path, &info) == 0 && info.st_size == 0)
+        unlink(path);
 }
 
 void nix_record_close(const char *dir, const char *id)
 {
-    AUTO_FREE char *path = dir ? record_path(dir, id) : NULL;
-    struct stat info;
+    struct place place = {dir, id};
 
-    if (path && stat(path, &info) == 0 && info.st_size == 0)
-        unlink(path);
+    free(run_aside(close_aside, &place, PREPARE_MS));
 }

@@ -46,6 +46,8 @@ static void remove_run(struct prune *prune, const char *id)
     remove_file(prune, id, "log");
     remove_file(prune, id, "marks");
     remove_file(prune, id, "nix");
+    remove_file(prune, id, "profiles");
+    remove_file(prune, id, "changes");
     remove_file(prune, id, "run");
     prune->removed++;
 }

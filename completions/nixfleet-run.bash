@@ -8,7 +8,7 @@ _nixfleet_run() {
     local current=${COMP_WORDS[COMP_CWORD]} word
     local options='-u --url -H --host -n --name -l --log -i --heartbeat --token-file --cacert --pinned-pubkey
         --allow-insecure-http --flush-timeout --nix-log --no-stream --nohup --scope --redact -q --quiet -v --verbose -h --help
-        -V --version --show --list --flush --analyze --color --rows --cols --moved-from --derivation'
+        -V --version --show --list --flush --analyze --color --rows --cols --moved-from --changes --derivation'
     local -i i=1
     COMPREPLY=()
 
@@ -44,7 +44,7 @@ _nixfleet_run() {
             return
             ;;
         --show)
-            mapfile -t COMPREPLY < <(compgen -W "$(_nixfleet_run_runs) --color --rows --cols --derivation" -- "$current"; compgen -f -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W "$(_nixfleet_run_runs) --color --rows --cols --changes --derivation" -- "$current"; compgen -f -- "$current")
             return
             ;;
         -n | --name)

@@ -28,6 +28,7 @@ enum {
     OPTION_COLOR,
     OPTION_MOVED_FROM,
     OPTION_DERIVATION,
+    OPTION_CHANGES,
     OPTION_SETTING
 };
 
@@ -67,6 +68,7 @@ static void fill_options(struct option *options, char *letters)
         {"cols", required_argument, NULL, OPTION_COLS},
         {"color", no_argument, NULL, OPTION_COLOR},
         {"moved-from", required_argument, NULL, OPTION_MOVED_FROM},
+        {"changes", no_argument, NULL, OPTION_CHANGES},
         {"derivation", required_argument, NULL, OPTION_DERIVATION},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -164,6 +166,9 @@ static int take_option(struct config *config, struct setting_values *values, int
         return take_size(&config->cols, "--cols", error);
     case OPTION_COLOR:
         config->color = true;
+        return 0;
+    case OPTION_CHANGES:
+        config->changes = true;
         return 0;
     case OPTION_DERIVATION:
         free(config->derivation);
@@ -504,6 +509,8 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     int left = argc - optind;
     bool operand = takes_operand(config) && !config->operand;
 
+    if (config->changes && config->mode != MODE_SHOW)
+        return fail(error, "--changes is for --show only");
     if (config->derivation && config->mode != MODE_SHOW)
         return fail(error, "--derivation is for --show only");
     if (config->moved_from && config->mode != MODE_FLUSH)

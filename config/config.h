@@ -42,6 +42,7 @@ struct config {
     bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true, yes; 0, false, no (so all
                                  flags) */
     int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
+    bool changes; /* --changes: --show prints what the run changed */
     char *derivation; /* --derivation: of it --show prints the build log */
     char *moved_from; /* --moved-from: the URL that the dashboard had when runs were recorded */
     bool nix_log; /* NIXFLEET_NIX_LOG: give the command a file for nix's own record */

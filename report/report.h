@@ -10,6 +10,8 @@ int show_main(const struct config
 int list_main(const struct config *config);
 int analyze_main(const struct config *config); /* operand: file, or "-" or NULL for stdin */
 
+/* --show with --changes. */
+int changes_main(const struct config *config);
 /* --show with --derivation. */
 int build_log_main(const struct config *config);
 /* The run that operand means: its id or a prefix that only one has, or the last one. The caller frees

@@ -197,6 +197,8 @@ int show_main(const struct config *config)
 {
     if (config->derivation)
         return build_log_main(config);
+    if (config->changes)
+        return changes_main(config);
     struct source source = {-1, NULL, NULL, UINT64_MAX};
     struct show show = {.color = config->color};
     if (open_source(&source, config->state_dir, config->operand) != 0)

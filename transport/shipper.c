@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "../common/heap.h"
 #include "../common/io.h"
 #include "away.h"
+#include "changes.h"
 #include "helper.h"
 #include "body/beat.h"
 #include "delivery/delivery.h"
@@ -36,6 +38,8 @@
 #define PROBE_MS 60000      /* after a 401, 403, 404 or 405: is it still so? */
 #define LAST_WORD_MS 200    /* before the flush timeout: the pump still listens */
 #define LOCK_PAUSE_MS 100
+#define FINDER_PAUSE_MS 20 /* between two looks at whether it has found out what changed */
+#define FINDER_GRACE_MS 500
 
 extern char **environ;
 
@@ -57,8 +61,10 @@ struct shipper {
     int64_t ended_ms; /* monotonic */
     int64_t next_ms;  /* monotonic: no batch before it */
     struct away away;
-    bool alone;  /* the wrapper has been told not to wait */
-    pid_t older; /* child that delivers older runs; 0: not started, -1: none */
+    bool alone;           /* the wrapper has been told not to wait */
+    pid_t finder;         /* child that finds out what the run changed; 0: none */
+    int64_t finder_until; /* monotonic */
+    pid_t older;          /* child that delivers older runs; 0: not started, -1: none */
 };
 
 /* ---- starting ---- */
@@ -105,6 +111,46 @@ static int stall_ms(const struct shipper *shipper)
     return shipper->ended && hurry < STALL_MS ? hurry : STALL_MS;
 }
 
+/* ---- what the run changed ---- */
+
+/* By a child, since it waits for nix-store. Meanwhile lines are delivered; the end waits for it. */
+static void start_finder(struct shipper *shipper)
+{
+    const char *dir = shipper->config->state_dir, *id = shipper->record.info.id;
+    pid_t parent = getpid();
+
+    if (!changes_any(dir, id))
+        return;
+    shipper->finder = fork();
+    if (shipper->finder == 0) {
+        helper_die_with(parent);
+        free(changes_read(dir, id));
+        _exit(0);
+    }
+    if (shipper->finder < 0)
+        shipper->finder = 0;
+    shipper->delivery.hold_end = shipper->finder > 0;
+    shipper->finder_until = monotonic_ms() + CHANGES_MS + FINDER_GRACE_MS;
+}
+
+static void look_at_finder(struct shipper *shipper)
+{
+    struct delivery *delivery = &shipper->delivery;
+    pid_t done;
+
+    if (shipper->finder == 0)
+        return;
+    done = waitpid(shipper->finder, NULL, WNOHANG);
+    if (done == 0 && monotonic_ms() < shipper->finder_until)
+        return;
+    if (done == 0 && kill(shipper->finder, SIGKILL) == 0)
+        while (waitpid(shipper->finder, NULL, 0) < 0 && errno == EINTR)
+            ;
+    shipper->finder = 0;
+    delivery->hold_end = false;
+    delivery->changes = changes_made(shipper->config->state_dir, shipper->record.info.id);
+}
+
 /* ---- what the pump does ---- */
 
 static void drain_pokes(struct shipper *shipper)
@@ -137,6 +183,7 @@ static void look_at_end(struct shipper *shipper)
     end.bytes = atomic_load(&page->bytes);
     end.log_bytes = atomic_load(&page->log_bytes);
     delivery_output_ends(&shipper->delivery, &end);
+    start_finder(shipper);
     backoff_reset(&shipper->post.backoff); /* one more try, whatever was said before */
     shipper->next_ms = 0;
     client_hurry(shipper->post.client, stall_ms(shipper));
@@ -448,6 +495,8 @@ static int patience(struct shipper *shipper, bool more)
         return 0; /* it came before the pump could see that a poke is wanted */
     if (!shipper->locked)
         return LOCK_PAUSE_MS;
+    if (shipper->finder > 0)
+        return FINDER_PAUSE_MS;
     if (pause == 0 && pace > 0)
         pause = (int)(pace > PROBE_MS ? PROBE_MS : pace);
     if (pause == 0 && !client_busy(shipper->post.client) && delivery_pending(&shipper->delivery))
@@ -463,6 +512,7 @@ static void run(struct shipper *shipper)
         bool more, poked;
 
         look_at_end(shipper);
+        look_at_finder(shipper);
         notice_silence(shipper);
         look_at_token(shipper);
         more = delivery_read(&shipper->delivery, budget, true);

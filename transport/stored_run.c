@@ -11,6 +11,7 @@
 
 #include "../common/io.h"
 #include "body/beat.h"
+#include "changes.h"
 #include "delivery/delivery.h"
 #include "http/post.h"
 
@@ -305,6 +306,7 @@ enum stored_result stored_run_deliver(struct stored_run *run, const struct confi
                    0) {
             delivery_read_record(&upload.delivery, config->state_dir, info->id);
             upload.delivery.log_problem = run->log_problem;
+            upload.delivery.changes = changes_read(config->state_dir, run->record.info.id);
             result = deliver_whole(&upload);
             delivery_close(&upload.delivery);
         }

@@ -50,6 +50,12 @@ void json_number(struct text *out, const char *key, double value)
 
 /* ---- strings ---- */
 
+void json_raw(struct text *out, const char *key, const char *json)
+{
+    member(out, key);
+    text_puts(out, json);
+}
+
 void json_text_begin(struct text *out, const char *key)
 {
     member(out, key);

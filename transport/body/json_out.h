@@ -21,6 +21,9 @@ void json_number(struct text *out, const char *key, double value); /* two decima
 void json_string(struct text *out, const char *key, const char *text, size_t length);
 void json_time(struct text *out, const char *key, int64_t wall_ms); /* RFC 3339 */
 
+/* A value that is JSON already. */
+void json_raw(struct text *out, const char *key, const char *json);
+
 /* A member that is written in pieces: begin, any number of text_escape (or of text_add, for what
    is escaped already), end. */
 void json_text_begin(struct text *out, const char *key);

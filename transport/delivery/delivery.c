@@ -214,6 +214,7 @@ void delivery_close(struct delivery *delivery)
     free(delivery->held);
     free(delivery->told.version);
     free(delivery->record_path);
+    free(delivery->changes);
     close_fd(&delivery->record_fd);
     *delivery = (struct delivery){0};
 }
@@ -383,7 +384,8 @@ uint64_t delivery_sendable(const struct delivery *delivery)
 
 bool delivery_pending(const struct delivery *delivery)
 {
-    return delivery->done || delivery_sendable(delivery) > delivery->synced || !delivery->described;
+    return (delivery->done && !delivery->hold_end) ||
+           delivery_sendable(delivery) > delivery->synced || !delivery->described;
 }
 
 uint64_t delivery_acked(const struct delivery *delivery)

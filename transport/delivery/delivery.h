@@ -89,6 +89,8 @@ struct delivery {
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* as many may be taken: halved by 413 */
     struct told told;
+    char *changes; /* JSON of what the run changed, for its end; NULL: nothing. Owned */
+    bool hold_end; /* it is still being found out: the end waits */
     struct text body;
     struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */

@@ -199,6 +199,8 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
     }
     put_names(delivery, "failed", &view->failed);
     put_names(delivery, "failed_units", &view->failed_units);
+    if (delivery->changes)
+        json_raw(body, "changes", delivery->changes);
 }
 
 /* Room for all; the dashboard was told nothing of those that are new. */
@@ -268,6 +270,13 @@ static bool put_derivations(struct delivery *delivery)
         json_close(&delivery->body, ']');
     return told->sent_count < DELIVERY_DERIVATIONS_MAX &&
            delivery->body.size <= DELIVERY_BODY_MAX - DERIVATION_SIZE;
+}
+
+/* With many lines in the batch they do not: then the next one has the end. */
+static bool changes_fit(const struct delivery *delivery)
+{
+    return !delivery->changes || delivery->end_only ||
+           delivery->body.size + strlen(delivery->changes) < DELIVERY_BODY_MAX - DERIVATION_SIZE;
 }
 
 static void put_phase(struct delivery *delivery, const struct phase_view *view)
@@ -348,7 +357,8 @@ bool delivery_build(struct delivery *delivery)
     put_phase(delivery, view);
     if (!delivery->end_only)
         whole = put_derivations(delivery);
-    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole;
+    delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole &&
+                          !delivery->hold_end && changes_fit(delivery);
     if (delivery->sent_last && delivery->end.known)
         put_end(delivery, view);
     json_close(body, '}');

@@ -1,0 +1,91 @@
+/* --show RUN --changes: what a run changed, for a person. */
+#include "report.h"
+
+#include <err.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/io.h"
+#include "../transport/changes.h"
+
+static const char *text_of(json_object *object, const char *key)
+{
+    json_object *value;
+    return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
+}
+
+static void print_package(json_object *package)
+{
+    const char *name = text_of(package, "name"), *old = text_of(package, "old");
+    const char *new = text_of(package, "new");
+    if (name == NULL)
+        return;
+    if (old != NULL && new != NULL)
+        printf("  %s: %s -> %s\n", name, old, new);
+    else if (new != NULL)
+        printf("  %s: added%s%s\n", name, *new ? " " : "", new);
+    else if (old != NULL)
+        printf("  %s: removed%s%s\n", name, *old ? " " : "", old);
+}
+
+static void print_size(int64_t bytes)
+{
+    double size = (double)(bytes < 0 ? -bytes : bytes);
+    const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+    size_t unit = 0;
+    for (; size >= 1024 && unit + 1 < sizeof units / sizeof units[0]; unit++)
+        size /= 1024;
+    printf("  size: %c%.*f %s\n", bytes < 0 ? '-' : '+', unit > 0, size, units[unit]);
+}
+
+static void print_side(const char *generation, const char *path)
+{
+    if (generation != NULL)
+        printf(" %s (%s)", generation, path);
+    else
+        printf(" %s", path);
+}
+
+static void print_profile(json_object *profile)
+{
+    json_object *value;
+    const char *old = text_of(profile, "old"), *name = text_of(profile, "profile");
+    const char *new = text_of(profile, "new");
+    if (name == NULL || new == NULL)
+        return;
+    printf("%s:", name);
+    if (old != NULL) {
+        print_side(text_of(profile, "old_generation"), old);
+        printf(" ->");
+    }
+    print_side(text_of(profile, "new_generation"), new);
+    putchar('\n');
+    if (json_object_object_get_ex(profile, "packages", &value))
+        for (size_t at = 0; at < json_object_array_length(value); at++)
+            print_package(json_object_array_get_idx(value, at));
+    if (json_object_object_get_ex(profile, "more", &value))
+        printf("  and %lld more\n", (long long)json_object_get_int64(value));
+    if (json_object_object_get_ex(profile, "rebuilt", &value) && json_object_get_int64(value) > 0)
+        printf("  %lld rebuilt\n", (long long)json_object_get_int64(value));
+    if (json_object_object_get_ex(profile, "size", &value))
+        print_size(json_object_get_int64(value));
+}
+
+int changes_main(const struct config *config)
+{
+    AUTO_FREE char *id = config->state_dir ? find_run(config->state_dir, config->operand) : NULL;
+    AUTO_FREE char *text = id != NULL ? changes_read(config->state_dir, id) : NULL;
+    json_object *list = text != NULL ? json_tokener_parse(text) : NULL;
+    if (id == NULL) {
+        warnx("%s: no such run", config->operand ? config->operand : "--changes");
+        return 1;
+    }
+    for (size_t at = 0; list != NULL && at < json_object_array_length(list); at++)
+        print_profile(json_object_array_get_idx(list, at));
+    if (list == NULL)
+        puts("no profile changed");
+    json_object_put(list);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
