@@ -33,7 +33,7 @@ HARDEN ?= $(HARDEN_$(UNAME))
 
 # ---- what each program is made of ----------------------------------------------------------------------------------------
 run_ROOMS := capture config common
-report_ROOMS := report transport parse config common
+report_ROOMS := report transport changes parse config common
 dashboard_ROOMS := dashboard common
 report_EXTRA := $(addprefix capture/,runrecord.c runfile.c runprune.c status.c)
 

@@ -61,7 +61,7 @@ static const char usage[] =
     "      --redact PATTERN     names of variables with secret values (repeatable)\n"
     "  -q, --quiet   -v, --verbose   -h, --help   -V, --version\n"
     "  --show: a run's log as clean text (--color: with colours)   --list: local runs\n"
-    "      --derivation NAME    the whole log of one, as nix recorded it\n"
+    "      --changes, --derivation NAME   what it changed; the whole log of a build\n"
     "  --flush: deliver what is missing (--moved-from URL: what was for URL, too)\n"
     "  --analyze: what a raw log says, as JSON\n"
     "      --rows N, --cols N   window of a log without a record of it\n"

@@ -10,7 +10,7 @@
      ID.nix     with --nix-log: what nix itself recorded (nixrecord.h); empty at the end: removed
 
      ID.profiles  which nix profiles the command changed (profiles.h)
-     ID.changes   what that means, made by the helpers (transport/changes.h)
+     ID.changes   what that means, made by the helpers (changes/changes.h)
 
      ID.run     the description: text lines "key=value", values with %XX for '%' and control
                 characters. Its first three lines are the slots `end=…`, `ack=…` and `file=…`,

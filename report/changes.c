@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../changes/changes.h"
 #include "../common/io.h"
-#include "../transport/changes.h"
 
 static const char *text_of(json_object *object, const char *key)
 {

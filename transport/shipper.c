@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../changes/changes.h"
 #include "../common/heap.h"
 #include "../common/io.h"
 #include "away.h"
-#include "changes.h"
 #include "helper.h"
 #include "body/beat.h"
 #include "delivery/delivery.h"

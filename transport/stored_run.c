@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../changes/changes.h"
 #include "../common/io.h"
 #include "body/beat.h"
-#include "changes.h"
 #include "delivery/delivery.h"
 #include "http/post.h"
 
