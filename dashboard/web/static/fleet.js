@@ -6,7 +6,7 @@ import { count, el, plural, setText, throttle, toMs } from './util.js';
 
 const SHOWN_AT_FIRST = 60;
 const ARRANGE_EVERY_MS = 1000;
-const NEAR = '400px'; // rows so near to the window are kept drawn
+const NEAR = '150px'; // rows so near to the window are kept drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };
 const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, none: 5 };
 const $ = (id) => document.getElementById(id);

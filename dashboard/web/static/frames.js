@@ -2,7 +2,7 @@
    waits in proportion to what the last one cost, layout and painting included. So a slow machine gets fewer updates and
    stays usable, and a fast one gets them at once. What a person does (scrolling, typing) is drawn without this clock. */
 
-const SHARE = 12; // drawing takes at most one part in so many of the time
+const SHARE = 20; // drawing takes at most one part in so many of the time
 const LEAST_PAUSE_MS = 40;
 const LONGEST_PAUSE_MS = 1500;
 

@@ -15,7 +15,7 @@ import {
     verdict,
 } from './runs.js';
 import { hasAgent, hostVerdict, isProblem, reach, verdictWords } from './signals.js';
-import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs } from './util.js';
+import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs, turn } from './util.js';
 
 const HIGH_PERCENT = 80;
 const COMMANDS = [
@@ -146,7 +146,7 @@ export class HostRow {
         c.when = el('span', { class: 'when num' });
         c.fill = el('span', { class: 'mini-fill' });
         c.mini = el('span', { class: 'mini', 'aria-hidden': 'true' }, c.fill);
-        const shape = el('span', { class: 'shape', 'aria-hidden': 'true' });
+        c.shape = el('span', { class: 'shape', 'aria-hidden': 'true' });
         const buttons = COMMANDS.map(([name, text]) => button(name, text, () => act(name)));
         button('cancel', 'Cancel', cancel);
         button('menu', '⋮', () => openMenu(c.menu), {
@@ -167,7 +167,7 @@ export class HostRow {
             el(
                 'td',
                 { class: 'c-state', 'data-label': 'State' },
-                el('span', { class: 'state' }, shape, c.state, c.count),
+                el('span', { class: 'state' }, c.shape, c.state, c.count),
                 c.mini,
                 el('span', { class: 'sub detail' }, c.what, c.when),
             ),
@@ -219,6 +219,7 @@ export class HostRow {
         const verdictNow = this.verdict(live);
         const open = isOpen(run);
         setAttr(this.row, 'data-verdict', verdictNow);
+        if (verdictNow === 'busy' && live) turn(c.shape);
         setText(c.state, verdictWords(host, verdictNow));
         setText(c.count, open ? counts(run) : '');
         c.mini.hidden = !open;

@@ -1,6 +1,6 @@
 /* The phases of a run as steps, a bar, and one line of what it is doing right now. Made once, then only changed. */
 import { Bar, SILENT_AFTER_S, elapsedMs, endedWords, isOpen, reason, silentMs, story } from './runs.js';
-import { duration, el, setAttr, setText } from './util.js';
+import { duration, el, setAttr, setText, turn } from './util.js';
 
 const SHAPES = { done: '✓', now: '', todo: '', bad: '✗', warn: '!', skipped: '–' };
 const SPOKEN = {
@@ -49,6 +49,7 @@ export class Stepper {
             this.#shape = shape;
             this.#list.replaceChildren(...told.steps.map((step) => this.#step(step)));
         }
+        if (told.judged === 'busy') turn(this.#list);
         const open = isOpen(run);
         const bar = this.#farthest.of(run, told);
         setAttr(this.element, 'data-verdict', told.judged);

@@ -24,6 +24,15 @@ export function setAttr(node, name, value) {
     else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
+const TURNS = 8; // positions of the sign of work
+
+/** Turns the sign of work by one position for each second: an animation would cost a frame sixty times as often, and would
+    go on turning where nothing is heard any more. */
+export function turn(node) {
+    const degrees = `${(Math.floor(Date.now() / 1000) % TURNS) * (360 / TURNS)}deg`;
+    if (node.style.getPropertyValue('--turn') !== degrees) node.style.setProperty('--turn', degrees);
+}
+
 /* The server's clock, as far as it is known: every "ago" and "elapsed" counts on it, so a browser with a wrong clock
    still tells the truth. */
 let clockOffset = 0;
@@ -58,8 +67,8 @@ export function duration(ms) {
 
 export function ago(ms) {
     const s = Math.max(0, Math.floor(ms / 1000));
-    if (s < 3) return 'now';
-    if (s < 60) return `${s} s ago`;
+    if (s < 5) return 'now';
+    if (s < 60) return `${s - (s % 5)} s ago`; // in steps: a text that changes each second is drawn each second
     if (s < 3600) return `${Math.floor(s / 60)} min ago`;
     if (s < 86400) return `${Math.floor(s / 3600)} h ago`;
     return `${Math.floor(s / 86400)} d ago`;
