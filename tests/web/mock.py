@@ -162,6 +162,7 @@ class Mock:
         host.update(fields)
         seen = calendar.timegm(time.strptime(host["last_seen"][:19], "%Y-%m-%dT%H:%M:%S")) * 1000 if host["last_seen"] else 0
         host.setdefault("agent_seen", seen)
+        host.setdefault("reachable", time.time() * 1000 - seen < 300_000)
         self.hosts[name] = host
         return host
 

@@ -52,6 +52,29 @@ def test_a_lost_run_is_shown_as_crashed(page, dashboard, host):
     assert "without reporting how" in page.text(ROW % host + ".what")
 
 
+def test_a_failed_switch_stays_until_a_switch_succeeds(page, dashboard, host):
+    failed = dashboard.begin(host, ["error: no such option"], command="nixos-rebuild switch", name="switch")
+    dashboard.write(host, failed, 1, ["end"], name="switch", exit={"code": 1}, error="no such option", error_line=0)
+    pulled = dashboard.begin(host, ["x"], command="git pull", name="pull")
+    dashboard.write(host, pulled, 1, ["end"], name="pull", exit={"code": 0})
+    page.load()
+    wait_for(page, host)
+    page.wait(lambda: page.attr(ROW % host + "tr.host", "data-verdict") == "bad" and state(page, host) == "Failed")
+    assert page.text(ROW % host + ".what") == "switch: no such option"
+    open_log(page, host)
+    page.wait(lambda: page.js("return location.hash") == f"#{host}/{failed}", "what failed is opened")
+    again = dashboard.begin(host, ["x"], name="switch")
+    dashboard.write(host, again, 1, ["end"], name="switch", exit={"code": 0})
+    page.wait(lambda: state(page, host) == "Idle")
+
+
+def test_nothing_is_told_that_the_host_did_not_say(page, dashboard, host):
+    dashboard.has(host)
+    page.load()
+    wait_for(page, host)
+    assert page.text(ROW % host + ".host-name .sub") == "" and page.text(ROW % host + ".c-os") == "–"
+
+
 def test_a_failed_row_shows_the_error_and_its_time_is_never_cut(page, dashboard, host):
     run = dashboard.begin(host, ["x"], command="nixos-rebuild switch --flake " + ".#x" * 90)
     dashboard.end(host, run, 1, 1, error="attribute 'services.ngnix' missing " * 9)

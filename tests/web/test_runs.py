@@ -172,4 +172,5 @@ def test_a_stopped_run_says_that_it_was_stopped(page, dashboard):
     page.click("dialog [data-do=confirm]")
     page.wait(lambda: dashboard.beat("stopped", run, "running")["stop"] is True)
     dashboard.write("stopped", run, 1, ["y"], exit={"signal": "TERM"})
-    page.wait(lambda: page.text(ROW % "stopped" + ".what").startswith("Stopped (SIGTERM)"))
+    page.wait(lambda: re.match(r"Stopped by .+ at \d\d:\d\d:\d\d · nixos-rebuild switch", page.text(ROW % "stopped" + ".what")))
+    assert page.attr(ROW % "stopped" + "tr.host", "data-verdict") == "over" and page.text(ROW % "stopped" + ".state-text") == "Idle"

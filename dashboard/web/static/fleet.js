@@ -8,14 +8,14 @@ const SHOWN_AT_FIRST = 60;
 const ARRANGE_EVERY_MS = 1000;
 const NEAR = '150px'; // rows so near to the window are kept drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };
-const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, none: 5 };
+const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, over: 4, none: 5 };
 const $ = (id) => document.getElementById(id);
 
 /* The kinds that a chip counts and filters; `is` gets a row and the fleet. */
 const KINDS = {
     problem: (row, fleet) => row.problem(fleet.live),
     busy: (row, fleet) => row.verdict(fleet.live) === 'busy',
-    idle: (row, fleet) => ['ok', 'none'].includes(row.verdict(fleet.live)),
+    idle: (row, fleet) => ['ok', 'over', 'none'].includes(row.verdict(fleet.live)),
     offline: (row, fleet) => row.reach(fleet.live) === 'offline',
     outdated: (row, fleet) => row.outdated(fleet.target),
 };

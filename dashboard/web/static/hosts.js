@@ -14,7 +14,7 @@ import {
     title,
     verdict,
 } from './runs.js';
-import { hasAgent, hostVerdict, isProblem, reach, verdictWords } from './signals.js';
+import { hasAgent, hostVerdict, isProblem, reach, standingFailure, verdictWords } from './signals.js';
 import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs, turn } from './util.js';
 
 const HIGH_PERCENT = 80;
@@ -244,9 +244,14 @@ export class HostRow {
             return [parts.join(' · '), duration(elapsedMs(run))];
         }
         if (host.pending_command) return [`${host.pending_command} is queued; the agent has not taken it yet`, ''];
+        const failure = standingFailure(host);
+        if (failure) {
+            const why = failure.error || { crashed: 'crashed', units_failed: 'units failed' }[failure.outcome] || 'failed';
+            return [`${failure.name}: ${why}`, ago(serverNow() - toMs(failure.ended))];
+        }
         if (!run) return [host.comment || '', ''];
         const when = ago(serverNow() - endMs(run));
-        if (verdict(run) === 'ok') return [`${exitWords(run)} · ${title(run)}`, when];
+        if (['ok', 'over'].includes(verdict(run))) return [`${exitWords(run)} · ${title(run)}`, when];
         return [reason(run) || `${exitWords(run)} · ${title(run)}`, when];
     }
 
@@ -265,7 +270,7 @@ export class HostRow {
 
     #systemCell(host) {
         const c = this.cells;
-        const kind = hasAgent(host) ? { nixos: 'NixOS', macos: 'macOS' }[host.host_type] ?? host.host_type : '';
+        const kind = { nixos: 'NixOS', macos: 'macOS' }[host.host_type] ?? host.host_type;
         const name = host.os_name || kind || '';
         fill(c.os, [name, (host.os_version || '').slice(0, 5)].filter(Boolean).join(' '));
         const more = [

@@ -2,6 +2,7 @@
 import { api } from './api.js';
 import { LogPanel } from './logpanel.js';
 import { notice, toast } from './say.js';
+import { standingFailure } from './signals.js';
 
 export class Logs {
     #open = new Map(); // host → row, in the order of opening
@@ -50,6 +51,11 @@ export class Logs {
     }
 
     async #find(row, run) {
+        const failure = run ? null : standingFailure(row.host);
+        if (failure?.run) {
+            const failed = await this.#find(row, failure.run);
+            if (failed) return failed;
+        }
         if (!run && row.run) return row.run;
         if (run && run === row.run?.id) return row.run;
         if (!run) return (await api.runs(row.id, 1)).runs[0] ?? null;

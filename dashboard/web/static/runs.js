@@ -1,5 +1,5 @@
 /* What one run is, in words and steps: the only place that turns the fields of a RUN into what a person reads. */
-import { duration, plural, serverNow, toMs } from './util.js';
+import { clockTime, duration, plural, serverNow, toMs } from './util.js';
 
 const ORDER = ['evaluating', 'building', 'activating', 'switching'];
 const BUILDS = ['evaluating', 'building'];
@@ -81,7 +81,7 @@ export function counts(run) {
     return '';
 }
 
-/** 'busy' 'stale' 'bad' 'warn' 'ok': how a run goes or went. */
+/** 'busy' 'stale' 'bad' 'warn' 'ok', or 'over' for one that a person stopped or that never told how it ended. */
 export function verdict(run) {
     if (run.status === 'crashed' || run.lost) return 'bad';
     if (run.status === 'stale') return 'stale';
@@ -89,10 +89,11 @@ export function verdict(run) {
     if (run.outcome === 'units_failed') return 'warn';
     if (run.outcome === 'failure') return 'bad';
     if (run.outcome === 'success') return 'ok';
-    return run.exit && run.exit.code === 0 ? 'ok' : 'bad';
+    if (run.outcome === 'stopped' || !run.exit) return 'over';
+    return run.exit.code === 0 ? 'ok' : 'bad';
 }
 
-export const VERDICT_MARKS = { ok: '✓', warn: '!', bad: '✗', busy: '●', stale: '?' };
+export const VERDICT_MARKS = { ok: '✓', warn: '!', bad: '✗', busy: '●', stale: '?', over: '■' };
 
 /** How it ended, in words: `Succeeded`, `Failed with exit 1`, `Stopped`. */
 export function exitWords(run) {
@@ -100,17 +101,22 @@ export function exitWords(run) {
     const exit = run.exit;
     if (run.outcome === 'units_failed')
         return `Active, ${plural(run.failed_units?.length || 1, 'unit')} failed`;
+    if (run.outcome === 'stopped') return stoppedWords(run);
     if (!exit) return verdict(run) === 'ok' ? 'Succeeded' : 'Ended';
     const signal = exit.signal ? `SIG${String(exit.signal).replace(/^SIG/, '')}` : '';
-    if (run.stop_requested && verdict(run) === 'bad') return `Stopped${signal ? ` (${signal})` : ''}`;
     if (signal) return `Killed by ${signal}`;
     if (run.outcome === 'success' || exit.code === 0) return 'Succeeded';
     return `Failed with exit ${exit.code}`;
 }
 
+function stoppedWords({ stop_by: by, stop_at: at }) {
+    const when = toMs(at);
+    return ['Stopped', by ? `by ${by}` : '', when ? `at ${clockTime(when)}` : ''].filter(Boolean).join(' ');
+}
+
 /** Why it did not succeed, as far as it is known. A run that succeeded has no reason, whatever its log says. */
 export function reason(run) {
-    if (isOpen(run) || verdict(run) === 'ok') return '';
+    if (isOpen(run) || ['ok', 'over'].includes(verdict(run))) return '';
     if (run.failed_units?.length) return run.failed_units.join(', ');
     if (run.error) return run.error;
     return run.status === 'crashed' || run.lost ? 'nixfleet-run ended without reporting how' : '';
@@ -141,7 +147,7 @@ export function endedWords(run) {
 function steps(run, phase) {
     if (phase && !ORDER.includes(phase)) return [phase, 'done'];
     const planned = plan(run);
-    const succeeded = !isOpen(run) && (verdict(run) === 'ok' || verdict(run) === 'warn');
+    const succeeded = !isOpen(run) && ['ok', 'warn'].includes(verdict(run));
     const seen = phase ? [...planned.filter((step) => ORDER.indexOf(step) < ORDER.indexOf(phase)), phase] : [];
     if (succeeded) return [...(seen.length ? seen : ['running']), 'done'];
     const coming = planned.filter((step) => ORDER.indexOf(step) > ORDER.indexOf(phase ?? ''));
@@ -154,6 +160,7 @@ function stateOf(i, at, run, judged) {
     if (isOpen(run)) return i === at ? 'now' : 'todo';
     if (judged === 'ok') return 'done';
     if (judged === 'warn') return i === at ? 'warn' : 'done';
+    if (judged === 'over') return i === at ? 'over' : 'skipped';
     return i === at ? 'bad' : 'skipped';
 }
 

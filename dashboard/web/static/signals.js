@@ -12,24 +12,35 @@ export function hasAgent(host) {
     return !!host.agent_seen;
 }
 
-/** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok', or 'none' where nothing ran. `live`: the server is heard; else our own
+const OUTCOMES = { success: 'ok', failure: 'bad', units_failed: 'warn', crashed: 'crashed' };
+
+/** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok' 'over', or 'none' where nothing ran. `live`: the server is heard; else our own
     clock says when a run has been silent for too long. */
 export function hostVerdict(host, live) {
-    const run = host.run;
+    const { run } = host;
     if (host.state === 'busy' && !isOpen(run)) return 'busy'; // an agent works without telling of a run
+    if (isOpen(run)) {
+        const patience = STALE_AFTER_INTERVALS * 1000 * (run.interval || INTERVAL_S);
+        const aged = !live && toMs(run.last_seen) && serverNow() - toMs(run.last_seen) > patience;
+        return run.status === 'stale' || aged ? 'stale' : 'busy';
+    }
+    if (host.verdict) return OUTCOMES[host.verdict.outcome] ?? 'over';
     if (!run) return 'none';
-    if (run.status === 'crashed' || run.lost) return 'crashed';
-    if (!isOpen(run)) return host.verdict ?? verdict(run);
-    const patience = STALE_AFTER_INTERVALS * 1000 * (run.interval || INTERVAL_S);
-    const aged = !live && toMs(run.last_seen) && serverNow() - toMs(run.last_seen) > patience;
-    return run.status === 'stale' || aged ? 'stale' : 'busy';
+    return run.status === 'crashed' || run.lost ? 'crashed' : verdict(run);
+}
+
+/** The failure that the host stands by, where it is another run's than the one that is shown for the host; else null. */
+export function standingFailure(host) {
+    const told = host.verdict;
+    if (!told || isOpen(host.run) || told.outcome === 'success' || told.run === host.run?.id) return null;
+    return told;
 }
 
 /** 'online' or 'offline' where there is an agent, else null. */
 export function reach(host, live) {
     if (!hasAgent(host)) return null;
-    if (typeof host.reachable === 'boolean' && live) return host.reachable ? 'online' : 'offline';
-    const seen = toMs(host.agent_seen);
+    if (live) return host.reachable ? 'online' : 'offline';
+    const seen = toMs(host.last_seen);
     return seen && serverNow() - seen < OFFLINE_AFTER_MS ? 'online' : 'offline';
 }
 
@@ -39,5 +50,6 @@ export const isProblem = (host, live) => PROBLEMS.includes(hostVerdict(host, liv
 export function verdictWords(host, of) {
     if (of === 'busy') return host.run && isOpen(host.run) ? phaseName(host.run) : 'Busy';
     if (of === 'none') return host.last_seen ? 'Idle' : 'Never seen';
-    return { stale: 'No heartbeat', crashed: 'Crashed', bad: 'Failed', warn: 'Units failed', ok: 'Idle' }[of];
+    const words = { stale: 'No heartbeat', crashed: 'Crashed', bad: 'Failed', warn: 'Units failed', ok: 'Idle', over: 'Idle' };
+    return words[of];
 }

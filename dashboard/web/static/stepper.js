@@ -2,7 +2,7 @@
 import { Bar, SILENT_AFTER_S, elapsedMs, endedWords, isOpen, reason, silentMs, story } from './runs.js';
 import { duration, el, setAttr, setText, turn } from './util.js';
 
-const SHAPES = { done: '✓', now: '', todo: '', bad: '✗', warn: '!', skipped: '–' };
+const SHAPES = { done: '✓', now: '', todo: '', bad: '✗', warn: '!', skipped: '–', over: '■' };
 const SPOKEN = {
     done: 'done',
     now: 'now',
@@ -10,6 +10,7 @@ const SPOKEN = {
     bad: 'failed',
     warn: 'with failures',
     skipped: 'not reached',
+    over: 'stopped here',
 };
 
 export class Stepper {

@@ -11,7 +11,7 @@ const PAGE = 2000;
 const MOST_PAGES = 10;
 const LANES_AT_ONCE = 100;
 const CLOSE = 0.0015; // marks nearer than this part of the span are one
-const RANK = { bad: 4, warn: 3, stale: 2, busy: 1, ok: 0 };
+const RANK = { bad: 4, warn: 3, stale: 2, busy: 1, over: 0, ok: 0 };
 
 export class Timeline {
     #days = 1;
