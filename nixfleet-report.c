@@ -51,6 +51,8 @@ int main(int argc, char **argv)
     int skip = mode->of_run ? 0 : 1;
     if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);
+    for (size_t i = 0; i < config.warnings.count && !mode->of_run && !config.quiet; i++)
+        warnx("%s", config.warnings.line[i]);
     int status = mode->run(&config);
     config_free(&config);
     return status;

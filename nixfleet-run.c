@@ -341,7 +341,8 @@ static void plan_log(struct run *run)
     run->plan.dir = absolute(config->state_dir, info->cwd);
     run->plan.file = absolute(config->log, info->cwd);
     run->plan.nix_record = run->nix_entry != NULL;
-    run->plan.keep = (struct run_bounds){config->keep_runs, config->keep_ms, config->keep_bytes};
+    run->plan.keep = (struct run_bounds){(size_t)config->keep_runs,
+                                         (int64_t)config->keep_days * DAY_MS, config->keep_bytes};
 }
 
 /* The log and the record. A failure costs these, not the run. */
@@ -481,6 +482,13 @@ static void open_streams(struct run *run)
     plan_window(run);
 }
 
+/* What is wrong with the settings: before the command's first output. */
+static void tell_warnings(const struct run *run)
+{
+    for (size_t i = 0; i < run->config.warnings.count && may_speak(run); i++)
+        say(run->config.warnings.line[i]);
+}
+
 static int run_command(struct run *run)
 {
     int status;
@@ -491,6 +499,7 @@ static int run_command(struct run *run)
         say("no dashboard is set (--url): the run is only logged");
     run->profiles = profiles_look();
     open_streams(run);
+    tell_warnings(run);
     if (run->config.scope)
         enter_scope(run);
     if (prepare_command(run) < 0)
@@ -552,8 +561,11 @@ int main(int argc, char **argv)
         say("no command is given (see --help)");
         return EXIT_OWN_ERROR;
     }
-    if (nested(&run.config))
+    if (nested(&run.config)) {
+        if (run.config.verbose)
+            say("inside another run, which logs and streams: the options here have no effect");
         return become_command(run.config.command);
+    }
     status = run_command(&run);
     config_free(&run.config);
     return status;

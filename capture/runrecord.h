@@ -132,6 +132,7 @@ int run_ack_write(int run_fd, const struct run_ack *ack);
  * EWOULDBLOCK. */
 int run_delivery_lock(int marks_fd);
 
+#define DAY_MS INT64_C(86400000)
 /* How many runs are kept. */
 struct run_bounds {
     size_t count;

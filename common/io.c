@@ -55,14 +55,11 @@ int write_all(int fd, const void *bytes, size_t size)
     return 0;
 }
 
-char *read_file(const char *path, size_t limit, size_t *size)
+char *read_open_file(int fd, size_t limit, size_t *size)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     AUTO_FREE char *content = NULL;
     size_t used = 0, room = 4096;
 
-    if (fd < 0)
-        return NULL;
     for (;;) {
         char *grown = realloc(content, room + 1);
         ssize_t n;
@@ -91,6 +88,13 @@ char *read_file(const char *path, size_t limit, size_t *size)
     char *result = content;
     content = NULL;
     return result;
+}
+
+char *read_file(const char *path, size_t limit, size_t *size)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? NULL : read_open_file(fd, limit, size);
 }
 
 static int64_t clock_ms(clockid_t clock)

@@ -25,6 +25,9 @@ int write_all(int fd, const void *bytes, size_t size);
    content. *size may be NULL. Returns NULL with errno (EFBIG over the limit). */
 char *read_file(const char *path, size_t limit, size_t *size);
 
+/* The same of an open file, from its offset on. Closes nothing. */
+char *read_open_file(int fd, size_t limit, size_t *size);
+
 /* Whether fd is a regular file: what was written there can be read again. False for -1. */
 bool is_file(int fd);
 

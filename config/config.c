@@ -16,7 +16,6 @@
 #include "settings.h"
 
 #define NAME_SIZE 64 /* of a label, as in struct run_info */
-#define KEEP_BYTES_MAX (UINT64_C(1) << 60)
 
 enum {
     OPTION_SHOW = 1000,
@@ -82,10 +81,11 @@ static void fill_options(struct option *options, char *letters)
 
         if (!row->option)
             continue;
-        options[count++] = (struct option){row->option, row->flag ? no_argument : required_argument,
-                                           NULL, OPTION_SETTING + i};
+        options[count++] = (struct option){
+            row->option, row->kind == SETTING_FLAG ? no_argument : required_argument, NULL,
+            OPTION_SETTING + i};
         if (row->letter)
-            letters += sprintf(letters, "%c%s", row->letter, row->flag ? "" : ":");
+            letters += sprintf(letters, "%c%s", row->letter, row->kind == SETTING_FLAG ? "" : ":");
     }
     options[count] = (struct option){0};
 }
@@ -118,28 +118,27 @@ static int take_size(uint32_t *out, const char *what, char *error)
     return 0;
 }
 
-/* Checks a URL and keeps it in *url, without slashes at its end. NULL is no URL. */
-static int set_url(char **url, const char *text, char *error)
+static int take_url(char **url, char *error)
 {
-    const char *authority;
-    size_t length;
+    static const struct setting_row row = {.kind = SETTING_URL};
+    char why[SETTING_WHY_SIZE];
 
-    if (!text)
-        return 0;
-    if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
-        return fail(error, "the URL '%s' does not begin with https:// or http://", text);
-    authority = strstr(text, "://") + 3;
-    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* and it is not shown */
-        return fail(error, "the URL must hold no user name or password");
-    if (text[strcspn(text, " \t\r\n")] || *authority == '\0')
-        return fail(error, "'%s' is not a URL", text);
-    if (text[strcspn(text, "?#")])
-        return fail(error, "'%s': paths are added to the URL: it must end before '?' or '#'", text);
-    free(*url);
-    *url = strdup(text);
-    for (length = *url ? strlen(*url) : 0; length > 0 && (*url)[length - 1] == '/'; length--)
-        (*url)[length - 1] = '\0';
-    return *url ? 0 : fail(error, "out of memory");
+    if (!setting_check(&row, optarg, why))
+        return fail(error, "--moved-from: %s", why);
+    return setting_set(&row, url, optarg) < 0 ? fail(error, "out of memory") : 0;
+}
+
+static int take_setting(struct setting_values *values, enum setting which, char *error)
+{
+    const struct setting_row *row = &setting_rows[which];
+    const char *text = row->kind == SETTING_FLAG ? "1" : optarg;
+    char why[SETTING_WHY_SIZE];
+
+    if (*text == '\0')
+        return fail(error, "--%s: the value is empty", row->option);
+    if (!setting_check(row, text, why))
+        return fail(error, "--%s: %s", row->option, why);
+    return setting_put(values, which, text) < 0 ? fail(error, "out of memory") : 0;
 }
 
 static int take_option(struct config *config, struct setting_values *values, int option,
@@ -175,15 +174,10 @@ static int take_option(struct config *config, struct setting_values *values, int
         config->derivation = strdup(optarg);
         return config->derivation ? 0 : fail(error, "out of memory");
     case OPTION_MOVED_FROM:
-        return set_url(&config->moved_from, optarg, error);
+        return take_url(&config->moved_from, error);
     default:
-        break;
+        return take_setting(values, (enum setting)which, error);
     }
-    if (!setting_rows[which].flag && *optarg == '\0')
-        return fail(error, "--%s: the value is empty", setting_rows[which].option);
-    if (setting_put(values, (enum setting)which, setting_rows[which].flag ? "1" : optarg) < 0)
-        return fail(error, "out of memory");
-    return 0;
 }
 
 /* Whatever this process has parsed before. */
@@ -260,156 +254,16 @@ static int read_options(struct config *config, struct setting_values *values, in
 
 /* ---- texts to values ---- */
 
-static int set_host(struct config *config, const char *text, char *error)
+static void host_from_system(struct config *config)
 {
     char name[256];
 
-    if (text) {
-        if (!host_id_normalize(text, config->host))
-            return fail(error,
-                        "the host '%s' is not a letter or digit, then letters, digits, '-' and "
-                        "'_', 63 at most",
-                        text);
-        return 0;
-    }
     if (gethostname(name, sizeof name) < 0)
         name[0] = '\0';
     name[sizeof name - 1] = '\0';
     name[strcspn(name, ".")] = '\0';
     if (!host_id_normalize(name, config->host))
         config->host[0] = '\0'; /* asked for when something is to be sent */
-    return 0;
-}
-
-static int set_keep_size(struct config *config, const char *text, char *error)
-{
-    char *end;
-    unsigned long long number;
-    int shift;
-
-    config->keep_bytes = UINT64_C(1) << 30;
-    if (!text)
-        return 0;
-    number = strtoull(text, &end, 10);
-    shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
-    if (end == text || *text == '-' || end[shift > 0] || number > KEEP_BYTES_MAX >> shift)
-        return fail(error,
-                    "NIXFLEET_KEEP_SIZE: '%s' is not a number of bytes (K, M or G may follow)",
-                    text);
-    config->keep_bytes = number << shift;
-    return 0;
-}
-
-static int set_numbers(struct config *config, const struct setting_values *values, char *error)
-{
-    const struct {
-        enum setting which;
-        const char *what;
-        long low, high, standard;
-    } rows[] = {
-        {SET_HEARTBEAT, "the heartbeat's seconds", 5, 60, 10},
-        {SET_FLUSH_TIMEOUT, "the flush timeout's seconds", 0, 3600, 10},
-        {SET_KEEP_RUNS, "NIXFLEET_KEEP_RUNS", 0, 1000000, 100},
-        {SET_KEEP_DAYS, "NIXFLEET_KEEP_DAYS", 0, 36500, 90},
-    };
-    long out[sizeof rows / sizeof *rows];
-
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        out[i] = rows[i].standard;
-        if (values->text[rows[i].which] &&
-            whole_number(rows[i].what, values->text[rows[i].which], rows[i].low, rows[i].high,
-                         &out[i], error) < 0)
-            return -1;
-    }
-    config->heartbeat_s = (int)out[0];
-    config->flush_timeout_s = (int)out[1];
-    config->keep_runs = (size_t)out[2];
-    config->keep_ms = (int64_t)out[3] * 24 * 3600 * 1000;
-    return 0;
-}
-
-/* A flag in a variable; an option has set it to "1". */
-static int set_flag(bool *flag, const struct setting_values *values, enum setting which,
-                    char *error)
-{
-    static const char *const words[] = {"0", "false", "no", "1", "true", "yes"};
-    const char *text = values->text[which];
-
-    if (!text)
-        return 0;
-    for (int i = 0; i < 6; i++)
-        if (strcasecmp(text, words[i]) == 0) {
-            *flag = i >= 3;
-            return 0;
-        }
-    return fail(error, "%s: '%s' is neither 1, true, yes nor 0, false, no",
-                setting_rows[which].variable, text);
-}
-
-static int set_flags(struct config *config, const struct setting_values *values, char *error)
-{
-    bool verbose = false;
-
-    if (set_flag(&config->allow_insecure_http, values, SET_ALLOW_INSECURE_HTTP, error) < 0 ||
-        set_flag(&config->nix_log, values, SET_NIX_LOG, error) < 0 ||
-        set_flag(&config->no_stream, values, SET_NO_STREAM, error) < 0 ||
-        set_flag(&config->nohup, values, SET_NOHUP, error) < 0 ||
-        set_flag(&config->scope, values, SET_SCOPE, error) < 0 ||
-        set_flag(&config->quiet, values, SET_QUIET, error) < 0 ||
-        set_flag(&verbose, values, SET_VERBOSE, error) < 0)
-        return -1;
-    config->verbose = verbose;
-    return 0;
-}
-
-static bool has_word(char **words, const char *word)
-{
-    for (; *words; words++)
-        if (strcmp(*words, word) == 0)
-            return true;
-    return false;
-}
-
-/* Of letters, digits and '_', '*', '?', and lists in brackets. fnmatch(3) takes anything, and
- * matches nothing then. */
-static bool is_pattern(const char *word)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
-
-    while (*word) {
-        if (*word == '[') {
-            size_t length;
-
-            word += 1 + (word[1] == '!' || word[1] == '^');
-            length = strspn(word, letters);
-            length += strspn(word + length, "-") ? 1 + strspn(word + length + 1, letters) : 0;
-            if (length == 0 || word[length] != ']')
-                return false;
-            word += length;
-        } else if (!strchr(letters, *word) && !strchr("*?", *word)) {
-            return false;
-        }
-        word++;
-    }
-    return true;
-}
-
-static int set_redact(struct config *config, const char *list, char *error)
-{
-    AUTO_FREE char *copy = strdup(list ? list : "");
-    size_t count = 0;
-    char *rest = copy, *word;
-
-    config->redact = calloc(strlen(list ? list : "") / 2 + 2, sizeof *config->redact);
-    if (!copy || !config->redact)
-        return fail(error, "out of memory");
-    while ((word = strsep(&rest, ", ")))
-        if (*word && !is_pattern(word))
-            return fail(error, "--redact: '%s' is no pattern of variables' names", word);
-        else if (*word && !has_word(config->redact, word) &&
-                 !(config->redact[count++] = strdup(word)))
-            return fail(error, "out of memory");
-    return 0;
 }
 
 /* Where v1's agent keeps the token it was given; only a file of ours or root's is believed. */
@@ -434,14 +288,6 @@ static char *default_token_cache(const struct config *config)
     return found;
 }
 
-static char *take(struct setting_values *values, enum setting which)
-{
-    char *text = values->text[which];
-
-    values->text[which] = NULL;
-    return text;
-}
-
 /* A helper has another working directory. Where the own one is not known, the path stays. */
 static int make_absolute(char **path)
 {
@@ -457,42 +303,38 @@ static int make_absolute(char **path)
     return 0;
 }
 
-/* Who asks for a certain key or authority must not be left without any. */
-static int check_tls(const struct config *config, char *error)
+/* Who asks for a certain key or authority must not be left without any: then nothing is sent. */
+static int check_tls(struct config *config, bool by_option, char *error)
 {
+    const char *what = config->ca_file ? "--cacert" : "--pinned-pubkey";
+
     if (!config->url || strncasecmp(config->url, "http:", 5) != 0 ||
         (!config->ca_file && !config->pinned_pubkey))
         return 0;
-    return fail(error, "%s is for https, and the URL is %s",
-                config->ca_file ? "--cacert" : "--pinned-pubkey", config->url);
+    if (by_option)
+        return fail(error, "%s is for https, and the URL is %s", what, config->url);
+    config_warn(&config->warnings, "%s is for https, and the URL is %s: nothing is sent", what,
+                config->url);
+    free(config->url);
+    config->url = NULL;
+    return 0;
 }
 
-static int set_all(struct config *config, struct setting_values *values, char *error)
+static int set_all(struct config *config, const struct setting_values *values, char *error)
 {
     char name[NAME_SIZE];
 
-    if (set_url(&config->url, values->text[SET_URL], error) < 0 ||
-        set_host(config, values->text[SET_HOST], error) < 0 ||
-        set_numbers(config, values, error) < 0 || set_flags(config, values, error) < 0 ||
-        set_keep_size(config, values->text[SET_KEEP_SIZE], error) < 0 ||
-        set_redact(config, values->text[SET_REDACT], error) < 0)
-        return -1;
-    config->name = take(values, SET_NAME);
-    if (config->name && strlen(config->name) >= NAME_SIZE)
-        return fail(error, "the name is longer than %d bytes", NAME_SIZE - 1);
+    for (int i = 0; i < SET_COUNT; i++)
+        if (setting_set(&setting_rows[i], config, values->text[i]) < 0)
+            return fail(error, "out of memory");
+    if (!config->host[0])
+        host_from_system(config);
     if (!config->name && config->command) {
         config_derive_name(config->command, name, sizeof name);
         config->name = strdup(name);
     }
-    config->log = take(values, SET_LOG);
-    config->token_file = take(values, SET_TOKEN_FILE);
-    config->token_cache = take(values, SET_TOKEN_CACHE);
     if (!config->token_cache)
         config->token_cache = default_token_cache(config);
-    config->token = take(values, SET_TOKEN);
-    config->ca_file = take(values, SET_CA_FILE);
-    config->pinned_pubkey = take(values, SET_PINNED_PUBKEY);
-    config->state_dir = take(values, SET_STATE_DIR);
     if (!config->state_dir)
         config->state_dir = config_state_dir();
     if (make_absolute(&config->token_file) < 0 || make_absolute(&config->token_cache) < 0 ||
@@ -500,7 +342,7 @@ static int set_all(struct config *config, struct setting_values *values, char *e
         (config->pinned_pubkey && strncmp(config->pinned_pubkey, "sha256//", 8) != 0 &&
          make_absolute(&config->pinned_pubkey) < 0))
         return fail(error, "out of memory");
-    return check_tls(config, error);
+    return 0;
 }
 
 /* What stands behind the options: a command, or the operand of a mode. */
@@ -533,17 +375,22 @@ static int load(struct config *config, struct setting_values *values, int argc, 
                 char *error)
 {
     struct setting_values options = {{0}};
+    bool by_option;
     int result = -1;
 
-    if (settings_from_sources(values, SOURCE_COUNT, error) == 0 &&
+    if (settings_from_sources(values, SOURCE_COUNT, &config->warnings) == 0 &&
         read_options(config, &options, argc, argv, error) == 0)
         result = settings_merge(values, &options);
+    by_option =
+        options.text[SET_URL] || options.text[SET_CA_FILE] || options.text[SET_PINNED_PUBKEY];
     settings_free(&options);
     if (result < 0)
         return error[0] ? -1 : fail(error, "out of memory");
     if (config->mode == MODE_HELP || config->mode == MODE_VERSION)
         return 0;
-    return take_operands(config, argc, argv, error) < 0 ? -1 : set_all(config, values, error);
+    if (take_operands(config, argc, argv, error) < 0 || set_all(config, values, error) < 0)
+        return -1;
+    return check_tls(config, by_option, error);
 }
 
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE])
@@ -568,8 +415,9 @@ bool config_of_dashboard(struct config *config, const char *url)
         bool ok;
 
         memset(config, 0, sizeof *config);
-        ok = settings_from_sources(&values, count, error) == 0 &&
-             set_all(config, &values, error) == 0 && config->url && strcmp(config->url, url) == 0;
+        ok = settings_from_sources(&values, count, &config->warnings) == 0 &&
+             set_all(config, &values, error) == 0 && check_tls(config, false, error) == 0 &&
+             config->url && strcmp(config->url, url) == 0;
         settings_free(&values);
         if (ok)
             return true;
@@ -580,20 +428,12 @@ bool config_of_dashboard(struct config *config, const char *url)
 
 void config_free(struct config *config)
 {
-    for (char **pattern = config->redact; pattern && *pattern; pattern++)
-        free(*pattern);
-    free(config->redact);
+    for (int i = 0; i < SET_COUNT; i++)
+        setting_free(&setting_rows[i], config);
+    for (size_t i = 0; i < config->warnings.count; i++)
+        free(config->warnings.line[i]);
     free(config->operand);
-    free(config->url);
     free(config->moved_from);
     free(config->derivation);
-    free(config->name);
-    free(config->log);
-    free(config->state_dir);
-    free(config->token_file);
-    free(config->token_cache);
-    free(config->token);
-    free(config->ca_file);
-    free(config->pinned_pubkey);
     memset(config, 0, sizeof *config);
 }

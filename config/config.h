@@ -23,41 +23,48 @@ enum config_mode {
     MODE_VERSION
 };
 
-struct config {
-    enum config_mode mode;
-    char *operand;           /* of --show and --analyze, or NULL */
-    char **command;          /* what to run: points into argv */
-    char *url;               /* NIXFLEET_URL without trailing '/', or NULL: log only */
-    char host[HOST_ID_SIZE]; /* NIXFLEET_HOST, else the host name up to its first dot */
-    char *name;              /* --name, NIXFLEET_NAME, else derived from the command */
-    char *log;               /* NIXFLEET_LOG or NULL */
-    char *state_dir;     /* NIXFLEET_STATE_DIR, else config_state_dir(); NULL if there is none */
-    int heartbeat_s;     /* NIXFLEET_HEARTBEAT: 10 (5 to 60) */
-    char *token_file;    /* NIXFLEET_TOKEN_FILE */
-    char *token_cache;   /* NIXFLEET_TOKEN_CACHE, else the agent's default caches where they are
-                            readable */
-    char *token;         /* NIXFLEET_TOKEN: only ever from environment or file */
-    char *ca_file;       /* NIXFLEET_CA_FILE */
-    char *pinned_pubkey; /* NIXFLEET_PINNED_PUBKEY: curl's form */
-    bool allow_insecure_http; /* NIXFLEET_ALLOW_INSECURE_HTTP: 1, true, yes; 0, false, no (so all
-                                 flags) */
-    int flush_timeout_s;      /* NIXFLEET_FLUSH_TIMEOUT: 10 */
-    bool changes; /* --changes: --show prints what the run changed */
-    char *derivation; /* --derivation: of it --show prints the build log */
-    char *moved_from; /* --moved-from: the URL that the dashboard had when runs were recorded */
-    bool nix_log; /* NIXFLEET_NIX_LOG: give the command a file for nix's own record */
-    bool no_stream, nohup, scope, quiet, color;
-    int verbose;
-    char **redact; /* extra name patterns: --redact (repeatable), NIXFLEET_REDACT (comma list), of
-                      all sources; NULL-terminated */
-    uint32_t rows, cols; /* --rows, --cols: 0 if not given, or if there was no window */
-    size_t keep_runs;    /* NIXFLEET_KEEP_RUNS: 100 */
-    int64_t keep_ms;     /* NIXFLEET_KEEP_DAYS: 90 */
-    uint64_t keep_bytes; /* NIXFLEET_KEEP_SIZE: 1G; K, M, G are powers of 1024 */
+/* What is wrong in files and variables, for a person; a line each, without LF. */
+#define CONFIG_WARNINGS_MAX 8
+struct config_warnings {
+    char *line[CONFIG_WARNINGS_MAX];
+    size_t count;
 };
 
-/* Reads options, environment and files into config. On a wrong option or value returns -1 with one
-   line (without program name and LF) in error: the caller prints it and exits 125. */
+struct config {
+    enum config_mode mode;
+    char *operand;  /* of --show and --analyze, or NULL */
+    char **command; /* what to run: points into argv */
+    /* The settings of common/setting_list.h. */
+    char *url;               /* without trailing '/', or NULL: log only */
+    char host[HOST_ID_SIZE]; /* else the host name up to its first dot; "": that is no host id */
+    char *name;              /* else derived from the command */
+    char *log;               /* or NULL */
+    char *state_dir;         /* else config_state_dir(); NULL if there is none */
+    int heartbeat_s;
+    char *token_file;
+    char *token_cache; /* else the agent's default caches where they are readable */
+    char *token;       /* only ever from environment or file */
+    char *ca_file;
+    char *pinned_pubkey; /* curl's form */
+    bool allow_insecure_http;
+    int flush_timeout_s;
+    bool nix_log; /* give the command a file for nix's own record */
+    bool no_stream, nohup, scope, quiet, verbose;
+    char **redact; /* extra name patterns, of all sources; NULL-terminated */
+    int keep_runs, keep_days;
+    uint64_t keep_bytes;
+    /* Options only. */
+    bool changes;     /* --changes: --show prints what the run changed */
+    char *derivation; /* --derivation: of it --show prints the build log */
+    char *moved_from; /* --moved-from: the URL that the dashboard had when runs were recorded */
+    bool color;
+    uint32_t rows, cols; /* --rows, --cols: 0 if not given, or if there was no window */
+    struct config_warnings warnings;
+};
+
+/* Reads options, environment and files into config. What is wrong in a file or a variable is passed
+   over, and told in config->warnings. On a wrong option returns -1 with one line (without program
+   name and LF) in error: the caller prints it and exits 125. */
 #define CONFIG_ERROR_SIZE 512
 int config_load(struct config *config, int argc, char **argv, char error[CONFIG_ERROR_SIZE]);
 /* The settings with which a dashboard is reached that the options do not name: those of the

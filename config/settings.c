@@ -1,42 +1,41 @@
 /* Settings as texts, from the two files and the environment; a stronger source is put over a weaker
- * one. */
+   one. Nothing here keeps a command from being run: what is wrong is passed over, and told. */
 #include "settings.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../common/envfile.h"
 #include "../common/io.h"
-#include "config.h"
 
 const struct setting_row setting_rows[SET_COUNT] = {
-    [SET_URL] = {"NIXFLEET_URL", "url", 'u', false, false, false},
-    [SET_HOST] = {"NIXFLEET_HOST", "host", 'H', false, false, false},
-    [SET_NAME] = {"NIXFLEET_NAME", "name", 'n', false, false, false},
-    [SET_LOG] = {"NIXFLEET_LOG", "log", 'l', false, false, false},
-    [SET_HEARTBEAT] = {"NIXFLEET_HEARTBEAT", "heartbeat", 'i', false, false, false},
-    [SET_TOKEN_FILE] = {"NIXFLEET_TOKEN_FILE", "token-file", 0, false, false, true},
-    [SET_TOKEN_CACHE] = {"NIXFLEET_TOKEN_CACHE", NULL, 0, false, false, true},
-    [SET_TOKEN] = {"NIXFLEET_TOKEN", NULL, 0, false, false, true},
-    [SET_CA_FILE] = {"NIXFLEET_CA_FILE", "cacert", 0, false, false, true},
-    [SET_PINNED_PUBKEY] = {"NIXFLEET_PINNED_PUBKEY", "pinned-pubkey", 0, false, false, true},
-    [SET_ALLOW_INSECURE_HTTP] = {"NIXFLEET_ALLOW_INSECURE_HTTP", "allow-insecure-http", 0, true,
-                                 false, false},
-    [SET_FLUSH_TIMEOUT] = {"NIXFLEET_FLUSH_TIMEOUT", "flush-timeout", 0, false, false, false},
-    [SET_NIX_LOG] = {"NIXFLEET_NIX_LOG", "nix-log", 0, true, false, false},
-    [SET_NO_STREAM] = {"NIXFLEET_NO_STREAM", "no-stream", 0, true, false, false},
-    [SET_NOHUP] = {"NIXFLEET_NOHUP", "nohup", 0, true, false, false},
-    [SET_SCOPE] = {"NIXFLEET_SCOPE", "scope", 0, true, false, false},
-    [SET_REDACT] = {"NIXFLEET_REDACT", "redact", 0, false, true, false},
-    [SET_QUIET] = {"NIXFLEET_QUIET", "quiet", 'q', true, false, false},
-    [SET_VERBOSE] = {"NIXFLEET_VERBOSE", "verbose", 'v', true, false, false},
-    [SET_STATE_DIR] = {"NIXFLEET_STATE_DIR", NULL, 0, false, false, false},
-    [SET_KEEP_RUNS] = {"NIXFLEET_KEEP_RUNS", NULL, 0, false, false, false},
-    [SET_KEEP_DAYS] = {"NIXFLEET_KEEP_DAYS", NULL, 0, false, false, false},
-    [SET_KEEP_SIZE] = {"NIXFLEET_KEEP_SIZE", NULL, 0, false, false, false},
+#define ROW(id, ...) [SET_##id] = SETTING_ROW(struct config, __VA_ARGS__),
+    RUN_SETTINGS(ROW)
+#undef ROW
 };
+
+void config_warn(struct config_warnings *warnings, const char *format, ...)
+{
+    va_list arguments;
+    char *line;
+
+    va_start(arguments, format);
+    if (vasprintf(&line, format, arguments) < 0)
+        line = NULL;
+    va_end(arguments);
+    if (line && warnings->count < CONFIG_WARNINGS_MAX)
+        warnings->line[warnings->count++] = line;
+    else
+        free(line);
+}
+
+/* ---- values ---- */
 
 int setting_put(struct setting_values *values, enum setting which, const char *text)
 {
@@ -44,7 +43,7 @@ int setting_put(struct setting_values *values, enum setting which, const char *t
 
     if (*text == '\0')
         return 0;
-    if (setting_rows[which].list && *slot) {
+    if (setting_rows[which].properties & SETTING_ADDS && *slot) {
         if (asprintf(&fresh, "%s,%s", *slot, text) < 0)
             return -1;
     } else if (!(fresh = strdup(text))) {
@@ -78,7 +77,7 @@ int settings_merge(struct setting_values *values, const struct setting_values *s
     bool another = here && there && !same_url(here, there);
 
     for (int i = 0; i < SET_COUNT; i++) {
-        if (another && setting_rows[i].credential) {
+        if (another && setting_rows[i].properties & SETTING_CREDENTIAL) {
             free(values->text[i]);
             values->text[i] = NULL;
         }
@@ -88,30 +87,91 @@ int settings_merge(struct setting_values *values, const struct setting_values *s
     return 0;
 }
 
+void settings_free(struct setting_values *values)
+{
+    for (int i = 0; i < SET_COUNT; i++)
+        free(values->text[i]);
+    memset(values, 0, sizeof *values);
+}
+
+/* ---- sources ---- */
+
+struct source {
+    struct setting_values values;
+    struct config_warnings *warnings;
+    const char *name; /* for a person: a path, or "the environment" */
+};
+
+/* A wrong value is none: a weaker source's stands, or the standard. */
+static int put_checked(struct source *source, enum setting which, const char *text)
+{
+    char why[SETTING_WHY_SIZE];
+
+    if (*text == '\0' || setting_check(&setting_rows[which], text, why))
+        return setting_put(&source->values, which, text);
+    config_warn(source->warnings, "%s in %s: %s: not used", setting_rows[which].variable,
+                source->name, why);
+    return 0;
+}
+
+/* Other variables are for others: the file may be shared with a service, the dashboard's too. But a
+ * name that looks like one of ours was meant for us. */
+static void note_unknown(struct source *source, const char *name)
+{
+    const char *nearest = setting_known(name) ? NULL : setting_nearest(name);
+
+    if (setting_known(name))
+        return;
+    if (nearest)
+        config_warn(source->warnings, "%s in %s: there is no such setting: %s?", name, source->name,
+                    nearest);
+    else if (strncmp(name, "NIXFLEET_", 9) == 0)
+        config_warn(source->warnings, "%s in %s: there is no such setting", name, source->name);
+}
+
 static int put_variable(void *context, const char *name, const char *value)
 {
     for (int i = 0; i < SET_COUNT; i++)
         if (strcmp(name, setting_rows[i].variable) == 0)
-            return setting_put(context, (enum setting)i, value);
-    return 0; /* other variables are for others: the file may be shared with a service */
+            return put_checked(context, (enum setting)i, value);
+    note_unknown(context, name);
+    return 0;
+}
+
+/* What stands at the path is no file: NULL where that is as good as an empty one. */
+static const char *what_it_is(int fd)
+{
+    struct stat info;
+
+    if (fstat(fd, &info) < 0 || S_ISREG(info.st_mode) || S_ISCHR(info.st_mode)) /* /dev/null */
+        return NULL;
+    return S_ISDIR(info.st_mode) ? "a directory" : "no file";
 }
 
 /* A file that is not there is no error; one that cannot be read may be root's own, with a token in
  * it: no error either. */
-static int from_file(struct setting_values *values, const char *path, char *error)
+static int from_file(struct source *source, const char *path)
 {
-    size_t size;
-    AUTO_FREE char *text = read_file(path, ENVFILE_LIMIT, &size);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const char *what = fd >= 0 ? what_it_is(fd) : NULL;
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
 
-    if (text)
-        return envfile_parse(text, size, put_variable, values);
-    if (errno == ENOENT || errno == EACCES || errno == ENOTDIR)
+    source->name = path;
+    if (what) {
+        config_warn(source->warnings, "%s is %s: no settings are read there", path, what);
         return 0;
-    snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", path, strerror(errno));
-    return -1;
+    }
+    if (fd >= 0)
+        text = read_open_file(fd, ENVFILE_LIMIT, &size);
+    if (text)
+        return envfile_parse(text, size, put_variable, source);
+    if (errno != ENOENT && errno != EACCES && errno != ENOTDIR)
+        config_warn(source->warnings, "%s: %s: no settings are read there", path, strerror(errno));
+    return 0;
 }
 
-static int from_user_file(struct setting_values *values, char *error)
+static int from_user_file(struct source *source)
 {
     const char *base = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     AUTO_FREE char *path = NULL;
@@ -127,45 +187,36 @@ static int from_user_file(struct setting_values *values, char *error)
         path = NULL;
         return -1;
     }
-    return from_file(values, path, error);
+    return from_file(source, path);
 }
 
-static int from_environment(struct setting_values *values)
+static int from_environment(struct source *source)
 {
+    source->name = "the environment";
     for (int i = 0; i < SET_COUNT; i++) {
         const char *value = getenv(setting_rows[i].variable);
 
-        if (value && setting_put(values, (enum setting)i, value) < 0)
+        if (value && put_checked(source, (enum setting)i, value) < 0)
             return -1;
     }
     return 0;
 }
 
-static int from_source(struct setting_values *values, enum setting_source source, char *error)
-{
-    if (source == SOURCE_SYSTEM)
-        return from_file(values, "/etc/nixfleet/run.conf", error);
-    return source == SOURCE_USER ? from_user_file(values, error) : from_environment(values);
-}
-
-int settings_from_sources(struct setting_values *values, int count, char *error)
+int settings_from_sources(struct setting_values *values, int count,
+                          struct config_warnings *warnings)
 {
     int result = 0;
 
     for (int i = 0; i < count && result == 0; i++) {
-        struct setting_values one = {{0}};
+        struct source source = {.warnings = warnings};
 
-        result = from_source(&one, (enum setting_source)i, error);
+        if (i == SOURCE_SYSTEM)
+            result = from_file(&source, "/etc/nixfleet/run.conf");
+        else
+            result = i == SOURCE_USER ? from_user_file(&source) : from_environment(&source);
         if (result == 0)
-            result = settings_merge(values, &one);
-        settings_free(&one);
+            result = settings_merge(values, &source.values);
+        settings_free(&source.values);
     }
     return result;
-}
-
-void settings_free(struct setting_values *values)
-{
-    for (int i = 0; i < SET_COUNT; i++)
-        free(values->text[i]);
-    memset(values, 0, sizeof *values);
 }

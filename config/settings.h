@@ -1,44 +1,16 @@
-/* The table of settings: one row for each variable, with the option that outranks it. Only for the
+/* The settings of nixfleet-run as texts, from the two files and the environment. Only for the
  * config room. */
 #ifndef NIXFLEET_SETTINGS_H
 #define NIXFLEET_SETTINGS_H
 
-#include <stdbool.h>
+#include "../common/setting_list.h"
+#include "config.h"
 
 enum setting {
-    SET_URL,
-    SET_HOST,
-    SET_NAME,
-    SET_LOG,
-    SET_HEARTBEAT,
-    SET_TOKEN_FILE,
-    SET_TOKEN_CACHE,
-    SET_TOKEN,
-    SET_CA_FILE,
-    SET_PINNED_PUBKEY,
-    SET_ALLOW_INSECURE_HTTP,
-    SET_FLUSH_TIMEOUT,
-    SET_NIX_LOG,
-    SET_NO_STREAM,
-    SET_NOHUP,
-    SET_SCOPE,
-    SET_REDACT,
-    SET_QUIET,
-    SET_VERBOSE,
-    SET_STATE_DIR,
-    SET_KEEP_RUNS,
-    SET_KEEP_DAYS,
-    SET_KEEP_SIZE,
-    SET_COUNT
-};
-
-struct setting_row {
-    const char *variable;
-    const char *option; /* long name, or NULL: no option */
-    char letter;        /* short name, or 0 */
-    bool flag;          /* takes no value: "1" when given */
-    bool list;          /* each source adds (comma list) */
-    bool credential;    /* belongs to the dashboard that its source, or a weaker one, names */
+#define ID(id, ...) SET_##id,
+    RUN_SETTINGS(ID)
+#undef ID
+        SET_COUNT
 };
 
 extern const struct setting_row setting_rows[SET_COUNT];
@@ -58,9 +30,14 @@ int settings_merge(struct setting_values *values, const struct setting_values *s
 
 /* The sources that there are without options, weakest first. */
 enum setting_source { SOURCE_SYSTEM, SOURCE_USER, SOURCE_ENVIRONMENT, SOURCE_COUNT };
-/* Merges the first `count` sources into values (empty before). 0, or -1 with a line in error; an
- * empty line there: out of memory. */
-int settings_from_sources(struct setting_values *values, int count, char *error);
+/* Merges the first `count` sources into values (empty before). What is wrong with a file or a value
+   is passed over, and told in warnings. 0, or -1 out of memory. */
+int settings_from_sources(struct setting_values *values, int count,
+                          struct config_warnings *warnings);
 void settings_free(struct setting_values *values);
+
+/* Notes what a person should mend. */
+void config_warn(struct config_warnings *warnings, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

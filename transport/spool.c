@@ -217,9 +217,10 @@ void spool_deliver(const struct config *config, const char *except)
 int flush_main(const struct config *config)
 {
     if (!config->url) {
-        fputs("nixfleet-run: no dashboard is configured (--url or NIXFLEET_URL)\n", stderr);
+        if (!config->quiet)
+            fputs("nixfleet-run: no dashboard is configured (--url or NIXFLEET_URL)\n", stderr);
         return 1;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
-    return deliver(config, false, true, NULL);
+    return deliver(config, config->quiet, true, NULL);
 }

@@ -10,6 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPLETIONS = ROOT / "completions"
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD", ROOT / "build"))
 
 
 def shell(argv, **extra):
@@ -125,14 +126,63 @@ def test_help_and_manual_know_the_same_options(name, page):
     assert set(re.findall(r"(?<![\w-])--?[a-zA-Z](?:[a-z-]+)?(?=[ ,:\n])", result.stdout)) == options_of_manual(page)
 
 
-@pytest.mark.parametrize("table, page", [("config/settings.c", "nixfleet-run.1"), ("dashboard/server/settings.c", "nixfleet-dashboard.8")])
-def test_every_variable_that_is_read_has_its_place_in_the_manual(table, page):
+# ---- the one list of settings (common/setting_list.h) ----
+PAGES = {"nixfleet-run": "nixfleet-run.1", "nixfleet-dashboard": "nixfleet-dashboard.8"}
+
+
+class Setting:
+    def __init__(self, line):
+        self.program, self.variable, self.option, self.letter, self.kind, low, high, standard = line.split("\t")
+        self.low, self.high, self.standard = int(low), int(high), int(standard)
+
+    def entry(self, pattern):
+        """What the manual says below .It lines that match."""
+        text = (ROOT / "man" / PAGES[self.program]).read_text()
+        return "".join(re.findall(rf"^(\.It {pattern}\n(?:(?!\.It |\.El).*\n)*)", text, re.MULTILINE))
+
+    @property
+    def standard_text(self):
+        return f"{self.standard >> 30}G" if self.kind == "size" else str(self.standard)
+
+
+@pytest.fixture(scope="module")
+def settings():
+    listed = shell([str(BUILD / "tools/settings-table")]).stdout.splitlines()
+    assert len(listed) > 35
+    return [Setting(line) for line in listed]
+
+
+def test_every_variable_that_is_read_has_its_place_in_the_manual(settings):
     """And none stands there that is not read."""
-    variables = set(re.findall(r'"(NIXFLEET_[A-Z_]+)", ', (ROOT / table).read_text()))
-    assert len(variables) > 15
-    text = (ROOT / "man" / page).read_text()
-    entries = {name for line in re.findall(r"^\.It Ev (.*)$", text, re.MULTILINE) for name in line.split(" , ")}
-    assert variables == {name for name in entries if name.startswith("NIXFLEET_")}
+    for program, page in PAGES.items():
+        text = (ROOT / "man" / page).read_text()
+        entries = {name for line in re.findall(r"^\.It Ev (.*)$", text, re.MULTILINE) for name in line.split(" , ")}
+        assert {s.variable for s in settings if s.program == program} == {name for name in entries if name.startswith("NIXFLEET_")}
+
+
+def test_every_option_of_a_setting_is_in_help_and_manual(settings):
+    for program in PAGES:
+        text = shell([str(BIN / program), "--help"]).stdout
+        for s in (s for s in settings if s.program == program and s.option != "-"):
+            short = "" if s.letter == "-" else f"-{s.letter}, "
+            assert re.search(rf"{short}--{s.option}(?![a-z-])", text), s.option
+            assert s.entry(rf"Fl (?:{s.letter} , Fl )?-{s.option}\b.*"), s.option
+
+
+def test_bounds_and_standard_values_are_those_of_the_manual(settings):
+    numbers = [s for s in settings if s.kind in ("number", "size")]
+    assert len(numbers) >= 10
+    for s in numbers:
+        said = s.entry(rf"Fl (?:{s.letter} , Fl )?-{s.option}\b.*") if s.option != "-" else s.entry(rf"Ev .*{s.variable}\b.*")
+        assert re.search(rf"\b{s.standard_text}\b", said), (s.variable, said)
+        if s.option != "-" and s.low > 0:
+            assert f"{s.low} to {s.high}" in said, (s.variable, said)
+
+
+def test_bounds_are_those_of_the_nix_options(settings):
+    text = (ROOT / "nix/options.nix").read_text()
+    between = {(int(low), int(high)) for low, high in re.findall(r"ints\.between (\d+) (\d+)", text)}
+    assert between <= {(s.low, s.high) for s in settings if s.kind == "number"} and between
 
 
 @pytest.mark.parametrize("name", ["nixfleet-run", "nixfleet-dashboard"])

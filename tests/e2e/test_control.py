@@ -20,7 +20,7 @@ def helped(tmp_path):
         report = tmp_path / "report"
         report.write_text("#!/bin/bash\n" + script)
         report.chmod(0o755)
-        return environment(tmp_path / "state", NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h", NIXFLEET_TOKEN="tttttt",
+        return environment(tmp_path / "state", NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h", NIXFLEET_TOKEN="a-token-for-tests",
                            NIXFLEET_REPORT=str(report), **extra)
     return make
 

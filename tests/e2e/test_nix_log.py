@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer
 from helperrun import environment
-from wrapper import ROOT, RUN
+from wrapper import ROOT, RUN, wait_for
 
 CAPTURE = ROOT / "tests/corpus/captures-2.34/json-pipe.raw"
 NAMES = {"svc-chain-1", "svc-chain-2", "svc-chain-3", "svc-chain-4", "svc-chain-5", "svc-fan-0", "svc-fan-1", "svc-fan-2", "svc-system"}
@@ -117,7 +117,7 @@ def test_nothing_is_asked_or_set_without_the_option(tmp_path, nix):
 def test_an_empty_record_is_not_kept(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8"))
     assert run(env, "true").returncode == 0
-    assert records(tmp_path) == []
+    wait_for(lambda: records(tmp_path) == [], "the log writer to remove it")
 
 
 def test_a_nix_that_never_answers_costs_two_seconds_once(tmp_path, nix):

@@ -136,7 +136,8 @@ int main(int argc, char **argv)
     free(secrets_add_all(&secrets, environ, command, config.redact));
     info->secrets = secrets_format(&secrets);
     plan.dir = config.state_dir;
-    plan.keep = (struct run_bounds){config.keep_runs, config.keep_ms, config.keep_bytes};
+    plan.keep = (struct run_bounds){(size_t)config.keep_runs, (int64_t)config.keep_days * DAY_MS,
+                                    config.keep_bytes};
     if (run_log_open(&log, &plan) < 0 || pipe2(tell, O_CLOEXEC) < 0)
         return 124;
     shipper = start(argv[1], "ship", config_environment(&config, environ), &log, tell[1]);

@@ -90,6 +90,19 @@ static void assert_loads(struct scene *scene, const char *line)
         fail_msg("'%s': %s", line, scene->error);
 }
 
+/* A warning has these words, and is one line. */
+static void assert_told(const struct scene *scene, const char *words)
+{
+    const struct config_warnings *warnings = &scene->config.warnings;
+
+    for (size_t i = 0; i < warnings->count; i++) {
+        assert_null(strchr(warnings->line[i], '\n'));
+        if (strstr(warnings->line[i], words))
+            return;
+    }
+    fail_msg("nobody says '%s'", words);
+}
+
 static void option_beats_environment_beats_file(void **state)
 {
     struct scene *scene = *state;
@@ -161,7 +174,7 @@ static void without_any_source_the_defaults_hold(void **state)
     assert_int_equal(scene->config.heartbeat_s, 10);
     assert_int_equal(scene->config.flush_timeout_s, 10);
     assert_int_equal(scene->config.keep_runs, 100);
-    assert_true(scene->config.keep_ms == INT64_C(90) * 86400 * 1000);
+    assert_int_equal(scene->config.keep_days, 90);
     assert_true(scene->config.keep_bytes == UINT64_C(1) << 30);
     assert_false(scene->config.no_stream || scene->config.nohup || scene->config.quiet ||
                  scene->config.allow_insecure_http || scene->config.scope);
@@ -228,7 +241,7 @@ static void help_and_version_may_be_asked_for_beside_any_other_mode(void **state
     assert_int_equal(scene->config.mode, MODE_VERSION);
 }
 
-static void every_bad_variable_is_refused_and_named(void **state)
+static void every_bad_variable_is_passed_over_and_named(void **state)
 {
     static const char *const bad[][2] = {{"NIXFLEET_URL", "nowhere"},
                                          {"NIXFLEET_HOST", "a.b"},
@@ -249,12 +262,91 @@ static void every_bad_variable_is_refused_and_named(void **state)
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         setenv(bad[i][0], bad[i][1], 1);
-        if (load(scene, "true") == 0)
+        assert_loads(scene, "true");
+        if (scene->config.warnings.count != 1)
             fail_msg("%s=%s was taken", bad[i][0], bad[i][1]);
-        assert_non_null(strstr(scene->error, bad[i][1]));
-        assert_null(strchr(scene->error, '\n'));
+        assert_told(scene, bad[i][0]);
+        assert_told(scene, bad[i][1]);
+        assert_told(scene, "in the environment");
         unsetenv(bad[i][0]);
     }
+    assert_loads(scene, "true");
+    assert_int_equal(scene->config.warnings.count, 0);
+    assert_int_equal(scene->config.heartbeat_s, 10);
+}
+
+static void every_bad_option_is_refused_and_named(void **state)
+{
+    static const char *const bad[] = {"--url nowhere true", "--host a.b true", "-i 1 true",
+                                      "--flush-timeout soon true", "--redact a;b true"};
+    struct scene *scene = *state;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(load(scene, bad[i]), -1);
+        assert_true(strncmp(scene->error, "--", 2) == 0);
+        assert_null(strchr(scene->error, '\n'));
+    }
+}
+
+static void a_wrong_value_leaves_that_of_a_weaker_source(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(scene, "NIXFLEET_HEARTBEAT=20\nNIXFLEET_FLUSH_TIMEOUT=x\n");
+    setenv("NIXFLEET_HEARTBEAT", "3", 1);
+    assert_loads(scene, "true");
+    assert_int_equal(scene->config.heartbeat_s, 20);
+    assert_int_equal(scene->config.flush_timeout_s, 10);
+    assert_told(scene, "NIXFLEET_HEARTBEAT in the environment: '3' is not a whole number");
+    assert_told(scene, "run.conf: 'x'");
+}
+
+static void a_key_for_an_address_without_tls_keeps_all_from_being_sent(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(scene, "NIXFLEET_URL=http://127.0.0.1:8000\nNIXFLEET_CA_FILE=/etc/ssl/ca.pem\n");
+    assert_loads(scene, "true");
+    assert_null(scene->config.url);
+    assert_told(scene, "--cacert is for https");
+    assert_int_equal(load(scene, "--cacert /etc/ssl/ca.pem true"), -1);
+}
+
+static void names_that_are_none_are_told_with_what_was_meant(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(scene, "NIXFLEET_HARTBEAT=3\nNIXFLET_URL=x\nNIXFLEET_WHATEVER=1\nPATH=/bin\n"
+                      "NIXFLEET_API_TOKEN=for-the-dashboard\nHOME=x\n");
+    assert_loads(scene, "true");
+    assert_told(scene, "NIXFLEET_HARTBEAT in ");
+    assert_told(scene, "there is no such setting: NIXFLEET_HEARTBEAT?");
+    assert_told(scene, "there is no such setting: NIXFLEET_URL?");
+    assert_told(scene, "NIXFLEET_WHATEVER in ");
+    assert_int_equal(scene->config.warnings.count, 3);
+}
+
+static void what_is_no_file_of_settings_is_told_and_passed_over(void **state)
+{
+    struct scene *scene = *state;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/nixfleet/run.conf", scene->home);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_loads(scene, "true");
+    assert_told(scene, "run.conf is a directory");
+    rmdir(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* reading it would wait for ever */
+    assert_loads(scene, "true");
+    assert_told(scene, "run.conf is no file");
+    unlink(path);
+    assert_int_equal(symlink(path, path), 0);
+    assert_loads(scene, "true");
+    assert_told(scene, "Too many levels");
+    unlink(path);
+    assert_int_equal(symlink("/dev/null", path), 0); /* how a file is masked */
+    assert_loads(scene, "true");
+    assert_int_equal(scene->config.warnings.count, 0);
 }
 
 static void values_are_brought_into_form(void **state)
@@ -444,7 +536,12 @@ int main(void)
         WITH_SCENE(options_end_where_the_command_begins),
         WITH_SCENE(every_bad_option_or_value_is_one_line),
         WITH_SCENE(help_and_version_may_be_asked_for_beside_any_other_mode),
-        WITH_SCENE(every_bad_variable_is_refused_and_named),
+        WITH_SCENE(every_bad_variable_is_passed_over_and_named),
+        WITH_SCENE(every_bad_option_is_refused_and_named),
+        WITH_SCENE(a_wrong_value_leaves_that_of_a_weaker_source),
+        WITH_SCENE(a_key_for_an_address_without_tls_keeps_all_from_being_sent),
+        WITH_SCENE(names_that_are_none_are_told_with_what_was_meant),
+        WITH_SCENE(what_is_no_file_of_settings_is_told_and_passed_over),
         WITH_SCENE(values_are_brought_into_form),
         WITH_SCENE(redact_patterns_of_all_sources_add_up),
         WITH_SCENE(a_token_goes_to_no_other_dashboard_than_its_own),
