@@ -1,4 +1,4 @@
-/* How the heap gets its memory from the system. */
+/* How malloc gets its memory from the system. */
 #ifndef NIXFLEET_HEAP_H
 #define NIXFLEET_HEAP_H
 

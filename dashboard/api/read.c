@@ -139,7 +139,7 @@ void get_run_lines(struct request *request)
 /* ---- polling: GET logs?since= ---- */
 
 /* "since" is a time, or our own `next`: "vVERSION", or "vVERSION.LINE" where the lines from LINE on
-   are still to come; since_ms: the time. Returns the first line to tell, or -1; *newest: the
+   are still to come; since_ms: the time. Returns the first line to send, or -1; *newest: the
    version to go on from. */
 static int64_t changed_since(struct request *request, int64_t key, const char *since,
                              int64_t since_ms, int64_t *newest)
@@ -341,7 +341,7 @@ static enum job_result apply_health(struct txn *txn, struct request *request, vo
     return JOB_DONE;
 }
 
-/* By the way that a batch goes: through the writer to the disk. */
+/* Goes the way of a batch: through the writer to the disk. */
 void get_health(struct request *request)
 {
     const char *trouble = store_trouble(request->server->store);

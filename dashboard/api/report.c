@@ -14,7 +14,7 @@
     INT64_C(253402300799999) /* the end of the year 9999: browsers and RFC 3339 go no further */
 #define COUNT_MAX INT64_C(1000000000) /* derivations, paths, tests */
 
-/* What a field must be; a request that breaks it is told so. */
+/* What a field must be; the answer to a wrong field says so. */
 static const struct {
     const char *name, *expected;
 } expectations[] = {

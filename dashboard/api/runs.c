@@ -1,5 +1,5 @@
-/* What runs write: batches of lines, heartbeats; and their deletion. Bodies are read on the
- * connection's thread, applied on the writer's. */
+/* The calls that write runs: batches of lines, heartbeats, deletion. Bodies are read on the HTTP
+ * thread and applied on the store's writer thread. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,9 +11,9 @@
 
 #define DIGEST_MAX ((int64_t)64 << 20) /* of text that the writer hashes at the end of a run */
 
-/* The sign of life that a report is. Lines are one of when they were written: those of a run that
- * is delivered late do not make it look alive. Nor does the word that it was lost, unless it was
- * thought alive until now. */
+/* When the run was last alive, as far as the report shows. Lines count from when they were written:
+ * a run that is delivered late does not look alive. A `lost` heartbeat is no sign of life either,
+ * except for a run that still counted as busy. */
 static int64_t seen_ms(const struct txn *txn, const struct run_row *run,
                        const struct report *report)
 {
@@ -26,8 +26,8 @@ static int64_t seen_ms(const struct txn *txn, const struct run_row *run,
     return report->newest_ms > before ? report->newest_ms : before;
 }
 
-/* What the writer says, else what its reports show: but those that lines delivered late make show
- * nothing. */
+/* The interval of heartbeats: what the writer says, else the time between its reports. Batches
+ * whose lines are old say nothing about the interval. */
 static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
                            const struct report *report)
 {
@@ -39,7 +39,7 @@ static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
     return gap < least ? least : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX : gap;
 }
 
-/* No run begins after it was heard of first, however wrong its host's clock is. */
+/* A host's clock may be wrong by hours, but no run begins after its first report has come. */
 static int64_t started_ms(const struct run_row *run, const struct report *report)
 {
     return !report->started                    ? run->started_ms
@@ -65,7 +65,7 @@ static int update_run(struct txn *txn, const struct run_row *run, const struct r
     return txn_run_update(txn, run->key, &update);
 }
 
-/* What a person stopped has not failed. */
+/* A run that a person stopped has not failed. */
 static const char *outcome_of(const struct run_row *run, const struct report *report)
 {
     return run->stop && report->killed ? "stopped" : report->outcome;
@@ -99,7 +99,7 @@ static struct run_facts facts_of(const struct run_row *run)
                               .doubt_ms = run->doubt_ms};
 }
 
-/* A report that names no run does not go on with lines of yesterday. */
+/* Whether the run is silent for too long: a report without a run id then begins a new run. */
 static bool is_over(const struct txn *txn, const struct run_row *run)
 {
     struct run_facts facts = facts_of(run);
@@ -135,11 +135,12 @@ static int settle(struct txn *txn, const char *host)
     return txn_host_seen(txn, host) < 0 ? -1 : txn_host_settle(txn, host);
 }
 
-/* run is as it was before the report. A run that only went on is told of at leisure. */
+/* Settles the host and notes the change. run: as it was before the report. A run that only went on
+ * is noted as progress, which the live channel may delay. */
 static int host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
     struct run_facts before = facts_of(run), after = before;
-    bool news = run->fresh || report->lost || report->finished;
+    bool state_changed = run->fresh || report->lost || report->finished;
     int done = 0;
 
     after.started_ms = started_ms(run, report);
@@ -149,11 +150,11 @@ static int host_changed(struct txn *txn, const struct run_row *run, const struct
         after.heartbeats = true;
         after.doubt_ms = 0;
     }
-    news |= state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms);
-    if (!news && state_of_run(&after, txn->now_ms) == RUN_BUSY &&
+    state_changed |= state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms);
+    if (!state_changed && state_of_run(&after, txn->now_ms) == RUN_BUSY &&
         after.started_ms == run->started_ms)
         done = txn_host_goes_on(txn, run->host, run->id, &after);
-    if (news || (report->phase && strcmp(report->phase, run->phase) != 0))
+    if (state_changed || (report->phase && strcmp(report->phase, run->phase) != 0))
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
@@ -237,7 +238,7 @@ void post_logs(struct request *request)
         request_submit(request, apply_batch, report, report_free);
 }
 
-static enum job_result apply_beat(struct txn *txn, struct request *request, void *context)
+static enum job_result apply_heartbeat(struct txn *txn, struct request *request, void *context)
 {
     const struct report *report = context;
     struct run_row run = {0};
@@ -267,7 +268,7 @@ void post_heartbeat(struct request *request)
     struct report *report = read_heartbeat(request);
 
     if (report)
-        request_submit(request, apply_beat, report, report_free);
+        request_submit(request, apply_heartbeat, report, report_free);
 }
 
 static enum job_result apply_delete(struct txn *txn, struct request *request, void *context)

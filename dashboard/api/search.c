@@ -25,7 +25,7 @@ struct search {
     size_t read;  /* bytes looked through */
     int64_t next; /* where to go on, if there is more */
     bool more;
-    const struct found_run *run; /* told with each match; NULL: it is known */
+    const struct found_run *run; /* named in each match; NULL: the request names the run */
     struct text out;
 };
 
@@ -84,7 +84,8 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
     return true;
 }
 
-/* Goes on until enough is found, or so much is read that others should have their turn. */
+/* Stops when enough is found, or when so much was read that other requests should have their turn.
+ */
 static bool search_next(void *context, const struct chunk *chunk)
 {
     struct search *search = context;
@@ -109,7 +110,7 @@ static bool asked_for(struct request *request, const char *name)
     return value && *value && strcmp(value, "0") != 0;
 }
 
-/* Answers 400 and returns false when the question is none. */
+/* Answers 400 and returns false when the search is not valid. */
 static bool open_search(struct request *request, struct search *search)
 {
     struct match_question question = {.q = request_query(request, "q"),
@@ -185,7 +186,7 @@ static int search_run(struct store *store, struct search *search, const struct f
     return search->more;
 }
 
-/* `at` is our own `next`: RUN.LINE, where the search goes on. False: it is none. */
+/* `at` is our own `next`: RUN.LINE, where the search goes on. False: it is not valid. */
 static bool read_place(const char *at, char id[RUN_ID_SIZE], int64_t *line)
 {
     char *end;

@@ -11,7 +11,7 @@
 #define STEP_CHUNKS 64   /* removed in one transaction, */
 #define STEP_ENTRIES 500 /* and lines of a history */
 #define LOOK_MAX 1000    /* runs that one look finds; the next one comes at once then */
-/* So long after its time a removed run is still answered with 410. */
+/* How long after its time a removed run is still answered with 410. */
 #define FORGET_MS (90 * DAY_MS)
 
 struct retention {
@@ -87,7 +87,7 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 
 /* ---- the thread ---- */
 
-/* True when there may be more. */
+/* Removes what is found. True when there may be more. */
 static bool clean(struct retention *retention)
 {
     int64_t runs[LOOK_MAX];

@@ -1,6 +1,6 @@
-/* Throwing old things away: runs by age, by count a host, and by size in all; a host's history by
-   age. A run that is open is kept. What goes is looked for on a reading connection and removed in
-   small steps, so that no batch waits long behind one. */
+/* Removes old data: runs by age, by count per host and by total size; a host's history by age. Open
+   runs are kept. The thread looks for old data as a reader, and removes it in small jobs, so that
+   no batch waits long behind one of them. */
 #ifndef NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 #define NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 
@@ -8,8 +8,8 @@
 
 struct retention;
 
-/* Starts a thread that looks now and every five minutes. NULL: it could not be started; nothing is
- * removed then. */
+/* Starts a thread that looks now and every five minutes. NULL: it could not be started, and nothing
+ * is removed. */
 struct retention *retention_start(struct store *store, const struct retention_limits *limits);
 /* The limits from the next look on. */
 void retention_set_limits(struct retention *retention, const struct retention_limits *limits);

@@ -1,4 +1,4 @@
-/* busy, stale, crashed, idle, offline. */
+/* The rules behind busy, stale, crashed, idle and offline. */
 #include "dashboard/fleet/state.h"
 
 static int64_t stale_at(const struct run_facts *run)
@@ -27,7 +27,7 @@ enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)
     return now_ms < crashed_at(run) ? RUN_STALE : RUN_CRASHED;
 }
 
-static int64_t heard_of_ms(const struct run_facts *run, enum run_state state)
+static int64_t newest_moment_ms(const struct run_facts *run, enum run_state state)
 {
     return state == RUN_STALE ? run->last_seen_ms : run->started_ms;
 }
@@ -38,7 +38,7 @@ bool run_outranks(const struct run_facts *run, const struct run_facts *other, in
 
     if ((state == RUN_BUSY) != (others == RUN_BUSY))
         return state == RUN_BUSY;
-    return heard_of_ms(run, state) > heard_of_ms(other, others);
+    return newest_moment_ms(run, state) > newest_moment_ms(other, others);
 }
 
 static bool is_offline(const struct host_facts *host, int64_t now_ms)

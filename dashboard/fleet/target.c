@@ -11,7 +11,7 @@
 
 #define TARGET_PERIOD_S 60
 #define TARGET_FRESH_S 5
-#define ASK_S 5L
+#define DOWNLOAD_S 5L
 #define ANSWER_MAX ((size_t)64 << 10)
 #define WAITING_MAX 32
 
@@ -26,12 +26,12 @@ struct target {
     struct worker worker; /* its lock protects what follows */
     struct waiter waiting[WAITING_MAX];
     size_t waiting_count;
-    int64_t asked_ms;
+    int64_t read_ms;
     char hash[65], message[512];
     uint64_t version;
 };
 
-/* ---- asking ---- */
+/* ---- downloading ---- */
 
 static size_t take(char *bytes, size_t size, size_t count, void *context)
 {
@@ -43,7 +43,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *context)
     return answer->failed ? 0 : size * count;
 }
 
-static bool ask(struct target *target, struct text *answer)
+static bool download(struct target *target, struct text *answer)
 {
     long status = 0;
 
@@ -62,7 +62,7 @@ static bool is_commit(const char *hash)
 }
 
 /* Under lock. */
-static void learn(struct target *target, const char *hash, const char *message)
+static void store_commit(struct target *target, const char *hash, const char *message)
 {
     char kept[sizeof target->message];
 
@@ -75,12 +75,12 @@ static void learn(struct target *target, const char *hash, const char *message)
     target->version++;
 }
 
-static void ask_and_learn(struct target *target)
+static void download_and_store(struct target *target)
 {
     struct text answer = {0};
     const char *why = NULL, *hash = NULL, *message = NULL;
     struct json_problem problem;
-    bool answered = ask(target, &answer);
+    bool answered = download(target, &answer);
     json_object *object =
         answered && answer.size ? body_parse(answer.bytes, answer.size, &problem) : NULL;
 
@@ -90,9 +90,9 @@ static void ask_and_learn(struct target *target)
             field_string(object, "hash", &hash, &why);
     }
     worker_lock(&target->worker);
-    target->asked_ms = monotonic_ms();
+    target->read_ms = monotonic_ms();
     if (hash && is_commit(hash))
-        learn(target, hash, message);
+        store_commit(target, hash, message);
     worker_unlock(&target->worker);
     json_object_put(object);
     text_free(&answer);
@@ -183,9 +183,9 @@ static void *run(void *context)
     while (!target->worker.stopping) {
         struct timespec next;
 
-        if (!target->asked_ms || monotonic_ms() - target->asked_ms >= TARGET_FRESH_S * 1000) {
+        if (!target->read_ms || monotonic_ms() - target->read_ms >= TARGET_FRESH_S * 1000) {
             worker_unlock(&target->worker);
-            ask_and_learn(target);
+            download_and_store(target);
             worker_lock(&target->worker);
         }
         call_waiting(target);
@@ -205,7 +205,7 @@ static bool set_up(struct target *target)
 
     return curl && curl_easy_setopt(curl, CURLOPT_URL, target->url) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TIMEOUT, ASK_S) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_TIMEOUT, DOWNLOAD_S) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_USERAGENT, "nixfleet-dashboard/" VERSION) == CURLE_OK;

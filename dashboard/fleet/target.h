@@ -1,6 +1,6 @@
-/* The commit that the fleet should be at: read from NIXFLEET_NIXCFG_VERSION_URL, so that the page
-   can mark hosts that are behind it (v1). One thread asks; nobody waits for it but who pressed
-   refresh. */
+/* The target commit: the commit that the fleet should be at, read from NIXFLEET_NIXCFG_VERSION_URL.
+   The page marks hosts that are behind it (v1). One thread downloads; only a request to refresh
+   waits for it. */
 #ifndef NIXFLEET_DASHBOARD_FLEET_TARGET_H
 #define NIXFLEET_DASHBOARD_FLEET_TARGET_H
 
@@ -11,7 +11,7 @@
 
 struct target;
 
-/* Starts to ask url, now and every TARGET_PERIOD_S. NULL: out of resources, or url is NULL. */
+/* Starts to read url, now and every TARGET_PERIOD_S. NULL: out of resources, or url is NULL. */
 struct target *target_start(const char *url);
 /* Ends the thread and calls back those who wait for it; takes at most as long as one download may.
  * To be called before the HTTP server is stopped; target_free after it. */
@@ -23,9 +23,9 @@ void target_json(struct target *target, struct text *out);
 void target_v1_json(struct target *target, struct text *out);
 /* Increases with every change of the commit; 0: nothing is known. target may be NULL. */
 uint64_t target_version(struct target *target);
-/* Asks again (at most every TARGET_FRESH_S, as v1), then calls done(context) on the target's
- * thread, without a lock held. False: too many wait, or the target is being stopped; done is not
- * called. */
+/* Reads the url again (at most every TARGET_FRESH_S, as v1), then calls done(context) on the
+ * target's thread, without a lock held. False: too many wait, or the target is being stopped; done
+ * is not called. */
 bool target_refresh(struct target *target, void (*done)(void *context), void *context);
 
 #endif

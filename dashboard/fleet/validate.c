@@ -1,4 +1,4 @@
-/* One walk over a table per body; every broken field is told, not only the first. */
+/* Walks over a table for each body; the answer names every wrong field, not only the first. */
 #include "dashboard/fleet/validate.h"
 
 #include <limits.h>
@@ -73,7 +73,7 @@ const struct field_rule command_fields[] = {
     {0},
 };
 
-/* msg and type of what is wrong, as v1's form library says them. */
+/* msg and type of a wrong field, in the words of v1's form library. */
 struct fault {
     char msg[80];
     const char *type;

@@ -1,6 +1,6 @@
-/* The form of v1's request bodies, as tables, and what is said of a body that breaks it: the 422
-   answer {"detail":[{"loc":["body",FIELD],"msg":…,"type":…}]}. Pure; unknown keys are passed
-   over. */
+/* The form of v1's request bodies, as tables, and the 422 answer to a body with another form:
+   {"detail":[{"loc":["body",FIELD],"msg":…,"type":…}]}. Pure functions; unknown keys are
+   ignored. */
 #ifndef NIXFLEET_DASHBOARD_FLEET_VALIDATE_H
 #define NIXFLEET_DASHBOARD_FLEET_VALIDATE_H
 
@@ -25,8 +25,9 @@ extern const struct field_rule status_fields[];
 extern const struct field_rule test_progress_fields[];
 extern const struct field_rule command_fields[];
 
-/* Checks a parsed body. null is the same as absent. Returns NULL when it is good, else the answer's
-   body, which the caller puts (json_object_put). Values of the body are never repeated in it. */
+/* Checks a parsed body. null is the same as absent. Returns NULL when the form is right, else the
+   answer's body, which the caller puts (json_object_put). The answer repeats no value of the
+   body. */
 json_object *validate_body(json_object *body, const struct field_rule *rules);
 
 #endif

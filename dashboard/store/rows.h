@@ -50,7 +50,7 @@ struct run_details {
 struct run_update {
     int64_t last_seen_ms, interval_ms, started_ms;
     const char *command, *argv, *user, *name, *phase, *progress;
-    bool finished; /* the report also tells the end */
+    bool finished; /* the report also says how the run ended */
     bool lost;
     bool heartbeat; /* the report is a heartbeat: the run lives */
 };

@@ -8,7 +8,7 @@
    committed.
 
    Returns: a pointer or NULL; else 0 when done and -1 when the store failed (disk full, out of
-   memory); a function that says "1, 0" tells found or changed from not. What only the
+   memory); a function that says "1, 0" says whether something was found or changed. What only the
    engine can tell (damage, a statement that the database refuses) is printed to stderr, once.
 
    The engine assigns keys and versions, stamps the times that say "now" (txn->now_ms), and accepts
@@ -71,7 +71,7 @@ struct change {
     bool progress; /* the run only went on: more lines, the next of its builds */
 };
 
-/* Notes a change for the watcher, which is told after the commit. run may be NULL. */
+/* Notes a change; the watcher is called after the commit. run may be NULL. */
 void txn_changed(struct txn *txn, const char *host, const char *run);
 void txn_progressed(struct txn *txn, const char *host, const char *run);
 /* Calls watch after each commit that changed something, on the writer thread; it must not block.
@@ -128,8 +128,8 @@ int txn_host_register(struct txn *txn, const char *host, const struct host_field
 int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields);
 /* Stores comment, criticality, test_status, last_audit_ms and last_fix_ms. */
 int txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields);
-/* A host tells how its command ended: status "ok" is also a switch; comment, current_generation and
- * test_status are stored. */
+/* A host reports how its command ended: status "ok" is also a switch; comment, current_generation
+ * and test_status are stored. */
 int txn_host_status(struct txn *txn, const char *host, const char *status,
                     const struct host_fields *fields);
 int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests);
@@ -214,7 +214,7 @@ int txn_run_find(struct txn *txn, const char *id, struct run_row *row);
 int txn_run_find_open(struct txn *txn, const char *host, struct run_row *row);
 /* Makes a run. id "": a new id. */
 int txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row);
-/* A run that has ended keeps its end, and a run that was lost is lost until its end is told. */
+/* A run that has ended keeps its end, and a lost run stays lost until its end is reported. */
 int txn_run_update(struct txn *txn, int64_t key, const struct run_update *update);
 int txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end);
 /* Stores row's lines and stored; something was written just now. bytes: of output, -1 if not
@@ -249,7 +249,7 @@ int store_runs(struct store *store, const char *host, const char *before, int64_
  * behind the end, a gap is put between. Keeps row->lines and row->stored up to date
  * (txn_run_save_counts stores them). 1: changed; 0: it was so already. */
 int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines);
-/* True if the lines from `from` on are these already, whatever follows them. */
+/* True if these lines stand in the log from line `from` on. More lines may follow. */
 bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size);
 /* SHA-256 in hex of all lines joined by LF; false when there is a gap or the store failed. */
 bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE]);

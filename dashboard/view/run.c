@@ -55,7 +55,6 @@ void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
     add_result(out, run);
     text_key_int(out, "lines", run->lines);
     text_key_int(out, "bytes", run->bytes);
-    text_key_int(out, "first", 0);
     text_key_int(out, "silent_for", silent_for_s(run, now_ms));
     text_key_time(out, "last_seen", run->facts.last_seen_ms);
     text_key_int(out, "interval", run->facts.interval_ms / 1000);

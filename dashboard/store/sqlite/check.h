@@ -1,4 +1,4 @@
-/* Looking for damage in the database. */
+/* Checks the database for damage. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_CHECK_H
 #define NIXFLEET_DASHBOARD_STORE_SQLITE_CHECK_H
 
@@ -10,11 +10,11 @@
 /* Reads the whole file (SQLite's quick_check). 0, or -1 with a line in error that names path. */
 int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE]);
 
-/* The same beside the work, for a file that is too large to wait for. */
+/* The same on a thread, for a file that is too large to wait for. */
 struct store_check;
 /* path lives until the end. NULL when out of resources: then nothing is checked. */
 struct store_check *store_check_start(const char *path);
-/* True once damage was found; it has been said on stderr then. check may be NULL. */
+/* True once damage was found and printed to stderr. check may be NULL. */
 bool store_check_failed(const struct store_check *check);
 void store_check_stop(struct store_check *check);
 

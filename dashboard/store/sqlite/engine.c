@@ -20,8 +20,8 @@
 #define WRITER_HEAP ((size_t)20 << 20) /* bytes: its cache of the database, and some batches */
 #define STATEMENTS_MAX 96              /* of one connection */
 #define BUSY_MS 5000
-#define TROUBLE_MS 15000 /* so long a failed write is told as trouble */
-/* Bytes; a larger file is looked through while it is in use. */
+#define TROUBLE_MS 15000 /* how long a failed write counts as trouble */
+/* Bytes; a larger file is checked while it is in use. */
 #define CHECK_FIRST_MAX (256 << 20)
 
 /* Prepared once, used often. */
@@ -52,7 +52,7 @@ struct store {
 
     sqlite3 *db; /* the writer thread's, and so is what follows */
     struct statements statements;
-    struct store_log log;
+    struct wal wal;
     int64_t version;
     bool version_used;
     struct change *changes;
@@ -114,7 +114,7 @@ static int migrate(sqlite3 *db, char *error)
     return 0;
 }
 
-/* A damaged file must be heard of at once, not at some read. */
+/* Damage is reported at the start, not at some later read. */
 static int check(struct store *store, off_t size, char *error)
 {
     if (size <= CHECK_FIRST_MAX)
@@ -196,7 +196,7 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
           0600); /* it holds logs and token hashes; best effort on a file that is not ours */
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
-    store_log_watch(&store->log, store->db);
+    wal_watch(&store->wal, store->db);
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
         worker_start(&store->writer, write_groups, store) != 0) {
@@ -244,14 +244,14 @@ void sqlite_store_submit(struct store *store, struct job *job)
 /* Waits until there are jobs, or the store is closed. Under lock. */
 static void wait_for_jobs(struct store *store)
 {
-    struct timespec idle = worker_in(STORE_LOG_IDLE_MS);
+    struct timespec idle = worker_in(WAL_IDLE_MS);
 
     while (!store->first && !store->writer.stopping) {
-        if (!store_log_due(&store->log, true)) {
+        if (!wal_due(&store->wal, true)) {
             worker_wait(&store->writer, WORKER_FOREVER);
         } else if (!worker_wait_until(&store->writer, &idle)) {
             worker_unlock(&store->writer);
-            store_log_checkpoint(&store->log, store->db);
+            wal_checkpoint(&store->wal, store->db);
             worker_lock(&store->writer);
         }
     }
@@ -333,7 +333,7 @@ static void tell_watcher(struct store *store)
     pthread_mutex_unlock(&store->watch_lock);
 }
 
-/* Before the answers: whoever hears of a failure may ask for our health next. */
+/* Before the answers: a client that is told of a failure may ask for our health next. */
 static void count_group(struct store *store, size_t count, bool failed)
 {
     worker_lock(&store->writer);
@@ -374,8 +374,8 @@ static void *write_groups(void *context)
     heap_use_large_pages(WRITER_HEAP);
     while ((group = take_group(store))) {
         run_group(store, group);
-        if (store_log_due(&store->log, false))
-            store_log_checkpoint(&store->log, store->db);
+        if (wal_due(&store->wal, false))
+            wal_checkpoint(&store->wal, store->db);
     }
     return NULL;
 }
@@ -401,7 +401,7 @@ static void note_change(struct txn *txn, const char *host, const char *run, bool
         struct change *grown = realloc(store->changes, room * sizeof *grown);
 
         if (!grown)
-            return; /* watchers hear of it at the next change */
+            return; /* the host's next change is noted, and shows all */
         store->changes = grown;
         store->change_room = room;
     }

@@ -113,7 +113,7 @@ static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
             &(struct chunk){.first = row->lines, .count = lines.first - row->lines}) < 0)
         return -1;
     snprintf(now, sizeof now, "[[%lld,%lld]]", (long long)lines.count, (long long)txn->now_ms);
-    if (!lines.count) { /* a log that became shorter: the empty chunk tells readers so, until the
+    if (!lines.count) { /* the log became shorter: an empty chunk shows it to readers, until the
                            next chunk takes its place */
         lines.text = "";
         lines.size = 0;
@@ -141,8 +141,8 @@ int sqlite_txn_log_splice(struct txn *txn, struct run_row *row, const struct chu
     return splice(txn, row, chunk);
 }
 
-/* Compares what of a chunk is from `from` on with the text at *at, which moves on. False: they
- * differ. *whole: the text is all there. */
+/* Compares the part of a chunk behind line `from` with the text at *at, and moves *at behind it.
+ * False: they differ. *whole: all of the text was found. */
 static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, const char *end,
                           bool *whole)
 {

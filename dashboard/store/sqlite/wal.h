@@ -1,25 +1,25 @@
-/* When the write-ahead log is taken over into the database. SQLite would do it inside a commit, and
-   the one whose report is in that commit would wait for it: 20 ms and more. Here reports are
-   answered first; and a burst of large ones, as a run delivers them at its end, is let through
-   before the log is seen to. Only the writer's thread calls. */
+/* Decides when to checkpoint: to copy the write-ahead log into the database. SQLite would do it
+   inside a commit, and the report in that commit would wait for it, 20 ms and more. Here reports
+   are answered first. A burst of large reports, as at the end of a run, is stored before the next
+   checkpoint. Only the writer thread calls. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_WAL_H
 #define NIXFLEET_DASHBOARD_STORE_SQLITE_WAL_H
 
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define STORE_LOG_IDLE_MS 50 /* without a job: the burst is over */
+#define WAL_IDLE_MS 50 /* without a job: a burst is over */
 
-struct store_log {
-    int frames;  /* pages in the log, as of the last commit; 0: nothing to take over */
-    int commits; /* since it was last taken over */
+struct wal {
+    int frames;  /* pages in the log, as of the last commit; 0: nothing to checkpoint */
+    int commits; /* since the last checkpoint */
 };
 
 /* Counts what db's commits write, in place of SQLite's own checkpoints. log must outlive db. */
-void store_log_watch(struct store_log *log, sqlite3 *db);
-/* Whether it is time. idle: nobody waits for the writer. */
-bool store_log_due(const struct store_log *log, bool idle);
-/* Takes over what no reader still needs; the rest when it is next due. */
-void store_log_checkpoint(struct store_log *log, sqlite3 *db);
+void wal_watch(struct wal *log, sqlite3 *db);
+/* Whether a checkpoint is due. idle: no job waits. */
+bool wal_due(const struct wal *log, bool idle);
+/* Copies what no reader still needs; the rest is copied by a later checkpoint. */
+void wal_checkpoint(struct wal *log, sqlite3 *db);
 
 #endif
