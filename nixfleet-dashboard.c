@@ -31,7 +31,7 @@
 #include "dashboard/server/notify.h"
 #include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
-#include "dashboard/server/slow.h"
+#include "dashboard/server/task_queue.h"
 
 #define RATE_SLOTS 20000
 #define DESCRIPTORS 32768
@@ -387,10 +387,10 @@ static bool start_parts(struct server *server)
     server->started_ms = wall_ms();
     server->limits = ratelimit_new(RATE_SLOTS);
     server->known = known_password_new();
-    server->slow = slow_new();
+    server->tasks = task_queue_new();
     server->live = live_start(server);
     server->target = target_start(url);
-    return server->limits && server->known && server->slow && server->live &&
+    return server->limits && server->known && server->tasks && server->live &&
            (server->target || !url);
 }
 
@@ -411,11 +411,11 @@ static int serve(struct server *server, const struct options *options, const cha
     notify_send("STOPPING=1");
     retention_stop(retention);
     target_stop(server->target);
-    slow_stop(server->slow);
+    task_queue_stop(server->tasks);
     http_stop(http);
     live_free(server->live);
     target_free(server->target);
-    slow_free(server->slow);
+    task_queue_free(server->tasks);
     store_close(server->store);
     ratelimit_free(server->limits);
     known_password_free(server->known);

@@ -12,7 +12,7 @@
 #include "dashboard/live/hub.h"
 #include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
-#include "dashboard/server/slow.h"
+#include "dashboard/server/task_queue.h"
 
 static void redirect(struct request *request, const char *where)
 {
@@ -123,7 +123,7 @@ static bool begin_session(struct request *request)
     return true;
 }
 
-/* Work for slow_submit. */
+/* Work for task_queue_submit. */
 static bool check_and_sign_in(struct request *request)
 {
     const char *hash = request->settings->password_hash;
@@ -147,7 +147,7 @@ void post_login(struct request *request)
              known_password_is(request->server->known, request->settings->password_hash, password))
         begin_session(request);
     else
-        slow_submit(request->server->slow, request, check_and_sign_in);
+        task_queue_submit(request->server->tasks, request, check_and_sign_in);
 }
 
 static enum job_result apply_logout(struct txn *txn, struct request *request, void *context)

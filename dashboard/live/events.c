@@ -1,7 +1,7 @@
-/* GET /api/events: the same as server-sent events, for curl and for v1's pages: `connected`,
-   `host_update` for each change of a host (v1's names), and, for the runs asked for with
-   ?runs=ID,ID, `run` and `splice`. The id of a splice says how far each of those runs has been
-   told, as RUN:VERSION:NEXT with commas between; Last-Event-ID resumes there. */
+/* GET /api/events: the live channel as server-sent events, for curl and for v1's pages:
+   `connected`, `host_update` for each change of a host (v1's names), and `run` and `splice` for the
+   runs in ?runs=ID,ID. The id of a splice says how much of each run was sent, as RUN:VERSION:NEXT
+   with commas between; a client that sends it back as Last-Event-ID goes on there. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 #include "dashboard/live/hub.h"
 #include "dashboard/view/host.h"
 #include "dashboard/server/server.h"
-#include "dashboard/live/follow.h"
+#include "dashboard/live/follower.h"
 
 #define RUNS_MAX 8
 #define LISTENERS_MAX 1000
 #define BLOCK_SIZE 16384 /* bytes that libmicrohttpd keeps for each stream */
-#define HOSTS_PART 64    /* hosts that are told at a time */
+#define HOSTS_PART 64    /* hosts that are sent at a time */
 #define KEEPALIVE_MS 30000
 
 struct listener {
@@ -27,26 +27,26 @@ struct listener {
     struct caller caller;
     bool suspended;
     bool ended;    /* its session is over */
-    uint64_t seen; /* changes of hosts up to here are told */
-    struct tail tails[RUNS_MAX];
-    size_t tail_count;
+    uint64_t seen; /* the newest change that was sent */
+    struct follower followers[RUNS_MAX];
+    size_t follower_count;
     struct text out;
     size_t sent;
     int64_t quiet_until_ms;
 };
 
-/* Over the list and its end, and over what the live thread writes into it: tails' due and changed,
-   suspended, ended. */
+/* The lock protects the list, `over`, and what the live thread writes into listeners: suspended,
+   ended, and due and changed of the followers. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *listeners;
 static size_t listener_count;
 static bool over;
 
 /* Under lock. */
-static bool has_news(const struct listener *listener, uint64_t newest)
+static bool has_something(const struct listener *listener, uint64_t newest)
 {
-    for (size_t i = 0; i < listener->tail_count; i++)
-        if (listener->tails[i].due || listener->tails[i].changed)
+    for (size_t i = 0; i < listener->follower_count; i++)
+        if (listener->followers[i].due || listener->followers[i].changed)
             return true;
     return listener->seen < newest || monotonic_ms() >= listener->quiet_until_ms;
 }
@@ -59,15 +59,15 @@ static void wake_up(struct listener *listener)
     listener->suspended = false;
 }
 
-void sse_round(struct live *live, const struct change *changes, size_t count)
+void events_round(struct live *live, const struct change *changes, size_t count)
 {
-    uint64_t newest = hostlog_newest(live_hosts(live));
+    uint64_t newest = change_feed_newest(live_change_feed(live));
 
     pthread_mutex_lock(&lock);
     for (struct listener *listener = listeners; listener; listener = listener->next) {
-        for (size_t i = 0; i < listener->tail_count; i++)
-            tail_touch(&listener->tails[i], changes, count);
-        if (has_news(listener, newest))
+        for (size_t i = 0; i < listener->follower_count; i++)
+            follower_touch(&listener->followers[i], changes, count);
+        if (has_something(listener, newest))
             wake_up(listener);
     }
     pthread_mutex_unlock(&lock);
@@ -88,7 +88,7 @@ void sse_end_sessions(bool recheck)
     pthread_mutex_unlock(&lock);
 }
 
-void sse_stop(void)
+void events_stop(void)
 {
     pthread_mutex_lock(&lock);
     over = true;
@@ -122,49 +122,50 @@ static void add_host_update(struct listener *listener, const char *host)
     text_free(&data);
 }
 
-/* In front of a splice: how far every run is told once the splice is read. */
+/* In front of a splice: how much of every run has been sent once the splice is read. */
 static void add_id(struct listener *listener)
 {
     text_puts(&listener->out, "id: ");
-    for (size_t i = 0; i < listener->tail_count; i++)
-        text_printf(&listener->out, "%s%s:%lld:%lld", i ? "," : "", listener->tails[i].run,
-                    (long long)listener->tails[i].version, (long long)listener->tails[i].next);
+    for (size_t i = 0; i < listener->follower_count; i++)
+        text_printf(&listener->out, "%s%s:%lld:%lld", i ? "," : "", listener->followers[i].run,
+                    (long long)listener->followers[i].version,
+                    (long long)listener->followers[i].next);
     text_puts(&listener->out, "\n");
 }
 
-/* The flags are the live thread's, too; the rest of a tail is this thread's alone. */
-static struct tail take_tail(struct listener *listener, size_t i)
+/* The live thread also writes the flags; the rest of a follower belongs to this thread. */
+static struct follower take_follower(struct listener *listener, size_t i)
 {
-    struct tail tail;
+    struct follower follower;
 
     pthread_mutex_lock(&lock);
-    tail = listener->tails[i];
-    listener->tails[i].due = listener->tails[i].changed = false;
+    follower = listener->followers[i];
+    listener->followers[i].due = listener->followers[i].changed = false;
     pthread_mutex_unlock(&lock);
-    return tail;
+    return follower;
 }
 
-static void put_tail(struct listener *listener, size_t i, const struct tail *tail)
+static void put_follower(struct listener *listener, size_t i, const struct follower *follower)
 {
     pthread_mutex_lock(&lock);
-    listener->tails[i].next = tail->next;
-    listener->tails[i].version = tail->version;
-    listener->tails[i].due |= tail->due;
+    listener->followers[i].next = follower->next;
+    listener->followers[i].version = follower->version;
+    listener->followers[i].due |= follower->due;
     pthread_mutex_unlock(&lock);
 }
 
-static void add_tail(struct listener *listener, size_t i)
+static void add_lines_of(struct listener *listener, size_t i)
 {
-    struct tail tail = take_tail(listener, i);
+    struct follower follower = take_follower(listener, i);
     struct text lines = {0}, run = {0};
-    bool told = tail.due && tail_splice(listener->server->store, &tail, &lines);
+    bool built = follower.due && follower_splice(listener->server->store, &follower, &lines);
 
-    put_tail(listener, i, &tail);
-    if (told) {
+    put_follower(listener, i, &follower);
+    if (built) {
         add_id(listener);
         add_event(listener, "splice", &lines);
     }
-    if (tail.changed && tail_run(listener->server->store, &tail, &run))
+    if (follower.changed && follower_run(listener->server->store, &follower, &run))
         add_event(listener, "run", &run);
     text_free(&lines);
     text_free(&run);
@@ -173,13 +174,13 @@ static void add_tail(struct listener *listener, size_t i)
 static void build(struct listener *listener)
 {
     char hosts[HOSTS_PART][HOST_ID_SIZE];
-    size_t count =
-        hostlog_since(live_hosts(listener->server->live), &listener->seen, hosts, HOSTS_PART);
+    size_t count = change_feed_since(live_change_feed(listener->server->live), &listener->seen,
+                                     hosts, HOSTS_PART);
 
     for (size_t i = 0; i < count; i++)
         add_host_update(listener, hosts[i]);
-    for (size_t i = 0; i < listener->tail_count; i++)
-        add_tail(listener, i);
+    for (size_t i = 0; i < listener->follower_count; i++)
+        add_lines_of(listener, i);
     if (!listener->out.size && monotonic_ms() >= listener->quiet_until_ms)
         text_puts(&listener->out, ": keepalive\n\n");
 }
@@ -212,8 +213,9 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
     if (!listener->out.size) {
         pthread_mutex_lock(&lock);
         ended = over || listener->ended;
-        if (!ended && !has_news(listener, hostlog_newest(live_hosts(listener->server->live)))) {
-            listener->suspended = true; /* else it came in between: asked again at once */
+        if (!ended && !has_something(
+                          listener, change_feed_newest(live_change_feed(listener->server->live)))) {
+            listener->suspended = true; /* else news came in between: we are called again at once */
             MHD_suspend_connection(listener->connection);
         }
         pthread_mutex_unlock(&lock);
@@ -242,38 +244,38 @@ static void forget(void *context)
     free(listener);
 }
 
-/* Moves a tail to where Last-Event-ID says that it has been told; an id of anything else is
- * ignored, and the run told from its start. */
-static void resume(struct tail *tail, const char *last_id)
+/* Moves a follower to the place that Last-Event-ID names. Another form of id is ignored: the run is
+ * sent from its start. */
+static void resume(struct follower *follower, const char *last_id)
 {
-    const char *at = last_id ? strstr(last_id, tail->run) : NULL;
+    const char *at = last_id ? strstr(last_id, follower->run) : NULL;
     long long version, next;
 
-    if (at && sscanf(at + strlen(tail->run), ":%lld:%lld", &version, &next) == 2 && version >= 0 &&
-        next >= 0) {
-        tail->version = version;
-        tail->next = next;
+    if (at && sscanf(at + strlen(follower->run), ":%lld:%lld", &version, &next) == 2 &&
+        version >= 0 && next >= 0) {
+        follower->version = version;
+        follower->next = next;
     }
 }
 
 static void follow(struct listener *listener, const char *runs, const char *last_id)
 {
-    while (runs && *runs && listener->tail_count < RUNS_MAX) {
+    while (runs && *runs && listener->follower_count < RUNS_MAX) {
         size_t length = strcspn(runs, ",");
-        struct tail *tail = &listener->tails[listener->tail_count];
+        struct follower *follower = &listener->followers[listener->follower_count];
         char id[RUN_ID_SIZE];
 
         snprintf(id, sizeof id, "%.*s", (int)(length < sizeof id ? length : sizeof id - 1), runs);
-        if (tail_start(listener->server->store, tail, id, 0)) {
-            tail->changed = true;
-            resume(tail, last_id);
-            listener->tail_count++;
+        if (follower_start(listener->server->store, follower, id, 0)) {
+            follower->changed = true;
+            resume(follower, last_id);
+            listener->follower_count++;
         }
         runs += length + (runs[length] == ',');
     }
 }
 
-/* False: more runs than RUNS_MAX are asked for. */
+/* False: the request names more runs than RUNS_MAX. */
 static bool few_runs(const char *runs)
 {
     size_t count = 1;
@@ -283,7 +285,7 @@ static bool few_runs(const char *runs)
     return count <= RUNS_MAX;
 }
 
-/* Takes the listener into the list. False: there are too many. */
+/* Puts the listener into the list. False: there are too many. */
 static bool enlist(struct listener *listener)
 {
     bool room;
@@ -308,7 +310,7 @@ static struct listener *listener_new(struct request *request)
     listener->server = request->server;
     listener->connection = request->connection;
     listener->caller = request->caller;
-    listener->seen = hostlog_newest(live_hosts(request->server->live));
+    listener->seen = change_feed_newest(live_change_feed(request->server->live));
     text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
                 live_count(request->server->live) + 1);
     follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));

@@ -1,4 +1,4 @@
-/* The thread behind /api/ws: it collects changes, and in rounds makes all pages catch up. */
+/* The live thread: it collects changes and, in rounds, brings all pages up to date. */
 #include "dashboard/live/hub.h"
 
 #include <errno.h>
@@ -15,15 +15,15 @@
 #include "dashboard/live/socket.h"
 #include "dashboard/server/server.h"
 
-#define ROUND_MS 20 /* changes that come closer together are told together */
+#define ROUND_MS 20 /* changes that come closer together are sent together */
 #define ROUND_LATE_MS 10000
 #define TICK_MS 500 /* how often states and sessions that change by the clock are looked for */
-#define CLIENTS_MAX 1000
+#define PAGES_MAX 1000
 
-/* What other threads hand in. */
+/* What other threads hand to the live thread. */
 struct intake {
     pthread_mutex_t lock;
-    struct client *arrivals;
+    struct page *arrivals;
     struct change *changes;
     size_t change_count, change_room;
     bool woken, closed;
@@ -31,14 +31,14 @@ struct intake {
 
 struct live {
     struct server *server;
-    struct news news;
+    struct host_messages messages;
     pthread_t thread;
     struct intake intake;
     atomic_bool stopping;
     _Atomic int64_t went_round_ms;
-    atomic_bool recheck; /* whether sessions still hold is to be looked up */
+    atomic_bool recheck; /* ask the store whether sessions still hold */
     int wake[2];
-    struct client *clients;
+    struct page *pages;
     atomic_size_t count;
     int64_t round_ms, tick_ms, ticked_wall_ms;
 };
@@ -48,7 +48,7 @@ struct live {
 static void wake(struct live *live)
 {
     if (write(live->wake[1], "w", 1) < 0) {
-        /* full: it is awake */
+        /* the pipe is full: the thread is awake */
     }
 }
 
@@ -85,35 +85,35 @@ static void on_changes(void *context, const struct change *changes, size_t count
         wake(live);
 }
 
-static void close_client(struct client *client)
+static void close_page(struct page *page)
 {
-    struct MHD_UpgradeResponseHandle *handle = client->handle;
+    struct MHD_UpgradeResponseHandle *handle = page->handle;
 
-    client_free(client);
+    page_free(page);
     MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
 }
 
 void live_add(struct live *live, int socket, const struct caller *caller, const char *csrf,
               struct MHD_UpgradeResponseHandle *handle, const char *extra, size_t extra_size)
 {
-    struct client *client =
-        client_new(live->server, &live->news, socket, caller, csrf, extra, extra_size);
+    struct page *page =
+        page_new(live->server, &live->messages, socket, caller, csrf, extra, extra_size);
     bool closed;
 
-    if (!client) {
+    if (!page) {
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
         return;
     }
-    client->handle = handle;
+    page->handle = handle;
     pthread_mutex_lock(&live->intake.lock);
     closed = live->intake.closed;
     if (!closed) {
-        client->next = live->intake.arrivals;
-        live->intake.arrivals = client;
+        page->next = live->intake.arrivals;
+        live->intake.arrivals = page;
     }
     pthread_mutex_unlock(&live->intake.lock);
     if (closed)
-        close_client(client);
+        close_page(page);
     else
         wake(live);
 }
@@ -134,54 +134,53 @@ bool live_runs(struct live *live)
     return monotonic_ms() - atomic_load(&live->went_round_ms) < ROUND_LATE_MS;
 }
 
-struct hostlog *live_hosts(struct live *live)
+struct change_feed *live_change_feed(struct live *live)
 {
-    return live->news.hosts;
+    return live->messages.hosts;
 }
 
-/* ---- clients ---- */
+/* ---- pages ---- */
 
 static void take_arrivals(struct live *live)
 {
-    struct client *client, *next;
+    struct page *page, *next;
 
     pthread_mutex_lock(&live->intake.lock);
-    client = live->intake.arrivals;
+    page = live->intake.arrivals;
     live->intake.arrivals = NULL;
     pthread_mutex_unlock(&live->intake.lock);
-    for (; client; client = next) {
-        next = client->next;
-        if (live->count >= CLIENTS_MAX || !auth_still(live->server, &client->caller) ||
-            !client_open(client)) {
-            close_client(client);
+    for (; page; page = next) {
+        next = page->next;
+        if (live->count >= PAGES_MAX || !auth_still(live->server, &page->caller) ||
+            !page_open(page)) {
+            close_page(page);
             continue;
         }
-        client->next = live->clients;
-        live->clients = client;
+        page->next = live->pages;
+        live->pages = page;
         atomic_fetch_add(&live->count, 1);
-        client_serve(client, false);
+        page_serve(page, false);
     }
 }
 
 static void drop_closed(struct live *live)
 {
-    for (struct client **at = &live->clients; *at;) {
-        struct client *client = *at;
+    for (struct page **at = &live->pages; *at;) {
+        struct page *page = *at;
 
-        if (!client->closing) {
-            at = &client->next;
+        if (!page->closing) {
+            at = &page->next;
             continue;
         }
-        *at = client->next;
+        *at = page->next;
         atomic_fetch_sub(&live->count, 1);
-        close_client(client);
+        close_page(page);
     }
 }
 
 /* ---- rounds ---- */
 
-/* A host whose state the clock has changed: which of its runs it is told of by may be another now.
- */
+/* The clock has changed a host's state: another of its runs may have to be shown now. */
 struct settling {
     struct job job;
     char host[HOST_ID_SIZE];
@@ -199,7 +198,7 @@ static enum job_result settle(struct txn *txn, void *context)
 
 static void settled(void *context, bool ok)
 {
-    (void)ok; /* the next word of the host settles it, too */
+    (void)ok; /* the next report of the host settles it, too */
     free(context);
 }
 
@@ -225,7 +224,7 @@ static void clock_changed(void *context, const char *host, const char *run)
     submit_settling(live, host);
 }
 
-/* Hosts whose state the clock has changed since the last look. */
+/* Finds the hosts whose state the clock has changed since the last tick. */
 static void tick(struct live *live)
 {
     int64_t now = wall_ms();
@@ -252,19 +251,20 @@ static struct change *take_changes(struct live *live, size_t *count)
     return changes;
 }
 
-/* Whoever has lost the right to listen is told nothing more. */
+/* Closes the pages whose session is over. */
 static void end_sessions(struct live *live, bool recheck)
 {
     int64_t now = wall_ms();
 
-    for (struct client *client = live->clients; client; client = client->next)
-        if ((client->caller.expires_ms && now >= client->caller.expires_ms) ||
-            (recheck && !auth_still(live->server, &client->caller)))
-            client->closing = true;
+    for (struct page *page = live->pages; page; page = page->next)
+        if ((page->caller.expires_ms && now >= page->caller.expires_ms) ||
+            (recheck && !auth_still(live->server, &page->caller)))
+            page->closing = true;
     sse_end_sessions(recheck);
 }
 
-/* Notes what has changed since the last round with everyone whom it concerns. */
+/* Hands the changes since the last round to the change feed, the followers and the event streams.
+ */
 static void begin_round(struct live *live)
 {
     size_t count;
@@ -276,35 +276,35 @@ static void begin_round(struct live *live)
     if (count)
         changes_sort(changes, count);
     for (size_t i = 0; i < count; i++)
-        hostlog_note(live->news.hosts, changes[i].host, changes[i].progress);
-    hostlog_release(live->news.hosts, monotonic_ms());
-    for (struct client *client = live->clients; client; client = client->next)
-        for (size_t i = 0; i < client->tail_count; i++)
-            tail_touch(&client->tails[i], changes, count);
-    sse_round(live, changes, count);
+        change_feed_note(live->messages.hosts, changes[i].host, changes[i].progress);
+    change_feed_release(live->messages.hosts, monotonic_ms());
+    for (struct page *page = live->pages; page; page = page->next)
+        for (size_t i = 0; i < page->follower_count; i++)
+            follower_touch(&page->followers[i], changes, count);
+    events_round(live, changes, count);
     free(changes);
 }
 
-static bool more_to_tell(const struct live *live)
+static bool more_to_send(const struct live *live)
 {
-    for (const struct client *client = live->clients; client; client = client->next)
-        if (client_wants_more(client))
+    for (const struct page *page = live->pages; page; page = page->next)
+        if (page_wants_more(page))
             return true;
     return false;
 }
 
-/* How long nothing can be due. Between rounds the wake-up is not even looked at. */
+/* How long to wait at most. Between rounds the wake-up pipe is not polled. */
 static int pause_ms(struct live *live, int64_t now, bool *between)
 {
     *between = now < live->round_ms;
-    if (more_to_tell(live))
+    if (more_to_send(live))
         return 0;
     if (*between)
         return (int)(live->round_ms - now);
-    return hostlog_waits(live->news.hosts) ? ROUND_MS : TICK_MS;
+    return change_feed_waits(live->messages.hosts) ? ROUND_MS : TICK_MS;
 }
 
-/* Waits for sockets or for the next round. False: it cannot go on. */
+/* Waits for sockets or for the next round. False: poll failed. */
 static bool wait_for_work(struct live *live, struct pollfd *polls)
 {
     char drain[256];
@@ -313,9 +313,9 @@ static bool wait_for_work(struct live *live, struct pollfd *polls)
     size_t n = 1;
 
     polls[0] = (struct pollfd){.fd = between ? -1 : live->wake[0], .events = POLLIN};
-    for (struct client *client = live->clients; client; client = client->next)
-        polls[n++] = (struct pollfd){.fd = client->socket,
-                                     .events = client_wants_to_read(client) ? POLLIN : POLLOUT};
+    for (struct page *page = live->pages; page; page = page->next)
+        polls[n++] = (struct pollfd){.fd = page->socket,
+                                     .events = page_wants_to_read(page) ? POLLIN : POLLOUT};
     if (poll(polls, n, pause) < 0 && errno != EINTR)
         return false;
     while (polls[0].revents && read(live->wake[0], drain, sizeof drain) > 0)
@@ -326,7 +326,7 @@ static bool wait_for_work(struct live *live, struct pollfd *polls)
 static void *run(void *context)
 {
     struct live *live = context;
-    struct pollfd *polls = calloc(CLIENTS_MAX + 1, sizeof *polls);
+    struct pollfd *polls = calloc(PAGES_MAX + 1, sizeof *polls);
 
     live->ticked_wall_ms = wall_ms();
     while (polls && !atomic_load(&live->stopping) && wait_for_work(live, polls)) {
@@ -338,8 +338,8 @@ static void *run(void *context)
             live->round_ms = now + ROUND_MS;
             begin_round(live);
         }
-        for (struct client *client = live->clients; client; client = client->next)
-            client_serve(client, polls[n++].revents & (POLLIN | POLLHUP | POLLERR));
+        for (struct page *page = live->pages; page; page = page->next)
+            page_serve(page, polls[n++].revents & (POLLIN | POLLHUP | POLLERR));
         drop_closed(live);
         take_arrivals(live);
     }
@@ -353,8 +353,8 @@ void live_free(struct live *live)
         return;
     close_fd(&live->wake[0]);
     close_fd(&live->wake[1]);
-    news_free(&live->news);
-    hostlog_free(live->news.hosts);
+    host_messages_free(&live->messages);
+    change_feed_free(live->messages.hosts);
     free(live->intake.changes);
     pthread_mutex_destroy(&live->intake.lock);
     free(live);
@@ -378,9 +378,9 @@ struct live *live_start(struct server *server)
         return NULL;
     live->server = server;
     live->wake[0] = live->wake[1] = -1;
-    live->news = (struct news){.store = server->store, .hosts = hostlog_new()};
+    live->messages = (struct host_messages){.store = server->store, .hosts = change_feed_new()};
     pthread_mutex_init(&live->intake.lock, NULL);
-    if (!live->news.hosts || make_wake(live->wake) < 0 ||
+    if (!live->messages.hosts || make_wake(live->wake) < 0 ||
         pthread_create(&live->thread, NULL, run, live) != 0) {
         live_free(live);
         return NULL;
@@ -393,7 +393,7 @@ void live_stop(struct live *live)
 {
     if (!live)
         return;
-    sse_stop();
+    events_stop();
     store_watch(live->server->store, NULL, NULL);
     atomic_store(&live->stopping, true);
     wake(live);
@@ -402,7 +402,7 @@ void live_stop(struct live *live)
     live->intake.closed = true;
     pthread_mutex_unlock(&live->intake.lock);
     take_arrivals(live);
-    for (struct client *client = live->clients; client; client = client->next)
-        client->closing = true;
+    for (struct page *page = live->pages; page; page = page->next)
+        page->closing = true;
     drop_closed(live);
 }

@@ -5,76 +5,76 @@
 #include "common/io.h"
 #include "dashboard/view/host.h"
 
-#define ALL_FRESH_MS 1000 /* pages that come together share one list; its changes follow anyway */
+#define ALL_FRESH_MS 1000 /* pages that connect together share one list; changes follow anyway */
 #define PART_MAX 200      /* hosts in one message */
 
-void shared_drop(struct shared *shared)
+void message_release(struct message *message)
 {
-    if (!shared || --shared->users > 0)
+    if (!message || --message->references > 0)
         return;
-    text_free(&shared->text);
-    free(shared);
+    text_free(&message->text);
+    free(message);
 }
 
-static struct shared *shared_new(void)
+static struct message *message_new(void)
 {
-    struct shared *shared = calloc(1, sizeof *shared);
+    struct message *message = calloc(1, sizeof *message);
 
-    if (shared)
-        shared->users = 1;
-    return shared;
+    if (message)
+        message->references = 1;
+    return message;
 }
 
-/* Ends the building of a message: kept in *kept for the next who asks, and given to this one. */
-static struct shared *share(struct shared **kept, struct shared *fresh)
+/* A message is ready: keeps it in *kept for the next page, and gives it to this one. */
+static struct message *share(struct message **kept, struct message *fresh)
 {
     if (fresh->text.failed) {
-        shared_drop(fresh);
+        message_release(fresh);
         return NULL;
     }
-    shared_drop(*kept);
+    message_release(*kept);
     *kept = fresh;
-    fresh->users++;
+    fresh->references++;
     return fresh;
 }
 
-void news_free(struct news *news)
+void host_messages_free(struct host_messages *messages)
 {
-    shared_drop(news->all);
-    shared_drop(news->changes);
+    message_release(messages->all);
+    message_release(messages->changes);
 }
 
-struct shared *news_all(struct news *news, uint64_t *seen)
+struct message *host_messages_all(struct host_messages *messages, uint64_t *seen)
 {
-    struct shared *fresh;
+    struct message *fresh;
 
-    if (news->all && monotonic_ms() - news->all_ms < ALL_FRESH_MS) {
-        *seen = news->all_seen;
-        news->all->users++;
-        return news->all;
+    if (messages->all && monotonic_ms() - messages->all_ms < ALL_FRESH_MS) {
+        *seen = messages->all_seen;
+        messages->all->references++;
+        return messages->all;
     }
-    if (!(fresh = shared_new()))
+    if (!(fresh = message_new()))
         return NULL;
-    *seen = news->all_seen =
-        hostlog_newest(news->hosts); /* before reading: nothing can be missed */
-    news->all_ms = monotonic_ms();
+    *seen = messages->all_seen =
+        change_feed_newest(messages->hosts); /* before reading: nothing can be missed */
+    messages->all_ms = monotonic_ms();
     text_printf(&fresh->text, "{\"type\":\"hosts\",\"now\":%lld,\"hosts\":[", (long long)wall_ms());
-    if (!hosts_json(news->store, false, wall_ms(), &fresh->text)) {
-        shared_drop(fresh);
+    if (!hosts_json(messages->store, false, wall_ms(), &fresh->text)) {
+        message_release(fresh);
         return NULL;
     }
     text_puts(&fresh->text, "]}");
-    return share(&news->all, fresh);
+    return share(&messages->all, fresh);
 }
 
-static void build_changes(struct news *news, struct text *out, char (*hosts)[HOST_ID_SIZE],
-                          size_t count)
+static void build_changes(struct host_messages *messages, struct text *out,
+                          char (*hosts)[HOST_ID_SIZE], size_t count)
 {
     struct text gone = {0};
 
     text_puts(out, "{\"type\":\"changed\",\"hosts\":[");
     for (size_t i = 0; i < count; i++) {
-        if (host_json(news->store, hosts[i], false, wall_ms(), out))
+        if (host_json(messages->store, hosts[i], false, wall_ms(), out))
             continue;
         text_puts(&gone, gone.size ? "," : "");
         text_json(&gone, hosts[i]);
@@ -86,32 +86,32 @@ static void build_changes(struct news *news, struct text *out, char (*hosts)[HOS
     text_free(&gone);
 }
 
-struct shared *news_since(struct news *news, uint64_t *seen)
+struct message *host_messages_since(struct host_messages *messages, uint64_t *seen)
 {
     char hosts[PART_MAX][HOST_ID_SIZE];
     uint64_t from = *seen, to = from;
-    struct shared *fresh;
+    struct message *fresh;
     size_t count;
 
-    if (news->changes && news->changes_from == from && news->changes_to > from) {
-        *seen = news->changes_to;
-        news->changes->users++;
-        return news->changes;
+    if (messages->changes && messages->changes_from == from && messages->changes_to > from) {
+        *seen = messages->changes_to;
+        messages->changes->references++;
+        return messages->changes;
     }
-    count = hostlog_since(news->hosts, &to, hosts, PART_MAX);
+    count = change_feed_since(messages->hosts, &to, hosts, PART_MAX);
     if (!count) {
         *seen = to;
         return NULL;
     }
-    if (!(fresh = shared_new()))
+    if (!(fresh = message_new()))
         return NULL;
-    store_snapshot(news->store);
-    build_changes(news, &fresh->text, hosts, count);
-    store_snapshot_end(news->store);
-    fresh = share(&news->changes, fresh);
+    store_snapshot(messages->store);
+    build_changes(messages, &fresh->text, hosts, count);
+    store_snapshot_end(messages->store);
+    fresh = share(&messages->changes, fresh);
     if (fresh) {
-        news->changes_from = from;
-        *seen = news->changes_to = to;
+        messages->changes_from = from;
+        *seen = messages->changes_to = to;
     }
     return fresh;
 }

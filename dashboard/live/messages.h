@@ -1,36 +1,36 @@
-/* Messages about hosts, which are the same for many pages: built once, shared until the last page
-   has sent its copy. Only the live thread uses these. */
+/* Messages about hosts. They are the same for many pages, so each is built once and freed when the
+   last page has sent it. Only the live thread uses these. */
 #ifndef NIXFLEET_DASHBOARD_LIVE_MESSAGES_H
 #define NIXFLEET_DASHBOARD_LIVE_MESSAGES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dashboard/live/changes.h"
+#include "dashboard/live/change_feed.h"
 #include "common/json.h"
 #include "dashboard/store/store.h"
 
-/* A message with several senders. */
-struct shared {
-    size_t users;
+/* A message that several pages send. */
+struct message {
+    size_t references;
     struct text text;
 };
-void shared_drop(struct shared *shared);
+void message_release(struct message *message);
 
-struct news {
+struct host_messages {
     struct store *store;
-    struct hostlog *hosts;
-    struct shared *all, *changes; /* the newest of each kind */
+    struct change_feed *hosts;
+    struct message *all, *changes; /* the newest of each kind */
     uint64_t all_seen, changes_from, changes_to;
     int64_t all_ms;
 };
 
-void news_free(struct news *news);
-/* All hosts, and in *seen the change up to which they are told with it. NULL: the store or memory
- * failed. The caller drops it. */
-struct shared *news_all(struct news *news, uint64_t *seen);
-/* What changed after *seen, or a first part of it; *seen moves. NULL: nothing has, or no memory.
- * The caller drops it. */
-struct shared *news_since(struct news *news, uint64_t *seen);
+void host_messages_free(struct host_messages *messages);
+/* The message with all hosts; *seen: the newest change that it contains. NULL: the store or memory
+ * failed. The caller releases it. */
+struct message *host_messages_all(struct host_messages *messages, uint64_t *seen);
+/* The message with the hosts that changed after *seen, or with the first of them; *seen moves.
+ * NULL: nothing changed, or no memory. The caller releases it. */
+struct message *host_messages_since(struct host_messages *messages, uint64_t *seen);
 
 #endif

@@ -11,23 +11,23 @@
 #include "dashboard/fleet/target.h"
 
 #define PING_MS 15000
-#define MESSAGE_MAX 4096 /* of what a page may send */
-/* Read of a page before it is written to: each ping in it queues a pong. */
+#define MESSAGE_MAX 4096 /* bytes of a message from a page */
+/* Bytes that are read from a page before we write to it: each ping in them queues a pong. */
 #define READ_MAX ((size_t)16 << 10)
-#define STUCK_MS 60000 /* a page that has taken nothing for so long is gone */
+#define STUCK_MS 60000 /* a page that has taken nothing for this long is gone */
 
-/* ---- what is sent ---- */
+/* ---- messages to a page ---- */
 
-static void send_text(struct client *client, struct text *text)
+static void send_text(struct page *page, struct text *text)
 {
     struct wslay_event_msg message = {WSLAY_TEXT_FRAME, (const uint8_t *)text->bytes, text->size};
 
-    if (!text->failed && text->size && wslay_event_queue_msg(client->ws, &message) != 0)
-        client->closing = true;
+    if (!text->failed && text->size && wslay_event_queue_msg(page->ws, &message) != 0)
+        page->closing = true;
     text_free(text);
 }
 
-static void send_hello(struct client *client)
+static void send_hello(struct page *page)
 {
     struct text out = {0};
 
@@ -35,16 +35,16 @@ static void send_hello(struct client *client)
     text_key_json(&out, "type", "hello");
     text_key_json(&out, "version", VERSION);
     text_key_int(&out, "now", wall_ms());
-    text_key_raw(&out, "dev", client->server->dev ? "true" : "false");
-    text_key_json(&out, "csrf", client->csrf);
+    text_key_raw(&out, "dev", page->server->dev ? "true" : "false");
+    text_key_json(&out, "csrf", page->csrf);
     text_key(&out, "target");
-    client->target = target_version(client->server->target);
-    target_json(client->server->target, &out);
+    page->target = target_version(page->server->target);
+    target_json(page->server->target, &out);
     text_puts(&out, "}");
-    send_text(client, &out);
+    send_text(page, &out);
 }
 
-static void send_error(struct client *client, const char *error)
+static void send_error(struct page *page, const char *error)
 {
     struct text out = {0};
 
@@ -52,76 +52,77 @@ static void send_error(struct client *client, const char *error)
     text_key_json(&out, "type", "error");
     text_key_json(&out, "error", error);
     text_puts(&out, "}");
-    send_text(client, &out);
+    send_text(page, &out);
 }
 
-static ssize_t read_shared(wslay_event_context_ptr ws, uint8_t *out, size_t size,
-                           const union wslay_event_msg_source *source, int *eof, void *context)
+static ssize_t read_message(wslay_event_context_ptr ws, uint8_t *out, size_t size,
+                            const union wslay_event_msg_source *source, int *eof, void *context)
 {
-    struct client *client = context;
-    const struct text *text = &client->sending->text;
-    size_t part = text->size - client->sent < size ? text->size - client->sent : size;
+    struct page *page = context;
+    const struct text *text = &page->sending->text;
+    size_t part = text->size - page->sent < size ? text->size - page->sent : size;
 
     (void)ws, (void)source;
-    memcpy(out, text->bytes + client->sent, part);
-    client->sent += part;
-    if (client->sent == text->size) {
+    memcpy(out, text->bytes + page->sent, part);
+    page->sent += part;
+    if (page->sent == text->size) {
         *eof = 1;
-        shared_drop(client->sending);
-        client->sending = NULL;
+        message_release(page->sending);
+        page->sending = NULL;
     }
     return (ssize_t)part;
 }
 
-/* Sends a message that others send, too, without a copy of it. One at a time. */
-static void send_shared(struct client *client, struct shared *shared)
+/* Sends a message that other pages send, too, without a copy. One at a time; takes over the
+ * caller's reference. */
+static void send_message(struct page *page, struct message *message)
 {
-    struct wslay_event_fragmented_msg message = {WSLAY_TEXT_FRAME, {0}, read_shared};
+    struct wslay_event_fragmented_msg frames = {WSLAY_TEXT_FRAME, {0}, read_message};
 
-    if (!shared)
+    if (!message)
         return;
-    client->sending = shared;
-    client->sent = 0;
-    if (wslay_event_queue_fragmented_msg(client->ws, &message) != 0)
-        client->closing = true;
+    page->sending = message;
+    page->sent = 0;
+    if (wslay_event_queue_fragmented_msg(page->ws, &frames) != 0)
+        page->closing = true;
 }
 
-/* ---- what a page says ---- */
+/* ---- messages from a page ---- */
 
-static struct tail *find_tail(struct client *client, const char *run)
+static struct follower *find_follower(struct page *page, const char *run)
 {
-    for (size_t i = 0; i < client->tail_count; i++)
-        if (strcmp(client->tails[i].run, run) == 0)
-            return &client->tails[i];
+    for (size_t i = 0; i < page->follower_count; i++)
+        if (strcmp(page->followers[i].run, run) == 0)
+            return &page->followers[i];
     return NULL;
 }
 
-static void start_tail(struct client *client, const char *run, int64_t from)
+static void start_follower(struct page *page, const char *run, int64_t from)
 {
-    struct tail *tail = find_tail(client, run), fresh;
+    struct follower *follower = find_follower(page, run), fresh;
 
-    if (!tail_start(client->server->store, &fresh, run, from))
-        send_error(client, "there is no such run");
-    else if (tail)
-        *tail = fresh;
-    else if (client->tail_count == TAILS_MAX)
-        send_error(client, "too many logs are followed");
+    if (!follower_start(page->server->store, &fresh, run, from))
+        send_error(page, "there is no such run");
+    else if (follower)
+        *follower = fresh;
+    else if (page->follower_count == FOLLOWERS_MAX)
+        send_error(page, "too many logs are followed");
     else
-        client->tails[client->tail_count++] = fresh;
+        page->followers[page->follower_count++] = fresh;
 }
 
-static void stop_tail(struct client *client, const char *run)
+static void stop_follower(struct page *page, const char *run)
 {
-    struct tail *tail = find_tail(client, run);
+    struct follower *follower = find_follower(page, run);
 
-    if (tail)
-        *tail = client->tails[--client->tail_count];
+    if (follower)
+        *follower = page->followers[--page->follower_count];
 }
 
 static void on_message(wslay_event_context_ptr ws,
                        const struct wslay_event_on_msg_recv_arg *message, void *context)
 {
-    struct client *client = context;
+    struct page *page = context;
     const char *why = NULL, *op = "", *run = NULL;
     struct json_problem problem;
     json_object *object;
@@ -137,18 +138,18 @@ static void on_message(wslay_event_context_ptr ws,
         field_int(object, "from", &from, &why);
     }
     if (!object && problem.no_memory)
-        send_error(client, "out of memory");
+        send_error(page, "out of memory");
     else if (!object || why)
-        send_error(client, "the message was not understood");
+        send_error(page, "the message was not understood");
     else if (strcmp(op, "subscribe") == 0) {
-        client->hosts = true;
-        client->has_hosts = false;
+        page->hosts = true;
+        page->has_hosts = false;
     } else if (strcmp(op, "tail") == 0 && run && strlen(run) == RUN_ID_SIZE - 1)
-        start_tail(client, run, from);
+        start_follower(page, run, from);
     else if (strcmp(op, "untail") == 0 && run)
-        stop_tail(client, run);
+        stop_follower(page, run);
     else if (strcmp(op, "pong") != 0)
-        send_error(client, "the message was not understood");
+        send_error(page, "the message was not understood");
     json_object_put(object);
 }
 
@@ -157,30 +158,30 @@ static void on_message(wslay_event_context_ptr ws,
 static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size, int flags,
                           void *context)
 {
-    struct client *client = context;
-    size_t early = client->early_size - client->early_taken;
+    struct page *page = context;
+    size_t early = page->early_size - page->early_taken;
     ssize_t n;
 
     (void)flags;
     if (early) {
         early = early < size ? early : size;
-        memcpy(out, client->early + client->early_taken, early);
-        client->early_taken += early;
+        memcpy(out, page->early + page->early_taken, early);
+        page->early_taken += early;
         return (ssize_t)early;
     }
-    if (client->read >= READ_MAX) {
+    if (page->read >= READ_MAX) {
         wslay_event_set_error(ws, WSLAY_ERR_WOULDBLOCK);
         return -1;
     }
     do
-        n = recv(client->socket, out, size, MSG_DONTWAIT);
+        n = recv(page->socket, out, size, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
-        client->read += (size_t)n;
+        page->read += (size_t)n;
         return n;
     }
     if (n == 0)
-        client->closing = true;
+        page->closing = true;
     wslay_event_set_error(ws, n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)
                                   ? WSLAY_ERR_WOULDBLOCK
                                   : WSLAY_ERR_CALLBACK_FAILURE);
@@ -190,15 +191,15 @@ static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size,
 static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t size, int flags,
                        void *context)
 {
-    struct client *client = context;
+    struct page *page = context;
     ssize_t n;
 
     (void)flags;
     do
-        n = send(client->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(page->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n > 0)
-        client->taken_ms = monotonic_ms();
+        page->taken_ms = monotonic_ms();
     if (n < 0)
         wslay_event_set_error(ws, errno == EAGAIN || errno == EWOULDBLOCK
                                       ? WSLAY_ERR_WOULDBLOCK
@@ -206,162 +207,162 @@ static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t 
     return n;
 }
 
-/* ---- a client's life ---- */
+/* ---- opening, serving, closing ---- */
 
-struct client *client_new(struct server *server, struct news *news, int socket,
-                          const struct caller *caller, const char *csrf, const char *extra,
-                          size_t extra_size)
+struct page *page_new(struct server *server, struct host_messages *messages, int socket,
+                      const struct caller *caller, const char *csrf, const char *extra,
+                      size_t extra_size)
 {
-    struct client *client = calloc(1, sizeof *client);
+    struct page *page = calloc(1, sizeof *page);
 
-    if (!client || (extra_size && !(client->early = malloc(extra_size)))) {
-        free(client);
+    if (!page || (extra_size && !(page->early = malloc(extra_size)))) {
+        free(page);
         return NULL;
     }
-    client->server = server;
-    client->news = news;
-    client->socket = socket;
-    client->caller = *caller;
-    strlcpy(client->csrf, csrf, sizeof client->csrf);
+    page->server = server;
+    page->messages = messages;
+    page->socket = socket;
+    page->caller = *caller;
+    strlcpy(page->csrf, csrf, sizeof page->csrf);
     if (extra_size)
-        memcpy(client->early, extra, extra_size);
-    client->early_size = extra_size;
-    return client;
+        memcpy(page->early, extra, extra_size);
+    page->early_size = extra_size;
+    return page;
 }
 
-bool client_open(struct client *client)
+bool page_open(struct page *page)
 {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_receive, .send_callback = on_send, .on_msg_recv_callback = on_message};
 
-    if (wslay_event_context_server_init(&client->ws, &callbacks, client) != 0)
+    if (wslay_event_context_server_init(&page->ws, &callbacks, page) != 0)
         return false;
-    wslay_event_config_set_max_recv_msg_length(client->ws, MESSAGE_MAX);
-    fcntl(client->socket, F_SETFL, fcntl(client->socket, F_GETFL) | O_NONBLOCK);
-    send_hello(client);
-    client->taken_ms = monotonic_ms();
-    client->ping_ms = client->taken_ms + PING_MS;
+    wslay_event_config_set_max_recv_msg_length(page->ws, MESSAGE_MAX);
+    fcntl(page->socket, F_SETFL, fcntl(page->socket, F_GETFL) | O_NONBLOCK);
+    send_hello(page);
+    page->taken_ms = monotonic_ms();
+    page->ping_ms = page->taken_ms + PING_MS;
     return true;
 }
 
-void client_free(struct client *client)
+void page_free(struct page *page)
 {
-    if (client->ws)
-        wslay_event_context_free(client->ws);
-    shared_drop(client->sending);
-    free(client->early);
-    free(client);
+    if (page->ws)
+        wslay_event_context_free(page->ws);
+    message_release(page->sending);
+    free(page->early);
+    free(page);
 }
 
-static void feed_hosts(struct client *client)
+static void feed_hosts(struct page *page)
 {
-    struct shared *message;
+    struct message *message;
 
-    if (!client->hosts)
+    if (!page->hosts)
         return;
-    if (client->has_hosts) {
-        send_shared(client, news_since(client->news, &client->seen));
-    } else if ((message = news_all(client->news, &client->seen))) {
-        client->has_hosts = true;
-        send_shared(client, message);
+    if (page->has_hosts) {
+        send_message(page, host_messages_since(page->messages, &page->seen));
+    } else if ((message = host_messages_all(page->messages, &page->seen))) {
+        page->has_hosts = true;
+        send_message(page, message);
     }
 }
 
-static void feed_tail(struct client *client, struct tail *tail)
+static void send_lines(struct page *page, struct follower *follower)
 {
     struct text run = {0}, lines = {0};
 
-    if (tail->changed && tail_run(client->server->store, tail, &run))
-        send_text(client, &run);
-    tail->changed = false;
-    if (tail->due && tail_splice(client->server->store, tail, &lines))
-        send_text(client, &lines);
+    if (follower->changed && follower_run(page->server->store, follower, &run))
+        send_text(page, &run);
+    follower->changed = false;
+    if (follower->due && follower_splice(page->server->store, follower, &lines))
+        send_text(page, &lines);
     text_free(&run);
     text_free(&lines);
 }
 
-static void feed_target(struct client *client)
+static void feed_target(struct page *page)
 {
-    uint64_t version = target_version(client->server->target);
+    uint64_t version = target_version(page->server->target);
     struct text out = {0};
 
-    if (client->target == version)
+    if (page->target == version)
         return;
-    client->target = version;
+    page->target = version;
     text_puts(&out, "{\"type\":\"target\",\"target\":");
-    target_json(client->server->target, &out);
+    target_json(page->server->target, &out);
     text_puts(&out, "}");
-    send_text(client, &out);
+    send_text(page, &out);
 }
 
-static void feed_ping(struct client *client)
+static void feed_ping(struct page *page)
 {
     struct text out = {0};
 
-    if (monotonic_ms() < client->ping_ms)
+    if (monotonic_ms() < page->ping_ms)
         return;
     text_printf(&out, "{\"type\":\"ping\",\"now\":%lld}", (long long)wall_ms());
-    send_text(client, &out);
-    client->ping_ms = monotonic_ms() + PING_MS;
+    send_text(page, &out);
+    page->ping_ms = monotonic_ms() + PING_MS;
 }
 
-/* Tells a page that has taken all before what it has not been told: lines first, which somebody
- * reads, one message of each log; then hosts. */
-static void feed(struct client *client)
+/* When the socket has taken all earlier messages: builds the next ones. Lines come first, because a
+ * person reads them: one message for each log. Then hosts. */
+static void feed(struct page *page)
 {
-    if (wslay_event_want_write(client->ws))
+    if (wslay_event_want_write(page->ws))
         return;
-    for (size_t i = 0; i < client->tail_count; i++)
-        feed_tail(client, &client->tails[i]);
-    feed_hosts(client);
-    feed_target(client);
-    feed_ping(client);
+    for (size_t i = 0; i < page->follower_count; i++)
+        send_lines(page, &page->followers[i]);
+    feed_hosts(page);
+    feed_target(page);
+    feed_ping(page);
 }
 
-bool client_wants_more(const struct client *client)
+bool page_wants_more(const struct page *page)
 {
-    if (wslay_event_want_write(client->ws))
+    if (wslay_event_want_write(page->ws))
         return false;
-    for (size_t i = 0; i < client->tail_count; i++)
-        if (client->tails[i].due || client->tails[i].changed)
+    for (size_t i = 0; i < page->follower_count; i++)
+        if (page->followers[i].due || page->followers[i].changed)
             return true;
-    return client->hosts && client->seen < hostlog_newest(client->news->hosts);
+    return page->hosts && page->seen < change_feed_newest(page->messages->hosts);
 }
 
-bool client_wants_to_read(const struct client *client)
+bool page_wants_to_read(const struct page *page)
 {
-    return !wslay_event_want_write(client->ws);
+    return !wslay_event_want_write(page->ws);
 }
 
-/* A page that does not take what it is sent is not read either, so that its pings cannot queue
- * pongs without a bound. */
-static void serve_input(struct client *client, bool readable)
+/* A page that does not take what it is sent is not read, so that its pings cannot queue pongs
+ * without a bound. */
+static void serve_input(struct page *page, bool readable)
 {
-    client->read = 0;
-    if ((readable || client->early_taken < client->early_size) && client_wants_to_read(client) &&
-        wslay_event_recv(client->ws) != 0)
-        client->closing = true;
+    page->read = 0;
+    if ((readable || page->early_taken < page->early_size) && page_wants_to_read(page) &&
+        wslay_event_recv(page->ws) != 0)
+        page->closing = true;
 }
 
-static void serve_output(struct client *client)
+static void serve_output(struct page *page)
 {
-    if (!wslay_event_want_write(client->ws)) {
-        client->taken_ms = monotonic_ms();
+    if (!wslay_event_want_write(page->ws)) {
+        page->taken_ms = monotonic_ms();
         return;
     }
-    if (wslay_event_send(client->ws) != 0 || monotonic_ms() - client->taken_ms > STUCK_MS)
-        client->closing = true;
+    if (wslay_event_send(page->ws) != 0 || monotonic_ms() - page->taken_ms > STUCK_MS)
+        page->closing = true;
 }
 
-void client_serve(struct client *client, bool readable)
+void page_serve(struct page *page, bool readable)
 {
-    if (client->closing)
+    if (page->closing)
         return;
-    serve_input(client, readable);
-    if (!client->closing)
-        feed(client);
-    if (!client->closing)
-        serve_output(client);
-    if (wslay_event_get_close_received(client->ws))
-        client->closing = true;
+    serve_input(page, readable);
+    if (!page->closing)
+        feed(page);
+    if (!page->closing)
+        serve_output(page);
+    if (wslay_event_get_close_received(page->ws))
+        page->closing = true;
 }

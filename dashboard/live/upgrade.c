@@ -24,7 +24,7 @@ static bool accept_key(const char *key, char out[32])
     return true;
 }
 
-/* A page of another site must not read through its visitor's session. */
+/* A page of another site must not use its visitor's session. */
 static bool same_origin(const struct request *request)
 {
     const char *origin = request_header(request, "Origin"), *host = request_header(request, "Host"),

@@ -48,10 +48,10 @@ struct answer {
 
 /* A request belongs to one thread at a time. It begins with the HTTP thread of its connection. A
  * handler that cannot answer at once suspends the request and hands it over (request_submit,
- * slow_submit, target_refresh): then it belongs to the thread that works on it, which fills answer,
- * and may hand it over again. request_resume gives it back to the HTTP thread; the caller must not
- * touch it any more, it may be freed at once. Only the HTTP thread writes what stands in front of
- * answer; `suspended` it may read at any time. */
+ * task_queue_submit, target_refresh): then it belongs to the thread that works on it, which fills
+ * answer, and may hand it over again. request_resume gives it back to the HTTP thread; the caller
+ * must not touch it any more, it may be freed at once. Only the HTTP thread writes what stands in
+ * front of answer; `suspended` it may read at any time. */
 struct request {
     struct http *http;
     struct server *server;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dashboard/live/follow.h"
+#include "dashboard/live/follower.h"
 
 #define LINES_MAX 4000
 #define LINE_SIZE 24
@@ -124,14 +124,14 @@ static void compare(struct model *model, struct text *message)
 static void read_back(const struct input *input)
 {
     struct model *model = input->model;
-    struct tail tail;
+    struct follower follower;
 
-    if (!tail_start(store, &tail, input->run, 0))
+    if (!follower_start(store, &follower, input->run, 0))
         abort();
-    while (tail.due) {
+    while (follower.due) {
         struct text message = {0};
 
-        if (tail_splice(store, &tail, &message))
+        if (follower_splice(store, &follower, &message))
             compare(model, &message);
         text_free(&message);
     }

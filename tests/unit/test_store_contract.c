@@ -3,7 +3,7 @@
    what makes the follower's copy equal. */
 #include "common/utf8.h"
 #include "dashboard/fleet/state.h"
-#include "dashboard/live/follow.h"
+#include "dashboard/live/follower.h"
 #include "tests/unit/store_fixture.h"
 
 #define LINES_MAX 20000
@@ -80,13 +80,13 @@ static void take_splice(struct model *copy, const struct text *message)
     json_object_put(object);
 }
 
-static void follow(struct fixture *fixture, struct tail *tail, struct model *copy)
+static void follow(struct fixture *fixture, struct follower *follower, struct model *copy)
 {
-    tail->due = true;
-    while (tail->due) {
+    follower->due = true;
+    while (follower->due) {
         struct text message = {0};
 
-        if (tail_splice(fixture->store, tail, &message)) {
+        if (follower_splice(fixture->store, follower, &message)) {
             text_add(&message, "", 1);
             take_splice(copy, &message);
         }
@@ -96,10 +96,10 @@ static void follow(struct fixture *fixture, struct tail *tail, struct model *cop
 
 static void read_whole(struct fixture *fixture, struct model *out)
 {
-    struct tail tail;
+    struct follower follower;
 
-    assert_true(tail_start(fixture->store, &tail, RUN, 0));
-    follow(fixture, &tail, out);
+    assert_true(follower_start(fixture->store, &follower, RUN, 0));
+    follow(fixture, &follower, out);
 }
 
 static char text[65536];
@@ -141,11 +141,11 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
 {
     struct fixture *fixture = *state;
     struct model made = {0}, *wanted = &made, early = {0}, late = {0};
-    struct tail early_tail, late_tail;
+    struct follower early_follower, late_follower;
 
     make_run(fixture);
-    assert_true(tail_start(fixture->store, &early_tail, RUN, 0));
-    late_tail = early_tail;
+    assert_true(follower_start(fixture->store, &early_follower, RUN, 0));
+    late_follower = early_follower;
     srand(7);
     for (int round = 0; round < ROUNDS; round++) {
         int64_t skipped = rand() % 40 == 0 ? 1 + rand() % 5 : 0,
@@ -167,9 +167,9 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
             assert_int_equal(result >= 0, 1);
         }
         if (rand() % 2)
-            follow(fixture, &early_tail, &early);
+            follow(fixture, &early_follower, &early);
         if (rand() % 300 == 0) {
-            follow(fixture, &late_tail, &late);
+            follow(fixture, &late_follower, &late);
             model_equal(&late, wanted);
         }
         if (wanted->count > LINES_MAX / 2) { /* begin anew, as after a digest that differs */
@@ -177,8 +177,8 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
             model_put(wanted, 0, "anew");
         }
     }
-    follow(fixture, &early_tail, &early);
-    follow(fixture, &late_tail, &late);
+    follow(fixture, &early_follower, &early);
+    follow(fixture, &late_follower, &late);
     model_equal(&early, wanted);
     model_equal(&late, wanted);
     model_cut(&early, 0);
@@ -297,12 +297,12 @@ static enum job_result shorten(struct txn *txn, struct work *work)
 static void a_log_that_grew_too_large_loses_its_middle(void **state)
 {
     struct fixture *fixture = *state;
-    struct model follower = {0}, whole = {0};
-    struct tail tail;
+    struct model copy = {0}, whole = {0};
+    struct follower follower;
     int64_t missing = 0, largest = 20000;
 
     make_run(fixture);
-    assert_true(tail_start(fixture->store, &tail, RUN, 0));
+    assert_true(follower_start(fixture->store, &follower, RUN, 0));
     for (int i = 0; i < 3000; i++) {
         snprintf(text, sizeof text, "line number %d", i);
         splice(fixture, i, 1, text);
@@ -310,7 +310,7 @@ static void a_log_that_grew_too_large_loses_its_middle(void **state)
             do_work(fixture, (struct work){.apply = shorten, .bytes = largest / 10 * 9});
         assert_true(fixture->run.stored <= largest);
         if (i % 97 == 0)
-            follow(fixture, &tail, &follower);
+            follow(fixture, &follower, &copy);
     }
     read_whole(fixture, &whole);
     assert_int_equal(whole.count, 3000);
@@ -324,9 +324,9 @@ static void a_log_that_grew_too_large_loses_its_middle(void **state)
     assert_uint_in_range(missing, 1000, 2900);
     for (int i = 0; i < 100; i++)
         assert_true(whole.line[i] && whole.line[2999 - i]);
-    follow(fixture, &tail, &follower);
-    model_equal(&follower, &whole);
-    model_cut(&follower, 0);
+    follow(fixture, &follower, &copy);
+    model_equal(&copy, &whole);
+    model_cut(&copy, 0);
     model_cut(&whole, 0);
 }
 
@@ -534,7 +534,7 @@ static void see_fields(void *context, const struct host_row *row)
     (*(int *)context)++;
     assert_string_equal(row->hostname, "host");
     assert_string_equal(row->host_type, "macos");
-    assert_null(row->location); /* the host did not say it */
+    assert_null(row->location);                 /* the host did not say it */
     assert_string_equal(row->comment, "first"); /* NULL leaves what is stored */
     assert_string_equal(row->current_generation, "g1");
     assert_string_equal(row->test_status, "3/3 passed");

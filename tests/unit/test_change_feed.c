@@ -8,31 +8,31 @@
 
 #include "cmocka_versions.h"
 
-#include "dashboard/live/changes.h"
+#include "dashboard/live/change_feed.h"
 
 static char hosts[2000][HOST_ID_SIZE];
 
 static void state_changes_are_told_at_once_in_order(void **state)
 {
-    struct hostlog *log = hostlog_new();
+    struct change_feed *log = change_feed_new();
     uint64_t seen = 0;
 
     (void)state;
-    hostlog_note(log, "b", false);
-    hostlog_note(log, "a", false);
-    hostlog_note(log, "b", false);
-    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 0); /* not released yet */
-    hostlog_release(log, 1000);
-    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 2);
+    change_feed_note(log, "b", false);
+    change_feed_note(log, "a", false);
+    change_feed_note(log, "b", false);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 10), 0); /* not released yet */
+    change_feed_release(log, 1000);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 10), 2);
     assert_string_equal(hosts[0], "b");
     assert_string_equal(hosts[1], "a");
-    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 0);
-    hostlog_free(log);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 10), 0);
+    change_feed_free(log);
 }
 
 static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
 {
-    struct hostlog *log = hostlog_new();
+    struct change_feed *log = change_feed_new();
     uint64_t seen = 0;
 
     (void)state;
@@ -41,45 +41,45 @@ static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
             char name[16];
 
             snprintf(name, sizeof name, "h%d", i);
-            hostlog_note(log, name, false);
+            change_feed_note(log, name, false);
         }
-        hostlog_release(log, 1000 + round);
+        change_feed_release(log, 1000 + round);
     }
-    assert_int_equal(hostlog_since(log, &seen, hosts, 3), 3);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 3), 3);
     assert_string_equal(hosts[0], "h0");
-    hostlog_note(log, "h1", false); /* told in the first part, and changed again */
-    hostlog_release(log, 2000);
-    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 3);
+    change_feed_note(log, "h1", false); /* told in the first part, and changed again */
+    change_feed_release(log, 2000);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 10), 3);
     assert_string_equal(hosts[0], "h3");
     assert_string_equal(hosts[1], "h4");
     assert_string_equal(hosts[2], "h1");
-    assert_int_equal(seen, hostlog_newest(log));
-    hostlog_free(log);
+    assert_int_equal(seen, change_feed_newest(log));
+    change_feed_free(log);
 }
 
 static void progress_of_one_host_has_a_pace(void **state)
 {
-    struct hostlog *log = hostlog_new();
+    struct change_feed *log = change_feed_new();
     size_t told = 0;
     uint64_t seen = 0;
 
     (void)state;
     for (int64_t now = 10000; now < 12000; now += 10) {
-        hostlog_note(log, "busy", true);
-        hostlog_release(log, now);
-        told += hostlog_since(log, &seen, hosts, 10);
+        change_feed_note(log, "busy", true);
+        change_feed_release(log, now);
+        told += change_feed_since(log, &seen, hosts, 10);
     }
     assert_uint_in_range(told, 7, 9);
-    assert_true(hostlog_waits(log));
-    hostlog_release(log, 13000); /* the last of it is told, too */
-    assert_int_equal(hostlog_since(log, &seen, hosts, 10), 1);
-    assert_false(hostlog_waits(log));
-    hostlog_free(log);
+    assert_true(change_feed_waits(log));
+    change_feed_release(log, 13000); /* the last of it is told, too */
+    assert_int_equal(change_feed_since(log, &seen, hosts, 10), 1);
+    assert_false(change_feed_waits(log));
+    change_feed_free(log);
 }
 
 static void a_state_change_does_not_wait_behind_progress(void **state)
 {
-    struct hostlog *log = hostlog_new();
+    struct change_feed *log = change_feed_new();
     uint64_t seen = 0;
     size_t count;
 
@@ -88,22 +88,22 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
         char name[16];
 
         snprintf(name, sizeof name, "h%d", i);
-        hostlog_note(log, name, true);
+        change_feed_note(log, name, true);
     }
-    hostlog_release(log, 10000);
-    hostlog_note(log, "h1998", false);
-    hostlog_release(log, 10020);
-    count = hostlog_since(log, &seen, hosts, 2000);
+    change_feed_release(log, 10000);
+    change_feed_note(log, "h1998", false);
+    change_feed_release(log, 10020);
+    count = change_feed_since(log, &seen, hosts, 2000);
     assert_uint_in_range(count, 2, 700); /* a part of the progress, and all of the states */
     for (size_t i = 0; i < count; i++)
         if (strcmp(hosts[i], "h1998") == 0)
             count = 0;
     assert_int_equal(count, 0);
-    for (int64_t now = 11000; hostlog_waits(log); now += 1000) /* and nobody is forgotten */
-        hostlog_release(log, now);
+    for (int64_t now = 11000; change_feed_waits(log); now += 1000) /* and nobody is forgotten */
+        change_feed_release(log, now);
     seen = 0;
-    assert_int_equal(hostlog_since(log, &seen, hosts, 2000), 1999);
-    hostlog_free(log);
+    assert_int_equal(change_feed_since(log, &seen, hosts, 2000), 1999);
+    change_feed_free(log);
 }
 
 int main(void)

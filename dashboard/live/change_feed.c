@@ -1,0 +1,168 @@
+/* Entries are found by name in a tree (tsearch(3)). Each stands in one of three queues: state
+   changes that wait, progress that waits, and numbered changes in the order of their numbers. */
+#include "dashboard/live/change_feed.h"
+
+#include <pthread.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define PROGRESS_MS 250
+#define PROGRESS_PER_S 400
+#define CREDIT_MS 1000 /* unused progress of quiet times is saved for this long only */
+
+TAILQ_HEAD(queue, host_entry);
+
+struct host_entry {
+    char host[HOST_ID_SIZE]; /* first: entries are compared as names */
+    TAILQ_ENTRY(host_entry) link;
+    struct queue *in;
+    uint64_t number;
+    int64_t numbered_ms;
+};
+
+struct change_feed {
+    pthread_mutex_t lock;
+    void *by_name;
+    struct queue states, progress, numbered;
+    uint64_t newest;
+    int64_t released_ms, credit; /* in thousandths of a host */
+};
+
+static int by_host(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+struct change_feed *change_feed_new(void)
+{
+    struct change_feed *feed = calloc(1, sizeof *feed);
+
+    if (!feed)
+        return NULL;
+    pthread_mutex_init(&feed->lock, NULL);
+    TAILQ_INIT(&feed->states);
+    TAILQ_INIT(&feed->progress);
+    TAILQ_INIT(&feed->numbered);
+    return feed;
+}
+
+void change_feed_free(struct change_feed *feed)
+{
+    if (!feed)
+        return;
+    while (feed->by_name) { /* a node of the tree points to its entry first (tsearch(3)) */
+        struct host_entry *entry = *(struct host_entry **)feed->by_name;
+
+        tdelete(entry->host, &feed->by_name, by_host);
+        free(entry);
+    }
+    pthread_mutex_destroy(&feed->lock);
+    free(feed);
+}
+
+static void move(struct host_entry *entry, struct queue *to)
+{
+    if (entry->in)
+        TAILQ_REMOVE(entry->in, entry, link);
+    TAILQ_INSERT_TAIL(to, entry, link);
+    entry->in = to;
+}
+
+/* The host's entry, made if it is new. */
+static struct host_entry *find(struct change_feed *feed, const char *host)
+{
+    struct host_entry **found = tfind(host, &feed->by_name, by_host), *entry;
+
+    if (found)
+        return *found;
+    entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    snprintf(entry->host, sizeof entry->host, "%s", host);
+    if (tsearch(entry, &feed->by_name, by_host))
+        return entry;
+    free(entry);
+    return NULL;
+}
+
+void change_feed_note(struct change_feed *feed, const char *host, bool progress)
+{
+    struct host_entry *entry;
+
+    pthread_mutex_lock(&feed->lock);
+    entry = find(feed, host);
+    if (entry && entry->in != &feed->states && !(progress && entry->in == &feed->progress))
+        move(entry, progress ? &feed->progress : &feed->states);
+    pthread_mutex_unlock(&feed->lock);
+}
+
+static void give_number(struct change_feed *feed, struct host_entry *entry, int64_t now_ms)
+{
+    entry->number = ++feed->newest;
+    entry->numbered_ms = now_ms;
+    move(entry, &feed->numbered);
+}
+
+void change_feed_release(struct change_feed *feed, int64_t now_ms)
+{
+    struct host_entry *entry;
+    int64_t passed;
+
+    pthread_mutex_lock(&feed->lock);
+    while ((entry = TAILQ_FIRST(&feed->states)))
+        give_number(feed, entry, now_ms);
+    passed = now_ms - feed->released_ms;
+    feed->released_ms = now_ms;
+    feed->credit += (passed < CREDIT_MS ? passed : CREDIT_MS) * PROGRESS_PER_S;
+    if (feed->credit > (int64_t)CREDIT_MS * PROGRESS_PER_S)
+        feed->credit = (int64_t)CREDIT_MS * PROGRESS_PER_S;
+    while (feed->credit >= 1000 && (entry = TAILQ_FIRST(&feed->progress)) &&
+           (!entry->number || now_ms - entry->numbered_ms >= PROGRESS_MS)) {
+        feed->credit -= 1000;
+        give_number(feed, entry, now_ms);
+    }
+    pthread_mutex_unlock(&feed->lock);
+}
+
+bool change_feed_waits(struct change_feed *feed)
+{
+    bool waits;
+
+    pthread_mutex_lock(&feed->lock);
+    waits = !TAILQ_EMPTY(&feed->states) || !TAILQ_EMPTY(&feed->progress);
+    pthread_mutex_unlock(&feed->lock);
+    return waits;
+}
+
+uint64_t change_feed_newest(struct change_feed *feed)
+{
+    uint64_t newest;
+
+    pthread_mutex_lock(&feed->lock);
+    newest = feed->newest;
+    pthread_mutex_unlock(&feed->lock);
+    return newest;
+}
+
+size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                         size_t max)
+{
+    struct host_entry *entry, *first = NULL;
+    size_t count = 0;
+
+    pthread_mutex_lock(&feed->lock);
+    for (entry = TAILQ_LAST(&feed->numbered, queue); entry && entry->number > *seen;
+         entry = TAILQ_PREV(entry, queue, link))
+        first = entry;
+    for (entry = first; entry && count < max; entry = TAILQ_NEXT(entry, link)) {
+        memcpy(out[count++], entry->host, HOST_ID_SIZE);
+        *seen = entry->number;
+    }
+    if (!entry)
+        *seen = feed->newest; /* an entry that changed again comes again with a higher number */
+    pthread_mutex_unlock(&feed->lock);
+    return count;
+}
