@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@
 #include "self.h"
 #include "signals.h"
 
-#define STARTS_MAX 6   /* of one helper in a run: what dies this often is broken */
+#define STARTS_MAX 6 /* of one helper in a run: what dies this often is broken */
+#define KILLED_MS 100
 #define RESTART_MS 500 /* after its first death; doubled with each */
 
 static char *usable(char *path)
@@ -261,6 +263,13 @@ bool helpers_running(const struct helpers *helpers)
     return false;
 }
 
+/* One that waits for a disk dies when the disk answers: it is not waited for. */
+static void wait_for_killed(pid_t pid)
+{
+    for (int i = 0; i < KILLED_MS && waitpid(pid, NULL, WNOHANG) == 0; i++)
+        (void)poll(NULL, 0, 1);
+}
+
 void helpers_kill(struct helpers *helpers)
 {
     for (int i = 0; i < HELPER_COUNT; i++) {
@@ -270,8 +279,7 @@ void helpers_kill(struct helpers *helpers)
         if (helper->pid <= 0 || helper->alone)
             continue;
         kill(helper->pid, SIGKILL);
-        while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        wait_for_killed(helper->pid);
         helper->pid = -1;
     }
 }

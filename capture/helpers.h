@@ -64,7 +64,7 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
 void helpers_run_ended(struct helpers *helpers);
 /* Whether there is one to wait for. */
 bool helpers_running(const struct helpers *helpers);
-/* Kills what is left, but for one that stays behind, and waits for it. */
+/* Kills what is left, but for one that stays behind, and waits for it a moment. */
 void helpers_kill(struct helpers *helpers);
 void helpers_free(struct helpers *helpers);
 

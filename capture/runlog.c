@@ -143,7 +143,7 @@ void run_log_reaped(struct run_log *log, pid_t pid)
 /* No log will ever take what is appended. */
 static bool given_up(const struct run_log *log)
 {
-    return log->writer <= 0 || atomic_load(&log->page->problem[LOG_NONE]) ||
+    return log->start_problem || atomic_load(&log->page->problem[LOG_NONE]) ||
            atomic_load(&log->page->problem[LOG_ENDED]);
 }
 

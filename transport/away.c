@@ -16,18 +16,27 @@
 #define LAST_WORD_MS 200 /* before the flush timeout: the pump still listens */
 #define TEXT_SIZE 2048
 
-void away_open(struct away *away, const struct config *config)
+/* Opening a file that is there does not wait for a frozen disk; making one does. */
+static void open_note(struct away *away, const struct config *config, int flags)
 {
     AUTO_FREE char *path = NULL;
+
+    if (!config->state_dir || asprintf(&path, "%s/unanswered", config->state_dir) < 0) {
+        path = NULL;
+        return;
+    }
+    away->fd = open(path, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+    if (away->fd >= 0 && !is_file(away->fd))
+        close_fd(&away->fd);
+}
+
+void away_open(struct away *away, const struct config *config)
+{
     char text[TEXT_SIZE];
     ssize_t size;
 
     *away = (struct away){.fd = -1};
-    if (!config->state_dir || asprintf(&path, "%s/unanswered", config->state_dir) < 0)
-        return;
-    away->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
-    if (away->fd >= 0 && !is_file(away->fd))
-        close_fd(&away->fd);
+    open_note(away, config, 0);
     size = away->fd >= 0 ? pread(away->fd, text, sizeof text - 1, 0) : 0;
     if (size > 0) {
         text[size] = '\0';
@@ -46,6 +55,8 @@ void away_silent(struct away *away, const struct config *config)
 {
     size_t size = strlen(config->url);
 
+    if (away->fd < 0)
+        open_note(away, config, O_CREAT);
     if (away->fd < 0 || away->known || size >= TEXT_SIZE)
         return;
     away->known =

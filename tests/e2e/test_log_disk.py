@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -154,6 +155,28 @@ def test_what_cannot_be_logged_is_streamed(disk):
         assert only(state, "log").read_bytes() == output
 
 
+@pytest.mark.parametrize("frozen", ["from the start", "in the middle"])
+def test_neither_a_frozen_disk_nor_a_silent_dashboard_keeps_the_wrapper_for_good(disk, frozen):
+    state = disk.path / "state"
+    state.mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which nobody accepts at
+        env = environment(state, NIXFLEET_URL=f"http://127.0.0.1:{listener.getsockname()[1]}", NIXFLEET_HOST="h", NIXFLEET_TOKEN=TOKEN,
+                          NIXFLEET_FLUSH_TIMEOUT="2")
+        if frozen == "from the start":
+            disk.freeze()
+        child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; echo two; exit 6"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        assert child.stdout.readline() == b"one\n"
+        if frozen == "in the middle":
+            only(state, "log")
+            disk.freeze()
+        output, _ = child.communicate(b"\n", timeout=60)
+        assert child.returncode == 6 and output == b"two\n"
+        disk.thaw()
+        assert "end=exit 6" in ended(state)
+        assert only(state, "log").read_bytes() == b"one\ntwo\n"
+
+
 def test_a_wrapper_that_is_killed_while_the_disk_is_frozen_loses_nothing(disk):
     state = disk.path / "state"
     child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; seq 1 5000; read x"], env=environment(state), stdin=subprocess.PIPE,
@@ -263,15 +286,36 @@ def test_a_directory_that_is_removed_in_the_middle_is_told(tmp_path):
     assert re.fullmatch(rb"nixfleet-run: .*\.run was removed while the command ran\n", errors)
 
 
-# ---- many runs ----
-def test_many_undelivered_runs_delay_neither_start_nor_end(tmp_path):
-    """Old runs are looked at by a process of its own: here one that cannot go on."""
+# ---- who touches the disk ----
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+@needs_strace
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_process_that_holds_the_command_touches_nothing_in_the_state_directory(tmp_path, streamed):
+    """So neither thousands of old runs nor a slow disk can delay it."""
     state = tmp_path / "state"
     for _ in range(3):
         run("true", state=state)
-    done = run("sh", "-c", "echo hi; exit 4", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1"))
-    assert done.returncode == 4 and done.stdout == b"hi\n"
-    wait_for(lambda: len(list(state.glob("*.run"))) <= 1, "the removal")
+    with FaultServer(token=TOKEN) as server:
+        env = streaming(state, server) if streamed else environment(state)
+        done = subprocess.run(["strace", "-o", tmp_path / "trace", "-s", "200", RUN, "sh", "-c", "seq 1 1000"], env=env, capture_output=True, timeout=60)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1000
+    trace = (tmp_path / "trace").read_text()
+    assert "execve(" in trace
+    assert [line for line in trace.splitlines() if str(state) in line and not re.match(r"(write|writev|sendto|execve)\(", line)] == []
+    assert not re.search(r"^f(data)?sync\(", trace, re.MULTILINE)
+
+
+@needs_strace
+def test_what_is_streamed_is_synced_and_what_is_not_is_not(tmp_path):
+    for name in ("streamed", "local"):
+        state = tmp_path / name
+        with FaultServer(token=TOKEN) as server:
+            env = streaming(state, server) if name == "streamed" else environment(state)
+            subprocess.run(["strace", "-f", "-e", "trace=fdatasync", "-o", tmp_path / "trace", RUN, "echo", "hi"], env=env, check=True,
+                           stdout=subprocess.PIPE, timeout=60)
+        assert ("fdatasync(" in (tmp_path / "trace").read_text()) == (name == "streamed")
 
 
 def test_no_log_writer_is_left():
