@@ -21,7 +21,7 @@
 #define FIRST_MAJOR 2 /* the first version with it: 2.30 */
 #define FIRST_MINOR 30
 #define ASK_MS 2000
-#define PREPARE_MS 500 /* for the files */
+#define PREPARE_MS 2000 /* for the files */
 #define ANSWER_SIZE 256
 #define MEMORY_MAX ((size_t)64 << 10) /* bytes of nix-versions that are looked at */
 

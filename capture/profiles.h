@@ -10,7 +10,7 @@
 
 /* The profiles as they are now, as a text for profiles_compare; the caller frees it. NULL: they
    cannot be looked at in time. Takes PROFILES_MS at most, wherever they lie. */
-#define PROFILES_MS 300
+#define PROFILES_MS 1000
 char *profiles_look(void);
 /* Writes the file if one of them has changed since `before` (NULL: nothing is known). Takes
    PROFILES_MS at most. A failure costs the record of it, and no more. */

@@ -16,6 +16,8 @@ void get_runs(struct request *request);
 void get_run(struct request *request);
 void get_run_log(struct request *request);
 void get_run_lines(struct request *request);
+void get_derivations(struct request *request);
+void get_changed(struct request *request);
 void get_all_runs(struct request *request);
 void get_hosts(struct request *request);
 void get_host(struct request *request);

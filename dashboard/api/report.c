@@ -27,6 +27,8 @@ static const struct {
     {"argv", "an array of strings"},
     {"failed", "an array of strings"},
     {"failed_units", "an array of strings"},
+    {"derivations", "an array of objects with n (below 10000), name and state"},
+    {"changes", "an array of objects"},
     {"progress", "an object"},
     {"exit", "an object with an integer code or a string signal"},
     {"started", "an RFC 3339 time in a string"},
@@ -384,6 +386,18 @@ static void read_common(struct report *report, const char **why)
     time_field(object, "ended", &report->ended, why);
 }
 
+static void read_derivations(struct report *report, const char **why)
+{
+    json_object *list;
+
+    if (!field_typed(report->object, "derivations", json_type_array, &list, why))
+        return;
+    if (builds_valid(list))
+        report->derivations = list;
+    else
+        *why = "derivations";
+}
+
 static void read_batch_fields(struct report *report, const char **why)
 {
     json_object *object = report->object;
@@ -405,6 +419,8 @@ static void read_batch_fields(struct report *report, const char **why)
     field_int(object, "error_line", &report->error_line, why);
     list_field(object, "failed", json_type_string, &report->failed, why);
     list_field(object, "failed_units", json_type_string, &report->failed_units, why);
+    list_field(object, "changes", json_type_object, &report->changes, why);
+    read_derivations(report, why);
     read_digest(report, why);
     field_int(object, "line_count", &(int64_t){0}, why);
     field_int(object, "byte_count", &report->byte_count, why);

@@ -9,6 +9,7 @@
 #include "common/id.h"
 #include "common/json.h"
 #include "dashboard/server/http.h"
+#include "dashboard/store/store.h"
 
 /* A body, read and checked. Strings live as long as the report. A field that was absent is NULL, 0,
  * or what its comment says. */
@@ -24,6 +25,8 @@ struct report {
     const char *times, *progress, *argv, *failed, *failed_units, *exit; /* JSON */
     const char *command, *name, *user, *phase, *status, *outcome, *error;
     char digest[65];                   /* lower-case hex; "": not said */
+    json_object *derivations; /* a valid list, or NULL */
+    const char *changes;      /* JSON */
     int64_t started, ended, newest_ms; /* ms since 1970 by the writer's clock; newest_ms: when the
                                           newest of the lines came */
     int64_t error_line, byte_count, bytes, silent_for; /* -1: not said; silent_for in seconds */
@@ -35,6 +38,10 @@ struct report {
    or 503 when out of memory). The caller passes the report to report_free. */
 struct report *read_batch(struct request *request);
 struct report *read_heartbeat(struct request *request);
+/* Whether it is a list of derivations as the protocol has them. */
+bool builds_valid(json_object *list);
+/* Stores what a batch says of derivations and changes. 0 or -1. */
+int builds_apply(struct txn *txn, int64_t key, const struct report *report);
 /* For request_submit. */
 void report_free(void *report);
 

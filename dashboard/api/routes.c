@@ -24,6 +24,8 @@ static const struct route routes[] = {
     {"DELETE", "/api/hosts/{host}/runs/{run}", ROLE_CHANGE, delete_run, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/log", ROLE_VIEW, get_run_log, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/lines", ROLE_VIEW, get_run_lines, 0, 0},
+    {"GET", "/api/hosts/{host}/runs/{run}/derivations", ROLE_VIEW, get_derivations, 0, 0},
+    {"GET", "/api/hosts/{host}/runs/{run}/changes", ROLE_VIEW, get_changed, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/search", ROLE_VIEW, get_run_search, 0, 0},
     {"GET", "/api/runs", ROLE_VIEW, get_all_runs, 0, 0},
     {"GET", "/api/search", ROLE_VIEW, get_search, 0, 0},

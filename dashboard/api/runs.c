@@ -223,8 +223,8 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         }
     }
     if (txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
-        update_run(txn, &run, report) < 0 || finish_run(txn, &run, report) < 0 ||
-        host_changed(txn, &run, report) < 0)
+        builds_apply(txn, run.key, report) < 0 || update_run(txn, &run, report) < 0 ||
+        finish_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0)
         return JOB_FAILED;
     answer_next(request, 200, run.lines);
     return JOB_DONE;

@@ -66,6 +66,11 @@
     F(store_run_of_host)   \
     F(store_run)           \
     F(store_runs)          \
+    F(txn_derivation_put)  \
+    F(store_derivations)   \
+    F(txn_changes_put)     \
+    F(store_changes)       \
+    F(txn_builds_remove)   \
     F(txn_log_splice)      \
     F(txn_log_equal)       \
     F(txn_log_digest)      \

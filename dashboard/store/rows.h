@@ -63,6 +63,15 @@ struct run_end {
     bool authoritative; /* its outcome replaces the stored outcome */
 };
 
+/* A derivation that a run builds, or a path that it fetches. */
+struct derivation_row {
+    int64_t n; /* its index in the run */
+    const char *name, *state;
+    const char *machine, *step; /* NULL: the host itself; not known */
+    int64_t started_ms, ended_ms;
+    int64_t line, lines; /* the first line that is its own (-1: none), and how many are */
+};
+
 /* Lines of a log that came together. */
 struct chunk {
     int64_t first, count;

@@ -375,3 +375,31 @@ int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int
 {
     return engine_of(txn->store)->txn_expire(txn, oldest_ms, forgotten_ms, max);
 }
+
+int txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row)
+{
+    return engine_of(txn->store)->txn_derivation_put(txn, key, row);
+}
+
+int store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
+                      void (*visit)(void *context, const struct derivation_row *row),
+                      void *context)
+{
+    return engine_of(store)->store_derivations(store, key, from, limit, visit, context);
+}
+
+int txn_changes_put(struct txn *txn, int64_t key, const char *changes)
+{
+    return engine_of(txn->store)->txn_changes_put(txn, key, changes);
+}
+
+int store_changes(struct store *store, int64_t key,
+                  void (*visit)(void *context, const char *changes), void *context)
+{
+    return engine_of(store)->store_changes(store, key, visit, context);
+}
+
+int txn_builds_remove(struct txn *txn, int64_t key)
+{
+    return engine_of(txn->store)->txn_builds_remove(txn, key);
+}

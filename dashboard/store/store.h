@@ -239,6 +239,23 @@ int store_run(struct store *store, const char *host, const char *id,
 int store_runs(struct store *store, const char *host, const char *before, int64_t limit,
                void (*visit)(void *context, const struct run_details *row), void *context);
 
+/* ---- what a run builds and changes ---- */
+
+/* Stores a derivation in place of the one with the same index. Times that are 0 leave what is
+ * stored. */
+int txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row);
+/* Visits the derivations of a run by index, from `from` on. */
+int store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
+                      void (*visit)(void *context, const struct derivation_row *row),
+                      void *context);
+/* Stores what a run changed: JSON that is only passed on. */
+int txn_changes_put(struct txn *txn, int64_t key, const char *changes);
+/* 1: visited; 0: it changed nothing. */
+int store_changes(struct store *store, int64_t key,
+                  void (*visit)(void *context, const char *changes), void *context);
+/* Removes both of a run. */
+int txn_builds_remove(struct txn *txn, int64_t key);
+
 /* ---- log lines ---- */
 
 /* A log is chunks in order, without a hole, each of one accepted batch. Every change gives its

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from dashserver import TOKEN, Dashboard
 from faultserver import FaultServer
 from helperrun import environment
 from wrapper import ROOT, RUN, wait_for
@@ -74,6 +75,17 @@ def test_derivations_counts_and_logs_come_from_a_run_that_shows_nothing(tmp_path
     assert bodies[-1]["progress"]["built"] == bodies[-1]["progress"]["to_build"] == 9
     shown = subprocess.run([RUN, "--show", "--derivation", "svc-fan-1"], env=env, capture_output=True, timeout=30)
     assert shown.stdout == b"".join(b"svc-fan-1: step %d\n" % at for at in range(3))
+
+
+def test_a_dashboard_keeps_what_the_record_says(tmp_path, nix):
+    with Dashboard(tmp_path / "data") as dashboard:
+        env = setting(tmp_path, nix("(Nix) 2.34.8"), dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_FLUSH_TIMEOUT="30")
+        assert run(env, "nix", "build").returncode == 0
+        (last,) = dashboard.get("/api/hosts/testhost/runs").json["runs"]
+        told = dashboard.get(f"/api/hosts/testhost/runs/{last['id']}/derivations").json["derivations"]
+    assert {one["name"] for one in told} == NAMES and {one["state"] for one in told} == {"built"}
+    assert all(one["duration"] >= 0 for one in told)
+    assert (last["outcome"], last["progress"]["built"]) == ("success", 9)
 
 
 def test_each_nix_is_asked_for_its_version_once(tmp_path, nix):

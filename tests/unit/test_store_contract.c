@@ -909,6 +909,75 @@ static enum job_result make_runs(struct txn *txn, struct work *work)
     return JOB_DONE;
 }
 
+static enum job_result put_builds(struct txn *txn, struct work *work)
+{
+    struct run_row run;
+    const struct derivation_row first = {.n = 3,
+                                         .name = "a",
+                                         .state = "building",
+                                         .started_ms = 100,
+                                         .line = 7,
+                                         .lines = 1},
+                                then = {.n = 3,
+                                        .name = "a",
+                                        .state = "built",
+                                        .machine = "m",
+                                        .ended_ms = 250,
+                                        .line = 7,
+                                        .lines = 2};
+
+    if (txn_run_find(txn, RUN_2, &run) < 0 ||
+        (!run.key && txn_run_create(txn, "host", RUN_2, &run) < 0) ||
+        txn_derivation_put(txn, run.key, &first) < 0 ||
+        txn_derivation_put(txn, run.key, &then) < 0 || txn_changes_put(txn, run.key, "[1]") < 0 ||
+        txn_changes_put(txn, run.key, "[2]") < 0)
+        return JOB_FAILED;
+    work->result = run.key;
+    return JOB_DONE;
+}
+
+static enum job_result hide_builds(struct txn *txn, struct work *work)
+{
+    char host[HOST_ID_SIZE];
+
+    return txn_run_hide(txn, work->from, host) < 0 ? JOB_FAILED : JOB_DONE;
+}
+
+static void see_derivation(void *context, const struct derivation_row *row)
+{
+    ++*(int *)context;
+    assert_int_equal(row->n, 3);
+    assert_string_equal(row->state, "built");
+    assert_string_equal(row->machine, "m");
+    assert_null(row->step);
+    assert_int_equal(row->started_ms, 100);
+    assert_int_equal(row->ended_ms, 250);
+    assert_int_equal(row->lines, 2);
+}
+
+static void see_changed(void *context, const char *changes)
+{
+    ++*(int *)context;
+    assert_string_equal(changes, "[2]");
+}
+
+static void a_derivation_is_replaced_by_its_index_and_goes_with_its_run(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t key = do_work(fixture, (struct work){.apply = put_builds});
+    int seen = 0;
+
+    assert_int_equal(store_derivations(fixture->store, key, 0, 10, see_derivation, &seen), 0);
+    assert_int_equal(seen, 1);
+    assert_int_equal(store_derivations(fixture->store, key, 4, 10, see_derivation, &seen), 0);
+    assert_int_equal(store_changes(fixture->store, key, see_changed, &seen), 1);
+    assert_int_equal(seen, 2);
+    do_work(fixture, (struct work){.apply = hide_builds, .from = key});
+    assert_int_equal(store_derivations(fixture->store, key, 0, 10, see_derivation, &seen), 0);
+    assert_int_equal(store_changes(fixture->store, key, see_changed, &seen), 0);
+    assert_int_equal(seen, 2);
+}
+
 static void see_order(void *context, const struct run_details *row)
 {
     int *next = context;
@@ -1026,6 +1095,7 @@ int main(void)
         WITH_STORE(a_history_keeps_its_newest_thousand_lines),
         WITH_STORE(a_session_ends_by_time_or_by_hand),
         WITH_STORE(a_run_that_has_ended_keeps_its_end),
+        WITH_STORE(a_derivation_is_replaced_by_its_index_and_goes_with_its_run),
         WITH_STORE(runs_stand_in_the_order_of_their_starts),
         WITH_STORE(lines_are_compared_over_chunks),
         WITH_STORE(runs_expire_by_age_count_and_size),

@@ -234,6 +234,8 @@ static void put_derivation(struct delivery *delivery, size_t index, const struct
         json_int(body, "ended", one->ended_ms);
     if (one->machine[0])
         put_cut(delivery, "machine", one->machine, sizeof one->machine, sizeof one->machine - 1);
+    if (one->step[0])
+        put_cut(delivery, "step", one->step, sizeof one->step, sizeof one->step - 1);
     if (one->line >= 0)
         json_int(body, "line", one->line);
     if (one->lines > 0)

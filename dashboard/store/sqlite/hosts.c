@@ -289,6 +289,14 @@ int sqlite_txn_host_remove(struct txn *txn, const char *host)
     if (txn_exec(txn,
                  "DELETE FROM chunks WHERE run IN (SELECT k FROM runs WHERE host=? AND deleted=0)",
                  "t", host) < 0 ||
+        txn_exec(txn,
+                 "DELETE FROM derivations WHERE run IN (SELECT k FROM runs WHERE host=? AND "
+                 "deleted=0)",
+                 "t", host) < 0 ||
+        txn_exec(txn,
+                 "DELETE FROM run_changes WHERE run IN (SELECT k FROM runs WHERE host=? AND "
+                 "deleted=0)",
+                 "t", host) < 0 ||
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
                  "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM history WHERE host=?", "t", host) < 0 ||

@@ -149,7 +149,8 @@ int sqlite_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
         column_copy(find, 0, host, HOST_ID_SIZE);
     sqlite3_reset(find);
     if (found < 0 ||
-        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0)
+        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
+        sqlite_txn_builds_remove(txn, key) < 0)
         return -1;
     return sqlite_txn_host_settle(txn, host);
 }

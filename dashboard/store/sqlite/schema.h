@@ -72,6 +72,11 @@ static const char *const schema_steps[] = {
     "INSERT INTO verdicts SELECT host, coalesce(name,''), id, outcome, error, started, ended FROM "
     "(SELECT *, row_number() OVER (PARTITION BY host, name ORDER BY started DESC, k DESC) AS place "
     "FROM runs WHERE deleted=0 AND ended IS NOT NULL AND outcome IS NOT NULL) WHERE place=1;",
+    /* 7: what a run builds, and what it changed. */
+    "CREATE TABLE derivations(run INTEGER, n INTEGER, name TEXT, state TEXT, machine TEXT, step "
+    "TEXT, started INTEGER, ended INTEGER, line INTEGER, lines INTEGER, PRIMARY KEY(run, n)) "
+    "WITHOUT ROWID;"
+    "CREATE TABLE run_changes(run INTEGER PRIMARY KEY, text TEXT);",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

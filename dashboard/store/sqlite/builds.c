@@ -1,0 +1,69 @@
+/* The derivations of a run, and what it changed in nix's profiles. */
+#include "dashboard/store/sqlite/sqlite.h"
+
+int sqlite_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row)
+{
+    return txn_exec(
+        txn,
+        "INSERT INTO derivations(run,n,name,state,machine,step,started,ended,line,lines)"
+        " VALUES(?1,?2,?3,?4,?5,?6,nullif(?7,0),nullif(?8,0),?9,?10)"
+        " ON CONFLICT(run,n) DO UPDATE SET name=?3, state=?4, machine=?5, step=?6,"
+        " started=coalesce(nullif(?7,0),started), ended=coalesce(nullif(?8,0),ended),"
+        " line=?9, lines=?10",
+        "iittttiiii", key, row->n, row->name, row->state, row->machine, row->step, row->started_ms,
+        row->ended_ms, row->line, row->lines);
+}
+
+int sqlite_store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
+                             void (*visit)(void *context, const struct derivation_row *row),
+                             void *context)
+{
+    sqlite3_stmt *find = store_statement(
+        store, "SELECT n, name, state, machine, step, started, ended, line, lines FROM derivations"
+               " WHERE run=? AND n>=? ORDER BY n LIMIT ?");
+    int step;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "iii", key, from, limit);
+    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+        const struct derivation_row row = {.n = sqlite3_column_int64(find, 0),
+                                           .name = column_text(find, 1),
+                                           .state = column_text(find, 2),
+                                           .machine = column_text(find, 3),
+                                           .step = column_text(find, 4),
+                                           .started_ms = sqlite3_column_int64(find, 5),
+                                           .ended_ms = sqlite3_column_int64(find, 6),
+                                           .line = sqlite3_column_int64(find, 7),
+                                           .lines = sqlite3_column_int64(find, 8)};
+        visit(context, &row);
+    }
+    return statement_end(find, step);
+}
+
+int sqlite_txn_changes_put(struct txn *txn, int64_t key, const char *changes)
+{
+    return txn_exec(txn, "INSERT OR REPLACE INTO run_changes VALUES(?,?)", "it", key, changes);
+}
+
+int sqlite_store_changes(struct store *store, int64_t key,
+                         void (*visit)(void *context, const char *changes), void *context)
+{
+    sqlite3_stmt *find = store_statement(store, "SELECT text FROM run_changes WHERE run=?");
+    int found;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "i", key);
+    if ((found = statement_first(find)) > 0)
+        visit(context, column_text(find, 0));
+    sqlite3_reset(find);
+    return found;
+}
+
+int sqlite_txn_builds_remove(struct txn *txn, int64_t key)
+{
+    if (txn_exec(txn, "DELETE FROM derivations WHERE run=?", "i", key) < 0)
+        return -1;
+    return txn_exec(txn, "DELETE FROM run_changes WHERE run=?", "i", key);
+}
