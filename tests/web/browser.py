@@ -23,13 +23,14 @@ WATCH_VIOLATIONS = (
 
 
 class Browser:
-    def __init__(self, width=1280, height=900):
+    def __init__(self, width=1280, height=900, any_certificate=False):
         self.profile = tempfile.mkdtemp(prefix="nixfleet-chromium-")
         options = Options()
         options.binary_location = "/usr/bin/chromium"
         for flag in FLAGS:
             options.add_argument(flag)
         options.add_argument(f"--user-data-dir={self.profile}")
+        options.accept_insecure_certs = any_certificate
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(service=Service("/usr/bin/chromedriver"), options=options)
         self.driver.set_script_timeout(20)

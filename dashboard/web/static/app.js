@@ -84,17 +84,35 @@ const handlers = {
 live.addEventListener('message', ({ detail }) => handlers[detail.type]?.(detail));
 live.addEventListener('state', () => {
     if (live.state === 'live') {
+        refusals = 0;
+        advice = '';
         live.send({ op: 'subscribe' });
         logs.reconnected();
     }
     showConnection();
 });
-/* A WebSocket does not say why it was refused; a plain call does, and a lost session leads to the sign-in page. */
+/* A WebSocket does not say why it was refused; a plain call does, and a lost session leads to the sign-in page. Where
+   plain calls work and the WebSocket does not, again and again, it is a proxy in front that must be set up otherwise. */
+let refusals = 0;
+let advice = '';
 live.addEventListener('refused', async () => {
-    const answer = await fetch('/api/hosts', { credentials: 'same-origin' }).catch(() => null);
-    answer?.body?.cancel();
+    const answer = await fetch('/api/session', { credentials: 'same-origin' }).catch(() => null);
     if (answer?.status === 401) location.assign(`/login${location.hash}`);
+    const session = answer?.ok && (await answer.json().catch(() => null));
+    refusals = session ? refusals + 1 : 0;
+    advice = refusals > 1 ? proxyAdvice(session.host) : '';
+    showConnection();
 });
+
+function proxyAdvice(host) {
+    return host === location.host
+        ? 'The dashboard answers, but the proxy in front of it does not pass WebSockets on: it needs HTTP/1.1 and the ' +
+              'headers Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; ' +
+              'proxy_set_header Connection "upgrade").'
+        : `The dashboard answers, but the proxy in front of it sends it the Host header “${host}” instead of ` +
+              `“${location.host}” (nginx: proxy_set_header Host $http_host).`;
+}
+
 live.addEventListener('tick', () => {
     showConnection();
     notifier.showTitle(fleet);
@@ -118,7 +136,7 @@ function showConnection() {
     if (heard) return;
     const when = live.retryIn > 0 ? `Trying again in ${live.retryIn} s.` : 'Trying again…';
     const since = duration(Date.now() - live.lostSince);
-    setText($('lost-text'), `No connection to the dashboard for ${since}. What you see may be old. ${when}`);
+    setText($('lost-text'), `No connection to the dashboard for ${since}. What you see may be old. ${advice || when}`);
 }
 
 /* ---- hosts ---- */

@@ -1,0 +1,176 @@
+"""The page as people reach it: through nginx and haproxy, with TLS. Each common configuration works, or the page says what to
+change."""
+
+import contextlib
+import http.client
+import json
+import re
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from browser import Browser
+from dashboard import Dashboard, sign_in
+from person import ROW
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+
+from lib.proxies import CA, HAPROXY, NGINX, NGINX_STYLES, Haproxy, Nginx  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(not (NGINX and HAPROXY), reason="nginx or haproxy is not installed")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    browser = Browser(any_certificate=True)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    server = Dashboard(NIXFLEET_TRUST_PROXY_HEADERS="true", NIXFLEET_TRUSTED_PROXY_IPS="127.0.0.1", NIXFLEET_VIEW_TOKEN="view")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return CA(tmp_path_factory.mktemp("ca"))
+
+
+def manual_nginx():
+    """The server block of the manual, as written but for its name, port and files."""
+    text = (ROOT / "man/nixfleet-dashboard.8").read_text()
+    block = re.search(r"^server \{\n.*?^\}$", text, re.MULTILINE | re.DOTALL)[0]
+    for old, new in (("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"), ("fleet.example.org", "localhost"), ("/etc/ssl/fleet.pem", "@CERTIFICATE@"),
+                     ("/etc/ssl/fleet.key", "@KEY@"), ("127.0.0.1:8000", "@UPSTREAM@")):
+        assert old in block
+        block = block.replace(old, new)
+    return block
+
+
+def proxy(kind, directory, ca, dashboard):
+    upstream = dashboard.url.removeprefix("http://")
+    if kind == "haproxy":
+        return Haproxy(directory, ca, upstream)
+    if kind == "manual":
+        return Nginx(directory, ca, upstream, server=manual_nginx())
+    return Nginx(directory, ca, upstream, location=NGINX_STYLES[kind])
+
+
+@pytest.fixture
+def session(chromium, tmp_path, ca, dashboard):
+    """The browser, signed in: a cookie is for a host with all its ports, so any proxy does. Five sign-ins a minute are allowed."""
+    with proxy("http_host", tmp_path / "way-in", ca, dashboard) as way_in:
+        chromium.driver.get(way_in.url + "/static/favicon.svg")
+        if not chromium.driver.get_cookie("nixfleet_session"):
+            sign_in(chromium, way_in.url)
+        chromium.driver.get("about:blank")
+    return chromium
+
+
+@pytest.fixture
+def front(request, tmp_path, ca, dashboard, chromium):
+    with proxy(request.param, tmp_path / "proxy", ca, dashboard) as running:
+        yield running
+        chromium.driver.get("about:blank")  # before its connections break
+
+
+def get(front, path, token="view", headers=None):
+    request = urllib.request.Request(front.url + path, headers={"Authorization": "Bearer " + token, **(headers or {})})
+    try:
+        return urllib.request.urlopen(request, context=front.ca.context(), timeout=20)
+    except urllib.error.HTTPError as refused:
+        return refused
+
+
+def address_seen(front):
+    """What the dashboard takes for the address of a client of the proxy, one that forges a header."""
+    connection = http.client.HTTPSConnection("localhost", front.port, context=front.ca.context(), timeout=20, source_address=("127.0.0.5", 0))
+    with contextlib.closing(connection):
+        connection.request("GET", "/api/session", headers={"Authorization": "Bearer view", "X-Forwarded-For": "203.0.113.9"})
+        return json.load(connection.getresponse())["address"]
+
+
+@pytest.mark.parametrize("front", ["http_host", "manual", "haproxy"], indirect=True)
+def test_everything_works_through(front, chromium, dashboard):
+    chromium.cdp("Network.clearBrowserCookies")
+    run = dashboard.has("behind", ["one", "two", "three"])
+    address = f"/#behind/{run}/L2"
+    sign_in(chromium, front.url, path=address)  # the link survives the sign-in
+    assert chromium.driver.current_url == front.url + address
+    chromium.wait(lambda: chromium.count(ROW % "behind" + ".row") > 0 or chromium.count(".row") > 0, "the log that the link names")
+    cookie = chromium.driver.get_cookie("nixfleet_session")
+    assert cookie["secure"] and cookie["httpOnly"] and cookie["sameSite"] == "Lax"
+    dashboard.has("newcomer")
+    chromium.wait(lambda: chromium.count("tbody[data-host=newcomer], tr[data-host=newcomer]") >= 1, "a change, live")
+    assert address_seen(front) == "127.0.0.5"
+    assert chromium.problems() == []
+
+
+@pytest.mark.parametrize("front", ["http_host", "host", "plain", "manual", "haproxy"], indirect=True)
+def test_events_are_not_held_back(front, dashboard):
+    with get(front, "/api/events") as stream:
+        assert stream.readline() == b"event: connected\n"
+        dashboard.has("streamed")
+        while stream.readline() != b"event: host_update\n":
+            pass
+
+
+@pytest.mark.parametrize("front, words", [("host", ["Host header", "localhost:", "$http_host"]), ("plain", ["Host header", "127.0.0.1:", "$http_host"])], indirect=["front"])
+def test_the_page_says_what_the_proxy_must_do(front, words, session, dashboard):
+    chromium = session
+    chromium.driver.get(front.url + "/")
+    chromium.wait(lambda: chromium.visible("#lost") and all(word in chromium.text("#lost-text") for word in words), "the advice", timeout=60)
+
+
+def test_a_proxy_that_drops_the_upgrade_is_named(tmp_path, ca, dashboard, session):
+    with Nginx(tmp_path / "proxy", ca, dashboard.url.removeprefix("http://"), location="proxy_set_header Host $http_host;") as front:
+        session.driver.get(front.url + "/")
+        session.wait(lambda: session.visible("#lost") and "Upgrade" in session.text("#lost-text"), "the advice", timeout=60)
+        session.driver.get("about:blank")
+
+
+def test_a_prefix_is_refused_whether_the_proxy_strips_it_or_not(tmp_path, ca, dashboard, chromium):
+    chromium.cdp("Network.clearBrowserCookies")
+    upstream = dashboard.url.removeprefix("http://")
+    with Nginx(tmp_path / "kept", ca, upstream, path="/fleet/") as front:
+        for path in ("/fleet/login", "/fleet/api/hosts", "/fleet/"):
+            refused = get(front, path)
+            assert refused.status == 404
+        assert "host name of its own" in json.load(get(front, "/fleet/login"))["detail"]
+    with Nginx(tmp_path / "stripped", ca, upstream, path="/fleet/", target="/") as front:
+        chromium.driver.get(front.url + "/fleet/")
+        chromium.wait(lambda: chromium.visible(".below-prefix") and "host name of its own" in chromium.text(".below-prefix"), "what is wrong")
+        chromium.driver.get("about:blank")
+
+
+def test_a_link_from_another_site_opens_the_page_and_forges_nothing(tmp_path, ca, dashboard, chromium):
+    """SameSite=Lax: 127.0.0.1 is another site than localhost."""
+    chromium.cdp("Network.clearBrowserCookies")
+    dashboard.register("linked")
+    with proxy("http_host", tmp_path / "proxy", ca, dashboard) as front:
+        sign_in(chromium, front.url)
+        other = front.url.replace("localhost", "127.0.0.1")
+        chromium.driver.get(other + "/static/favicon.svg")
+        chromium.driver.get("data:text/html,<a id=link href='" + front.url + "/%23linked'>chat</a><form id=forged method=post action='" + front.url +
+                            "/api/hosts/linked/command'><input name=command value=switch></form>")
+        chromium.driver.find_element("css selector", "#link").click()
+        chromium.wait(lambda: chromium.text("#conn-text") == "Live" and chromium.driver.current_url == front.url + "/#linked", "the page")
+        chromium.driver.get("data:text/html,<form id=forged method=post action='" + front.url + "/api/hosts/linked/command'><input name=command value=switch></form>")
+        chromium.js("document.getElementById('forged').submit()")
+        chromium.wait(lambda: chromium.driver.current_url.startswith(front.url) and "Not authenticated" in chromium.driver.page_source, "the refusal")
+        assert dashboard.call("GET", "/api/hosts/linked", token="view")["pending_command"] is None
+        chromium.driver.get("about:blank")
+
+
+def test_tls_is_verified(tmp_path, ca, dashboard):
+    with proxy("http_host", tmp_path / "proxy", ca, dashboard) as front:
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(front.url + "/health", context=ssl.create_default_context(), timeout=20)
+        assert get(front, "/health").status == 200
