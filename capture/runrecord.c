@@ -91,9 +91,13 @@ int run_end_write(int run_fd, const struct run_end *end)
 int run_ack_write(int run_fd, const struct run_ack *ack)
 {
     char text[ACK_WIDTH + 1];
+    int length =
+        snprintf(text, sizeof text, "%llu %d %d %u %llx", (unsigned long long)ack->lines,
+                 ack->delivered, ack->refused, (unsigned)ack->more, (unsigned long long)ack->bytes);
 
-    snprintf(text, sizeof text, "%llu %d %d %u", (unsigned long long)ack->lines, ack->delivered,
-             ack->refused, (unsigned)ack->more);
+    if ((size_t)length >= sizeof text) /* the last number is the one that can be missing */
+        snprintf(text, sizeof text, "%llu %d %d %u", (unsigned long long)ack->lines, ack->delivered,
+                 ack->refused, (unsigned)ack->more);
     return write_slot(run_fd, text, ACK_WIDTH, ACK_AT);
 }
 
@@ -147,16 +151,14 @@ static void parse_end(const char *value, struct run_end *end)
 
 static void parse_ack(const char *value, struct run_ack *ack)
 {
-    unsigned long long lines;
-    unsigned more = 0; /* older versions did not say */
+    unsigned long long lines, bytes = 0;
+    unsigned more = 0; /* older versions did not say, nor how many bytes */
     int delivered, refused;
 
-    if (sscanf(value, "%llu %d %d %u", &lines, &delivered, &refused, &more) < 3)
+    if (sscanf(value, "%llu %d %d %u %llx", &lines, &delivered, &refused, &more, &bytes) < 3)
         return;
-    ack->lines = lines;
-    ack->more = more;
-    ack->delivered = delivered;
-    ack->refused = refused;
+    *ack = (struct run_ack){
+        .lines = lines, .more = more, .bytes = bytes, .delivered = delivered, .refused = refused};
 }
 
 static void parse_file(const char *value, struct run_file *file)

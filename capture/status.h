@@ -44,6 +44,7 @@ struct run_ack {
     uint32_t more;  /* behind these that it has besides: they could still change */
     bool delivered; /* everything, the end included */
     bool refused; /* the dashboard will never take it (410, or a token that is not its): not owed */
+    uint64_t bytes; /* of output that made these lines; 0: not known */
 };
 
 enum status_end { STATUS_RUNNING, STATUS_EXITED, STATUS_KILLED }; /* by exit status, by signal */

@@ -1,4 +1,5 @@
 """What is delivered when helpers or the pump are killed, and when flushes meet."""
+import fcntl
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer, SlowLine, lost_answer, status, times
 from helperrun import REPORT, HelperRun, environment, flush, nobody_behind
-from wrapper import RUN
+from wrapper import RUN, wait_for
 from wrapper import run as run_wrapped
 
 
@@ -59,6 +60,15 @@ def test_a_killed_shipper_leaves_everything_to_a_flush(tmp_path):
         assert server.text() == "one\ntwo\nthree"
         assert server.run().exit == {"code": 7}
         assert not server.violations
+
+
+def flock_free(path):
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def leave_owed(directory, server, count):
@@ -205,6 +215,27 @@ def test_lines_that_only_the_dashboard_has_stay_there(tmp_path):
         server.fault = None
         assert flush(tmp_path, server.url).returncode == 0 and not server.violations
         assert server.run().lines[:5] == ["1", "2", "3", "4", "5"] and server.run().exit == {"code": 0}
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut in a line", "zeros", "all of it"])
+def test_after_a_power_cut_the_dashboard_keeps_the_lines_that_only_it_has(damage, tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
+        text = "".join(f"line {number}\n" for number in range(40))
+        run.write(text)
+        server.wait(lambda: server.run() and len(server.run().lines) == 40)
+        log, record = tmp_path / f"{run.id}.log", tmp_path / f"{run.id}.run"
+        wait_for(lambda: log.stat().st_size == len(text) and f"{len(text):x} " in record.read_text().splitlines()[1] + " ")
+        for pid in (run.shipper, run.heartbeat):
+            os.kill(pid, signal.SIGKILL)
+        run.kill()
+        wait_for(lambda: flock_free(record))
+        kept = {"cut": len(text) - 30, "cut in a line": len(text) - 3, "zeros": len(text) - 30, "all of it": 0}[damage]
+        os.truncate(log, kept)
+        if damage == "zeros":
+            os.truncate(log, len(text))
+        assert flush(tmp_path, server.url).returncode == 0
+        assert server.text() == text.rstrip("\n") and server.run().exit is None and not server.violations
+        assert server.run().beats[-1][1]["status"] == "lost"
 
 
 def test_a_flush_over_a_slow_line_goes_on_as_long_as_it_moves(tmp_path):

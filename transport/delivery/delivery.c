@@ -185,6 +185,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
                                   .source = *source,
                                   .record_fd = -1,
                                   .has = ack->lines + ack->more,
+                                  .acked_bytes = ack->bytes,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
     text_reserve(&delivery->body, DELIVERY_BODY_MAX);
@@ -275,6 +276,21 @@ static void note_missing_end(struct delivery *delivery)
     source->lossy = true;
 }
 
+/* A lost run whose log is shorter than it was: the machine died before the disk had it all. What
+ * the dashboard has of the end is all that there is. */
+static void keep_what_only_the_dashboard_has(struct delivery *delivery)
+{
+    bool shorter = delivery->source.offset < delivery->acked_bytes ||
+                   transcript_line_count(delivery->transcript) < delivery->had;
+
+    if (delivery->end.known || delivery->had == 0 || !shorter)
+        return;
+    delivery->resume = delivery->synced = delivery->had;
+    delivery->changed = UINT64_MAX;
+    delivery->left_out = true;
+    line_queue_drop(&delivery->queue, delivery->had);
+}
+
 static void finish_transcript(struct delivery *delivery)
 {
     note_missing_end(delivery);
@@ -284,6 +300,7 @@ static void finish_transcript(struct delivery *delivery)
         transcript_end_unknown(delivery->transcript);
     release_held(delivery, NULL, 0);
     note_changes(delivery);
+    keep_what_only_the_dashboard_has(delivery);
     delivery->done = true;
 }
 
@@ -398,7 +415,9 @@ struct run_ack delivery_ack(const struct delivery *delivery)
     uint64_t lines = delivery_acked(delivery);
     uint64_t more = delivery->has > lines ? delivery->has - lines : 0;
 
-    return (struct run_ack){.lines = lines, .more = more < UINT32_MAX ? (uint32_t)more : 0};
+    return (struct run_ack){.lines = lines,
+                            .more = more < UINT32_MAX ? (uint32_t)more : 0,
+                            .bytes = delivery->acked_bytes};
 }
 
 void delivery_drop_synced(struct delivery *delivery)

@@ -77,6 +77,7 @@ struct delivery {
     bool holding;
     uint64_t resume;          /* lines below are at the dashboard and need not be queued */
     uint64_t has, had;        /* lines that it has now; that it had when reading began */
+    uint64_t acked_bytes;     /* of output, that made the lines that it has; 0: not known */
     uint64_t synced, changed; /* changed: lowest line that changed while a batch was in flight */
     uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
     const char *log_problem;  /* why output is missing, for a person; NULL: not known */
@@ -95,7 +96,8 @@ struct delivery {
     struct prepared next; /* begun while a batch is in flight */
     /* The batch in flight. */
     uint64_t sent_from, sent_end, sent_skipped;
-    size_t sent_queued; /* bytes of it in the queue; 0 if other lines come after these */
+    uint64_t sent_bytes; /* of output, that all lines up to sent_end come from; 0: not known */
+    size_t sent_queued;  /* bytes of it in the queue; 0 if other lines come after these */
     bool sent_last, sent_description;
     bool done;
     int64_t wait_ms;   /* what the last answer asks for */

@@ -19,6 +19,7 @@ static void problem(struct delivery *delivery, const char *what, const struct an
 static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
 {
     delivery->has = next;
+    delivery->acked_bytes = 0;
     if (next >= delivery->queue.first)
         delivery->synced = next < delivery->changed ? next : delivery->changed;
     else if (delivery_restart(delivery, next) < 0)
@@ -56,6 +57,8 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
     note_has(delivery, (uint64_t)answer->next, have);
+    if (have == delivery->sent_end && delivery->sent_bytes > 0)
+        delivery->acked_bytes = delivery->sent_bytes;
     note_told(&delivery->told);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     delivery_drop_synced(delivery);

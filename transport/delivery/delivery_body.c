@@ -359,6 +359,10 @@ bool delivery_build(struct delivery *delivery)
     put_phase(delivery, view);
     if (!delivery->end_only)
         whole = put_derivations(delivery);
+    delivery->sent_bytes =
+        delivery->sent_end == delivery_sendable(delivery) && delivery->cut_line == UINT64_MAX
+            ? delivery->source.offset
+            : 0;
     delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole &&
                           !delivery->hold_end && changes_fit(delivery);
     if (delivery->sent_last && delivery->end.known)
