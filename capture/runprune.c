@@ -48,6 +48,7 @@ static void remove_run(struct prune *prune, const char *id)
     remove_file(prune, id, "nix");
     remove_file(prune, id, "profiles");
     remove_file(prune, id, "changes");
+    remove_file(prune, id, "refused");
     remove_file(prune, id, "run");
     prune->removed++;
 }

@@ -454,6 +454,34 @@ char **run_record_list(const char *dir)
     return ids;
 }
 
+void run_refusal_write(const char *dir, const char *id, const char *text)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_CLOSE int fd = -1;
+
+    if (asprintf(&path, "%s/%s.refused", dir, id) < 0) {
+        path = NULL;
+        return;
+    }
+    (void)unlink(path); /* there is none as a rule */
+    if (text)
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd >= 0)
+        (void)write_all(fd, text, strlen(text)); /* the run stays owed in any case */
+}
+
+bool run_refusal_read(const char *dir, const char *id, char *text, size_t size)
+{
+    AUTO_CLOSE int fd = run_file_open(dir, id, "refused", O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+    text[n > 0 ? n : 0] = '\0';
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    return n >= 0;
+}
+
 int run_delivery_lock(int marks_fd)
 {
     return flock(marks_fd, LOCK_EX | LOCK_NB);

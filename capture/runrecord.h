@@ -11,6 +11,7 @@
 
      ID.profiles  which nix profiles the command changed (profiles.h)
      ID.changes   what that means, made by the helpers (changes/changes.h)
+     ID.refused what a dashboard refused of it; as a rule there is none
 
      ID.run     the description: text lines "key=value", values with %XX for '%' and control
                 characters. Its first three lines are the slots `end=…`, `ack=…` and `file=…`,
@@ -128,6 +129,12 @@ uint64_t run_log_length(int log_fd, const struct run_record *record);
 
 /* Rewrites the ack slot of an open .run file in place. 0, or -1 with errno. */
 int run_ack_write(int run_fd, const struct run_ack *ack);
+/* DIR/ID.refused: what the dashboard refused of a run, one line for a person. Such a run stays
+   owed, and is delivered again when somebody asks for it. text NULL removes it. Failures cost the
+   reason only. */
+void run_refusal_write(const char *dir, const char *id, const char *text);
+/* False: nothing was refused. */
+bool run_refusal_read(const char *dir, const char *id, char *text, size_t size);
 /* Takes the deliverer's lock on an open .marks file without waiting. 0, or -1 with errno
  * EWOULDBLOCK. */
 int run_delivery_lock(int marks_fd);

@@ -95,7 +95,36 @@ static void print_log(const char *dir, const struct run_record *record)
         printf("%s (%s)\n", *path ? path : "-", run_log_state_text(state, problem));
 }
 
-static void print_run(const char *dir, const char *id)
+/* Whether a dashboard can be reached with what is configured here. */
+static bool is_configured(const struct config *config, const char *url)
+{
+    struct config of_url;
+
+    if (config->url && strcmp(config->url, url) == 0)
+        return true;
+    if (!config_of_dashboard(&of_url, url))
+        return false;
+    config_free(&of_url);
+    return true;
+}
+
+/* Why a run is not delivered, where that is known: on a line of its own. */
+static void print_reason(const char *dir, const struct run_record *record,
+                         const struct config *config)
+{
+    char refusal[256];
+    const char *url = record->info.url;
+
+    if (!run_owed(record))
+        return;
+    if (run_refusal_read(dir, record->info.id, refusal, sizeof refusal))
+        printf("    not delivered: %s\n", refusal);
+    else if (url && *url && !is_configured(config, url))
+        printf("    not delivered: it is for %s, and no settings here are for that dashboard\n",
+               url);
+}
+
+static void print_run(const char *dir, const char *id, const struct config *config)
 {
     struct run_record record;
     char when[20], command[COMMAND_WIDTH + 1], exit_text[32], duration[32];
@@ -108,6 +137,7 @@ static void print_run(const char *dir, const char *id)
     printf("%-19s  %-*s  %-8s  %8s  %-10s  ", when, COMMAND_WIDTH, command, exit_text, duration,
            state_name(&record));
     print_log(dir, &record);
+    print_reason(dir, &record, config);
     run_record_free(&record);
 }
 
@@ -118,7 +148,7 @@ int list_main(const struct config *config)
     printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", "WHEN", COMMAND_WIDTH, "COMMAND", "EXIT",
            "DURATION", "STATE", "LOG");
     for (size_t at = 0; ids != NULL && ids[at] != NULL; at++) {
-        print_run(dir, ids[at]);
+        print_run(dir, ids[at], config);
         free(ids[at]);
     }
     free(ids);

@@ -40,6 +40,7 @@
 #define LOCK_PAUSE_MS 100
 #define FINDER_PAUSE_MS 20 /* between two looks at whether it has found out what changed */
 #define FINDER_GRACE_MS 500
+#define REFUSAL_SIZE 256
 
 extern char **environ;
 
@@ -227,7 +228,8 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
     ack.delivered = delivered;
     ack.refused = refused;
     atomic_store(&shipper->page->acked, shipper->delivery.synced);
-    if (ack.lines != on_disk->lines || ack.more != on_disk->more || delivered || refused)
+    if (ack.lines != on_disk->lines || ack.more != on_disk->more || ack.bytes != on_disk->bytes ||
+        delivered || refused)
         status_set_ack(shipper->page, &ack);
     *on_disk = ack;
     if (delivered)
@@ -321,6 +323,17 @@ static void go_local(struct shipper *shipper)
         shipper->over = true;
 }
 
+/* Whether the dashboard refused a part of the run, which is kept then for a later version of it. */
+static bool keeps(struct shipper *shipper)
+{
+    char text[REFUSAL_SIZE];
+    const char *refusal = delivery_refusal(&shipper->delivery, text, sizeof text);
+
+    if (refusal && shipper->config->state_dir)
+        run_refusal_write(shipper->config->state_dir, shipper->record.info.id, refusal);
+    return refusal != NULL;
+}
+
 static void heed(struct shipper *shipper, enum delivery_verdict verdict,
                  const struct client_answer *answer)
 {
@@ -338,7 +351,7 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
             pace = shipper->delivery.wait_ms;
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
-        acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost, false);
+        acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost && !keeps(shipper), false);
         break;
     case DELIVERY_RETRY:
         post_failed(post, answer, most);
@@ -364,6 +377,13 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
         acknowledge(shipper, false, true);
         shipper->over = true;
         break;
+    case DELIVERY_REFUSED:
+        problem_once(&shipper->problems, PROBLEM_REFUSED,
+                     "the dashboard refuses this run (%s): it stays in the local log",
+                     shipper->delivery.refusals.reason);
+        (void)keeps(shipper);
+        shipper->over = true;
+        break;
     }
 }
 
@@ -372,7 +392,7 @@ static void heed_lost(struct shipper *shipper, const struct client_answer *answe
 {
     if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
         answer->status == 410) {
-        acknowledge(shipper, true, false);
+        acknowledge(shipper, !keeps(shipper), false);
         shipper->lost_told = true;
     } else {
         post_failed(&shipper->post, answer, RETRY_END_MS);

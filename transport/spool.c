@@ -59,7 +59,8 @@ static bool still_owed(struct dashboard *dashboard, struct stored_run *run)
     dashboard->away = result == STORED_LATER || dashboard->troubled == TROUBLED_MOST;
     if (result == STORED_UNWANTED)
         snprintf(dashboard->unwanted, sizeof dashboard->unwanted, "%s", host);
-    return result == STORED_LATER || result == STORED_UNWANTED || result == STORED_TROUBLED;
+    return result == STORED_LATER || result == STORED_UNWANTED || result == STORED_KEPT ||
+           result == STORED_TROUBLED;
 }
 
 /* The dashboard that a run was meant for. The record of an older version names none: then it is the

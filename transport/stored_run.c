@@ -19,6 +19,7 @@
 #define TOTAL_MS 120000
 #define RETRY_MS 1000
 #define LOCK_PAUSE_MS 50
+#define REFUSAL_SIZE 256
 #define READ_BUDGET ((size_t)4 << 20)
 #define FIRST_TEXT \
     ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
@@ -52,12 +53,14 @@ static bool same_dashboard(const struct config *config, const struct run_info *i
 bool stored_run_owed(const char *dir, const char *id, const struct config *config)
 {
     struct run_record record;
+    char refusal[8];
     bool owed;
 
     if (run_record_read(dir, id, &record) < 0)
         return errno != ENOENT && errno != EBADMSG &&
                errno != EFBIG; /* it may be, once it can be read */
-    owed = run_owed(&record) && (!config || same_dashboard(config, &record.info));
+    owed = run_owed(&record) && (!config || (same_dashboard(config, &record.info) &&
+                                             !run_refusal_read(dir, id, refusal, sizeof refusal)));
     run_record_free(&record);
     return owed;
 }
@@ -183,6 +186,8 @@ static enum stored_result take_verdict(struct upload *upload, enum delivery_verd
     case DELIVERY_STOP:
         record_ack(upload, false, true);
         return STORED_REFUSED;
+    case DELIVERY_REFUSED:
+        return STORED_KEPT;
     }
     return STORED_LATER;
 }
@@ -249,6 +254,26 @@ static bool is_about_the_run(int status)
     return status >= 500 || status == 408 || status == 409;
 }
 
+/* All that the dashboard takes is there. */
+static enum stored_result keep_refusal(struct upload *upload, enum stored_result result)
+{
+    char text[REFUSAL_SIZE];
+    const char *refusal = delivery_refusal(&upload->delivery, text, sizeof text);
+
+    if (!refusal && result == STORED_KEPT)
+        snprintf(text, sizeof text, "the dashboard refused the rest: %s",
+                 upload->delivery.refusals.reason);
+    if (!refusal && result != STORED_KEPT) {
+        run_refusal_write(upload->config->state_dir, upload->run->record.info.id, NULL);
+        record_ack(upload, true, false);
+        return STORED_DONE;
+    }
+    problem_once(upload->problems, PROBLEM_REFUSED, "%s", text);
+    run_refusal_write(upload->config->state_dir, upload->run->record.info.id, text);
+    record_ack(upload, false, false);
+    return STORED_KEPT;
+}
+
 static enum stored_result deliver_whole(struct upload *upload)
 {
     const struct run_end *end = &upload->run->record.end;
@@ -260,8 +285,8 @@ static enum stored_result deliver_whole(struct upload *upload)
     result = deliver_lines(upload);
     if (result == STORED_DONE && !end->known)
         result = tell_lost(upload);
-    if (result == STORED_DONE)
-        record_ack(upload, true, false);
+    if (result == STORED_DONE || result == STORED_KEPT)
+        result = keep_refusal(upload, result);
     return result;
 }
 

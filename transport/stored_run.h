@@ -21,6 +21,7 @@ enum stored_result {
     STORED_LATER,    /* not delivered: the dashboard could not be reached */
     STORED_UNWANTED, /* not delivered, and neither would other runs of this host be */
     STORED_REFUSED,  /* not to be had; of a dashboard: it will never take it */
+    STORED_KEPT,     /* not whole: the dashboard refused a part, which a later version may take */
     STORED_TROUBLED  /* not delivered: the dashboard answers, and may fail at this run alone */
 };
 
@@ -29,8 +30,8 @@ struct stored_failure {
     char reason[POST_REASON_SIZE];
 };
 
-/* Whether a run is undelivered. config: only if it is for the dashboard that this one names; NULL:
- * for any. Reads a small file, no more. */
+/* Whether a run is undelivered. config: only if it is for the dashboard that this one names, and
+ * that has not refused a part of it; NULL: in any case. Reads small files, no more. */
 bool stored_run_owed(const char *dir, const char *id, const struct config *config);
 /* Opens and locks a run, and reads its record again: another process may just have delivered it.
    Waits for that until until_ms (monotonic). STORED_LATER: it is the caller's to deliver;

@@ -274,15 +274,75 @@ def test_a_digest_that_differs_sends_the_whole_again(tmp_path):
         assert server.run().exit == {"code": 0}
 
 
-def test_a_refused_batch_is_left_out_and_the_rest_goes_on(tmp_path):
+def test_a_batch_that_is_refused_by_mistake_costs_no_line(tmp_path):
     with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
         server.fault = times(2, status(400, only="logs"))
-        run.write("".join(f"{n}\n" for n in range(100)))
+        text = "".join(f"{n}\n" for n in range(100))
+        run.write(text)
         server.wait(lambda: server.faults == 2)
         run.write("after\n")
-        assert run.finish().count("refused") == 1
-        assert server.run().lines[-1] == "after"
-        assert server.run().exit == {"code": 0}
+        assert run.finish() == ""
+        assert server.text() == text + "after" and server.run().exit == {"code": 0} and not server.violations
+        assert flush(tmp_path, server.url).returncode == 0
+
+
+def refusing(word):
+    """A dashboard that does not take what has a word in it."""
+    refuse = status(400, body={"error": "line: a word that I do not like"}, only="logs")
+    return lambda handler, path, body: word in body and refuse(handler, path, body)
+
+
+def listed(state, url):
+    return subprocess.run([RUN, "--list"], env=environment(state, url), capture_output=True, text=True, timeout=20, check=True).stdout
+
+
+@pytest.mark.parametrize("count, bad", [(1, [0]), (3, [1]), (1000, [500]), (1000, [0, 999]), (64, [5, 6, 7, 8])])
+def test_only_the_line_that_is_refused_stays_away_until_a_later_version_takes_it(count, bad, tmp_path):
+    lines = [f"an evil {n}" if n in bad else f"line {n}" for n in range(count)]
+    with FaultServer() as server, HelperRun(tmp_path, server.url, status=3) as run:
+        server.fault = refusing(b"evil")
+        run.write("\n".join(lines) + "\n")
+        said = run.finish()
+        run.process.wait(30)
+        nobody_behind(tmp_path)
+        shown = server.run().lines
+        assert [n for n in range(count) if shown[n] != lines[n]] == bad and len(shown) == count and not server.violations
+        assert all(shown[n] == f"[nixfleet-run: the dashboard refused line {n + 1}: line: a word that I do not like]" for n in bad)
+        assert server.run().exit == {"code": 3} and server.run().end["outcome"] == "failure" and "command" in server.run().description
+        assert said.count("refused") == 1 and f"line {bad[0] + 1} (" in said
+        assert f"not delivered: the dashboard refused {'line' if len(bad) == 1 else len(bad)}" in listed(tmp_path, server.url)
+        kept = flush(tmp_path, server.url)
+        assert kept.returncode == 1 and "a word that I do not like" in kept.stderr
+        server.fault = None
+        assert flush(tmp_path, server.url).returncode == 0
+        assert server.run().lines == lines and "not delivered" not in listed(tmp_path, server.url) and not server.violations
+        assert flush(tmp_path, server.url).returncode == 0
+
+
+def test_what_is_refused_besides_the_lines_costs_no_line(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = refusing(b'"command"')
+        run.write("one\ntwo\n")
+        run.finish()
+        nobody_behind(tmp_path)
+        assert server.text() == "one\ntwo" and server.run().exit == {"code": 0}
+        assert "besides the lines" in listed(tmp_path, server.url)
+        server.fault = None
+        assert flush(tmp_path, server.url).returncode == 0 and server.run().description["command"] == "fake command"
+
+
+def test_a_run_that_is_refused_whole_is_kept_and_keeps_no_other_one_back(tmp_path):
+    server = FaultServer()
+    server.stop()
+    leave_owed(tmp_path, server, 3)
+    server.start()
+    ids = sorted(path.stem for path in tmp_path.glob("*.run"))
+    server.fault = refusing(ids[0].encode())
+    assert flush(tmp_path, server.url).returncode == 1
+    assert sorted(server.text(run) for run in server.runs.values()) == ["run 1", "run 2"]
+    server.fault = None
+    assert flush(tmp_path, server.url).returncode == 0 and len(server.runs) == 3
+    server.stop()
 
 
 def test_a_deleted_run_is_left_alone(tmp_path):

@@ -186,6 +186,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
                                   .record_fd = -1,
                                   .has = ack->lines + ack->more,
                                   .acked_bytes = ack->bytes,
+                                  .refusals.most = UINT64_MAX,
                                   .text_max = DELIVERY_TEXT_MAX,
                                   .text_most = DELIVERY_TEXT_MAX};
     text_reserve(&delivery->body, DELIVERY_BODY_MAX);
@@ -410,11 +411,34 @@ uint64_t delivery_acked(const struct delivery *delivery)
     return delivery->synced < delivery->released ? delivery->synced : delivery->released;
 }
 
+const char *delivery_refusal(const struct delivery *delivery, char *text, size_t size)
+{
+    const struct refusals *refusals = &delivery->refusals;
+
+    if (refusals->count == 0 && !refusals->additions)
+        return NULL;
+    if (refusals->count == 0)
+        snprintf(text, size, "the dashboard refused what is known besides the lines: %s",
+                 refusals->reason);
+    else if (refusals->count == 1)
+        snprintf(text, size, "the dashboard refused line %llu: %s",
+                 (unsigned long long)refusals->line[0] + 1, refusals->reason);
+    else
+        snprintf(text, size, "the dashboard refused %zu lines, the first is %llu: %s",
+                 refusals->count, (unsigned long long)refusals->line[0] + 1, refusals->reason);
+    return text;
+}
+
 struct run_ack delivery_ack(const struct delivery *delivery)
 {
+    const struct refusals *refusals = &delivery->refusals;
     uint64_t lines = delivery_acked(delivery);
     uint64_t more = delivery->has > lines ? delivery->has - lines : 0;
 
+    if (refusals->count > 0 && refusals->line[0] < lines) { /* a later try begins there */
+        lines = refusals->line[0];
+        more = delivery->has - lines;
+    }
     return (struct run_ack){.lines = lines,
                             .more = more < UINT32_MAX ? (uint32_t)more : 0,
                             .bytes = delivery->acked_bytes};

@@ -37,7 +37,8 @@ enum delivery_verdict {
     DELIVERY_DENIED, /* 401, 403: with another token, or not at all */
     DELIVERY_ABSENT, /* 404, 405: there is no such call */
     DELIVERY_DONE,   /* everything is there, the end included */
-    DELIVERY_STOP    /* 410: never again */
+    DELIVERY_STOP,   /* 410: never again */
+    DELIVERY_REFUSED /* it takes nothing of what is left: not now, but perhaps a later version */
 };
 
 /* Final lines as they stand in a body. */
@@ -57,6 +58,20 @@ struct told {
         uint32_t index, version;
     } sent[DELIVERY_DERIVATIONS_MAX]; /* by the batch in flight */
     size_t sent_count;
+};
+
+#define DELIVERY_REFUSALS_MAX 32 /* lines; a dashboard that refuses more refuses everything */
+
+/* What the dashboard answered 400 to. A batch that is refused is halved until one line is left, and
+   that one is sent without what else is in a batch. A line that is refused even so is replaced by a
+   line that says it; the others keep their numbers. */
+struct refusals {
+    uint64_t line[DELIVERY_REFUSALS_MAX];
+    size_t count;
+    bool bare;      /* the next batch holds lines only */
+    bool additions; /* that was taken: what else is in a batch is refused */
+    uint64_t most;  /* lines in the next batch */
+    char reason[160];
 };
 
 struct delivery {
@@ -82,10 +97,10 @@ struct delivery {
     uint64_t cut_line;        /* a line of which only the beginning was sent; UINT64_MAX: none */
     const char *log_problem;  /* why output is missing, for a person; NULL: not known */
     bool left_out;            /* lines were skipped: no digest */
-    bool described, no_description;
+    bool described;
+    struct refusals refusals;
     bool output_over;            /* no more bytes will come */
     struct run_end end;          /* with output_over; not known: lost */
-    bool end_only;               /* the end was refused once: send it without additions */
     int digest_cycles, setbacks; /* how often the dashboard asked to go back */
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* as many may be taken: halved by 413 */
@@ -99,6 +114,7 @@ struct delivery {
     uint64_t sent_bytes; /* of output, that all lines up to sent_end come from; 0: not known */
     size_t sent_queued;  /* bytes of it in the queue; 0 if other lines come after these */
     bool sent_last, sent_description;
+    bool sent_mark; /* it is the line that stands for a refused one */
     bool done;
     int64_t wait_ms;   /* what the last answer asks for */
     char problem[256]; /* set when the last answer is worth a line; "" otherwise */
@@ -130,6 +146,9 @@ bool delivery_build(struct delivery *delivery);
 void delivery_prepare(struct delivery *delivery);
 /* What the answer to the batch in flight means. */
 enum delivery_verdict delivery_take(struct delivery *delivery, const struct client_answer *answer);
+/* What the dashboard has refused of all that was sent, for a person: writes to text and returns it,
+ * or NULL: nothing. */
+const char *delivery_refusal(const struct delivery *delivery, char *text, size_t size);
 /* Lines that are final and at the dashboard. */
 uint64_t delivery_acked(const struct delivery *delivery);
 /* What may be said on disk of what the dashboard has. */

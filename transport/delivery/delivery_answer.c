@@ -6,13 +6,8 @@
 #include "delivery.h"
 #include "delivery_internal.h"
 
-#define SETBACKS_FREE 3 /* how often a dashboard may go back before that is met with pauses */
-
-static void problem(struct delivery *delivery, const char *what, const struct answer *answer)
-{
-    snprintf(delivery->problem, sizeof delivery->problem, "%s%s%s", what,
-             answer->error[0] ? ": " : "", answer->error);
-}
+#define REFUSALS_OVER 4096 /* lines that are taken together: what was refused is behind us */
+#define SETBACKS_FREE 3    /* how often a dashboard may go back before that is met with pauses */
 
 /* The dashboard has the first `next` lines and nothing else. One that says so again and again is
  * broken, and must not be asked as fast as it can answer. */
@@ -43,6 +38,17 @@ static void note_told(struct told *told)
     told->sent_count = 0;
 }
 
+/* More may be in the next batch. */
+static void note_taken(struct refusals *refusals)
+{
+    if (refusals->bare && !refusals->additions)
+        refusals->additions = true;
+    if (refusals->most < REFUSALS_OVER)
+        refusals->most *= 2;
+    else
+        refusals->most = UINT64_MAX;
+}
+
 static enum delivery_verdict accepted(struct delivery *delivery, const struct answer *answer)
 {
     uint64_t have = delivery->sent_end;
@@ -52,8 +58,10 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
     if ((uint64_t)answer->next < have)
         have = (uint64_t)answer->next;
     delivery->wait_ms = answer->wait_ms;
-    if (delivery->sent_description)
+    if (delivery->sent_description || delivery->refusals.bare)
         delivery->described = true;
+    if (!delivery->sent_mark)
+        note_taken(&delivery->refusals);
     if (have < delivery->sent_from || (have == delivery->sent_from && have < delivery->sent_end))
         return go_back(delivery, have);
     note_has(delivery, (uint64_t)answer->next, have);
@@ -75,25 +83,44 @@ static enum delivery_verdict conflict(struct delivery *delivery, const struct an
     return go_back(delivery, (uint64_t)answer->next);
 }
 
-/* This batch will never be taken: on without it. */
+/* One line, and nothing besides, is refused. */
+static enum delivery_verdict mark_line(struct delivery *delivery)
+{
+    struct refusals *refusals = &delivery->refusals;
+
+    refusals->bare = false;
+    if (delivery->sent_end == delivery->sent_from)
+        return delivery->sent_last ? DELIVERY_REFUSED : DELIVERY_RETRY;
+    if (delivery->sent_end > delivery->released)
+        return DELIVERY_RETRY; /* it may still change, and be another one then */
+    if (refusals->count == DELIVERY_REFUSALS_MAX)
+        return DELIVERY_REFUSED;
+    refusals->line[refusals->count++] = delivery->sent_from;
+    delivery->left_out = true; /* no digest: the text is another one */
+    snprintf(delivery->problem, sizeof delivery->problem,
+             "the dashboard refused line %llu (%s): it stays in the local log",
+             (unsigned long long)delivery->sent_from + 1, refusals->reason);
+    return DELIVERY_GO_ON;
+}
+
+/* This batch will never be taken as it is. */
 static enum delivery_verdict rejected(struct delivery *delivery, const struct answer *answer)
 {
-    problem(delivery, "the dashboard refused a part of the log", answer);
-    if (delivery->sent_description && !delivery->no_description) {
-        delivery->no_description = delivery->described = true; /* it may have been that */
+    struct refusals *refusals = &delivery->refusals;
+    uint64_t lines = delivery->sent_end - delivery->sent_from;
+
+    snprintf(refusals->reason, sizeof refusals->reason, "%s",
+             answer->error[0] ? answer->error : "it does not say why");
+    if (lines > 1) {
+        refusals->most = lines / 2;
         return DELIVERY_GO_ON;
     }
-    if (delivery->sent_last && !delivery->end_only) {
-        delivery->end_only = true;
+    if (!refusals->bare) {
+        refusals->bare = true;
+        refusals->most = 1;
         return DELIVERY_GO_ON;
     }
-    if (delivery->sent_end == delivery->sent_from)
-        return delivery->sent_last ? DELIVERY_STOP : DELIVERY_RETRY;
-    delivery->left_out = true;
-    line_queue_drop(&delivery->queue, delivery->sent_end);
-    if (delivery->sent_end > delivery->released)
-        return DELIVERY_RETRY; /* lines that may still change: they will be others */
-    return DELIVERY_GO_ON;
+    return mark_line(delivery);
 }
 
 static enum delivery_verdict too_large(struct delivery *delivery, const struct answer *answer)

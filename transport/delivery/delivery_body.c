@@ -188,7 +188,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
     json_int(body, "byte_count", (int64_t)delivery->end.bytes);
     if (!delivery->left_out && !delivery->source.lossy && delivery->digest_cycles < 3)
         put_digest(delivery);
-    if (delivery->end_only)
+    if (delivery->refusals.bare)
         return;
     if (outcomes[view->outcome])
         json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
@@ -303,6 +303,28 @@ static bool outdated_soon(const struct delivery *delivery, uint64_t at)
            source_left(&delivery->source) > 0;
 }
 
+/* The lowest line from `at` on that was refused, at most end. */
+static uint64_t next_refused(const struct refusals *refusals, uint64_t at, uint64_t end)
+{
+    for (size_t i = 0; i < refusals->count; i++)
+        if (refusals->line[i] >= at && refusals->line[i] < end)
+            end = refusals->line[i];
+    return end;
+}
+
+/* In the place of a line that the dashboard does not take. */
+static void put_mark(struct delivery *delivery)
+{
+    char text[256];
+    int length = snprintf(text, sizeof text, "[nixfleet-run: the dashboard refused line %llu: %s]",
+                          (unsigned long long)delivery->sent_from + 1, delivery->refusals.reason);
+
+    json_string(&delivery->body, "text", text,
+                (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+    delivery->sent_end = delivery->sent_from + 1;
+    delivery->sent_mark = true;
+}
+
 /* Writes the lines of the batch as `text`; sets sent_end. */
 static void put_lines(struct delivery *delivery)
 {
@@ -312,8 +334,15 @@ static void put_lines(struct delivery *delivery)
 
     if (end > timed)
         end = timed;
+    if (end > at && end - at > delivery->refusals.most)
+        end = at + delivery->refusals.most;
     if (at >= end)
         return;
+    end = next_refused(&delivery->refusals, at, end);
+    if (end == at) {
+        put_mark(delivery);
+        return;
+    }
     json_text_begin(&delivery->body, "text");
     at += put_prepared(delivery, end - at);
     if (at == delivery->sent_from && at < delivery->released)
@@ -350,15 +379,18 @@ bool delivery_build(struct delivery *delivery)
     json_int(body, "from", (int64_t)delivery->sent_from);
     if (delivery->sent_skipped > 0)
         json_int(body, "skipped", (int64_t)delivery->sent_skipped);
-    delivery->sent_description = !delivery->described && !delivery->no_description;
+    delivery->sent_mark = false;
+    delivery->sent_description = !delivery->described && !delivery->refusals.bare;
     if (delivery->sent_description)
         describe_whole(body, delivery->info, delivery->redactor);
     put_lines(delivery);
     if (delivery->sent_end > delivery->sent_from)
         put_times(delivery, delivery->sent_from, delivery->sent_end);
-    put_phase(delivery, view);
-    if (!delivery->end_only)
+    delivery->told.sent_count = 0;
+    if (!delivery->refusals.bare) {
+        put_phase(delivery, view);
         whole = put_derivations(delivery);
+    }
     delivery->sent_bytes =
         delivery->sent_end == delivery_sendable(delivery) && delivery->cut_line == UINT64_MAX
             ? delivery->source.offset
