@@ -39,6 +39,7 @@ def test_a_killed_pump_without_a_dashboard_is_delivered_as_lost_by_a_flush(tmp_p
         for pid in (run.shipper, run.heartbeat):
             os.kill(pid, signal.SIGKILL)
         run.kill()
+    wait_for(lambda: flock_free(tmp_path / f"{run.id}.run"))  # its log writer ends a little later
     assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1
     server.start()
     result = flush(tmp_path, server.url)

@@ -277,7 +277,7 @@ static bool put_derivations(struct delivery *delivery)
 /* With many lines in the batch they do not: then the next one has the end. */
 static bool changes_fit(const struct delivery *delivery)
 {
-    return !delivery->changes || delivery->end_only ||
+    return !delivery->changes || delivery->refusals.bare ||
            delivery->body.size + strlen(delivery->changes) < DELIVERY_BODY_MAX - DERIVATION_SIZE;
 }
 
