@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static char *find_data_dir(const struct options *options, const struct dashboard
     return asprintf(&dir, "%s/.local/state/nixfleet-dashboard", home ? home : "") < 0 ? NULL : dir;
 }
 
-/* All that is wrong, a line each. Returns whether the program may go on. */
+/* Prints all problems, a line each. Returns whether the program may go on. */
 static bool report(const struct problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++)
@@ -104,7 +105,7 @@ static const char *installed_config(const struct options *options)
                                                  : NULL;
 }
 
-/* Returns 0, or what to exit with after it has been said why. */
+/* Returns 0, or the exit status after the reason was printed. */
 static int take_settings(struct server *server, struct dashboard_settings *settings,
                          const struct options *options)
 {
@@ -287,7 +288,7 @@ static struct retention_limits retention_of(const struct dashboard_settings *set
                                      .keep_history_ms = settings->history_days * day_ms};
 }
 
-/* SIGHUP: what is wrong with the new settings is said, and the old ones stay in use. */
+/* SIGHUP. If the new settings are wrong, the problems are printed and the old settings stay. */
 static void reload(struct server *server, const struct options *options, const char *address,
                    struct retention *retention)
 {
@@ -327,14 +328,14 @@ static void set_up_signals(void)
     signals_waited_for(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: main waits for them */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* too large a file is a disk that is full, not our end */
+    signal(SIGXFSZ,
+           SIG_IGN); /* a file over the limit fails like a full disk, and does not end us */
 }
 
-/* What a watchdog wants to know: the writer thread does its jobs, and the live thread goes round.
- */
+/* The watchdog's question: does the writer thread do its jobs, and does the live thread run? */
 struct probe {
     struct job job;
-    bool answered; /* atomic; false while the job waits */
+    atomic_bool answered; /* false while the job waits */
 };
 
 static enum job_result apply_probe(struct txn *txn, void *context)
@@ -346,13 +347,13 @@ static enum job_result apply_probe(struct txn *txn, void *context)
 static void probe_done(void *context, bool ok)
 {
     (void)ok; /* a full disk is not cured by a restart */
-    __atomic_store_n(&((struct probe *)context)->answered, true, __ATOMIC_RELEASE);
+    atomic_store(&((struct probe *)context)->answered, true);
 }
 
-/* Tells systemd of the last probe, if it has been answered, and sends the next one. */
+/* If the last probe was answered: reports to systemd, and sends the next probe. */
 static void watch(struct server *server, struct probe *probe)
 {
-    if (!__atomic_exchange_n(&probe->answered, false, __ATOMIC_ACQ_REL))
+    if (!atomic_exchange(&probe->answered, false))
         return;
     if (probe->job.done && live_runs(server->live))
         notify_send("WATCHDOG=1");

@@ -1,4 +1,4 @@
-/* What the bash agent speaks (v1): register, poll, status, test-progress. */
+/* The calls of the bash agent (v1): register, poll, status, test-progress. */
 #include <stdio.h>
 #include <string.h>
 
@@ -214,7 +214,7 @@ static void read_tests(json_object *body, struct host_tests *tests)
         .comment = body_text(body, "comment")};
 }
 
-/* The history tells the start, each fifth test, and the end. */
+/* The history gets a line for the start, each fifth test, and the end. */
 static int add_test_line(struct txn *txn, const char *host, const struct host_tests *tests)
 {
     char message[64];

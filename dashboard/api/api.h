@@ -1,15 +1,15 @@
-/* Every call's handler, by who calls. Each answers through request->answer or submits a job. */
+/* The handlers of all calls, by caller. Each fills request->answer or submits a job. */
 #ifndef NIXFLEET_DASHBOARD_API_API_H
 #define NIXFLEET_DASHBOARD_API_API_H
 
 #include "dashboard/server/http.h"
 #include "dashboard/store/store.h"
 
-/* runs.c: runs write */
+/* runs.c: called by nixfleet-run and by scripts */
 void post_logs(struct request *request);
 void post_heartbeat(struct request *request);
 void delete_run(struct request *request);
-/* read.c: people and scripts read */
+/* read.c: for people and scripts */
 void get_logs(
     struct request *request); /* with neither since nor run: v1's list, get_command_logs */
 void get_runs(struct request *request);

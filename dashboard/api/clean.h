@@ -1,4 +1,4 @@
-/* What hosts say of themselves ends in pages, downloads, log lines and terminals. This module makes
+/* Texts from hosts end up in pages, downloads, log lines and terminals. This module makes
    each text of a parsed body harmless and small, once, before anything else looks at the body. */
 #ifndef NIXFLEET_DASHBOARD_API_CLEAN_H
 #define NIXFLEET_DASHBOARD_API_CLEAN_H

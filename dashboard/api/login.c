@@ -71,7 +71,7 @@ static void refuse_code(struct request *request, const char *reason)
 static enum job_result apply_session(struct txn *txn, struct request *request, void *context)
 {
     const struct session *session = context;
-    /* A code counts once, also after a restart: whoever has read it over a shoulder cannot use it
+    /* A code counts once, also after a restart: a person who read it over a shoulder cannot use it
      * again. */
     int fresh = session->step ? txn_totp_use(txn, session->step) : 1;
 
@@ -162,7 +162,7 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
 
 static void logged_out(struct request *request)
 {
-    live_recheck(request->server->live); /* its pages are told nothing more */
+    live_recheck(request->server->live); /* its pages get no more messages */
 }
 
 void post_logout(struct request *request)
@@ -196,8 +196,8 @@ static void add_person(struct request *request, struct text *out)
     text_key_time(out, "expires", request->caller.expires_ms);
 }
 
-/* Also for whoever sets up a proxy: what the server takes for the client's address and for its own
- * name. */
+/* Also helps to set up a proxy: it shows which client address and which own name the server sees.
+ */
 void get_session(struct request *request)
 {
     char agent_of[HOST_ID_SIZE];

@@ -1,4 +1,4 @@
-/* What a person's page asks for (v1): hosts, commands, tokens, the log of commands. Sign-in:
+/* The calls of a person's page (v1): hosts, commands, tokens, the log of commands. Sign-in:
  * login.c. */
 #include <stdio.h>
 #include <stdlib.h>

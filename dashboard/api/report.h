@@ -1,5 +1,5 @@
-/* What a writer says of its run: a batch of lines or a heartbeat, read from a body and checked
-   field by field. docs/protocol.md describes the fields. */
+/* A report about a run, a batch of lines or a heartbeat, read from a body and checked field by
+   field. docs/protocol.md describes the fields. */
 #ifndef NIXFLEET_DASHBOARD_API_REPORT_H
 #define NIXFLEET_DASHBOARD_API_REPORT_H
 

@@ -90,7 +90,7 @@ static bool match(struct request *request, const char *path, const char *pattern
     return *path == '\0' && *pattern == '\0';
 }
 
-/* HEAD is GET without the body; not of a call that takes something away. */
+/* HEAD is GET without the body, except for a call that takes something away. */
 static bool method_fits(const struct route *route, const char *method)
 {
     return strcmp(route->method, method) == 0 ||
@@ -158,7 +158,7 @@ static void answer_no_route(struct request *request)
 }
 
 /* A web page that a developer visits can make its own name point to 127.0.0.1 (DNS rebinding), and
- * --dev asks nobody who he is. */
+ * --dev has no sign-in. */
 static bool names_loopback(const char *host)
 {
     size_t size = strcspn(host, ":"); /* without the port */
@@ -199,8 +199,8 @@ static bool within_limit(struct request *request, const struct route *route)
     return false;
 }
 
-/* Who calls is asked before anything is counted or read: a stranger uses up nobody's budget and no
- * memory. */
+/* The caller's role is checked before anything is counted or read, so that a stranger uses up
+ * neither the rate limit of others nor memory. */
 static bool admitted(struct request *request)
 {
     bool bad_host = false;

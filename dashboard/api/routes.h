@@ -1,4 +1,4 @@
-/* The table of calls: one row for each, with who may make it and what serves it. */
+/* The table of calls: a row says who may make the call and which function answers it. */
 #ifndef NIXFLEET_DASHBOARD_API_ROUTES_H
 #define NIXFLEET_DASHBOARD_API_ROUTES_H
 

@@ -22,7 +22,7 @@ static const char *bearer(const struct request *request)
 
 /* ---- hosts ---- */
 
-/* Whose own token that is; false: nobody's. */
+/* The host that has this own token; false: none. */
 static bool token_owner(const struct request *request, const char *token, char host[HOST_ID_SIZE])
 {
     char hash[TOKEN_HASH_SIZE];
@@ -160,7 +160,7 @@ bool auth_still(struct server *server, const struct caller *caller)
 
 /* ---- roles ---- */
 
-/* Why a token does not do, for a person who reads logs; NULL: this fleet does not know it. */
+/* Why a token is refused, for a person who reads logs; NULL: the token is not known here. */
 static const char *why_not_enough(struct request *request, const char *token, enum role role)
 {
     char owner[HOST_ID_SIZE];

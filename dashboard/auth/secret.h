@@ -1,4 +1,4 @@
-/* What signing in rests on: comparing, hashing, and the tokens and cookies made from secrets.
+/* The tools of signing in: comparing, hashing, and the tokens and cookies made from secrets.
    Pure functions of their arguments and, where said, of the system's random source. Nothing here
    logs. */
 #ifndef NIXFLEET_DASHBOARD_AUTH_SECRET_H
@@ -31,7 +31,7 @@ int token_hash(const char *secret, const char *token, char out[TOKEN_HASH_SIZE])
 char *password_hash(const char *password);
 /* True for the form of a hash that password_check can use: $2a$, $2b$ or $2y$. */
 bool password_hash_valid(const char *hash);
-/* Takes a good part of a second, as bcrypt is meant to: not for a thread that must not wait. */
+/* Takes a good part of a second, as bcrypt is meant to: not to be called on an HTTP thread. */
 bool password_check(const char *password, const char *hash);
 
 /* True for a secret that totp_check can use: base32 (RFC 4648) of at least 10 bytes, in either

@@ -110,7 +110,7 @@ static bool parse_network(const char *text, size_t size, struct network *out)
     if (memchr(text, '[', size) || !address_parse(text, length, &out->address))
         return false;
     if (is_v4(&out->address) != (memchr(text, '.', length) != NULL && !memchr(text, ':', length)))
-        return false; /* with a port, or IPv4 in the clothes of IPv6 */
+        return false; /* with a port, or IPv4 mapped to IPv6 */
     most = is_v4(&out->address) ? 32 : 128;
     given = most;
     if (slash) {

@@ -14,8 +14,8 @@ struct connections;
 
 #define CONNECTIONS_PER_CLIENT 256
 
-/* Starts the thread that looks: a connection that has been without a request for limit_ms is shut
- * down. NULL when out of resources. */
+/* Starts the thread that shuts down connections without a request for limit_ms. NULL when out of
+ * resources. */
 struct connections *connections_new(int64_t limit_ms, struct settings_in_use *settings);
 /* After the HTTP server has stopped. */
 void connections_free(struct connections *connections);

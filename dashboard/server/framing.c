@@ -44,7 +44,7 @@ static size_t parse_length(const char *digits)
     return errno || length > SIZE_MAX ? SIZE_MAX : (size_t)length;
 }
 
-/* Two readings of where a body ends are how one request is smuggled behind another. */
+/* If two programs disagree where a body ends, a request can be smuggled behind another. */
 struct framing framing_check(struct MHD_Connection *connection)
 {
     struct framing framing = {0};

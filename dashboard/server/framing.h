@@ -1,5 +1,5 @@
-/* What must be true of a request before anything else is looked at: one reading of where its body
-   ends, one Host, a path that means the same before and after decoding. */
+/* Checks that come before all others: only one way to read where the body ends, one Host, and a
+   path that means the same before and after decoding. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_FRAMING_H
 #define NIXFLEET_DASHBOARD_SERVER_FRAMING_H
 

@@ -1,8 +1,9 @@
-/* The only file that knows libmicrohttpd's ways of taking a request apart. */
+/* Requests as libmicrohttpd hands them over, in pieces; only this file knows how it does. */
 #include "dashboard/server/http.h"
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ struct http {
     pthread_cond_t none_active;
     size_t active; /* requests that are handled, or suspended */
     bool stopping;
-    size_t body_bytes; /* of all requests together; atomic */
+    atomic_size_t body_bytes; /* of all requests together */
 };
 
 /* All X-Forwarded-For headers as one list: a proxy may append its entry as a header of its own. */
@@ -137,9 +138,9 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
 static void set_room(struct request *request, size_t room)
 {
     if (room >= request->body_room)
-        __atomic_add_fetch(&request->http->body_bytes, room - request->body_room, __ATOMIC_RELAXED);
+        atomic_fetch_add(&request->http->body_bytes, room - request->body_room);
     else
-        __atomic_sub_fetch(&request->http->body_bytes, request->body_room - room, __ATOMIC_RELAXED);
+        atomic_fetch_sub(&request->http->body_bytes, request->body_room - room);
     request->body_room = room;
 }
 
@@ -190,8 +191,9 @@ static void refuse_later(struct request *request, const char *reason)
     refuse(request);
 }
 
-/* Room for a body of at least that size: a small one's doubles, a large one's is what it says it
- * needs, once so much has come that this can be believed. */
+/* The buffer size for a body of at least that size. The buffer of a small body doubles. A large
+ * body gets what its Content-Length says, once that much has come that the length can be believed.
+ */
 static size_t room_for(const struct request *request, size_t least)
 {
     const char *length = request_header(request, "Content-Length");
@@ -210,8 +212,7 @@ static size_t room_for(const struct request *request, size_t least)
 static bool make_body_room(struct request *request, size_t least)
 {
     size_t room = room_for(request, least),
-           others =
-               __atomic_load_n(&request->http->body_bytes, __ATOMIC_RELAXED) - request->body_room;
+           others = atomic_load(&request->http->body_bytes) - request->body_room;
     char *grown;
 
     if (room > SMALL_BODY && others + room > BODIES_MAX) {
@@ -227,8 +228,8 @@ static bool make_body_room(struct request *request, size_t least)
     return true;
 }
 
-/* False: the connection is to be closed. A body that is refused is read to its end, so that the
- * answer is heard, but not kept. */
+/* False: the connection is to be closed. A refused body is read to its end, so that the client gets
+ * the answer, but not kept. */
 static bool take_body(struct request *request, const char *bytes, size_t size)
 {
     size_t before = request->body_size;
@@ -525,7 +526,7 @@ static void quiet(void *context, const char *format, va_list arguments)
 {
     (void)context;
     (void)format;
-    (void)arguments; /* clients that hang up are not the admin's concern */
+    (void)arguments; /* clients that hang up do not interest the admin */
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http, int listener)

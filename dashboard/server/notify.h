@@ -1,5 +1,5 @@
-/* What a service tells systemd: sd_notify(3)'s protocol, which is one datagram to the socket that
-   NOTIFY_SOCKET names. Without that variable nothing is sent. */
+/* Messages of a service to systemd, by the protocol of sd_notify(3): one datagram to the socket
+   that NOTIFY_SOCKET names. Without that variable nothing is sent. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_NOTIFY_H
 #define NIXFLEET_DASHBOARD_SERVER_NOTIFY_H
 

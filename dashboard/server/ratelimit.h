@@ -1,5 +1,5 @@
 /* Fixed windows of a minute per key (v1: client address and URL path). Bounded in memory: when the
-   table is full of live windows, the oldest makes room. Safe to call from several threads. */
+   table is full of current windows, the oldest is replaced. Safe to call from several threads. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
 #define NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
 

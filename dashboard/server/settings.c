@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -178,7 +179,7 @@ void dashboard_settings_free(struct dashboard_settings *settings)
 
 struct settings_holder {
     struct dashboard_settings *settings;
-    int holds; /* atomic */
+    atomic_size_t holds;
 };
 
 struct settings_holder *settings_hold(struct settings_in_use *in_use)
@@ -187,14 +188,14 @@ struct settings_holder *settings_hold(struct settings_in_use *in_use)
 
     pthread_mutex_lock(&in_use->lock);
     holder = in_use->current;
-    __atomic_add_fetch(&holder->holds, 1, __ATOMIC_RELAXED);
+    atomic_fetch_add(&holder->holds, 1);
     pthread_mutex_unlock(&in_use->lock);
     return holder;
 }
 
 void settings_release(struct settings_holder *holder)
 {
-    if (!holder || __atomic_sub_fetch(&holder->holds, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!holder || atomic_fetch_sub(&holder->holds, 1) > 1)
         return;
     dashboard_settings_free(holder->settings);
     free(holder);

@@ -53,8 +53,8 @@ struct dashboard_settings *dashboard_settings_load(const char *file, struct prob
 /* Forgets and overwrites the secrets. NULL is allowed. */
 void dashboard_settings_free(struct dashboard_settings *settings);
 
-/* The settings in use. A reload replaces them as a whole, and whoever uses some holds them
-   meanwhile, so that nothing that is read changes or goes. */
+/* The settings in use. A reload replaces all of them. A user of settings holds them meanwhile, so
+   that they neither change nor are freed. */
 struct settings_in_use {
     pthread_mutex_t lock;
     struct settings_holder *current;
