@@ -310,7 +310,7 @@ export function menu(opener, items) {
         event.stopPropagation();
         if (event.key !== 'Tab') event.preventDefault();
     });
-    document.body.append(box);
+    document.querySelector('main').append(box);
     const at = opener.getBoundingClientRect();
     const left = Math.max(
         8,

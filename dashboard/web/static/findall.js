@@ -132,7 +132,7 @@ export class FindAll {
                 'li',
                 { 'data-run': match.run },
                 el(
-                    'h3',
+                    'h2',
                     {},
                     el('bdi', { text: match.host }),
                     el('span', { class: 'muted num', text: ` ${dayAndTime(match.started)} ` }),

@@ -19,7 +19,13 @@ export class RunList {
         this.bars = el('div', { class: 'trend', role: 'group', 'aria-label': `Durations of the last runs of ${host}` });
         this.body = el('tbody');
         this.older = el('button', { type: 'button', text: 'Older runs', onclick: () => this.#loadOlder(), hidden: true });
-        this.comparison = el('div', { class: 'comparison', hidden: true });
+        this.comparison = el('div', {
+            class: 'comparison',
+            role: 'group',
+            tabindex: '0',
+            'aria-label': 'Two runs side by side',
+            hidden: true,
+        });
         this.element = el(
             'section',
             { class: 'run-list', hidden: true, 'aria-label': `Runs of ${host}` },
@@ -102,8 +108,8 @@ export class RunList {
         this.bars.replaceChildren(
             ...some.map((run) => {
                 const words = `${spoken(run)}, ${duration(elapsedMs(run))}: ${title(run)}`;
-                const bar = el('button', {
-                    type: 'button',
+                const bar = el('span', {
+                    role: 'img',
                     class: 'trend-bar',
                     'data-verdict': verdict(run),
                     'aria-label': words,

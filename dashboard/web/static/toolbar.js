@@ -5,7 +5,7 @@ import { el } from './util.js';
 /* name, text, what it does in words, more attributes. A text that is only a sign gets the words as its name. */
 const HOW = [
     ['case', 'Aa', 'Match case', { class: 'icon how', 'aria-pressed': 'false' }],
-    ['word', 'ab', 'Match whole words', { class: 'icon how word', 'aria-pressed': 'false' }],
+    ['word', 'ab', 'ab: match whole words', { class: 'icon how word', 'aria-pressed': 'false' }],
     ['regex', '.*', 'Regular expression', { class: 'icon how', 'aria-pressed': 'false' }],
     ['only', '≡', 'Show only the lines that match (m)', { class: 'icon how', 'aria-pressed': 'false' }],
 ];
