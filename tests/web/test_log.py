@@ -6,7 +6,7 @@ import time
 import pytest
 from dashboard import new_run
 from mock import iso
-from person import ROW, address, clipboard, last_shown, lines, open_log, over_log, place, press, shown, wheel
+from person import ROW, address, clipboard, last_shown, lines, menu_entry, open_log, over_log, place, press, shown, wheel
 from selenium.webdriver.common.keys import Keys
 
 
@@ -193,6 +193,29 @@ def test_only_the_lines_that_match_are_shown_on_demand(page, dashboard, host):
     page.js("document.querySelector('.view').focus()")
     page.keys("m")
     page.wait(lambda: page.attr("[data-do=only]", "aria-pressed") == "true")
+
+
+def test_phases_are_folded_away_and_unfolded(page, dashboard, host):
+    text = ["evaluating...", "more of that", "these 2 derivations will be built:", *lines(300), "error: in the middle", *lines(50),
+            "activating the configuration...", "setting up /etc...", "done with it"]
+    run = dashboard.begin(host, text)
+    page.load()
+    open_log(page, host)
+    page.wait(lambda: last_shown(page) == "done with it")
+    page.click("[data-do=fold]")
+    menu_entry(page, "Fold building")
+    page.wait(lambda: [row for row in shown(page) if "▸" in row[1]] == [[2, "▸ Building: 352 lines"]])
+    assert [number for number, _ in shown(page)] == [0, 1, 2, 354, 355, 356]
+    dashboard.write(host, run, 357, ["and more"])
+    page.wait(lambda: shown(page)[-1] == [357, "and more"], "the end is followed")
+    page.click(".folded")
+    page.wait(lambda: not page.count(".folded") and len(shown(page)) > 10)
+    page.click("[data-do=fold]")
+    menu_entry(page, "Fold building")
+    page.wait(lambda: page.count(".folded") == 1)
+    page.wait(lambda: page.text("[data-do=errors]") == "1 error")
+    page.click("[data-do=errors]")
+    page.wait(lambda: [303, "error: in the middle"] in shown(page) and not page.count(".folded"), "what is gone to is unfolded")
 
 
 def test_errors_and_warnings_are_counted_and_jumped_to(page, dashboard, host):

@@ -56,6 +56,8 @@ export const api = {
         const query = new URLSearchParams({ from, limit, ...question });
         return call('GET', `${runPath(host, run)}/search?${query}`);
     },
+    derivations: (host, run) => call('GET', `${runPath(host, run)}/derivations`),
+    changes: (host, run) => call('GET', `${runPath(host, run)}/changes`),
     allRuns: (query) => call('GET', `/api/runs?${new URLSearchParams(query)}`),
     searchAll: (question) => call('GET', `/api/search?${new URLSearchParams(question)}`),
     command: (host, command) => call('POST', `${hostPath(host)}/command`, { command }),

@@ -1,6 +1,7 @@
 /* Finding places in one log: the search box with its options, "only the lines that match", and the errors and warnings. */
+import { FoldedLines, phasesOf, rangesOf } from './folds.js';
 import { SomeLines } from './lines.js';
-import { toPattern } from './query.js';
+import { escape, toPattern } from './query.js';
 import { Hits } from './search.js';
 import { plural, setAttr, setText } from './util.js';
 
@@ -9,7 +10,8 @@ const OPTIONS = ['case', 'word', 'regex'];
 
 export class Finder {
     #view = null;
-    #lines = null;
+    #lines = null; // all lines
+    #folded = null; // the same with parts folded away, while there are some
     #some = null; // the lines that match, while only those are shown
     #options = new Set();
     #marked = '';
@@ -33,7 +35,9 @@ export class Finder {
         this.#view = view;
         this.#lines = lines;
         this.#some = null;
+        this.#folded = null;
         this.#marked = '';
+        view.addEventListener('unfold', ({ detail }) => this.unfold(detail));
         setAttr(this.parts.only, 'aria-pressed', 'false');
         this.hits = new Hits(lines);
         this.errors = new Hits(lines);
@@ -74,8 +78,12 @@ export class Finder {
 
     toggle(option) {
         if (!this.#options.delete(option)) this.#options.add(option);
-        for (const name of OPTIONS) setAttr(this.parts[name], 'aria-pressed', String(this.#options.has(name)));
+        this.#showOptions();
         this.#search();
+    }
+
+    #showOptions() {
+        for (const name of OPTIONS) setAttr(this.parts[name], 'aria-pressed', String(this.#options.has(name)));
     }
 
     /** Shows only the lines that match, or all again. */
@@ -88,11 +96,73 @@ export class Finder {
         return setAttr(this.parts.only, 'aria-pressed', 'true');
     }
 
+    /** Shows only the lines that have `front` at their beginning, as a search that can be seen and changed. */
+    async alone(front) {
+        this.parts.input.value = `^${escape(front)}> `;
+        this.#options = new Set(['regex', 'case']);
+        this.#showOptions();
+        await this.#search();
+        if (!this.#some && this.hits.lines.length) this.toggleOnly();
+    }
+
+    /* ---- folds ---- */
+
+    get phases() {
+        return phasesOf(this.#lines.host, this.#lines.run, this.#lines.total);
+    }
+
+    isFolded(what) {
+        return !!this.#folded?.has(what);
+    }
+
+    /** Folds lines away; `what` names them, `words` are shown for them. */
+    fold(what, words, ranges) {
+        if (!this.#folded) {
+            this.#folded = new FoldedLines(this.#lines);
+            if (!this.#some) this.#view.showLines(this.#folded);
+        }
+        this.#folded.fold(what, words, ranges);
+        this.#view.redraw();
+    }
+
+    unfold(what) {
+        this.#folded?.unfold(what);
+        this.#dropEmpty();
+    }
+
+    /** A line that a person goes to is not hidden. */
+    uncover(line) {
+        this.#folded?.uncover(line);
+        this.#dropEmpty();
+    }
+
+    #dropEmpty() {
+        if (this.#folded?.empty) {
+            if (!this.#some) this.#view.showLines(this.#lines);
+            this.#folded.close();
+            this.#folded = null;
+        }
+        this.#view.redraw();
+    }
+
+    /** All lines that have `front` at their beginning, folded or unfolded; resolves to whether they are folded now. */
+    async toggleFront(front) {
+        const what = `build ${front}`;
+        if (this.isFolded(what)) {
+            this.unfold(what);
+            return false;
+        }
+        const hits = new Hits(this.#lines);
+        await hits.ask({ q: `^${escape(front)}> `, regex: 1, case: 1 });
+        if (hits.lines.length) this.fold(what, front, rangesOf(hits.lines));
+        return hits.lines.length > 0;
+    }
+
     #showAll() {
         if (!this.#some) return;
         this.#some.close();
         this.#some = null;
-        this.#view.showLines(this.#lines);
+        this.#view.showLines(this.#folded ?? this.#lines);
         setAttr(this.parts.only, 'aria-pressed', 'false');
         if (this.#view.current !== null) this.reveal(this.#view.current);
     }

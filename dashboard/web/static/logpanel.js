@@ -1,13 +1,16 @@
 /* The log of one host: its run's header and steps, a toolbar that stays in sight, and the lines. This is the panel's story:
    which run, what is followed, where a person is. Search: finder.js; the selection of lines: picker.js. */
 import { api, logUrl } from './api.js';
-import { askLine } from './dialogs.js';
+import { Builds, nameInFront } from './builds.js';
+import { Changes } from './changes.js';
+import { askLine, menu } from './dialogs.js';
 import { Finder } from './finder.js';
 import { Lines } from './lines.js';
 import { Picker } from './picker.js';
 import { RunHeader, timeLeft } from './runheader.js';
 import { RunList } from './runlist.js';
 import { isOpen, title, verdict } from './runs.js';
+import { toast } from './say.js';
 import { Stepper } from './stepper.js';
 import { buildPanel } from './toolbar.js';
 import { plural, prefs, setAttr, setText, throttle, toMs } from './util.js';
@@ -41,6 +44,12 @@ export class LogPanel {
         this.stepper = new Stepper();
         this.header = new RunHeader();
         this.runList = new RunList({ host, pick: (run) => this.pickRun(run), changed: () => this.tick() });
+        this.builds = new Builds({
+            host,
+            alone: (one) => this.finder.alone(nameInFront(one.name)),
+            fold: (one) => this.finder.toggleFront(nameInFront(one.name)),
+        });
+        this.changes = new Changes({ host });
         this.#build();
         this.finder = new Finder({ parts: this.#parts, reveal: (line) => this.#reveal(line), host });
         this.picker = new Picker({
@@ -67,6 +76,7 @@ export class LogPanel {
             wrap: () => this.#toggleWrap(),
             times: () => this.#nextTimes(),
             follow: () => this.#toggleFollow(),
+            fold: () => this.#foldMenu(),
             goto: () => this.#askLine(),
             copy: () => this.picker.copy(),
             link: () => this.picker.copyLink(),
@@ -79,9 +89,8 @@ export class LogPanel {
         this.#parts = buildPanel({
             id: this.id,
             host: this.host,
-            stepper: this.stepper.element,
             header: this.header.element,
-            runList: this.runList.element,
+            above: [this.stepper, this.changes, this.builds, this.runList].map((part) => part.element),
             act: (name) => acts[name](),
         });
         this.element = this.#parts.element;
@@ -166,6 +175,8 @@ export class LogPanel {
         p.follow.hidden = !isOpen(run);
         this.header.update(run);
         this.runList.update(run);
+        this.builds.update(run);
+        this.changes.update(run);
         this.tick();
         if (ended) this.#ended(run);
         return undefined;
@@ -350,15 +361,28 @@ export class LogPanel {
 
     goTo(first, last = first) {
         this.#stopFollowing();
+        this.finder.uncover(first);
         this.picker.select(first, last);
         this.view.show(first);
     }
 
     #reveal(line) {
         this.#stopFollowing();
+        this.finder.uncover(line);
         this.view.current = line;
         this.view.redraw();
         this.view.show(line);
+    }
+
+    async #foldMenu() {
+        const phases = await this.finder.phases.catch(() => []);
+        const items = phases.map(({ name, first, last }) => {
+            const folded = this.finder.isFolded(name);
+            const act = () => (folded ? this.finder.unfold(name) : this.finder.fold(name, name, [[first, last]]));
+            return [`${folded ? 'Unfold' : 'Fold'} ${name.toLowerCase()}`, act];
+        });
+        if (items.length) menu(this.#parts.fold, items);
+        else toast('No phase begins in this log.', 'warn');
     }
 
     async #askLine() {

@@ -1,9 +1,12 @@
 /* What a person searches for, as a regular expression of the browser: for the highlights of what the server found. */
 
+/** A text as a regular expression that finds it. */
+export const escape = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+
 /** {q, case, word, regex}, each of the last three '1' or absent. null: nothing can be highlighted. */
 export function toPattern({ q, case: exact, word, regex }) {
     if (!q) return null;
-    const source = regex ? q : q.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&');
+    const source = regex ? q : escape(q);
     const whole = word ? `(?<![\\p{L}\\p{N}_])(?:${source})(?![\\p{L}\\p{N}_])` : source;
     try {
         return new RegExp(whole, `gu${exact ? '' : 'i'}`);

@@ -22,6 +22,7 @@ const SWITCHES = [
     ['wrap', 'Wrap', 'Wrap long lines (z)', { 'aria-pressed': 'false' }],
     ['times', 'Times', 'Clock times, elapsed times, none (t)', { 'aria-pressed': 'false' }],
     ['follow', 'Follow', 'Follow new lines (End)', { 'aria-pressed': 'true' }],
+    ['fold', 'Fold…', 'Fold phases away', { 'aria-haspopup': 'menu', 'aria-expanded': 'false' }],
     ['goto', 'Line…', 'Go to a line (:)'],
     ['copy', 'Copy', 'Copy the lines that are selected, or else in sight (c)'],
     ['link', 'Link', 'Copy a link to this place (l)'],
@@ -33,8 +34,8 @@ const CORNER = [
     ['close', '✕', 'Close this log (x)', { class: 'icon' }],
 ];
 
-/** The panel's elements by name, `element` being the whole; `act(name)` is called when a button is pressed. */
-export function buildPanel({ id, host, stepper, header, runList, act }) {
+/** The panel's elements by name, `element` being the whole; `above` are elements above the toolbar; `act(name)` is called when a button is pressed. */
+export function buildPanel({ id, host, above, header, act }) {
     const p = {};
     const buttons = (list) =>
         list.map(([name, text, title, more = {}]) => {
@@ -84,8 +85,7 @@ export function buildPanel({ id, host, stepper, header, runList, act }) {
         'section',
         { class: 'panel', id, 'aria-label': `Log of ${host}`, 'data-host': host },
         el('div', { class: 'panel-head' }, header, corner),
-        stepper,
-        runList,
+        ...above,
         toolbar,
         p.body,
     );

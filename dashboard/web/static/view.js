@@ -304,7 +304,11 @@ export class View extends EventTarget {
     }
 
     #row(row) {
-        const { line, omitted } = this.#lines.lineOf(row);
+        const { line, omitted, folded, words } = this.#lines.lineOf(row);
+        if (folded) {
+            const open = el('button', { type: 'button', class: 'folded', 'data-unfold': folded, text: `▸ ${words}` });
+            return el('div', { class: 'row omitted', 'data-line': line }, el('span', { class: 'text' }, open));
+        }
         if (omitted) {
             return el(
                 'div',
@@ -390,6 +394,12 @@ export class View extends EventTarget {
         if (rest) {
             this.#opened.add(Number(rest.dataset.open));
             this.redraw();
+            return;
+        }
+        const fold = event.target.closest('[data-unfold]');
+        if (fold) {
+            this.element.focus({ preventScroll: true });
+            this.dispatchEvent(new CustomEvent('unfold', { detail: fold.dataset.unfold }));
             return;
         }
         const number = event.target.closest('.num');

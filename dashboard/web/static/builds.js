@@ -1,0 +1,105 @@
+/* The derivations of a run: what is built, where, since when or for how long, the longest first. Each can be shown alone in the
+   log, or folded there. */
+import { api } from './api.js';
+import { isOpen } from './runs.js';
+import { duration, el, plural, serverNow, setAttr, setText, throttle } from './util.js';
+
+const EVERY_MS = 3000;
+const SHOWN_AT_FIRST = 100;
+const ORDER = { failed: 0, building: 1, built: 2, fetched: 3, waiting: 4 };
+const MARKS = { failed: '✗', building: '●', built: '✓', fetched: '↓', waiting: '·' };
+const VERDICTS = { failed: 'bad', building: 'busy', built: 'ok', fetched: 'ok', waiting: 'none' };
+
+/** The name that stands in front of a derivation's lines: without its version. */
+export const nameInFront = (name) => name.replace(/-[0-9].*$/s, '');
+
+export class Builds {
+    list = [];
+    #run = null;
+    #most = SHOWN_AT_FIRST;
+    #loadSoon = throttle(() => this.#load(), EVERY_MS);
+
+    /** `alone(derivation)` shows the lines of one, `fold(derivation)` folds or unfolds them and resolves to whether they are
+        folded now. */
+    constructor({ host, alone, fold }) {
+        Object.assign(this, { host, alone, fold });
+        this.summary = el('summary', {});
+        this.body = el('ul', { class: 'build-list' });
+        this.more = el('button', { type: 'button', hidden: true, onclick: () => this.#showMore() });
+        this.element = el('details', { class: 'builds', hidden: true }, this.summary, this.body, this.more);
+        this.element.addEventListener('toggle', () => this.#draw());
+    }
+
+    /** Another run, or news of the one that is shown. */
+    update(run) {
+        const other = this.#run?.id !== run.id;
+        const ended = !other && isOpen(this.#run) && !isOpen(run);
+        this.#run = run;
+        if (other) {
+            this.list = [];
+            this.#most = SHOWN_AT_FIRST;
+            this.#draw();
+        }
+        if (other || ended) this.#load();
+        else if (isOpen(run)) this.#loadSoon();
+    }
+
+    async #load() {
+        const { id } = this.#run;
+        const answer = await api.derivations(this.host, id).catch(() => null); // what is known stays
+        if (!answer || id !== this.#run.id) return;
+        this.list = answer.derivations;
+        this.#draw();
+    }
+
+    #took({ state, started, duration: took }) {
+        if (took !== undefined) return took;
+        return state === 'building' && started && isOpen(this.#run) ? Math.max(0, serverNow() - started) : 0;
+    }
+
+    get #sorted() {
+        return [...this.list].sort((a, b) => ORDER[a.state] - ORDER[b.state] || this.#took(b) - this.#took(a) || a.n - b.n);
+    }
+
+    #draw() {
+        this.element.hidden = this.list.length === 0;
+        if (!this.list.length) return;
+        const count = (state) => this.list.filter((one) => one.state === state).length;
+        const parts = ['failed', 'building', 'built', 'fetched', 'waiting']
+            .map((state) => [count(state), state])
+            .filter(([n]) => n)
+            .map(([n, state]) => `${n} ${state}`);
+        setText(this.summary, `${plural(this.list.length, 'derivation')}: ${parts.join(', ')}`);
+        if (!this.element.open) return;
+        const sorted = this.#sorted;
+        const longest = Math.max(1, ...sorted.map((one) => this.#took(one)));
+        this.body.replaceChildren(...sorted.slice(0, this.#most).map((one) => this.#row(one, longest)));
+        this.more.hidden = sorted.length <= this.#most;
+        setText(this.more, `Show ${sorted.length - this.#most} more`);
+    }
+
+    #showMore() {
+        this.#most += SHOWN_AT_FIRST;
+        this.#draw();
+    }
+
+    #row(one, longest) {
+        const took = this.#took(one);
+        const bar = el('span', { class: 'build-bar', 'aria-hidden': 'true' });
+        bar.style.setProperty('--part', (took / longest).toFixed(3));
+        const fold = el('button', { type: 'button', 'data-do': 'fold-build', 'aria-pressed': 'false', text: 'Fold' });
+        fold.addEventListener('click', async () => setAttr(fold, 'aria-pressed', String(await this.fold(one))));
+        const where = [one.step, one.machine && `on ${one.machine}`].filter(Boolean).join(' ');
+        return el(
+            'li',
+            { 'data-state': one.state, 'data-n': one.n },
+            el('span', { class: 'mark', 'data-verdict': VERDICTS[one.state], 'aria-hidden': 'true', text: MARKS[one.state] }),
+            el('span', { class: 'build-name' }, el('bdi', { text: one.name }), el('span', { class: 'vh', text: `, ${one.state}` })),
+            el('span', { class: 'muted', text: where }),
+            bar,
+            el('span', { class: 'num', text: took ? duration(took) : one.state }),
+            one.lines ? el('button', { type: 'button', 'data-do': 'alone', text: 'Alone', onclick: () => this.alone(one) }) : el('span'),
+            one.lines ? fold : el('span'),
+        );
+    }
+}

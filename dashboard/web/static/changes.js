@@ -1,0 +1,68 @@
+/* What a run changed in nix's profiles: generations, packages, size. Folded above the log. */
+import { api } from './api.js';
+import { isOpen } from './runs.js';
+import { bytes, el, plural } from './util.js';
+
+export class Changes {
+    #run = null;
+
+    constructor({ host }) {
+        this.host = host;
+        this.element = el('div', { class: 'changes', hidden: true });
+    }
+
+    update(run) {
+        const same = this.#run?.id === run.id && isOpen(this.#run) === isOpen(run);
+        this.#run = run;
+        if (same) return;
+        this.element.hidden = true;
+        if (!isOpen(run)) this.#load(run);
+    }
+
+    async #load({ id }) {
+        const answer = await api.changes(this.host, id).catch(() => null);
+        if (id !== this.#run.id || !answer?.changes?.length) return;
+        this.element.replaceChildren(...answer.changes.map(profile));
+        this.element.hidden = false;
+    }
+}
+
+const kind = ({ old, new: now }) => (old === undefined ? 'added' : now === undefined ? 'removed' : 'changed');
+
+function profile(change) {
+    const packages = change.packages ?? [];
+    const count = (of) => packages.filter((one) => kind(one) === of).length;
+    const generations = [change.old_generation, change.new_generation].filter((n) => n !== undefined).join(' → ');
+    const size = change.size ? `${change.size < 0 ? '−' : '+'}${bytes(Math.abs(change.size))}` : '';
+    const parts = ['changed', 'added', 'removed']
+        .map((of) => [count(of), of])
+        .filter(([n]) => n)
+        .map(([n, of]) => `${n} ${of}`);
+    const words = [
+        `${change.profile}${generations ? `: generation ${generations}` : ''}`,
+        ...parts,
+        change.rebuilt?.length ? `${change.rebuilt.length} rebuilt` : '',
+        change.more ? `${change.more} more` : '',
+        size,
+    ];
+    return el(
+        'details',
+        { class: 'change', 'data-profile': change.profile },
+        el('summary', { text: words.filter(Boolean).join(' · ') }),
+        el('p', { class: 'paths muted' }, el('code', { text: change.old ?? '' }), ' → ', el('code', { text: change.new ?? '' })),
+        el('ul', { class: 'package-list' }, ...packages.map(package_)),
+        change.rebuilt?.length ? el('p', { class: 'muted', text: `${plural(change.rebuilt.length, 'package')} of the same version rebuilt: ${change.rebuilt.join(', ')}` }) : '',
+    );
+}
+
+function package_(one) {
+    const of = kind(one);
+    const versions = { changed: `${one.old} → ${one.new}`, added: one.new, removed: one.old }[of];
+    return el(
+        'li',
+        { 'data-kind': of },
+        el('span', { class: 'package-kind', text: { changed: '~', added: '+', removed: '−' }[of], title: of }),
+        el('bdi', { text: one.name }),
+        el('span', { class: 'num muted', text: versions }),
+    );
+}
