@@ -16,6 +16,6 @@ int changes_main(const struct config *config);
 int build_log_main(const struct config *config);
 /* The run that operand means: its id or a prefix that only one has, or the last one. The caller frees
    the id. NULL with errno: ENOENT, or EEXIST: several. */
-char *find_run(const char *dir, const char *operand);
+char *report_find_run(const char *dir, const char *operand);
 
 #endif

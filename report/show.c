@@ -134,7 +134,7 @@ static int open_run(struct source *source, const char *dir, const char *id)
     return state == RUN_LOG_THERE && source->path ? 0 : -1;
 }
 
-char *find_run(const char *dir, const char *operand)
+char *report_find_run(const char *dir, const char *operand)
 {
     char **ids = run_record_list(dir), *found = NULL;
     int error = ENOENT;
@@ -161,7 +161,7 @@ char *find_run(const char *dir, const char *operand)
 
 static int open_last(struct source *source, const char *dir)
 {
-    AUTO_FREE char *id = dir != NULL ? find_run(dir, NULL) : NULL;
+    AUTO_FREE char *id = dir != NULL ? report_find_run(dir, NULL) : NULL;
     if (id == NULL) {
         warnx("no run is recorded here yet");
         return -1;
@@ -177,7 +177,7 @@ static int open_source(struct source *source, const char *dir, const char *opera
         return open_last(source, dir);
     errno = ENOENT;
     if (strchr(operand, '/') == NULL && dir != NULL)
-        id = find_run(dir, operand);
+        id = report_find_run(dir, operand);
     if (id == NULL && errno == EEXIST && access(operand, F_OK) != 0) {
         warnx("%s: more than one run begins so", operand);
         return -1;

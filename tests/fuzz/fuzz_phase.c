@@ -1,4 +1,4 @@
-/* Lines of any text: the counts stay sane whatever comes. The first byte decides which lines are
+/* Lines of any text, with anything in front of them: the counts stay sane whatever comes. The first byte decides which lines are
  * redrawn. */
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +30,21 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
             abort();
         at += length + 1;
     }
+    const struct phase_view *now = phase_view(phase);
+    if (now->host_count > PHASE_HOSTS_MAX || now->errors.count > PHASE_ERRORS_MAX ||
+        phase_derivation_count(phase) > PHASE_DERIVATIONS_MAX)
+        abort();
     if (data[0] & 4)
         phase_end(phase, data[0] & 8, data[0] >> 4);
     else
         phase_end_unknown(phase);
-    (void)phase_view(phase);
+    now = phase_view(phase);
+    if (now->outcome == OUTCOME_SUCCESS && now->error[0] != '\0')
+        abort();
+    for (size_t k = 1; k < now->errors.count; k++) /* no error twice */
+        for (size_t j = 0; j < k; j++)
+            if (strcmp(now->errors.text[j], now->errors.text[k]) == 0)
+                abort();
     phase_free(phase);
     return 0;
 }
