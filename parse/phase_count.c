@@ -164,6 +164,11 @@ static void streams_sum(struct phase *phase)
         if (one->current[0] != '\0')
             memcpy(sum->current, one->current, sizeof sum->current);
     }
+    /* of one host the total may be known, of another only what is done */
+    if (sum->to_build >= 0)
+        sum->to_build = larger(sum->to_build, sum->built);
+    if (sum->to_fetch >= 0)
+        sum->to_fetch = larger(sum->to_fetch, sum->fetched);
 }
 
 void progress_sum(struct phase *phase)

@@ -386,6 +386,15 @@ static bool before(const struct trouble *a, const struct trouble *b)
     return a_last != b_last ? b_last : a->line < b->line;
 }
 
+/* Errors of several lines can come to the same text as one before. */
+static bool is_repeated(const struct phase *phase, size_t at)
+{
+    for (size_t k = 0; k < at; k++)
+        if (strcmp(phase->trouble[k].text, phase->trouble[at].text) == 0)
+            return true;
+    return false;
+}
+
 /* Sorted in: there are few. */
 static void view_list(struct phase *phase, const struct trouble *best)
 {
@@ -395,7 +404,8 @@ static void view_list(struct phase *phase, const struct trouble *best)
     for (size_t at = 0; at < phase->trouble_count; at++) {
         const struct trouble *one = &phase->trouble[at];
         size_t place = count;
-        if (one->survived && one->rank == RANK_SUSPECT && !one->hard && one != best)
+        if ((one->survived && one->rank == RANK_SUSPECT && !one->hard && one != best) ||
+            is_repeated(phase, at))
             continue;
         for (; place > 0 && before(one, sorted[place - 1]); place--)
             sorted[place] = sorted[place - 1];
