@@ -21,7 +21,6 @@ void get_changed(struct request *request);
 void get_all_runs(struct request *request);
 void get_hosts(struct request *request);
 void get_host(struct request *request);
-void get_metrics(struct request *request);
 void get_health(struct request *request);
 /* Answers 503. */
 void answer_no_store(struct request *request);
@@ -48,6 +47,8 @@ void get_api_metrics(struct request *request);
 void post_nixcfg_refresh(struct request *request);
 /* signin.c */
 void get_sign_in(struct request *request);
+/* metrics.c */
+void get_metrics(struct request *request);
 /* login.c */
 void post_login(struct request *request);
 void post_logout(struct request *request);

@@ -1,4 +1,4 @@
-/* What people and scripts read: hosts, runs, lines, the whole log, metrics, health. Search:
+/* What people and scripts read: hosts, runs, lines, the whole log, health. Search:
  * search.c. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,32 +305,7 @@ void get_run_log(struct request *request)
         stream_free(stream);
 }
 
-/* ---- metrics and health ---- */
-
-void get_metrics(struct request *request)
-{
-    struct store_counts counts;
-    struct text out = {0};
-
-    store_counts(request->server->store, &counts);
-    text_printf(&out, "# TYPE nixfleet_hosts gauge\nnixfleet_hosts %lld\n",
-                (long long)counts.hosts);
-    text_printf(&out, "# TYPE nixfleet_runs_open gauge\nnixfleet_runs_open %lld\n",
-                (long long)counts.runs_open);
-    text_printf(&out, "# TYPE nixfleet_store_jobs_total counter\nnixfleet_store_jobs_total %llu\n",
-                (unsigned long long)counts.jobs);
-    text_printf(&out,
-                "# TYPE nixfleet_store_commits_total counter\nnixfleet_store_commits_total %llu\n",
-                (unsigned long long)counts.commits);
-    text_printf(&out, "# TYPE nixfleet_store_waiting gauge\nnixfleet_store_waiting %llu\n",
-                (unsigned long long)counts.waiting);
-    text_printf(&out, "# TYPE nixfleet_live_clients gauge\nnixfleet_live_clients %zu\n",
-                live_count(request->server->live));
-    text_printf(&out, "# TYPE nixfleet_uptime_seconds counter\nnixfleet_uptime_seconds %lld\n",
-                (long long)((wall_ms() - request->server->started_ms) / 1000));
-    answer_text(request, &out);
-    request->answer.type = "text/plain; version=0.0.4; charset=utf-8";
-}
+/* ---- health ---- */
 
 static enum job_result apply_health(struct txn *txn, struct request *request, void *context)
 {

@@ -94,6 +94,8 @@ struct verdict_row {
     const char *outcome;    /* success, failure, units_failed, crashed */
     const char *error;      /* the error that mattered, or NULL */
     int64_t started_ms, ended_ms;
+    /* When a run of the name last succeeded, and when one last did not: of rows that are read. */
+    int64_t success_ms, failure_ms;
 };
 
 /* A host as it is shown. metrics is JSON. */

@@ -69,10 +69,13 @@ static int settle_verdict(struct txn *txn, const char *host)
 int sqlite_txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row)
 {
     if (txn_exec(txn,
-                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended) "
-                 "VALUES(?1,?2,?3,?4,?5,?6,?7) ON CONFLICT(host, name) DO UPDATE SET "
+                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended, success, "
+                 "failure) VALUES(?1,?2,?3,?4,?5,?6,?7,CASE WHEN ?4='success' THEN ?7 END,CASE "
+                 "WHEN ?4<>'success' THEN ?7 END) ON CONFLICT(host, name) DO UPDATE SET "
                  "run=excluded.run, outcome=excluded.outcome, error=excluded.error, "
-                 "started=excluded.started, ended=excluded.ended WHERE excluded.run=run OR "
+                 "started=excluded.started, ended=excluded.ended, "
+                 "success=coalesce(excluded.success,success), "
+                 "failure=coalesce(excluded.failure,failure) WHERE excluded.run=run OR "
                  "excluded.started>=started",
                  "tttttii", host, row->name ? row->name : "", row->run, row->outcome, row->error,
                  row->started_ms, row->ended_ms) < 0)
@@ -84,15 +87,19 @@ int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
 {
     /* Most calls change nothing: a crashed run is looked at again and again. */
     if (txn_exec(txn,
-                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended) SELECT "
-                 "host, coalesce(name,''), id, CASE WHEN ended IS NULL THEN 'crashed' ELSE outcome "
-                 "END, error, started, coalesce(ended,last_seen) FROM runs r WHERE id=?1 AND "
+                 "INSERT INTO verdicts(host, name, run, outcome, error, started, ended, success, "
+                 "failure) SELECT host, coalesce(name,''), id, CASE WHEN ended IS NULL THEN "
+                 "'crashed' ELSE outcome END, error, started, coalesce(ended,last_seen), CASE WHEN "
+                 "ended IS NOT NULL AND outcome='success' THEN ended END, CASE WHEN ended IS NULL "
+                 "OR outcome<>'success' THEN coalesce(ended,last_seen) END FROM runs r WHERE id=?1 "
+                 "AND "
                  "deleted=0 AND (ended IS NULL OR coalesce(outcome,'stopped')<>'stopped') AND NOT "
                  "EXISTS(SELECT 1 FROM verdicts v WHERE v.host=r.host AND "
                  "v.name=coalesce(r.name,'') AND (v.started>r.started OR (v.run=r.id AND r.ended "
                  "IS NULL))) ON CONFLICT(host, name) DO UPDATE SET run=excluded.run, "
                  "outcome=excluded.outcome, error=excluded.error, started=excluded.started, "
-                 "ended=excluded.ended",
+                 "ended=excluded.ended, success=coalesce(excluded.success,success), "
+                 "failure=coalesce(excluded.failure,failure)",
                  "t", id) < 0)
         return -1;
     return txn_rows(txn) > 0 ? settle_verdict(txn, host) : 0;
@@ -103,8 +110,8 @@ int sqlite_store_verdicts(struct store *store, const char *host,
                           void *context)
 {
     sqlite3_stmt *find = store_statement(
-        store, "SELECT name, run, outcome, error, started, ended FROM verdicts WHERE host=? ORDER "
-               "BY started DESC LIMIT " VERDICTS_READ);
+        store, "SELECT name, run, outcome, error, started, ended, success, failure FROM verdicts "
+               "WHERE host=? ORDER BY started DESC LIMIT " VERDICTS_READ);
     int step;
 
     if (!find)
@@ -116,7 +123,9 @@ int sqlite_store_verdicts(struct store *store, const char *host,
                                   .outcome = column_text(find, 2),
                                   .error = column_text(find, 3),
                                   .started_ms = sqlite3_column_int64(find, 4),
-                                  .ended_ms = sqlite3_column_int64(find, 5)};
+                                  .ended_ms = sqlite3_column_int64(find, 5),
+                                  .success_ms = sqlite3_column_int64(find, 6),
+                                  .failure_ms = sqlite3_column_int64(find, 7)};
 
         visit(context, &row);
     }

@@ -77,6 +77,11 @@ static const char *const schema_steps[] = {
     "TEXT, started INTEGER, ended INTEGER, line INTEGER, lines INTEGER, PRIMARY KEY(run, n)) "
     "WITHOUT ROWID;"
     "CREATE TABLE run_changes(run INTEGER PRIMARY KEY, text TEXT);",
+    /* 8: when a run of a name last succeeded, and when one last failed. */
+    "ALTER TABLE verdicts ADD COLUMN success INTEGER;"
+    "ALTER TABLE verdicts ADD COLUMN failure INTEGER;"
+    "UPDATE verdicts SET success=CASE WHEN outcome='success' THEN ended END, "
+    "failure=CASE WHEN outcome<>'success' THEN ended END;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
