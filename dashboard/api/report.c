@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/rfc3339.h"
+#include "common/io.h"
 #include "dashboard/api/clean.h"
+#include "dashboard/fleet/clock.h"
 #include "dashboard/store/lines.h"
 
 #define SILENT_MAX_S INT64_C(10000000000)
@@ -68,17 +70,32 @@ void report_free(void *context)
     free(report);
 }
 
-static bool time_field(json_object *object, const char *name, int64_t *out, const char **why)
+/* A time of the writer's clock; *out becomes a time of the server's. */
+static void time_field(const struct report *report, const char *name, int64_t *out,
+                       const char **why)
 {
     const char *text;
+    int64_t ms;
 
-    if (!field_string(object, name, &text, why))
-        return false;
-    if (!rfc3339_parse(text, out)) {
+    if (!field_string(report->object, name, &text, why))
+        return;
+    if (rfc3339_parse(text, &ms))
+        *out = clock_server_time(ms, report->offset_ms, report->now_ms);
+    else
         *why = name;
-        return false;
-    }
-    return true;
+}
+
+/* The writer's clock as it sent the request; 0: it did not say. */
+static int64_t writer_ms(const struct request *request)
+{
+    const char *text = request_header(request, "X-Nixfleet-Time");
+    char *end;
+    long long ms;
+
+    if (!text)
+        return 0;
+    ms = strtoll(text, &end, 10);
+    return *end || ms < 0 || ms > TIME_MAX_MS ? 0 : ms;
 }
 
 /* What *why is when nothing is wrong with the body. */
@@ -235,21 +252,38 @@ static bool time_pair(json_object *pair, int64_t *count, int64_t *ms)
     return *count >= 0 && *count <= LINES_MAX && *ms >= 0 && *ms <= TIME_MAX_MS;
 }
 
+/* Puts the pair's time on the server's clock. False if the time is not known. */
+static bool convert_time(struct report *report, json_object *pair, int64_t ms)
+{
+    int64_t converted = clock_server_time(ms, report->offset_ms, report->now_ms);
+
+    if (converted != ms)
+        json_object_set_int64(json_object_array_get_idx(pair, 1), converted);
+    report->newest_ms = converted;
+    return converted != 0;
+}
+
+/* Without times, the lines came now: so it is where they are not of as many lines as the batch (the
+   times of all lines behind these would slip), and where the writer's clock was never set. */
 static void read_times(struct report *report, const char **why)
 {
     json_object *list;
-    int64_t timed = 0, count;
+    int64_t timed = 0, count, ms;
+    bool known = true;
 
     if (!field_typed(report->object, "times", json_type_array, &list, why))
         return;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        if (!time_pair(json_object_array_get_idx(list, i), &count, &report->newest_ms)) {
+        json_object *pair = json_object_array_get_idx(list, i);
+
+        if (!time_pair(pair, &count, &ms)) {
             *why = "times";
             return;
         }
+        known &= convert_time(report, pair, ms);
         timed += count;
     }
-    if (timed == report->count) /* else the times of all lines behind these would slip */
+    if (known && timed == report->count)
         report->times = json_text(list, why);
 }
 
@@ -379,11 +413,11 @@ static void read_common(struct report *report, const char **why)
     field_string(object, "name", &report->name, why);
     field_string(object, "user", &report->user, why);
     list_field(object, "argv", json_type_string, &report->argv, why);
-    time_field(object, "started", &report->started, why);
+    time_field(report, "started", &report->started, why);
     read_phase(report, why);
     read_progress(report, why);
     read_exit(report, why);
-    time_field(object, "ended", &report->ended, why);
+    time_field(report, "ended", &report->ended, why);
 }
 
 static void read_derivations(struct report *report, const char **why)
@@ -478,6 +512,8 @@ static struct report *read_report(struct request *request,
     }
     report->from = -1;
     report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
+    report->now_ms = wall_ms();
+    report->offset_ms = clock_offset(writer_ms(request), report->now_ms);
     report->object = request_object(request, &problem);
     if (!report->object && !problem.no_memory)
         answer_error(request, 400, "the body is not JSON: byte %zu: %s", problem.at,

@@ -24,11 +24,12 @@ struct report {
     int64_t skipped;
     const char *times, *progress, *argv, *failed, *failed_units, *exit; /* JSON */
     const char *command, *name, *user, *phase, *status, *outcome, *error;
-    char digest[65];                   /* lower-case hex; "": not said */
-    json_object *derivations; /* a valid list, or NULL */
-    const char *changes;      /* JSON */
-    int64_t started, ended, newest_ms; /* ms since 1970 by the writer's clock; newest_ms: when the
-                                          newest of the lines came */
+    char digest[65];           /* lower-case hex; "": not said */
+    json_object *derivations;  /* a valid list, or NULL */
+    const char *changes;       /* JSON */
+    int64_t started, ended;    /* ms since 1970 by the server's clock (fleet/clock.h) */
+    int64_t newest_ms;         /* when the newest of the lines came, likewise; 0: now */
+    int64_t offset_ms, now_ms; /* of the writer's clock; the server's clock as the report came */
     int64_t error_line, byte_count, bytes, silent_for; /* -1: not said; silent_for in seconds */
     int64_t interval;                                  /* between heartbeats, ms; 0: not said */
     bool lost, finished, killed; /* killed: exit says that a signal ended the command */

@@ -39,12 +39,23 @@ static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
     return gap < least ? least : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX : gap;
 }
 
-/* A host's clock may be wrong by hours, but no run begins after its first report has come. */
+/* The first start that was told counts: the host's clock may be set while the run lives. No run
+ * begins after it was heard of first. */
 static int64_t started_ms(const struct run_row *run, const struct report *report)
 {
-    return !report->started                    ? run->started_ms
-           : report->started < run->created_ms ? report->started
-                                               : run->created_ms;
+    bool known = !run->fresh && run->started_ms != run->created_ms;
+
+    return report->started && !known && report->started < run->created_ms ? report->started
+                                                                          : run->started_ms;
+}
+
+/* No run ends before it began. */
+static int64_t ended_ms(const struct txn *txn, const struct run_row *run,
+                        const struct report *report)
+{
+    int64_t ended = report->ended ? report->ended : txn->now_ms, started = started_ms(run, report);
+
+    return ended > started ? ended : started;
 }
 
 static int update_run(struct txn *txn, const struct run_row *run, const struct report *report)
@@ -73,7 +84,7 @@ static const char *outcome_of(const struct run_row *run, const struct report *re
 
 static int finish_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
-    struct run_end end = {.ended_ms = report->ended ? report->ended : txn->now_ms,
+    struct run_end end = {.ended_ms = ended_ms(txn, run, report),
                           .exit = report->exit,
                           .outcome = outcome_of(run, report),
                           .error = report->error,

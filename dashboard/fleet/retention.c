@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/io.h"
+#include "dashboard/fleet/clock.h"
 #include "common/worker.h"
 
 #define PERIOD_S 300
@@ -13,15 +14,18 @@
 #define LOOK_MAX 1000    /* runs that one look finds; the next one comes at once then */
 /* How long after its time a removed run is still answered with 410. */
 #define FORGET_MS (90 * DAY_MS)
+#define FOR_EVER_MS (INT64_C(100000) * DAY_MS)
 
 struct retention {
     struct store *store;
     struct retention_limits limits;     /* of one look and its steps */
     struct retention_limits new_limits; /* under the worker's lock */
-    struct worker worker;               /* its lock protects busy and removed */
-    bool busy;                          /* a step is with the store */
-    int64_t removed;                    /* rows that the last step removed; 0 when it failed */
-    int64_t run;                        /* of the step */
+    struct clock_guard clock;
+    bool distrusts;       /* the clock, and this was logged */
+    struct worker worker; /* its lock protects busy and removed */
+    bool busy;            /* a step is with the store */
+    int64_t removed;      /* rows that the last step removed; 0 when it failed */
+    int64_t run;          /* of the step */
     struct job job;
 };
 
@@ -87,6 +91,20 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 
 /* ---- the thread ---- */
 
+/* While the clock cannot be trusted, nothing is old. */
+static void distrust_age(struct retention *retention)
+{
+    bool trusted = clock_guard_trusts(&retention->clock, wall_ms(), monotonic_ms());
+
+    if (!trusted)
+        retention->limits.keep_ms = FOR_EVER_MS;
+    if (!trusted && !retention->distrusts)
+        fprintf(stderr, "nixfleet-dashboard: the clock of this machine has jumped, or is far from "
+                        "the newest stored time: for 24 hours nothing is removed because of its "
+                        "age\n");
+    retention->distrusts = !trusted;
+}
+
 /* Removes what is found. True when there may be more. */
 static bool clean(struct retention *retention)
 {
@@ -96,6 +114,7 @@ static bool clean(struct retention *retention)
     worker_lock(&retention->worker);
     retention->limits = retention->new_limits;
     worker_unlock(&retention->worker);
+    distrust_age(retention);
     count = store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
 
     for (size_t i = 0; i < count && !worker_stopping(&retention->worker); i++) {
@@ -104,7 +123,8 @@ static bool clean(struct retention *retention)
         while (!worker_stopping(&retention->worker) && step(retention, remove_chunks) > 0)
             ;
     }
-    while (!worker_stopping(&retention->worker) && step(retention, remove_history) >= STEP_ENTRIES)
+    while (retention->limits.keep_ms < FOR_EVER_MS && !worker_stopping(&retention->worker) &&
+           step(retention, remove_history) >= STEP_ENTRIES)
         ;
     return count == LOOK_MAX;
 }
@@ -130,11 +150,14 @@ static void *run(void *context)
 struct retention *retention_start(struct store *store, const struct retention_limits *limits)
 {
     struct retention *retention = calloc(1, sizeof *retention);
+    int64_t newest_ms, jumped_ms;
 
     if (!retention)
         return NULL;
     retention->store = store;
     retention->new_limits = *limits;
+    store_clock(store, &newest_ms, &jumped_ms);
+    clock_guard_start(&retention->clock, newest_ms, jumped_ms, wall_ms(), monotonic_ms());
     worker_init(&retention->worker);
     if (worker_start(&retention->worker, run, retention) == 0)
         return retention;

@@ -232,7 +232,9 @@ static void tick(struct live *live)
     if (monotonic_ms() < live->tick_ms)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
-    store_hosts_due(live->server->store, live->ticked_wall_ms, now, clock_changed, live);
+    /* After the clock went back, the hosts that are due are in front of the last look. */
+    store_hosts_due(live->server->store, now < live->ticked_wall_ms ? 0 : live->ticked_wall_ms, now,
+                    clock_changed, live);
     live->ticked_wall_ms = now;
 }
 

@@ -80,6 +80,7 @@
     F(store_log_gaps)      \
     F(store_log_changed)   \
     F(store_log_arrived)   \
+    F(store_clock)         \
     F(store_runs_expired)  \
     F(txn_expire)
 

@@ -142,7 +142,7 @@ struct command_row {
 
 /* What to keep of old things. */
 struct retention_limits {
-    int64_t keep_ms;         /* runs, from their end or their last heartbeat */
+    int64_t keep_ms;         /* runs, since they were last heard of by the server's clock */
     int64_t keep_runs;       /* of each host */
     int64_t keep_bytes;      /* of log text in all */
     int64_t keep_history_ms; /* a host's history and commands */

@@ -365,6 +365,11 @@ int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64
     return engine_of(store)->store_log_arrived(store, key, at_ms, newest);
 }
 
+void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms)
+{
+    engine_of(store)->store_clock(store, newest_ms, jumped_ms);
+}
+
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
                           int64_t now_ms, int64_t *keys, size_t max)
 {

@@ -291,6 +291,9 @@ int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64
 
 /* ---- retention ---- */
 
+/* When a host was last heard, and when the server's clock last jumped, by the clock after the jump;
+ * 0: never. */
+void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms);
 /* The keys of up to max runs that go: runs that are not open and beyond a limit, and runs that were
  * hidden before and still have text. Returns how many; 0 also when the store failed. */
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,

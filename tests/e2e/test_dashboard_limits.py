@@ -1,5 +1,7 @@
 """What is kept and what goes: of one run, of a host, of all."""
+import contextlib
 import datetime
+import sqlite3
 import time
 import uuid
 
@@ -35,6 +37,9 @@ def runs(dashboard, host="alpha"):
 
 
 def restarted(data, **settings):
+    """The dashboard as it would be if it had heard of each run when the run ended: age counts from there."""
+    with contextlib.closing(sqlite3.connect(data / "nixfleet.db")) as db, db:
+        db.execute("UPDATE runs SET created=ended, last_seen=ended WHERE ended<created")
     return Dashboard(data, **settings)
 
 

@@ -14,6 +14,7 @@
 #include "common/worker.h"
 #include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/check.h"
+#include "dashboard/store/sqlite/clock.h"
 #include "dashboard/store/sqlite/wal.h"
 
 #define GROUP_MAX 2000                 /* jobs in one transaction */
@@ -53,6 +54,7 @@ struct store {
     sqlite3 *db; /* the writer thread's, and so is what follows */
     struct statements statements;
     struct wal wal;
+    struct store_clock clock;
     int64_t version;
     bool version_used;
     struct change *changes;
@@ -312,6 +314,12 @@ static bool apply_group(struct store *store, struct job *group, bool *applied)
 
     if (exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
         return false;
+    if (store_clock_begin(&store->clock, &txn) < 0) {
+        if (!sqlite3_get_autocommit(store->db))
+            exec(store->db, "ROLLBACK");
+        store->clock = (struct store_clock){0};
+        return false;
+    }
     for (struct job *job = group; job; job = job->next) {
         applied[count++] = apply(&txn, job);
         if (sqlite3_get_autocommit(store->db))

@@ -2,16 +2,31 @@
 #include "dashboard/fleet/state.h"
 #include "dashboard/store/sqlite/sqlite.h"
 
+static int64_t read_time(sqlite3_stmt *find)
+{
+    int64_t ms = find && statement_first(find) > 0 ? sqlite3_column_int64(find, 0) : 0;
+
+    if (find)
+        sqlite3_reset(find);
+    return ms;
+}
+
+void sqlite_store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms)
+{
+    *newest_ms = read_time(store_statement(store, "SELECT max(last_seen) FROM hosts"));
+    *jumped_ms = read_time(store_statement(store, "SELECT value FROM kv WHERE name='jumped'"));
+}
+
 size_t sqlite_store_runs_expired(struct store *store, const struct retention_limits *limits,
                                  int64_t now_ms, int64_t *keys, size_t max)
 {
     sqlite3_stmt *find = store_statement(
         store,
-        "SELECT k FROM (SELECT k, ended, lost, last_seen,"
+        "SELECT k FROM (SELECT k, ended, lost, last_seen, created,"
         " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
         " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0)"
         " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
-        " (coalesce(ended,last_seen)<?2 OR place>?3 OR size>?4)"
+        " (max(created, coalesce(ended,last_seen), last_seen)<?2 OR place>?3 OR size>?4)"
         " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"
         " LIMIT ?5");
     size_t count = 0;

@@ -1,0 +1,75 @@
+/* The server's clock jumps: stored times follow it. */
+#include <stdio.h>
+
+#include "common/io.h"
+#include "dashboard/fleet/state.h"
+#include "dashboard/store/sqlite/clock.h"
+#include "dashboard/store/sqlite/sqlite.h"
+
+#define JUMP_MS 30000 /* a smaller step looks like a late heartbeat */
+
+/* What lives goes on as if nothing had happened: a jump makes no run stale, and no duration wrong.
+ */
+static int shift_living(struct txn *txn, int64_t before_ms, int64_t jump_ms)
+{
+    return txn_exec(txn,
+                    "UPDATE runs SET started=started+?1, created=created+?1, "
+                    "last_seen=last_seen+?1, silent_since=silent_since+?1, doubt=CASE WHEN doubt>0 "
+                    "THEN doubt+?1 ELSE 0 END WHERE ended IS NULL AND lost=0 AND deleted=0 AND "
+                    "last_seen>?2",
+                    "ii", jump_ms, before_ms - STATE_LOST_MS) < 0 ||
+                   txn_exec(txn,
+                            "UPDATE hosts SET last_seen=last_seen+?1, agent_seen=agent_seen+?1, "
+                            "command_queued_at=command_queued_at+?1 WHERE last_seen>?2",
+                            "ii", jump_ms, before_ms - STATE_OFFLINE_MS) < 0
+               ? -1
+               : 0;
+}
+
+/* Nothing has happened in the future: what is stored so was written while the clock was ahead. A
+ * run keeps its duration. */
+static int clamp_future(struct txn *txn)
+{
+    static const char *const clamps[] = {
+        "UPDATE runs SET started=started-(ended-?1), ended=?1 WHERE ended>?1",
+        "UPDATE runs SET started=min(started,?1), created=min(created,?1), "
+        "last_seen=min(last_seen,?1), silent_since=min(silent_since,?1), doubt=min(doubt,?1) WHERE "
+        "started>?1 OR created>?1 OR last_seen>?1 OR silent_since>?1 OR doubt>?1",
+        "UPDATE hosts SET last_seen=min(last_seen,?1), agent_seen=min(agent_seen,?1), "
+        "last_switch=min(last_switch,?1), last_audit=min(last_audit,?1), "
+        "last_fix=min(last_fix,?1), command_queued_at=min(command_queued_at,?1), "
+        "metrics_updated_at=min(metrics_updated_at,?1), changes_at=?1",
+        "UPDATE verdicts SET started=min(started,?1), ended=min(ended,?1) WHERE started>?1 OR "
+        "ended>?1",
+        "UPDATE chunks SET at=?1 WHERE at>?1",
+        "UPDATE history SET at=?1 WHERE at>?1",
+        "UPDATE command_log SET created=min(created,?1), completed=min(completed,?1) WHERE "
+        "created>?1 OR completed>?1",
+        "UPDATE sessions SET expires=expires-(created-?1), created=?1 WHERE created>?1",
+    };
+
+    for (size_t i = 0; i < sizeof clamps / sizeof *clamps; i++)
+        if (txn_exec(txn, clamps[i], "i", txn->now_ms) < 0)
+            return -1;
+    return 0;
+}
+
+int store_clock_begin(struct store_clock *clock, struct txn *txn)
+{
+    int64_t monotonic = monotonic_ms(), expected = clock->wall_ms + monotonic - clock->monotonic_ms,
+            jump = clock->wall_ms ? txn->now_ms - expected : 0;
+    bool first = clock->wall_ms == 0, jumped = jump > JUMP_MS || jump < -JUMP_MS;
+
+    clock->wall_ms = txn->now_ms;
+    clock->monotonic_ms = monotonic;
+    if (!first && !jumped)
+        return 0;
+    if (jumped) {
+        fprintf(stderr, "nixfleet-dashboard: the clock of this machine jumped by %lld s\n",
+                (long long)(jump / 1000));
+        if (shift_living(txn, expected, jump) < 0 ||
+            txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('jumped',?)", "i", txn->now_ms) < 0)
+            return -1;
+    }
+    return jump <= 0 ? clamp_future(txn) : 0;
+}
