@@ -146,7 +146,7 @@ def test_a_body_over_a_mebibyte_is_too_large(dashboard):
 def test_a_token_is_needed_and_checked(dashboard):
     assert dashboard.post(LOGS, {"lines": ["x"]}, token=None).status == 401
     assert dashboard.post(LOGS, {"lines": ["x"]}, token="wrong").status == 401
-    assert dashboard.post("/api/hosts/1bad/logs", {"lines": ["x"]}).status == 400
+    assert dashboard.post("/api/hosts/-bad/logs", {"lines": ["x"]}).status == 400
 
 
 def test_a_deleted_run_is_gone_for_its_writer_too(dashboard, run):
