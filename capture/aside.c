@@ -68,6 +68,23 @@ static pid_t fork_quietly(void)
     return child;
 }
 
+/* Nothing of the caller's stays open in the child: somebody may wait for an end of file. Returns
+ * the descriptor that `out` has then; -1: no. */
+static int keep_only(int out)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    if (null < 0 || out <= STDERR_FILENO)
+        return -1;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (dup2(null, fd) < 0)
+            return -1;
+    if (out != STDERR_FILENO + 1 && dup2(out, STDERR_FILENO + 1) < 0)
+        return -1;
+    close_from(STDERR_FILENO + 2);
+    return fcntl(STDERR_FILENO + 1, F_SETFD, FD_CLOEXEC) < 0 ? -1 : STDERR_FILENO + 1;
+}
+
 char *run_aside(void (*job)(void *context, int out), void *context, int limit_ms)
 {
     char *text = malloc(ASIDE_TEXT_MAX);
@@ -81,8 +98,10 @@ char *run_aside(void (*job)(void *context, int out), void *context, int limit_ms
     }
     child = fork_quietly();
     if (child == 0) {
-        close(ends[0]);
-        job(context, ends[1]);
+        int out = keep_only(ends[1]);
+
+        if (out >= 0)
+            job(context, out);
         _exit(0);
     }
     close(ends[1]);
