@@ -61,9 +61,12 @@ const handlers = {
         else fleet.arrange();
     },
     changed(message) {
-        for (const host of message.hosts) setHost(host);
         for (const id of message.gone) dropHost(id);
-        fleet.arrangeSoon();
+        const moved = message.hosts.filter((host) => {
+            const before = fleet.get(host.id)?.standing(true);
+            return setHost(host).standing(true) !== before;
+        });
+        if (moved.length || message.gone.length || fleet.text || fleet.sort === 'seen') fleet.arrangeSoon();
     },
     run({ run }) {
         const row = fleet.get(run.host);

@@ -115,7 +115,7 @@ export function addHostBox(add) {
     form.addEventListener('submit', async (event) => {
         event.preventDefault();
         try {
-            await add(Object.fromEntries(new FormData(form)));
+            await add(Object.fromEntries([...new FormData(form)].filter(([, value]) => value)));
             dialog.close();
         } catch (problem) {
             error.textContent = problem.message;

@@ -4,7 +4,7 @@ import { soon } from './frames.js';
 import { HostRow, keyOf } from './hosts.js';
 import { count, el, plural, setText, throttle, toMs } from './util.js';
 
-const SHOWN_AT_FIRST = 60;
+const SHOWN_AT_FIRST = 40;
 const ARRANGE_EVERY_MS = 1000;
 const NEAR = '150px'; // rows so near to the window are kept drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };

@@ -3,7 +3,7 @@
    stays usable, and a fast one gets them at once. What a person does (scrolling, typing) is drawn without this clock. */
 
 const SHARE = 20; // drawing takes at most one part in so many of the time
-const LEAST_PAUSE_MS = 40;
+const LEAST_PAUSE_MS = 160;
 const LONGEST_PAUSE_MS = 1500;
 
 const due = new Set();

@@ -28,6 +28,7 @@ const COMMANDS = [
 
 export const keyOf = (host) => String(host.id ?? host.host_id ?? host.hostname);
 
+/** The host's object carries its metrics as JSON in a string. */
 function metricsOf(host) {
     if (typeof host.metrics !== 'string') return host.metrics || null;
     try {
@@ -53,6 +54,7 @@ export class HostRow {
     #element = null;
     #bar = new Bar();
     #hay = '';
+    #metrics = null;
 
     constructor(host, calls) {
         this.id = keyOf(host);
@@ -78,6 +80,7 @@ export class HostRow {
     }
 
     set(host) {
+        if (host.metrics !== this.host?.metrics) this.#metrics = metricsOf(host);
         this.host = host;
         this.heardAt = Date.now();
         this.#hay = '';
@@ -101,6 +104,13 @@ export class HostRow {
         const commit = short(this.host.current_generation);
         const wanted = short(target?.hash);
         return commit && wanted ? commit !== wanted : !!this.host.outdated;
+    }
+
+    /** All that decides where the row stands in the list and what counts it: as long as this is the same, so is the list. */
+    standing(live) {
+        const h = this.host;
+        const facts = [this.verdict(live), this.reach(live), h.current_generation, h.criticality, h.hostname, h.pending_command];
+        return [...facts, h.test_running, h.outdated].join();
     }
 
     /** Will its agent take a command now? */
@@ -198,7 +208,7 @@ export class HostRow {
         this.#stateCell(host, live);
         this.#reachCell(host, live);
         this.#systemCell(host);
-        this.#loadCell(host);
+        this.#loadCell(this.#metrics);
         this.#configCell(host, target);
         this.#testsCell(host);
         this.#buttons(host, live);
@@ -282,9 +292,8 @@ export class HostRow {
         setAttr(c.os, 'title', more.filter(Boolean).join('\n') || null);
     }
 
-    #loadCell(host) {
+    #loadCell(m) {
         const c = this.cells;
-        const m = metricsOf(host);
         c.load.classList.toggle('nothing', !m);
         if (!m) {
             setText(c.load, '–');
