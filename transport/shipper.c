@@ -351,6 +351,8 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
             pace = shipper->delivery.wait_ms;
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
+        if (!shipper->lines_done && shipper->delivery.wait_ms > RETRY_END_MS)
+            stop_waiting(shipper); /* it asks for more time than a person has */
         acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost && !keeps(shipper), false);
         break;
     case DELIVERY_RETRY:

@@ -111,6 +111,8 @@ static enum delivery_verdict rejected(struct delivery *delivery, const struct an
 
     snprintf(refusals->reason, sizeof refusals->reason, "%s",
              answer->error[0] ? answer->error : "it does not say why");
+    if (delivery->sent_mark)
+        return DELIVERY_REFUSED; /* whatever it is that it wants, no line will be taken */
     if (lines > 1) {
         refusals->most = lines / 2;
         return DELIVERY_GO_ON;
