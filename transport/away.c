@@ -71,7 +71,9 @@ int64_t away_patience_ms(const struct away *away, const struct config *config)
     return patience < most ? patience : most;
 }
 
-bool away_stay(const struct away *away)
+bool away_stay(struct away *away, const struct config *config)
 {
+    if (away->fd < 0)
+        open_note(away, config, O_CREAT);
     return away->fd < 0 || flock(away->fd, LOCK_EX | LOCK_NB) == 0;
 }

@@ -25,6 +25,6 @@ void away_silent(struct away *away, const struct config *config);
  * the flush timeout. */
 int64_t away_patience_ms(const struct away *away, const struct config *config);
 /* True if this process is the one that stays behind; it does so until it ends. */
-bool away_stay(const struct away *away);
+bool away_stay(struct away *away, const struct config *config);
 
 #endif

@@ -293,7 +293,7 @@ static void stop_waiting(struct shipper *shipper)
     if (!shipper->ended || shipper->alone || shipper->lost)
         return;
     say_what_is_owed(shipper);
-    if (!away_stay(&shipper->away)) {
+    if (!away_stay(&shipper->away, shipper->config)) {
         shipper->over = true;
         return;
     }

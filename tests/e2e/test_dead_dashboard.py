@@ -85,6 +85,20 @@ def test_the_wrapper_ends_with_its_command_and_says_why_nothing_was_delivered(na
         end_behind(tmp_path)
 
 
+@pytest.mark.parametrize("settings, options", [({"NIXFLEET_STATE_DIR": "/proc/no/such"}, []), ({"NIXFLEET_STATE_DIR": "/dev/null"}, []),
+                                               ({}, ["--log", "/proc/no/log"]), ({}, ["--log", "/tmp"])])
+def test_without_a_log_lines_are_streamed_from_memory_and_the_end_is_not_delayed(settings, options, tmp_path):
+    with FaultServer() as server:
+        env = environment(tmp_path, server.url, **{"NIXFLEET_FLUSH_TIMEOUT": 60, **settings})
+        done = subprocess.run([RUN, *options, "--", "sh", "-c", "seq 2000; exit 3"], env=env, capture_output=True, text=True,
+                              timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
+        assert done.returncode == 3 and done.stderr.count("\n") == 1
+        assert server.run().lines == done.stdout.split() and server.run().exit == {"code": 3} and server.run().beats
+    done = subprocess.run([RUN, *options, "--", "sh", "-c", "echo x; exit 3"], env=env, capture_output=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
+    assert done.returncode == 3  # the dashboard is gone, too
+    end_behind(tmp_path)
+
+
 def test_a_helper_that_always_dies_costs_no_time(tmp_path):
     done = wrapped(tmp_path, f"http://127.0.0.1:{free_port()}", "sh", "-c", "sleep 1; exit 3", NIXFLEET_REPORT="/bin/false")
     assert done.returncode == 3 and "--flush" in done.stderr

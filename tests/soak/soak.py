@@ -355,4 +355,5 @@ def main():
     print(f"soak: seed {options.seed}: {done} rounds held ({counts}) in {time.monotonic() - start:.0f} s")
 
 
-main()
+if __name__ == "__main__":
+    main()
