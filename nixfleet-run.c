@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include "capture/child.h"
+#include "capture/core.h"
 #include "capture/helpers.h"
+#include "capture/limits.h"
 #include "capture/nixrecord.h"
 #include "capture/profiles.h"
 #include "capture/pump.h"
@@ -56,6 +58,7 @@ static const char usage[] =
     "      --allow-insecure-http    plain http to other hosts, too\n"
     "      --flush-timeout SECONDS  for delivery after the command's end (10)\n"
     "      --nix-log            let nix >= 2.30 record exact counts and build logs\n"
+    "      --no-pty             a captured command gets a pipe, as without us\n"
     "      --no-stream          log only      --nohup  go on when the terminal goes\n"
     "      --scope              in a systemd scope of its own\n"
     "      --redact PATTERN     names of variables with secret values (repeatable)\n"
@@ -81,6 +84,7 @@ static int become_command(char **command)
 {
     int problem;
 
+    limits_restore();
     execvp(command[0], command);
     problem = errno;
     fprintf(stderr, "nixfleet-run: %s: %s\n", command[0], strerror(problem));
@@ -123,6 +127,16 @@ static bool nested(const struct config *config)
     alive = record.alive && !record.end.known;
     run_record_free(&record);
     return alive;
+}
+
+/* Inside of another run the options that were given have no effect. Said to a person, not into what
+ * a script captures. */
+static void tell_of_options(const struct config *config, char **argv)
+{
+    bool given = config->command > argv + 1 && strcmp(argv[1], "--") != 0;
+
+    if (config->verbose || (given && !config->quiet && isatty(STDERR_FILENO)))
+        say("inside another run, which logs and streams: the options here have no effect");
 }
 
 /* ---- a run ---- */
@@ -440,6 +454,7 @@ static int end_like(int status, bool output_lost)
 {
     if (!WIFSIGNALED(status))
         return status == 0 && output_lost ? EXIT_OUTPUT_LOST : WEXITSTATUS(status);
+    core_prepare(WCOREDUMP(status));
     signals_die_of(WTERMSIG(status));
     return 128 + WTERMSIG(status); /* a signal that does not kill us */
 }
@@ -472,7 +487,7 @@ static void plan_window(struct run *run)
 /* Which streams are what, and the window. */
 static void open_streams(struct run *run)
 {
-    streams_plan(&run->streams);
+    streams_plan(&run->streams, run->config.no_pty);
     run->terminal = (struct terminal){
         .fd = run->streams.terminal_fd,
         .shared = run->streams.shared,
@@ -529,9 +544,16 @@ static int run_command(struct run *run)
     return end_like(status, run->pump.output_lost);
 }
 
-int main(int argc, char **argv)
+struct arguments {
+    int argc;
+    char **argv;
+};
+
+static int run_all(void *context)
 {
     static struct run run;
+    int argc = ((struct arguments *)context)->argc;
+    char **argv = ((struct arguments *)context)->argv;
     char error[CONFIG_ERROR_SIZE];
     int status;
 
@@ -562,11 +584,16 @@ int main(int argc, char **argv)
         return EXIT_OWN_ERROR;
     }
     if (nested(&run.config)) {
-        if (run.config.verbose)
-            say("inside another run, which logs and streams: the options here have no effect");
+        tell_of_options(&run.config, argv);
         return become_command(run.config.command);
     }
     status = run_command(&run);
     config_free(&run.config);
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    limits_raise();
+    return limits_call(run_all, &(struct arguments){argc, argv});
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "limits.h"
 #include "signals.h"
 
 /* Descriptors while a start is under way; what is still in here at its end is closed. */
@@ -134,11 +135,9 @@ static void become_command(void *context)
     if (streams->pty_stdin)
         become(s->slave, STDIN_FILENO);
     become(streams->pty_stdout ? s->slave : s->out[1], STDOUT_FILENO);
-    become(streams->pty_stderr   ? s->slave
-           : streams->output_pty ? s->out[1]
-                                 : s->err[1],
-           STDERR_FILENO);
+    become(streams->pty_stderr ? s->slave : streams->plain ? s->out[1] : s->err[1], STDERR_FILENO);
     signals_restore();
+    limits_restore();
     if (b->plan->hangup_ignored)
         signal(SIGHUP, SIG_IGN);
     environ = (char **)b->plan->environment;

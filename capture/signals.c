@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -195,9 +194,6 @@ static void change_mask(int how, int number)
 
 void signals_die_of(int number)
 {
-    struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none); /* the command has dumped what there is to see */
     signal(number, SIG_DFL);
     kill(getpid(), number);
     change_mask(SIG_UNBLOCK, number);

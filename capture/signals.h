@@ -31,8 +31,7 @@ bool signals_ignored(int number);
 /* In a new child, before exec: every signal as it was before signals_catch, and the caller's mask.
  * Async-signal-safe. */
 void signals_restore(void);
-/* Ends this process by the signal, without a core dump of its own. Returns only for one that does
- * not kill. */
+/* Ends this process by the signal (see core.h). Returns only for one that does not kill. */
 void signals_die_of(int number);
 /* Stops this process (for own_group: the whole group, as a terminal would) by the signal until it
  * is continued. */

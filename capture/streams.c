@@ -72,7 +72,7 @@ static void fill_closed(void)
         close(fd);
 }
 
-void streams_plan(struct streams *s)
+void streams_plan(struct streams *s, bool no_pty)
 {
     bool has_out = is_open(STDOUT_FILENO), has_err = is_open(STDERR_FILENO);
     bool in = isatty(STDIN_FILENO), out = isatty(STDOUT_FILENO), err = isatty(STDERR_FILENO);
@@ -82,11 +82,11 @@ void streams_plan(struct streams *s)
     s->terminal_fd = find_terminal(in, &s->session);
     s->shared = s->terminal_fd >= 0 && (!in || in_pipeline());
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
-    s->output_pty = s->plain;
+    s->output_pty = s->plain && !no_pty;
     s->pty_stdin = in;
     s->pty_stdout = out;
     s->pty_stderr = err;
-    s->pipe_stdout = !out && !s->plain && has_out;
+    s->pipe_stdout = !out && !s->output_pty && has_out;
     s->pipe_stderr = !err && !s->plain && has_err;
     s->pty = in || out || err || s->terminal_fd >= 0;
     if (out)

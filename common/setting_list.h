@@ -28,6 +28,7 @@
     X(ALLOW_INSECURE_HTTP, allow_insecure_http, "NIXFLEET_ALLOW_INSECURE_HTTP", "allow-insecure-http", 0, SETTING_FLAG, 0, 1, 0, 0) \
     X(FLUSH_TIMEOUT, flush_timeout_s, "NIXFLEET_FLUSH_TIMEOUT", "flush-timeout", 0, SETTING_NUMBER, 0, 3600, 10, 0) \
     X(NIX_LOG, nix_log, "NIXFLEET_NIX_LOG", "nix-log", 0, SETTING_FLAG, 0, 1, 0, 0) \
+    X(NO_PTY, no_pty, "NIXFLEET_NO_PTY", "no-pty", 0, SETTING_FLAG, 0, 1, 0, 0) \
     X(NO_STREAM, no_stream, "NIXFLEET_NO_STREAM", "no-stream", 0, SETTING_FLAG, 0, 1, 0, 0) \
     X(NOHUP, nohup, "NIXFLEET_NOHUP", "nohup", 0, SETTING_FLAG, 0, 1, 0, 0) \
     X(SCOPE, scope, "NIXFLEET_SCOPE", "scope", 0, SETTING_FLAG, 0, 1, 0, 0) \

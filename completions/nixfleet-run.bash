@@ -7,7 +7,7 @@ _nixfleet_run_runs() {
 _nixfleet_run() {
     local current=${COMP_WORDS[COMP_CWORD]} word
     local options='-u --url -H --host -n --name -l --log -i --heartbeat --token-file --cacert --pinned-pubkey
-        --allow-insecure-http --flush-timeout --nix-log --no-stream --nohup --scope --redact -q --quiet -v --verbose -h --help
+        --allow-insecure-http --flush-timeout --nix-log --no-pty --no-stream --nohup --scope --redact -q --quiet -v --verbose -h --help
         -V --version --show --list --flush --analyze --color --rows --cols --moved-from --changes --derivation'
     local -i i=1
     COMPREPLY=()

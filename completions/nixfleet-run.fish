@@ -44,6 +44,7 @@ __nixfleet_run_option -l pinned-pubkey -x -d 'Public key that the dashboard must
 __nixfleet_run_option -l allow-insecure-http -d 'Plain http to another host, too'
 __nixfleet_run_option -l nix-log -d 'Let nix record exact counts and build logs'
 __nixfleet_run_option -l flush-timeout -x -d 'How long delivery may go on after the command'
+__nixfleet_run_option -l no-pty -d 'Give a captured command a pipe, not a pty'
 __nixfleet_run_option -l no-stream -d 'Only log'
 __nixfleet_run_option -l nohup -d 'Go on when the terminal goes'
 __nixfleet_run_option -l scope -d 'Run in a systemd scope of its own'

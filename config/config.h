@@ -49,7 +49,7 @@ struct config {
     bool allow_insecure_http;
     int flush_timeout_s;
     bool nix_log; /* give the command a file for nix's own record */
-    bool no_stream, nohup, scope, quiet, verbose;
+    bool no_pty, no_stream, nohup, scope, quiet, verbose;
     char **redact; /* extra name patterns, of all sources; NULL-terminated */
     int keep_runs, keep_days;
     uint64_t keep_bytes;

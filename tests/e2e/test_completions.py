@@ -61,12 +61,12 @@ def zsh(tmp_path, line, wanted):
 
 
 def test_bash_completes_our_options_before_the_command():
-    assert bash("nixfleet-run", "--no") == {"--no-stream", "--nohup"}
+    assert bash("nixfleet-run", "--no") == {"--no-pty", "--no-stream", "--nohup"}
     assert bash("nixfleet-run", "-q", "--name", "sw") == {"switch"}
 
 
 def test_bash_leaves_the_commands_words_to_the_command():
-    assert not bash("nixfleet-run", "cat", "--no") & {"--no-stream", "--nohup"}
+    assert not bash("nixfleet-run", "cat", "--no") & {"--no-pty", "--no-stream", "--nohup"}
     assert "/etc/passwd" in bash("nixfleet-run", "--", "cat", "/etc/passw")
 
 
@@ -80,7 +80,7 @@ def test_bash_completes_the_dashboard():
 
 
 def test_fish_completes_our_options_before_the_command(tmp_path):
-    assert fish(tmp_path, "nixfleet-run --no") == {"--no-stream", "--nohup"}
+    assert fish(tmp_path, "nixfleet-run --no") == {"--no-pty", "--no-stream", "--nohup"}
     assert "--no-stream" not in fish(tmp_path, "nixfleet-run cat --no")
     assert "env" in fish(tmp_path, "nixfleet-run -q env")
 

@@ -605,6 +605,44 @@ def test_a_full_screen_program_in_a_pipeline_gets_its_keys(state, tmp_path):
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
 
 
+# ---- a command of root's ----
+@pytest.fixture
+def as_root(tmp_path):
+    """A program that becomes root, as sudo does, and then does its first argument in a shell."""
+    program = pathlib.Path("/tmp") / f"nixfleet-as-root-{os.getpid()}"
+    (tmp_path / "become.c").write_text('#include <unistd.h>\nint main(int c, char **v) { (void)c; if (setgid(0) || setuid(0)) return 9; '
+                                       'execl("/bin/sh", "sh", "-c", v[1], (char *)0); return 9; }\n')
+    subprocess.run(["cc", "-o", program, tmp_path / "become.c"], check=True)
+    program.chmod(0o4755)
+    yield program
+    program.unlink()
+
+
+def as_nobody():
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+def test_sigterm_ends_a_command_of_root(as_root):
+    with Terminal(as_root, "echo up; exec sleep 60", env=environment("/nonexistent/state", HOME="/tmp"), options=["-q"], prepare=as_nobody) as terminal:
+        terminal.until("up")
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert terminal.wait() == -signal.SIGINT
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+def test_a_second_sigterm_hangs_up_on_a_command_of_root_that_takes_no_interrupt(as_root):
+    script = "trap 'echo no' INT; trap 'echo hup; exit 4' HUP; echo up; while :; do sleep 0.05; done"
+    with Terminal(as_root, script, env=environment("/nonexistent/state", HOME="/tmp"), options=["-q"], prepare=as_nobody) as terminal:
+        at = terminal.until("up")
+        os.kill(terminal.pid, signal.SIGTERM)
+        at = terminal.until("no", at)
+        os.kill(terminal.pid, signal.SIGTERM)
+        terminal.until("hup", at)
+        assert terminal.wait() == 4
+
+
 # ---- full-screen programs ----
 def test_less_pages_forward_and_back(state, tmp_path):
     (tmp_path / "text").write_text("".join(f"line {i}\n" for i in range(1, 201)))

@@ -366,6 +366,65 @@ def test_as_the_first_process_of_a_container_the_wrapper_reaps_orphans(state):
     assert done.stdout == b"none\n" and done.returncode == 3
 
 
+# ---- how it ends, to the last bit ----
+@pytest.mark.parametrize("limit", ["unlimited", "0"])
+def test_the_core_dump_bit_of_the_status_is_the_commands_and_so_is_the_core(state, tmp_path, limit):
+    seen = []
+    for wrapper in ([], [RUN, "-q"]):
+        place = tmp_path / f"place{len(seen)}"
+        place.mkdir()
+        child = subprocess.Popen([*wrapper, "sh", "-c", f"ulimit -c {limit}; kill -SEGV $$"], env=environment(state), stdin=subprocess.DEVNULL, cwd=place)
+        seen.append((os.waitpid(child.pid, 0)[1], [file.stat().st_size > 50000 for file in place.iterdir()]))
+        child.returncode = 0
+    assert seen[0] == seen[1]
+    wait_for(lambda: not list(pathlib.Path("/tmp").glob("nixfleet-core.*")), "our own core to be removed")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a hard limit")
+def test_our_own_use_of_the_processor_does_not_count_against_the_commands_limit(state):
+    """Each process of the command stays below it; the pump copies for longer."""
+    script = "for i in 1 2 3 4 5 6 7 8; do head -c 400000000 /dev/zero || exit 9; done"
+    limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+    with open("/dev/null", "wb") as null:
+        assert run("sh", "-c", script, state=state, stdout=null, preexec_fn=limit, timeout=120).returncode == 0
+    done = run("sh", "-c", "ulimit -t; ulimit -Ht; while :; do :; done", state=state, preexec_fn=limit)
+    assert done.stdout == b"1\n1\n" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_a_small_stack_is_enough(state, size):
+    limit = lambda: resource.setrlimit(resource.RLIMIT_STACK, (size << 10, size << 10))
+    done = run("sh", "-c", "ulimit -s; exit 3", state=state, preexec_fn=limit)
+    assert done.stdout == b"%d\n" % size and done.returncode == 3
+
+
+# ---- without a pty ----
+LOOK = "import os, stat; a, b = os.fstat(1), os.fstat(2); print(stat.S_ISFIFO(a.st_mode), a.st_ino == b.st_ino, os.environ.get('TERM'))"
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_with_no_pty_a_captured_command_gets_one_pipe_and_the_environment_that_it_had(state, tmp_path, to_file):
+    with open(tmp_path / "out", "wb") as out:
+        done = run("python3", "-c", LOOK, state=state, options=["--no-pty"], stdout=out if to_file else subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert ((tmp_path / "out").read_bytes() if to_file else done.stdout) == b"True True xterm\n"
+
+
+def test_with_no_pty_the_bytes_are_those_of_a_pipe(state, tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in "abc":
+        (place / name).touch()
+    done = run("sh", "-c", "ls; printf 'x\\r\\n\\000' >&2; ls", state=state, options=["--no-pty"], stderr=subprocess.STDOUT, cwd=place)
+    assert done.stdout == b"a\nb\nc\nx\r\n\0a\nb\nc\n"
+    done = run("ls", state=state, env=environment(state, NIXFLEET_NO_PTY="1"), stderr=subprocess.STDOUT, cwd=place)
+    assert done.stdout == b"a\nb\nc\n"
+
+
+def test_options_inside_another_run_are_said_to_be_ignored(state):
+    done = run("sh", "-c", f"{RUN} -v --log inner.log echo in; {RUN} echo in; {RUN} --log inner.log echo in", state=state)
+    assert done.stdout == b"in\nin\nin\n" and done.stderr.count(b"have no effect") == 1  # stderr is captured: only where -v asks for it
+
+
 # ---- what belongs to another user ----
 def as_nobody():
     os.setgid(65534)
