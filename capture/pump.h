@@ -54,6 +54,7 @@ struct pump {
     bool keys_echoed;     /* where they were typed */
     bool keys_literal;    /* the next one is not special: the last one was VLNEXT */
     bool echo_comes;      /* shared.h: the next LF from the pty was shown there, too */
+    bool unclaimed_key;   /* shared.h: it is a key, and has waited as long as a line waits */
     int64_t unclaimed_ms; /* shared.h: monotonic time when what was typed is ours; 0: nothing was */
     int64_t pause_ms;     /* monotonic time until which the terminal is left as it was: a key may
                              have ended our caller */

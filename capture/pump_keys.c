@@ -99,6 +99,12 @@ static void take_line(struct pump *pump)
         pump->unclaimed_ms = monotonic_ms() + SHARED_POLL_MS;
         return;
     }
+    if (!(mode.c_lflag & ICANON) && !pump->unclaimed_key) {
+        pump->unclaimed_key = true;
+        pump->unclaimed_ms = monotonic_ms() + SHARED_UNCLAIMED_KEY_MS;
+        return;
+    }
+    pump->unclaimed_key = false;
     pump->keys_start = 0;
     pump->keys_end = shared_take_line(pump->terminal, &mode, pump->keys, sizeof pump->keys);
     pump->keys_echoed = (mode.c_lflag & ECHO) != 0;
@@ -110,9 +116,10 @@ void keys_serve(struct pump *pump, short events)
         read_keys(pump, events & POLLHUP);
     else if (events & POLLHUP)
         hung_up(pump);
-    else if (events)
+    else if (events) {
         pump->unclaimed_ms = monotonic_ms() + SHARED_UNCLAIMED_MS;
-    else if (pump->unclaimed_ms && monotonic_ms() >= pump->unclaimed_ms)
+        pump->unclaimed_key = false;
+    } else if (pump->unclaimed_ms && monotonic_ms() >= pump->unclaimed_ms)
         take_line(pump);
 }
 

@@ -17,6 +17,9 @@
 #include "terminal.h"
 
 #define SHARED_UNCLAIMED_MS 100 /* after which a line that nobody has taken is the command's */
+/* The same of a key on a terminal that was in such a mode before we came: it may be that of a
+   pager that was quicker than we, and that has no processor now. */
+#define SHARED_UNCLAIMED_KEY_MS 1000
 
 /* True while the command has other modes on its terminal than it was given. */
 bool shared_asked_for(const struct child *child);
