@@ -210,7 +210,7 @@ tsan:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) B=build/tsan OUT=build/tsan/bin HARDEN= CFLAGS='$(TSAN)' check-programs
 	@rm -f build/tsan/report.*
-	@for tests in $(or $(SUITES),unit 'e2e -k dashboard' 'e2e -k test_live'); do \
+	@for tests in $(or $(SUITES),unit 'e2e -k e2e/test_dashboard'); do \
 		NIXFLEET_BUILD='$(abspath build/tsan)' NIXFLEET_BIN_DIR='$(abspath build/tsan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 			TSAN_OPTIONS='log_path=$(abspath build/tsan/report) ignore_noninstrumented_modules=1' \
 			$(PYTHON) tests/run $$tests || exit 1; \

@@ -9,6 +9,7 @@
 
 #include "common/io.h"
 #include "dashboard/auth/auth.h"
+#include "dashboard/live/events.h"
 #include "dashboard/live/hub.h"
 #include "dashboard/view/host.h"
 #include "dashboard/server/server.h"
@@ -22,6 +23,7 @@
 
 struct listener {
     struct listener *next;
+    struct events *events;
     struct server *server;
     struct MHD_Connection *connection;
     struct caller caller;
@@ -35,12 +37,31 @@ struct listener {
     int64_t quiet_until_ms;
 };
 
-/* The lock protects the list, `over`, and what the live thread writes into listeners: suspended,
-   ended, and due and changed of the followers. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct listener *listeners;
-static size_t listener_count;
-static bool over;
+/* The lock protects these fields, and what the live thread writes into listeners: suspended, ended,
+   and due and changed of the followers. */
+struct events {
+    pthread_mutex_t lock;
+    struct listener *listeners;
+    size_t count;
+    bool over;
+};
+
+struct events *events_new(void)
+{
+    struct events *events = calloc(1, sizeof *events);
+
+    if (events)
+        pthread_mutex_init(&events->lock, NULL);
+    return events;
+}
+
+void events_free(struct events *events)
+{
+    if (!events)
+        return;
+    pthread_mutex_destroy(&events->lock);
+    free(events);
+}
 
 /* Under lock. */
 static bool has_something(const struct listener *listener, uint64_t newest)
@@ -59,42 +80,42 @@ static void wake_up(struct listener *listener)
     listener->suspended = false;
 }
 
-void events_round(struct live *live, const struct change *changes, size_t count)
+void events_round(struct events *events, uint64_t newest, const struct change *changes,
+                  size_t count)
 {
-    uint64_t newest = change_feed_newest(live_change_feed(live));
-
-    pthread_mutex_lock(&lock);
-    for (struct listener *listener = listeners; listener; listener = listener->next) {
+    pthread_mutex_lock(&events->lock);
+    for (struct listener *listener = events->listeners; listener; listener = listener->next) {
         for (size_t i = 0; i < listener->follower_count; i++)
             follower_touch(&listener->followers[i], changes, count);
-        if (has_something(listener, newest))
+        /* Of a stream that is not suspended, `seen` and the time belong to its HTTP thread. */
+        if (listener->suspended && has_something(listener, newest))
             wake_up(listener);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&events->lock);
 }
 
-void sse_end_sessions(bool recheck)
+void events_end_sessions(struct events *events, bool recheck)
 {
     int64_t now = wall_ms();
 
-    pthread_mutex_lock(&lock);
-    for (struct listener *listener = listeners; listener; listener = listener->next)
+    pthread_mutex_lock(&events->lock);
+    for (struct listener *listener = events->listeners; listener; listener = listener->next)
         if (!listener->ended &&
             ((listener->caller.expires_ms && now >= listener->caller.expires_ms) ||
              (recheck && !auth_still(listener->server, &listener->caller)))) {
             listener->ended = true;
             wake_up(listener);
         }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&events->lock);
 }
 
-void events_stop(void)
+void events_stop(struct events *events)
 {
-    pthread_mutex_lock(&lock);
-    over = true;
-    for (struct listener *listener = listeners; listener; listener = listener->next)
+    pthread_mutex_lock(&events->lock);
+    events->over = true;
+    for (struct listener *listener = events->listeners; listener; listener = listener->next)
         wake_up(listener);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&events->lock);
 }
 
 static void add_event(struct listener *listener, const char *name, const struct text *data)
@@ -138,20 +159,20 @@ static struct follower take_follower(struct listener *listener, size_t i)
 {
     struct follower follower;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&listener->events->lock);
     follower = listener->followers[i];
     listener->followers[i].due = listener->followers[i].changed = false;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&listener->events->lock);
     return follower;
 }
 
 static void put_follower(struct listener *listener, size_t i, const struct follower *follower)
 {
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&listener->events->lock);
     listener->followers[i].next = follower->next;
     listener->followers[i].version = follower->version;
     listener->followers[i].due |= follower->due;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&listener->events->lock);
 }
 
 static void add_lines_of(struct listener *listener, size_t i)
@@ -189,9 +210,9 @@ static bool is_over(const struct listener *listener)
 {
     bool ended;
 
-    pthread_mutex_lock(&lock);
-    ended = over || listener->ended;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&listener->events->lock);
+    ended = listener->events->over || listener->ended;
+    pthread_mutex_unlock(&listener->events->lock);
     return ended;
 }
 
@@ -211,14 +232,14 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
     if (listener->out.failed)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (!listener->out.size) {
-        pthread_mutex_lock(&lock);
-        ended = over || listener->ended;
+        pthread_mutex_lock(&listener->events->lock);
+        ended = listener->events->over || listener->ended;
         if (!ended && !has_something(
                           listener, change_feed_newest(live_change_feed(listener->server->live)))) {
             listener->suspended = true; /* else news came in between: we are called again at once */
             MHD_suspend_connection(listener->connection);
         }
-        pthread_mutex_unlock(&lock);
+        pthread_mutex_unlock(&listener->events->lock);
         return ended ? MHD_CONTENT_READER_END_OF_STREAM : 0;
     }
     listener->quiet_until_ms = monotonic_ms() + KEEPALIVE_MS;
@@ -232,14 +253,14 @@ static void forget(void *context)
 {
     struct listener *listener = context;
 
-    pthread_mutex_lock(&lock);
-    for (struct listener **at = &listeners; *at; at = &(*at)->next)
+    pthread_mutex_lock(&listener->events->lock);
+    for (struct listener **at = &listener->events->listeners; *at; at = &(*at)->next)
         if (*at == listener) {
             *at = listener->next;
-            listener_count--;
+            listener->events->count--;
             break;
         }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&listener->events->lock);
     text_free(&listener->out);
     free(listener);
 }
@@ -290,14 +311,14 @@ static bool enlist(struct listener *listener)
 {
     bool room;
 
-    pthread_mutex_lock(&lock);
-    room = listener_count < LISTENERS_MAX;
+    pthread_mutex_lock(&listener->events->lock);
+    room = listener->events->count < LISTENERS_MAX;
     if (room) {
-        listener->next = listeners;
-        listeners = listener;
-        listener_count++;
+        listener->next = listener->events->listeners;
+        listener->events->listeners = listener;
+        listener->events->count++;
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&listener->events->lock);
     return room;
 }
 
@@ -308,6 +329,7 @@ static struct listener *listener_new(struct request *request)
     if (!listener)
         return NULL;
     listener->server = request->server;
+    listener->events = live_events(request->server->live);
     listener->connection = request->connection;
     listener->caller = request->caller;
     listener->seen = change_feed_newest(live_change_feed(request->server->live));

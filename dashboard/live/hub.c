@@ -12,6 +12,7 @@
 
 #include "common/io.h"
 #include "dashboard/auth/auth.h"
+#include "dashboard/live/events.h"
 #include "dashboard/live/socket.h"
 #include "dashboard/server/server.h"
 
@@ -32,6 +33,7 @@ struct intake {
 struct live {
     struct server *server;
     struct host_messages messages;
+    struct events *events;
     pthread_t thread;
     struct intake intake;
     atomic_bool stopping;
@@ -132,6 +134,11 @@ size_t live_count(struct live *live)
 bool live_runs(struct live *live)
 {
     return monotonic_ms() - atomic_load(&live->went_round_ms) < ROUND_LATE_MS;
+}
+
+struct events *live_events(struct live *live)
+{
+    return live->events;
 }
 
 struct change_feed *live_change_feed(struct live *live)
@@ -262,7 +269,7 @@ static void end_sessions(struct live *live, bool recheck)
         if ((page->caller.expires_ms && now >= page->caller.expires_ms) ||
             (recheck && !auth_still(live->server, &page->caller)))
             page->closing = true;
-    sse_end_sessions(recheck);
+    events_end_sessions(live->events, recheck);
 }
 
 /* Hands the changes since the last round to the change feed, the followers and the event streams.
@@ -283,7 +290,7 @@ static void begin_round(struct live *live)
     for (struct page *page = live->pages; page; page = page->next)
         for (size_t i = 0; i < page->follower_count; i++)
             follower_touch(&page->followers[i], changes, count);
-    events_round(live, changes, count);
+    events_round(live->events, change_feed_newest(live->messages.hosts), changes, count);
     free(changes);
 }
 
@@ -357,6 +364,7 @@ void live_free(struct live *live)
     close_fd(&live->wake[1]);
     host_messages_free(&live->messages);
     change_feed_free(live->messages.hosts);
+    events_free(live->events);
     free(live->intake.changes);
     pthread_mutex_destroy(&live->intake.lock);
     free(live);
@@ -381,8 +389,9 @@ struct live *live_start(struct server *server)
     live->server = server;
     live->wake[0] = live->wake[1] = -1;
     live->messages = (struct host_messages){.store = server->store, .hosts = change_feed_new()};
+    live->events = events_new();
     pthread_mutex_init(&live->intake.lock, NULL);
-    if (!live->messages.hosts || make_wake(live->wake) < 0 ||
+    if (!live->messages.hosts || !live->events || make_wake(live->wake) < 0 ||
         pthread_create(&live->thread, NULL, run, live) != 0) {
         live_free(live);
         return NULL;
@@ -395,7 +404,7 @@ void live_stop(struct live *live)
 {
     if (!live)
         return;
-    events_stop();
+    events_stop(live->events);
     store_watch(live->server->store, NULL, NULL);
     atomic_store(&live->stopping, true);
     wake(live);

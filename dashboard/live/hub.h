@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "dashboard/store/store.h"
 
+struct events;
 struct live;
 
 /* Starts the thread. NULL when out of resources. */
@@ -35,17 +36,11 @@ void live_recheck(struct live *live);
 /* The change feed; lives as long as the server. */
 struct change_feed *live_change_feed(struct live *live);
 
+/* The event streams; they live as long as the server. */
+struct events *live_events(struct live *live);
+
 /* The handlers of /api/ws and /api/events. */
 void get_websocket(struct request *request);
 void get_events(struct request *request);
-
-/* events.c: called by the live thread in each round with the changes since the last round
- * (sorted, see follower.h). */
-void events_round(struct live *live, const struct change *changes, size_t count);
-/* Called by the live thread: ends the streams of expired sessions; recheck: also asks the store
- * about each session. */
-void sse_end_sessions(bool recheck);
-/* Ends all streams of events; a stream that begins now ends at once. */
-void events_stop(void);
 
 #endif

@@ -15,7 +15,7 @@
 
    store  watch_lock        the watcher; held while the hub's watcher takes its intake
    live   intake.lock       changes and new pages on their way to the live thread
-   live   events lock       the list of event streams, and their flags
+   live   events.lock       the list of event streams, and their flags
    live   change feed       its entries and queues
    fleet  retention         its step; held while the step is handed to the store
    fleet  target            the commit, and who waits for it; not held while they are called
