@@ -14,7 +14,7 @@
 /* page->writer_sleeps: when the writer wants a byte on its channel. */
 enum { WRITER_AWAKE, WRITER_NAPS, WRITER_SLEEPS };
 /* While it naps: only when so many bytes wait. */
-#define WRITER_NAP_BYTES ((uint64_t)1 << 20)
+#define WRITER_NAP_BYTES ((uint64_t)256 << 10)
 
 struct log_writer_start {
     const struct log_plan *plan;

@@ -17,9 +17,14 @@
 #include "logwriter.h"
 
 #define STARTS_MAX 4
-/* A log that is full and has moved since then is waited for. */
+/* A full ring is waited for as long as the log writer has taken something since then. */
 #define PATIENCE_MS 1000
 #define PAUSE_MS 2
+/* The log writer also sets the pace of a flood, so that a small part of the ring does (status.c).
+ */
+#define PACE_BYTES ((uint64_t)1 << 20)
+#define PACE_PATIENCE_MS 50
+#define PACE_MS 1
 
 /* ---- the writer ---- */
 
@@ -147,25 +152,38 @@ static bool given_up(const struct run_log *log)
            atomic_load(&log->page->problem[LOG_ENDED]);
 }
 
-static int pause_for(struct run_log *log, size_t size)
+/* Milliseconds since the log writer has taken something. */
+static int64_t standing_still_ms(struct run_log *log)
 {
     uint64_t taken = atomic_load(&log->page->taken);
-    int64_t now;
+    int64_t now = monotonic_ms();
 
-    if (status_ring_room(log->page) >= size || given_up(log))
-        return 0;
-    now = monotonic_ms();
     if (taken != log->moved_to || log->moved_ms == 0) {
         log->moved_to = taken;
         log->moved_ms = now;
     }
+    return now - log->moved_ms;
+}
+
+/* Whether it is worth while to wait until there is room for size bytes. */
+static bool wait_for_room(struct run_log *log, size_t size)
+{
+    if (status_ring_room(log->page) >= size || given_up(log))
+        return false;
     poke_if_wanted(log);
-    return now - log->moved_ms < PATIENCE_MS ? PAUSE_MS : 0;
+    return standing_still_ms(log) < PATIENCE_MS;
 }
 
 int run_log_pause(struct run_log *log)
 {
-    return log->page ? pause_for(log, log->page->ring_size / 8) : 0;
+    if (!log->page ||
+        atomic_load(&log->page->bytes) - atomic_load(&log->page->taken) < PACE_BYTES ||
+        given_up(log))
+        return 0;
+    poke_if_wanted(log);
+    if (standing_still_ms(log) < PACE_PATIENCE_MS)
+        return PACE_MS;
+    return wait_for_room(log, log->page->ring_size / 8) ? PAUSE_MS : 0;
 }
 
 static void mark(struct run_log *log)
@@ -191,7 +209,7 @@ void run_log_append(struct run_log *log, const void *bytes, size_t size)
         log->last_mark_ms = now;
         mark(log);
     }
-    for (int i = 0; pause_for(log, size) > 0 && i < PATIENCE_MS / PAUSE_MS; i++)
+    for (int i = 0; wait_for_room(log, size) && i < PATIENCE_MS / PAUSE_MS; i++)
         nanosleep(&pause, NULL);
     status_ring_write(log->page, bytes, size);
     atomic_store(&log->page->output_ms, now);

@@ -11,8 +11,8 @@
 
 /* An update takes nanoseconds: more tries than this mean that its writer died in it. */
 #define READ_TRIES 1000
-#define PAGE ((size_t)4096)         /* the ring begins at a multiple of it */
-#define RING_KEPT ((size_t)2 << 20) /* bytes: once used, not given back */
+#define PAGE ((size_t)4096) /* the ring begins at a multiple of it */
+#define RING_SMALL ((uint64_t)2 << 20)
 
 static int shared_memory(void)
 {
@@ -68,12 +68,18 @@ static struct status_page *map_largest(int fd, struct layout *layout, size_t rec
     return NULL;
 }
 
+static uint64_t small_window(const struct status_page *page)
+{
+    return page->ring_size < RING_SMALL ? page->ring_size : RING_SMALL;
+}
+
 static void fill(struct status_page *page, const struct layout *layout, const char *record)
 {
     page->page_size = sizeof *page;
     page->record_size = (uint32_t)layout->record_size;
     page->ring_at = layout->ring_at;
     page->ring_size = layout->ring_size;
+    page->ring_window = small_window(page);
     page->progress = (struct status_progress){
         .built = -1,
         .building = -1,
@@ -132,54 +138,104 @@ const char *status_record(const struct status_page *page)
     return (const char *)(page + 1);
 }
 
+static uint32_t begin_update(_Atomic uint32_t *seq)
+{
+    uint32_t odd = atomic_load(seq) | 1; /* also after a death in the middle */
+
+    atomic_store(seq, odd);
+    atomic_thread_fence(memory_order_seq_cst);
+    return odd;
+}
+
+static void end_update(_Atomic uint32_t *seq, uint32_t odd)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store(seq, odd + 1);
+}
+
 /* ---- the ring ---- */
 
-/* The byte at offset o of the output stands at (o - ring_base) % ring_size. Where the log has
-   everything, the next byte goes to the ring's start again: so only as much memory is used as the
-   log writer is behind. A reader notes ring_base and reserved before and after it copies. */
+/* As long as the log writer keeps up, only a small part of the ring is used, again and again: it
+   stays in the processor's cache, and memory that is used for the first time costs more than all
+   else. When that is full of what is not in the log yet, the whole ring is used, until the log has
+   everything. A reader notes ring_seq and reserved before and after it copies. */
 
 static unsigned char *ring_of(const struct status_page *page)
 {
     return (unsigned char *)page + page->ring_at;
 }
 
-/* After a long wait for the disk the ring has grown: gives most of that memory back. */
-static void shrink(struct status_page *page, uint64_t used)
+static void set_window(struct status_page *page, uint64_t window, uint64_t origin, uint64_t first)
 {
+    uint32_t odd = begin_update(&page->ring_seq);
+
+    atomic_store(&page->ring_window, window);
+    atomic_store(&page->ring_origin, origin);
+    atomic_store(&page->ring_first, first);
+    end_update(&page->ring_seq, odd);
+}
+
+/* The log has everything: nothing in the ring is needed. */
+static void begin_again(struct status_page *page)
+{
+    uint64_t bytes = atomic_load(&page->bytes), small = small_window(page);
+    bool grown = page->ring_window > small;
+
+    if (bytes == page->ring_first || atomic_load(&page->log_bytes) != bytes ||
+        atomic_load(&page->taken) != bytes)
+        return;
+    set_window(page, small, bytes, bytes);
 #ifdef MADV_REMOVE
-    if (used > RING_KEPT)
-        (void)madvise(ring_of(page) + RING_KEPT, page->ring_size - RING_KEPT, MADV_REMOVE);
+    if (grown) /* gives the memory back */
+        (void)madvise(ring_of(page) + small, page->ring_size - small, MADV_REMOVE);
 #else
-    (void)page;
-    (void)used;
+    (void)grown;
 #endif
 }
 
-static void begin_again(struct status_page *page)
+/* From the window to the whole ring. What stands behind the next byte, at the window's end, is
+ * older than what stands before it: it goes to the ring's end. Window and ring are powers of two.
+ */
+static void grow(struct status_page *page)
 {
-    uint64_t bytes = atomic_load(&page->bytes), used = bytes - page->ring_base;
+    uint64_t bytes = atomic_load(&page->bytes), window = page->ring_window;
+    uint64_t at = (bytes - page->ring_origin) % window, valid = bytes - page->ring_first, behind;
 
-    if (used == 0 || atomic_load(&page->log_bytes) != bytes || atomic_load(&page->taken) != bytes)
-        return;
-    atomic_store(&page->ring_base, bytes);
-    shrink(page, used);
+    if (valid > window)
+        valid = window;
+    behind = valid > at ? valid - at : 0;
+    memcpy(ring_of(page) + page->ring_size - behind, ring_of(page) + window - behind, behind);
+    set_window(page, page->ring_size, bytes - at, bytes - valid);
+}
+
+static void make_room(struct status_page *page, size_t size)
+{
+    uint64_t needed = atomic_load(&page->taken);
+
+    if (needed < page->ring_first)
+        needed = page->ring_first;
+    if (page->ring_window < page->ring_size &&
+        atomic_load(&page->bytes) + size - needed > page->ring_window)
+        grow(page);
 }
 
 void status_ring_write(struct status_page *page, const void *bytes, size_t size)
 {
-    uint64_t offset = atomic_load(&page->bytes), end = offset + size;
+    uint64_t offset = atomic_load(&page->bytes), end = offset + size, window;
     const unsigned char *from = bytes;
 
     begin_again(page);
+    make_room(page, size);
+    window = page->ring_window;
     atomic_store(&page->reserved, end);
     atomic_thread_fence(memory_order_seq_cst);
-    if (size > page->ring_size) { /* only the newest can stay */
-        from += size - page->ring_size;
-        offset = end - page->ring_size;
+    if (size > window) { /* only the newest can stay */
+        from += size - window;
+        offset = end - window;
     }
     while (offset < end) {
-        uint64_t at = (offset - page->ring_base) % page->ring_size;
-        uint64_t part = end - offset < page->ring_size - at ? end - offset : page->ring_size - at;
+        uint64_t at = (offset - page->ring_origin) % window;
+        uint64_t part = end - offset < window - at ? end - offset : window - at;
 
         memcpy(ring_of(page) + at, from, part);
         from += part;
@@ -195,37 +251,48 @@ size_t status_ring_room(const struct status_page *page)
     return waiting < page->ring_size ? page->ring_size - waiting : 0;
 }
 
+static void copy_out(const struct status_page *page, uint64_t at, uint64_t window, char *out,
+                     size_t size)
+{
+    while (size > 0) {
+        size_t part = size < window - at ? size : window - at;
+
+        memcpy(out, ring_of(page) + at, part);
+        out += part;
+        size -= part;
+        at = 0;
+    }
+}
+
 size_t status_ring_read(const struct status_page *page, uint64_t offset, void *out, size_t size,
                         uint64_t *skipped)
 {
-    uint64_t base = atomic_load(&page->ring_base), end = atomic_load(&page->bytes);
-    uint64_t reserved = atomic_load(&page->reserved), wanted = offset, size_of = page->ring_size;
+    uint32_t seq = atomic_load(&page->ring_seq);
+    uint64_t window = atomic_load(&page->ring_window), origin = atomic_load(&page->ring_origin);
+    uint64_t first = atomic_load(&page->ring_first), end = atomic_load(&page->bytes);
+    uint64_t reserved = atomic_load(&page->reserved), wanted = offset;
 
     *skipped = 0;
-    if (offset < base || offset >= end)
+    if (seq & 1 || offset < first || offset >= end)
         return 0;
     /* An eighth of the ring is kept away from the pump, which is at work on the oldest part. */
-    if (reserved - offset > size_of)
-        offset = reserved - size_of / 8 * 7;
+    if (reserved - offset > window)
+        offset = reserved - window / 8 * 7;
     if (offset > end)
         offset = end;
     if (size > end - offset)
         size = (size_t)(end - offset);
-    for (size_t done = 0; done < size;) {
-        uint64_t at = (offset + done - base) % size_of;
-        uint64_t part = size - done < size_of - at ? size - done : size_of - at;
-
-        memcpy((char *)out + done, ring_of(page) + at, part);
-        done += part;
-    }
+    copy_out(page, (offset - origin) % window, window, out, size);
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&page->ring_base) != base)
-        return 0; /* the log has these bytes now */
-    *skipped = offset - wanted;
-    if (atomic_load(&page->reserved) - offset > size_of) { /* overtaken: all of it is lost */
-        *skipped += size;
+    if (atomic_load(&page->ring_seq) != seq)
         return 0;
+    if (atomic_load(&page->reserved) - offset > window) { /* overtaken: all of it is lost */
+        offset += size;
+        size = 0;
     }
+    if (offset > wanted && atomic_load(&page->log_bytes) > wanted)
+        return 0; /* lost here; the log has it now */
+    *skipped = offset - wanted;
     return size;
 }
 
@@ -253,21 +320,6 @@ bool status_get_mark(const struct status_page *page, uint64_t n, struct run_mark
 }
 
 /* ---- what changes as a whole ---- */
-
-static uint32_t begin_update(_Atomic uint32_t *seq)
-{
-    uint32_t odd = atomic_load(seq) | 1; /* also after a death in the middle */
-
-    atomic_store(seq, odd);
-    atomic_thread_fence(memory_order_seq_cst);
-    return odd;
-}
-
-static void end_update(_Atomic uint32_t *seq, uint32_t odd)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    atomic_store(seq, odd + 1);
-}
 
 /* Copies size bytes when nobody writes to them. */
 static bool read_whole(_Atomic uint32_t *seq, void *out, const void *from, size_t size)

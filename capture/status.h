@@ -72,11 +72,14 @@ struct status_page {
     uint64_t ring_at;     /* bytes from the start of this struct */
     uint64_t ring_size;
     /* Written by the pump. */
-    _Atomic uint64_t bytes;     /* written by the command so far */
-    _Atomic uint64_t reserved;  /* bytes, and what the pump is copying into the ring now */
-    _Atomic uint64_t ring_base; /* offset of the byte at the ring's start. Older ones are in the
-                                   log, and not in the ring. */
-    _Atomic uint64_t marks;     /* made so far; number n stands at mark[n % STATUS_MARKS] */
+    _Atomic uint64_t bytes;       /* written by the command so far */
+    _Atomic uint64_t reserved;    /* bytes, and what the pump is copying into the ring now */
+    _Atomic uint32_t ring_seq;    /* odd while the next three change */
+    _Atomic uint64_t ring_window; /* bytes of the ring that are in use */
+    _Atomic uint64_t
+        ring_origin; /* the byte at offset o stands at (o - ring_origin) % ring_window */
+    _Atomic uint64_t ring_first; /* older bytes are in the log, and not in the ring */
+    _Atomic uint64_t marks;      /* made so far; number n stands at mark[n % STATUS_MARKS] */
     struct run_mark mark[STATUS_MARKS];
     _Atomic int64_t output_ms;   /* monotonic time of the last output (at first: of the start) */
     _Atomic uint32_t rows, cols; /* the window now */

@@ -26,7 +26,7 @@ static int open_page(void **state)
     (void)state;
     page = status_create("the record", 10, &page_fd);
     if (page)
-        page->ring_size = RING;
+        page->ring_size = page->ring_window = RING;
     return page ? 0 : -1;
 }
 
@@ -146,14 +146,14 @@ static void the_ring_begins_again_where_the_log_has_everything(void **state)
     write_output(5000);
     log_all();
     write_output(100);
-    assert_true(page->ring_base == 5000);
+    assert_true(page->ring_first == 5000);
     assert_int_equal(status_ring_read(page, 5000, out, 1000, &skipped), 100);
     assert_output(5000, 100);
     assert_int_equal(status_ring_read(page, 4000, out, 1000, &skipped), 0); /* in the log */
     assert_true(skipped == 0);
     page->taken = 5100; /* with a gap: the log does not have everything */
     write_output(100);
-    assert_true(page->ring_base == 5000);
+    assert_true(page->ring_first == 5000);
 }
 
 static void memory_that_a_slow_disk_made_the_ring_use_is_given_back(void **state)
@@ -170,6 +170,53 @@ static void memory_that_a_slow_disk_made_the_ring_use_is_given_back(void **state
     write_output(1);
     assert_int_equal(fstat(page_fd, &info), 0);
     assert_true(info.st_blocks * 512 < 4 << 20);
+}
+
+/* However much is written, as long as the log writer is not far behind. */
+static void a_log_that_keeps_up_uses_a_small_part_of_the_ring(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    page->ring_size = STATUS_RING_SIZE;
+    for (int i = 0; i < 2000; i++) {
+        write_output(60000);
+        page->taken = page->log_bytes = page->bytes - (page->bytes < 500000 ? page->bytes : 500000);
+    }
+    assert_int_equal(fstat(page_fd, &info), 0);
+    assert_true(info.st_blocks * 512 < 4 << 20);
+}
+
+/* The ring grows and begins again at any state of it; what is not in the log is always there. */
+static void what_the_log_lacks_is_in_the_ring(void **state)
+{
+    unsigned random = 1;
+
+    (void)state;
+    page->ring_size = STATUS_RING_SIZE;
+    for (int i = 0; i < 3000; i++) {
+        uint64_t lacking, skipped, offset;
+
+        random = random * 1103515245 + 12345;
+        write_output(1 + (random >> 8) % 65536);
+        lacking = page->bytes - page->taken;
+        if (random >> 24 < 8)
+            log_all();
+        else if (random >> 24 < 160 || lacking > STATUS_RING_SIZE / 2)
+            page->taken = page->log_bytes = page->taken + (random >> 4) % (lacking + 1);
+        offset = page->taken;
+        lacking = page->bytes - offset;
+        if (lacking > sizeof out) { /* a look at both ends */
+            assert_int_equal(status_ring_read(page, page->bytes - 1000, out, 1000, &skipped), 1000);
+            assert_output(page->bytes - 1000, 1000);
+            lacking = sizeof out;
+        }
+        if (lacking > 0) {
+            assert_true(status_ring_read(page, offset, out, lacking, &skipped) == lacking);
+            assert_true(skipped == 0);
+            assert_output(offset, lacking);
+        }
+    }
 }
 
 static void there_is_room_until_the_log_would_lose_something(void **state)
@@ -334,6 +381,8 @@ int main(void)
         WITH_PAGE(the_ring_goes_round),
         WITH_PAGE(the_ring_begins_again_where_the_log_has_everything),
         WITH_PAGE(memory_that_a_slow_disk_made_the_ring_use_is_given_back),
+        WITH_PAGE(a_log_that_keeps_up_uses_a_small_part_of_the_ring),
+        WITH_PAGE(what_the_log_lacks_is_in_the_ring),
         WITH_PAGE(there_is_room_until_the_log_would_lose_something),
         WITH_PAGE(a_reader_that_is_late_is_told_how_much_it_has_missed),
         WITH_PAGE(one_write_larger_than_the_ring_keeps_its_newest_part),
