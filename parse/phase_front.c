@@ -268,6 +268,8 @@ static bool front_summary(struct taking *taking)
     int64_t number;
     while (name < end && *name == ' ')
         name++;
+    if (begins(name, end, "(...) ")) /* of several nodes */
+        name += strlen("(...) ");
     const char *at = name;
     while (at < end && is_key(*at))
         at++;

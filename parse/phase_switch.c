@@ -123,6 +123,29 @@ static bool switch_errors(struct stream *stream, const struct line *line, int ar
     return true;
 }
 
+/* What switch-to-configuration tells syslog at its start and its end, as program "nixos": the start
+   comes before the units are stopped, and is no phase. */
+static bool syslog_start(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (find(line->text, line->length, " failed (status ") == NULL)
+        return strcmp(stream->key, "nixos") == 0;
+    if (stream->believe.units_block || !nix_build_over(stream, false))
+        return false;
+    phase_error_line(stream, RANK_CONSEQUENCE, line);
+    return true;
+}
+
+static bool syslog_end(struct stream *stream, const struct line *line, int argument)
+{
+    (void)line, (void)argument;
+    if (strcmp(stream->key, "nixos") != 0)
+        return false;
+    struct stream *last = stream->host != NULL ? stream->host->last : NULL;
+    (last != NULL ? last : stream)->steps.finished = true;
+    return true;
+}
+
 /* "Done. The new configuration is /nix/store/…" ends nixos-rebuild-ng. */
 static bool done(struct stream *stream, const struct line *line, int argument)
 {
@@ -259,7 +282,9 @@ const struct rule switch_rules[] = {
     {"restarting sysinit-reactivation.target", step, SWI, false},
     {"setting up tmpfiles", step, SWI, false},
     {"switching to configuration ", step, SWI, false},
+    {"switching to system configuration ", syslog_start, 0, false},
     {"switching to system configuration ", step, SWI, false},
+    {"finished switching to system configuration ", syslog_end, 0, false},
     {"reloading the following ", step, SWI, false},
     {"restarting the following ", step, SWI, false},
     {"starting the following ", step, SWI, false},

@@ -91,6 +91,7 @@ static const char *const hard_words[] = {
     "Assertion `",
     "Bus error",
     "a password is required",
+    "incorrect password attempt",
     "a terminal is required",
     "is not in the sudoers file",
     "error while loading shared libraries",
@@ -459,8 +460,11 @@ static void rust_cause(struct stream *stream, const struct line *line)
         return;
     const char *known = stream->run->trouble[stream->errors.entry].text;
     if (strstr(known, cause) == NULL) /* nh says the same twice */
-        phase_error_more(stream, ends(known, strlen(known), ":") ? " " : ": ", cause,
-                         strlen(cause));
+        phase_error_more(stream,
+                         ends(known, strlen(known), ": ")  ? ""
+                         : ends(known, strlen(known), ":") ? " "
+                                                           : ": ",
+                         cause, strlen(cause));
 }
 
 /* The last line of a traceback: "NAME: TEXT", "module.Name". */
