@@ -19,6 +19,8 @@ static int64_t believed_expected(struct meter *meter, int64_t running, int64_t d
     else if (more < 0)
         meter->excess = larger(0, meter->excess + more);
     meter->raw = expected;
+    if (meter->excess > larger(0, expected - done - running)) /* so many have been started */
+        meter->excess = larger(0, expected - done - running);
     return larger(expected - meter->excess, done + running);
 }
 

@@ -188,6 +188,83 @@ static void the_cause_is_the_error_that_matters_with_its_line(void **state)
     assert_string_equal(view->failed.name[0], "a");
 }
 
+/* nix 2.34 counts a derivation that ends twice until the next one starts. */
+static void a_derivation_that_is_counted_twice_for_a_moment_is_no_other_one(void **state)
+{
+    (void)state;
+    static const char *const bars[] = {"[0/9 built] ",
+                                       "[1/0/9 built] building a",
+                                       "[1/10 built] ",
+                                       "[1/1/9 built] building b",
+                                       "[1/4/10 built] building c",
+                                       "[5/10 built] ",
+                                       "[2/5/9 built] building d",
+                                       "[1/7/10 built] building e",
+                                       "[8/10 built] ",
+                                       "[1/8/9 built] building f"};
+    for (size_t at = 0; at < sizeof bars / sizeof bars[0]; at++) {
+        redraw(bars[at]);
+        assert_int_equal(phase_view(phase)->progress.to_build, 9);
+    }
+    phase_end(phase, false, 0);
+    assert_int_equal(phase_view(phase)->progress.built, 9);
+    assert_int_equal(phase_view(phase)->progress.to_build, 9);
+}
+
+static void a_total_that_really_grows_is_believed(void **state)
+{
+    (void)state;
+    redraw("[1/0/1 built] building a");
+    redraw("[1/1/2 built] building b");
+    assert_int_equal(phase_view(phase)->progress.to_build, 2);
+    redraw("[1/1/12 built] building b");
+    assert_int_equal(phase_view(phase)->progress.to_build, 12);
+}
+
+static void an_error_that_the_command_survived_is_none_of_a_success(void **state)
+{
+    (void)state;
+    say("error: unable to download 'https://c': Couldn't resolve host name");
+    assert_int_equal(phase_view(phase)->error_line, 0);
+    say("activating the configuration...");
+    assert_string_equal(phase_view(phase)->error, "");
+    phase_end(phase, false, 0);
+    assert_string_equal(phase_view(phase)->error, "");
+    assert_int_equal(phase_view(phase)->error_line, -1);
+    assert_int_equal(phase_view(phase)->errors.count, 1);
+}
+
+static void causes_come_before_consequences_and_none_comes_twice(void **state)
+{
+    (void)state;
+    say("activating the configuration...");
+    say("chown: invalid user: 'x'");
+    say("Activation script snippet 'users' failed (1)");
+    say("warning: error(s) occurred while switching to the new configuration");
+    say("warning: error(s) occurred while switching to the new configuration");
+    phase_end(phase, false, 1);
+    const struct phase_view *view = phase_view(phase);
+    assert_string_equal(view->error, "chown: invalid user: 'x'");
+    assert_int_equal(view->error_line, 1);
+    assert_int_equal(view->errors.count, 3);
+    assert_int_equal(view->errors.line[2], 3);
+}
+
+static void more_hosts_and_errors_than_are_kept_do_no_harm(void **state)
+{
+    (void)state;
+    char text[128];
+    for (int at = 0; at < 600; at++) {
+        snprintf(text, sizeof text, "node-%d | Evaluating node-%d", at % 300, at % 300);
+        say(text);
+        snprintf(text, sizeof text, "error: problem %d", at);
+        say(text);
+    }
+    phase_end(phase, false, 1);
+    assert_true(phase_view(phase)->host_count <= PHASE_HOSTS_MAX);
+    assert_int_equal(phase_view(phase)->errors.count, PHASE_ERRORS_MAX);
+}
+
 static void a_line_of_any_length_is_bounded(void **state)
 {
     (void)state;
@@ -218,6 +295,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_exit_status_beats_the_text, begin, end),
         cmocka_unit_test_setup_teardown(the_cause_is_the_error_that_matters_with_its_line, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(
+            a_derivation_that_is_counted_twice_for_a_moment_is_no_other_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_total_that_really_grows_is_believed, begin, end),
+        cmocka_unit_test_setup_teardown(an_error_that_the_command_survived_is_none_of_a_success,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(causes_come_before_consequences_and_none_comes_twice, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(more_hosts_and_errors_than_are_kept_do_no_harm, begin, end),
         cmocka_unit_test_setup_teardown(a_line_of_any_length_is_bounded, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
