@@ -293,14 +293,12 @@ static void stop_waiting(struct shipper *shipper)
     if (!shipper->ended || shipper->alone || shipper->lost)
         return;
     say_what_is_owed(shipper);
-    if (!away_stay(&shipper->away, shipper->config)) {
-        shipper->over = true;
-        return;
-    }
-    helper_stay_behind();
     shipper->alone = true;
     (void)write_all(HELPER_PUMP_FD, "A",
                     1); /* fails where the pump has stopped waiting by itself */
+    helper_stay_behind();
+    if (!away_stay(&shipper->away, shipper->config)) /* from here on a disk may be waited for */
+        shipper->over = true;
 }
 
 /* No answer at all, and the patience is over. */
@@ -311,8 +309,8 @@ static void notice_silence(struct shipper *shipper)
     if (!shipper->ended || shipper->alone || shipper->away.answered ||
         waited < away_patience_ms(&shipper->away, shipper->config))
         return;
-    away_silent(&shipper->away, shipper->config);
     stop_waiting(shipper);
+    away_silent(&shipper->away, shipper->config);
 }
 
 static void go_local(struct shipper *shipper)

@@ -81,7 +81,7 @@ def test_the_wrapper_ends_with_its_command_and_says_why_nothing_was_delivered(na
             done = wrapped(tmp_path, url, "sh", "-c", "echo hi; exit 3")
             assert done.returncode == 3 and done.stdout == "hi\n"
             assert reason in done.stderr and done.stderr.count("\n") <= 2, done.stderr
-            assert len(behind(tmp_path)) <= 1
+            wait_for(lambda: len(behind(tmp_path)) <= 1)
         end_behind(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_one_process_stays_behind_and_delivers_what_all_runs_are_missing(tmp_pat
     server.stop()
     for number in range(3):
         wrapped(tmp_path, server.url, "echo", str(number))
-    assert len(behind(tmp_path)) == 1
+    wait_for(lambda: len(behind(tmp_path)) == 1)
     server.start()
     server.wait(lambda: len(server.runs) == 3 and all(run.exit for run in server.runs.values()), PATIENCE_S)
     assert sorted(server.text(run) for run in server.runs.values()) == ["0", "1", "2"]
@@ -122,7 +122,7 @@ def test_what_a_silent_dashboard_did_not_answer_is_known_to_the_next_run_until_i
     with FaultServer() as server:
         server.fault = faultserver.silent
         wrapped(tmp_path, server.url, "echo", "one")
-        assert (tmp_path / "unanswered").read_text() == server.url
+        wait_for(lambda: (tmp_path / "unanswered").exists() and (tmp_path / "unanswered").read_text() == server.url)
         end_behind(tmp_path)
         server.fault = None
         wrapped(tmp_path, server.url, "sh", "-c", "echo two; sleep 1")
