@@ -184,8 +184,10 @@ static void get_changes(struct request *request)
         answer_detail(request, 404, "Run not found");
         return;
     }
-    if (since && *since && since[0] != 'v' && !rfc3339_parse(since, &since_ms)) {
-        answer_detail(request, 400, "since is neither a time nor the next of an answer");
+    if (since && *since && since[0] != 'v' && strcmp(since, "0") != 0 &&
+        !rfc3339_parse(since, &since_ms)) {
+        answer_detail(request, 400,
+                      "since: expected 0, an RFC 3339 time, or the next of an answer");
         return;
     }
     from = changed_since(request, run.key, since, since_ms, &newest);
