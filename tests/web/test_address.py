@@ -89,6 +89,16 @@ def test_a_host_beyond_the_first_is_opened_by_its_link(page, dashboard):
     page.wait(lambda: page.count("tr.host") > before + 30, "more hosts")
 
 
+def test_a_link_to_a_host_alone_is_no_trap_for_back(page, dashboard):
+    run = dashboard.has("alone", lines(50))
+    page.load("/#?q=alone")
+    wait_for(page, "alone")
+    page.js("location.hash = '#alone'")
+    page.wait(lambda: address(page) == f"#alone/{run}" and open_hosts(page) == ["alone"])
+    page.driver.back()
+    page.wait(lambda: address(page) == "#?q=alone" and open_hosts(page) == [])
+
+
 def test_a_click_elsewhere_changes_the_view_of_an_open_page(page, dashboard):
     run = dashboard.has("jumped", lines(500))
     page.load("/#?q=jumped")

@@ -71,3 +71,24 @@ def test_what_a_switch_changed_is_folded_above_the_log(page, dashboard):
     page.click(".change summary")
     rows = page.js("return [...document.querySelectorAll('.package-list li')].map((r) => [r.dataset.kind, ...[...r.children].map((c) => c.textContent)])")
     assert rows == [["changed", "~", "openssl", "3.0.13 → 3.0.14"], ["added", "+", "htop", "3.3"], ["removed", "−", "nano", "8.0"]]
+
+
+def test_two_runs_are_compared_by_what_they_built_and_changed(page, dashboard):
+    now = int(time.time() * 1000)
+    runs = []
+    for generation, took in ((41, 10_000), (42, 70_000)):
+        run = dashboard.begin("compared", ["x"])
+        built = [{"n": 0, "name": f"openssl-3.0.{generation}", "state": "built", "started": now - 100_000, "ended": now - 100_000 + took},
+                 {"n": 1, "name": "zlib-1", "state": "built", "started": now - 100_000, "ended": now - 95_000}]
+        change = {"profile": "system", "old": "/nix/store/a", "new": "/nix/store/b", "old_generation": generation, "new_generation": generation + 1}
+        dashboard.end("compared", run, 1, derivations=built, changes=[change])
+        runs.append(run)
+        time.sleep(0.01)  # starts are told to the millisecond
+    page.load()
+    open_log(page, "compared")
+    page.click("[data-do=runs]")
+    page.click(f"tr[data-run='{runs[0]}'] [data-do=compare]")
+    table = lambda: {row[0]: row[1:] for row in page.js("return [...document.querySelectorAll('.comparison tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))")}
+    page.wait(lambda: table().get("openssl") == ["10 s", "1 min 10 s"])
+    assert table()["zlib"] == ["5 s", "5 s"]
+    assert table()["Changes"] == ["system: generation 41 → 42", "system: generation 42 → 43"]

@@ -29,28 +29,31 @@ export class Changes {
 
 const kind = ({ old, new: now }) => (old === undefined ? 'added' : now === undefined ? 'removed' : 'changed');
 
-function profile(change) {
+/** A profile's change in words: `system: generation 41 → 42 · 3 changed · +12 MB`. */
+export function changeWords(change) {
     const packages = change.packages ?? [];
-    const count = (of) => packages.filter((one) => kind(one) === of).length;
-    const generations = [change.old_generation, change.new_generation].filter((n) => n !== undefined).join(' → ');
-    const size = change.size ? `${change.size < 0 ? '−' : '+'}${bytes(Math.abs(change.size))}` : '';
     const parts = ['changed', 'added', 'removed']
-        .map((of) => [count(of), of])
+        .map((of) => [packages.filter((one) => kind(one) === of).length, of])
         .filter(([n]) => n)
         .map(([n, of]) => `${n} ${of}`);
+    const generations = [change.old_generation, change.new_generation].filter((n) => n !== undefined).join(' → ');
     const words = [
         `${change.profile}${generations ? `: generation ${generations}` : ''}`,
         ...parts,
         change.rebuilt?.length ? `${change.rebuilt.length} rebuilt` : '',
         change.more ? `${change.more} more` : '',
-        size,
+        change.size ? `${change.size < 0 ? '−' : '+'}${bytes(Math.abs(change.size))}` : '',
     ];
+    return words.filter(Boolean).join(' · ');
+}
+
+function profile(change) {
     return el(
         'details',
         { class: 'change', 'data-profile': change.profile },
-        el('summary', { text: words.filter(Boolean).join(' · ') }),
+        el('summary', { text: changeWords(change) }),
         el('p', { class: 'paths muted' }, el('code', { text: change.old ?? '' }), ' → ', el('code', { text: change.new ?? '' })),
-        el('ul', { class: 'package-list' }, ...packages.map(package_)),
+        el('ul', { class: 'package-list' }, ...(change.packages ?? []).map(package_)),
         change.rebuilt?.length ? el('p', { class: 'muted', text: `${plural(change.rebuilt.length, 'package')} of the same version rebuilt: ${change.rebuilt.join(', ')}` }) : '',
     );
 }

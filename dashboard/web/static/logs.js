@@ -28,7 +28,7 @@ export class Logs {
     }
 
     /** Opens the host's log: its newest run, or the one that is asked for. False: there is no such run. */
-    async open(row, { run = null, first = null, last = null } = {}, { focus = true } = {}) {
+    async open(row, { run = null, first = null, last = null } = {}, { focus = true, step = true } = {}) {
         let wanted;
         try {
             wanted = await this.#find(row, run);
@@ -44,7 +44,7 @@ export class Logs {
         const opened = row.panel.open(wanted, { line: first, last });
         row.panel.element.scrollIntoView({ block: 'nearest' });
         if (focus) row.panel.focus();
-        this.moved({ step: true });
+        this.moved({ step });
         await opened;
         this.fleet.redraw(row);
         return true;
@@ -113,7 +113,7 @@ export class Logs {
         if (!row) return;
         const here = row.panel?.place;
         const same = here && here.run === place.run && here.first === place.first && here.last === place.last;
-        if (same || !(await this.open(row, place, { focus: alone }))) return;
+        if (same || !(await this.open(row, place, { focus: alone, step: false }))) return;
         if (alone) row.element.scrollIntoView({ block: 'nearest' });
     }
 

@@ -2,6 +2,8 @@
    them side by side. */
 import { api } from './api.js';
 import { VERDICT_MARKS, counts, elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
+import { changeWords } from './changes.js';
+import { nameInFront } from './builds.js';
 import { bytes, count, dayAndTime, duration, el, plural, toMs } from './util.js';
 
 const PAGE = 50;
@@ -160,41 +162,74 @@ export class RunList {
         const other = this.runs.find((run) => run.id === this.#compared && run.id !== this.#shown);
         this.comparison.hidden = !here || !other;
         if (this.comparison.hidden) return;
-        const [before, after] = toMs(here.started) < toMs(other.started) ? [here, other] : [other, here];
-        const row = (label, fact) => {
-            const values = [fact(before), fact(after)];
-            if (!values[0] && !values[1]) return null;
-            return el(
-                'tr',
-                { class: values[0] === values[1] ? null : 'differs' },
-                el('th', { scope: 'row', text: label }),
-                ...values.map((text) => el('td', { text: text || '–' })),
-            );
-        };
-        const head = (run) => el('th', { scope: 'col', text: dayAndTime(toMs(run.started)) });
-        const failed = (run) => (run.failed ?? []).join(', ');
-        this.comparison.replaceChildren(
-            el(
-                'table',
-                {},
-                el('thead', {}, el('tr', {}, el('td'), head(before), head(after))),
-                el(
-                    'tbody',
-                    {},
-                    row('Command', title),
-                    row('Outcome', (run) => (isOpen(run) ? 'Running' : exitWords(run))),
-                    row('Reason', reason),
-                    row('Duration', (run) => duration(elapsedMs(run))),
-                    row('Difference', (run) => (run === after ? difference(before, after) : '')),
-                    row('Built or fetched', counts),
-                    row('Failed derivations', failed),
-                    row('Failed units', (run) => (run.failed_units ?? []).join(', ')),
-                    row('User', (run) => run.user ?? ''),
-                    row('Log', (run) => `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}`),
-                ),
-            ),
-        );
+        const pair = toMs(here.started) < toMs(other.started) ? [here, other] : [other, here];
+        if (pair.map((run) => run.id).join() === this.comparison.dataset.pair) return;
+        this.comparison.dataset.pair = pair.map((run) => run.id).join();
+        this.comparison.replaceChildren(sideBySide(pair));
+        Promise.all(pair.map((run) => detailsOf(this.host, run.id))).then((details) => {
+            if (pair.map((run) => run.id).join() === this.comparison.dataset.pair)
+                this.comparison.replaceChildren(sideBySide(pair, details));
+        });
     }
+}
+
+/** What two runs built and changed, as far as it is kept. */
+async function detailsOf(host, id) {
+    const [{ derivations }, { changes }] = await Promise.all([
+        api.derivations(host, id).catch(() => ({ derivations: [] })),
+        api.changes(host, id).catch(() => ({ changes: [] })),
+    ]);
+    return { derivations, changes };
+}
+
+function sideBySide(pair, details = [null, null]) {
+    const [, after] = pair;
+    const row = (label, values) => {
+        if (!values[0] && !values[1]) return null;
+        return el(
+            'tr',
+            { class: values[0] === values[1] ? null : 'differs' },
+            el('th', { scope: 'row', text: label }),
+            ...values.map((text) => el('td', { text: text || '–' })),
+        );
+    };
+    const each = (label, fact) => row(label, pair.map(fact));
+    const head = (run) => el('th', { scope: 'col', text: dayAndTime(toMs(run.started)) });
+    return el(
+        'table',
+        {},
+        el('thead', {}, el('tr', {}, el('td'), ...pair.map(head))),
+        el(
+            'tbody',
+            {},
+            each('Command', title),
+            each('Outcome', spoken),
+            each('Reason', reason),
+            each('Duration', (run) => duration(elapsedMs(run))),
+            each('Difference', (run) => (run === after ? difference(...pair) : '')),
+            each('Built or fetched', counts),
+            each('Failed derivations', (run) => (run.failed ?? []).join(', ')),
+            each('Failed units', (run) => (run.failed_units ?? []).join(', ')),
+            each('User', (run) => run.user ?? ''),
+            each('Log', (run) => `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}`),
+            ...(details[0] ? [row('Changes', details.map(({ changes }) => changes.map(changeWords).join('\n')))] : []),
+            ...(details[0] ? slowest(details).map(([name, values]) => row(name, values)) : []),
+        ),
+    );
+}
+
+const MOST_SLOW = 10;
+
+/** The derivations that differ most in the time that they took: [[name, [before, after]]…]. A name is without its version. */
+function slowest(details) {
+    const times = details.map(
+        ({ derivations }) => new Map(derivations.filter((one) => one.duration).map((one) => [nameInFront(one.name), one.duration])),
+    );
+    const apart = (name) => Math.abs((times[1].get(name) ?? 0) - (times[0].get(name) ?? 0));
+    return [...new Set(times.flatMap((map) => [...map.keys()]))]
+        .sort((a, b) => apart(b) - apart(a))
+        .slice(0, MOST_SLOW)
+        .map((name) => [name, times.map((map) => (map.has(name) ? duration(map.get(name)) : ''))]);
 }
 
 function difference(before, after) {
