@@ -144,13 +144,13 @@ for fd in (1, 2):
 """
 
 
-def test_all_that_the_command_has_written_arrives_whatever_the_size_of_its_pipes(state):
-    child = subprocess.Popen([RUN, "python3", "-c", FILL], env=environment(state), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    keeper = wait_for(lambda: children(child.pid) and children(child.pid)[0])
-    wait_for(lambda: any("python" in pathlib.Path(f"/proc/{pid}/comm").read_text() for pid in children(keeper)))
-    command = next(pid for pid in children(keeper) if "python" in pathlib.Path(f"/proc/{pid}/comm").read_text())
-    wait_for(lambda: pathlib.Path(f"/proc/{command}/wchan").read_text() in ("anon_pipe_read", "pipe_read", "0"))
+def test_all_that_the_command_has_written_arrives_whatever_the_size_of_its_pipes(state, tmp_path):
+    ready = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()) + chr(10))\n"
+    child = subprocess.Popen([RUN, "python3", "-c", FILL.replace("sys.stdin", ready + "sys.stdin")], env=environment(state), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n") and (tmp_path / "pid").read_text()))
     child.send_signal(signal.SIGSTOP)
+    wait_for(lambda: state_of(child.pid) == "T", "the wrapper to stop")
     child.stdin.write(b"x")
     child.stdin.flush()
     wait_for(lambda: state_of(command) in ("Z", None), "the command's end")
