@@ -350,7 +350,7 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
-    if (flow->from < 0 || flow->owed == 0 || flow->end == PUMP_BUFFER)
+    if (flow->from < 0 || flow->owed == 0 || flow->end == PUMP_BUFFER || flow->short_ends)
         return 0;
     /* poll also moves what the kernel still has on its way through the pty; only its "nothing" is
      * an answer: after a failure the read, which does not wait, says what is there */

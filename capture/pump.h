@@ -21,10 +21,11 @@
 /* One way: from a descriptor of the command's to one of the caller's. Bytes [start, end) of buffer
  * are in the log and not yet written. */
 struct flow {
-    int from;       /* -1: ended */
-    struct sink to; /* where nobody looks any more, bytes are logged and dropped */
-    bool is_pipe;   /* from is a pipe: closing it tells the command (SIGPIPE) */
-    bool held_cr;   /* a CR that is logged, and written once it is known what follows it */
+    int from;        /* -1: ended */
+    struct sink to;  /* where nobody looks any more, bytes are logged and dropped */
+    bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
+    bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
+    bool short_ends; /* what waits has LF for each CR LF: the terminal adds the CR again */
     size_t owed; /* after the command's end: bytes that it may have left here, still to be read */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];

@@ -11,6 +11,9 @@
 #include "../common/io.h"
 #include "shared.h"
 
+/* As much a person may read; a pty gives up to 4 KiB at once when there is more. */
+#define FEW_BYTES ((size_t)3072)
+
 void flow_init(struct flow *flow, int from, int to, bool is_pipe)
 {
     flow->from = from;
@@ -58,7 +61,7 @@ bool flow_pending(const struct flow *flow)
 
 bool flow_may_read(const struct pump *pump, const struct flow *flow)
 {
-    return pump->state == PUMP_RUNNING || flow->owed > 0;
+    return !flow->short_ends && (pump->state == PUMP_RUNNING || flow->owed > 0);
 }
 
 void pump_say(struct pump *pump, const char *text)
@@ -67,7 +70,7 @@ void pump_say(struct pump *pump, const char *text)
     size_t room = flow ? PUMP_BUFFER - flow->end : 0;
     int length;
 
-    if (!flow || flow->to.fd < 0)
+    if (!flow || flow->to.fd < 0 || flow->short_ends)
         return;
     length = snprintf((char *)flow->buffer + flow->end, room, "nixfleet-run: %s%s\n", text,
                       flow == &pump->flows[0] ? "\r" : "");
@@ -86,7 +89,7 @@ void flow_give_held_cr(struct flow *flow)
 static void flow_discard(struct flow *flow)
 {
     flow->start = flow->end = 0;
-    flow->held_cr = false;
+    flow->held_cr = flow->short_ends = false;
 }
 
 /* Takes out the end of a line that the caller's terminal has shown already, when it was typed. */
@@ -188,10 +191,40 @@ static void flow_failed(struct pump *pump, struct flow *flow)
     flow_discard(flow);
 }
 
+/* Turns each CR LF of what waits into LF. False, and nothing is changed, if there is an LF alone.
+ */
+static bool shorten_ends(struct flow *flow)
+{
+    unsigned char *bytes = flow->buffer;
+    size_t to = flow->start;
+
+    for (size_t i = flow->start; i < flow->end; i++)
+        if (bytes[i] == '\n' && (i == flow->start || bytes[i - 1] != '\r'))
+            return false;
+    for (size_t i = flow->start; i < flow->end; i++)
+        if (bytes[i] != '\r' || i + 1 == flow->end || bytes[i + 1] != '\n')
+            bytes[to++] = bytes[i];
+    flow->end = to;
+    return true;
+}
+
+/* The command's terminal has processed the output; the caller's must show it as it is. A few lines
+   are written in the form that it completes by itself; for much output, and for what a full-screen
+   program writes, its processing is switched off, which others could notice who write at that very
+   moment. */
+static void prepare_terminal(struct pump *pump, struct flow *flow)
+{
+    if (flow != &pump->flows[0] || !flow_pending(flow) || flow->short_ends)
+        return;
+    if (flow->end - flow->start < FEW_BYTES && terminal_completes_lines(pump->terminal))
+        flow->short_ends = shorten_ends(flow);
+    if (!flow->short_ends)
+        terminal_begin_output(pump->terminal);
+}
+
 void flow_write(struct pump *pump, struct flow *flow)
 {
-    if (flow == &pump->flows[0] && flow_pending(flow))
-        terminal_begin_output(pump->terminal);
+    prepare_terminal(pump, flow);
     while (flow->start < flow->end) {
         ssize_t n = sink_write(&flow->to, flow->buffer + flow->start, flow->end - flow->start);
 
@@ -208,4 +241,5 @@ void flow_write(struct pump *pump, struct flow *flow)
             pump->give_up_ms = monotonic_ms() + GIVE_UP_MS;
     }
     flow->start = flow->end = 0;
+    flow->short_ends = false;
 }

@@ -156,6 +156,12 @@ void terminal_begin_output(struct terminal *terminal)
     terminal->in_output = change(terminal, &mode);
 }
 
+bool terminal_completes_lines(const struct terminal *terminal)
+{
+    return terminal->raw && !terminal->in_output && !terminal->keep_output &&
+           terminal->ours.c_oflag == (OPOST | ONLCR);
+}
+
 void terminal_end_output(struct terminal *terminal)
 {
     struct termios mode = terminal->ours;

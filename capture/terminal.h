@@ -36,6 +36,8 @@ bool terminal_enter(struct terminal *terminal);
    is. Only then: what others write meanwhile (a job of the same shell, wall(1)) needs the
    processing, or its lines would go down like stairs. */
 void terminal_begin_output(struct terminal *terminal);
+/* Whether it would show CR LF for an LF, and everything else as it is: then no change is needed. */
+bool terminal_completes_lines(const struct terminal *terminal);
 void terminal_end_output(struct terminal *terminal);
 /* The command has ended: keys are for whoever reads next, and signal as they did before; the rest
  * of the command's output can still be written. */
