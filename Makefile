@@ -204,7 +204,7 @@ asan:
 	@NIXFLEET_BUILD='$(abspath build/asan)' NIXFLEET_BIN_DIR='$(abspath build/asan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
 
-# Data races: the unit tests and the dashboard, whose threads are the only ones. A report anywhere fails the run.
+# Data races: the unit tests and the dashboard, the only program with threads. A report anywhere fails the run.
 TSAN := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 tsan:
 	@scripts/install-deps check

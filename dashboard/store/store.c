@@ -387,8 +387,7 @@ int txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row
 }
 
 int store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
-                      void (*visit)(void *context, const struct derivation_row *row),
-                      void *context)
+                      void (*visit)(void *context, const struct derivation_row *row), void *context)
 {
     return engine_of(store)->store_derivations(store, key, from, limit, visit, context);
 }

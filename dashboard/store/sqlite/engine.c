@@ -457,8 +457,8 @@ void sqlite_store_counts(struct store *store, struct store_counts *counts)
     counts->jobs = store->jobs;
     worker_unlock(&store->writer);
     counts->hosts = count_rows(store, "SELECT count(*) FROM hosts");
-    counts->runs_open = count_rows(
-        store, "SELECT count(*) FROM runs WHERE ended IS NULL AND lost=0 AND deleted=0");
+    counts->runs_open =
+        count_rows(store, "SELECT count(*) FROM runs WHERE ended IS NULL AND lost=0 AND deleted=0");
 }
 
 int sqlite_store_probe(struct store *store)

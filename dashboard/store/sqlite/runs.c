@@ -76,7 +76,7 @@ int sqlite_txn_run_find_open(struct txn *txn, const char *host, struct run_row *
 
 int sqlite_txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
 {
-    char fresh[RUN_ID_SIZE];
+    char fresh[RUN_ID_SIZE] = "";
 
     if (!*id)
         run_id_make(txn->now_ms, fresh);

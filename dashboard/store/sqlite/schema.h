@@ -55,8 +55,8 @@ static const char *const schema_steps[] = {
     "ALTER TABLE hosts ADD COLUMN agent_seen INTEGER;",
     /* 5: the runs of all hosts in the order of their starts. */
     "CREATE INDEX runs_time ON runs(started, k) WHERE deleted=0;",
-    /* 6: reachability and verdict are two things. Verdicts outlive their runs. What no host said of itself is not known: the
-       columns' old defaults are not used any more. */
+    /* 6: reachability and verdict are two things. Verdicts outlive their runs. What no host said of
+       itself is not known: the columns' old defaults are not used any more. */
     "ALTER TABLE hosts ADD COLUMN verdict TEXT;" /* the name in verdicts that counts */
     "ALTER TABLE runs ADD COLUMN heartbeats INTEGER DEFAULT 0;"
     "ALTER TABLE runs ADD COLUMN doubt INTEGER DEFAULT 0;"
@@ -65,7 +65,8 @@ static const char *const schema_steps[] = {
     "CREATE TABLE verdicts(host TEXT, name TEXT, run TEXT, outcome TEXT, error TEXT, started "
     "INTEGER, ended INTEGER, PRIMARY KEY(host, name)) WITHOUT ROWID;"
     "UPDATE runs SET heartbeats=1;"
-    "UPDATE hosts SET agent_seen=last_seen WHERE agent_seen IS NULL AND (agent_version IS NOT NULL OR os_name IS NOT NULL "
+    "UPDATE hosts SET agent_seen=last_seen WHERE agent_seen IS NULL AND (agent_version IS NOT NULL "
+    "OR os_name IS NOT NULL "
     "OR metrics IS NOT NULL OR config_repo IS NOT NULL);"
     "UPDATE hosts SET host_type=NULL, location=NULL, device_type=NULL WHERE agent_seen IS NULL AND "
     "last_seen IS NOT NULL AND host_type='nixos' AND location='home' AND device_type='server';"
