@@ -14,6 +14,7 @@ fills the log's disk checks that the caller sees nothing of it, and that the log
 soak's own), clocks that jump need build/tools/shim_clock.so; the last line says which faults there were.
 """
 import argparse
+import fcntl
 import json
 import os
 import pty
@@ -50,6 +51,14 @@ def wait_for(condition, seconds, what):
             return value
         time.sleep(0.02)
     raise AssertionError("timed out: " + what)
+
+
+def writes_log(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="latin-1") as f:
+            return f.read().strip() == "nixfleet-log"
+    except OSError:
+        return False
 
 
 def leads_session(pid):
@@ -146,7 +155,9 @@ class Soak:
         self.dashboard = Dashboard(self.disks["data"].path, self.clock)
         self.proxy = Proxy(self.dashboard.port, seed)
         self.faults = {}
-        self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-keeper"]
+        self.stopped = []  # log writers, until their wrapper has ended
+        self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-keeper",
+                      "kill-log-writer", "stop-log-writer"]
         if all(disk.own for disk in self.disks.values()):
             self.kinds += ["full-log", "full-dashboard"]
         if self.clock:
@@ -200,8 +211,12 @@ class Soak:
             process.kill()
         elif fault == "kill-keeper":
             for keeper in self.children_of(process.pid, b"nixfleet-run"):
-                if leads_session(keeper):  # what a leak checker starts at the end does not, and would be waited for for ever
+                if leads_session(keeper) and not writes_log(keeper):  # what a leak checker starts at the end does not, and would be waited for for ever
                     os.kill(keeper, signal.SIGKILL)
+        elif fault in ("kill-log-writer", "stop-log-writer"):
+            for writer in filter(writes_log, self.children_of(process.pid, b"nixfleet-run")):
+                os.kill(writer, signal.SIGKILL if fault == "kill-log-writer" else signal.SIGSTOP)
+                self.stopped += [writer] * (fault == "stop-log-writer")
         elif fault == "full-log":
             self.disks["state"].fill()
         elif fault == "full-dashboard":
@@ -210,6 +225,18 @@ class Soak:
             with open(self.clock_file + ".new", "w", encoding="ascii") as f:
                 f.write(str(self.random.randrange(-20 * 3600000, 20 * 3600000)))
             os.rename(self.clock_file + ".new", self.clock_file)
+
+    def wait_for_log(self, run_id):
+        """The log writer may have been left behind; it holds the record's lock while output can still come."""
+        deadline = time.monotonic() + 60
+        with open(f"{self.state}/{run_id}.run", "rb") as record:
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return
+                except BlockingIOError:
+                    time.sleep(0.01)
+        raise AssertionError(f"{run_id}: its log writer does not end")
 
     def expected(self, seed):
         environment = dict(os.environ, SOAK_STDOUT_ONLY="1")
@@ -235,9 +262,14 @@ class Soak:
         got = read()
         code = process.wait(timeout=60)
         self.proxy.trouble = 0.0
+        for writer in self.stopped:
+            os.kill(writer, signal.SIGCONT)
+        self.stopped = []
         for disk in self.disks.values():
             disk.empty()
         new = self.runs() - before
+        for run_id in new:
+            self.wait_for_log(run_id)
         label = f"round {number} seed {seed} fault {fault} mode {mode}"
         killed = fault in ("kill-wrapper", "kill-keeper")
         if (killed or fault == "full-log") and not new:
