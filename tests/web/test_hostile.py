@@ -1,0 +1,75 @@
+"""Whatever a host writes, into each field that it can write, is text on the page of the real dashboard."""
+
+import urllib.error
+import uuid
+
+import pytest
+
+MARKUP = "<img src=x onerror=window.pwned=1>"
+ATTACKS = [MARKUP, "</td><svg onload=window.pwned=1>", "\"'><script>window.pwned=1</script>", "javascript:window.pwned=1"]
+REGISTER = ("location", "icon", "comment", "test_status", "config_repo", "agent_version", "nixpkgs_version", "os_version", "os_name", "current_generation",
+            "theme_color", "device_type", "criticality", "host_type")
+DESCRIBE = ("command", "name", "user")
+END = ("error", "outcome")
+LINES = [*ATTACKS, "\x1b]8;;javascript:window.pwned=1\x07click\x1b]8;;\x07", "\x1b[31;<script>m red", "\u202egnp.exe", "&lt;b&gt; ${7*7} {{7*7}}", "__proto__",
+         "error: " + MARKUP, "building '/nix/store/" + MARKUP + ".drv'", "https://example.org/\"onmouseover=\"window.pwned=1"]
+
+
+@pytest.fixture
+def page(signed_in):
+    return signed_in
+
+
+def post(dashboard, path, body):
+    """A field that is refused is as good as one that is shown as text."""
+    try:
+        dashboard.post(path, body)
+        return 1
+    except urllib.error.HTTPError as refused:
+        assert refused.code in (400, 413, 422), refused.code
+        return 0
+
+
+def fill(dashboard, attack, number):
+    """Writes the attack into every field, each by itself where the others might be refused with it. Returns how many were taken."""
+    host, taken = f"hostile{number}", 0
+    dashboard.register(host)
+    for field in REGISTER:
+        taken += post(dashboard, f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", field: attack[:20] if field == "agent_version" else attack})
+    for metric in ("cpu", "ram", "swap", "load", attack):
+        taken += post(dashboard, f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "metrics": {metric: attack}})
+    for field in ("output", "comment", "test_status", "current_generation"):
+        taken += post(dashboard, f"/api/hosts/{host}/status", {"status": "error", field: attack})
+    for field in ("result", "comment"):
+        taken += post(dashboard, f"/api/hosts/{host}/test-progress", {"current": 1, "total": 1, "running": False, field: attack})
+    run = str(uuid.uuid4())
+    described = {"run": run, "argv": [attack, attack], "status": "building", "phase": "building", **{field: attack for field in DESCRIBE}}
+    taken += post(dashboard, f"/api/hosts/{host}/heartbeat", {**described, "progress": {"current": attack, "built": 1, "to_build": 2, attack: 1}})
+    for field in ("phase", "status"):
+        post(dashboard, f"/api/hosts/{host}/heartbeat", {**described, field: attack})
+    taken += post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": 0, "lines": LINES})
+    for field in END:
+        post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": len(LINES), "lines": [attack], "exit": {"code": 1}, field: attack})
+    taken += post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": len(LINES), "lines": [attack], "exit": {"signal": attack}, "error": attack, "error_line": 1,
+                                                         "failed": [attack], "failed_units": [attack]})
+    return host, run, taken
+
+
+FOREIGN = """const own = [...document.querySelectorAll('script')].every((s) => s.src.startsWith(location.origin + '/static/'));
+    const bad = [...document.querySelectorAll('img, svg, iframe, object, embed')].filter((n) => !(n.src ?? '').startsWith(location.origin) && !n.closest('[data-own], .brand') && n.getAttribute('src') === 'x');
+    const links = [...document.querySelectorAll('a[href]')].filter((a) => !/^(https?:|$)/.test(a.protocol));
+    const handlers = [...document.querySelectorAll('*')].filter((n) => [...n.attributes].some((a) => a.name.startsWith('on')));
+    return [own, bad.length, links.map((a) => a.href), handlers.length, window.pwned ?? null];"""
+
+
+def test_no_field_of_a_host_becomes_markup(page, dashboard):
+    filled = [fill(dashboard, attack, number) for number, attack in enumerate(ATTACKS)]
+    assert all(taken >= 10 for _, _, taken in filled), filled
+    for host, run, _ in filled:
+        page.load(f"/#{host}/{run}")
+        page.wait(lambda: page.count(".row") >= 5, "the log")
+        assert page.js(FOREIGN) == [True, 0, [], 0, None], host
+        assert MARKUP in page.js("return document.body.textContent")
+    page.load("/")
+    page.wait(lambda: page.count("tr.host") >= len(filled), "the list")
+    assert page.js(FOREIGN) == [True, 0, [], 0, None]
