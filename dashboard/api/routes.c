@@ -182,6 +182,14 @@ static bool host_allowed(struct request *request)
     return false;
 }
 
+/* Whether a browser shows the answer to a person. */
+static bool from_a_form(const struct request *request)
+{
+    const char *accepted = request_header(request, "Accept");
+
+    return accepted && strstr(accepted, "text/html");
+}
+
 static bool within_limit(struct request *request, const struct route *route)
 {
     int64_t wait;
@@ -194,8 +202,14 @@ static bool within_limit(struct request *request, const struct route *route)
         return true;
     if (route->handle == post_login)
         log_line(LOG_WARNING, "refused sign-in from %s: too many tries", request->address);
-    answer_detail(request, 429, "Too many requests: %d per 1 minute", route->per_minute);
     request->answer.retry_after_s = (int)((wait + 999) / 1000);
+    if (route->handle == post_login && from_a_form(request)) {
+        request->answer.status = 303; /* a person would see bare JSON */
+        snprintf(request->answer.location, sizeof request->answer.location,
+                 "/login?error=Too+many+tries:+wait+a+minute");
+        return false;
+    }
+    answer_detail(request, 429, "Too many requests: %d per 1 minute", route->per_minute);
     return false;
 }
 

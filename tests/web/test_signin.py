@@ -62,3 +62,39 @@ def test_the_form_fits(chromium, with_code, width):
     chromium.wait(lambda: chromium.visible("input[name=totp]"))
     assert chromium.js("return document.documentElement.scrollWidth") <= width
     assert chromium.js("return document.activeElement.name") == "password"
+
+
+def try_to_sign_in(chromium, password):
+    chromium.wait(lambda: chromium.count("input[name=password]") == 1, "the form")
+    chromium.js("document.body.dataset.old = 'yes'")
+    chromium.type("input[name=password]", password)
+    chromium.click("form button")
+    chromium.wait(lambda: chromium.js("return document.readyState === 'complete' && document.body.dataset.old !== 'yes'"), "the answer")
+
+
+def test_wrong_passwords_are_told_and_too_many_of_them_as_well(chromium):
+    server = Dashboard()
+    try:
+        open_form(chromium, server.url)
+        for _ in range(5):
+            try_to_sign_in(chromium, "wrong")
+            chromium.wait(lambda: chromium.visible("#error") and "Invalid password" in chromium.text("#error"))
+        try_to_sign_in(chromium, "wrong")
+        chromium.wait(lambda: chromium.visible("#error") and "Too many tries" in chromium.text("#error"))
+        chromium.driver.get("about:blank")
+    finally:
+        server.close()
+
+
+def test_a_page_whose_session_is_signed_out_elsewhere_goes_to_the_form(chromium):
+    server = Dashboard()
+    try:
+        open_form(chromium, server.url)
+        try_to_sign_in(chromium, PASSWORD)
+        chromium.wait(lambda: chromium.text("#conn-text") == "Live")
+        chromium.driver.execute_async_script("""const done = arguments[0]; fetch('/api/session').then((a) => a.json())
+            .then(({csrf}) => fetch('/logout', {method: 'POST', headers: {'X-CSRF-Token': csrf}, redirect: 'manual'})).then(() => done());""")
+        chromium.wait(lambda: chromium.driver.current_url.startswith(server.url + "/login"), "the form")
+        chromium.driver.get("about:blank")
+    finally:
+        server.close()
