@@ -353,12 +353,12 @@ static void stream_line(struct stream *stream, struct line *line, bool level)
         trouble_survived(stream, SURVIVED_LINES);
     if (known || stream->errors.told || (stream->systemd && deploy_systemd(stream, line)))
         return;
-    build_line(stream, line);
+    bool builders = build_line(stream, line);
     if (level)
         phase_error(stream, RANK_CONSEQUENCE, line->text, line->length, line->number);
     else if (stream->phase == PHASE_PULLING)
         git_other(stream, line);
-    if (!level && !(indented && stream->errors.inside))
+    if (!level && !builders && !(indented && stream->errors.inside))
         trouble_remember(stream, line);
 }
 

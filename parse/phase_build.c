@@ -356,7 +356,8 @@ static size_t builder_of(struct stream *stream, const struct line *line, size_t 
     return stream->builder;
 }
 
-size_t builder_prefix(const struct line *line)
+/* The length of NAME in "NAME> TEXT" of nix -L; 0: it is no such line. */
+static size_t builder_prefix(const struct line *line)
 {
     size_t at = 0, most = line->length < 128 ? line->length : 128;
     while (at < most && line->text[at] > ' ' && line->text[at] != '>')
@@ -364,7 +365,7 @@ size_t builder_prefix(const struct line *line)
     return at > 0 && at < most && line->text[at] == '>' ? at : 0;
 }
 
-void build_line(struct stream *stream, const struct line *line)
+bool build_line(struct stream *stream, const struct line *line)
 {
     size_t length = builder_prefix(line), index;
     if (stream->run->owner != NOT_FOUND)
@@ -374,9 +375,10 @@ void build_line(struct stream *stream, const struct line *line)
     else if (stream->believe.raw_open && stream->builder_name[0] == '\0')
         index = stream->builder; /* by its place: it was started last */
     else
-        return;
+        return false;
     if (index < stream->run->derivations.count)
         line_of(&stream->run->derivations.at[index], line);
+    return true;
 }
 
 /* ---- the end ---- */

@@ -334,10 +334,8 @@ void build_failed_name(struct stream *stream, uint64_t key, const char *name);
 void build_in_bar(struct stream *stream, const char *name, size_t length);
 /* What is done and failed rose by that many. */
 void build_counted(struct stream *stream, int64_t more_done, int64_t more_failed);
-/* A line that may be a builder's. */
-void build_line(struct stream *stream, const struct line *line);
-/* The length of NAME in "NAME> TEXT" of nix -L; 0: it is no such line. */
-size_t builder_prefix(const struct line *line);
+/* A line that may be a builder's: true if it is taken for one. */
+bool build_line(struct stream *stream, const struct line *line);
 /* The counts of internal-json or of records changed: so many of those that stopped were built. */
 void builds_counted(struct phase *phase);
 void builds_end(struct phase *phase, bool success);

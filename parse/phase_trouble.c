@@ -173,7 +173,7 @@ static bool looks_wrong(const char *text, size_t length)
 
 void trouble_remember(struct stream *stream, const struct line *line)
 {
-    if (stream->believe.raw_open || stream->believe.units_block || builder_prefix(line) > 0)
+    if (stream->believe.raw_open || stream->believe.units_block)
         return;
     if (stream->errors.recent == NULL)
         stream->errors.recent = calloc(1, sizeof *stream->errors.recent);
