@@ -213,8 +213,7 @@ static void run_keeper(struct start *s, const struct child_plan *plan)
     keeper_run(&(struct keeper_plan){.channel = s->channel[1],
                                      .terminal = plan->streams->session ? s->slave : -1,
                                      .own_group = plan->own_group,
-                                     .command = {become_command, &becoming},
-                                     .meanwhile = plan->meanwhile});
+                                     .command = {become_command, &becoming}});
 }
 
 int child_prepare(struct child *child, const struct child_plan *plan)

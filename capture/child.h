@@ -40,7 +40,6 @@ struct child_plan {
     struct winsize window;       /* of the pty */
     bool hangup_ignored;         /* SIGHUP is (--nohup) */
     bool own_group;              /* keeper.h */
-    struct keeper_job meanwhile; /* for the keeper while the command runs; its call may be NULL */
 };
 
 /* Makes all that the command needs to start, and the process that will start it: the caller has

@@ -14,8 +14,8 @@
 #include "signals.h"
 
 /* The keeper has nothing to do until the command is executed: on Linux that spares a copy of the
-   memory's map. The command's side only calls what it could in a signal handler, and changes one
-   variable that the keeper reads, on purpose. (Elsewhere vfork is on its way out.) */
+   memory's map. The command's side only calls what it could in a signal handler. (Elsewhere vfork is
+   on its way out.) */
 #ifdef __linux__
 #define FORK_TO_EXEC vfork
 #else
@@ -29,9 +29,8 @@
 struct keeper {
     const struct keeper_plan *plan;
     pid_t pump, command, group;
-    pid_t meanwhile; /* -1: none */
-    int signals;     /* -1: not to be had */
-    bool stopped;    /* the command is */
+    int signals;  /* -1: not to be had */
+    bool stopped; /* the command is */
     bool ended;
     int looks; /* how often the pump is still to be looked after */
 };
@@ -198,8 +197,6 @@ static void watch(struct keeper *keeper)
             !hear(keeper->plan->channel))
             break;
         drop_signals(keeper);
-        if (keeper->meanwhile > 0 && waitpid(keeper->meanwhile, NULL, WNOHANG) != 0)
-            keeper->meanwhile = -1;
         if (keeper->looks > 0)
             look_after(keeper);
     }
@@ -223,9 +220,8 @@ static pid_t make_group(void)
 }
 
 /* Starts the command. False: exec is known to have failed. */
-static bool start(struct keeper *keeper)
+static void start(struct keeper *keeper)
 {
-    volatile bool failed = false; /* set by the child of vfork, which shares our memory */
     pid_t leader = keeper->plan->own_group ? -1 : make_group();
 
     keeper->group = leader > 0 ? leader : 0;
@@ -236,7 +232,6 @@ static bool start(struct keeper *keeper)
         if (keeper->group == 0)
             take_foreground(keeper, getpid());
         keeper->plan->command.call(keeper->plan->command.context);
-        failed = true; /* NOLINT(clang-analyzer-unix.Vfork): as above */
         _exit(127);
     }
     if (keeper->command < 0) {
@@ -249,26 +244,11 @@ static bool start(struct keeper *keeper)
     else
         keeper->group = keeper->command;
     tell(keeper, KEEPER_STARTED, 0);
-    return !failed;
-}
-
-/* In a process of its own: the command's end must not wait for it. */
-static pid_t start_meanwhile(const struct keeper_plan *plan)
-{
-    pid_t pid = plan->meanwhile.call ? fork() : -1;
-
-    if (pid == 0) {
-        close_from(3);
-        plan->meanwhile.call(plan->meanwhile.context);
-        _exit(0);
-    }
-    return pid;
 }
 
 void keeper_run(const struct keeper_plan *plan)
 {
     struct keeper keeper = {.plan = plan, .pump = getppid(), .signals = -1};
-    bool started;
 
     if (plan->terminal >= 0) {
         setsid();
@@ -278,10 +258,9 @@ void keeper_run(const struct keeper_plan *plan)
     }
     if (!hear(plan->channel))
         _exit(0);
-    started = start(&keeper);
+    start(&keeper);
     let_go(plan->terminal, plan->channel);
     keeper.signals = signals_catch_again();
-    keeper.meanwhile = started ? start_meanwhile(plan) : -1;
     watch(&keeper);
     _exit(0);
 }

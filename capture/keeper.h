@@ -28,9 +28,7 @@ struct keeper_plan {
                        stays in the caller's session */
     bool own_group; /* the command leads its process group: where the pump leads its own. A shell
                        that finds itself at the head of a group makes none for itself. */
-    struct keeper_job command;   /* must exec, exit, or return when exec failed */
-    struct keeper_job meanwhile; /* its call may be NULL: done once, in a process of its own, while
-                                    the command runs */
+    struct keeper_job command; /* must exec, exit, or return when exec failed */
 };
 
 /* Called in a new process that has all signals blocked (signals.h); never returns. Waits for a byte
