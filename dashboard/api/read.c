@@ -227,6 +227,7 @@ void get_logs(struct request *request)
 
 struct stream {
     struct store *store;
+    char run[RUN_ID_SIZE];
     int64_t key, at; /* the next line */
     bool color;
     struct text block; /* read, and not sent yet: from sent on */
@@ -262,6 +263,16 @@ static bool stream_read(struct stream *stream)
            stream->block.size > 0;
 }
 
+/* Whether the log ends where the stream does. The run may have been deleted meanwhile, or the store
+   may have failed: a download that ends early must not look whole. */
+static bool stream_is_whole(struct stream *stream)
+{
+    struct run_row run;
+
+    return !stream->block.failed && store_run_find(stream->store, stream->run, &run) &&
+           !run.deleted && stream->at >= run.lines;
+}
+
 static ssize_t stream_more(void *context, uint64_t position, char *out, size_t max)
 {
     struct stream *stream = context;
@@ -269,7 +280,8 @@ static ssize_t stream_more(void *context, uint64_t position, char *out, size_t m
 
     (void)position;
     if (stream->sent == stream->block.size && !stream_read(stream))
-        return MHD_CONTENT_READER_END_OF_STREAM;
+        return stream_is_whole(stream) ? MHD_CONTENT_READER_END_OF_STREAM
+                                       : MHD_CONTENT_READER_END_WITH_ERROR;
     size = stream->block.size - stream->sent < max ? stream->block.size - stream->sent : max;
     memcpy(out, stream->block.bytes + stream->sent, size);
     stream->sent += size;
@@ -299,6 +311,7 @@ void get_run_log(struct request *request)
     }
     *stream = (struct stream){
         .store = request->server->store, .key = run.key, .color = color && strcmp(color, "0") != 0};
+    memcpy(stream->run, run.id, sizeof stream->run);
     request->answer.status = 200;
     request->answer.type = "text/plain; charset=utf-8";
     request->answer.response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,

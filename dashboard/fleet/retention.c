@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "dashboard/fleet/clock.h"
 #include "common/worker.h"
 
@@ -99,9 +100,10 @@ static void distrust_age(struct retention *retention)
     if (!trusted)
         retention->limits.keep_ms = FOR_EVER_MS;
     if (!trusted && !retention->distrusts)
-        fprintf(stderr, "nixfleet-dashboard: the clock of this machine has jumped, or is far from "
-                        "the newest stored time: for 24 hours nothing is removed because of its "
-                        "age\n");
+        log_line(LOG_WARNING,
+                 "the clock of this machine has jumped, or is far from "
+                 "the newest stored time: for 24 hours nothing is removed because of its "
+                 "age");
     retention->distrusts = !trusted;
 }
 

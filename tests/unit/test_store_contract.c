@@ -467,6 +467,7 @@ static enum job_result write_wrong(struct txn *txn, struct work *work)
     assert_int_equal(txn_history_add(txn, "host", &line), 0);
     assert_int_equal(txn_log_splice(txn, &work->fixture->run, &lines), 1);
     assert_int_equal(txn_log_splice(txn, &work->fixture->run, &lines), 0);
+    assert_int_equal(txn_run_save_counts(txn, &work->fixture->run, -1), 0);
     return JOB_DONE;
 }
 

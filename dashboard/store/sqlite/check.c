@@ -8,7 +8,9 @@
 #include "common/worker.h"
 
 struct store_check {
+    struct store *store;
     const char *path;
+    bool structure;
     sqlite3 *db;
     struct worker worker;
     atomic_bool failed;
@@ -31,25 +33,61 @@ int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE])
     return ok ? 0 : -1;
 }
 
+static bool go_on(void *context, const struct chunk *chunk)
+{
+    struct store_check *check = context;
+
+    (void)chunk;
+    return !worker_stopping(&check->worker);
+}
+
+/* Reading a log finds what is damaged in it. Run by run, so that no old state of the store is held
+ * for long. */
+static void check_logs(struct store_check *check)
+{
+    int64_t key = 0;
+
+    while (!worker_stopping(&check->worker)) {
+        sqlite3_stmt *next = store_statement(
+            check->store, "SELECT k FROM runs WHERE k>? AND deleted=0 ORDER BY k LIMIT 1");
+        bool found;
+
+        if (!next)
+            return;
+        statement_bind(next, "i", key);
+        found = statement_first(next) > 0;
+        key = found ? sqlite3_column_int64(next, 0) : 0;
+        sqlite3_reset(next);
+        if (!found || sqlite_store_log(check->store, key, 0, go_on, check) < 0)
+            return;
+    }
+}
+
 static void *run(void *context)
 {
     struct store_check *check = context;
     char error[STORE_ERROR_SIZE];
 
-    if (store_check(check->db, check->path, error) < 0 && !worker_stopping(&check->worker)) {
-        fprintf(stderr, "nixfleet-dashboard: %s\n", error);
-        atomic_store(&check->failed, true);
+    if (check->structure && store_check(check->db, check->path, error) < 0) {
+        if (!worker_stopping(&check->worker)) {
+            fprintf(stderr, "nixfleet-dashboard: %s\n", error);
+            atomic_store(&check->failed, true);
+        }
+        return NULL;
     }
+    check_logs(check);
     return NULL;
 }
 
-struct store_check *store_check_start(const char *path)
+struct store_check *store_check_start(struct store *store, const char *path, bool structure)
 {
     struct store_check *check = calloc(1, sizeof *check);
 
     if (!check)
         return NULL;
+    check->store = store;
     check->path = path;
+    check->structure = structure;
     worker_init(&check->worker);
     if (sqlite3_open_v2(path, &check->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL) ==
             SQLITE_OK &&

@@ -10,10 +10,11 @@
 /* Reads the whole file (SQLite's quick_check). 0, or -1 with a line in error that names path. */
 int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE]);
 
-/* The same on a thread, for a file that is too large to wait for. */
+/* A thread that looks at all stored lines; damage is told (damage.h). */
 struct store_check;
-/* path lives until the end. NULL when out of resources: then nothing is checked. */
-struct store_check *store_check_start(const char *path);
+/* structure: does the work of store_check first, for a file that is too large to wait for. path
+ * lives until the end. NULL when out of resources: then nothing is checked. */
+struct store_check *store_check_start(struct store *store, const char *path, bool structure);
 /* True once damage was found and printed to stderr. check may be NULL. */
 bool store_check_failed(const struct store_check *check);
 void store_check_stop(struct store_check *check);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "common/io.h"
+#include "common/log.h"
 #include "dashboard/fleet/state.h"
 #include "dashboard/store/sqlite/clock.h"
 #include "dashboard/store/sqlite/sqlite.h"
@@ -65,8 +66,8 @@ int store_clock_begin(struct store_clock *clock, struct txn *txn)
     if (!first && !jumped)
         return 0;
     if (jumped) {
-        fprintf(stderr, "nixfleet-dashboard: the clock of this machine jumped by %lld s\n",
-                (long long)(jump / 1000));
+        log_line(LOG_WARNING, "the clock of this machine jumped by %lld s",
+                 (long long)(jump / 1000));
         if (shift_living(txn, expected, jump) < 0 ||
             txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('jumped',?)", "i", txn->now_ms) < 0)
             return -1;

@@ -15,6 +15,7 @@
 #include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/check.h"
 #include "dashboard/store/sqlite/clock.h"
+#include "dashboard/store/sqlite/damage.h"
 #include "dashboard/store/sqlite/wal.h"
 
 #define GROUP_MAX 2000                 /* jobs in one transaction */
@@ -45,6 +46,7 @@ struct store {
     char *path;
     pthread_key_t reader;
     struct store_check *check;
+    struct damage *damage;
 
     struct worker writer;      /* its lock protects these six */
     struct job *first, **last; /* waiting */
@@ -119,10 +121,7 @@ static int migrate(sqlite3 *db, char *error)
 /* Damage is reported at the start, not at some later read. */
 static int check(struct store *store, off_t size, char *error)
 {
-    if (size <= CHECK_FIRST_MAX)
-        return store_check(store->db, store->path, error);
-    store->check = store_check_start(store->path);
-    return 0;
+    return size <= CHECK_FIRST_MAX ? store_check(store->db, store->path, error) : 0;
 }
 
 static void finalize_all(struct statements *statements)
@@ -175,9 +174,14 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
         return NULL;
     }
     store->head.engine = &sqlite_engine;
+    store->damage = damage_new();
     store->last = &store->first;
     worker_init(&store->writer);
     pthread_mutex_init(&store->watch_lock, NULL);
+    if (!store->damage) {
+        snprintf(error, STORE_ERROR_SIZE, "out of memory");
+        goto failed;
+    }
     if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", dir, strerror(errno));
         goto failed;
@@ -205,10 +209,12 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
         snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
         goto failed;
     }
+    store->check = store_check_start(store, store->path, info.st_size > CHECK_FIRST_MAX);
     return store;
 failed:
     worker_destroy(&store->writer);
     store_check_stop(store->check);
+    damage_free(store->damage);
     sqlite3_close_v2(store->db);
     free(store->path);
     free(store);
@@ -221,10 +227,11 @@ void sqlite_store_close(struct store *store)
     worker_destroy(&store->writer);
     store_check_stop(store->check);
     finalize_all(&store->statements);
-    sqlite3_close_v2(store->db);
     if (pthread_getspecific(store->reader))
         close_reader(pthread_getspecific(store->reader));
     pthread_key_delete(store->reader);
+    sqlite3_close_v2(store->db); /* last, so that it can empty and remove the write-ahead log */
+    damage_free(store->damage);
     free(store->changes);
     free(store->path);
     free(store);
@@ -477,6 +484,8 @@ const char *sqlite_store_trouble(struct store *store)
 
     if (store_check_failed(store->check))
         return "the database is damaged";
+    if (damage_any(store->damage))
+        return "stored lines are damaged; the log of the server names them";
     worker_lock(&store->writer);
     failing = store->failed_ms && monotonic_ms() - store->failed_ms < TROUBLE_MS;
     worker_unlock(&store->writer);
@@ -509,6 +518,11 @@ static sqlite3 *reader_of(struct store *store)
     struct reader *reader = open_reader(store);
 
     return reader ? reader->db : NULL;
+}
+
+struct damage *store_damage(struct store *store)
+{
+    return store->damage;
 }
 
 sqlite3_stmt *store_statement(struct store *store, const char *sql)

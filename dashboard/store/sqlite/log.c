@@ -9,7 +9,9 @@
 #include "common/io.h"
 #include "common/utf8.h"
 #include "dashboard/store/lines.h"
+#include "dashboard/store/sqlite/damage.h"
 #include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sqlite/sum.h"
 
 /* The times of the first `count` lines. Caller frees; NULL when there are none. */
 static char *times_prefix(const char *times, int64_t count)
@@ -29,15 +31,37 @@ static char *times_prefix(const char *times, int64_t count)
     return out.bytes;
 }
 
-/* Shortens the chunk at rowid to keep lines. */
-static int shorten_chunk(struct txn *txn, int64_t rowid, const char *text, size_t size,
-                         const char *times, int64_t keep)
-{
-    AUTO_FREE char *kept_times = times_prefix(times, keep);
+#define CHUNK_COLUMNS "first, count, text, times, sum"
 
-    return txn_exec(txn, "UPDATE chunks SET count=?2, text=?3, times=?4 WHERE rowid=?1", "iibt",
-                    rowid, keep, text, text ? lines_prefix(text, size, keep) : (size_t)0,
-                    kept_times);
+/* CHUNK_COLUMNS from a column on, of the run with this key. A chunk of a version without checksums
+ * counts as good. */
+static enum chunk_damage read_chunk(sqlite3_stmt *row, int column, int64_t key, struct chunk *chunk)
+{
+    *chunk = (struct chunk){.first = sqlite3_column_int64(row, column),
+                            .count = sqlite3_column_int64(row, column + 1),
+                            .text = column_text(row, column + 2),
+                            .size = (size_t)sqlite3_column_bytes(row, column + 2),
+                            .times = column_text(row, column + 3)};
+    return column_null(row, column + 4)
+               ? CHUNK_GOOD
+               : chunk_check(key, chunk, sqlite3_column_int64(row, column + 4));
+}
+
+/* Shortens the chunk at rowid to keep lines. A damaged chunk stays one: its new checksum is wrong,
+ * too. */
+static int shorten_chunk(struct txn *txn, int64_t key, int64_t rowid, const struct chunk *chunk,
+                         int64_t keep, bool damaged)
+{
+    AUTO_FREE char *times = times_prefix(chunk->times, keep);
+    struct chunk kept = {.first = chunk->first,
+                         .count = keep,
+                         .text = chunk->text,
+                         .size = chunk->text ? lines_prefix(chunk->text, chunk->size, keep) : 0,
+                         .times = times};
+    int64_t sum = chunk_sum(key, &kept);
+
+    return txn_exec(txn, "UPDATE chunks SET count=?2, text=?3, times=?4, sum=?5 WHERE rowid=?1",
+                    "iibti", rowid, keep, kept.text, kept.size, times, damaged ? ~sum : sum);
 }
 
 /* log = log[0:from] */
@@ -45,7 +69,7 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
 {
     sqlite3_stmt *last = txn_statement(
         txn,
-        "SELECT rowid, first, count, text, times FROM chunks WHERE run=? AND first+count>? AND "
+        "SELECT rowid, " CHUNK_COLUMNS " FROM chunks WHERE run=? AND first+count>? AND "
         "first>="
         "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
     int ok = 0, step = SQLITE_DONE;
@@ -54,15 +78,16 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
         return -1;
     statement_bind(last, "ii", row->key, from);
     while (ok == 0 && (step = sqlite3_step(last)) == SQLITE_ROW) {
-        int64_t rowid = sqlite3_column_int64(last, 0), first = sqlite3_column_int64(last, 1);
-        const char *text = column_text(last, 3);
-        size_t size = (size_t)sqlite3_column_bytes(last, 3);
+        struct chunk chunk;
+        bool damaged = read_chunk(last, 1, row->key, &chunk) != CHUNK_GOOD;
+        int64_t keep = from - chunk.first;
 
-        if (first < from) {
-            row->stored -= text ? (int64_t)(size - lines_prefix(text, size, from - first)) : 0;
-            ok = shorten_chunk(txn, rowid, text, size, column_text(last, 4), from - first);
+        if (keep > 0) {
+            row->stored -=
+                chunk.text ? (int64_t)(chunk.size - lines_prefix(chunk.text, chunk.size, keep)) : 0;
+            ok = shorten_chunk(txn, row->key, sqlite3_column_int64(last, 0), &chunk, keep, damaged);
         } else {
-            row->stored -= (int64_t)size;
+            row->stored -= (int64_t)chunk.size;
         }
     }
     if (statement_end(last, step) < 0 || ok < 0)
@@ -72,11 +97,12 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
 
 static int put(struct txn *txn, int64_t key, const struct chunk *chunk)
 {
-    return txn_exec(txn,
-                    "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times) "
-                    "VALUES(?,?,?,?,?,?,?)",
-                    "iiiiibt", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms,
-                    chunk->text, chunk->size, chunk->times);
+    return txn_exec(
+        txn,
+        "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times, sum) "
+        "VALUES(?,?,?,?,?,?,?,?)",
+        "iiiiibti", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms, chunk->text,
+        chunk->size, chunk->times, chunk_sum(key, chunk));
 }
 
 /* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
@@ -186,7 +212,7 @@ bool sqlite_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char
 bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
     sqlite3_stmt *all =
-        txn_statement(txn, "SELECT count, text FROM chunks WHERE run=? ORDER BY first");
+        txn_statement(txn, "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? ORDER BY first");
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
@@ -195,12 +221,15 @@ bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZ
     if (ok)
         statement_bind(all, "i", key);
     while (ok && sqlite3_step(all) == SQLITE_ROW) {
-        if (!column_text(all, 1)) {
+        struct chunk chunk;
+
+        (void)read_chunk(all, 0, key, &chunk); /* the digest itself tells damage */
+        if (!chunk.text) {
             ok = false;
-        } else if (sqlite3_column_int64(all, 0) > 0) {
+        } else if (chunk.count > 0) {
             if (!first)
                 EVP_DigestUpdate(context, "\n", 1);
-            EVP_DigestUpdate(context, column_text(all, 1), (size_t)sqlite3_column_bytes(all, 1));
+            EVP_DigestUpdate(context, chunk.text, chunk.size);
             first = false;
         }
     }
@@ -255,13 +284,94 @@ int sqlite_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 
 /* ---- reading ---- */
 
+/* Chunks follow each other without a hole; what breaks that, or its checksum, is damaged. */
+struct reading {
+    struct store *store;
+    int64_t key, from, expected; /* expected: the line that the next chunk must begin with */
+    bool (*visit)(void *context, const struct chunk *chunk);
+    void *context;
+};
+
+static void tell_damage(const struct reading *reading, int64_t first, int64_t count)
+{
+    sqlite3_stmt *find = store_statement(reading->store, "SELECT host, id FROM runs WHERE k=?");
+
+    if (!find)
+        return;
+    statement_bind(find, "i", reading->key);
+    if (statement_first(find) > 0)
+        damage_found(store_damage(reading->store), column_text(find, 0), column_text(find, 1),
+                     first, count);
+    sqlite3_reset(find);
+}
+
+#define DAMAGED "[this line is damaged in the dashboard's store]"
+#define DAMAGED_STEP 1000 /* lines that are made up at once */
+
+/* Hands out lines [expected, end) as damaged. Returns what visit returned last. */
+static bool visit_damaged(struct reading *reading, int64_t end)
+{
+    struct text text = {0};
+    bool more = true;
+
+    for (int64_t i = 0; i < DAMAGED_STEP; i++)
+        text_puts(&text, i ? "\n" DAMAGED : DAMAGED);
+    while (more && !text.failed && reading->expected < end) {
+        int64_t left = end - reading->expected, count = left < DAMAGED_STEP ? left : DAMAGED_STEP;
+        struct chunk chunk = {.first = reading->expected,
+                              .count = count,
+                              .text = text.bytes,
+                              .size = (size_t)count * sizeof DAMAGED - 1};
+
+        reading->expected += count;
+        if (reading->expected > reading->from)
+            more = reading->visit(reading->context, &chunk);
+    }
+    text_free(&text);
+    return more;
+}
+
+static bool visit_hole(struct reading *reading, int64_t end)
+{
+    if (end <= reading->expected)
+        return true;
+    tell_damage(reading, reading->expected, end - reading->expected);
+    return visit_damaged(reading, end);
+}
+
+/* end: of the run's lines. */
+static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk_damage damage,
+                        int64_t end)
+{
+    int64_t last = chunk->first + chunk->count;
+
+    if (reading->expected >= 0 && !visit_hole(reading, chunk->first < end ? chunk->first : end))
+        return false;
+    if (damage == CHUNK_TEXT || chunk->count < 0 || last > end ||
+        (reading->expected >= 0 && chunk->first < reading->expected)) {
+        /* Its numbers may be wrong as well: what stands up to the next chunk is made up as a hole.
+         */
+        if (reading->expected < 0)
+            reading->expected = chunk->first < end && chunk->first >= 0 ? chunk->first : 0;
+        return true;
+    }
+    if (damage == CHUNK_TIMES) {
+        tell_damage(reading, chunk->first, chunk->count);
+        chunk->times = NULL;
+    }
+    reading->expected = last;
+    return last <= reading->from || reading->visit(reading->context, chunk);
+}
+
 int sqlite_store_log(struct store *store, int64_t key, int64_t from,
                      bool (*visit)(void *context, const struct chunk *chunk), void *context)
 {
-    sqlite3_stmt *chunks =
-        store_statement(store, "SELECT first, count, text, times FROM chunks WHERE run=?1 AND "
-                               "first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
-                               "first<=?2),0) ORDER BY first");
+    sqlite3_stmt *chunks = store_statement(
+        store, "SELECT " CHUNK_COLUMNS ", (SELECT lines FROM runs WHERE k=?1) FROM chunks WHERE "
+               "run=?1 AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
+               "first<=?2),0) ORDER BY first");
+    struct reading reading = {store, key, from, from == 0 ? 0 : -1, visit, context};
+    int64_t end = -1;
     bool more = true;
     int step = SQLITE_DONE;
 
@@ -269,15 +379,14 @@ int sqlite_store_log(struct store *store, int64_t key, int64_t from,
         return -1;
     statement_bind(chunks, "ii", key, from);
     while (more && (step = sqlite3_step(chunks)) == SQLITE_ROW) {
-        struct chunk chunk = {.first = sqlite3_column_int64(chunks, 0),
-                              .count = sqlite3_column_int64(chunks, 1),
-                              .text = column_text(chunks, 2),
-                              .size = (size_t)sqlite3_column_bytes(chunks, 2),
-                              .times = column_text(chunks, 3)};
+        struct chunk chunk;
+        enum chunk_damage damage = read_chunk(chunks, 0, key, &chunk);
 
-        if (chunk.first + chunk.count > from)
-            more = visit(context, &chunk);
+        end = sqlite3_column_int64(chunks, 5);
+        more = visit_chunk(&reading, &chunk, damage, end);
     }
+    if (more && step == SQLITE_DONE && reading.expected >= 0)
+        visit_hole(&reading, end);
     return statement_end(chunks, step);
 }
 

@@ -83,6 +83,8 @@ static const char *const schema_steps[] = {
     "ALTER TABLE verdicts ADD COLUMN failure INTEGER;"
     "UPDATE verdicts SET success=CASE WHEN outcome='success' THEN ended END, "
     "failure=CASE WHEN outcome<>'success' THEN ended END;",
+    /* 9: damage of a text is found; NULL: stored by an older version. */
+    "ALTER TABLE chunks ADD COLUMN sum INTEGER;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

@@ -43,4 +43,7 @@ bool column_null(sqlite3_stmt *statement, int column);
 /* Copies a column's text, "" for NULL. */
 void column_copy(sqlite3_stmt *statement, int column, char *out, size_t size);
 
+/* Where damage that is found is told. */
+struct damage *store_damage(struct store *store);
+
 #endif

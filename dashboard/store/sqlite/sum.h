@@ -1,0 +1,18 @@
+/* Checksums of stored lines. SQLite finds a damaged structure, not a damaged text. */
+#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_SUM_H
+#define NIXFLEET_DASHBOARD_STORE_SQLITE_SUM_H
+
+#include "dashboard/store/sqlite/sqlite.h"
+
+/* The checksum of a chunk of the run with this key: the high half is of its place and text, the low
+ * half of its times. */
+int64_t chunk_sum(int64_t key, const struct chunk *chunk);
+
+enum chunk_damage {
+    CHUNK_GOOD,
+    CHUNK_TIMES, /* the times are wrong, the text is right */
+    CHUNK_TEXT,
+};
+enum chunk_damage chunk_check(int64_t key, const struct chunk *chunk, int64_t sum);
+
+#endif
