@@ -4,7 +4,7 @@
 const PANEL = /^([A-Za-z][A-Za-z0-9-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/;
 
 /** {panels: [{host, run, first, last}…], settings: {q, only, …}}; lines count from 0. What is no address is left out. */
-export function parseAddress(hash) {
+function parseAddress(hash) {
     const [panels, query = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
     const list = [];
     for (const text of decodeURIComponentSafe(panels).split('+')) {
@@ -25,7 +25,7 @@ function decodeURIComponentSafe(text) {
     }
 }
 
-export function panelAddress({ host, run, first = null, last = null }) {
+function panelAddress({ host, run, first = null, last = null }) {
     let text = host;
     if (run) text += `/${run}`;
     if (run && first !== null) text += `/L${first + 1}${last > first ? `-L${last + 1}` : ''}`;

@@ -112,13 +112,13 @@ function luminance([r, g, b]) {
     return 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
 }
 
-export function contrast(a, b) {
+function contrast(a, b) {
     const [hi, lo] = [luminance(a), luminance(b)].sort((x, y) => y - x);
     return (hi + 0.05) / (lo + 0.05);
 }
 
 /** `rgb` moved towards white or black until it reads well on `background`; the hue stays as long as it can. */
-export function readable(rgb, background) {
+function readable(rgb, background) {
     const goal = luminance(background) > 0.4 ? 0 : 255;
     for (let mix = 0; mix <= 1; mix += 0.1) {
         const tried = rgb.map((c) => Math.round(c + (goal - c) * mix));

@@ -55,7 +55,7 @@ function plan(run) {
 const stepOf = (phase) => (phase === 'fetching' ? 'building' : phase);
 
 /** The phase that the run works in, or worked in last; null while none was seen. */
-export function workPhase(run) {
+function workPhase(run) {
     const phase = run.phase && run.phase !== 'done' && run.phase !== 'failed' ? run.phase : run.last_phase;
     if (phase) return stepOf(phase);
     if (run.failed_units?.length) return 'switching';
