@@ -4,7 +4,7 @@
 #   make demo            see it work (CMD='...')      make check         every test
 #   make asan tsan fuzz bench lint format clean            V=1 shows the commands
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
-#   make check-systemd                                with systemd as PID 1
+#   make check-systemd check-powercut                 with systemd as PID 1; with a machine that loses its power
 #
 # A room is a directory of .c files with those below it; the lists below are the only place that says which program may use which room.
 PREFIX ?= /usr/local
@@ -97,7 +97,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
-	dist distcheck check-package check-systemd \
+	dist distcheck check-package check-systemd check-powercut \
 	deps FORCE
 
 all: $(addprefix $(P),$(PROGRAMS))
@@ -275,7 +275,7 @@ dist:
 distcheck: dist
 	@scripts/distcheck $(B)/$(DIST).tar.gz
 # In machines of their own, some minutes each: not part of check.
-check-systemd:
+check-systemd check-powercut:
 	@scripts/install-deps $(@:check-%=%)
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(TEST_ENV) $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/$(@:check-%=%)

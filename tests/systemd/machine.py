@@ -63,15 +63,15 @@ def libraries():
     return sorted(packages)
 
 
-def bare_system():
-    """The directory with the bare system, made if it is not there."""
-    root = PLACE / "root"
+def bare_system(name="root", packages=()):
+    """The directory with the bare system and further packages, made if it is not there."""
+    root = PLACE / name
     if (root / "done").exists():
         return root
     shutil.rmtree(root, ignore_errors=True)
     PLACE.mkdir(parents=True, exist_ok=True)
-    with open(PLACE / "debootstrap.log", "wb") as log:
-        subprocess.run(["nice", "debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES + libraries()), suite(), str(root), mirror()],
+    with open(PLACE / f"{name}.log", "wb") as log:
+        subprocess.run(["nice", "debootstrap", "--variant=minbase", "--include=" + ",".join([*PACKAGES, *packages, *libraries()]), suite(), str(root), mirror()],
                        stdout=log, stderr=subprocess.STDOUT, check=True)
     (root / "done").touch()
     return root
@@ -87,9 +87,24 @@ def descendants(pid):
         yield from descendants(int(child))
 
 
+def install(root, files):
+    """nixfleet and files (path in the machine -> text, or (text, mode)) into a machine's root directory."""
+    subprocess.run(["make", "-s", "install", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    for path, text in files.items():
+        text, mode = text if isinstance(text, tuple) else (text, 0o644)
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(mode)
+
+
+def inside(root, script):
+    """Runs a script in the files of a machine that has not booted."""
+    subprocess.run(["chroot", str(root), "sh", "-ec", script], check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+
 class Machine:
     def __init__(self, files):
-        """files: path in the machine -> text, or (text, mode)."""
         lower = bare_system()
         self.place = pathlib.Path(tempfile.mkdtemp(prefix="nixfleet-machine-"))
         for name in ("upper", "work", "root"):
@@ -98,17 +113,7 @@ class Machine:
         subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={self.place}/upper,workdir={self.place}/work", "overlay", str(self.root)],
                        check=True)
         self.process = None
-        subprocess.run(["make", "-s", "install", f"DESTDIR={self.root}", "PREFIX=/usr"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        for path, text in files.items():
-            text, mode = text if isinstance(text, tuple) else (text, 0o644)
-            target = self.root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-            target.chmod(mode)
-
-    def prepare(self, script):
-        """Runs in the machine's files before it boots."""
-        subprocess.run(["chroot", str(self.root), "sh", "-ec", script], check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        install(self.root, files)
 
     def boot(self):
         with open(self.place / "console", "ab") as console:

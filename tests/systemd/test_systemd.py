@@ -8,7 +8,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from machine import TOKEN, URL, VIEW, Machine, wait_for, why_not
+from machine import TOKEN, URL, VIEW, Machine, inside, wait_for, why_not
 
 REASON = why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no machine with systemd: {REASON}")
@@ -72,7 +72,7 @@ ln -sf /usr/lib/systemd/system/nixfleet-dashboard.service /etc/systemd/system/mu
 def machine():
     made = Machine(FILES)
     try:
-        made.prepare(PREPARE)
+        inside(made.root, PREPARE)
         made.boot()
         yield made
     finally:

@@ -78,7 +78,7 @@ def normal(text):
 
 
 def tabs_as(theirs, ours):
-    """tmux's lines with the blanks of ours where tmux has tabs: from 3.6 on, its cells remember that a tab was written over blanks."""
+    """tmux's lines with the blanks of ours where tmux has tabs: from 3.6 on its cells remember that a tab was written over blanks."""
     def filled(their, our):
         match = re.fullmatch(b"( +)".join(re.escape(part) for part in their.split(b"\t")), our)
         return our if match else their
