@@ -6,7 +6,7 @@ let
 
   run = config.programs.nixfleet-run;
   shared = import ./options.nix { inherit lib pkgs; cfg = run; };
-  flush = [ "${run.package}/bin/nixfleet-run" "--quiet" "--flush" ];
+  flush = [ "${run.package}/bin/nixfleet-run" "--flush" ];
   flushes = run.enable && run.flush.enable && run.url != null;
 in
 {

@@ -162,7 +162,7 @@ in
         serviceConfig = hardening // {
           Type = "oneshot";
           User = lib.removePrefix "nixfleet-flush-" name;
-          ExecStart = "${run.package}/bin/nixfleet-run --quiet --flush";
+          ExecStart = "${run.package}/bin/nixfleet-run --flush";
           # The logs are below the user's home, or where --log put them.
           ProtectSystem = "full";
           PrivateTmp = false;

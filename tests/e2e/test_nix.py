@@ -122,7 +122,7 @@ def test_the_flush_timer_delivers_for_each_user(tmp_path):
     assert config["systemd"]["timers"]["nixfleet-flush-mba"]["timerConfig"]["OnUnitInactiveSec"] == "1h"
     service = config["systemd"]["services"]["nixfleet-flush-mba"]
     assert service["serviceConfig"]["User"] == "mba"
-    assert service["serviceConfig"]["ExecStart"].endswith("/bin/nixfleet-run --quiet --flush")
+    assert service["serviceConfig"]["ExecStart"].endswith("/bin/nixfleet-run --flush")
     assert service["serviceConfig"]["NoNewPrivileges"] is True
     assert service["serviceConfig"]["SuccessExitStatus"] == 1
     assert service["restartIfChanged"] is False
@@ -190,13 +190,13 @@ def test_home_manager_writes_the_users_run_conf_and_timer(tmp_path):
     assert 'NIXFLEET_TOKEN_FILE="/home/mba/.token"' in config["xdg"]["configFile"]["nixfleet/run.conf"]["text"]
     assert config["systemd"]["user"]["timers"]["nixfleet-flush"]["Timer"]["OnUnitInactiveSec"] == "10min"
     assert config["systemd"]["user"]["services"]["nixfleet-flush"]["Service"]["SuccessExitStatus"] == 1
-    assert config["systemd"]["user"]["services"]["nixfleet-flush"]["Service"]["ExecStart"].endswith("nixfleet-run --quiet --flush")
+    assert config["systemd"]["user"]["services"]["nixfleet-flush"]["Service"]["ExecStart"].endswith("nixfleet-run --flush")
     assert "launchd" not in config
 
 
 def test_home_manager_on_macos_uses_launchd(tmp_path):
     config = configuration(tmp_path, "home-manager", RUN % "", system="aarch64-darwin")
-    assert config["launchd"]["agents"]["nixfleet-flush"]["config"]["ProgramArguments"][1:] == ["--quiet", "--flush"]
+    assert config["launchd"]["agents"]["nixfleet-flush"]["config"]["ProgramArguments"][1:] == ["--flush"]
     assert config.get("systemd", {}).get("user") is None
 
 
