@@ -78,7 +78,7 @@ class Dashboard:
         self.start()
 
     def start(self):
-        environment = dict(os.environ, NIXFLEET_API_TOKEN=TOKEN, NIXFLEET_KEEP_RUNS="200", **self.clock)
+        environment = dict(os.environ, NIXFLEET_API_TOKEN=TOKEN, NIXFLEET_KEEP_RUNS=os.environ.get("NIXFLEET_KEEP_RUNS", "200"), **self.clock)
         self.process = subprocess.Popen(
             [f"{ROOT}/nixfleet-dashboard", "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", self.data],
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -94,6 +94,7 @@ static void fingerprints_find_what_the_environment_held(void **state)
     secrets_init(&secrets);
     free(secrets_add_all(&secrets, environment, NULL, NULL));
     text = secrets_format(&secrets);
+    secrets_free(&secrets);
     redactor = redactor_new(text, NULL, NULL, NULL);
     expect(redactor, "xabcdef-hx", "x[redacted]x");
     redactor_free(redactor);
@@ -114,6 +115,7 @@ static void each_line_of_a_private_key_is_replaced(void **state)
     secrets_init(&secrets);
     free(secrets_add_all(&secrets, environment, NULL, NULL));
     text = secrets_format(&secrets);
+    secrets_free(&secrets);
     redactor = redactor_new(text, environment, NULL, NULL);
     expect(redactor, "first-line-of-it", "[redacted]");
     expect(redactor, "and-the-second", "[redacted]");
