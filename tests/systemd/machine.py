@@ -113,7 +113,11 @@ class Machine:
         subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={self.place}/upper,workdir={self.place}/work", "overlay", str(self.root)],
                        check=True)
         self.process = None
-        install(self.root, files)
+        try:
+            install(self.root, files)
+        except BaseException:
+            self.close()
+            raise
 
     def boot(self):
         with open(self.place / "console", "ab") as console:
