@@ -82,7 +82,7 @@ struct page {
 /* A label's value, with the escapes of the format. */
 static void add_value(struct text *out, const char *value)
 {
-    for (; *value; value++) {
+    for (; value && *value; value++) {
         if (*value == '\\' || *value == '"')
             text_printf(out, "\\%c", *value);
         else if (*value == '\n')
