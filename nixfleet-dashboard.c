@@ -54,6 +54,7 @@ static const char usage[] =
     "  hash-password  read a password and print its hash\n"
     "  token HOST     make a new token for a host and print it\n"
     "  backup FILE    copy the database while the server runs\n"
+    "  restore FILE   put a backup in its place; the server must be stopped\n"
     "See nixfleet-dashboard(8).\n";
 
 struct options {
@@ -203,6 +204,36 @@ static int backup(const struct server *server, const char *file)
     return store_backup(server->data_dir, file, error) == 0 ? 0 : complain(error, NULL);
 }
 
+/* The directory's lock, or -1 after saying why not. */
+static int lock_or_complain(const char *dir)
+{
+    char number[32] = "";
+    pid_t holder;
+    int lock = lock_directory(dir, &holder);
+
+    if (lock < 0 && errno == EWOULDBLOCK) {
+        if (holder)
+            snprintf(number, sizeof number, " (process %ld)", (long)holder);
+        log_line(LOG_ERR, "%s: another nixfleet-dashboard%s uses this data directory", dir, number);
+    } else if (lock < 0) {
+        complain(dir, strerror(errno));
+    }
+    return lock;
+}
+
+static int restore(const struct server *server, const char *file)
+{
+    char kept[STORE_ERROR_SIZE], error[STORE_ERROR_SIZE] = "";
+    AUTO_CLOSE int lock = lock_or_complain(server->data_dir);
+
+    if (lock < 0)
+        return EXIT_FAILURE;
+    if (store_restore(server->data_dir, file, kept, error) < 0)
+        return complain(error, NULL);
+    printf("%s is in place; the database before is in %s\n", file, kept);
+    return 0;
+}
+
 static int run_on_data(struct server *server, const struct options *options, char **argv)
 {
     const char *config = installed_config(options);
@@ -215,8 +246,9 @@ static int run_on_data(struct server *server, const struct options *options, cha
     }
     if (take_settings(server, settings, options))
         return EXIT_FAILURE;
-    return strcmp(argv[0], "token") == 0 ? make_token(server, settings, argv[1], config)
-                                         : backup(server, argv[1]);
+    if (strcmp(argv[0], "token") == 0)
+        return make_token(server, settings, argv[1], config);
+    return strcmp(argv[0], "restore") == 0 ? restore(server, argv[1]) : backup(server, argv[1]);
 }
 
 static int run_command(struct server *server, const struct options *options, int argc, char **argv)
@@ -228,7 +260,9 @@ static int run_command(struct server *server, const struct options *options, int
                                                                                    : 0;
     if (strcmp(argv[0], "copy-config") == 0 && argc == 3)
         return setup_copy(argv[1], argv[2]) < 0 ? EXIT_FAILURE : 0;
-    if ((strcmp(argv[0], "token") == 0 || strcmp(argv[0], "backup") == 0) && argc == 2)
+    if ((strcmp(argv[0], "token") == 0 || strcmp(argv[0], "backup") == 0 ||
+         strcmp(argv[0], "restore") == 0) &&
+        argc == 2)
         return run_on_data(server, options, argv);
     return complain(argv[0], "unknown command, or a wrong number of arguments (see --help)");
 }
@@ -427,19 +461,11 @@ static int serve(struct server *server, const struct options *options, const cha
 static int open_and_serve(struct server *server, const struct options *options, const char *address,
                           uint16_t port)
 {
-    char error[STORE_ERROR_SIZE], number[32] = "";
-    pid_t holder;
-    int lock = lock_directory(server->data_dir, &holder), listener;
+    char error[STORE_ERROR_SIZE];
+    int lock = lock_or_complain(server->data_dir), listener;
 
-    if (lock < 0 && errno == EWOULDBLOCK) {
-        if (holder)
-            snprintf(number, sizeof number, " (process %ld)", (long)holder);
-        log_line(LOG_ERR, "%s: another nixfleet-dashboard%s uses this data directory",
-                 server->data_dir, number);
-        return EXIT_FAILURE;
-    }
     if (lock < 0)
-        return complain(server->data_dir, strerror(errno));
+        return EXIT_FAILURE;
     listener = listen_on(address, &port);
     if (listener < 0)
         return complain(options->listen,

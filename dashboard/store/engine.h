@@ -89,6 +89,7 @@
 struct store_engine {
     __typeof__(store_open) *open;
     __typeof__(store_backup) *backup;
+    __typeof__(store_restore) *restore;
     STORE_FUNCTIONS(STORE_ENGINE_MEMBER)
 };
 

@@ -19,6 +19,12 @@ int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]
     return sqlite_engine.backup(dir, file, error);
 }
 
+int store_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE],
+                  char error[STORE_ERROR_SIZE])
+{
+    return sqlite_engine.restore(dir, file, kept, error);
+}
+
 void store_close(struct store *store)
 {
     if (store)

@@ -37,6 +37,12 @@ void store_close(struct store *store);
 /* Copies the store in dir to a new file while it is in use. 0, or -1 with a sentence in error. */
 int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]);
 
+/* Puts the copy in file in the place of the store in dir, which no server may use: the caller holds
+ * the directory's lock. A damaged or foreign file is refused, and changes nothing. The old store is
+ * kept in a new directory, whose path is put into kept. 0, or -1 with a sentence in error. */
+int store_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE],
+                  char error[STORE_ERROR_SIZE]);
+
 /* ---- jobs ---- */
 
 struct txn {

@@ -11,11 +11,13 @@
 
 #include "common/heap.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "common/worker.h"
 #include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/check.h"
 #include "dashboard/store/sqlite/clock.h"
 #include "dashboard/store/sqlite/damage.h"
+#include "dashboard/store/sqlite/restore.h"
 #include "dashboard/store/sqlite/wal.h"
 
 #define GROUP_MAX 2000                 /* jobs in one transaction */
@@ -53,7 +55,9 @@ struct store {
     uint64_t waiting, commits, jobs;
     int64_t failed_ms; /* when a job last failed; 0: never */
 
-    sqlite3 *db; /* the writer thread's, and so is what follows */
+    sqlite3 *db;                /* the writer thread's, and so is what follows */
+    struct stat file, log_file; /* the database and its write-ahead log; st_ino 0: not seen yet */
+    bool gone;                  /* one of them is not there any more, and this was logged */
     struct statements statements;
     struct wal wal;
     struct store_clock clock;
@@ -311,6 +315,35 @@ static bool apply(struct txn *txn, struct job *job)
     return false;
 }
 
+/* Whether path is still the file that it was. */
+static bool is_same_file(const char *path, struct stat *known)
+{
+    struct stat now;
+
+    if (stat(path, &now) < 0)
+        return known->st_ino == 0;
+    if (known->st_ino == 0)
+        *known = now;
+    return now.st_dev == known->st_dev && now.st_ino == known->st_ino;
+}
+
+/* SQLite goes on writing to a file that was removed; what it acknowledges is lost with the next
+ * start. */
+static bool files_are_there(struct store *store)
+{
+    AUTO_FREE char *log = NULL;
+    bool there = asprintf(&log, "%s-wal", store->path) >= 0 &&
+                 is_same_file(store->path, &store->file) && is_same_file(log, &store->log_file);
+
+    if (!there && !store->gone)
+        log_line(LOG_ERR,
+                 "%s or its -wal file is gone or was replaced: nothing is taken until it "
+                 "is back",
+                 store->path);
+    store->gone = !there;
+    return there;
+}
+
 /* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the
    transaction in the middle of a job; nothing more may then be applied, as each statement would be
    a transaction of its own. */
@@ -319,7 +352,7 @@ static bool apply_group(struct store *store, struct job *group, bool *applied)
     struct txn txn = {.store = store, .now_ms = wall_ms()};
     size_t count = 0;
 
-    if (exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
+    if (!files_are_there(store) || exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
         return false;
     if (store_clock_begin(&store->clock, &txn) < 0) {
         if (!sqlite3_get_autocommit(store->db))
@@ -582,5 +615,7 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
 
 #define ENGINE_MEMBER(name) .name = sqlite_##name,
 
-const struct store_engine sqlite_engine = {
-    .open = sqlite_store_open, .backup = sqlite_store_backup, STORE_FUNCTIONS(ENGINE_MEMBER)};
+const struct store_engine sqlite_engine = {.open = sqlite_store_open,
+                                           .backup = sqlite_store_backup,
+                                           .restore = sqlite_restore,
+                                           STORE_FUNCTIONS(ENGINE_MEMBER)};
