@@ -240,7 +240,7 @@ bench:
 	@$(TEST_ENV) PYTHON=$(PYTHON) scripts/bench $(BENCHMARKS)
 bench-programs: all $(BENCH) $(TOOLS)
 
-lint: export COMPILE_FLAGS = $(DEFINES) $(PKG_CFLAGS)
+lint: export COMPILE_FLAGS = $(DEFINES) '-DLIBEXECDIR="$(LIBEXECDIR)"' $(PKG_CFLAGS)
 lint:
 	@scripts/install-deps lint
 	@$(MAKE) --no-print-directory $(B)/assets.c

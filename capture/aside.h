@@ -1,5 +1,5 @@
-/* Work that may wait for a disk or another program, in a process of its own: the caller goes on when
-   the time is over, whatever holds it up. */
+/* Work that may wait for a disk or another program, in a process of its own: the caller goes on
+   when the time is over, whatever holds it up. */
 #ifndef NIXFLEET_ASIDE_H
 #define NIXFLEET_ASIDE_H
 

@@ -14,8 +14,8 @@
 #include "signals.h"
 
 /* The keeper has nothing to do until the command is executed: on Linux that spares a copy of the
-   memory's map. The command's side only calls what it could in a signal handler. (Elsewhere vfork is
-   on its way out.) */
+   memory's map. The command's side only calls what it could in a signal handler. (Elsewhere vfork
+   is on its way out.) */
 #ifdef __linux__
 #define FORK_TO_EXEC vfork
 #else

@@ -1,6 +1,6 @@
-/* Which nix profiles a run changed: the system's (NixOS and nix-darwin) and home-manager's. They are
-   looked at before and after the command; what became of them is written to ID.profiles in the state
-   directory, one line for each that changed:
+/* Which nix profiles a run changed: the system's (NixOS and nix-darwin) and home-manager's. They
+   are looked at before and after the command; what became of them is written to ID.profiles in the
+   state directory, one line for each that changed:
 
      NAME <TAB> old store path <TAB> new store path <TAB> old generation <TAB> new generation
 

@@ -13,10 +13,10 @@
 
 /* True if the run changed a profile, by its record DIR/ID.profiles. */
 bool changes_any(const char *dir, const char *id);
-/* The JSON text of what changed (docs/protocol.md, `changes`), from DIR/ID.changes where it was made
-   before. Otherwise it is made now, which takes CHANGES_MS at most, at the lowest priority, and
-   kept. Without the closures (they are gone, or it took too long) only the generations are in it.
-   The caller frees it. NULL: nothing changed, or out of memory. */
+/* The JSON text of what changed (docs/protocol.md, `changes`), from DIR/ID.changes where it was
+   made before. Otherwise it is made now, which takes CHANGES_MS at most, at the lowest priority,
+   and kept. Without the closures (they are gone, or it took too long) only the generations are in
+   it. The caller frees it. NULL: nothing changed, or out of memory. */
 char *changes_read(const char *dir, const char *id);
 /* The same text if it was made before, else NULL. Takes no time. */
 char *changes_made(const char *dir, const char *id);

@@ -109,7 +109,8 @@ static int print_log(const char *path, struct build_log *log)
 
 int build_log_main(const struct config *config)
 {
-    AUTO_FREE char *id = config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
+    AUTO_FREE char *id =
+        config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
     AUTO_FREE char *path = NULL;
     struct build_log log = {.name = config->derivation};
     if (id == NULL || asprintf(&path, "%s/%s.nix", config->state_dir, id) < 0) {

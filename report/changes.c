@@ -75,7 +75,8 @@ static void print_profile(json_object *profile)
 
 int changes_main(const struct config *config)
 {
-    AUTO_FREE char *id = config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
+    AUTO_FREE char *id =
+        config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
     AUTO_FREE char *text = id != NULL ? changes_read(config->state_dir, id) : NULL;
     json_object *list = text != NULL ? json_tokener_parse(text) : NULL;
     if (id == NULL) {

@@ -14,8 +14,8 @@ int analyze_main(const struct config *config); /* operand: file, or "-" or NULL 
 int changes_main(const struct config *config);
 /* --show with --derivation. */
 int build_log_main(const struct config *config);
-/* The run that operand means: its id or a prefix that only one has, or the last one. The caller frees
-   the id. NULL with errno: ENOENT, or EEXIST: several. */
+/* The run that operand means: its id or a prefix that only one has, or the last one. The caller
+   frees the id. NULL with errno: ENOENT, or EEXIST: several. */
 char *report_find_run(const char *dir, const char *operand);
 
 #endif

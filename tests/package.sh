@@ -11,6 +11,7 @@ command -v dpkg-buildpackage >/dev/null || { echo "package.sh: needs Debian" >&2
 cd "$(dirname "$0")/.."
 mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).*/\4/p' /etc/apt/sources.list \
     /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)}
+# shellcheck source=/dev/null
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 work=$(mktemp -d "${TMPDIR:-/tmp}/nixfleet-package.XXXXXX")
 root=$work/root

@@ -186,7 +186,7 @@ const char *body_clean(json_object *object, size_t *limit)
             return "";
         if (limits->json) {
             const char *json = json_object_to_json_string_ext(
-        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+                value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 
             *limit = limits->json;
             if (!json || strlen(json) > limits->json)

@@ -1,5 +1,5 @@
-/* GET /metrics: Prometheus' text format, version 0.0.4. The samples of one metric stand together, so
-   each metric gathers its samples in a text of its own while the hosts are visited once. */
+/* GET /metrics: Prometheus' text format, version 0.0.4. The samples of one metric stand together,
+   so each metric gathers its samples in a text of its own while the hosts are visited once. */
 #include <stdio.h>
 #include <string.h>
 

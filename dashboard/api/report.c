@@ -104,8 +104,8 @@ static const char no_memory[] = "out of memory";
 /* A value as text that lives as long as the value. */
 static const char *json_text(json_object *value, const char **why)
 {
-    const char *text = json_object_to_json_string_ext(
-        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE);
 
     if (!text)
         *why = no_memory;

@@ -1,5 +1,5 @@
-/* Lines of any text, with anything in front of them: the counts stay sane whatever comes. The first byte decides which lines are
- * redrawn. */
+/* Lines of any text, with anything in front of them: the counts stay sane whatever comes. The first
+ * byte decides which lines are redrawn. */
 #include <stdlib.h>
 #include <string.h>
 

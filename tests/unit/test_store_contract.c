@@ -1064,7 +1064,8 @@ static void runs_expire_by_age_count_and_size(void **state)
 
     assert_int_equal(expired(fixture, limits, now_ms), 0);
     limits.keep_ms = 2500;
-    assert_int_equal(expired(fixture, limits, now_ms), 0); /* whenever it ended: it was heard of now */
+    /* The run counts from now, when the store heard of it, whenever it ended. */
+    assert_int_equal(expired(fixture, limits, now_ms), 0);
     assert_int_equal(expired(fixture, limits, now_ms + 3000), RUNS);
     limits = all;
     limits.keep_runs = 2;
