@@ -158,11 +158,12 @@ def family(pid):
 
 def test_a_run_whose_processes_were_all_killed_has_crashed_once_its_host_is_heard(tmp_path):
     with Dashboard(tmp_path / "data") as dashboard:
-        env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box", NIXFLEET_NAME="switch",
+        env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box", NIXFLEET_NAME="switch", NIXFLEET_HEARTBEAT="5",
                           NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"))
         run = subprocess.Popen([RUN, "sh", "-c", "echo begun; exec sleep 600"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                start_new_session=True)
-        wait_for(lambda: dashboard.get("/api/hosts").json["hosts"] and dashboard.get("/api/hosts/box").json["run"], "the run")
+        first = wait_for(lambda: dashboard.get("/api/hosts").json["hosts"] and dashboard.get("/api/hosts/box").json["run"], "the run")
+        wait_for(lambda: dashboard.get("/api/hosts/box").json["run"]["last_seen"] > first["last_seen"], "a heartbeat", 60)
         stopped = set()
         while left := set(family(run.pid)) - stopped:  # stopped first: none may report the death of another
             for pid in left:

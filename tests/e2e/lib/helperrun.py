@@ -81,12 +81,16 @@ def nobody_behind(state, timeout=30):
         time.sleep(0.02)
 
 
-def end_behind(state):
-    """Ends what stays behind, as a service manager does."""
-    for pid in behind(state):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    nobody_behind(state)
+def end_behind(state, timeout=30):
+    """Ends what stays behind, as a service manager does. A helper that is just becoming the one that stays behind may not hear the
+    first signal."""
+    end = time.monotonic() + timeout
+    while left := behind(state):
+        assert time.monotonic() < end, "a helper stays behind for too long"
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        time.sleep(0.05)
 
 
 def flush(state, url, options=(), **extra):
