@@ -53,20 +53,20 @@ static const char usage[] =
     "  -H, --host NAME          this host's name there\n"
     "  -n, --name LABEL         switch, pull, test... (derived from the command)\n"
     "  -l, --log FILE           log there instead of into the state directory\n"
-    "  -i, --heartbeat SECONDS  between signs of life (10; 5 to 60)\n"
+    "  -i, --heartbeat SECONDS  between heartbeats (10; 5 to 60)\n"
     "      --token-file FILE, --cacert FILE, --pinned-pubkey HASH\n"
     "      --allow-insecure-http    plain http to other hosts, too\n"
     "      --flush-timeout SECONDS  for delivery after the command's end (10)\n"
     "      --nix-log            let nix >= 2.30 record exact counts and build logs\n"
-    "      --no-stream          log only      --nohup  go on when the terminal goes\n"
+    "      --no-stream          log only      --nohup  continue when it closes\n"
     "      --scope              in a systemd scope   --no-pty  2>&1 is a pipe\n"
     "      --redact PATTERN     names of variables with secret values (repeatable)\n"
     "  -q, --quiet   -v, --verbose   -h, --help   -V, --version\n"
     "  --show: a run's log as clean text (--color: with colours)   --list: local runs\n"
     "      --changes, --derivation NAME   what it changed; the whole log of a build\n"
-    "  --flush: deliver what is missing (--moved-from URL: what was for URL, too)\n"
-    "  --analyze: what a raw log says, as JSON\n"
-    "      --rows N, --cols N   window of a log without a record of it\n"
+    "  --flush: deliver undelivered runs (--moved-from URL: also those for URL)\n"
+    "  --analyze: the content of a raw log as JSON\n"
+    "      --rows N, --cols N   terminal size, if the log has none recorded\n"
     "Every option has its variable (NIXFLEET_URL...), also in /etc/nixfleet/run.conf\n"
     "and $XDG_CONFIG_HOME/nixfleet/run.conf. Exit: the command's; 125 own error,\n"
     "126 not executable, 127 not found. See nixfleet-run(1).\n";
@@ -135,7 +135,7 @@ static void tell_of_options(const struct config *config, char **argv)
     bool given = config->command > argv + 1 && strcmp(argv[1], "--") != 0;
 
     if (config->verbose || (given && !config->quiet && isatty(STDERR_FILENO)))
-        say("inside another run, which logs and streams: the options here have no effect");
+        say("inside another nixfleet-run, which logs and streams: these options have no effect");
 }
 
 /* ---- a run ---- */
@@ -314,8 +314,7 @@ static void find_secrets(struct run *run, struct secrets *secrets)
     add_token_of(secrets, config->token_cache);
     if (unknown && config->url && !config->no_stream)
         helpers_problem(&run->helpers,
-                        "not replaced in what is sent, since the value is too short or a plain "
-                        "word: %s",
+                        "not redacted, because the value is too short or a plain word: %s",
                         unknown);
 }
 
@@ -380,7 +379,8 @@ static void start_helpers(struct run *run)
         helpers_problem(&run->helpers, "no shared memory for a helper: the run is only logged");
     else if (config->host[0] == '\0')
         helpers_problem(&run->helpers,
-                        "this host's name is no host id: the run is only logged (see --host)");
+                        "the name of this host is not a valid host id: the run is only logged "
+                        "(see --host)");
     else
         helpers_start(&run->helpers);
 }
@@ -399,7 +399,7 @@ static void record_end(struct run *run)
 
     if (run->child.lost)
         helpers_problem(&run->helpers, "the process that waits for the command was killed: "
-                                       "how the command ends is not known");
+                                       "the exit status of the command is unknown");
     profiles_compare(run->profiles, run->config.state_dir, run->id); /* the shipper looks for it */
     run_log_end(&run->log,
                 run->child.lost ? STATUS_RUNNING
@@ -428,8 +428,8 @@ static void note_what_is_owed(struct run *run)
 
     if (helpers->one[HELPER_SHIP].starts > 0 && helpers->problem_count == 0 &&
         !atomic_load(&run->log.page->delivered))
-        helpers_problem(helpers, "the dashboard has not got everything yet: "
-                                 "`nixfleet-run --flush` delivers the rest");
+        helpers_problem(helpers, "output is undelivered: "
+                                 "`nixfleet-run --flush` delivers it");
 }
 
 static void finish(struct run *run)
@@ -510,7 +510,7 @@ static int run_command(struct run *run)
     run->started_ms = wall_ms();
     run_id_make(run->started_ms, run->id);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
-        say("no dashboard is set (--url): the run is only logged");
+        say("no dashboard configured (--url): the run is only logged");
     run->profiles = profiles_look();
     open_streams(run);
     tell_warnings(run);
@@ -579,7 +579,7 @@ static int run_all(void *context)
         break;
     }
     if (!run.config.command) {
-        say("no command is given (see --help)");
+        say("no command given (see --help)");
         return EXIT_OWN_ERROR;
     }
     if (nested(&run.config)) {

@@ -184,7 +184,7 @@ static void flow_failed(struct pump *pump, struct flow *flow)
         flow_lost(pump, flow);
         return;
     }
-    helpers_problem(pump->helpers, "the command's output is not all written: %s",
+    helpers_problem(pump->helpers, "not all output of the command could be written: %s",
                     strerror(problem));
     if (flow != &pump->flows[2])
         pump->output_lost = true;

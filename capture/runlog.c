@@ -302,7 +302,7 @@ static const char *why_not(const struct report *report)
     int problem = problem_of(report, LOG_NO_DIRECTORY);
 
     if (problem_of(report, LOG_SHARED))
-        return "others may write to this directory (chmod go-w, or NIXFLEET_STATE_DIR)";
+        return "other users may write to this directory (chmod go-w, or NIXFLEET_STATE_DIR)";
     if (!problem)
         problem = problem_of(report, LOG_NONE);
     return strerror(problem ? problem : problem_of(report, LOG_NO_RECORD));

@@ -235,14 +235,14 @@ static int read_options(struct config *config, struct setting_values *values, in
             return 0;
         word = argv[optind - 1];
         if (which >= 0 && is_abbreviated(argv[at], options[which].name))
-            return fail(error, "%.*s: there is no such option (see --help)",
-                        (int)strcspn(argv[at], "="), argv[at]);
+            return fail(error, "unknown option %.*s (see --help)", (int)strcspn(argv[at], "="),
+                        argv[at]);
         if (option == '?' && optopt > 0 && optopt < OPTION_SHOW)
-            return fail(error, "-%c: there is no such option (see --help)", optopt);
+            return fail(error, "unknown option -%c (see --help)", optopt);
         if (option == '?' && optopt >= OPTION_SHOW)
             return fail(error, "%s: the option takes no value", word);
         if (option == '?')
-            return fail(error, "%s: there is no such option (see --help)", word);
+            return fail(error, "unknown option %s (see --help)", word);
         if (option == ':')
             return fail(error, "%s: the option needs a value", word);
         if (take_option(config, values, option, error) < 0)
@@ -364,7 +364,7 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     if (left > (operand ? 1 : 0))
         return fail(error, "%s: unexpected argument", argv[optind + (operand ? 1 : 0)]);
     if (config->mode == MODE_ANALYZE && !config->operand && left == 0)
-        return fail(error, "--analyze: which file? ('-' for standard input)");
+        return fail(error, "--analyze needs a file ('-' for standard input)");
     if (left > 0 && !(config->operand = strdup(argv[optind])))
         return fail(error, "out of memory");
     return 0;

@@ -22,7 +22,7 @@ in
     (mkIf (flushes && hostPlatform.isLinux) {
       systemd.user.services.nixfleet-flush = {
         Unit = {
-          Description = "Deliver what earlier runs owe the dashboard";
+          Description = "Deliver the undelivered output of earlier runs";
           Documentation = [ "man:nixfleet-run(1)" ];
         };
         Service = {
@@ -39,7 +39,7 @@ in
         };
       };
       systemd.user.timers.nixfleet-flush = {
-        Unit.Description = "Deliver what earlier runs owe the dashboard";
+        Unit.Description = "Deliver the undelivered output of earlier runs";
         Timer = {
           OnStartupSec = "2min";
           OnUnitInactiveSec = run.flush.interval;

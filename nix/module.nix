@@ -154,7 +154,7 @@ in
 
     (mkIf (run.enable && run.flush.enable && run.url != null) {
       systemd.services = lib.genAttrs (map (user: "nixfleet-flush-${user}") run.flush.users) (name: {
-        description = "Deliver what earlier runs owe the dashboard";
+        description = "Deliver the undelivered output of earlier runs";
         documentation = [ "man:nixfleet-run(1)" ];
         after = [ "network.target" ];
         # A switch must not wait for a dashboard, nor end a delivery half way.
@@ -174,7 +174,7 @@ in
         };
       });
       systemd.timers = lib.genAttrs (map (user: "nixfleet-flush-${user}") run.flush.users) (name: {
-        description = "Deliver what earlier runs owe the dashboard";
+        description = "Deliver the undelivered output of earlier runs";
         wantedBy = [ "timers.target" ];
         timerConfig = {
           OnBootSec = "2min";

@@ -64,7 +64,7 @@ in
     heartbeat = mkOption {
       type = types.ints.between 5 60;
       default = 10;
-      description = "Seconds between two signs of life while a command runs.";
+      description = "Seconds between two heartbeats while a command runs.";
     };
 
     flushTimeout = mkOption {
@@ -97,7 +97,7 @@ in
       enable = mkOption {
         type = types.bool;
         default = true;
-        description = "Whether to deliver from time to time what earlier runs still owe the dashboard.";
+        description = "Whether a timer delivers the undelivered output of earlier runs.";
       };
 
       interval = mkOption {

@@ -77,7 +77,7 @@ static const char *state_name(const struct run_record *record)
     if (record->damaged)
         return "damaged";
     if (run_owed(record))
-        return record->end.known ? "owed" : "lost, owed";
+        return record->end.known ? "undelivered" : "lost, undelivered";
     return record->end.known ? "local" : "lost";
 }
 
@@ -95,7 +95,7 @@ static void print_log(const char *dir, const struct run_record *record)
         printf("%s (%s)\n", *path ? path : "-", run_log_state_text(state, problem));
 }
 
-/* Whether a dashboard can be reached with what is configured here. */
+/* Whether the settings here are for the dashboard at url. */
 static bool is_configured(const struct config *config, const char *url)
 {
     struct config of_url;
@@ -108,7 +108,7 @@ static bool is_configured(const struct config *config, const char *url)
     return true;
 }
 
-/* Why a run is not delivered, where that is known: on a line of its own. */
+/* Prints on a line of its own why a run is undelivered, if the reason is known. */
 static void print_reason(const char *dir, const struct run_record *record,
                          const struct config *config)
 {
@@ -120,8 +120,7 @@ static void print_reason(const char *dir, const struct run_record *record,
     if (run_refusal_read(dir, record->info.id, refusal, sizeof refusal))
         printf("    not delivered: %s\n", refusal);
     else if (url && *url && !is_configured(config, url))
-        printf("    not delivered: it is for %s, and no settings here are for that dashboard\n",
-               url);
+        printf("    not delivered: no settings here are for the dashboard %s\n", url);
 }
 
 static void print_run(const char *dir, const char *id, const struct config *config)

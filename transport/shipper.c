@@ -281,8 +281,7 @@ static void say_what_is_owed(struct shipper *shipper)
     if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
         return;
     problem_once(&shipper->problems, PROBLEM_OWED,
-                 "the dashboard has not got everything yet%s%s%s: `nixfleet-run --flush` delivers "
-                 "the rest",
+                 "output is undelivered%s%s%s: `nixfleet-run --flush` delivers it",
                  said ? "" : " (", said ? "" : reason, said ? "" : ")");
 }
 
@@ -367,13 +366,13 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
         break;
     case DELIVERY_ABSENT:
         problem_once(&shipper->problems, PROBLEM_ABSENT,
-                     "the dashboard takes no logs (%d): is the URL right? Logging locally only",
+                     "the URL is not a nixfleet dashboard (%d): logging locally only",
                      answer->status);
         go_local(shipper);
         break;
     case DELIVERY_STOP:
         problem_once(&shipper->problems, PROBLEM_DELETED,
-                     "the dashboard does not take this run any more: logging locally only");
+                     "the run was deleted at the dashboard: logging locally only");
         acknowledge(shipper, false, true);
         shipper->over = true;
         break;

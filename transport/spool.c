@@ -138,8 +138,8 @@ static void say_what_is_owed(struct dashboard *at)
 
     if (!at->config)
         problem_once(&at->problems, PROBLEM_OWED,
-                     "%zu %s undelivered: for %s, and no settings here are for that dashboard "
-                     "(--moved-from delivers to another one)",
+                     "%zu %s undelivered: no settings here are for the dashboard %s "
+                     "(--moved-from delivers to another dashboard)",
                      at->owed, what, at->url);
     else if (at->failure.status)
         problem_once(&at->problems, PROBLEM_OWED, "the dashboard fails (%d): %zu %s undelivered",
@@ -184,7 +184,8 @@ static bool may_use(const char *dir, struct problems *problems)
     if (!dir || access(dir, F_OK) < 0 || run_directory_trusted(dir))
         return true;
     problem_once(problems, PROBLEM_LOG,
-                 "%s: others may write to this directory: nothing is delivered from there", dir);
+                 "%s: other users may write to this directory: nothing is delivered from there",
+                 dir);
     return false;
 }
 

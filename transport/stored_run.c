@@ -180,7 +180,7 @@ static enum stored_result take_verdict(struct upload *upload, enum delivery_verd
     case DELIVERY_DENIED:
         return post_denied(post, answer->status) ? STORED_DONE : STORED_UNWANTED;
     case DELIVERY_ABSENT:
-        problem_once(upload->problems, PROBLEM_ABSENT, "the dashboard takes no logs (%d)",
+        problem_once(upload->problems, PROBLEM_ABSENT, "the URL is not a nixfleet dashboard (%d)",
                      answer->status);
         return STORED_UNWANTED;
     case DELIVERY_STOP:

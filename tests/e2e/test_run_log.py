@@ -272,7 +272,7 @@ def test_a_directory_that_others_can_write_to_is_not_used_and_that_is_said_once(
     state.chmod(mode)
     done = run("echo", "hi", state=state)
     assert done.returncode == 0 and done.stdout == b"hi\n" and list(state.iterdir()) == []
-    assert len(done.stderr.splitlines()) == 1 and b"others may write to this directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and b"users may write to this directory" in done.stderr
 
 
 def test_the_directory_that_a_settings_file_names_is_listed_and_shown(tmp_path):

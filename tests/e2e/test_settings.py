@@ -75,7 +75,7 @@ def test_descriptors_that_run_out_keep_no_command_from_running(state):
 
 def test_inside_a_run_options_are_said_to_have_no_effect_on_request(state):
     done = run(RUN, "-v", "--log", "inner.log", "echo", "hi", state=state)
-    assert done.stdout == b"hi\n" and b"the options here have no effect" in done.stderr
+    assert done.stdout == b"hi\n" and b"these options have no effect" in done.stderr
     done = run(RUN, "--log", "inner.log", "echo", "hi", state=state)
     assert done.stdout == b"hi\n" and done.stderr == b""
 

@@ -74,7 +74,7 @@ def test_the_command_sees_a_terminal_on_all_three(state):
 def test_without_a_dashboard_one_line_says_so_and_nothing_else(state):
     with Terminal("echo", "hi", state=state) as terminal:
         assert terminal.wait() == 0
-        assert terminal.screen == b"nixfleet-run: no dashboard is set (--url): the run is only logged\r\nhi\r\n"
+        assert terminal.screen == b"nixfleet-run: no dashboard configured (--url): the run is only logged\r\nhi\r\n"
 
 
 @pytest.mark.parametrize("redirected", [1, 2])

@@ -281,7 +281,7 @@ def test_a_full_disk_under_the_output_ends_no_command_and_is_no_success(state, t
         with open("/dev/full", "wb") as full:
             done = run("sh", "-c", script, status, state=state, stdout=full, stderr=full if both else subprocess.PIPE)
         assert done.returncode == (status or 1) and (tmp_path / "more").read_bytes() == b"more\n"
-        assert both or done.stderr == b"nixfleet-run: the command's output is not all written: No space left on device\n"
+        assert both or done.stderr == b"nixfleet-run: not all output of the command could be written: No space left on device\n"
         (tmp_path / "more").unlink()
     assert all(log.stat().st_size == 588895 for log in state.glob("*.log"))
 

@@ -574,7 +574,7 @@ static void a_directory_that_others_may_write_to_is_not_used(void **state)
 
     for (mode_t mode = 02770; mode <= 02777; mode += 7) {
         assert_int_equal(chmod(scene->dir, mode), 0);
-        assert_non_null(strstr(told(scene), "others may write to this directory"));
+        assert_non_null(strstr(told(scene), "users may write to this directory"));
         assert_int_equal(access(path_of(scene, "run"), F_OK), -1);
         assert_int_equal(access(path_of(scene, "log"), F_OK), -1);
     }
