@@ -131,14 +131,22 @@ def test_a_body_that_does_not_end_holds_up_no_one_and_is_cut(dashboard):
         assert cut
 
 
+def is_open(connection):
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
 def test_many_connections_that_say_nothing_hold_up_no_one(dashboard):
     silent = [Raw(dashboard) for _ in range(600)]
     try:
         for raw in silent:
             raw.send("POST /api/hosts/slow/logs HTTP/1.1\r\nHost:")
-        started = time.monotonic()
         assert dashboard.post("/api/hosts/quick/logs", {"lines": ["here"]}).json["next"] >= 1
-        assert time.monotonic() - started < 10
+        assert any(is_open(raw.socket) for raw in silent)  # the answer came while they waited
     finally:
         for raw in silent:
             raw.socket.close()

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,14 +17,12 @@ from wrapper import RUN, wait_for
 from wrapper import run as run_wrapped
 
 
-def test_a_killed_pump_is_reported_lost_at_once(tmp_path):
-    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+def test_a_killed_pump_is_reported_lost_before_the_next_heartbeat(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_HEARTBEAT="60") as run:
         run.write("one\ntwo\n")
         server.wait(lambda: server.text() == "one\ntwo")
-        start = time.monotonic()
         run.kill()
         server.wait(lambda: server.run().beats and server.run().beats[-1][1]["status"] == "lost")
-        assert time.monotonic() - start < 2
         server.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in (run.shipper, run.heartbeat)), 10)
         assert server.run().exit is None
         assert flush(tmp_path, server.url).returncode == 0
@@ -384,12 +381,10 @@ def test_a_progress_bar_is_one_line_at_every_time(tmp_path):
         assert server.text() == "head\n[3/3]\ntail"
 
 
-def test_with_a_dashboard_that_answers_the_end_comes_at_once(tmp_path):
-    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+def test_with_a_dashboard_that_answers_the_end_does_not_wait_for_the_flush_timeout(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT="3600") as run:
         run.write("one\n")
         server.wait(lambda: server.text() == "one")
         run.write("two\n")
-        start = time.monotonic()
         run.finish()
-        assert time.monotonic() - start < 0.5  # 0.1 on a machine of one's own
         assert server.text() == "one\ntwo" and server.run().exit == {"code": 0}

@@ -349,7 +349,7 @@ def test_a_run_whose_session_leader_is_killed_is_lost_and_not_killed(state, tmp_
     keeper = int(pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[1])
     wait_for(lambda: state_of(keeper) == "S", "the keeper to wait")
     kill_quietly(keeper)
-    assert b"not known" in child.stderr.readline() and child.wait(30) == -signal.SIGKILL
+    assert b"is unknown" in child.stderr.readline() and child.wait(30) == -signal.SIGKILL
     record, = state.glob("*.run")
     assert record.read_text().splitlines()[0].strip() == "end="
     (tmp_path / "go").touch()
