@@ -80,18 +80,7 @@ static void fill(struct status_page *page, const struct layout *layout, const ch
     page->ring_at = layout->ring_at;
     page->ring_size = layout->ring_size;
     page->ring_window = small_window(page);
-    page->progress = (struct status_progress){
-        .built = -1,
-        .building = -1,
-        .to_build = -1,
-        .failed = -1,
-        .fetched = -1,
-        .to_fetch = -1,
-        .fetched_bytes = -1,
-        .to_fetch_bytes = -1,
-        .tests_passed = -1,
-        .tests_total = -1,
-    };
+    page->progress = (struct status_progress){.progress = PROGRESS_UNKNOWN};
     memcpy(page + 1, record, layout->record_size);
 }
 
@@ -362,6 +351,6 @@ bool status_get_progress(struct status_page *page, struct status_progress *out)
     if (!read_whole(&page->progress_seq, out, &page->progress, sizeof *out))
         return false;
     out->phase[sizeof out->phase - 1] = '\0';
-    out->current[sizeof out->current - 1] = '\0';
+    out->progress.current[sizeof out->progress.current - 1] = '\0';
     return true;
 }

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "../common/token.h"
+#include "common/progress.h"
 
 /* Bytes of output that the ring holds, where the memory can be mapped: a power of two. Memory that
    was never written to costs nothing. */
@@ -20,15 +21,12 @@
 #define STATUS_MARKS 1024
 #define STATUS_PATH_SIZE 4096
 #define STATUS_PHASE_SIZE 16
-#define STATUS_CURRENT_SIZE 128
 #define STATUS_TOKEN_SIZE (TOKEN_MAX + 1)
 
-/* How far the run has come, as parse/phase knows it; -1 (or "") is "not known". */
+/* How far the run has come, as parse/phase knows it. */
 struct status_progress {
-    char phase[STATUS_PHASE_SIZE];
-    int64_t built, building, to_build, failed, fetched, to_fetch;
-    int64_t fetched_bytes, to_fetch_bytes, tests_passed, tests_total;
-    char current[STATUS_CURRENT_SIZE]; /* UTF-8 */
+    char phase[STATUS_PHASE_SIZE]; /* "": not known */
+    struct progress progress;
 };
 
 /* From this byte of output on it came at this time, in this window. */

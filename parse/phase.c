@@ -115,7 +115,7 @@ static struct stream *stream_new(struct phase *phase)
     if (stream == NULL)
         return NULL;
     stream->run = phase;
-    stream->progress = (struct progress){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    stream->progress = PROGRESS_UNKNOWN;
     stream->meters.bytes_done = stream->meters.bytes_expected = -1;
     stream->errors.entry = -1;
     stream->errors.guess_line = -1;

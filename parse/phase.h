@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../common/progress.h"
+
 enum phase_id {
     PHASE_NONE,
     PHASE_EVALUATING,
@@ -30,16 +32,10 @@ enum phase_outcome { OUTCOME_UNKNOWN, OUTCOME_SUCCESS, OUTCOME_FAILURE, OUTCOME_
  * there as a whole, to be known and redacted. */
 #define PHASE_TEXT_SHOWN 511
 #define PHASE_TEXT_SIZE (PHASE_TEXT_SHOWN + 1 + 1024)
-#define PHASE_CURRENT_SHOWN 127
-#define PHASE_CURRENT_SIZE (PHASE_CURRENT_SHOWN + 1 + 1024)
+#define PHASE_CURRENT_SHOWN PROGRESS_CURRENT_SHOWN
+#define PHASE_CURRENT_SIZE PROGRESS_CURRENT_SIZE
 #define PHASE_HOSTS_MAX 256 /* hosts that lines name before their text; more are not told apart */
 #define PHASE_HOST_SIZE 64
-
-struct progress { /* -1: not known */
-    int64_t built, building, to_build, failed, fetched, to_fetch;
-    int64_t fetched_bytes, to_fetch_bytes, tests_passed, tests_total;
-    char current[PHASE_CURRENT_SIZE];
-};
 
 struct phase_names {
     char *name[PHASE_NAMES_MAX]; /* owned by the struct phase */

@@ -143,6 +143,8 @@ static void record_sum(struct phase *phase)
     sum->to_fetch = larger(larger(sum->to_fetch, to_fetch), sum->fetched);
 }
 
+#define ADD_COUNT(name) add(&sum->name, one->name);
+
 static void streams_sum(struct phase *phase)
 {
     struct progress *sum = &phase->view.progress;
@@ -150,19 +152,10 @@ static void streams_sum(struct phase *phase)
         *sum = phase->stream[0]->progress;
         return;
     }
-    *sum = (struct progress){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, ""};
+    *sum = PROGRESS_UNKNOWN;
     for (size_t at = 0; at < phase->stream_count; at++) {
         const struct progress *one = &phase->stream[at]->progress;
-        add(&sum->built, one->built);
-        add(&sum->building, one->building);
-        add(&sum->to_build, one->to_build);
-        add(&sum->failed, one->failed);
-        add(&sum->fetched, one->fetched);
-        add(&sum->to_fetch, one->to_fetch);
-        add(&sum->fetched_bytes, one->fetched_bytes);
-        add(&sum->to_fetch_bytes, one->to_fetch_bytes);
-        add(&sum->tests_passed, one->tests_passed);
-        add(&sum->tests_total, one->tests_total);
+        PROGRESS_COUNTS(ADD_COUNT)
         if (one->current[0] != '\0')
             memcpy(sum->current, one->current, sizeof sum->current);
     }

@@ -19,19 +19,12 @@ static void add_count(json_object *object, const char *key, int64_t value)
         json_object_object_add(object, key, json_object_new_int64(value));
 }
 
+#define ADD_COUNT(name) add_count(object, #name, progress->name);
+
 static json_object *progress_json(const struct progress *progress)
 {
     json_object *object = json_object_new_object();
-    add_count(object, "built", progress->built);
-    add_count(object, "building", progress->building);
-    add_count(object, "to_build", progress->to_build);
-    add_count(object, "failed", progress->failed);
-    add_count(object, "fetched", progress->fetched);
-    add_count(object, "to_fetch", progress->to_fetch);
-    add_count(object, "fetched_bytes", progress->fetched_bytes);
-    add_count(object, "to_fetch_bytes", progress->to_fetch_bytes);
-    add_count(object, "tests_passed", progress->tests_passed);
-    add_count(object, "tests_total", progress->tests_total);
+    PROGRESS_COUNTS(ADD_COUNT)
     if (progress->current[0] != '\0')
         json_object_object_add(object, "current", json_object_new_string(progress->current));
     return object;

@@ -195,27 +195,17 @@ static void look_at_end(struct shipper *shipper)
 static void publish(struct shipper *shipper)
 {
     const struct phase_view *view = transcript_phase(shipper->delivery.transcript);
-    const struct progress *from = &view->progress;
-    struct status_progress progress = {
-        .built = from->built,
-        .building = from->building,
-        .to_build = from->to_build,
-        .failed = from->failed,
-        .fetched = from->fetched,
-        .to_fetch = from->to_fetch,
-        .fetched_bytes = from->fetched_bytes,
-        .to_fetch_bytes = from->to_fetch_bytes,
-        .tests_passed = from->tests_passed,
-        .tests_total = from->tests_total,
-    };
+    struct status_progress status = {.progress = view->progress};
     const char *current;
     size_t length;
 
-    snprintf(progress.phase, sizeof progress.phase, "%s", phase_name(view->phase));
-    current = redact_cut_text(shipper->redactor, from->current, PHASE_CURRENT_SIZE,
-                              sizeof progress.current - 1, &length);
-    snprintf(progress.current, sizeof progress.current, "%.*s", (int)length, current);
-    status_set_progress(shipper->page, &progress);
+    snprintf(status.phase, sizeof status.phase, "%s", phase_name(view->phase));
+    current = redact_cut_text(shipper->redactor, view->progress.current, PHASE_CURRENT_SIZE,
+                              PROGRESS_CURRENT_SHOWN, &length);
+    memset(status.progress.current, 0,
+           sizeof status.progress.current); /* no rest of what is not redacted */
+    memcpy(status.progress.current, current, length);
+    status_set_progress(shipper->page, &status);
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/rfc3339.h"
 #include "common/io.h"
+#include "common/progress.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/fleet/clock.h"
 #include "dashboard/store/lines.h"
@@ -339,12 +340,12 @@ static void read_exit(struct report *report, const char **why)
                                                                                         : "failure";
 }
 
+#define COUNT_NAME(name) #name,
+
 /* Counts that no run can have are left out, and so is what the protocol does not know. */
 static void read_progress(struct report *report, const char **why)
 {
-    static const char *const members[] = {
-        "built",         "building",       "to_build",     "failed",      "fetched", "to_fetch",
-        "fetched_bytes", "to_fetch_bytes", "tests_passed", "tests_total", "current", NULL};
+    static const char *const members[] = {PROGRESS_COUNTS(COUNT_NAME) "current", NULL};
     json_object *value;
 
     if (!field_typed(report->object, "progress", json_type_object, &value, why))

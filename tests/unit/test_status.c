@@ -337,7 +337,8 @@ static void an_acknowledgement_is_read_as_it_was_set(void **state)
 
 static void progress_is_read_as_it_was_set(void **state)
 {
-    struct status_progress set = {.phase = "building", .built = 3, .to_build = 9, .current = "x"},
+    struct status_progress set = {.phase = "building",
+                                  .progress = {.built = 3, .to_build = 9, .current = "x"}},
                            got;
 
     (void)state;
@@ -367,7 +368,7 @@ static void texts_end_even_where_their_writer_forgot(void **state)
     status_set_progress(page, &set);
     assert_true(status_get_progress(page, &got));
     assert_int_equal(strlen(got.phase), STATUS_PHASE_SIZE - 1);
-    assert_int_equal(strlen(got.current), STATUS_CURRENT_SIZE - 1);
+    assert_int_equal(strlen(got.progress.current), PROGRESS_CURRENT_SIZE - 1);
 }
 
 int main(void)

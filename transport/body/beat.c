@@ -8,26 +8,6 @@
 #include "../../common/io.h"
 #include "describe.h"
 
-static struct progress progress_of(const struct status_progress *status)
-{
-    struct progress progress = {
-        .built = status->built,
-        .building = status->building,
-        .to_build = status->to_build,
-        .failed = status->failed,
-        .fetched = status->fetched,
-        .to_fetch = status->to_fetch,
-        .fetched_bytes = status->fetched_bytes,
-        .to_fetch_bytes = status->to_fetch_bytes,
-        .tests_passed = status->tests_passed,
-        .tests_total = status->tests_total,
-    };
-
-    snprintf(progress.current, sizeof progress.current, "%.*s", (int)sizeof status->current,
-             status->current); /* redacted by the shipper */
-    return progress;
-}
-
 static void put_counters(struct text *body, struct status_page *page)
 {
     int64_t silent_ms = monotonic_ms() - atomic_load(&page->output_ms);
@@ -72,11 +52,8 @@ bool beat_write(struct text *body, enum beat_kind kind, const struct run_info *i
     json_string(body, "status", word, strlen(word));
     if (*phase)
         json_string(body, "phase", phase, strlen(phase));
-    if (known) {
-        struct progress progress = progress_of(&status);
-
-        json_progress(body, &progress);
-    }
+    if (known) /* redacted by the shipper */
+        json_progress(body, &status.progress);
     if (page)
         put_counters(body, page);
     put_load(body);

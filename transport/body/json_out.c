@@ -84,23 +84,14 @@ void json_time(struct text *out, const char *key, int64_t ms)
 
 /* ---- what several bodies have in common ---- */
 
+#define KEYED_COUNT(name) {#name, progress->name},
+
 void json_progress(struct text *out, const struct progress *progress)
 {
     const struct {
         const char *key;
         int64_t value;
-    } counts[] = {
-        {"built", progress->built},
-        {"building", progress->building},
-        {"to_build", progress->to_build},
-        {"failed", progress->failed},
-        {"fetched", progress->fetched},
-        {"to_fetch", progress->to_fetch},
-        {"fetched_bytes", progress->fetched_bytes},
-        {"to_fetch_bytes", progress->to_fetch_bytes},
-        {"tests_passed", progress->tests_passed},
-        {"tests_total", progress->tests_total},
-    };
+    } counts[] = {PROGRESS_COUNTS(KEYED_COUNT)};
     bool any = progress->current[0] != '\0';
 
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
