@@ -19,6 +19,7 @@
 #include "capture/core.h"
 #include "capture/helpers.h"
 #include "capture/limits.h"
+#include "capture/nixcommand.h"
 #include "capture/nixrecord.h"
 #include "capture/profiles.h"
 #include "capture/pump.h"
@@ -145,8 +146,9 @@ struct run {
     char id[RUN_ID_SIZE];
     char gpg_entry[sizeof "GPG_TTY=" + TERMINAL_NAME_SIZE]; /* the same */
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
-    char *profiles;  /* as profiles_look has them before the command */
+    struct profiles profiles;                               /* before the command */
     char *nix_entry; /* of the command's environment, or NULL */
+    bool nix_ask;    /* as nix_record_entry has it */
     char pid_entry[32];
     int64_t started_ms;
     struct streams streams;
@@ -180,8 +182,8 @@ static char **command_environment(struct run *run)
     result = calloc(count + 10, sizeof *result);
     if (!result)
         return NULL;
-    if (run->config.nix_log)
-        run->nix_entry = nix_record_entry(run->config.state_dir, run->id);
+    if (run->config.nix_log && nix_command(run->config.command))
+        run->nix_entry = nix_record_entry(run->config.state_dir, run->id, &run->nix_ask);
     snprintf(run->id_entry, sizeof run->id_entry, "NIXFLEET_RUN_ID=%s", run->id);
     snprintf(run->pid_entry, sizeof run->pid_entry, "NIXFLEET_RUN_PID=%ld", (long)getpid());
     count = 0;
@@ -263,9 +265,6 @@ static int start_command(struct run *run)
 
     if (failure == CHILD_STARTED)
         return 0;
-    if (run->nix_entry)
-        nix_record_close(run->config.state_dir, run->id);
-    errno = problem;
     if (failure == CHILD_NO_RESOURCES) {
         signals_restore();
         return run_without_us(run);
@@ -353,6 +352,7 @@ static void plan_log(struct run *run)
     run->plan.dir = absolute(config->state_dir, info->cwd);
     run->plan.file = absolute(config->log, info->cwd);
     run->plan.nix_record = run->nix_entry != NULL;
+    run->plan.nix_ask = run->nix_ask;
     run->plan.keep = (struct run_bounds){(size_t)config->keep_runs,
                                          (int64_t)config->keep_days * DAY_MS, config->keep_bytes};
 }
@@ -400,7 +400,7 @@ static void record_end(struct run *run)
     if (run->child.lost)
         helpers_problem(&run->helpers, "the process that waits for the command was killed: "
                                        "the exit status of the command is unknown");
-    profiles_compare(run->profiles, run->config.state_dir, run->id); /* the shipper looks for it */
+    profiles_compare(&run->profiles, run->config.state_dir, run->id); /* the shipper looks for it */
     run_log_end(&run->log,
                 run->child.lost ? STATUS_RUNNING
                 : killed        ? STATUS_KILLED
@@ -511,7 +511,7 @@ static int run_command(struct run *run)
     run_id_make(run->started_ms, run->id);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
         say("no dashboard configured (--url): the run is only logged");
-    run->profiles = profiles_look();
+    profiles_look(&run->profiles, run->config.command);
     open_streams(run);
     tell_warnings(run);
     if (run->config.scope)
@@ -540,6 +540,8 @@ static int run_command(struct run *run)
     pump_free(&run->pump);
     child_close(&run->child);
     helpers_free(&run->helpers);
+    profiles_free(&run->profiles);
+    free(run->nix_entry);
     return end_like(status, run->pump.output_lost);
 }
 

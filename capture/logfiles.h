@@ -15,6 +15,7 @@ struct log_plan {
     struct run_info info;
     struct run_bounds keep;
     bool nix_record; /* nix was given a file for its own record (nixrecord.h) */
+    bool nix_ask;    /* whether this nix can keep one is not known yet */
 };
 
 struct log_files {

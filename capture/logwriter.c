@@ -291,6 +291,27 @@ static void prune_beside(struct writer *writer)
     _exit(0);
 }
 
+/* What the next run needs to know of nix. */
+static void ask_nix_beside(struct writer *writer)
+{
+    const struct log_plan *plan = writer->start->plan;
+
+    if (!plan->nix_ask || writer->files.run_fd < 0 || spawn(writer) != 0)
+        return;
+    log_files_close(&writer->files); /* its locks are the writer's */
+    nix_version_learn(plan->dir);
+    _exit(0);
+}
+
+static void prepare_for_nix(struct writer *writer)
+{
+    const struct log_plan *plan = writer->start->plan;
+
+    if (plan->nix_record && writer->files.run_fd >= 0)
+        nix_record_make(plan->dir, plan->info.id);
+    ask_nix_beside(writer);
+}
+
 /* ---- the loop ---- */
 
 static void hear(int *fd)
@@ -462,10 +483,12 @@ void log_writer_run(const struct log_writer_start *start)
     become_writer();
     copy_fd = start->again ? -1 : log_files_own_descriptor(start->plan);
     let_go(&writer, copy_fd);
-    if (start->again)
+    if (start->again) {
         log_files_resume(&writer.files, start->plan, start->page);
-    else
+    } else {
         log_files_create(&writer.files, start->plan, copy_fd, start->page);
+        prepare_for_nix(&writer);
+    }
     serve(&writer);
     let_run_go(&writer);
     _exit(0);

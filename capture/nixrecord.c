@@ -14,15 +14,14 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "aside.h"
 #include "runrecord.h"
 
 #define SETTING "json-log-path"
 #define FIRST_MAJOR 2 /* the first version with it: 2.30 */
 #define FIRST_MINOR 30
-#define ASK_MS 2000
-#define PREPARE_MS 2000 /* for the files */
+#define ASK_MS 10000 /* nobody waits for it */
 #define ANSWER_SIZE 256
+#define CONFIG_MAX ((size_t)1 << 20)  /* bytes of a nix.conf */
 #define MEMORY_MAX ((size_t)64 << 10) /* bytes of nix-versions that are looked at */
 
 /* ---- which nix ---- */
@@ -31,14 +30,13 @@
 static char *find_nix(void)
 {
     const char *path = getenv("PATH");
-    char candidate[PATH_MAX];
 
     while (path && *path) {
         size_t length = strcspn(path, ":");
+        AUTO_FREE char *candidate = NULL;
 
         if (length > 0 && *path == '/' &&
-            snprintf(candidate, sizeof candidate, "%.*s/nix", (int)length, path) <
-                (int)sizeof candidate &&
+            asprintf(&candidate, "%.*s/nix", (int)length, path) >= 0 &&
             access(candidate, X_OK) == 0)
             return realpath(candidate, NULL);
         path += length + (path[length] == ':');
@@ -46,15 +44,19 @@ static char *find_nix(void)
     return NULL;
 }
 
-/* What identifies a program: another version is another file. */
-static bool identity(const char *program, char *out, size_t size)
+/* What identifies a program: another version has another path, size or time. Caller frees; NULL:
+ * there is no such file. */
+static char *identity(const char *program)
 {
     struct stat info;
+    char *id;
 
-    return stat(program, &info) == 0 && S_ISREG(info.st_mode) &&
-           snprintf(out, size, "%llx:%llx:%llx:%llx", (unsigned long long)info.st_dev,
-                    (unsigned long long)info.st_ino, (unsigned long long)info.st_size,
-                    (unsigned long long)info.st_mtime) < (int)size;
+    if (stat(program, &info) < 0 || !S_ISREG(info.st_mode) || strchr(program, '\n') ||
+        asprintf(&id, "%llx:%llx.%lx:%s", (unsigned long long)info.st_size,
+                 (unsigned long long)info.st_mtim.tv_sec, (unsigned long)info.st_mtim.tv_nsec,
+                 program) < 0)
+        return NULL;
+    return id;
 }
 
 /* ---- its version ---- */
@@ -67,6 +69,8 @@ static void become_nix(const char *program, int out)
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(null, STDERR_FILENO) < 0)
         _exit(127);
+    for (int number = 1; number < NSIG; number++)
+        (void)signal(number, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
     execl(program, "nix", "--version", (char *)NULL);
     _exit(127);
 }
@@ -128,7 +132,7 @@ static bool has_setting(const char *answer)
 /* 1, 0, or -1: it was not asked yet. */
 static int remembered(const char *memory, const char *id)
 {
-    AUTO_CLOSE int fd = open(memory, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(memory, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
     AUTO_FREE char *text = fd < 0 ? NULL : calloc(1, MEMORY_MAX + 1);
     ssize_t size = text ? read(fd, text, MEMORY_MAX) : -1;
     size_t length = strlen(id);
@@ -143,47 +147,77 @@ static int remembered(const char *memory, const char *id)
 
 static void remember(const char *memory, const char *id, bool has)
 {
-    AUTO_CLOSE int fd = open(memory, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    char line[128];
-    int length = snprintf(line, sizeof line, "%s %s\n", id, has ? "yes" : "no");
+    AUTO_CLOSE int fd =
+        open(memory, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    AUTO_FREE char *line = NULL;
+    int length = asprintf(&line, "%s %s\n", id, has ? "yes" : "no");
 
-    if (fd >= 0 && write(fd, line, (size_t)length) != length)
+    if (fd >= 0 && length > 0 && write(fd, line, (size_t)length) != length)
         unlink(memory); /* half a line would hide those that follow */
 }
 
-static bool nix_has_setting(const char *dir)
-{
-    AUTO_FREE char *program = find_nix(), *memory = NULL;
-    char id[96], answer[ANSWER_SIZE];
-    int known;
+/* The nix that the command would find. */
+struct nix {
+    char *program, *id, *memory;
+};
 
-    if (!program || !identity(program, id, sizeof id) ||
-        asprintf(&memory, "%s/nix-versions", dir) < 0)
-        return false;
-    known = remembered(memory, id);
-    if (known < 0) {
-        ask(program, answer, sizeof answer);
-        known = has_setting(answer);
-        remember(memory, id, known);
-    }
+static bool nix_find(struct nix *nix, const char *dir)
+{
+    *nix = (struct nix){.program = find_nix()};
+    return nix->program && (nix->id = identity(nix->program)) &&
+           asprintf(&nix->memory, "%s/nix-versions", dir) >= 0;
+}
+
+static void nix_free(struct nix *nix)
+{
+    free(nix->program);
+    free(nix->id);
+    free(nix->memory);
+}
+
+/* As `remembered`; 0 where there is no nix. */
+static int nix_has_setting(const char *dir)
+{
+    struct nix nix;
+    int known = nix_find(&nix, dir) ? remembered(nix.memory, nix.id) : 0;
+
+    nix_free(&nix);
     return known;
+}
+
+void nix_version_learn(const char *dir)
+{
+    char answer[ANSWER_SIZE];
+    struct nix nix;
+
+    if (run_directory_trusted(dir) && nix_find(&nix, dir)) {
+        ask(nix.program, answer, sizeof answer);
+        remember(nix.memory, nix.id, has_setting(answer));
+    }
 }
 
 /* ---- what the user has set ---- */
 
+static bool text_sets(const char *text)
+{
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += strspn(line, " \t\n");
+        if (strncmp(line, SETTING, strlen(SETTING)) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool file_sets(const char *dir, const char *name)
 {
-    AUTO_FREE char *path = NULL, *line = NULL;
-    size_t room = 0;
-    bool found = false;
-    FILE *file;
+    AUTO_FREE char *path = NULL, *text = NULL;
+    AUTO_CLOSE int fd = -1;
 
-    if (!dir || asprintf(&path, "%s/%s", dir, name) < 0 || !(file = fopen(path, "re")))
+    if (!dir || asprintf(&path, "%s/%s", dir, name) < 0)
         return false;
-    while (!found && getline(&line, &room, file) >= 0)
-        found = strncmp(line + strspn(line, " \t"), SETTING, strlen(SETTING)) == 0;
-    fclose(file);
-    return found;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    text = is_file(fd) ? read_open_file(fd, CONFIG_MAX, NULL) : NULL;
+    return text && text_sets(text);
 }
 
 static bool user_sets(void)
@@ -205,57 +239,41 @@ static char *record_path(const char *dir, const char *id)
     return asprintf(&path, "%s/%s.nix", dir, id) < 0 ? NULL : path;
 }
 
-struct place {
-    const char *dir, *id;
-};
-
-/* Writes the path of the record, if the command can have one. */
-static void prepare_aside(void *context, int out)
-{
-    const struct place *place = context;
-    char *path;
-    int fd;
-
-    if (user_sets() || run_dir_make(place->dir) < 0 || !nix_has_setting(place->dir) ||
-        !(path = record_path(place->dir, place->id)))
-        return;
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd >= 0 && write_all(out, path, strlen(path)) < 0)
-        unlink(path);
-}
-
-char *nix_record_entry(const char *dir, const char *id)
+char *nix_record_entry(const char *dir, const char *id, bool *ask)
 {
     const char *config = getenv("NIX_CONFIG");
-    struct place place = {dir, id};
     AUTO_FREE char *path = NULL;
     char *entry;
+    int known;
 
+    *ask = false;
     /* nix ends a value at a '#', and splits it at blanks. */
-    if (!dir || *dir != '/' || dir[strcspn(dir, "# \t\r\n")])
+    if (!dir || *dir != '/' || dir[strcspn(dir, "# \t\r\n")] || user_sets())
         return NULL;
-    path = run_aside(prepare_aside, &place, ASK_MS + PREPARE_MS);
-    if (!path || !*path ||
+    known = nix_has_setting(dir);
+    *ask = known < 0;
+    if (known != 1 || !run_directory_trusted(dir) || access(dir, W_OK) < 0 ||
+        !(path = record_path(dir, id)) ||
         asprintf(&entry, "NIX_CONFIG=%s%s%s = %s", config ? config : "",
                  config && *config ? "\n" : "", SETTING, path) < 0)
         return NULL;
     return entry;
 }
 
-static void close_aside(void *context, int out)
+void nix_record_make(const char *dir, const char *id)
 {
-    const struct place *place = context;
-    char *path = record_path(place->dir, place->id);
-    struct stat info;
+    AUTO_FREE char *path = record_path(dir, id);
+    AUTO_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
 
-    (void)out;
-    if (path && stat(path, &info) == 0 && info.st_size == 0)
-        unlink(path);
+    if (fd >= 0)
+        (void)fchmod(fd, 0600); /* nix was first: the directory is closed to others, too */
 }
 
 void nix_record_close(const char *dir, const char *id)
 {
-    struct place place = {dir, id};
+    AUTO_FREE char *path = record_path(dir, id);
+    struct stat info;
 
-    free(run_aside(close_aside, &place, PREPARE_MS));
+    if (path && stat(path, &info) == 0 && info.st_size == 0)
+        unlink(path);
 }

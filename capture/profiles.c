@@ -1,8 +1,7 @@
 #include "profiles.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,140 +9,158 @@
 
 #include "../common/io.h"
 #include "aside.h"
+#include "nixcommand.h"
+#include "runrecord.h"
 
-enum { PROFILE_SYSTEM, PROFILE_HOME, PROFILE_COUNT };
-
-struct profile_state {
-    char *path;       /* what it leads to, in the store; NULL: there is none */
-    char *generation; /* a number; NULL: not known */
-};
+#define SYSTEM "/run/current-system"
+#define SYSTEM_PROFILE "/nix/var/nix/profiles/system"
+#define LINK_SIZE 1024 /* the stack may be small */
+#define LINKS_MAX 8    /* a profile leads to its generation, and that to the store */
 
 static const char *const names[PROFILE_COUNT] = {"system", "home-manager"};
 
-/* "home-manager-42-link" to 42. */
-static char *generation_of(const char *profile)
+/* "home-manager-42-link" to 42; NULL: it is no generation. Caller frees. */
+static char *generation_of(const char *target)
 {
-    char target[PATH_MAX], *end, *dash;
-    ssize_t size = readlink(profile, target, sizeof target - 1);
+    const char *end = strstr(target, "-link"), *digits = end;
 
-    if (size <= 0)
-        return NULL;
-    target[size] = '\0';
-    end = strstr(target, "-link");
     if (!end || end[5])
         return NULL;
-    *end = '\0';
-    dash = strrchr(target, '-');
-    return dash && dash[1] && !dash[1 + strspn(dash + 1, "0123456789")] ? strdup(dash + 1) : NULL;
+    while (digits > target && digits[-1] >= '0' && digits[-1] <= '9')
+        digits--;
+    return digits < end && digits > target && digits[-1] == '-'
+               ? strndup(digits, (size_t)(end - digits))
+               : NULL;
 }
 
-static bool take(struct profile_state *state, const char *link, const char *profile)
+/* What a link's target is relative to is the link's directory. False: too long. */
+static bool go_to(char path[LINK_SIZE], const char *target)
 {
-    AUTO_FREE char *leads = realpath(profile, NULL);
+    char *slash = strrchr(path, '/');
+    size_t directory = *target == '/' || !slash ? 0 : (size_t)(slash + 1 - path);
 
-    state->path = realpath(link, NULL);
-    if (!state->path)
+    if (directory + strlen(target) >= LINK_SIZE)
         return false;
-    if (leads && strcmp(leads, state->path) == 0) /* else it is another generation */
-        state->generation = generation_of(profile);
+    strcpy(path + directory, target);
     return true;
 }
 
+static void free_profile(struct profile *profile)
+{
+    free(profile->path);
+    free(profile->generation);
+    *profile = (struct profile){0};
+}
+
+/* Follows a profile into the store; what `profile` held is freed. Not realpath(3), which asks for
+ * each directory on the way. */
+static void follow(const char *link, struct profile *profile)
+{
+    char path[LINK_SIZE], target[LINK_SIZE];
+    ssize_t size;
+
+    free_profile(profile);
+    snprintf(path, sizeof path, "%s", link);
+    for (int i = 0; (size = readlink(path, target, sizeof target - 1)) > 0; i++) {
+        target[size] = '\0';
+        if (!profile->generation)
+            profile->generation = generation_of(target);
+        if (i == LINKS_MAX || !go_to(path, target)) {
+            size = 0;
+            break;
+        }
+    }
+    if (size < 0 && errno == EINVAL && strcmp(path, link) != 0) /* it is no link: the store's */
+        profile->path = strdup(path);
+}
+
+/* The profile may already be at another generation than the system that runs. */
+static void look_at_system(struct profile *profile)
+{
+    struct profile next = {0};
+
+    follow(SYSTEM, profile);
+    if (!profile->path)
+        return;
+    follow(SYSTEM_PROFILE, &next);
+    if (next.path && strcmp(next.path, profile->path) == 0 && next.generation) {
+        free(profile->generation);
+        profile->generation = next.generation;
+        next.generation = NULL;
+    }
+    free_profile(&next);
+}
+
 /* The places that home-manager has had for its profile, newest first. */
-static void take_home(struct profile_state *state)
+static void look_at_home(struct profile *profile)
 {
     const char *given = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *user = getenv("USER");
-    char path[3][PATH_MAX] = {{0}};
+    char path[LINK_SIZE];
 
-    if (given && *given)
-        snprintf(path[0], PATH_MAX, "%s/nix/profiles/home-manager", given);
-    if (home && *home)
-        snprintf(path[1], PATH_MAX, "%s/.local/state/nix/profiles/home-manager", home);
-    if (user && *user && !strchr(user, '/'))
-        snprintf(path[2], PATH_MAX, "/nix/var/nix/profiles/per-user/%s/home-manager", user);
-    for (int i = 0; i < 3; i++)
-        if (path[i][0] && take(state, path[i], path[i]))
-            return;
-}
-
-static void look(struct profile_state state[PROFILE_COUNT])
-{
-    memset(state, 0, PROFILE_COUNT * sizeof *state);
-    take(&state[PROFILE_SYSTEM], "/run/current-system", "/nix/var/nix/profiles/system");
-    take_home(&state[PROFILE_HOME]);
-}
-
-/* "NAME TAB path TAB generation" for each that there is. */
-static void look_aside(void *context, int out)
-{
-    struct profile_state state[PROFILE_COUNT];
-
-    (void)context;
-    look(state);
-    for (int i = 0; i < PROFILE_COUNT; i++)
-        if (state[i].path)
-            dprintf(out, "%s\t%s\t%s\n", names[i], state[i].path,
-                    state[i].generation ? state[i].generation : "");
-}
-
-/* Nothing is looked at where there is no nix: most runs are short, and a child is not free. */
-char *profiles_look(void)
-{
-    if (access("/nix", F_OK) < 0)
-        return NULL;
-    return run_aside(look_aside, NULL, PROFILES_MS);
-}
-
-struct comparison {
-    const char *before, *dir, *id;
-};
-
-/* The path and the generation of a profile in such a text, cut at their length; "" where there is
- * none. */
-static void find(const char *text, const char *name, const char *field[2], int length[2])
-{
-    const char *line = text;
-
-    field[0] = field[1] = "";
-    length[0] = length[1] = 0;
-    for (; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        if (strncmp(line, name, strlen(name)) != 0 || line[strlen(name)] != '\t')
-            continue;
-        field[0] = line + strlen(name) + 1;
-        length[0] = (int)strcspn(field[0], "\t\n");
-        field[1] = field[0] + length[0] + (field[0][length[0]] == '\t');
-        length[1] = (int)strcspn(field[1], "\n");
-        return;
+    if (given && *given) {
+        snprintf(path, sizeof path, "%s/nix/profiles/home-manager", given);
+        follow(path, profile);
+    }
+    if (!profile->path && home && *home) {
+        snprintf(path, sizeof path, "%s/.local/state/nix/profiles/home-manager", home);
+        follow(path, profile);
+    }
+    if (!profile->path && user && *user && !strchr(user, '/')) {
+        snprintf(path, sizeof path, "/nix/var/nix/profiles/per-user/%s/home-manager", user);
+        follow(path, profile);
     }
 }
 
-static void append(FILE *out, const char *before, const char *name,
-                   const struct profile_state *after)
+static void look(struct profiles *profiles)
 {
-    const char *field[2];
-    int length[2];
-
-    find(before, name, field, length);
-    if (!after->path || ((int)strlen(after->path) == length[0] &&
-                         memcmp(after->path, field[0], (size_t)length[0]) == 0))
-        return;
-    fprintf(out, "%s\t%.*s\t%s\t%.*s\t%s\n", name, length[0], field[0], after->path, length[1],
-            field[1], after->generation ? after->generation : "");
+    look_at_system(&profiles->one[PROFILE_SYSTEM]);
+    if (profiles->home)
+        look_at_home(&profiles->one[PROFILE_HOME]);
 }
+
+void profiles_look(struct profiles *profiles, char *const command[])
+{
+    *profiles = (struct profiles){.home = nix_command(command) && access("/nix", F_OK) == 0};
+    look(profiles);
+}
+
+static bool changed(const struct profile *before, const struct profile *after)
+{
+    return after->path && (!before->path || strcmp(before->path, after->path) != 0);
+}
+
+static const char *text_or_nothing(const char *text)
+{
+    return text ? text : "";
+}
+
+static void append(FILE *out, const char *name, const struct profile *before,
+                   const struct profile *after)
+{
+    if (changed(before, after))
+        fprintf(out, "%s\t%s\t%s\t%s\t%s\n", name, text_or_nothing(before->path), after->path,
+                text_or_nothing(before->generation), text_or_nothing(after->generation));
+}
+
+struct comparison {
+    const struct profiles *before;
+    const char *dir, *id;
+};
 
 static void compare_aside(void *context, int out)
 {
     const struct comparison *comparison = context;
-    struct profile_state after[PROFILE_COUNT];
+    struct profiles after = {.home = comparison->before->home};
     char *text = NULL, *path = NULL;
     size_t size;
     FILE *memory = open_memstream(&text, &size);
 
     (void)out;
-    look(after);
+    look(&after);
     for (int i = 0; memory && i < PROFILE_COUNT; i++)
-        append(memory, comparison->before, names[i], &after[i]);
-    if (!memory || fclose(memory) != 0 || size == 0 ||
+        append(memory, names[i], &comparison->before->one[i], &after.one[i]);
+    if (!memory || fclose(memory) != 0 || size == 0 || run_dir_make(comparison->dir) < 0 ||
+        !run_directory_trusted(comparison->dir) || /* the log writer may not have come so far */
         asprintf(&path, "%s/%s.profiles", comparison->dir, comparison->id) < 0)
         return;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -151,10 +168,30 @@ static void compare_aside(void *context, int out)
         unlink(path);
 }
 
-void profiles_compare(const char *before, const char *dir, const char *id)
+/* /run is memory. */
+static bool system_changed(const struct profile *before)
+{
+    struct profile after = {0};
+    bool is_changed;
+
+    follow(SYSTEM, &after);
+    is_changed = changed(before, &after);
+    free_profile(&after);
+    return is_changed;
+}
+
+/* The home directory and the state directory may lie on a disk that does not answer any more: a
+ * child looks there. */
+void profiles_compare(const struct profiles *before, const char *dir, const char *id)
 {
     struct comparison comparison = {before, dir, id};
 
-    if (before && dir)
+    if (dir && (before->home || system_changed(&before->one[PROFILE_SYSTEM])))
         free(run_aside(compare_aside, &comparison, PROFILES_MS));
+}
+
+void profiles_free(struct profiles *profiles)
+{
+    for (int i = 0; i < PROFILE_COUNT; i++)
+        free_profile(&profiles->one[i]);
 }

@@ -8,12 +8,29 @@
 #ifndef NIXFLEET_PROFILES_H
 #define NIXFLEET_PROFILES_H
 
-/* The profiles as they are now, as a text for profiles_compare; the caller frees it. NULL: they
-   cannot be looked at in time. Takes PROFILES_MS at most, wherever they lie. */
+#include <stdbool.h>
+
+enum { PROFILE_SYSTEM, PROFILE_HOME, PROFILE_COUNT };
+
+struct profile {
+    char *path;       /* what it leads to, in the store; NULL: there is none */
+    char *generation; /* a number; NULL: not known */
+};
+
+struct profiles {
+    bool home; /* home-manager's is looked at */
+    struct profile one[PROFILE_COUNT];
+};
+
+/* The profiles as they are before the command starts: a few readlink(2), and no process. Any
+   command may change the system's. home-manager's, for which the home directory is read, is looked
+   at where the words of the command are about nix (nixcommand.h). */
+void profiles_look(struct profiles *profiles, char *const command[]);
+/* After the command's end: writes the file if one of them has changed since `before`. Takes
+   PROFILES_MS at most, and makes no process where nothing can have changed. A failure costs the
+   record of it, and no more. dir may be NULL: there is no state directory. */
 #define PROFILES_MS 1000
-char *profiles_look(void);
-/* Writes the file if one of them has changed since `before` (NULL: nothing is known). Takes
-   PROFILES_MS at most. A failure costs the record of it, and no more. */
-void profiles_compare(const char *before, const char *dir, const char *id);
+void profiles_compare(const struct profiles *before, const char *dir, const char *id);
+void profiles_free(struct profiles *profiles);
 
 #endif

@@ -1,6 +1,7 @@
 """--nix-log: the record that nix itself writes, with a nix that is played here."""
 import os
 import pathlib
+import shutil
 import signal
 import stat
 import subprocess
@@ -55,6 +56,18 @@ def run(env, *command, options=("--nix-log",), **keywords):
     return subprocess.run([RUN, *options, "--", *command], env=env, capture_output=True, timeout=60, stdin=subprocess.DEVNULL, **keywords)
 
 
+def known(env, tmp_path):
+    """The state in which a run finds it when one before has asked this nix for its version."""
+    memory, program = tmp_path / "state/nix-versions", (tmp_path / "bin/nix").stat()
+    identity = f"{program.st_size:x}:{int(program.st_mtime):x}."
+    assert run(env, "nix", "eval", options=("--nix-log", "--no-stream")).returncode == 0
+    wait_for(lambda: memory.exists() and identity in memory.read_text(), "the answer of nix")
+    return env
+
+
+SAYS = 'printf "%s" "${NIX_CONFIG-none}" # of nix'
+
+
 def calls(tmp_path):
     return (tmp_path / "calls").read_text().splitlines()
 
@@ -65,7 +78,7 @@ def records(tmp_path):
 
 def test_derivations_counts_and_logs_come_from_a_run_that_shows_nothing(tmp_path, nix):
     with FaultServer() as server:
-        env = setting(tmp_path, nix("(Nix) 2.34.8"), server.url)
+        env = known(setting(tmp_path, nix("(Nix) 2.34.8"), server.url), tmp_path)
         done = run(env, "nix", "build")
         assert (done.returncode, done.stdout) == (0, b"only a bar\r")
         bodies = [message for _, message in server.run().batches]
@@ -80,7 +93,7 @@ def test_derivations_counts_and_logs_come_from_a_run_that_shows_nothing(tmp_path
 def test_a_dashboard_keeps_what_the_record_says(tmp_path, nix):
     with Dashboard(tmp_path / "data") as dashboard:
         env = setting(tmp_path, nix("(Nix) 2.34.8"), dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_FLUSH_TIMEOUT="30")
-        assert run(env, "nix", "build").returncode == 0
+        assert run(known(env, tmp_path), "nix", "build").returncode == 0
         (last,) = dashboard.get("/api/hosts/testhost/runs").json["runs"]
         told = dashboard.get(f"/api/hosts/testhost/runs/{last['id']}/derivations").json["derivations"]
     assert {one["name"] for one in told} == NAMES and {one["state"] for one in told} == {"built"}
@@ -89,54 +102,102 @@ def test_a_dashboard_keeps_what_the_record_says(tmp_path, nix):
 
 
 def test_each_nix_is_asked_for_its_version_once(tmp_path, nix):
-    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    env = known(setting(tmp_path, nix("(Nix) 2.34.8")), tmp_path)
     for _ in range(3):
         assert run(env, "nix", "build").returncode == 0
     assert calls(tmp_path).count("--version") == 1
+    assert len(records(tmp_path)) == 3
     nix("(Nix) 2.31.0", body="true # another program")
+    known(env, tmp_path)
     assert run(env, "nix", "build").returncode == 0
     assert calls(tmp_path).count("--version") == 2
     assert len(records(tmp_path)) == 4
+    assert {stat.S_IMODE(record.stat().st_mode) for record in records(tmp_path)} == {0o600}
 
 
 @pytest.mark.parametrize("version", ["(Nix) 2.8.0", "(Nix) 2.29.1", "(Lix, like Nix) 2.93.0", "what?", ""])
 def test_a_nix_without_the_setting_gets_nothing(tmp_path, nix, version):
-    env = setting(tmp_path, nix(version), NIX_CONFIG="cores = 2")
-    assert run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout == b"cores = 2"
+    env = known(setting(tmp_path, nix(version), NIX_CONFIG="cores = 2"), tmp_path)
+    assert run(env, "sh", "-c", SAYS).stdout == b"cores = 2"
     assert records(tmp_path) == []
 
 
 @pytest.mark.parametrize("version", ["(Nix) 2.30.0", "(Nix) 2.31pre20250712_c0ffee0", "(Determinate Nix 3.8.1) 2.30.1", "(Nix) 3.0"])
 def test_what_is_set_already_stays(tmp_path, nix, version):
-    env = setting(tmp_path, nix(version), NIX_CONFIG="cores = 2")
-    first, second = run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout.decode().split("\n")
+    env = known(setting(tmp_path, nix(version), NIX_CONFIG="cores = 2"), tmp_path)
+    first, second = run(env, "sh", "-c", SAYS).stdout.decode().split("\n")
     assert first == "cores = 2" and second.startswith("json-log-path = ") and second.endswith(".nix")
     env["NIX_CONFIG"] = "json-log-path = /mine"
-    assert run(env, "sh", "-c", 'printf %s "$NIX_CONFIG"').stdout == b"json-log-path = /mine"
+    assert run(env, "sh", "-c", SAYS).stdout == b"json-log-path = /mine"
     del env["NIX_CONFIG"]
     home = tmp_path / "state/.config/nix"
     home.mkdir(parents=True)
-    (home / "nix.conf").write_text(" json-log-path = /mine\n")
-    assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"').stdout == b"none"
+    (home / "nix.conf").write_text("cores = 3\n json-log-path = /mine\n")
+    assert run(env, "sh", "-c", SAYS).stdout == b"none"
 
 
 def test_nothing_is_asked_or_set_without_the_option(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8"))
-    assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"', options=()).stdout == b"none"
+    assert run(env, "sh", "-c", SAYS, options=()).stdout == b"none"
     assert not (tmp_path / "calls").exists()
 
 
-def test_an_empty_record_is_not_kept(tmp_path, nix):
+def test_nothing_is_asked_or_set_for_a_command_that_has_nothing_to_do_with_nix(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8"))
     assert run(env, "true").returncode == 0
+    assert not (tmp_path / "calls").exists()
+    known(env, tmp_path)
+    assert b"NIX_CONFIG" not in run(env, "env").stdout
+    for command in (["env", "--", "sh", "-c", SAYS], ["make", "-s", "switch"]):
+        (tmp_path / "Makefile").write_text("switch:\n\t@printf '%s' \"$${NIX_CONFIG-none}\"\n")
+        assert run(env, *command, cwd=tmp_path).stdout.startswith(b"json-log-path = ")
+
+
+def test_an_empty_record_is_not_kept(tmp_path, nix):
+    env = known(setting(tmp_path, nix("(Nix) 2.34.8")), tmp_path)
+    assert run(env, "sh", "-c", SAYS).stdout != b"none"
     wait_for(lambda: records(tmp_path) == [], "the log writer to remove it")
 
 
-def test_a_nix_that_never_answers_costs_two_seconds_once(tmp_path, nix):
-    env = setting(tmp_path, nix("(Nix) 2.34.8", answer="exec sleep 600"))
-    for _ in range(3):
-        assert run(env, "sh", "-c", 'printf "%s" "${NIX_CONFIG-none}"').stdout == b"none"
+def test_a_nix_that_never_answers_is_waited_for_by_no_command(tmp_path, nix):
+    env = setting(tmp_path, nix("(Nix) 2.34.8", answer=f"echo $$ >>{tmp_path}/pids; exec sleep 600"))
+    assert run(env, "sh", "-c", SAYS).stdout == b"none"
+    wait_for((tmp_path / "pids").exists, "nix to be asked")
+    os.kill(int((tmp_path / "pids").read_text()), 0)  # it is still asked, and the run is over
+    wait_for(lambda: (tmp_path / "state/nix-versions").exists(), "nix to be given up")
+    assert run(env, "sh", "-c", SAYS).stdout == b"none"
     assert calls(tmp_path).count("--version") == 1
+
+
+def processes_before_the_command(tmp_path, env, options, command):
+    """How many processes and waits for one the wrapper's start has, seen by strace, up to the command's execution."""
+    trace = tmp_path / "trace"
+    subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=fork,vfork,clone,clone3,execve,wait4,waitid", RUN, *options, "--", *command],
+                   env=env, check=True, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
+    before, wrapper = [], None
+    for line in trace.read_text().splitlines():
+        pid, call = line.split(None, 1)
+        wrapper = wrapper or pid
+        if call.startswith("execve(") and pid != wrapper:
+            return before
+        if pid == wrapper and not call.startswith(("execve(", "+++", "---", "<...")):
+            before.append(call)
+    raise AssertionError("the command was not executed")
+
+
+@pytest.mark.parametrize("options", [(), ("--nix-log",)], ids=("plain", "nix-log"))
+@pytest.mark.parametrize("command", [("true",), ("echo", "x"), ("nix", "eval"), ("home-manager", "switch")], ids=" ".join)
+def test_the_start_makes_one_process_the_session_leader_and_waits_for_none(tmp_path, nix, options, command):
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    directory = nix("(Nix) 2.34.8")
+    (directory / "home-manager").symlink_to(directory / "nix")
+    env = setting(tmp_path, directory)
+    for known_before in (False, True):
+        if known_before:
+            known(env, tmp_path)
+        before = processes_before_the_command(tmp_path, env, options, command)
+        assert len(before) == 1 and before[0].startswith(("clone", "fork", "vfork")), before
 
 
 @pytest.mark.parametrize("reader", ["kill -STOP $$", "exit 1", "sleep 600"], ids=("stopped", "dead", "slow"))
@@ -148,7 +209,7 @@ def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
                                                      "i=$((i+1)); done; cat \"$record.more\" >>\"$record\"; rm \"$record.more\"; echo done"),
                   "http://127.0.0.1:9", NIXFLEET_REPORT=str(helper), NIXFLEET_FLUSH_TIMEOUT="0")
     try:
-        done = run(env, "nix", "build")
+        done = run(known(env, tmp_path), "nix", "build")
         assert (done.returncode, done.stdout) == (0, b"done\n")
         assert records(tmp_path)[0].stat().st_size > 1 << 20
     finally:
@@ -161,7 +222,7 @@ def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
 
 def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8"), "http://127.0.0.1:9", NIXFLEET_FLUSH_TIMEOUT="0")
-    assert run(env, "nix", "build").returncode == 0
+    assert run(known(env, tmp_path), "nix", "build").returncode == 0
     with FaultServer() as server:
         env.update(NIXFLEET_URL=server.url, NIXFLEET_FLUSH_TIMEOUT="30")
         flushed = subprocess.run([RUN, "--flush", "--moved-from", "http://127.0.0.1:9"], env=env, capture_output=True, timeout=60)
@@ -171,7 +232,7 @@ def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
 
 
 def test_the_log_of_a_derivation_that_nobody_recorded_is_one_line_and_exit_1(tmp_path, nix):
-    env = setting(tmp_path, nix("(Nix) 2.34.8"))
+    env = known(setting(tmp_path, nix("(Nix) 2.34.8")), tmp_path)
     assert run(env, "nix", "build").returncode == 0
     shown = subprocess.run([RUN, "--show", "--derivation", "nothing"], env=env, capture_output=True, timeout=30)
     assert (shown.returncode, shown.stdout, shown.stderr.count(b"\n")) == (1, b"", 1)

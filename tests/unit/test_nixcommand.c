@@ -1,0 +1,71 @@
+/* Which commands have to do with nix. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cmocka_versions.h"
+
+#include "capture/nixcommand.h"
+
+#define WORDS_MAX 8
+
+/* Of a line that is split at '|'. */
+static bool about_nix(const char *line)
+{
+    char text[256], *rest = text, *words[WORDS_MAX] = {0};
+
+    assert_true(strlen(line) < sizeof text);
+    strcpy(text, line);
+    for (int i = 0; i + 1 < WORDS_MAX && rest; i++)
+        words[i] = strsep(&rest, "|");
+    return nix_command(words);
+}
+
+static void what_starts_nix_or_changes_a_profile_is_known_by_its_words(void **state)
+{
+    static const char *const yes[] = {"nix|build|.#a",
+                                      "/run/current-system/sw/bin/nixos-rebuild|switch",
+                                      "sudo|-u|me|nix-env|-i|hello",
+                                      "home-manager|switch",
+                                      "darwin-rebuild|switch",
+                                      "nh|os|test",
+                                      "env|A=b|sh|-c|cd /etc && nixos-rebuild boot",
+                                      "./switch.sh",
+                                      "make|deploy",
+                                      "bash|/home/me/rebuild",
+                                      "colmena|apply"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        if (!about_nix(yes[i]))
+            fail_msg("not known: %s", yes[i]);
+}
+
+static void other_commands_are_none_wherever_they_lie(void **state)
+{
+    static const char *const no[] = {"true",
+                                     "echo|x",
+                                     "/nix/store/00705yadhzm4c5k1y4iccfkqcvicyn7b-coreutils/bin/ls",
+                                     "git|pull",
+                                     "/bin/sh|-c|exit 3",
+                                     "unix2dos|phoenix",
+                                     "",
+                                     "/"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        if (about_nix(no[i]))
+            fail_msg("taken for one: %s", no[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_starts_nix_or_changes_a_profile_is_known_by_its_words),
+        cmocka_unit_test(other_commands_are_none_wherever_they_lie),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
