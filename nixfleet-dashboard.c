@@ -127,7 +127,7 @@ static int hash_password(void)
     AUTO_FREE char *hash = password ? password_hash(password) : NULL;
 
     if (!hash)
-        why = password ? errno == EINVAL ? "it needs 1 to 72 bytes" : strerror(errno) : why;
+        why = password ? errno == EINVAL ? "a password needs 1 to 72 bytes" : strerror(errno) : why;
     if (password)
         wipe(password, strlen(password));
     free(password);
@@ -163,6 +163,8 @@ static int become_owner(const char *dir)
 {
     struct stat info;
 
+    if (!dir)
+        return complain("out of memory", NULL);
     if (geteuid() != 0 || stat(dir, &info) < 0 || info.st_uid == 0)
         return 0;
     return setegid(info.st_gid) < 0 || seteuid(info.st_uid) < 0 ? complain(dir, strerror(errno))
@@ -177,8 +179,8 @@ static int make_token(struct server *server, const struct dashboard_settings *se
     struct job job = {.apply = apply_token, .done = token_done, .context = &fresh};
 
     if (!host_id_normalize(name, host))
-        return complain(name,
-                        "a host's name is a letter and then letters, digits and -, 63 at most");
+        return complain(
+            name, "a host id is a letter or digit, then letters, digits, - and _, at most 63");
     if (!fresh.secret) {
         complain("NIXFLEET_AGENT_TOKEN_HASH_SECRET is not set",
                  config ? config : "and " INSTALLED_CONFIG " cannot be read: give --config FILE");
@@ -469,7 +471,7 @@ static int open_and_serve(struct server *server, const struct options *options, 
     listener = listen_on(address, &port);
     if (listener < 0)
         return complain(options->listen,
-                        errno == EINVAL ? "that is not a numeric address" : strerror(errno));
+                        errno == EINVAL ? "the address is not numeric" : strerror(errno));
     set_up_signals(); /* before the first thread */
     server->store = store_open(server->data_dir, error);
     if (!server->store)

@@ -371,7 +371,9 @@ static bool has_lines(const char *value)
 {
     size_t length;
 
-    return next_line(&value, &length) && next_line(&value, &length);
+    if (!next_line(&value, &length))
+        return false;
+    return next_line(&value, &length) != NULL;
 }
 
 static void give_lines(struct forms *forms, const char *value)

@@ -99,7 +99,9 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
                                          uint64_t key)
 {
     struct derivations *all = &phase->derivations;
-    if (all->count >= PHASE_DERIVATIONS_MAX || (all->count == all->room && !list_grow(all)))
+    if (all->count >= PHASE_DERIVATIONS_MAX)
+        return NULL;
+    if ((all->at == NULL || all->count == all->room) && !list_grow(all))
         return NULL;
     struct derivation *one = &all->at[all->count];
     *one = (struct derivation){.started_ms = -1, .ended_ms = -1, .line = -1, .version = 1};

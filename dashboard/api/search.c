@@ -176,11 +176,14 @@ static void keep_run(void *context, const struct run_details *run)
 static int search_run(struct store *store, struct search *search, const struct found_run *run)
 {
     struct run_row row;
+    int read;
 
-    search->run = run;
     if (!store_run_find(store, run->id, &row) || row.deleted)
         return 0;
-    if (store_log(store, row.key, search->from, search_next, search) < 0)
+    search->run = run;
+    read = store_log(store, row.key, search->from, search_next, search);
+    search->run = NULL;
+    if (read < 0)
         return -1;
     search->from = 0;
     return search->more;

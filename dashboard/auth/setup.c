@@ -64,7 +64,7 @@ static int ask_password(struct secrets *secrets)
     free(password);
     return secrets->password_hash
                ? 0
-               : complain("password", errno == EINVAL ? "it needs 1 to 72 bytes" : strerror(errno));
+               : complain("password", errno == EINVAL ? "needs 1 to 72 bytes" : strerror(errno));
 }
 
 static bool wants_totp(void)

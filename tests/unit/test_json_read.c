@@ -195,7 +195,7 @@ static void expect_bytes(const char *text, const char *bytes, size_t size)
     assert_memory_equal(json_object_get_string(value), bytes, size);
     json_object_put(value);
 }
-#define EXPECT_TEXT(text, bytes) expect_bytes(text, bytes, sizeof bytes - 1)
+#define EXPECT_TEXT(text, bytes) expect_bytes(text, bytes, sizeof(bytes) - 1)
 
 static void escapes_become_what_they_stand_for(void **state)
 {

@@ -88,8 +88,8 @@ static void values_within_values_and_words_are_found(void **state)
     char *environment[] = {"DATABASE_URL=postgres://app:hunter2%40home@db:5432/app",
                            "HTTPS_PROXY=http://user:proxy-pass-1@proxy:8080",
                            "REPO=https://ghp_0123456789abcdefghij@github.com/x/y git@example.org:x",
-                           "NIX_CONFIG=cores = 4\nextra-access-tokens = github.com=ghp_first "
-                           "gitlab.com=PAT:glpat-2nd\n",
+                           ("NIX_CONFIG=cores = 4\nextra-access-tokens = github.com=ghp_first "
+                            "gitlab.com=PAT:glpat-2nd\n"),
                            NULL};
     char *argv[] = {"env", "X_KEY=in-the-words", "--api-key=an-option-1", "cmd", NULL};
     static const char *const wanted[] = {

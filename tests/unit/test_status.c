@@ -25,8 +25,10 @@ static int open_page(void **state)
 {
     (void)state;
     page = status_create("the record", 10, &page_fd);
-    if (page)
-        page->ring_size = page->ring_window = RING;
+    if (page) {
+        page->ring_size = RING;
+        page->ring_window = RING;
+    }
     return page ? 0 : -1;
 }
 

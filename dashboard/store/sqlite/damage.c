@@ -58,7 +58,7 @@ void damage_found(struct damage *damage, const char *host, const char *run, int6
         log_line(LOG_ERR,
                  "damaged: host %s, run %s, lines %lld to %lld; restore a "
                  "backup if they matter",
-                 host, run, (long long)first + 1, (long long)(first + count));
+                 host, run, (long long)first + 1, (long long)first + (long long)count);
         if (damage->count == TOLD_MAX)
             log_line(LOG_WARNING, "more is damaged, and is not listed");
     }
