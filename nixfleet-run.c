@@ -422,7 +422,7 @@ static void tell_problems(struct run *run)
 }
 
 /* A shipper that was killed or stopped, or had no time, has not said what is owed. */
-static void note_what_is_owed(struct run *run)
+static void note_undelivered(struct run *run)
 {
     struct helpers *helpers = &run->helpers;
 
@@ -442,7 +442,7 @@ static void finish(struct run *run)
     tell_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
     helpers_kill(&run->helpers);
-    note_what_is_owed(run);
+    note_undelivered(run);
     tell_problems(run);
     run_log_close(&run->log);
 }

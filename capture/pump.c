@@ -350,12 +350,12 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
-    if (flow->from < 0 || flow->owed == 0 || flow->end == PUMP_BUFFER || flow->short_ends)
+    if (flow->from < 0 || flow->left == 0 || flow->end == PUMP_BUFFER || flow->short_ends)
         return 0;
     /* poll also moves what the kernel still has on its way through the pty; only its "nothing" is
      * an answer: after a failure the read, which does not wait, says what is there */
     if (poll(&ready, 1, 0) == 0) {
-        flow->owed = 0;
+        flow->left = 0;
         return 0;
     }
     return flow_read(pump, flow);
@@ -385,7 +385,7 @@ static void drain(struct pump *pump)
     keys_end(pump);
     for (int i = 0; i < 3; i++)
         if (pump->flows[i].from >= 0)
-            pump->flows[i].owed = left_in(&pump->flows[i]);
+            pump->flows[i].left = left_in(&pump->flows[i]);
     do {
         for (int i = 0; i < 3; i++)
             flow_write(pump, &pump->flows[i]);
@@ -403,7 +403,7 @@ static void drain(struct pump *pump)
 static void write_rest(struct pump *pump)
 {
     for (int i = 0; i < 3; i++)
-        pump->flows[i].owed = 0;
+        pump->flows[i].left = 0;
     flow_give_held_cr(&pump->flows[0]);
     while (pending(pump) && !pump->leave)
         step(pump);

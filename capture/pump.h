@@ -26,7 +26,7 @@ struct flow {
     bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
     bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
     bool short_ends; /* what waits has LF for each CR LF: the terminal adds the CR again */
-    size_t owed; /* after the command's end: bytes that it may have left here, still to be read */
+    size_t left; /* after the command's end: bytes that it may have left here, still to be read */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
 };

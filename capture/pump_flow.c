@@ -61,7 +61,7 @@ bool flow_pending(const struct flow *flow)
 
 bool flow_may_read(const struct pump *pump, const struct flow *flow)
 {
-    return !flow->short_ends && (pump->state == PUMP_RUNNING || flow->owed > 0);
+    return !flow->short_ends && (pump->state == PUMP_RUNNING || flow->left > 0);
 }
 
 void pump_say(struct pump *pump, const char *text)
@@ -124,7 +124,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
         return 0;
     }
     flow->end += (size_t)n;
-    flow->owed -= (size_t)n < flow->owed ? (size_t)n : flow->owed;
+    flow->left -= (size_t)n < flow->left ? (size_t)n : flow->left;
     record(pump, flow->buffer + fresh, (size_t)n);
     if (pump->terminal->shared && flow == &pump->flows[0]) {
         pump->alert_ms = monotonic_ms() + ALERT_MS;

@@ -61,7 +61,7 @@ static bool may_go(const struct prune *prune, const char *id)
 
     if (run_record_read(prune->dir, id, &record) < 0)
         return false;
-    result = !record.alive && !run_owed(&record);
+    result = !record.alive && !run_undelivered(&record);
     run_record_free(&record);
     return result;
 }

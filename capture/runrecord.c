@@ -487,7 +487,7 @@ int run_delivery_lock(int marks_fd)
     return flock(marks_fd, LOCK_EX | LOCK_NB);
 }
 
-bool run_owed(const struct run_record *record)
+bool run_undelivered(const struct run_record *record)
 {
     return record->info.stream && !record->ack.delivered && !record->ack.refused &&
            (record->end.known || !record->alive);

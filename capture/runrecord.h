@@ -98,7 +98,7 @@ void run_record_free(struct run_record *record);
 char **run_record_list(const char *dir);
 /* True if a dashboard should still get something of it: streamed, neither delivered nor refused,
  * over or not alive. */
-bool run_owed(const struct run_record *record);
+bool run_undelivered(const struct run_record *record);
 
 /* mkdir -p, the last one 0700. 0, or -1 with errno. */
 int run_dir_make(const char *path);

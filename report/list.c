@@ -76,7 +76,7 @@ static const char *state_name(const struct run_record *record)
         return "refused";
     if (record->damaged)
         return "damaged";
-    if (run_owed(record))
+    if (run_undelivered(record))
         return record->end.known ? "undelivered" : "lost, undelivered";
     return record->end.known ? "local" : "lost";
 }
@@ -115,7 +115,7 @@ static void print_reason(const char *dir, const struct run_record *record,
     char refusal[256];
     const char *url = record->info.url;
 
-    if (!run_owed(record))
+    if (!run_undelivered(record))
         return;
     if (run_refusal_read(dir, record->info.id, refusal, sizeof refusal))
         printf("    not delivered: %s\n", refusal);

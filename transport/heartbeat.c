@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
-#include "body/beat.h"
+#include "body/heartbeat_body.h"
 #include "away.h"
 #include "helper.h"
 #include "http/answer.h"
@@ -36,8 +36,8 @@ struct heartbeat {
     struct problems problems;
     struct text body;
     struct run_end end;
-    enum beat_kind kind; /* of what is to be said now */
-    int64_t next_ms;     /* monotonic */
+    enum heartbeat_kind kind; /* of what is to be said now */
+    int64_t next_ms;          /* monotonic */
     int64_t ended_ms;
     bool ended, told, stop_passed, over;
 };
@@ -73,7 +73,7 @@ static void look_at_end(struct heartbeat *heartbeat)
     how = atomic_load(&heartbeat->page->end); /* again: it is set before the pipe is let go */
     heartbeat->ended = true;
     heartbeat->ended_ms = monotonic_ms();
-    heartbeat->kind = how == STATUS_RUNNING ? BEAT_LOST : BEAT_FINISHED;
+    heartbeat->kind = how == STATUS_RUNNING ? HEARTBEAT_LOST : HEARTBEAT_FINISHED;
     heartbeat->end = (struct run_end){.known = how != STATUS_RUNNING,
                                       .by_signal = how == STATUS_KILLED,
                                       .code = (int)atomic_load(&heartbeat->page->end_code)};
@@ -87,7 +87,7 @@ static int answer_ms(const struct heartbeat *heartbeat)
 {
     int hurry = heartbeat->config->flush_timeout_s * 1000 / HURRY_PARTS;
 
-    return heartbeat->kind == BEAT_FINISHED && hurry < ANSWER_MS ? hurry : ANSWER_MS;
+    return heartbeat->kind == HEARTBEAT_FINISHED && hurry < ANSWER_MS ? hurry : ANSWER_MS;
 }
 
 static void send_beat(struct heartbeat *heartbeat)
@@ -102,10 +102,10 @@ static void send_beat(struct heartbeat *heartbeat)
         return;
     }
     heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
-    if (beat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
-                   &heartbeat->end, heartbeat->redactor,
-                   atomic_fetch_add(&heartbeat->page->beats, 1),
-                   heartbeat->kind == BEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
+    if (heartbeat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
+                        &heartbeat->end, heartbeat->redactor,
+                        atomic_fetch_add(&heartbeat->page->beats, 1),
+                        heartbeat->kind == HEARTBEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
         post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size,
                    answer_ms(heartbeat), answer_ms(heartbeat));
 }
@@ -160,7 +160,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         break;
     }
     /* What the shipper delivers says that the run has ended, too. */
-    if (heartbeat->ended && !heartbeat->told && heartbeat->kind == BEAT_FINISHED)
+    if (heartbeat->ended && !heartbeat->told && heartbeat->kind == HEARTBEAT_FINISHED)
         heartbeat->over = true;
 }
 
@@ -170,7 +170,7 @@ static bool finished(const struct heartbeat *heartbeat)
 
     if (heartbeat->told || heartbeat->over)
         return true;
-    if (heartbeat->kind == BEAT_LOST && most < LOST_TRIES_MS)
+    if (heartbeat->kind == HEARTBEAT_LOST && most < LOST_TRIES_MS)
         most = LOST_TRIES_MS;
     return heartbeat->ended && monotonic_ms() - heartbeat->ended_ms >= most;
 }

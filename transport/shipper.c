@@ -18,7 +18,7 @@
 #include "../common/io.h"
 #include "away.h"
 #include "helper.h"
-#include "body/beat.h"
+#include "body/heartbeat_body.h"
 #include "delivery/delivery.h"
 #include "http/post.h"
 #include "spool.h"
@@ -240,7 +240,7 @@ static void start_older(struct shipper *shipper)
     if (!shipper->reached || shipper->older != 0 || shipper->ended ||
         client_busy(shipper->post.client))
         return;
-    shipper->older = spool_owes(shipper->config, id) ? fork() : -1;
+    shipper->older = spool_has_undelivered(shipper->config, id) ? fork() : -1;
     if (shipper->older != 0)
         return;
     helper_die_with(parent);
@@ -263,14 +263,14 @@ static void end_older(struct shipper *shipper)
 
 /* ---- sending ---- */
 
-static void say_what_is_owed(struct shipper *shipper)
+static void say_undelivered(struct shipper *shipper)
 {
     const char *reason = *shipper->post.reason ? shipper->post.reason : "no answer so far";
     bool said = shipper->problems.said & (1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT);
 
     if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
         return;
-    problem_once(&shipper->problems, PROBLEM_OWED,
+    problem_once(&shipper->problems, PROBLEM_UNDELIVERED,
                  "output is undelivered%s%s%s: `nixfleet-run --flush` delivers it",
                  said ? "" : " (", said ? "" : reason, said ? "" : ")");
 }
@@ -281,7 +281,7 @@ static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
         return;
-    say_what_is_owed(shipper);
+    say_undelivered(shipper);
     shipper->alone = true;
     (void)write_all(HELPER_PUMP_FD, "A",
                     1); /* fails where the pump has stopped waiting by itself */
@@ -321,8 +321,8 @@ static bool keeps(struct shipper *shipper)
     return refusal != NULL;
 }
 
-static void heed(struct shipper *shipper, enum delivery_verdict verdict,
-                 const struct client_answer *answer)
+static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
+                         const struct client_answer *answer)
 {
     struct post *post = &shipper->post;
     int64_t most = shipper->ended ? RETRY_END_MS : RETRY_MOST_MS;
@@ -377,7 +377,7 @@ static void heed(struct shipper *shipper, enum delivery_verdict verdict,
 }
 
 /* The answer to `lost`, when every line is there: then nothing is owed any more. */
-static void heed_lost(struct shipper *shipper, const struct client_answer *answer)
+static void take_lost_answer(struct shipper *shipper, const struct client_answer *answer)
 {
     if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
         answer->status == 410) {
@@ -395,13 +395,13 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
     if (answer->status)
         away_answered(&shipper->away);
     if (shipper->lines_done) {
-        heed_lost(shipper, answer);
+        take_lost_answer(shipper, answer);
         return;
     }
     verdict = delivery_take(&shipper->delivery, answer);
     if (shipper->delivery.problem[0])
         problem_once(&shipper->problems, PROBLEM_REFUSED, "%s", shipper->delivery.problem);
-    heed(shipper, verdict, answer);
+    take_verdict(shipper, verdict, answer);
 }
 
 static void send_lost(struct shipper *shipper)
@@ -409,8 +409,8 @@ static void send_lost(struct shipper *shipper)
     struct post *post = &shipper->post;
 
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat", shipper->record.info.host);
-    if (beat_write(&shipper->beat, BEAT_LOST, &shipper->record.info, shipper->page, NULL,
-                   shipper->redactor, INT32_MAX, 0))
+    if (heartbeat_write(&shipper->beat, HEARTBEAT_LOST, &shipper->record.info, shipper->page, NULL,
+                        shipper->redactor, INT32_MAX, 0))
         post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
 }
 
@@ -556,7 +556,7 @@ int shipper_main(const struct config *config)
     if (!config->url || open_network(&shipper) < 0)
         return 0; /* the reason has been said */
     run(&shipper);
-    say_what_is_owed(&shipper);
+    say_undelivered(&shipper);
     end_older(&shipper);
     if (shipper.alone && shipper.lines_done)
         spool_deliver(config, shipper.record.info.id); /* it is back: the others, too */

@@ -27,7 +27,7 @@ struct dashboard {
     bool away;
     int troubled;                  /* runs in a row */
     struct stored_failure failure; /* the last one */
-    size_t owed;
+    size_t undelivered;
     char unwanted[HOST_ID_SIZE];
 };
 
@@ -41,7 +41,7 @@ static void load_tokens(struct dashboard *dashboard)
         token_set_read_pipe(&dashboard->tokens, PIPE_MS, NULL, NULL);
 }
 
-static bool still_owed(struct dashboard *dashboard, struct stored_run *run)
+static bool still_undelivered(struct dashboard *dashboard, struct stored_run *run)
 {
     const char *host = run->record.info.host;
     struct stored_failure failure;
@@ -118,44 +118,45 @@ static char **list_runs(const char *dir, const char *except)
     return ids;
 }
 
-bool spool_owes(const struct config *config, const char *except)
+bool spool_has_undelivered(const struct config *config, const char *except)
 {
     const char *dir = config->state_dir;
     char **ids = list_runs(dir, except);
-    bool owes = false;
+    bool found = false;
 
     for (size_t i = 0; ids && ids[i]; i++) {
-        owes = owes || stored_run_owed(dir, ids[i], config);
+        found = found || stored_run_undelivered(dir, ids[i], config);
         free(ids[i]);
     }
     free(ids);
-    return owes;
+    return found;
 }
 
-static void say_what_is_owed(struct dashboard *at)
+static void say_undelivered(struct dashboard *at)
 {
-    const char *what = at->owed == 1 ? "run is" : "runs are";
+    const char *what = at->undelivered == 1 ? "run is" : "runs are";
 
     if (!at->config)
-        problem_once(&at->problems, PROBLEM_OWED,
+        problem_once(&at->problems, PROBLEM_UNDELIVERED,
                      "%zu %s undelivered: no settings here are for the dashboard %s "
                      "(--moved-from delivers to another dashboard)",
-                     at->owed, what, at->url);
+                     at->undelivered, what, at->url);
     else if (at->failure.status)
-        problem_once(&at->problems, PROBLEM_OWED, "the dashboard fails (%d): %zu %s undelivered",
-                     at->failure.status, at->owed, what);
+        problem_once(&at->problems, PROBLEM_UNDELIVERED,
+                     "the dashboard fails (%d): %zu %s undelivered", at->failure.status,
+                     at->undelivered, what);
     else if (at->problems.said == 0)
-        problem_once(&at->problems, PROBLEM_OWED,
+        problem_once(&at->problems, PROBLEM_UNDELIVERED,
                      "the dashboard %s could not be reached (%s): %zu %s undelivered", at->url,
-                     at->failure.reason[0] ? at->failure.reason : "no answer in time", at->owed,
-                     what);
+                     at->failure.reason[0] ? at->failure.reason : "no answer in time",
+                     at->undelivered, what);
 }
 
 static size_t deliver_all(struct dashboard *first, const char *dir, char **ids, bool any)
 {
     const struct config *config = first->config;
     int64_t until_ms = monotonic_ms() + (int64_t)config->flush_timeout_s * 1000;
-    size_t owed = 0;
+    size_t undelivered = 0;
 
     for (size_t i = 0; ids && ids[i]; i++) {
         struct stored_run run;
@@ -165,17 +166,18 @@ static size_t deliver_all(struct dashboard *first, const char *dir, char **ids, 
 
         if (result == STORED_LATER)
             dashboard = dashboard_of(first, &run.record.info);
-        /* STORED_REFUSED here: another process has it; from the dashboard: it is not owed any more.
+        /* STORED_REFUSED here: another process has it; from the dashboard: it is not undelivered
+         * any more.
          */
         if (result == STORED_REFUSED ||
-            (result == STORED_LATER && (!dashboard || still_owed(dashboard, &run)))) {
+            (result == STORED_LATER && (!dashboard || still_undelivered(dashboard, &run)))) {
             dashboard = dashboard ? dashboard : first;
-            dashboard->owed++;
-            owed++;
+            dashboard->undelivered++;
+            undelivered++;
         }
         stored_run_close(&run);
     }
-    return owed;
+    return undelivered;
 }
 
 /* Where others can write, they could have us send what is not theirs. */
@@ -194,21 +196,21 @@ static int deliver(const struct config *config, bool quiet, bool any, const char
     struct dashboard first = {.config = config, .url = config->url};
     const char *dir = config->state_dir;
     char **ids;
-    size_t owed;
+    size_t undelivered;
 
     first.problems = (struct problems){.fd = STDERR_FILENO, .said = quiet ? ~0U : 0};
     if (!may_use(dir, &first.problems))
         return 1;
     ids = list_runs(dir, except);
-    owed = deliver_all(&first, dir, ids, any);
+    undelivered = deliver_all(&first, dir, ids, any);
     for (size_t i = 0; ids && ids[i]; i++)
         free(ids[i]);
     free(ids);
     for (struct dashboard *at = &first; at; at = at->next)
-        if (at->owed > 0)
-            say_what_is_owed(at);
+        if (at->undelivered > 0)
+            say_undelivered(at);
     dashboards_free(&first);
-    return owed > 0;
+    return undelivered > 0;
 }
 
 void spool_deliver(const struct config *config, const char *except)

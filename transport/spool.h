@@ -11,7 +11,7 @@
    flush timeout. `except` is the id of a run that is none of these; NULL: all are. */
 void spool_deliver(const struct config *config, const char *except);
 /* Whether there may be something to deliver to that dashboard. Reads small files, no more. */
-bool spool_owes(const struct config *config, const char *except);
+bool spool_has_undelivered(const struct config *config, const char *except);
 /* `nixfleet-report flush`: delivers every run that is owed to the dashboard that it was meant for,
    with the settings for that one. Returns 0 when nothing is owed any more, else 1, and says why in
    a line for each dashboard on stderr. */

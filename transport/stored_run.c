@@ -11,7 +11,7 @@
 
 #include "../changes/changes.h"
 #include "../common/io.h"
-#include "body/beat.h"
+#include "body/heartbeat_body.h"
 #include "delivery/delivery.h"
 #include "http/post.h"
 
@@ -50,19 +50,20 @@ static bool same_dashboard(const struct config *config, const struct run_info *i
     return !info->url || !*info->url || (config->url && strcmp(info->url, config->url) == 0);
 }
 
-bool stored_run_owed(const char *dir, const char *id, const struct config *config)
+bool stored_run_undelivered(const char *dir, const char *id, const struct config *config)
 {
     struct run_record record;
     char refusal[8];
-    bool owed;
+    bool undelivered;
 
     if (run_record_read(dir, id, &record) < 0)
         return errno != ENOENT && errno != EBADMSG &&
                errno != EFBIG; /* it may be, once it can be read */
-    owed = run_owed(&record) && (!config || (same_dashboard(config, &record.info) &&
-                                             !run_refusal_read(dir, id, refusal, sizeof refusal)));
+    undelivered = run_undelivered(&record) &&
+                  (!config || (same_dashboard(config, &record.info) &&
+                               !run_refusal_read(dir, id, refusal, sizeof refusal)));
     run_record_free(&record);
-    return owed;
+    return undelivered;
 }
 
 enum stored_result stored_run_open(struct stored_run *run, const char *dir, const char *id,
@@ -71,7 +72,7 @@ enum stored_result stored_run_open(struct stored_run *run, const char *dir, cons
     enum run_log_state state;
 
     *run = (struct stored_run){.run_fd = -1, .marks_fd = -1, .log_fd = -1};
-    if (!stored_run_owed(dir, id, config))
+    if (!stored_run_undelivered(dir, id, config))
         return STORED_DONE;
     run->run_fd = run_file_open(dir, id, "run", O_RDWR);
     run->marks_fd = run_file_open(dir, id, "marks", O_RDONLY);
@@ -79,7 +80,7 @@ enum stored_result stored_run_open(struct stored_run *run, const char *dir, cons
         return STORED_REFUSED;
     if (run_record_read(dir, id, &run->record) < 0)
         return STORED_DONE; /* removed meanwhile */
-    if (!run_owed(&run->record))
+    if (!run_undelivered(&run->record))
         return STORED_DONE;
     state = run_log_of(dir, &run->record, &run->log_fd);
     if (state != RUN_LOG_THERE)
@@ -225,8 +226,8 @@ static enum stored_result tell_lost(struct upload *upload)
 
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat",
              upload->run->record.info.host);
-    while (beat_write(&body, BEAT_LOST, &upload->run->record.info, NULL, NULL,
-                      upload->delivery.redactor, INT32_MAX, 0) &&
+    while (heartbeat_write(&body, HEARTBEAT_LOST, &upload->run->record.info, NULL, NULL,
+                           upload->delivery.redactor, INT32_MAX, 0) &&
            (answer = exchange(upload, &body))) {
         if (answer->status == 200 ||
             (answer->status >= 400 && answer->status < 500 && answer->status != 429)) {

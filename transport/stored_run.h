@@ -32,7 +32,7 @@ struct stored_failure {
 
 /* Whether a run is undelivered. config: only if it is for the dashboard that this one names, and
  * that has not refused a part of it; NULL: in any case. Reads small files, no more. */
-bool stored_run_owed(const char *dir, const char *id, const struct config *config);
+bool stored_run_undelivered(const char *dir, const char *id, const struct config *config);
 /* Opens and locks a run, and reads its record again: another process may just have delivered it.
    Waits for that until until_ms (monotonic). STORED_LATER: it is the caller's to deliver;
    STORED_DONE: nothing to do; STORED_REFUSED: it could not be had. To be closed in any case. */

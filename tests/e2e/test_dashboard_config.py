@@ -172,7 +172,7 @@ def test_a_token_for_a_host_is_made_beside_a_server_that_runs(tmp_path):
         done = run("--data", tmp_path / "data", "token", "HSB1", config=config)
         assert done.returncode == 0
         assert dashboard.post("/api/hosts/hsb1/logs", {"lines": ["x"]}, token=done.stdout.strip()).status == 200
-    assert "host's name" in run("--data", tmp_path / "data", "token", "no name", config=config).stderr
+    assert "host id" in run("--data", tmp_path / "data", "token", "no name", config=config).stderr
 
 
 def test_a_token_without_a_configuration_says_what_is_missing(tmp_path):

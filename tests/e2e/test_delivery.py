@@ -69,7 +69,7 @@ def flock_free(path):
     return True
 
 
-def leave_owed(directory, server, count):
+def leave_undelivered(directory, server, count):
     for number in range(count):
         with HelperRun(directory, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
             run.write(f"run {number}\n")
@@ -79,7 +79,7 @@ def leave_owed(directory, server, count):
 def test_two_flushes_at_once_deliver_each_run_once(tmp_path):
     server = FaultServer()
     server.stop()
-    leave_owed(tmp_path, server, 3)
+    leave_undelivered(tmp_path, server, 3)
     server.start()
     both = [subprocess.Popen([REPORT, "flush", "--flush"], env=environment(tmp_path, server.url)) for _ in range(2)]
     assert [one.wait(30) for one in both] == [0, 0]
@@ -111,7 +111,7 @@ def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
 def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_path, code):
     server = FaultServer()
     server.stop()
-    leave_owed(tmp_path, server, 4)
+    leave_undelivered(tmp_path, server, 4)
     server.start()
     fail = status(code)
     server.fault = lambda handler, path, body: b"run 0" in body and fail(handler, path, body)
@@ -126,7 +126,7 @@ def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_pa
 def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
     server = FaultServer()
     server.stop()
-    leave_owed(tmp_path, server, 4)
+    leave_undelivered(tmp_path, server, 4)
     server.start()
     asked, fail = set(), status(500)
     server.fault = lambda handler, path, body: asked.add(json.loads(body)["run"]) or fail(handler, path, body)
@@ -332,7 +332,7 @@ def test_what_is_refused_besides_the_lines_costs_no_line(tmp_path):
 def test_a_run_that_is_refused_whole_is_kept_and_keeps_no_other_one_back(tmp_path):
     server = FaultServer()
     server.stop()
-    leave_owed(tmp_path, server, 3)
+    leave_undelivered(tmp_path, server, 3)
     server.start()
     ids = sorted(path.stem for path in tmp_path.glob("*.run"))
     server.fault = refusing(ids[0].encode())

@@ -199,11 +199,11 @@ static void a_run_is_alive_until_it_is_closed_then_lost_or_ended(void **state)
 
     create(scene);
     read_back(scene, &record);
-    assert_true(record.alive && !run_owed(&record));
+    assert_true(record.alive && !run_undelivered(&record));
     run_record_free(&record);
     leave(scene);
     read_back(scene, &record);
-    assert_true(!record.alive && !record.end.known && run_owed(&record));
+    assert_true(!record.alive && !record.end.known && run_undelivered(&record));
     run_record_free(&record);
 }
 
@@ -280,16 +280,17 @@ static void acknowledgements_are_rewritten_in_place(void **state)
     fd = open(path_of(scene, "run"), O_RDWR | O_CLOEXEC);
     assert_int_equal(run_ack_write(fd, &some), 0);
     read_back(scene, &record);
-    assert_true(record.ack.lines == 5 && run_owed(&record));
+    assert_true(record.ack.lines == 5 && run_undelivered(&record));
     run_record_free(&record);
     assert_int_equal(run_ack_write(fd, &most), 0);
     read_back(scene, &record);
-    assert_true(record.ack.lines == UINT64_MAX && record.ack.delivered && !run_owed(&record));
+    assert_true(record.ack.lines == UINT64_MAX && record.ack.delivered &&
+                !run_undelivered(&record));
     assert_true(record.ack.more == UINT32_MAX);
     run_record_free(&record);
     assert_int_equal(run_ack_write(fd, &refused), 0);
     read_back(scene, &record);
-    assert_true(record.ack.lines == 1 && !record.ack.delivered && !run_owed(&record));
+    assert_true(record.ack.lines == 1 && !record.ack.delivered && !run_undelivered(&record));
     assert_true(record.end.known && record.end.code == 3); /* its neighbour is untouched */
     run_record_free(&record);
     close(fd);
@@ -707,7 +708,7 @@ static void a_record_of_nul_bytes_still_has_its_log(void **state)
     make_run(scene, "text\n");
     put_content(path_of(scene, "run"), nuls, sizeof nuls);
     read_back(scene, &record);
-    assert_true(record.damaged && run_owed(&record));
+    assert_true(record.damaged && run_undelivered(&record));
     assert_int_equal(run_log_of(scene->dir, &record, &fd), RUN_LOG_THERE);
     assert_true(run_log_length(fd, &record) == 5);
     close(fd);

@@ -22,7 +22,7 @@ enum problem {
     PROBLEM_REFUSED,
     PROBLEM_DELETED,
     PROBLEM_LOG,
-    PROBLEM_OWED
+    PROBLEM_UNDELIVERED
 };
 
 struct problems {

@@ -1,5 +1,5 @@
 /* What the page knows, as a heartbeat says it. */
-#include "beat.h"
+#include "heartbeat_body.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,17 +30,17 @@ static void put_load(struct text *body)
     json_close(body, ']');
 }
 
-bool beat_write(struct text *body, enum beat_kind kind, const struct run_info *info,
-                struct status_page *page, const struct run_end *end, struct redactor *redactor,
-                int64_t seq, int interval_s)
+bool heartbeat_write(struct text *body, enum heartbeat_kind kind, const struct run_info *info,
+                     struct status_page *page, const struct run_end *end, struct redactor *redactor,
+                     int64_t seq, int interval_s)
 {
     struct status_progress status;
     bool known = page && status_get_progress(page, &status);
     const char *phase = known ? status.phase : "";
-    const char *word = kind == BEAT_FINISHED ? "finished"
-                       : kind == BEAT_LOST   ? "lost"
-                       : *phase              ? phase
-                                             : "running";
+    const char *word = kind == HEARTBEAT_FINISHED ? "finished"
+                       : kind == HEARTBEAT_LOST   ? "lost"
+                       : *phase                   ? phase
+                                                  : "running";
 
     text_reset(body);
     json_open(body, NULL, '{');
@@ -57,7 +57,7 @@ bool beat_write(struct text *body, enum beat_kind kind, const struct run_info *i
     if (page)
         put_counters(body, page);
     put_load(body);
-    if (kind == BEAT_FINISHED)
+    if (kind == HEARTBEAT_FINISHED)
         json_exit(body, end->by_signal, end->code);
     json_close(body, '}');
     return !body->failed;
