@@ -48,7 +48,7 @@ def test_what_was_not_wanted_is_said_once_and_delivered_by_a_flush(name, tmp_pat
         run.write(TEXT + "\n")
         server.wait(lambda: server.faults > 1)
         said = run.finish()
-        assert len([line for line in said.splitlines() if "logs" in line or "token" in line]) == 1
+        assert len([line for line in said.splitlines() if "URL" in line or "token" in line]) == 1
         server.fault = None
         assert flush(tmp_path, server.url).returncode == 0
         assert server.text() == TEXT
