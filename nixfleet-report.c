@@ -1,5 +1,5 @@
 /* nixfleet-report: everything about a run that nixfleet-run itself must not do. It ships lines and
-   beats for a run that lives (docs/helpers.md), delivers what earlier runs owe, and answers --show,
+   sends heartbeats for a run (docs/helpers.md), delivers undelivered runs, and answers --show,
    --list and --analyze. */
 #include <err.h>
 #include <signal.h>

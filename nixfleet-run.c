@@ -421,7 +421,7 @@ static void tell_problems(struct run *run)
     run->helpers.problems_said = run->helpers.problem_count;
 }
 
-/* A shipper that was killed or stopped, or had no time, has not said what is owed. */
+/* A shipper that was killed or stopped, or had no time, has not reported undelivered output. */
 static void note_undelivered(struct run *run)
 {
     struct helpers *helpers = &run->helpers;

@@ -1,15 +1,15 @@
-/* The caller's limits on resources are for the command. What nixfleet-run uses itself must neither
-   count against them nor fail because of them. */
+/* The caller's resource limits are for the command. nixfleet-run's own use must neither count
+ * against these limits nor fail because of them. */
 #ifndef NIXFLEET_LIMITS_H
 #define NIXFLEET_LIMITS_H
 
-/* Raises our own limits on processor time and memory as far as that is allowed (for root without
- * bound, else up to the hard limit) and remembers what they were. */
+/* Raises our own limits on processor time and memory as far as allowed (root: unlimited, others: up
+ * to the hard limit) and keeps the old values. */
 void limits_raise(void);
-/* In a new child, before exec: as they were. Async-signal-safe. */
+/* In a new child, before exec: restores the old values. Async-signal-safe. */
 void limits_restore(void);
-/* Calls run(context) and returns what it returns: on a stack of its own where the limit on the
- * stack's size leaves too little. */
+/* Calls run(context) and returns its result. If the limit on the stack's size is too small, run
+ * gets a new stack. */
 int limits_call(int (*run)(void *context), void *context);
 
 #endif

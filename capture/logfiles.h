@@ -1,5 +1,5 @@
-/* The files of a run, opened by its log writer. Every call here may wait for the disk as long as
-   the disk likes: never from the pump. */
+/* The files of a run, opened by its log writer. Every call here may wait for the disk without a
+ * limit: never call them in the pump. */
 #ifndef NIXFLEET_LOGFILES_H
 #define NIXFLEET_LOGFILES_H
 
@@ -8,7 +8,7 @@
 #include "runrecord.h"
 #include "status.h"
 
-/* What is to be logged, where. Strings are borrowed. */
+/* What the log writer logs, and where. Strings are borrowed. */
 struct log_plan {
     const char *dir;  /* the state directory, absolute; NULL: there is none */
     const char *file; /* --log, absolute; NULL: none */
@@ -25,16 +25,16 @@ struct log_files {
     bool copy_blocks; /* it is the caller's own description */
 };
 
-/* Where --log names one of this process's own descriptors (/dev/stdout, /dev/fd/N): a new one for
-   it. To be called before they are closed, and does not wait. -1: it does not. */
+/* If --log names one of this process's own descriptors (/dev/stdout, /dev/fd/N): returns a
+ * duplicate. To be called before these are closed; does not wait. -1: --log names none. */
 int log_files_own_descriptor(const struct log_plan *plan);
-/* Makes the directory, the log, the record and the marks; notes in the page what could not be done,
-   and where the log is. copy_fd: what log_files_own_descriptor returned. Every file in the
-   directory is new, or else refused. */
+/* Makes the directory, the log, the record and the marks; writes problems and the path of the log
+ * to the page. copy_fd: what log_files_own_descriptor returned. Every file in the directory must be
+ * new; an existing one is refused. */
 void log_files_create(struct log_files *files, const struct log_plan *plan, int copy_fd,
                       struct status_page *page);
-/* After the death of a log writer: opens what it has left, and makes what it has not. Corrects the
-   page's counters to what is in the files. */
+/* After the death of a log writer: opens the files that it left, and makes the missing ones. Sets
+ * the page's counters to the content of the files. */
 void log_files_resume(struct log_files *files, const struct log_plan *plan,
                       struct status_page *page);
 void log_files_close(struct log_files *files);

@@ -1,8 +1,8 @@
 /* The log writer: a process beside the pump that does everything that may have to wait for a disk.
-   It makes the files of the run, takes the command's output from the ring of the status page to the
-   log, writes down marks, acknowledgements and the end, and has old runs thrown away. On a frozen
-   or hung disk it waits, and nobody waits for it: the pump leaves it behind, and it writes what it
-   has when the disk answers. */
+   It makes the files of the run, copies the command's output from the ring of the status page to
+   the log, writes marks, acknowledgements and the end, and starts the removal of old runs. If the
+   disk is frozen or hangs, only the log writer waits: the pump ends without it, and the log writer
+   writes the rest when the disk answers. */
 #ifndef NIXFLEET_LOGWRITER_H
 #define NIXFLEET_LOGWRITER_H
 
@@ -19,14 +19,14 @@ enum { WRITER_AWAKE, WRITER_NAPS, WRITER_SLEEPS };
 struct log_writer_start {
     const struct log_plan *plan;
     struct status_page *page;
-    int channel; /* a socket; a byte from the pump is a poke, end of file says that nobody is left
-                    who could write to the ring. The writer sends a byte when it has finished. */
+    int channel; /* a socket; a byte from the pump is a poke, end of file means that no process can
+                    write to the ring any more. The writer sends a byte when it has finished. */
     int acks;    /* a pipe; a byte from the shipper: there is a new acknowledgement. Its end of file
                     is waited for. -1: nothing is streamed */
     bool again;  /* after the death of a writer */
 };
 
-/* In a new child of the pump: never returns. Needs no descriptors but those two, and the caller's
+/* In a new child of the pump: never returns. Needs only these two descriptors, and the caller's
  * output while it opens --log. */
 void log_writer_run(const struct log_writer_start *start) __attribute__((noreturn));
 

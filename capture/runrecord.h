@@ -73,7 +73,7 @@ struct run_info {
     int64_t started_ms; /* wall */
     int pid;            /* of the pump */
     uint32_t rows, cols;
-    bool stream;   /* false: --no-stream or no URL: never owed */
+    bool stream;   /* false: --no-stream or no URL: never delivered */
     char *secrets; /* what common/secrets made to recognise secret values; may be "" */
 };
 
@@ -84,7 +84,7 @@ struct run_record {
     struct run_file file;
     bool alive;   /* its log writer holds the lock */
     bool damaged; /* cut, empty or overwritten (a power cut): what is not there has been guessed.
-                     Such a run is owed unless what is left says otherwise. */
+                     Such a run is undelivered, unless the rest of the record says otherwise. */
 };
 
 /* Reads DIR/ID.run. 0, or -1 with errno: ENOENT, or EBADMSG for what is no regular file. A file
@@ -146,7 +146,7 @@ struct run_bounds {
     int64_t age_ms;
     uint64_t bytes; /* of logs in the directory */
 };
-/* Removes the oldest runs beyond a bound; never one that is alive or still owed, nor a log outside
+/* Removes the oldest runs beyond a bound; never one that is alive or undelivered, nor a log outside
    dir. Of those that may not go it looks at a few hundred only, others at the next call. Returns
    how many were removed. */
 size_t run_prune(const char *dir, const struct run_bounds *bounds);

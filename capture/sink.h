@@ -1,5 +1,5 @@
-/* Writing to a descriptor of the caller's without ever waiting for it, and without changing it for
-   others: O_NONBLOCK belongs to the open file description, which the caller shares. */
+/* Writes to a descriptor of the caller without ever waiting, and without a change for other
+ * processes: O_NONBLOCK belongs to the open file description, which the caller shares. */
 #ifndef NIXFLEET_SINK_H
 #define NIXFLEET_SINK_H
 
@@ -10,25 +10,25 @@
 enum sink_way {
     SINK_OWN,    /* a description of our own, non-blocking */
     SINK_FILE,   /* a regular file */
-    SINK_SOCKET, /* each call says that it must not wait */
-    SINK_PIPE,   /* Linux: through a pipe of our own, by splice(2), which can be told not to wait */
-    SINK_SMALL   /* little at a time, and only when poll says that there is room */
+    SINK_SOCKET, /* MSG_DONTWAIT in each call */
+    SINK_PIPE,   /* Linux: through our own pipe, with splice(2) and SPLICE_F_NONBLOCK */
+    SINK_SMALL   /* a few bytes at a time, and only when poll reports room */
 };
 
 struct sink {
-    int fd;    /* -1: nobody looks any more */
+    int fd;    /* -1: the reader has gone */
     bool ours; /* to be closed by us */
     enum sink_way way;
     int stage[2]; /* SINK_PIPE: our own pipe, empty between two calls; -1: not made yet */
 };
 
-/* Finds the way to write to fd (borrowed; -1: none). A pipe or terminal is opened once more, where
-   that is allowed: it is not for one that belongs to another user. */
+/* Finds the way to write to fd (borrowed; -1: none). A pipe or terminal is opened again if that is
+ * allowed; a pipe of another user cannot be opened. */
 void sink_open(struct sink *sink, int fd);
-/* As write(2) to a non-blocking descriptor: bytes taken, or -1 with errno, EAGAIN where poll for
- * POLLOUT must come first. */
+/* As write(2) to a non-blocking descriptor: the number of written bytes, or -1 with errno; after
+ * EAGAIN poll for POLLOUT. */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t size);
-/* Closes what is ours. */
+/* Closes our own descriptors. */
 void sink_close(struct sink *sink);
 
 #endif

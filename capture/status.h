@@ -41,7 +41,8 @@ struct run_ack {
     uint64_t lines; /* acknowledged by the dashboard, and final */
     uint32_t more;  /* behind these that it has besides: they could still change */
     bool delivered; /* everything, the end included */
-    bool refused; /* the dashboard will never take it (410, or a token that is not its): not owed */
+    bool refused; /* the dashboard will never accept the run (410, or a token of another dashboard):
+                     not undelivered */
     uint64_t bytes; /* of output that made these lines; 0: not known */
 };
 

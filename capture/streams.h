@@ -10,8 +10,8 @@
 
    stdin is the pty where it is a terminal, else the caller's own. Where the caller has a
    controlling terminal, the pty is the command's, and keys are forwarded to it also where stdin is
-   something else (a password prompt, a pager). Where the caller has none, the command has none:
-   what would ask there fails at once, as it does without us. */
+   something else (a password prompt, a pager). If the caller has none, the command has none: a
+   program that asks for a password fails at once, as without nixfleet-run. */
 #ifndef NIXFLEET_STREAMS_H
 #define NIXFLEET_STREAMS_H
 
@@ -24,8 +24,8 @@ struct streams {
     bool session;    /* the pty is the controlling terminal of a session of the command's own */
     bool plain;      /* stdout and stderr are one file */
     bool output_pty; /* they are a pty of their own then: TERM=dumb, no pagers */
-    /* There is a terminal, and others may read from it: in a pipeline with us, or since our stdin
-     * is something else (`nixfleet-run a & nixfleet-run b` in a script). */
+    /* There is a terminal, and other programs may read from it: in a pipeline with us, or because
+     * our stdin is not the terminal (`nixfleet-run a & nixfleet-run b` in a script). */
     bool shared;
     int pty_out;     /* where the pty's output goes: 1, 2, the terminal, or -1 */
     int terminal_fd; /* the caller's, or -1; above 2 it is non-blocking, and ours to close */

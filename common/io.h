@@ -1,5 +1,4 @@
-/* Small helpers that every room needs: whole reads and writes, and resources that free
-   themselves. */
+/* Small helpers for all directories: whole reads and writes, and resources that free themselves. */
 #ifndef NIXFLEET_IO_H
 #define NIXFLEET_IO_H
 

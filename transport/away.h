@@ -1,6 +1,7 @@
-/* A dashboard that does not answer: what the end of a run may wait for, and who goes on behind the
-   wrapper. STATE_DIR/unanswered holds the URL of a dashboard that the last run got no answer from,
-   and is empty otherwise; its lock (flock) is held by the one process that stays behind. */
+/* A dashboard that does not answer: how long the end of a run may wait, and which process continues
+ * after the wrapper. STATE_DIR/unanswered holds the URL of the dashboard if it did not answer the
+ * last run, and is empty otherwise. The one process that continues holds a lock (flock) on this
+ * file. */
 #ifndef NIXFLEET_AWAY_H
 #define NIXFLEET_AWAY_H
 
@@ -15,16 +16,16 @@ struct away {
     bool answered; /* this one did */
 };
 
-/* config->url must be set. A file that cannot be had is as an empty one. */
+/* config->url must be set. A file that cannot be opened counts as empty. */
 void away_open(struct away *away, const struct config *config);
-/* There was an answer, whatever it said. */
+/* There was an answer, of any kind. */
 void away_answered(struct away *away);
-/* There is none: the next runs hear of it. */
+/* There is no answer: notes this for the next runs. */
 void away_silent(struct away *away, const struct config *config);
 /* Milliseconds that the end of the run may wait in all for answers that may never come; less than
  * the flush timeout. */
 int64_t away_patience_ms(const struct away *away, const struct config *config);
-/* True if this process is the one that stays behind; it does so until it ends. */
+/* True if this process is the one that continues after the wrapper; it stays so until its end. */
 bool away_stay(struct away *away, const struct config *config);
 
 #endif

@@ -1,6 +1,6 @@
-/* `nixfleet-report beat`: the child of a run that says every few seconds that it lives, and at once
-   when its pump has died without a word. It shares nothing with the shipper but the status page, so
-   no upload can delay a beat. */
+/* `nixfleet-report beat`: the child of a run that posts a heartbeat every few seconds, and `lost`
+ * at once if the pump has died. It shares only the status page with the shipper, so no upload can
+ * delay a heartbeat. */
 #ifndef NIXFLEET_HEARTBEAT_H
 #define NIXFLEET_HEARTBEAT_H
 

@@ -1,5 +1,5 @@
-/* What shipper and heartbeat do first: a session of their own, a name for ps(1), no signal that a
- * terminal sends, no core, and no directory of the caller's. */
+/* The first steps of shipper and heartbeat: a new session, a name for ps(1), no signals of a
+ * terminal, no core, and no working directory of the caller. */
 #ifndef NIXFLEET_HELPER_H
 #define NIXFLEET_HELPER_H
 
@@ -16,9 +16,9 @@ void helper_start(const char *title);
    for it, but not for long after the end of the run. */
 void helper_read_token(struct token_set *tokens, struct status_page *page);
 void helper_wait_for_token(struct token_set *tokens, struct status_page *page);
-/* From now on nobody waits for this process: SIGTERM ends it, as a service that stops expects. */
+/* From now on no process waits for this one: SIGTERM ends it, as a service manager expects. */
 void helper_stay_behind(void);
-/* In a child: ask the system to kill it when parent goes, where it can do that. */
+/* In a child: asks the system to kill it when parent ends, if the system can do that. */
 void helper_die_with(pid_t parent);
 
 #endif

@@ -229,8 +229,8 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 
 /* ---- older runs ---- */
 
-/* Delivers what earlier runs owe, by a child, since that may take its time. It goes when this one
- * goes. Begun at leisure, and only where there is something: after a fork, memory that either
+/* Delivers earlier runs in a child process, because the delivery may take long. It goes when this
+ * one goes. Begun at leisure, and only where there is something: after a fork, memory that either
  * writes to is copied first. */
 static void start_older(struct shipper *shipper)
 {

@@ -1,5 +1,5 @@
-/* What the status of an answer means for whoever asked: the one table for lines, heartbeats and
-   deliveries (docs/protocol.md). */
+/* What the status of an answer means for the sender: the one table for lines, heartbeats and
+ * deliveries (docs/protocol.md). */
 #ifndef NIXFLEET_VERDICT_H
 #define NIXFLEET_VERDICT_H
 
