@@ -19,11 +19,12 @@ struct child {
     int master;       /* our side of the pty (non-blocking), or -1 */
     int out, err; /* our sides of the pipes (non-blocking), or -1; out: of the second pty, too */
     bool out_is_pty;
-    bool session; /* it leads no session, but is in one of its own, with the pty as its terminal */
+    bool session; /* the command is in a new session, whose leader is the keeper and whose terminal
+                     is the pty */
     struct termios modes; /* that the pty began with */
     bool adopted;         /* after child_hang_up: our own child */
     bool ended;
-    bool lost;  /* the keeper was killed: how the command ended, and whether, is not known */
+    bool lost;  /* the keeper was killed: the end of the command is not known */
     int status; /* of waitpid, once ended; SIGKILL where lost */
 };
 
@@ -42,8 +43,8 @@ struct child_plan {
     bool own_group;              /* keeper.h */
 };
 
-/* Makes all that the command needs to start, and the process that will start it: the caller has
-   time for other things while that one comes up. 0; -1 with errno: nothing is left to be closed. */
+/* Makes the descriptors of the command and the process that will start it; the caller can do other
+ * work while this process starts. Returns 0; -1 with errno: nothing is left to be closed. */
 int child_prepare(struct child *child, const struct child_plan *plan);
 
 enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
@@ -54,8 +55,8 @@ enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
 enum child_failure child_start(struct child *child);
 /* Sets the size of the pty: the kernel sends SIGWINCH. */
 void child_resize(const struct child *child, const struct winsize *window);
-/* What has happened to it, to be called when channel is readable: returns the signal that stopped
-   it, or 0. Sets ended and status at its end. */
+/* To be called when channel is readable: returns the signal that stopped the command, or 0. Sets
+ * ended and status when the command has ended. */
 int child_event(struct child *child);
 /* Sends a signal to the process group while the command lives (its pid is then surely its own).
    False: nothing could be sent: the command belongs to another user, and its terminal has no key

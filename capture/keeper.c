@@ -85,7 +85,7 @@ static void wake(const struct keeper *keeper)
         kill(keeper->pump, SIGCONT);
 }
 
-/* A pump that had no processor may stop only now. */
+/* The pump may have been preempted before it stopped itself: check again. */
 static void look_after(struct keeper *keeper)
 {
     keeper->looks--;

@@ -1,6 +1,6 @@
-/* The copy loop: what the command writes goes to the log, then to the caller; keys go to the
-   command; signals, stops, window sizes and the helpers are looked after in between. It never waits
-   for anything but poll. */
+/* The copy loop: the output of the command goes to the log, then to the caller; keys go to the
+ * command. The loop also handles signals, stops, window sizes and the helpers. It waits only in
+ * poll. */
 #ifndef NIXFLEET_PUMP_H
 #define NIXFLEET_PUMP_H
 
@@ -22,17 +22,17 @@
  * are in the log and not yet written. */
 struct flow {
     int from;        /* -1: ended */
-    struct sink to;  /* where nobody looks any more, bytes are logged and dropped */
+    struct sink to;  /* if the reader has gone, bytes are logged and dropped */
     bool is_pipe;    /* from is a pipe: closing it tells the command (SIGPIPE) */
     bool held_cr;    /* a CR that is logged, and written once it is known what follows it */
     bool short_ends; /* what waits has LF for each CR LF: the terminal adds the CR again */
-    size_t left; /* after the command's end: bytes that it may have left here, still to be read */
+    size_t left;     /* after the command's end: bytes from it that are still to be read */
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
 };
 
-/* What a pump does. RUNNING: the command lives. DRAINING: it has ended, and what it left is on its
- * way to the caller. DELIVERING: the helpers have time to deliver. */
+/* What a pump does. RUNNING: the command runs. DRAINING: it has ended, and the rest of its output
+ * is written to the caller. DELIVERING: the helpers have time to deliver. */
 enum pump_state { PUMP_RUNNING, PUMP_DRAINING, PUMP_DELIVERING, PUMP_STATES };
 
 struct pump {
@@ -81,9 +81,8 @@ void pump_run(struct pump *pump);
 /* After the end: lets the helpers deliver until deadline (monotonic) at most, or until the caller
  * wants to go. */
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms);
-/* After child_wait: where other processes still hold the command's pipes or its terminal open,
- * makes a process that goes on copying what they write, to the caller and to the log, until they
- * let go. */
+/* After child_wait: if other processes still have the command's pipes or terminal open, makes a
+ * process that copies their output to the caller and to the log until they close them. */
 void pump_stay_behind(struct pump *pump);
 void pump_free(struct pump *pump);
 

@@ -85,7 +85,7 @@ void flow_give_held_cr(struct flow *flow)
     flow->held_cr = false;
 }
 
-/* What nobody will take must not stay in the buffer: the loop would wait for its being written. */
+/* Drop bytes that can no longer be written, or poll would wait for POLLOUT for ever. */
 static void flow_discard(struct flow *flow)
 {
     flow->start = flow->end = 0;

@@ -5,29 +5,28 @@
 
 #include "pump.h"
 
-/* So long after its last output, or a key, a command is likely to ask for keys or to give them up:
-   until then pump->alert_ms. */
+/* How long after output or a key press to watch the terminal modes closely (pump->alert_ms). */
 #define ALERT_MS 1000
-/* So long the rest of a command's output waits for a caller that takes nothing of it, when the
-   command was ended by a signal that was sent to us: it would have ended in the middle of that
-   write. */
+/* How long the rest of the output waits for a caller that reads nothing, if a signal to us ended
+ * the command: without nixfleet-run the command would have ended during this write. */
 #define GIVE_UP_MS 200
 
 /* ---- output ---- */
 
 /* from and to: borrowed, -1 for none. */
 void flow_init(struct flow *flow, int from, int to, bool is_pipe);
-/* Reads once: what a pty has at one look the caller gets while the kernel brings the next. Returns
- * bytes read; at the end of the stream from becomes -1. */
+/* Calls read(2) once. Returns the number of bytes; at the end of the stream `from` becomes -1. */
 size_t flow_read(struct pump *pump, struct flow *flow);
-/* Whether there is something to be written. */
+/* Whether bytes wait to be written. */
 bool flow_pending(const struct flow *flow);
-/* Whether it may be read on: after the command's end only what the command has left. */
+/* Whether the flow may be read: after the command's end only the bytes that the command has left.
+ */
 bool flow_may_read(const struct pump *pump, const struct flow *flow);
-/* A line of ours for a person who must not wait for the end to read it; dropped where nothing is to
- * be said. */
+/* Writes a line for a person now, not at the end of the run; drops it if problems are not to be
+ * written. */
 void pump_say(struct pump *pump, const char *text);
-/* Writes what the caller takes now. A reader that has gone, or a full disk, empties the flow. */
+/* Writes what the caller accepts now. If the reader has gone or the disk is full, the flow is
+ * emptied. */
 void flow_write(struct pump *pump, struct flow *flow);
 /* Nothing comes behind a CR that was held. */
 void flow_give_held_cr(struct flow *flow);

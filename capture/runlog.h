@@ -1,6 +1,6 @@
-/* The pump's side of a run's log: shared memory that output goes to, and the log writer, a process
-   that takes it from there to the disk (logwriter.h). No call here waits for a disk. What the log
-   looks like is in runrecord.h. */
+/* The pump's side of a run's log: the pump writes output to shared memory, and the log writer,
+ * another process, writes it to the disk (logwriter.h). No call here waits for a disk. runrecord.h
+ * describes the log. */
 #ifndef NIXFLEET_RUNLOG_H
 #define NIXFLEET_RUNLOG_H
 
@@ -34,27 +34,27 @@ struct run_log {
    must outlive the log. Returns 0; -1 with errno if there is no shared memory: nothing is then
    logged, and no helper can be started. */
 int run_log_open(struct run_log *log, const struct log_plan *plan);
-/* Takes output: it is in the log soon, also if this process is killed. Where the log is a whole
-   ring behind and its disk still takes something, waits for room, less than a second; where it
-   takes nothing, the oldest output is given up. */
+/* Appends output, which is soon in the log, also if this process is killed. If the log is a whole
+ * ring behind and the log writer makes progress, waits less than a second for room; if it makes no
+ * progress, drops the oldest output. */
 void run_log_append(struct run_log *log, const void *bytes, size_t size);
 /* Milliseconds after which it is better to append, because the log has no room now; 0: now. */
 int run_log_pause(struct run_log *log);
 /* Notes a change of the window. */
 void run_log_resize(struct run_log *log, uint32_t rows, uint32_t cols);
-/* How the command ended; STATUS_RUNNING: nobody knows. Output may still be appended (of processes
- * that it has left behind). */
+/* Records how the command ended; STATUS_RUNNING: not known. Output may still be appended (of
+ * processes that the command has left behind). */
 void run_log_end(struct run_log *log, enum status_end how, int code);
-/* Waits until everything so far is on the disk, until_ms (monotonic) at most. False: it is not,
-   but the log writer goes on trying. */
+/* Waits until all output so far is on the disk, at most until until_ms (monotonic). False: it is
+ * not, but the log writer still tries. */
 bool run_log_wait(struct run_log *log, int64_t until_ms);
-/* To be called with a process that was waited for: a log writer that was killed is started again.
+/* To be called with each pid from waitpid: starts a new log writer if the old one was killed.
  */
 void run_log_reaped(struct run_log *log, pid_t pid);
-/* Calls say for each line that a person should read about what went wrong with the log. */
+/* Calls say with one line for each problem of the log. */
 void run_log_report(const struct run_log *log, void (*say)(void *context, const char *line),
                     void *context);
-/* Lets the log writer go, which still writes what there is. */
+/* Releases the log writer, which still writes the rest. */
 void run_log_close(struct run_log *log);
 
 #endif

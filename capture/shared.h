@@ -1,11 +1,11 @@
 /* A terminal that other programs may read, too: those of a pipeline (`nixfleet-run list | less`,
    `… | sudo tee file`, `sudo cat file | nixfleet-run …`), and those that have it as their stdin
-   where the command has not (a script's background). What is typed there is the command's only if
-   the command wants it, and no call tells that. So the terminal is left to the others, as it is,
-   but
-     - while the command has set its own terminal for itself (a password, a full screen): keys are
-       then forwarded as anywhere else;
-     - for lines that nobody has taken for a moment: they are forwarded one by one. */
+   where the command has not (a script's background). Keys are the command's only if it reads them,
+   and no system call tells whether it does. So the terminal is left unchanged for the other
+   programs, except
+     - while the command has changed the modes of its own terminal (a password, a full screen): keys
+   are then forwarded as usual;
+     - for lines that no program has read for a moment: they are forwarded one by one. */
 #ifndef NIXFLEET_SHARED_H
 #define NIXFLEET_SHARED_H
 
@@ -16,16 +16,16 @@
 #include "child.h"
 #include "terminal.h"
 
-#define SHARED_UNCLAIMED_MS 100 /* after which a line that nobody has taken is the command's */
+#define SHARED_UNCLAIMED_MS 100 /* after which an unread line is the command's */
 /* The same of a key on a terminal that was in such a mode before we came: it may be that of a
    pager that was quicker than we, and that has no processor now. */
 #define SHARED_UNCLAIMED_KEY_MS 1000
 
 /* True while the command has other modes on its terminal than it was given. */
 bool shared_asked_for(const struct child *child);
-/* Takes a line that nobody wants from a terminal in our foreground, which has these modes; an end
-   of file that was typed is the character that means it. Does not wait; returns how many bytes, 0
-   if somebody has taken it after all. size must be at least 2. */
+/* Reads an unclaimed line from a terminal in whose foreground we are and which has these modes; a
+ * typed end of file is returned as its control character. Does not wait. Returns the number of
+ * bytes, 0 if another program has read the line. size must be at least 2. */
 size_t shared_take_line(const struct terminal *terminal, const struct termios *mode,
                         unsigned char *bytes, size_t size);
 /* Writes to the command's terminal a line that has been echoed already, where it was typed. As

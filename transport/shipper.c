@@ -209,8 +209,8 @@ static void publish(struct shipper *shipper)
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }
 
-/* Has it written down what the dashboard has. Where nobody can write, it costs a repetition later,
- * nothing else. */
+/* Lets the log writer record what the dashboard has. If it cannot be recorded, lines are only sent
+ * again later. */
 static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 {
     struct run_ack ack = delivery_ack(&shipper->delivery), *on_disk = &shipper->record.ack;

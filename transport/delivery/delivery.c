@@ -223,8 +223,8 @@ void delivery_close(struct delivery *delivery)
 
 /* ---- reading ---- */
 
-/* Of what is missing the dashboard may have lines, which nobody else has: what comes next is none
- * of them, nor may it take their place. */
+/* The dashboard may already hold lines from the lost part. They exist nowhere else, so number the
+ * next line after them. */
 static void pass_over_known_lines(struct delivery *delivery)
 {
     static const char reset[] = "\r\n\033c", line[] = ".\r\n";

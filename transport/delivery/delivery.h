@@ -50,7 +50,7 @@ struct prepared {
 
 #define DELIVERY_DERIVATIONS_MAX 300 /* in a batch */
 
-/* What the dashboard knows of the run's derivations: the version of each that it was told. */
+/* What the dashboard has of the run's derivations: the version of each that was sent. */
 struct told {
     uint32_t *version; /* by index; the first `count` */
     size_t count;
@@ -62,14 +62,14 @@ struct told {
 
 #define DELIVERY_REFUSALS_MAX 32 /* lines; a dashboard that refuses more refuses everything */
 
-/* What the dashboard answered 400 to. A batch that is refused is halved until one line is left, and
-   that one is sent without what else is in a batch. A line that is refused even so is replaced by a
-   line that says it; the others keep their numbers. */
+/* Lines that the dashboard answered with 400. A refused batch is halved until one line is left, and
+ * this line is sent without the other fields. If it is still refused, a line that says so replaces
+ * it; the other lines keep their numbers. */
 struct refusals {
     uint64_t line[DELIVERY_REFUSALS_MAX];
     size_t count;
     bool bare;      /* the next batch holds lines only */
-    bool additions; /* that was taken: what else is in a batch is refused */
+    bool additions; /* the bare line was accepted: the other fields of the batch are refused */
     uint64_t most;  /* lines in the next batch */
     char reason[160];
 };

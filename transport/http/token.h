@@ -25,8 +25,8 @@ struct token_set {
 /* Reads what can be read at once. With tokens->pipe set, the token of the pipe is still missing. */
 void token_set_load(struct token_set *tokens, const struct config *config);
 void token_set_free(struct token_set *tokens);
-/* Reads the pipe to its end, for timeout_ms at most, or until ended says that nobody waits any more
-   (may be NULL). Then the token is there, or why says why not. */
+/* Reads the pipe to its end, for timeout_ms at most, or until ended() says that no process waits
+ * any more (may be NULL). Then the token is there, or why says why not. */
 void token_set_read_pipe(struct token_set *tokens, int timeout_ms, bool (*ended)(void *context),
                          void *context);
 /* The token that somebody else has read from the pipe; NULL: it had none, for this reason. */
