@@ -200,7 +200,7 @@ def test_the_start_makes_one_process_the_session_leader_and_waits_for_none(tmp_p
         assert len(before) == 1 and before[0].startswith(("clone", "fork", "vfork")), before
 
 
-@pytest.mark.parametrize("reader", ["kill -STOP $$", "exit 1", "sleep 600"], ids=("stopped", "dead", "slow"))
+@pytest.mark.parametrize("reader", ["kill -STOP $$", "exit 1", "exec sleep 600"], ids=("stopped", "dead", "slow"))
 def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
     helper = tmp_path / "helper"
     helper.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/pids\n{reader}\n")
