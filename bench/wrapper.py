@@ -41,6 +41,20 @@ def peers(binaries, work):
     return found
 
 
+def pipes(binaries, work, text):
+    """The same bytes to a reader and into a log, in shell."""
+    return {"nixfleet-run": f"'{binaries}/nixfleet-run' --quiet -- cat '{text}' | cat >/dev/null",
+            "tee": f"cat '{text}' | tee '{work}/tee.log' | cat >/dev/null; rm '{work}/tee.log'"}
+
+
+def pipe_time(command, environment):
+    start = time.perf_counter()
+    subprocess.run(["sh", "-c", command], env=environment, stdin=subprocess.DEVNULL, check=True)
+    wall = time.perf_counter() - start
+    _terminal.wait_for_all_children()
+    return wall
+
+
 def echo_latency(command, environment, count):
     """Median seconds between a key sent to the terminal and its echo by `cat` behind the wrapper."""
     master, slave = pty.openpty()
@@ -107,9 +121,18 @@ def main():
         table(f"{options.size} MB of text: time", "s", 1, wall, "script" if "script" in wall else base)
         table(f"{options.size} MB of text: CPU, the command included", "s", 1, cpu, base)
 
-        latency = {}
-        for name, wrap in found.items():
-            latency[name] = [echo_latency(wrap(["cat"]), environment, 300) for _ in range(3)]
+        through = {}
+        for _ in range(options.rounds):
+            for name, command in pipes(options.bin, work, text).items():
+                through.setdefault(name, []).append(pipe_time(command, environment))
+                shutil.rmtree(environment["NIXFLEET_STATE_DIR"], ignore_errors=True)
+        table(f"{options.size} MB of text through a pipe: time", "s", 1, through, "tee")
+
+        latency = {name: [] for name in found}
+        for _ in range(5):
+            for name, wrap in found.items():
+                latency[name].append(echo_latency(wrap(["cat"]), environment, 300))
+        latency = {name: [min(medians)] for name, medians in latency.items()}  # a median is a multiple of it where two cores share the work
         table("Echo of a key", "µs", 1e6, latency, "script" if "script" in latency else base)
 
 
