@@ -227,14 +227,14 @@ static void give_url(struct forms *forms, const char *text, size_t length, const
     give_if_other(forms, size, text, length);
 }
 
-/* Each of these characters with a backslash before it (bash's printf %q). */
+/* Each of these characters with a backslash before it; first: those that get one at the begin. */
 static void give_backslashed(struct forms *forms, const char *text, size_t length,
-                             const char *escaped)
+                             const char *escaped, const char *first)
 {
     size_t size = 0;
 
     for (size_t i = 0; i < length; i++) {
-        if (strchr(escaped, text[i]) || (i == 0 && strchr("#~", text[i])))
+        if (strchr(escaped, text[i]) || (i == 0 && strchr(first, text[i])))
             forms->out[size++] = '\\';
         forms->out[size++] = text[i];
     }
@@ -312,6 +312,8 @@ static void give_base64(struct forms *forms, const char *text, size_t length, bo
 
 /* The bytes that bash's printf %q escapes. */
 #define BASH_ESCAPED " \t!\"$&'()*,;<>?[\\]^`{|}"
+#define QUOTED_ESCAPED "\"$\\`" /* within double quotes (declare -p) */
+#define ANSI_ESCAPED "'\\"      /* within $'...', Python's repr, and single quotes of fish */
 #define URL_KEPT "-._~"
 
 static void give_encodings(struct forms *forms, const char *text, size_t length)
@@ -325,7 +327,9 @@ static void give_encodings(struct forms *forms, const char *text, size_t length)
         give_url(forms, text, length, URL_KEPT "!*'()", false, upper);
         give_url(forms, text, length, URL_KEPT, true, upper);
     }
-    give_backslashed(forms, text, length, BASH_ESCAPED);
+    give_backslashed(forms, text, length, BASH_ESCAPED, "#~");
+    give_backslashed(forms, text, length, QUOTED_ESCAPED, "");
+    give_backslashed(forms, text, length, ANSI_ESCAPED, "");
     give_quoted(forms, text, length, "'\\''");
     give_quoted(forms, text, length, "'\"'\"'");
 }

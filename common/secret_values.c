@@ -14,10 +14,10 @@
 #define URL_USER_MIN 20
 
 static const char *const default_patterns[] = {
-    "*TOKEN",       "*_TOKENS", "*PASSWORD", "*PASSWORDS", "*PASSWD", "*PASSPHRASE",
-    "*_PASS",       "PASS",     "SSHPASS",   "*_PWD",      "*SECRET", "*SECRETS",
-    "*_SECRET_*",   "SECRET_*", "*APIKEY",   "*_KEY",      "*_KEYS",  "*CREDENTIAL",
-    "*CREDENTIALS", "PAT",      "*_PAT",     "*_AUTH",     NULL};
+    "*TOKEN",      "*_TOKENS",     "*PASSWORD", "*PASSWORDS", "*PASSWD", "*PASSPHRASE",
+    "*_PASS",      "PASS",         "SSHPASS",   "*_PWD",      "*SECRET", "*SECRETS",
+    "*_SECRET_*",  "SECRET_*",     "*APIKEY",   "*APIKEYS",   "*_KEY",   "*_KEYS",
+    "*CREDENTIAL", "*CREDENTIALS", "PAT",       "*_PAT",      "*_AUTH",  NULL};
 /* What else output holds as a matter of course. */
 static const char *const plain_words[] = {"0",  "1",   "true", "false", "yes", "no",
                                           "on", "off", "none", "null",  NULL};
@@ -170,6 +170,31 @@ static void find_in_environment(const struct finding *finding, char *const envir
     }
 }
 
+/* "--api-key" and its value as two words. A program may take that option without a value: what
+ * looks like an option is none. */
+static void find_in_option(const struct finding *finding, const char *option, const char *next)
+{
+    char name[NAME_SIZE];
+
+    if (strncmp(option, "--", 2) != 0 || !next || *next == '-')
+        return;
+    copy_name(name, option + 2, strlen(option + 2));
+    for (char *c = name; *c; c++)
+        if (*c == '-')
+            *c = '_';
+    if (matches(name, finding->patterns) && !is_one_of(next, plain_words))
+        finding->sink(finding->context, name, next);
+}
+
+/* "Authorization: Bearer VALUE", as curl(1) takes it. */
+static void find_in_header(const struct finding *finding, const char *word)
+{
+    const char *value = strrchr(word, ' ');
+
+    if (value && strncasecmp(word, "Authorization:", 14) == 0)
+        tell(finding, "Authorization", value + 1, strlen(value + 1));
+}
+
 /* "--api-key=value" counts as API_KEY=value. */
 static void find_in_words(const struct finding *finding, char *const argv[])
 {
@@ -181,6 +206,8 @@ static void find_in_words(const struct finding *finding, char *const argv[])
 
         if (length == 0 || word[length] != '=') {
             find_in_urls(finding, "a URL", *argv);
+            find_in_option(finding, *argv, argv[1]);
+            find_in_header(finding, *argv);
             continue;
         }
         copy_name(name, word, length);

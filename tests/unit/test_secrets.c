@@ -33,31 +33,19 @@ static char *add(struct secrets *secrets, char *const environment[], char *const
 /* Each entry alone; is the text known then? */
 static void variables_are_chosen_by_name_in_any_case(void **state)
 {
-    static const char *const secret[] = {"API_TOKEN",
-                                         "db_password",
-                                         "MY_SECRET",
-                                         "SSH_KEY",
-                                         "NIXFLEET_TOKEN",
-                                         "X_PASSWD",
-                                         "PGPASSWORD",
-                                         "PASSWORD",
-                                         "TOKEN",
-                                         "SECRET",
-                                         "APIKEY",
-                                         "SSHPASS",
-                                         "SMTP_PASS",
-                                         "DB_PASS",
-                                         "MYSQL_PWD",
-                                         "GPG_PASSPHRASE",
-                                         "ATTIC_CREDENTIAL",
-                                         "CREDENTIALS",
-                                         "SESSION_SECRETS",
-                                         "GH_PAT",
-                                         "PAT",
-                                         "SECRET_KEY_BASE",
-                                         "GITHUBTOKEN",
-                                         "MY_PIN",
-                                         "AWS_SECRET_ACCESS_KEY"};
+    static const char *const secret[] = {"API_TOKEN",       "db_password",
+                                         "MY_SECRET",       "SSH_KEY",
+                                         "NIXFLEET_TOKEN",  "X_PASSWD",
+                                         "PGPASSWORD",      "PASSWORD",
+                                         "TOKEN",           "SECRET",
+                                         "APIKEY",          "MY_APIKEYS",
+                                         "SSHPASS",         "SMTP_PASS",
+                                         "DB_PASS",         "MYSQL_PWD",
+                                         "GPG_PASSPHRASE",  "ATTIC_CREDENTIAL",
+                                         "CREDENTIALS",     "SESSION_SECRETS",
+                                         "GH_PAT",          "PAT",
+                                         "SECRET_KEY_BASE", "GITHUBTOKEN",
+                                         "MY_PIN",          "AWS_SECRET_ACCESS_KEY"};
     static const char *const plain[] = {"PATH",       "PWD",           "OLDPWD",      "KEYBOARD",
                                         "TOKENIZERS", "SSH_AUTH_SOCK", "GIT_ASKPASS", "PATTERN",
                                         "MY_PINS",    "COMPAT"};
@@ -91,12 +79,23 @@ static void values_within_values_and_words_are_found(void **state)
                            ("NIX_CONFIG=cores = 4\nextra-access-tokens = github.com=ghp_first "
                             "gitlab.com=PAT:glpat-2nd\n"),
                            NULL};
-    char *argv[] = {"env", "X_KEY=in-the-words", "--api-key=an-option-1", "cmd", NULL};
+    char *argv[] = {"env",
+                    "X_KEY=in-the-words",
+                    "--api-key=an-option-1",
+                    "--db-password",
+                    "two-words-1",
+                    "--auth-token",
+                    "--verbose-1",
+                    "-H",
+                    "Authorization: Bearer in-a-header",
+                    "cmd",
+                    NULL};
     static const char *const wanted[] = {
         "hunter2%40home", "hunter2@home",  "proxy-pass-1", "ghp_0123456789abcdefghij",
         "ghp_first",      "PAT:glpat-2nd", "glpat-2nd",    "in-the-words",
-        "an-option-1"};
-    static const char *const others[] = {"git@example.org", "example", "github.com", "postgres"};
+        "an-option-1",    "two-words-1",   "in-a-header"};
+    static const char *const others[] = {"git@example.org", "example", "github.com", "postgres",
+                                         "--verbose-1"};
     struct secrets secrets;
 
     (void)state;
@@ -124,12 +123,14 @@ static void a_value_is_known_in_each_usual_form(void **state)
         {"p@ss w/rd&1", "p%40ss%20w/rd%261"},               /* Python's quote */
         {"pass!(1)", "pass!(1)"},                           /* encodeURIComponent */
         {"hunter2-secret", "aHVudGVyMi1zZWNyZXQ="},         /* base64 */
-        {"hunter2-secret", "odW50ZXIyLXNlY3Jld"}, /* behind "x:", as in Basic authorization */
-        {"hunter2-secret", "h1bnRlcjItc2VjcmV0"}, /* behind "x:y:" */
-        {"pass$word 1", "pass\\$word\\ 1"},       /* printf %q */
-        {"it's a secret", "it'\\''s a secret"},   /* bash -x */
-        {"it's a secret", "it'\"'\"'s a secret"}, /* Python's shlex */
-        {"hunter2\tsecret", "hunter2 secret"},    /* as a terminal shows a tab */
+        {"hunter2-secret", "odW50ZXIyLXNlY3Jld"},       /* behind "x:", as in Basic authorization */
+        {"hunter2-secret", "h1bnRlcjItc2VjcmV0"},       /* behind "x:y:" */
+        {"pass$word 1", "pass\\$word\\ 1"},             /* printf %q */
+        {"pa$s`wo\"rd\\1", "pa\\$s\\`wo\\\"rd\\\\1"},   /* declare -p */
+        {"it's \"a\\ secret", "it\\'s \"a\\\\ secret"}, /* Python's repr, fish, $'...' */
+        {"it's a secret", "it'\\''s a secret"},         /* bash -x */
+        {"it's a secret", "it'\"'\"'s a secret"},       /* Python's shlex */
+        {"hunter2\tsecret", "hunter2 secret"},          /* as a terminal shows a tab */
         {"hunter2secret\t", "hunter2secret"},
         {"p\xe4ssw\xf6rd1", "p\xef\xbf\xbdssw\xef\xbf\xbdrd1"}, /* Latin-1 */
         {"first line\nsecond line", "second line"},
