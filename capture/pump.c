@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@
 #define KILL_AGAIN_MS 1000
 /* Where the command is another user's, between the key that interrupts and the hangup. */
 #define HANGUP_GRACE_MS 10000
+#define STOP_TOLD_MS 1500 /* until a line says that a command has not ended */
 /* What a pty holds at most (Linux: 8 KiB for each direction, and 4 KiB that are ready). */
 #define PTY_HOLDS ((size_t)64 * 1024)
 
@@ -54,21 +56,60 @@ void pump_free(struct pump *pump)
 
 /* ---- the end of a command that somebody asks for ---- */
 
+/* Also into the log: whoever has asked for the stop on the dashboard's page sees it there. */
+static void tell_of_stop(struct pump *pump, const char *text)
+{
+    char line[256];
+    int length = snprintf(line, sizeof line, "\r\n[nixfleet-run: %s]\r\n", text);
+
+    pump_say(pump, text);
+    pump_record(pump, line, (size_t)length);
+}
+
+static void hang_up(struct pump *pump)
+{
+    if (pump->stop == STOP_HUNG_UP)
+        return;
+    pump->stop = STOP_HUNG_UP;
+    pump->kill_ms = monotonic_ms() + STOP_TOLD_MS;
+    child_hang_up(pump->child);
+}
+
 /* The command is root's (sudo), or another user's: signals of ours do not reach it. The terminal's
  * keys do, and its hangup. */
 static void stop_another_users(struct pump *pump)
 {
-    if (pump->stop_refused) { /* asked again, or the key was not enough */
-        pump->kill_ms = 0;
-        child_hang_up(pump->child);
+    if (pump->stop != STOP_BY_SIGNAL) { /* asked again */
+        if (pump->child->session)
+            hang_up(pump);
         return;
     }
-    pump->stop_refused = true;
+    pump->stop = STOP_INTERRUPTED;
+    pump->kill_ms = 0;
     if (child_signal(pump->child, SIGINT))
-        pump->kill_ms = monotonic_ms() + HANGUP_GRACE_MS;
+        pump->kill_ms = monotonic_ms() + STOP_TOLD_MS;
     else
-        pump_say(pump, "the command belongs to another user and has no terminal: "
-                       "it cannot be stopped from here");
+        tell_of_stop(pump, "the command belongs to another user and has no terminal: "
+                           "it cannot be stopped from here");
+}
+
+/* The command goes on although its terminal has interrupted it, or hung up. */
+static void go_on_with_another_users(struct pump *pump)
+{
+    if (pump->stop == STOP_HANGUP_TOLD) {
+        hang_up(pump);
+        return;
+    }
+    if (pump->stop == STOP_INTERRUPTED) {
+        tell_of_stop(pump, "the command belongs to another user and has been interrupted, but "
+                           "goes on: its terminal will hang up on it");
+        pump->stop = STOP_HANGUP_TOLD;
+        pump->kill_ms += HANGUP_GRACE_MS - STOP_TOLD_MS;
+        return;
+    }
+    tell_of_stop(pump, "the command belongs to another user, and neither an interrupt nor a "
+                       "hangup ends it: it cannot be stopped from here");
+    pump->kill_ms = 0;
 }
 
 static void pass_on(struct pump *pump, int number)
@@ -94,8 +135,8 @@ static void go_on_stopping(struct pump *pump)
 {
     if (pump->state != PUMP_RUNNING || !pump->kill_ms || monotonic_ms() < pump->kill_ms)
         return;
-    if (pump->stop_refused) {
-        stop_another_users(pump);
+    if (pump->stop != STOP_BY_SIGNAL) {
+        go_on_with_another_users(pump);
         return;
     }
     child_signal(pump->child, SIGKILL);

@@ -64,7 +64,8 @@ struct pump {
     bool end_asked;       /* by a key or a signal that ends a command which does not care for it */
     int64_t give_up_ms; /* DRAINING, of a command that has ended of such a one: monotonic time until
                            which the caller must have taken something; 0: we wait */
-    bool stop_refused;  /* the command belongs to another user: it cannot be killed */
+    /* How far the end of a command has come that belongs to another user: it cannot be killed. */
+    enum { STOP_BY_SIGNAL, STOP_INTERRUPTED, STOP_HANGUP_TOLD, STOP_HUNG_UP } stop;
     bool terminal_gone;
     int log_pause_ms; /* no output is read for so long: the log has no room */
     bool output_lost; /* not all that goes to stdout could be written there */

@@ -22,8 +22,7 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe)
     flow->start = flow->end = 0;
 }
 
-/* Bytes that came from the command. */
-static void record(struct pump *pump, const unsigned char *bytes, size_t size)
+void pump_record(struct pump *pump, const void *bytes, size_t size)
 {
     run_log_append(pump->log, bytes, size);
     helpers_poke(pump->helpers);
@@ -125,7 +124,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
     }
     flow->end += (size_t)n;
     flow->left -= (size_t)n < flow->left ? (size_t)n : flow->left;
-    record(pump, flow->buffer + fresh, (size_t)n);
+    pump_record(pump, flow->buffer + fresh, (size_t)n);
     if (pump->terminal->shared && flow == &pump->flows[0]) {
         pump->alert_ms = monotonic_ms() + ALERT_MS;
         keys_look_at_modes(pump);

@@ -25,6 +25,8 @@ bool flow_may_read(const struct pump *pump, const struct flow *flow);
 /* Writes a line for a person now, not at the end of the run; drops it if problems are not to be
  * written. */
 void pump_say(struct pump *pump, const char *text);
+/* Appends bytes to the log: output of the command, or a line of ours. */
+void pump_record(struct pump *pump, const void *bytes, size_t size);
 /* Writes what the caller accepts now. If the reader has gone or the disk is full, the flow is
  * emptied. */
 void flow_write(struct pump *pump, struct flow *flow);
