@@ -486,7 +486,7 @@ static void plan_window(struct run *run)
 /* Which streams are what, and the window. */
 static void open_streams(struct run *run)
 {
-    streams_plan(&run->streams, run->config.no_pty);
+    streams_plan(&run->streams, run->config.no_pty, config_runs_sudo(run->config.command));
     run->terminal = (struct terminal){
         .fd = run->streams.terminal_fd,
         .shared = run->streams.shared,

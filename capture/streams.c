@@ -72,7 +72,7 @@ static void fill_closed(void)
         close(fd);
 }
 
-void streams_plan(struct streams *s, bool no_pty)
+void streams_plan(struct streams *s, bool no_pty, bool sudo)
 {
     bool has_out = is_open(STDOUT_FILENO), has_err = is_open(STDERR_FILENO);
     bool in = isatty(STDIN_FILENO), out = isatty(STDOUT_FILENO), err = isatty(STDERR_FILENO);
@@ -82,7 +82,9 @@ void streams_plan(struct streams *s, bool no_pty)
     s->terminal_fd = find_terminal(in, &s->session);
     s->shared = s->terminal_fd >= 0 && (!in || in_pipeline());
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
-    s->output_pty = s->plain && !no_pty;
+    /* sudo before 1.9.14 (Debian 12) takes any terminal for the one that it asks at, and writes the
+     * output of its command there. */
+    s->output_pty = s->plain && !no_pty && !(sudo && s->session);
     s->pty_stdin = in;
     s->pty_stdout = out;
     s->pty_stderr = err;

@@ -4,7 +4,7 @@
      stdout, stderr        the command's stdout, stderr
      both a terminal       the pty
      the same file         a pty of their own, without output processing: lines come as they are
-                           written; without a pty (--no-pty): one pipe
+                           written; without a pty (--no-pty, sudo at a terminal): one pipe
      one a terminal        the other one is a pipe, byte for byte
      two files             two pipes
 
@@ -31,6 +31,8 @@ struct streams {
     int terminal_fd; /* the caller's, or -1; above 2 it is non-blocking, and ours to close */
 };
 
-void streams_plan(struct streams *streams, bool no_pty);
+/* sudo: the command is run by sudo(8). Where the caller has a terminal, that one gets no pty of its
+   own for its output. */
+void streams_plan(struct streams *streams, bool no_pty, bool sudo);
 
 #endif

@@ -80,6 +80,8 @@ char *config_state_dir(void);
    variable, and with what spares its libraries needless work. A new array that the caller frees,
    with its entries; NULL when out of memory. The command never gets this one. */
 char **config_environment(const struct config *config, char *const environment[]);
+/* Whether a command is run by sudo(8), also behind env, nice and other commands that run one. */
+bool config_runs_sudo(char *const command[]);
 /* The label of a command: looks through sudo, doas, env, nice, systemd-run, paths. Writes at most
  * size bytes. */
 void config_derive_name(char *const command[], char *out, size_t size);

@@ -178,6 +178,19 @@ static const char *verb_of(const char *program, char *const *arguments)
     return NULL;
 }
 
+bool config_runs_sudo(char *const command[])
+{
+    char *const *word = command;
+    const struct prefix *prefix;
+
+    while (*word && (prefix = find_prefix(base_name(*word)))) {
+        if (strcmp(prefix->program, "sudo") == 0)
+            return true;
+        word = skip_prefix(prefix, word);
+    }
+    return false;
+}
+
 void config_derive_name(char *const command[], char *out, size_t size)
 {
     char *const *word = command;

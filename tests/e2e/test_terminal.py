@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 
@@ -641,6 +642,38 @@ def test_a_second_sigterm_hangs_up_on_a_command_of_root_that_takes_no_interrupt(
         os.kill(terminal.pid, signal.SIGTERM)
         terminal.until("hup", at)
         assert terminal.wait() == 4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
+def test_a_command_of_root_that_nothing_ends_is_said_to_go_on_here_and_in_the_log(as_root):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="nixfleet-root-", dir="/tmp"))
+    os.chown(place, 65534, 65534)
+    script = f"trap 'echo no' INT; trap 'echo hup' HUP; echo up; until [ -e {place}/go ]; do sleep 0.05; done"
+    try:
+        with Terminal(as_root, script, env=environment(place / "state", HOME="/tmp"), prepare=as_nobody) as terminal:
+            at = terminal.until("up")
+            os.kill(terminal.pid, signal.SIGTERM)
+            at = terminal.until("has been interrupted, but goes on", at)
+            os.kill(terminal.pid, signal.SIGTERM)
+            terminal.until("neither an interrupt nor a hangup ends it", at)
+            (place / "go").touch()
+            terminal.wait()
+        log = next((place / "state").glob("*.log")).read_text()
+        assert "[nixfleet-run: the command belongs to another user and has been interrupted" in log
+        assert "[nixfleet-run: the command belongs to another user, and neither" in log
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"), reason="needs root, sudo and unshare")
+@pytest.mark.parametrize("command", ["sudo", "env A=1 nice sudo -n"])
+def test_what_sudo_runs_is_captured_also_where_sudo_uses_a_terminal_of_its_own(state, tmp_path, command):
+    (tmp_path / "sudoers").write_text("Defaults use_pty\nroot ALL=(ALL) NOPASSWD: ALL\n")
+    (tmp_path / "sudoers").chmod(0o440)
+    script = f"mount --bind {tmp_path}/sudoers /etc/sudoers; x=$({RUN} {command} sh -c 'echo out; echo err >&2' 2>&1); echo captured $x with $?"
+    with Terminal("unshare", "-m", "sh", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        terminal.until("captured out err with 0")
+        assert terminal.wait() == 0 and terminal.modes() == terminal.before
 
 
 # ---- full-screen programs ----
