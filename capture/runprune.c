@@ -53,7 +53,7 @@ static void remove_run(struct prune *prune, const char *id)
     prune->removed++;
 }
 
-/* False for one that lives, is owed, or cannot be read: that is not ours to judge. */
+/* False for a run that is alive, undelivered, or unreadable. */
 static bool may_go(const struct prune *prune, const char *id)
 {
     struct run_record record;

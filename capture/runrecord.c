@@ -467,7 +467,7 @@ void run_refusal_write(const char *dir, const char *id, const char *text)
     if (text)
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0)
-        (void)write_all(fd, text, strlen(text)); /* the run stays owed in any case */
+        (void)write_all(fd, text, strlen(text)); /* the run stays undelivered in any case */
 }
 
 bool run_refusal_read(const char *dir, const char *id, char *text, size_t size)

@@ -130,8 +130,8 @@ uint64_t run_log_length(int log_fd, const struct run_record *record);
 /* Rewrites the ack slot of an open .run file in place. 0, or -1 with errno. */
 int run_ack_write(int run_fd, const struct run_ack *ack);
 /* DIR/ID.refused: what the dashboard refused of a run, one line for a person. Such a run stays
-   owed, and is delivered again when somebody asks for it. text NULL removes it. Failures cost the
-   reason only. */
+   undelivered, and is delivered again when somebody asks for it. text NULL removes it. Failures
+   cost the reason only. */
 void run_refusal_write(const char *dir, const char *id, const char *text);
 /* False: nothing was refused. */
 bool run_refusal_read(const char *dir, const char *id, char *text, size_t size);

@@ -376,7 +376,7 @@ static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
     }
 }
 
-/* The answer to `lost`, when every line is there: then nothing is owed any more. */
+/* The answer to `lost`, when every line is there: then nothing is undelivered any more. */
 static void take_lost_answer(struct shipper *shipper, const struct client_answer *answer)
 {
     if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
