@@ -65,10 +65,10 @@ kill $dashboard
 wait $dashboard
 rm -rf /tmp/data
 apt-get purge -y -qq nixfleet-run nixfleet-dashboard >/dev/null 2>&1
-left=$(find / -xdev -name '*nixfleet*' -not -path '/tmp/*' -not -path '/proc/*' -not -path '/var/log/*' -not -path '/root/.local/*' -not -path '/var/lib/dpkg/*')
+left=$(find / -xdev -name '*nixfleet*' -not -path '/tmp/*' -not -path '/proc/*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*')
 [ -z "$left" ] || { echo "left after a purge: $left" >&2; exit 1; }
 TRY
 echo "== install, run, purge"
-chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+chroot "$root" env -i HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" sh /tmp/try
 echo "== done"

@@ -62,8 +62,8 @@ useradd -m -u 1000 -s /bin/bash mba
 chown mba /etc/nixfleet/agent-token
 install -d -o mba /var/lib/agent
 echo "NIXFLEET_PASSWORD_HASH='$(echo a-password | nixfleet-dashboard hash-password)'" >>/etc/nixfleet/dashboard.conf
-ssh-keygen -q -t ed25519 -N '' -f /root/key
-install -d -o mba -m 700 /home/mba/.ssh && install -o mba -m 600 /root/key.pub /home/mba/.ssh/authorized_keys
+ssh-keygen -q -t ed25519 -N '' -f /var/tmp/key
+install -d -o mba -m 700 /home/mba/.ssh && install -o mba -m 600 /var/tmp/key.pub /home/mba/.ssh/authorized_keys
 ln -sf /usr/lib/systemd/system/nixfleet-dashboard.service /etc/systemd/system/multi-user.target.wants/
 """
 
@@ -159,7 +159,7 @@ def test_without_lingering_a_switch_that_restarts_its_agent_is_killed_and_its_lo
     wait_for(lambda: machine.run("systemctl is-active agent", check=False).stdout == "active\n", "the agent to be back")
 
 
-SSH = "ssh -tt -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i /root/key mba@127.0.0.1"
+SSH = "ssh -tt -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i /var/tmp/key mba@127.0.0.1"
 
 
 @pytest.mark.parametrize("option, linger, kill", [("--nohup", False, "no"), ("--scope", False, "no"), ("--nohup", True, "no"), ("--scope", True, "no"),
