@@ -900,7 +900,7 @@ static enum job_result make_runs(struct txn *txn, struct work *work)
         struct run_row run;
         char id[RUN_ID_SIZE];
 
-        snprintf(id, sizeof id, "01900000-0000-7000-8000-00000000010%d", i);
+        snprintf(id, sizeof id, "01900000-0000-7000-8000-00000000010%c", '0' + i);
         assert_int_equal(txn_run_create(txn, "host", id, &run), 0);
         report(txn, run.key, txn->now_ms, txn->now_ms - i * 1000); /* made last, started first */
         assert_int_equal(txn_run_finish(txn, run.key, &end), 0);
