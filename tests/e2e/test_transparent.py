@@ -391,7 +391,9 @@ def test_our_own_use_of_the_processor_does_not_count_against_the_commands_limit(
     assert done.stdout == b"1\n1\n" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
-@pytest.mark.parametrize("size", [16, 32, 64])
+# Below 24 KiB, sh itself now and then has too little.
+@pytest.mark.skipif(bool(os.environ.get("NIXFLEET_ASAN")), reason="a sanitizer needs more")
+@pytest.mark.parametrize("size", [24, 32, 64])
 def test_a_small_stack_is_enough(state, size):
     limit = lambda: resource.setrlimit(resource.RLIMIT_STACK, (size << 10, size << 10))
     done = run("sh", "-c", "ulimit -s; exit 3", state=state, preexec_fn=limit)
