@@ -127,7 +127,7 @@ def test_what_stays_behind_holds_nothing_of_the_callers(state, tmp_path):
     assert done.returncode == 0 and os.read(read_end, 1) == b""  # the end of file
     os.close(read_end)
     drainer, = holders(state, tmp_path / "out")
-    assert os.readlink(f"/proc/{drainer}/cwd") == "/" and os.readlink(f"/proc/{drainer}/fd/2") != str(out.name)
+    wait_for(lambda: os.readlink(f"/proc/{drainer}/cwd") == "/" and os.readlink(f"/proc/{drainer}/fd/2") != str(out.name), "it to let go of all")
     (tmp_path / "go").touch()
     wait_for(lambda: not alive(drainer), "its end")
     assert (tmp_path / "out").read_bytes() == b"late\n"
