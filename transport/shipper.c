@@ -149,7 +149,8 @@ static void look_at_finder(struct shipper *shipper)
             ;
     shipper->finder = 0;
     delivery->hold_end = false;
-    delivery->changes = changes_made(shipper->config->state_dir, shipper->record.info.id);
+    delivery_set_changes(delivery,
+                         changes_made(shipper->config->state_dir, shipper->record.info.id));
 }
 
 /* ---- what the pump does ---- */

@@ -332,7 +332,8 @@ enum stored_result stored_run_deliver(struct stored_run *run, const struct confi
                    0) {
             delivery_read_record(&upload.delivery, config->state_dir, info->id);
             upload.delivery.log_problem = run->log_problem;
-            upload.delivery.changes = changes_read(config->state_dir, run->record.info.id);
+            delivery_set_changes(&upload.delivery,
+                                 changes_read(config->state_dir, run->record.info.id));
             result = deliver_whole(&upload);
             delivery_close(&upload.delivery);
         }

@@ -85,6 +85,16 @@ def test_a_new_generation_is_told_with_the_packages_that_changed(tmp_path, gener
     assert "home-manager: 1 (" in text and "editor: 1.0 -> 1.10.2" in text and "new-tool: added 0.1pre" in text and "old-tool: removed 2.1" in text
 
 
+def test_a_secret_in_what_changed_is_redacted(tmp_path, generations):
+    nix_env, (one, two) = generations
+    with FaultServer() as server:
+        env = setting(tmp_path, nix_env, server.url, NIXFLEET_FLUSH_TIMEOUT="30", EDITOR_TOKEN="1.10.2")
+        subprocess.run(switch(tmp_path, one), env=env, check=True, capture_output=True, timeout=60)
+        assert wrapped(env, switch(tmp_path, two)).returncode == 0
+        (changed,) = server.run().end["changes"]
+    assert changed["packages"][0] == {"name": "editor", "old": "1.0", "new": "[redacted]"}
+
+
 def closure(env, path):
     return subprocess.run(["nix-store", "-q", "--requisites", path], env=env, capture_output=True, text=True, check=True, timeout=60).stdout.split()
 

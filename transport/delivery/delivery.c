@@ -11,6 +11,7 @@
 
 #include "../../common/hex.h"
 #include "../../common/io.h"
+#include "../../common/json_read.h"
 #include "delivery_internal.h"
 
 #define READ_SIZE ((size_t)64 << 10)
@@ -448,4 +449,25 @@ void delivery_drop_synced(struct delivery *delivery)
 {
     line_queue_drop(&delivery->queue, delivery->synced);
     time_runs_drop(&delivery->times, delivery_acked(delivery));
+}
+
+#define CHANGES_DEPTH 8
+
+void delivery_set_changes(struct delivery *delivery, char *changes)
+{
+    struct json_problem problem;
+    json_object *value = NULL;
+    size_t length = 0;
+    const char *clean =
+        changes ? redact_text(delivery->redactor, changes, strlen(changes), &length) : NULL;
+
+    free(delivery->changes);
+    delivery->changes = clean ? strndup(clean, length) : NULL;
+    if (delivery->changes &&
+        json_read(delivery->changes, length, CHANGES_DEPTH, &value, &problem) < 0) {
+        free(delivery->changes);
+        delivery->changes = NULL;
+    }
+    json_object_put(value);
+    free(changes);
 }

@@ -154,4 +154,8 @@ uint64_t delivery_acked(const struct delivery *delivery);
 /* What may be said on disk of what the dashboard has. */
 struct run_ack delivery_ack(const struct delivery *delivery);
 
+/* What the run changed, as JSON, goes with its end: redacted, or not at all where a value is part
+ * of the JSON's own marks. Takes over changes, which may be NULL. */
+void delivery_set_changes(struct delivery *delivery, char *changes);
+
 #endif
