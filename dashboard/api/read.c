@@ -229,6 +229,7 @@ struct stream {
     struct store *store;
     char run[RUN_ID_SIZE];
     int64_t key, at; /* the next line */
+    int64_t lines;   /* of the run when the stream began; a run that lives has more by its end */
     bool color;
     struct text block; /* read, and not sent yet: from sent on */
     size_t sent;
@@ -270,7 +271,7 @@ static bool stream_is_whole(struct stream *stream)
     struct run_row run;
 
     return !stream->block.failed && store_run_find(stream->store, stream->run, &run) &&
-           !run.deleted && stream->at >= run.lines;
+           !run.deleted && stream->at >= (run.lines < stream->lines ? run.lines : stream->lines);
 }
 
 static ssize_t stream_more(void *context, uint64_t position, char *out, size_t max)
@@ -309,8 +310,10 @@ void get_run_log(struct request *request)
         answer_no_store(request);
         return;
     }
-    *stream = (struct stream){
-        .store = request->server->store, .key = run.key, .color = color && strcmp(color, "0") != 0};
+    *stream = (struct stream){.store = request->server->store,
+                              .key = run.key,
+                              .lines = run.lines,
+                              .color = color && strcmp(color, "0") != 0};
     memcpy(stream->run, run.id, sizeof stream->run);
     request->answer.status = 200;
     request->answer.type = "text/plain; charset=utf-8";
