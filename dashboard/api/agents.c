@@ -100,8 +100,8 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
 
     read_fields(context, &fields);
     if (txn_host_register(txn, host, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        txn_runs_doubt(txn, host, NULL) < 0 || txn_command_take(txn, host, command) < 0 ||
-        provision(txn, request, token) < 0 || txn_host_settle(txn, host) < 0)
+        txn_runs_suspect(txn, host, NULL) < 0 || txn_command_take(txn, host, command) < 0 ||
+        provision(txn, request, token) < 0 || txn_host_refresh(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -127,9 +127,9 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
 
     (void)context;
     if (txn_host_seen(txn, request->host) < 0 || txn_host_agent_seen(txn, request->host) < 0 ||
-        txn_runs_doubt(txn, request->host, NULL) < 0 ||
+        txn_runs_suspect(txn, request->host, NULL) < 0 ||
         txn_command_take(txn, request->host, command) < 0 || provision(txn, request, token) < 0 ||
-        txn_host_settle(txn, request->host) < 0)
+        txn_host_refresh(txn, request->host) < 0)
         return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     text_puts(&out, "{");
@@ -184,7 +184,7 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                                 .output = output};
     if (txn_host_status(txn, host, status, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
         txn_command_finish(txn, host, status, output, fields.comment) < 0 ||
-        txn_history_add(txn, host, &line) < 0 || txn_host_settle(txn, host) < 0)
+        txn_history_add(txn, host, &line) < 0 || txn_host_refresh(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     answer_puts(request, 200, "{\"status\":\"updated\"}");
@@ -240,7 +240,7 @@ static enum job_result apply_tests(struct txn *txn, struct request *request, voi
              (long long)tests.total);
     tests.summary = summary;
     if (txn_host_tests(txn, host, &tests) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        add_test_line(txn, host, &tests) < 0 || txn_host_settle(txn, host) < 0)
+        add_test_line(txn, host, &tests) < 0 || txn_host_refresh(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     answer_puts(request, 200, "{\"status\":\"updated\"}");

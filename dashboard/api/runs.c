@@ -107,7 +107,7 @@ static struct run_facts facts_of(const struct run_row *run)
                               .started_ms = run->started_ms,
                               .last_seen_ms = run->last_seen_ms,
                               .interval_ms = run->interval_ms,
-                              .doubt_ms = run->doubt_ms};
+                              .suspect_ms = run->suspect_ms};
 }
 
 /* Whether the run is silent for too long: a report without a run id then begins a new run. */
@@ -141,9 +141,9 @@ static int locate_run(struct txn *txn, struct request *request, const struct rep
     return 1;
 }
 
-static int settle(struct txn *txn, const char *host)
+static int refresh_host(struct txn *txn, const char *host)
 {
-    return txn_host_seen(txn, host) < 0 ? -1 : txn_host_settle(txn, host);
+    return txn_host_seen(txn, host) < 0 ? -1 : txn_host_refresh(txn, host);
 }
 
 /* Settles the host and notes the change. run: as it was before the report. A run that only went on
@@ -159,19 +159,19 @@ static int host_changed(struct txn *txn, const struct run_row *run, const struct
     after.interval_ms = interval_ms(txn, run, report);
     if (report->status && !report->lost) {
         after.heartbeats = true;
-        after.doubt_ms = 0;
+        after.suspect_ms = 0;
     }
     state_changed |= state_of_run(&before, txn->now_ms) != state_of_run(&after, txn->now_ms);
     if (!state_changed && state_of_run(&after, txn->now_ms) == RUN_BUSY &&
         after.started_ms == run->started_ms)
-        done = txn_host_goes_on(txn, run->host, run->id, &after);
+        done = txn_host_keepalive(txn, run->host, run->id, &after);
     if (state_changed || (report->phase && strcmp(report->phase, run->phase) != 0))
         txn_changed(txn, run->host, run->id);
     else
         txn_progressed(txn, run->host, run->id);
     if (done)
         return done < 0 ? -1 : 0;
-    return txn_runs_doubt(txn, run->host, run->id) < 0 ? -1 : settle(txn, run->host);
+    return txn_runs_suspect(txn, run->host, run->id) < 0 ? -1 : refresh_host(txn, run->host);
 }
 
 static void answer_next(struct request *request, unsigned status, int64_t next)
@@ -228,7 +228,7 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
             answer_next(request, 409,
                         0); /* the end is not recorded: it comes again behind the right lines */
             return txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
-                           (run.fresh && settle(txn, run.host) < 0)
+                           (run.fresh && refresh_host(txn, run.host) < 0)
                        ? JOB_FAILED
                        : JOB_DONE;
         }
@@ -263,7 +263,7 @@ static enum job_result apply_heartbeat(struct txn *txn, struct request *request,
                     host_changed(txn, &run, report) < 0))
         return JOB_FAILED;
     if (!run.key &&
-        (txn_runs_doubt(txn, request->host, NULL) < 0 || settle(txn, request->host) < 0))
+        (txn_runs_suspect(txn, request->host, NULL) < 0 || refresh_host(txn, request->host) < 0))
         return JOB_FAILED;
     if (run.key && report->silent_for >= 0 &&
         txn_run_silent(txn, run.key, txn->now_ms - report->silent_for * 1000, report->bytes) < 0)

@@ -9,9 +9,9 @@ static int64_t stale_at(const struct run_facts *run)
 static int64_t crashed_at(const struct run_facts *run)
 {
     int64_t silence = run->last_seen_ms + STATE_LOST_MS,
-            doubt = run->doubt_ms + STATE_DOUBT_INTERVALS * run->interval_ms;
+            suspicion = run->suspect_ms + STATE_SUSPECT_INTERVALS * run->interval_ms;
 
-    return run->doubt_ms && doubt < silence ? doubt : silence;
+    return run->suspect_ms && suspicion < silence ? suspicion : silence;
 }
 
 enum run_state state_of_run(const struct run_facts *run, int64_t now_ms)

@@ -17,7 +17,7 @@
 
 /* A run that is silent for this many intervals while its host reports has crashed. After an outage
    of the network the heartbeat may come a little later than the host's first report. */
-#define STATE_DOUBT_INTERVALS 2
+#define STATE_SUSPECT_INTERVALS 2
 
 enum run_state { RUN_BUSY, RUN_STALE, RUN_FINISHED, RUN_CRASHED };
 enum host_state { HOST_IDLE, HOST_BUSY, HOST_STALE, HOST_CRASHED, HOST_OFFLINE };

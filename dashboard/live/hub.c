@@ -188,36 +188,36 @@ static void drop_closed(struct live *live)
 /* ---- rounds ---- */
 
 /* The clock has changed a host's state: another of its runs may have to be shown now. */
-struct settling {
+struct refresh {
     struct job job;
     char host[HOST_ID_SIZE];
 };
 
-static enum job_result settle(struct txn *txn, void *context)
+static enum job_result refresh_host(struct txn *txn, void *context)
 {
-    const struct settling *settling = context;
+    const struct refresh *refresh = context;
 
-    if (txn_host_settle(txn, settling->host) < 0)
+    if (txn_host_refresh(txn, refresh->host) < 0)
         return JOB_FAILED;
-    txn_changed(txn, settling->host, NULL);
+    txn_changed(txn, refresh->host, NULL);
     return JOB_DONE;
 }
 
-static void settled(void *context, bool ok)
+static void refreshed(void *context, bool ok)
 {
-    (void)ok; /* the next report of the host settles it, too */
+    (void)ok; /* the next report of the host refreshes it, too */
     free(context);
 }
 
-static void submit_settling(struct live *live, const char *host)
+static void submit_refresh(struct live *live, const char *host)
 {
-    struct settling *settling = calloc(1, sizeof *settling);
+    struct refresh *refresh = calloc(1, sizeof *refresh);
 
-    if (!settling)
+    if (!refresh)
         return;
-    settling->job = (struct job){.apply = settle, .done = settled, .context = settling};
-    strlcpy(settling->host, host, sizeof settling->host);
-    store_submit(live->server->store, &settling->job);
+    refresh->job = (struct job){.apply = refresh_host, .done = refreshed, .context = refresh};
+    strlcpy(refresh->host, host, sizeof refresh->host);
+    store_submit(live->server->store, &refresh->job);
 }
 
 static void clock_changed(void *context, const char *host, const char *run)
@@ -228,7 +228,7 @@ static void clock_changed(void *context, const char *host, const char *run)
     strlcpy(change.host, host, sizeof change.host);
     strlcpy(change.run, run ? run : "", sizeof change.run);
     on_changes(live, &change, 1);
-    submit_settling(live, host);
+    submit_refresh(live, host);
 }
 
 /* Finds the hosts whose state the clock has changed since the last tick. */

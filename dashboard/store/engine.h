@@ -22,9 +22,9 @@
     F(txn_probe)           \
     F(txn_host_seen)       \
     F(txn_host_agent_seen) \
-    F(txn_runs_doubt)      \
-    F(txn_host_settle)     \
-    F(txn_host_goes_on)    \
+    F(txn_runs_suspect)    \
+    F(txn_host_refresh)    \
+    F(txn_host_keepalive)  \
     F(txn_host_register)   \
     F(txn_host_add)        \
     F(txn_host_patch)      \

@@ -18,7 +18,7 @@ struct run_facts {
     bool exists, ended, lost;
     bool heartbeats; /* its writer sends heartbeats: silence means something */
     int64_t started_ms, last_seen_ms, ended_ms, interval_ms;
-    int64_t doubt_ms; /* since when its host is heard without it; 0: no */
+    int64_t suspect_ms; /* since when its host is heard without it; 0: no */
 };
 
 /* A run as those need it who write it or read its lines. */
@@ -27,7 +27,7 @@ struct run_row {
     char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
     int64_t lines, stored; /* lines of the log, and the bytes of text that are kept of it */
     int64_t last_seen_ms, interval_ms, started_ms, created_ms;
-    int64_t doubt_ms;
+    int64_t suspect_ms;
     bool ended, lost, stop, deleted, heartbeats;
     char phase[16];
     bool fresh; /* made just now */

@@ -93,20 +93,20 @@ int txn_host_seen(struct txn *txn, const char *host)
     return engine_of(txn->store)->txn_host_seen(txn, host);
 }
 
-int txn_runs_doubt(struct txn *txn, const char *host, const char *except)
+int txn_runs_suspect(struct txn *txn, const char *host, const char *except)
 {
-    return engine_of(txn->store)->txn_runs_doubt(txn, host, except);
+    return engine_of(txn->store)->txn_runs_suspect(txn, host, except);
 }
 
-int txn_host_settle(struct txn *txn, const char *host)
+int txn_host_refresh(struct txn *txn, const char *host)
 {
-    return engine_of(txn->store)->txn_host_settle(txn, host);
+    return engine_of(txn->store)->txn_host_refresh(txn, host);
 }
 
-int txn_host_goes_on(struct txn *txn, const char *host, const char *run,
-                     const struct run_facts *facts)
+int txn_host_keepalive(struct txn *txn, const char *host, const char *run,
+                       const struct run_facts *facts)
 {
-    return engine_of(txn->store)->txn_host_goes_on(txn, host, run, facts);
+    return engine_of(txn->store)->txn_host_keepalive(txn, host, run, facts);
 }
 
 int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)

@@ -119,15 +119,15 @@ int txn_host_seen(struct txn *txn, const char *host);
 int txn_host_agent_seen(struct txn *txn, const char *host);
 /* The host was heard, by its agent or another run. Runs of the host that are silent (but for the
  * run `except`, or NULL) are in doubt from now on: if they stay silent they have crashed. */
-int txn_runs_doubt(struct txn *txn, const char *host, const char *except);
+int txn_runs_suspect(struct txn *txn, const char *host, const char *except);
 /* Chooses anew the run that is shown for the host, and when the clock alone will change the host's
  * state next: after every change of a run or host. */
-int txn_host_settle(struct txn *txn, const char *host);
-/* txn_host_seen and txn_host_settle in one step, for the common case: a run that was busy and goes
+int txn_host_refresh(struct txn *txn, const char *host);
+/* txn_host_seen and txn_host_refresh in one step, for the common case: a run that was busy and goes
  * on, and is the one that is shown for the host. facts: the run as it is now. 1: done; 0: another
  * run is shown, nothing was done. */
-int txn_host_goes_on(struct txn *txn, const char *host, const char *run,
-                     const struct run_facts *facts);
+int txn_host_keepalive(struct txn *txn, const char *host, const char *run,
+                       const struct run_facts *facts);
 /* A host registers: makes it if it is new, stores its fields and that it was seen. */
 int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields);
 /* 1: added; 0: there is one already. */

@@ -109,11 +109,11 @@ static void a_silent_run_on_a_host_that_is_heard_has_crashed(void **state)
     struct run_facts run = open_run();
 
     (void)state;
-    run.doubt_ms = START + 40000;
+    run.suspect_ms = START + 40000;
     assert_int_equal(state_of_run(&run, START + 59999), RUN_STALE);
     assert_int_equal(state_of_run(&run, START + 60000), RUN_CRASHED);
     run.last_seen_ms = START + 55000; /* its heartbeat came after all */
-    run.doubt_ms = 0;
+    run.suspect_ms = 0;
     assert_int_equal(state_of_run(&run, START + 60000), RUN_BUSY);
 }
 
@@ -159,7 +159,7 @@ static void the_state_changes_exactly_when_it_is_said_to(void **state)
     runs[2].ended = true;
     runs[3].lost = true;
     runs[4].heartbeats = false;
-    runs[5].doubt_ms = START + 35000;
+    runs[5].suspect_ms = START + 35000;
     for (int i = 0; i < 6; i++) {
         int64_t now = START, since;
 

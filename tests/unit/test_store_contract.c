@@ -213,7 +213,7 @@ static enum job_result make_two_runs(struct txn *txn, struct work *work)
         assert_int_equal(txn_run_create(txn, "host", ids[i], &runs[i]), 0);
     report(txn, runs[0].key, txn->now_ms - 5000, txn->now_ms - 60000);
     report(txn, runs[1].key, txn->now_ms - 5000, txn->now_ms - 50000);
-    assert_int_equal(txn_host_settle(txn, "host"), 0);
+    assert_int_equal(txn_host_refresh(txn, "host"), 0);
     return JOB_DONE;
 }
 
@@ -250,7 +250,7 @@ static void check_host(struct fixture *fixture, const char *run)
     assert_int_equal(count, 1);
 }
 
-static enum job_result run_goes_on(struct txn *txn, struct work *work)
+static enum job_result keepalive(struct txn *txn, struct work *work)
 {
     struct run_facts facts = {.exists = true,
                               .interval_ms = 10000,
@@ -260,14 +260,14 @@ static enum job_result run_goes_on(struct txn *txn, struct work *work)
 
     assert_int_equal(txn_run_find(txn, work->run, &run), 0);
     report(txn, run.key, txn->now_ms, run.started_ms);
-    work->result = txn_host_goes_on(txn, "host", work->run, &facts);
+    work->result = txn_host_keepalive(txn, "host", work->run, &facts);
     return JOB_DONE;
 }
 
-static enum job_result settle(struct txn *txn, struct work *work)
+static enum job_result refresh_host(struct txn *txn, struct work *work)
 {
     (void)work;
-    assert_int_equal(txn_host_settle(txn, "host"), 0);
+    assert_int_equal(txn_host_refresh(txn, "host"), 0);
     return JOB_DONE;
 }
 
@@ -277,11 +277,11 @@ static void a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would(void 
 
     do_work(fixture, (struct work){.apply = make_two_runs});
     /* Of the run that is not shown, nothing is changed in this way. */
-    assert_int_equal(do_work(fixture, (struct work){.apply = run_goes_on, .run = ids[0]}), 0);
+    assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[0]}), 0);
     /* Of the other: as if all runs were looked at. */
-    assert_int_equal(do_work(fixture, (struct work){.apply = run_goes_on, .run = ids[1]}), 1);
+    assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[1]}), 1);
     check_host(fixture, ids[1]);
-    do_work(fixture, (struct work){.apply = settle});
+    do_work(fixture, (struct work){.apply = refresh_host});
     check_host(fixture, ids[1]);
 }
 
@@ -661,13 +661,13 @@ static enum job_result lose_run(struct txn *txn, struct work *work)
     assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
     assert_int_equal(txn_run_update(txn, run.key, &update), 0);
     assert_int_equal(txn_host_agent_seen(txn, "host"), 0);
-    assert_int_equal(txn_runs_doubt(txn, "host", RUN), 0); /* heard through the run itself */
+    assert_int_equal(txn_runs_suspect(txn, "host", RUN), 0); /* heard through the run itself */
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
-    assert_int_equal(run.doubt_ms, 0);
-    assert_int_equal(txn_runs_doubt(txn, "host", NULL), 0);
+    assert_int_equal(run.suspect_ms, 0);
+    assert_int_equal(txn_runs_suspect(txn, "host", NULL), 0);
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
-    assert_int_equal(run.doubt_ms, txn->now_ms);
-    assert_int_equal(txn_host_settle(txn, "host"), 0); /* it is silent for over a day: crashed */
+    assert_int_equal(run.suspect_ms, txn->now_ms);
+    assert_int_equal(txn_host_refresh(txn, "host"), 0); /* it is silent for over a day: crashed */
     return JOB_DONE;
 }
 
@@ -743,7 +743,7 @@ static enum job_result use_commands(struct txn *txn, struct work *work)
     assert_int_equal(txn_command_cancel(txn, "host", command), 0);
     assert_string_equal(command, "");
     assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
-    assert_int_equal(txn_host_settle(txn, "host"), 0);
+    assert_int_equal(txn_host_refresh(txn, "host"), 0);
     assert_int_equal(txn_command_queue(txn, "host", "pull"), 0);
     assert_int_equal(txn_command_stop(txn, "host", "203.0.113.7"), 0);
     assert_int_equal(txn_command_take(txn, "host", command), 0);

@@ -90,7 +90,7 @@ static int64_t scalar(sqlite3 *db, const char *sql)
     return value;
 }
 
-static int settle(sqlite3 *db)
+static int configure(sqlite3 *db)
 {
     sqlite3_busy_timeout(db, BUSY_MS);
     return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; "
@@ -198,7 +198,7 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
     if (sqlite3_open_v2(store->path, &store->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                         NULL) != SQLITE_OK ||
-        settle(store->db) != SQLITE_OK) {
+        configure(store->db) != SQLITE_OK) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
         goto failed;
     }

@@ -27,7 +27,7 @@ int sqlite_txn_host_agent_seen(struct txn *txn, const char *host)
     return txn_exec(txn, "UPDATE hosts SET agent_seen=?2 WHERE id=?1", "ti", host, txn->now_ms);
 }
 
-int sqlite_txn_runs_doubt(struct txn *txn, const char *host, const char *except)
+int sqlite_txn_runs_suspect(struct txn *txn, const char *host, const char *except)
 {
     return txn_exec(txn,
                     "UPDATE runs SET doubt=?3 WHERE host=?1 AND ended IS NULL AND lost=0 AND "
@@ -38,7 +38,7 @@ int sqlite_txn_runs_doubt(struct txn *txn, const char *host, const char *except)
 /* ---- verdicts ---- */
 
 /* Chooses the verdict that counts for the host. */
-static int settle_verdict(struct txn *txn, const char *host)
+static int refresh_verdict(struct txn *txn, const char *host)
 {
     sqlite3_stmt *find =
         txn_statement(txn, "SELECT name, outcome, started FROM verdicts WHERE host=? ORDER BY "
@@ -80,7 +80,7 @@ int sqlite_txn_verdict(struct txn *txn, const char *host, const struct verdict_r
                  "tttttii", host, row->name ? row->name : "", row->run, row->outcome, row->error,
                  row->started_ms, row->ended_ms) < 0)
         return -1;
-    return settle_verdict(txn, host);
+    return refresh_verdict(txn, host);
 }
 
 int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
@@ -102,7 +102,7 @@ int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
                  "failure=coalesce(excluded.failure,failure)",
                  "t", id) < 0)
         return -1;
-    return txn_rows(txn) > 0 ? settle_verdict(txn, host) : 0;
+    return txn_rows(txn) > 0 ? refresh_verdict(txn, host) : 0;
 }
 
 int sqlite_store_verdicts(struct store *store, const char *host,
@@ -180,7 +180,7 @@ int sqlite_txn_host_facts(struct txn *txn, const char *host, struct host_facts *
     return found;
 }
 
-int sqlite_txn_host_settle(struct txn *txn, const char *host)
+int sqlite_txn_host_refresh(struct txn *txn, const char *host)
 {
     struct host_facts host_facts = {0};
     struct run_facts facts = {0};
@@ -195,8 +195,8 @@ int sqlite_txn_host_settle(struct txn *txn, const char *host)
                     facts.exists ? run : NULL, state_changes_at(&host_facts, &facts, txn->now_ms));
 }
 
-int sqlite_txn_host_goes_on(struct txn *txn, const char *host, const char *run,
-                            const struct run_facts *facts)
+int sqlite_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
+                              const struct run_facts *facts)
 {
     /* While a run is busy, the host's own facts do not count. */
     int64_t changes_at = state_changes_at(&(struct host_facts){0}, facts, txn->now_ms);

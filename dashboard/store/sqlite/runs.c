@@ -32,7 +32,7 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
         column_copy(find, 12, row->phase, sizeof row->phase);
         row->created_ms = sqlite3_column_int64(find, 13);
         row->heartbeats = sqlite3_column_int64(find, 14) != 0;
-        row->doubt_ms = sqlite3_column_int64(find, 15);
+        row->suspect_ms = sqlite3_column_int64(find, 15);
     }
     sqlite3_reset(find);
     return found < 0 ? -1 : 0;
@@ -152,7 +152,7 @@ int sqlite_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
         sqlite_txn_builds_remove(txn, key) < 0)
         return -1;
-    return sqlite_txn_host_settle(txn, host);
+    return sqlite_txn_host_refresh(txn, host);
 }
 
 /* ---- reading ---- */
@@ -168,7 +168,7 @@ void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts)
         .interval_ms = sqlite3_column_int64(row, column + 3),
         .lost = sqlite3_column_int64(row, column + 4) != 0,
         .heartbeats = sqlite3_column_int64(row, column + 5) != 0,
-        .doubt_ms = sqlite3_column_int64(row, column + 6),
+        .suspect_ms = sqlite3_column_int64(row, column + 6),
     };
 }
 

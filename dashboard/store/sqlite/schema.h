@@ -59,7 +59,7 @@ static const char *const schema_steps[] = {
        itself is not known: the columns' old defaults are not used any more. */
     "ALTER TABLE hosts ADD COLUMN verdict TEXT;" /* the name in verdicts that counts */
     "ALTER TABLE runs ADD COLUMN heartbeats INTEGER DEFAULT 0;"
-    "ALTER TABLE runs ADD COLUMN doubt INTEGER DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN doubt INTEGER DEFAULT 0;" /* suspect_ms in rows.h */
     "ALTER TABLE runs ADD COLUMN stop_at INTEGER;"
     "ALTER TABLE runs ADD COLUMN stop_by TEXT;"
     "CREATE TABLE verdicts(host TEXT, name TEXT, run TEXT, outcome TEXT, error TEXT, started "
