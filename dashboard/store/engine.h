@@ -1,7 +1,7 @@
-/* What an engine of the store provides: each function of store.h, under a name of its own. To add
-   an engine: define its struct store, which begins with struct store_head; its functions,
-   NAME_txn_host_seen and so on; its table, with STORE_FUNCTIONS; and let store_open choose it.
-   tests/unit/test_store_contract.c says what every engine must do. */
+/* What an engine of the store provides: each function of store.h, with a prefix of its own. To add
+   an engine NAME: define its struct store, which begins with struct store_head; define its
+   functions, NAME_txn_host_seen and so on; define its table with STORE_FUNCTIONS; and make
+   store_open choose it. tests/unit/test_store_contract.c tests what every engine must do. */
 #ifndef NIXFLEET_DASHBOARD_STORE_ENGINE_H
 #define NIXFLEET_DASHBOARD_STORE_ENGINE_H
 
@@ -93,7 +93,7 @@ struct store_engine {
     STORE_FUNCTIONS(STORE_ENGINE_MEMBER)
 };
 
-/* What every struct store begins with. */
+/* The beginning of every engine's struct store. */
 struct store_head {
     const struct store_engine *engine;
 };

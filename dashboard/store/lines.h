@@ -1,5 +1,5 @@
-/* The text and the times of a chunk: lines joined by LF, and JSON `[[count, ms], …]`. Pure
-   functions. */
+/* The text and the times of a chunk. The text is lines joined by LF; the times are JSON
+   `[[count, ms], …]`: so many lines arrived at this time. Pure functions. */
 #ifndef NIXFLEET_DASHBOARD_STORE_LINES_H
 #define NIXFLEET_DASHBOARD_STORE_LINES_H
 
@@ -8,14 +8,15 @@
 
 #include "common/json.h"
 
-/* Number of lines in a text of size bytes. */
+/* Number of lines in a text of size bytes: one more than it has LFs. */
 int64_t lines_count(const char *text, size_t size);
-/* The first lines of a text: bytes of count lines, without the last one's LF. */
+/* The size in bytes of the first count lines of a text, without the LF of the last line. If the
+ * text has fewer lines: size. */
 size_t lines_prefix(const char *text, size_t size, int64_t count);
-/* Removes SGR sequences in place; returns the new size. */
+/* Removes SGR sequences (colours) in place; returns the new size. */
 size_t lines_strip(char *text, size_t size);
-/* Appends the times of lines [skip, skip+take) to a list that is open: `[count,ms]` with commas
- * between, and in front unless out is empty. times: of a chunk, or NULL. */
+/* Appends the times of lines [skip, skip+take) to out as `[count,ms]` with commas between; a comma
+ * is also put before the first if out is not empty. times: of a chunk, or NULL. */
 void times_slice(struct text *out, const char *times, int64_t skip, int64_t take);
 
 #endif

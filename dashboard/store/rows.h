@@ -1,6 +1,6 @@
-/* Rows of the store as plain structs: what an engine reads and writes, and what fleet/ and view/
-   take. Texts are valid UTF-8, or NULL where there is none; in a row that is handed out they live
-   as long as the call that hands it out. Times are milliseconds of the wall clock in UTC; 0:
+/* Rows of the store as plain structs. An engine reads and writes them; fleet/ and view/ take them.
+   Texts are valid UTF-8, or NULL if there is none. The texts of a row that a read passes to a
+   visitor are valid until the visitor returns. Times are milliseconds of the wall clock in UTC; 0:
    never. */
 #ifndef NIXFLEET_DASHBOARD_STORE_ROWS_H
 #define NIXFLEET_DASHBOARD_STORE_ROWS_H
@@ -13,27 +13,27 @@
 
 /* ---- runs ---- */
 
-/* What the state of a run is derived from (fleet/state.h). */
+/* The facts from which the state of a run is derived (fleet/state.h). */
 struct run_facts {
     bool exists, ended, lost;
-    bool heartbeats; /* its writer sends heartbeats: silence means something */
+    bool heartbeats; /* its writer sends heartbeats, so silence has a meaning */
     int64_t started_ms, last_seen_ms, ended_ms, interval_ms;
-    int64_t suspect_ms; /* since when its host is heard without it; 0: no */
+    int64_t suspect_ms; /* since when its host reports but the run does not; 0: not suspect */
 };
 
-/* A run as those need it who write it or read its lines. */
+/* A run, for functions that write to the run or read its lines. */
 struct run_row {
-    int64_t key; /* its number in the store; 0: there is no such run */
+    int64_t key; /* the number of the run in the store; 0: there is no such run */
     char id[RUN_ID_SIZE], host[HOST_ID_SIZE];
-    int64_t lines, stored; /* lines of the log, and the bytes of text that are kept of it */
+    int64_t lines, stored; /* lines of the log, and bytes of the stored text */
     int64_t last_seen_ms, interval_ms, started_ms, created_ms;
     int64_t suspect_ms;
     bool ended, lost, stop, deleted, heartbeats;
     char phase[16];
-    bool fresh; /* made just now */
+    bool fresh; /* created by the call that filled this row */
 };
 
-/* A run as it is shown. argv, progress, exit, failed and failed_units are JSON. */
+/* A run as a page shows it. argv, progress, exit, failed and failed_units are JSON. */
 struct run_details {
     struct run_facts facts;
     const char *id, *host, *command, *argv, *name, *user, *phase, *last_phase, *progress, *outcome,
@@ -41,64 +41,65 @@ struct run_details {
     int64_t error_line; /* -1: not known */
     int64_t lines, bytes;
     int64_t silent_since_ms;
-    bool stop;           /* somebody asked it to stop, */
-    int64_t stop_ms;     /* when, */
-    const char *stop_by; /* and who: an address */
+    bool stop;           /* a person asked the run to stop */
+    int64_t stop_ms;     /* when the person asked */
+    const char *stop_by; /* the person's address */
 };
 
-/* What a report says of a run that goes on. NULL texts leave what is stored. */
+/* What a report says about a run. A text that is NULL leaves the stored text. */
 struct run_update {
     int64_t last_seen_ms, interval_ms, started_ms;
     const char *command, *argv, *user, *name, *phase, *progress;
-    bool finished; /* the report also says how the run ended */
+    bool finished; /* the report also has the end of the run */
     bool lost;
-    bool heartbeat; /* the report is a heartbeat: the run lives */
+    bool heartbeat; /* the report is a heartbeat: the run is alive */
 };
 
-/* What a report says of a run's end. NULL texts leave what is stored. */
+/* What a report says about the end of a run. A text that is NULL leaves the stored text. */
 struct run_end {
     int64_t ended_ms;
     const char *exit, *outcome, *error, *failed, *failed_units;
-    int64_t error_line; /* -1: not said */
-    bool authoritative; /* its outcome replaces the stored outcome */
+    int64_t error_line; /* -1: the report does not say */
+    bool authoritative; /* the outcome replaces a stored outcome */
 };
 
 /* A derivation that a run builds, or a path that it fetches. */
 struct derivation_row {
     int64_t n; /* its index in the run */
     const char *name, *state;
-    const char *machine, *step; /* NULL: the host itself; not known */
+    const char *machine; /* where it is built; NULL: on the host itself */
+    const char *step;    /* NULL: not known */
     int64_t started_ms, ended_ms;
-    int64_t line, lines; /* the first line that is its own (-1: none), and how many are */
+    int64_t line, lines; /* the first line of its output (-1: none), and the number of lines */
 };
 
-/* Lines of a log that came together. */
+/* Consecutive lines of a log, from one batch. */
 struct chunk {
     int64_t first, count;
-    const char *text; /* count lines joined by LF; NULL: a gap, whose lines are numbered but lost */
+    const char *text; /* count lines joined by LF; NULL: a gap, lines that are lost */
     size_t size;
-    const char *times; /* JSON [[count, ms], …], or NULL */
+    const char *times; /* when the lines arrived: JSON [[count, ms], …], or NULL */
 };
 
 /* ---- hosts ---- */
 
-/* What the state of a host is derived from, besides its runs. */
+/* The facts from which the state of a host is derived, besides its runs. */
 struct host_facts {
-    int64_t last_seen_ms;  /* when anything was heard from it; 0: never */
-    int64_t agent_seen_ms; /* when its agent last called; 0: it has no agent */
+    int64_t last_seen_ms;  /* when the last report of the host arrived; 0: never */
+    int64_t agent_seen_ms; /* when the host's agent last called; 0: there is no agent */
 };
 
-/* How the last run of one name ended on a host. */
+/* How the last run with one name ended on a host. */
 struct verdict_row {
-    const char *name, *run; /* run: its id; NULL: an agent reported a command that was no run */
+    const char *name, *run; /* run: an id; NULL: an agent reported the end of a command */
     const char *outcome;    /* success, failure, units_failed, crashed */
-    const char *error;      /* the error that mattered, or NULL */
+    const char *error;      /* the error that caused the failure, or NULL */
     int64_t started_ms, ended_ms;
-    /* When a run of the name last succeeded, and when one last did not: of rows that are read. */
+    /* When a run with this name last succeeded and last failed. Only set in rows that are read. */
     int64_t success_ms, failure_ms;
 };
 
-/* A host as it is shown. metrics is JSON. */
+/* A host as a page shows it. metrics is JSON. */
 struct host_row {
     const char *id, *hostname, *host_type, *location, *device_type, *theme_color, *criticality,
         *icon, *current_generation, *status, *pending_command, *comment, *test_status, *config_repo,
@@ -106,25 +107,25 @@ struct host_row {
     int64_t test_running, test_current, test_total, test_passed_count, poll_interval;
     int64_t last_seen_ms, last_switch_ms, last_audit_ms, last_fix_ms, command_queued_ms,
         metrics_updated_ms;
-    int64_t agent_seen_ms;      /* when its agent last called; 0: it has no agent */
-    struct run_details run;     /* the run that is shown for it; facts.exists false: none */
+    int64_t agent_seen_ms;      /* when the host's agent last called; 0: there is no agent */
+    struct run_details run;     /* the run that is shown for the host; facts.exists false: none */
     struct verdict_row verdict; /* the verdict that counts; outcome NULL: none */
 };
 
-/* What is stored of a host by registration or by hand. NULL leaves what is stored. */
+/* What a registration or a person stores about a host. NULL leaves the stored text. */
 struct host_fields {
     const char *host_type, *location, *device_type, *theme_color, *criticality, *current_generation,
         *config_repo, *agent_version, *nixpkgs_version, *os_version, *os_name, *icon, *comment,
         *test_status, *metrics;
-    int64_t poll_interval;              /* of a registration */
-    int64_t last_audit_ms, last_fix_ms; /* 0 leaves what is stored */
+    int64_t poll_interval;              /* seconds; only of a registration */
+    int64_t last_audit_ms, last_fix_ms; /* 0 leaves the stored time */
 };
 
-/* What a host says of its tests. */
+/* What an agent reports about its host's tests. */
 struct host_tests {
     bool running;
     int64_t current, total, passed;
-    const char *result, *summary, *comment; /* stored when they are over */
+    const char *result, *summary, *comment; /* stored when the tests are over */
 };
 
 struct history_row {
@@ -140,12 +141,12 @@ struct command_row {
 
 /* ---- the rest ---- */
 
-/* What to keep of old things. */
+/* What retention keeps. */
 struct retention_limits {
-    int64_t keep_ms;         /* runs, since they were last heard of by the server's clock */
-    int64_t keep_runs;       /* of each host */
-    int64_t keep_bytes;      /* of log text in all */
-    int64_t keep_history_ms; /* a host's history and commands */
+    int64_t keep_ms;         /* runs, counted from the arrival of the last report */
+    int64_t keep_runs;       /* runs of each host */
+    int64_t keep_bytes;      /* log text of all hosts together */
+    int64_t keep_history_ms; /* history and commands of hosts */
 };
 
 #endif

@@ -1,19 +1,24 @@
-/* The store: hosts, runs, log lines, commands, history, sessions. This header is the whole of what
-   the dashboard knows of it; an engine (sqlite/) implements it, and no other file names a database.
+/* The store: hosts, runs, log lines, commands, history, sessions. The dashboard uses its database
+   only through this header. An engine (sqlite/) implements the header.
 
-   Writes are jobs for one writer thread. It takes all jobs that wait, applies them in one
-   transaction, and calls done of each after the commit is on disk: durability costs one sync for
-   many. A job that fails is undone alone. Functions that begin with txn_ write, and may be called
-   only inside a job's apply function. Reads (store_) may come from any thread and see only what is
-   committed.
+   Writes are jobs for one writer thread. The writer takes all waiting jobs, applies them in one
+   transaction, and calls done of each job after the commit is on disk. So many jobs share the cost
+   of one sync. A job that fails is rolled back alone. A function that begins with txn_ writes, and
+   may be called only inside a job's apply function. A function that begins with store_ reads; any
+   thread may call it, and it sees only committed data.
 
-   Returns: a pointer or NULL; else 0 when done and -1 when the store failed (disk full, out of
-   memory); a function that says "1, 0" says whether something was found or changed. What only the
-   engine can tell (damage, a statement that the database refuses) is printed to stderr, once.
+   Results: a function that returns int returns 0 for success, and -1 if the store failed (disk
+   full, out of memory, damaged file). If the comment says "1 or 0", the result also says whether
+   the row was found or changed. A function that changes a host or run which does not exist changes
+   nothing and returns 0. The engine writes a line to the server's log for what only the engine can
+   know, such as damage or a statement that the database refuses.
 
-   The engine assigns keys and versions, stamps the times that say "now" (txn->now_ms), and accepts
-   only valid UTF-8: in a text that is not, each wrong byte is stored as U+FFFD. So whatever a
-   client sends, every answer and every WebSocket frame is UTF-8. */
+   The caller owns what it passes; the store copies it. A row that a read passes to `visit` is valid
+   until visit returns. visit may call another store_ function, but not the same one.
+
+   The engine assigns keys and versions, and stamps the times that mean "now" (txn->now_ms). It
+   accepts only valid UTF-8: each invalid byte of a text is stored as U+FFFD. So every answer and
+   every WebSocket frame is valid UTF-8, whatever a client sends. */
 #ifndef NIXFLEET_DASHBOARD_STORE_STORE_H
 #define NIXFLEET_DASHBOARD_STORE_STORE_H
 
@@ -26,20 +31,23 @@
 struct store;
 
 #define STORE_ERROR_SIZE 512
-#define STORE_HASH_SIZE 65 /* a SHA-256 in hex and a NUL: log digests, hashes of tokens */
-#define STORE_COMMAND_SIZE 32
+#define STORE_HASH_SIZE 65    /* a SHA-256 in hex and a NUL: log digests, hashes of tokens */
+#define STORE_COMMAND_SIZE 32 /* the name of a command and a NUL */
 
-/* Opens the store in the directory dir (made, or migrated to this version) and starts the writer.
- * NULL with a sentence in error: a damaged store is reported, never replaced. */
+/* Opens the store in the directory dir and starts the writer. Creates the store if there is none,
+ * and migrates an older store to this version. On failure, returns NULL with a sentence in error. A
+ * damaged store is reported, never replaced. */
 struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE]);
-/* Finishes the jobs that wait, then closes. */
+/* Finishes the waiting jobs, then closes the store. store may be NULL. No other thread may use the
+ * store any more. */
 void store_close(struct store *store);
-/* Copies the store in dir to a new file while it is in use. 0, or -1 with a sentence in error. */
+/* Copies the store in dir to the new file `file`. A server may use the store meanwhile. 0, or -1
+ * with a sentence in error; a file that exists is an error. */
 int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]);
 
-/* Puts the copy in file in the place of the store in dir, which no server may use: the caller holds
- * the directory's lock. A damaged or foreign file is refused, and changes nothing. The old store is
- * kept in a new directory, whose path is put into kept. 0, or -1 with a sentence in error. */
+/* Replaces the store in dir by the backup in file. No server may use dir: the caller holds the
+ * lock of dir. A damaged or foreign file is refused and changes nothing. The old store is moved to
+ * a new directory, whose path is written to kept. 0, or -1 with a sentence in error. */
 int store_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE],
                   char error[STORE_ERROR_SIZE]);
 
@@ -52,260 +60,285 @@ struct txn {
 
 enum job_result {
     JOB_DONE,
-    JOB_FAILED, /* the store could not do it: the job is undone, and may be tried again */
+    JOB_FAILED, /* the store failed: the job is rolled back, and can be repeated */
 };
 
 struct job {
     struct job *next;
-    /* On the writer thread. An engine may undo the job and call apply again, so apply must not
-     * change anything outside the store that a second call would not set again. */
+    /* Runs on the writer thread. An engine may roll the job back and call apply again, so apply
+     * may change data outside the store only if a second call sets the same data again. */
     enum job_result (*apply)(struct txn *txn, void *context);
-    /* On the writer thread, after the commit (ok) or its failure; must not block. Owns context from
-     * here on. */
+    /* Runs on the writer thread after the commit. ok is false if the job or the commit failed. Must
+     * not block. From this call on, context belongs to the called function. */
     void (*done)(void *context, bool ok);
     void *context;
 };
 
-/* Queues a job; the struct must live until done is called. */
+/* Queues a job, from any thread. *job must be valid until done is called. */
 void store_submit(struct store *store, struct job *job);
 
 /* ---- the change feed ---- */
 
-/* A host that has changed; with a run if the change is one of this run, else run is "". */
+/* A change of a host. run: the run that changed, or "". */
 struct change {
     char host[HOST_ID_SIZE], run[RUN_ID_SIZE];
-    bool progress; /* the run only went on: more lines, the next of its builds */
+    bool progress; /* the run only made progress: it has more lines, or its next build */
 };
 
-/* Notes a change; the watcher is called after the commit. run may be NULL. */
+/* Notes a change, for the watcher after the commit. run may be NULL. txn_progressed notes a run
+ * that only made progress. */
 void txn_changed(struct txn *txn, const char *host, const char *run);
 void txn_progressed(struct txn *txn, const char *host, const char *run);
-/* Calls watch after each commit that changed something, on the writer thread; it must not block.
- * NULL ends it: when store_watch returns, the watcher before is not called any more. */
+/* Sets the watcher: watch is called on the writer thread after each commit that has changes, and
+ * must not block. NULL removes the watcher. After store_watch has returned, the previous watcher is
+ * not called any more. */
 void store_watch(struct store *store,
                  void (*watch)(void *context, const struct change *changes, size_t count),
                  void *context);
 
 /* ---- reading in general ---- */
 
-/* From here to the end this thread's reads see one state of the store, whatever is written
- * meanwhile. Not nested. */
+/* Between these two calls, the reads of this thread see one state of the store, whatever is
+ * written meanwhile. Calls cannot be nested. */
 void store_snapshot(struct store *store);
 void store_snapshot_end(struct store *store);
 
-/* What a read hands to a visitor lives until the visitor returns. A visitor may read something
- * else from the store, but not by the same function. */
-
 struct store_counts {
     uint64_t waiting;         /* jobs in the queue */
-    uint64_t commits, jobs;   /* since the start */
-    int64_t hosts, runs_open; /* -1: cannot be read */
+    uint64_t commits, jobs;   /* since the server started */
+    int64_t hosts, runs_open; /* -1: the store failed */
 };
 void store_counts(struct store *store, struct store_counts *counts);
-/* What is wrong with the store as far as its own work has shown, in constant text; NULL:
- * nothing. */
+/* A sentence about what is wrong with the store, as its own work has shown; NULL: nothing. The text
+ * is constant. */
 const char *store_trouble(struct store *store);
-/* Reads something small. 0 or -1. */
+/* Health check: reads a small row. */
 int store_probe(struct store *store);
-/* Writes something small, as a batch is written. 0 or -1. */
+/* Health check: writes a small row in the same way as a batch. */
 int txn_probe(struct txn *txn);
 
 /* ---- hosts ---- */
 
-/* A host was heard of; makes it if it is new. */
+/* Stores that a report of the host arrived now. Creates the host if it is new. */
 int txn_host_seen(struct txn *txn, const char *host);
-/* The agent of a host was heard: the program that takes commands, not a run alone. After
- * txn_host_seen or what else makes the host. */
+/* Stores that the agent of the host called now. An agent takes commands; a host that only sends
+ * runs has no agent. The host must exist: call txn_host_seen or txn_host_register first. */
 int txn_host_agent_seen(struct txn *txn, const char *host);
-/* The host was heard, by its agent or another run. Runs of the host that are silent (but for the
- * run `except`, or NULL) are in doubt from now on: if they stay silent they have crashed. */
+/* Stores that the host reported now, by its agent or by the run `except` (or NULL). Other open runs
+ * of the host that are silent become suspect: if they stay silent, they have crashed (see
+ * fleet/state.h). */
 int txn_runs_suspect(struct txn *txn, const char *host, const char *except);
-/* Chooses anew the run that is shown for the host, and when the clock alone will change the host's
- * state next: after every change of a run or host. */
+/* Chooses the run that is shown for the host, and computes when the clock alone will change the
+ * host's state. To be called after every change of a run or host. */
 int txn_host_refresh(struct txn *txn, const char *host);
-/* txn_host_seen and txn_host_refresh in one step, for the common case: a run that was busy and goes
- * on, and is the one that is shown for the host. facts: the run as it is now. 1: done; 0: another
- * run is shown, nothing was done. */
+/* Does txn_host_seen and txn_host_refresh in one step, for the common case: the run is shown for
+ * the host, was busy before the report and is busy after it. facts: the run after the report. 1 if
+ * done; 0 if another run is shown, then nothing was changed. */
 int txn_host_keepalive(struct txn *txn, const char *host, const char *run,
                        const struct run_facts *facts);
-/* A host registers: makes it if it is new, stores its fields and that it was seen. */
+/* Stores the fields of a registration, and that the host reported now. Creates the host if it is
+ * new. */
 int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields);
-/* 1: added; 0: there is one already. */
+/* Adds a host by hand. 1 if added; 0 if the host exists already, then nothing was changed. */
 int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields);
-/* Stores comment, criticality, test_status, last_audit_ms and last_fix_ms. */
+/* Stores comment, criticality, test_status, last_audit_ms and last_fix_ms; ignores other fields. */
 int txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields);
-/* A host reports how its command ended: status "ok" is also a switch; comment, current_generation
- * and test_status are stored. */
+/* Stores how the host's command ended, as the agent reports it. Status "ok" also counts as a
+ * switch. Of fields, comment, current_generation and test_status are stored. */
 int txn_host_status(struct txn *txn, const char *host, const char *status,
                     const struct host_fields *fields);
+/* Stores the progress of the host's tests; if they are over, also their result. */
 int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests);
-/* Removes a host, its runs, history and commands. Runs that others could still write are answered
- * as deleted. 1: removed; 0: there was none. */
+/* Removes a host with its runs, history and commands. Runs that somebody may still report count as
+ * deleted. 1 if removed; 0 if there was no such host. */
 int txn_host_remove(struct txn *txn, const char *host);
-/* 1: *facts is set; 0: there is no such host. */
+/* 1 with *facts set; 0 if there is no such host. */
 int txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts);
-/* The hash of the host's own token. 1: known host, hash "" if it has no own token; 0: no host. */
+/* Reads the hash of the host's own token. 1 if the host exists; hash is "" if it has no token of
+ * its own. 0 if there is no such host. */
 int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE]);
-/* 1: stored; 0: there is no such host, unless make: then it is made. */
+/* Sets the hash of the host's own token. make: creates the host if there is none. 1 if stored; 0 if
+ * there is no such host. */
 int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make);
 
-/* True if the host has a token of its own. */
+/* Reads the hash of the host's own token. False if it has none, or the store failed. */
 bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE]);
-/* Finds the host whose own token has this hash. False: none has. */
+/* Finds the host whose own token has this hash. False if there is none, or the store failed. */
 bool store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE]);
-/* Visits all hosts by name, or one host: 1 visited, 0 no such host. */
+/* Visits all hosts, in the order of their names. */
 int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
                 void *context);
+/* Visits one host. 1 if visited; 0 if there is no such host. */
 int store_host(struct store *store, const char *host,
                void (*visit)(void *context, const struct host_row *row), void *context);
-/* Visits the hosts whose state the clock changed after after_ms, and up to until_ms. run: the run
- * that is shown, or NULL. */
+/* Visits the hosts whose state changed by the clock alone, after after_ms and not after until_ms
+ * (wall clock). run: the run that is shown, or NULL. */
 int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
                     void (*visit)(void *context, const char *host, const char *run), void *context);
 
 /* ---- verdicts ---- */
 
-/* Stores how the last run, or command of an agent, of row->name ended, unless a later one is known;
- * and chooses the verdict that counts for the host (fleet/verdict.h). */
+/* Stores how the last run with the name row->name, or the last command of an agent, ended; ignores
+ * it if a later one is stored. Then chooses the verdict that counts for the host
+ * (fleet/verdict.h). */
 int txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row);
-/* The same for a run of the store that has ended or crashed. A run that was stopped by a person has
- * none. */
+/* Does the same with the end of a stored run that has ended or crashed. A run that a person stopped
+ * has no verdict, and changes nothing. */
 int txn_run_verdict(struct txn *txn, const char *host, const char *id);
-/* Visits the verdicts of the host's names, newest first, 32 at most. 0 or -1. */
+/* Visits the host's verdicts, one for each name, newest first, 32 at most. */
 int store_verdicts(struct store *store, const char *host,
                    void (*visit)(void *context, const struct verdict_row *row), void *context);
 
 /* ---- commands and history (v1) ---- */
 
-/* Puts a command into the host's slot, in place of the command before. */
+/* Puts a command into the host's slot. It replaces the command that waits there. */
 int txn_command_queue(struct txn *txn, const char *host, const char *command);
-/* Empties the slot, and asks the run that is shown for the host to stop if it is open. by: who
- * asks, shown to people. */
+/* Empties the slot. If the run that is shown for the host is open, asks the run to stop. by: who
+ * asks, as people see it. */
 int txn_command_stop(struct txn *txn, const char *host, const char *by);
-/* Takes the command out of the slot for a person who no longer wants it. "" if there is none. */
+/* A person withdraws the waiting command. command: its name, "" if none waited. */
 int txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);
-/* Takes the command out of the slot and notes it as running; a command that waited over 5 minutes
- * is dropped. "" if there is none. */
+/* Takes the waiting command for the agent, and stores it as running. A command that has waited for
+ * more than 5 minutes is dropped. command: its name, "" if there is none. */
 int txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE]);
-/* The host's newest command that is not completed has ended, with status "ok" or another. output
- * and error, the text that says why it failed, may be NULL. The command's verdict is stored, unless
- * a run of this name has ended since it was handed out. */
+/* Stores the end of the host's newest running command. status: "ok", or another word for a failure.
+ * output, and error (the text that says why the command failed) may be NULL. Stores the command's
+ * verdict, unless a run of the same name that started later has one already. */
 int txn_command_finish(struct txn *txn, const char *host, const char *status, const char *output,
                        const char *error);
-/* Adds a line to the history of a host, if it exists; the oldest beyond 1000 go. */
+/* Adds a line to the history of a host, with the time now. Only the newest 1000 lines of a host are
+ * kept. */
 int txn_history_add(struct txn *txn, const char *host, const struct history_row *row);
 
-/* Newest first; limit 0: all. Without outputs, row->output is NULL. */
+/* Visits the history of a host, newest first. limit 0: all. If outputs is false, row->output is
+ * NULL. */
 int store_history(struct store *store, const char *host, int64_t limit, bool outputs,
                   void (*visit)(void *context, const struct history_row *row), void *context);
+/* Visits the commands of a host, newest first. limit 0: all. */
 int store_commands(struct store *store, const char *host, int64_t limit,
                    void (*visit)(void *context, const struct command_row *row), void *context);
 
 /* ---- sessions ---- */
 
-/* Stores a session that ends lifetime_ms from now, and forgets those that have ended. */
+/* A session is stored under the hash of its token (hex). */
+
+/* Adds a session that ends lifetime_ms after now, and removes the sessions that have ended. */
 int txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms);
 int txn_session_drop(struct txn *txn, const char *hash);
-/* When the session ends, wall ms; 0: there is none, or it has ended by now_ms. */
+/* When the session ends, in milliseconds of the wall clock; 0 if there is none, it has ended by
+ * now_ms, or the store failed. */
 int64_t store_session_end(struct store *store, const char *hash, int64_t now_ms);
-/* Uses up a step of the one-time codes (RFC 6238), and every step before it. 1: it was still to be
- * used; 0: it, or a later step, was used before. */
+/* Uses a step of the one-time codes (RFC 6238): this step and every earlier one cannot be used
+ * again. 1 if the step could be used; 0 if this or a later step was used before. */
 int txn_totp_use(struct txn *txn, int64_t step);
 
 /* ---- runs ---- */
 
-/* Finds a run by its id. 0, with row->key 0 if there is none. */
+/* Finds a run by its id, a deleted run too. row->key is 0 if there is none. */
 int txn_run_find(struct txn *txn, const char *id, struct run_row *row);
-/* The host's newest run that has not ended. */
+/* Finds the host's newest open run: it has neither ended nor is it lost. row->key is 0 if there is
+ * none. */
 int txn_run_find_open(struct txn *txn, const char *host, struct run_row *row);
-/* Makes a run. id "": a new id. */
+/* Creates a run. id "": the store makes an id. The id must be new. */
 int txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row);
-/* A run that has ended keeps its end, and a lost run stays lost until its end is reported. */
+/* Stores what a report says. A run that has ended keeps its end, and a lost run stays lost until
+ * its end is reported. */
 int txn_run_update(struct txn *txn, int64_t key, const struct run_update *update);
+/* Stores the end of a run. */
 int txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end);
-/* Stores row's lines and stored; something was written just now. bytes: of output, -1 if not
- * said. */
+/* Stores row->lines and row->stored, and that the run wrote output now. bytes: all output of the
+ * run, -1 if the report does not say. */
 int txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes);
-/* A heartbeat says since when nothing is written. */
+/* Stores since when the run writes nothing (wall clock), as a heartbeat says. bytes: all output of
+ * the run, -1 if the heartbeat does not say. */
 int txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes);
-/* Hides a run, and settles its host: the run counts as deleted and has no lines. Its text stays
- * until txn_log_remove. host: whose run it is, "" if there is no such run. */
+/* Deletes a run for readers, and refreshes its host. The lines stay stored until txn_log_remove.
+ * host: the host of the run, "" if there is no such run. */
 int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE]);
 
-/* False: there is no such run. */
+/* Finds a run by its id, a deleted run too. False if there is none, or the store failed. */
 bool store_run_find(struct store *store, const char *id, struct run_row *row);
-/* The host's open run, else its newest. False: it has none. */
+/* Finds the host's newest open run, or else its newest run. False if there is none, or the store
+ * failed. */
 bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE]);
-/* Visits a run that is not deleted: 1 visited, 0 no such run (or not of this host, unless host is
- * NULL). */
+/* Visits a run that is not deleted. host: only if it is a run of this host; NULL: of any. 1 if
+ * visited; 0 if there is no such run. */
 int store_run(struct store *store, const char *host, const char *id,
               void (*visit)(void *context, const struct run_details *row), void *context);
-/* The runs of a host, or of all hosts (NULL), newest first; before: only those before this run, or
- * NULL. */
+/* Visits up to limit runs of a host, or of all hosts (NULL), newest start first. before: only runs
+ * that started before the run with this id; NULL: all. */
 int store_runs(struct store *store, const char *host, const char *before, int64_t limit,
                void (*visit)(void *context, const struct run_details *row), void *context);
 
 /* ---- what a run builds and changes ---- */
 
-/* Stores a derivation in place of the one with the same index. Times that are 0 leave what is
- * stored. */
+/* Stores a derivation. It replaces the one with the same index; times that are 0 leave the stored
+ * time. */
 int txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row);
-/* Visits the derivations of a run by index, from `from` on. */
+/* Visits up to limit derivations of a run, in the order of their indexes, from index `from` on. */
 int store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
                       void (*visit)(void *context, const struct derivation_row *row),
                       void *context);
-/* Stores what a run changed: JSON that is only passed on. */
+/* Stores what a run changed in nix's profiles, as JSON. The store does not read this JSON. */
 int txn_changes_put(struct txn *txn, int64_t key, const char *changes);
-/* 1: visited; 0: it changed nothing. */
+/* Visits what a run changed. 1 if visited; 0 if nothing is stored. */
 int store_changes(struct store *store, int64_t key,
                   void (*visit)(void *context, const char *changes), void *context);
-/* Removes both of a run. */
+/* Removes the derivations and the changes of a run. */
 int txn_builds_remove(struct txn *txn, int64_t key);
 
 /* ---- log lines ---- */
 
-/* A log is chunks in order, without a hole, each of one accepted batch. Every change gives its
- * chunk a new version, so "what is new since version V" is everything from the lowest line of the
- * chunks with a version above V. */
+/* A log is a sequence of chunks without holes; each chunk is one accepted batch, or a gap. Every
+ * change of a chunk gives it a new version. So the lines that are new since version V are all lines
+ * from the lowest line of the chunks with a version above V. Lines are counted from 0. */
 
-/* log = log[0:lines->first] + lines. lines->text: never NULL; without times: now. Where first is
- * behind the end, a gap is put between. Keeps row->lines and row->stored up to date
- * (txn_run_save_counts stores them). 1: changed; 0: it was so already. */
+/* log = log[0:lines->first] + lines. lines->text must not be NULL; without lines->times, the lines
+ * arrived now. If lines->first is behind the end of the log, the lines between are stored as a gap.
+ * Updates row->lines and row->stored (txn_run_save_counts stores them). 1 if the log changed; 0 if
+ * it had these lines already. */
 int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines);
-/* True if these lines stand in the log from line `from` on. More lines may follow. */
+/* True if the log has these lines (joined by LF) from line `from` on; more lines may follow. False
+ * also if the store failed. */
 bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size);
-/* SHA-256 in hex of all lines joined by LF; false when there is a gap or the store failed. */
+/* The SHA-256, in hex, of all lines joined by LF. False if there is a gap, or the store failed. */
 bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE]);
-/* Drops lines from the middle until the text is at most `bytes` large: the first quarter (or what
- * is in front of the first gap) and the newest stay. 1: changed; 0: it was small enough. */
+/* Drops lines from the middle until the text has at most `bytes` bytes. The newest chunk stays, and
+ * at the start a quarter of `bytes`, or the lines before the first gap if these are less. The
+ * dropped lines become a gap. Updates row->stored. 1 if the log changed; 0 if it was small
+ * enough. */
 int txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes);
-/* Removes up to max chunks of a hidden run. Returns how many are removed, or -1. */
+/* Removes up to max chunks of a hidden run. Returns how many were removed, or -1. */
 int64_t txn_log_remove(struct txn *txn, int64_t key, int64_t max);
 
-/* Visits the chunks in order, from the chunk that holds line `from` on (or the first one behind
- * it), until visit returns false. */
+/* Visits the chunks in order, until visit returns false. Begins with the chunk that holds line
+ * `from`, or else with the first chunk behind that line. Damaged lines are replaced by a sentence
+ * that says so. */
 int store_log(struct store *store, int64_t key, int64_t from,
               bool (*visit)(void *context, const struct chunk *chunk), void *context);
-/* Visits the gaps only. */
+/* Visits only the gaps, in order. */
 int store_log_gaps(struct store *store, int64_t key,
                    void (*visit)(void *context, int64_t first, int64_t count), void *context);
-/* The lowest line that changed after version; -1: none did. *newest: the highest version of the
- * run, left alone if there is none above version. */
+/* The lowest line that changed after version; -1 if none did, or the store failed. *newest: set to
+ * the highest version of the run, if a line changed. */
 int64_t store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest);
-/* The same for lines that arrived after a wall time. */
+/* The lowest line that arrived after at_ms (wall clock); -1 if none did, or the store failed.
+ * *newest: set to the highest version of the run, if the run has lines. */
 int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest);
 
 /* ---- retention ---- */
 
-/* When a host was last heard, and when the server's clock last jumped, by the clock after the jump;
- * 0: never. */
+/* *newest_ms: when the last report of any host arrived. *jumped_ms: when the server's clock last
+ * jumped, by the clock after the jump. 0: never, or the store failed. */
 void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms);
-/* The keys of up to max runs that go: runs that are not open and beyond a limit, and runs that were
- * hidden before and still have text. Returns how many; 0 also when the store failed. */
+/* Finds the keys of up to max runs whose lines retention removes: runs beyond a limit that are not
+ * open, and hidden runs that still have lines. now_ms: wall clock. Returns how many; 0 also if the
+ * store failed. */
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
                           int64_t now_ms, int64_t *keys, size_t max);
-/* Removes up to max rows of each kind: history and commands before oldest_ms, hidden runs without
- * text that were last heard of before forgotten_ms. Returns how many, or -1. */
+/* Removes up to max rows of each kind: history and commands from before oldest_ms, and hidden runs
+ * without lines whose last report is from before forgotten_ms (wall clock). Returns how many were
+ * removed, or -1. */
 int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max);
 
 #endif
