@@ -68,9 +68,15 @@
     F(store_runs)          \
     F(txn_derivation_put)  \
     F(store_derivations)   \
+    F(txn_derivations)     \
     F(txn_changes_put)     \
     F(store_changes)       \
     F(txn_builds_remove)   \
+    F(txn_run_timing)      \
+    F(txn_run_set_timing)  \
+    F(txn_duration_add)    \
+    F(txn_durations)       \
+    F(txn_durations_trim)  \
     F(txn_log_splice)      \
     F(txn_log_equal)       \
     F(txn_log_digest)      \

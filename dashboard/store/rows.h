@@ -11,6 +11,10 @@
 
 #include "common/id.h"
 
+#define RUN_NAME_SIZE 160 /* bytes of a run's name that are used to find its durations, and a NUL \
+                           */
+#define RUN_PHASES_SIZE 320
+
 /* ---- runs ---- */
 
 /* The facts from which the state of a run is derived (fleet/state.h). */
@@ -28,6 +32,7 @@ struct run_row {
     int64_t lines, stored; /* lines of the log, and bytes of the stored text */
     int64_t last_seen_ms, interval_ms, started_ms, created_ms;
     int64_t suspect_ms;
+    int64_t estimate_due_ms; /* when its end is to be estimated again; 0: now */
     bool ended, lost, stop, deleted, heartbeats;
     char phase[16];
     bool fresh; /* created by the call that filled this row */
@@ -41,9 +46,10 @@ struct run_details {
     int64_t error_line; /* -1: not known */
     int64_t lines, bytes;
     int64_t silent_since_ms;
-    bool stop;           /* a person asked the run to stop */
-    int64_t stop_ms;     /* when the person asked */
-    const char *stop_by; /* the person's address */
+    int64_t eta_ms, eta_low_ms, eta_high_ms; /* when its end is expected; 0: not known */
+    bool stop;                               /* a person asked the run to stop */
+    int64_t stop_ms;                         /* when the person asked */
+    const char *stop_by;                     /* the person's address */
 };
 
 /* What a report says about a run. A text that is NULL leaves the stored text. */
@@ -71,6 +77,25 @@ struct derivation_row {
     const char *step;    /* NULL: not known */
     int64_t started_ms, ended_ms;
     int64_t line, lines; /* the first line of its output (-1: none), and the number of lines */
+};
+
+/* How long a run was in each phase so far, and when its end is expected. */
+struct run_timing {
+    char name[RUN_NAME_SIZE];     /* the run's name ("switch"), cut; "": it has none. Read only */
+    int64_t started_ms;           /* read only */
+    int64_t phase_at_ms;          /* since when the run is in its phase; 0: not noted yet */
+    char phases[RUN_PHASES_SIZE]; /* the time in each phase before, as fleet/timing.h writes it */
+    int64_t eta_ms, eta_low_ms, eta_high_ms; /* when its end is expected; 0: not known */
+    int64_t due_ms;                          /* when the end is to be estimated again; 0: now */
+};
+
+#define DURATIONS_KEPT 10
+
+/* How long one thing took in the last runs of one name on one host. */
+struct duration_row {
+    const char *kind, *what; /* such as "phase", "building", or "derivation", "linux" */
+    size_t count;
+    int64_t ms[DURATIONS_KEPT]; /* newest first */
 };
 
 /* Consecutive lines of a log, from one batch. */

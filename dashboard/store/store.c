@@ -413,3 +413,36 @@ int txn_builds_remove(struct txn *txn, int64_t key)
 {
     return engine_of(txn->store)->txn_builds_remove(txn, key);
 }
+
+int txn_derivations(struct txn *txn, int64_t key,
+                    void (*visit)(void *context, const struct derivation_row *row), void *context)
+{
+    return engine_of(txn->store)->txn_derivations(txn, key, visit, context);
+}
+
+int txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timing)
+{
+    return engine_of(txn->store)->txn_run_timing(txn, key, timing);
+}
+
+int txn_run_set_timing(struct txn *txn, int64_t key, const struct run_timing *timing)
+{
+    return engine_of(txn->store)->txn_run_set_timing(txn, key, timing);
+}
+
+int txn_duration_add(struct txn *txn, const char *host, const char *name, const char *kind,
+                     const char *what, int64_t ms)
+{
+    return engine_of(txn->store)->txn_duration_add(txn, host, name, kind, what, ms);
+}
+
+int txn_durations(struct txn *txn, const char *host, const char *name,
+                  void (*visit)(void *context, const struct duration_row *row), void *context)
+{
+    return engine_of(txn->store)->txn_durations(txn, host, name, visit, context);
+}
+
+int txn_durations_trim(struct txn *txn, const char *host, int64_t max)
+{
+    return engine_of(txn->store)->txn_durations_trim(txn, host, max);
+}

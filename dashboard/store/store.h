@@ -149,8 +149,8 @@ int txn_host_status(struct txn *txn, const char *host, const char *status,
                     const struct host_fields *fields);
 /* Stores the progress of the host's tests; if they are over, also their result. */
 int txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests);
-/* Removes a host with its runs, history and commands. Runs that somebody may still report count as
- * deleted. 1 if removed; 0 if there was no such host. */
+/* Removes a host with its runs, durations, history and commands. Runs that somebody may still
+ * report count as deleted. 1 if removed; 0 if there was no such host. */
 int txn_host_remove(struct txn *txn, const char *host);
 /* 1 with *facts set; 0 if there is no such host. */
 int txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts);
@@ -279,6 +279,9 @@ int txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row
 int store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
                       void (*visit)(void *context, const struct derivation_row *row),
                       void *context);
+/* Visits all derivations of a run by index, inside a job. */
+int txn_derivations(struct txn *txn, int64_t key,
+                    void (*visit)(void *context, const struct derivation_row *row), void *context);
 /* Stores what a run changed in nix's profiles, as JSON. The store does not read this JSON. */
 int txn_changes_put(struct txn *txn, int64_t key, const char *changes);
 /* Visits what a run changed. 1 if visited; 0 if nothing is stored. */
@@ -286,6 +289,24 @@ int store_changes(struct store *store, int64_t key,
                   void (*visit)(void *context, const char *changes), void *context);
 /* Removes the derivations and the changes of a run. */
 int txn_builds_remove(struct txn *txn, int64_t key);
+
+/* ---- how long runs take ---- */
+
+/* Reads the timing of a run: all members are 0 or "" if there is no such run. */
+int txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timing);
+/* Stores the timing of a run, except for the members that are read only. */
+int txn_run_set_timing(struct txn *txn, int64_t key, const struct run_timing *timing);
+/* Adds a duration (ms; below 0 counts as 0) to those of its host, run name, kind and what. The
+ * newest DURATIONS_KEPT are kept. The host need not exist. */
+int txn_duration_add(struct txn *txn, const char *host, const char *name, const char *kind,
+                     const char *what, int64_t ms);
+/* Visits the durations of a host's runs of this name, in the order of kind and what. */
+int txn_durations(struct txn *txn, const char *host, const char *name,
+                  void (*visit)(void *context, const struct duration_row *row), void *context);
+/* Keeps the max rows (kind and what of any run name) of a host that were added to last, and removes
+ * the others. Rows that were added to in the same millisecond as the last of these are kept, too.
+ */
+int txn_durations_trim(struct txn *txn, const char *host, int64_t max);
 
 /* ---- log lines ---- */
 
@@ -336,9 +357,9 @@ void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms);
  * store failed. */
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
                           int64_t now_ms, int64_t *keys, size_t max);
-/* Removes up to max rows of each kind: history and commands from before oldest_ms, and hidden runs
- * without lines whose last report is from before forgotten_ms (wall clock). Returns how many were
- * removed, or -1. */
+/* Removes up to max rows of each kind: history and commands from before oldest_ms, durations of
+ * which none was added since oldest_ms, and hidden runs without lines whose last report is from
+ * before forgotten_ms (wall clock). Returns how many were removed, or -1. */
 int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max);
 
 #endif

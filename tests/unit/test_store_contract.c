@@ -1,6 +1,8 @@
 /* What every engine of the store must do, through store.h alone. First, lines against a model:
    whatever is spliced, a reader sees the model's log, and whoever follows the log is told exactly
    what makes the follower's copy equal. */
+#include <time.h>
+
 #include "common/utf8.h"
 #include "dashboard/fleet/state.h"
 #include "dashboard/live/follower.h"
@@ -911,6 +913,18 @@ static enum job_result make_runs(struct txn *txn, struct work *work)
     return JOB_DONE;
 }
 
+static void see_derivation(void *context, const struct derivation_row *row)
+{
+    ++*(int64_t *)context;
+    assert_int_equal(row->n, 3);
+    assert_string_equal(row->state, "built");
+    assert_string_equal(row->machine, "m");
+    assert_null(row->step);
+    assert_int_equal(row->started_ms, 100);
+    assert_int_equal(row->ended_ms, 250);
+    assert_int_equal(row->lines, 2);
+}
+
 static enum job_result put_builds(struct txn *txn, struct work *work)
 {
     struct run_row run;
@@ -935,6 +949,8 @@ static enum job_result put_builds(struct txn *txn, struct work *work)
         txn_changes_put(txn, run.key, "[2]") < 0)
         return JOB_FAILED;
     work->result = run.key;
+    assert_int_equal(txn_derivations(txn, run.key, see_derivation, &work->count), 0);
+    assert_int_equal(work->count, 1);
     return JOB_DONE;
 }
 
@@ -945,21 +961,9 @@ static enum job_result hide_builds(struct txn *txn, struct work *work)
     return txn_run_hide(txn, work->from, host) < 0 ? JOB_FAILED : JOB_DONE;
 }
 
-static void see_derivation(void *context, const struct derivation_row *row)
-{
-    ++*(int *)context;
-    assert_int_equal(row->n, 3);
-    assert_string_equal(row->state, "built");
-    assert_string_equal(row->machine, "m");
-    assert_null(row->step);
-    assert_int_equal(row->started_ms, 100);
-    assert_int_equal(row->ended_ms, 250);
-    assert_int_equal(row->lines, 2);
-}
-
 static void see_changed(void *context, const char *changes)
 {
-    ++*(int *)context;
+    ++*(int64_t *)context;
     assert_string_equal(changes, "[2]");
 }
 
@@ -967,7 +971,7 @@ static void a_derivation_is_replaced_by_its_index_and_goes_with_its_run(void **s
 {
     struct fixture *fixture = *state;
     int64_t key = do_work(fixture, (struct work){.apply = put_builds});
-    int seen = 0;
+    int64_t seen = 0;
 
     assert_int_equal(store_derivations(fixture->store, key, 0, 10, see_derivation, &seen), 0);
     assert_int_equal(seen, 1);
@@ -978,6 +982,126 @@ static void a_derivation_is_replaced_by_its_index_and_goes_with_its_run(void **s
     assert_int_equal(store_derivations(fixture->store, key, 0, 10, see_derivation, &seen), 0);
     assert_int_equal(store_changes(fixture->store, key, see_changed, &seen), 0);
     assert_int_equal(seen, 2);
+}
+
+/* ---- how long runs take ---- */
+
+/* What was visited, as text. */
+struct seen_text {
+    char text[512];
+    size_t size;
+};
+
+static void see_duration(void *context, const struct duration_row *row)
+{
+    struct seen_text *seen = context;
+
+    seen->size += (size_t)snprintf(seen->text + seen->size, sizeof seen->text - seen->size,
+                                   "%s%s %s:", seen->size ? "; " : "", row->kind, row->what);
+    for (size_t i = 0; i < row->count; i++)
+        seen->size += (size_t)snprintf(seen->text + seen->size, sizeof seen->text - seen->size,
+                                       " %lld", (long long)row->ms[i]);
+}
+
+static void assert_durations(struct txn *txn, const char *host, const char *name, const char *text)
+{
+    struct seen_text seen = {0};
+
+    assert_int_equal(txn_durations(txn, host, name, see_duration, &seen), 0);
+    assert_string_equal(seen.text, text);
+}
+
+static enum job_result add_durations(struct txn *txn, struct work *work)
+{
+    (void)work;
+    assert_int_equal(txn_host_seen(txn, "host"), 0);
+    for (int64_t i = 1; i <= 12; i++)
+        assert_int_equal(txn_duration_add(txn, "host", "switch", "phase", "building", i * 1000), 0);
+    assert_int_equal(txn_duration_add(txn, "host", "switch", "derivation", "linux", 7), 0);
+    assert_int_equal(txn_duration_add(txn, "host", "switch", "derivation", "linux", -7), 0);
+    assert_int_equal(txn_duration_add(txn, "host", "", "phase", "running", 1), 0);
+    assert_int_equal(txn_duration_add(txn, "other", "switch", "phase", "building", 2), 0);
+    assert_durations(txn, "host", "switch",
+                     "derivation linux: 0 7; phase building: 12000 11000 10000 9000 8000 7000 "
+                     "6000 5000 4000 3000");
+    assert_durations(txn, "host", "pull", "");
+    assert_durations(txn, "host", "", "phase running: 1");
+    work->result = txn->now_ms;
+    return JOB_DONE;
+}
+
+/* At a later time than add_durations. */
+static enum job_result trim_durations(struct txn *txn, struct work *work)
+{
+    assert_true(txn->now_ms > work->from);
+    assert_int_equal(txn_duration_add(txn, "host", "pull", "phase", "pulling", 5), 0);
+    assert_int_equal(txn_durations_trim(txn, "host", 4), 0);
+    assert_durations(txn, "host", "", "phase running: 1");
+    assert_int_equal(txn_durations_trim(txn, "host", 1), 0);
+    assert_durations(txn, "host", "", "");
+    assert_durations(txn, "host", "switch", "");
+    assert_durations(txn, "host", "pull", "phase pulling: 5");
+    assert_durations(txn, "other", "switch", "phase building: 2");
+    assert_int_equal(txn_expire(txn, txn->now_ms, 0, 10), 1); /* the other host's is older */
+    assert_durations(txn, "other", "switch", "");
+    assert_durations(txn, "host", "pull", "phase pulling: 5");
+    assert_int_equal(txn_host_remove(txn, "host"), 1);
+    assert_durations(txn, "host", "pull", "");
+    return JOB_DONE;
+}
+
+static void durations_are_kept_by_host_and_run_name_the_newest_ten_of_each(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t added_ms = do_work(fixture, (struct work){.apply = add_durations});
+
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    do_work(fixture, (struct work){.apply = trim_durations, .from = added_ms});
+}
+
+static enum job_result time_a_run(struct txn *txn, struct work *work)
+{
+    const struct run_update update = {.last_seen_ms = 1, .started_ms = 900, .name = "switch"};
+    const struct run_timing timing = {.phase_at_ms = 1000,
+                                      .phases = "evaluating 50",
+                                      .eta_ms = 3000,
+                                      .eta_low_ms = 2000,
+                                      .eta_high_ms = 4000,
+                                      .due_ms = 1500};
+    struct run_timing read;
+    struct run_row run;
+
+    (void)work;
+    assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
+    assert_int_equal(run.estimate_due_ms, 0);
+    assert_int_equal(txn_run_timing(txn, run.key, &read), 0);
+    assert_true(!read.name[0] && !read.phases[0] && !read.phase_at_ms && !read.eta_ms);
+    assert_int_equal(txn_run_update(txn, run.key, &update), 0);
+    assert_int_equal(txn_run_set_timing(txn, run.key, &timing), 0);
+    assert_int_equal(txn_run_timing(txn, run.key, &read), 0);
+    assert_string_equal(read.name, "switch");
+    assert_string_equal(read.phases, "evaluating 50");
+    assert_true(read.started_ms == 900 && read.phase_at_ms == 1000 && read.due_ms == 1500);
+    assert_true(read.eta_ms == 3000 && read.eta_low_ms == 2000 && read.eta_high_ms == 4000);
+    assert_int_equal(txn_run_find(txn, RUN, &run), 0);
+    assert_int_equal(run.estimate_due_ms, 1500);
+    return JOB_DONE;
+}
+
+static void see_eta(void *context, const struct run_details *row)
+{
+    ++*(int *)context;
+    assert_true(row->eta_ms == 3000 && row->eta_low_ms == 2000 && row->eta_high_ms == 4000);
+}
+
+static void a_run_keeps_its_phases_and_its_expected_end(void **state)
+{
+    struct fixture *fixture = *state;
+    int seen = 0;
+
+    do_work(fixture, (struct work){.apply = time_a_run});
+    assert_int_equal(store_run(fixture->store, "host", RUN, see_eta, &seen), 1);
+    assert_int_equal(seen, 1);
 }
 
 static void see_order(void *context, const struct run_details *row)
@@ -1100,6 +1224,8 @@ int main(void)
         WITH_STORE(a_session_ends_by_time_or_by_hand),
         WITH_STORE(a_run_that_has_ended_keeps_its_end),
         WITH_STORE(a_derivation_is_replaced_by_its_index_and_goes_with_its_run),
+        WITH_STORE(durations_are_kept_by_host_and_run_name_the_newest_ten_of_each),
+        WITH_STORE(a_run_keeps_its_phases_and_its_expected_end),
         WITH_STORE(runs_stand_in_the_order_of_their_starts),
         WITH_STORE(lines_are_compared_over_chunks),
         WITH_STORE(runs_expire_by_age_count_and_size),

@@ -14,13 +14,14 @@ int sqlite_txn_derivation_put(struct txn *txn, int64_t key, const struct derivat
         row->ended_ms, row->line, row->lines);
 }
 
-int sqlite_store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
-                             void (*visit)(void *context, const struct derivation_row *row),
-                             void *context)
+#define SELECT_DERIVATIONS                                                               \
+    "SELECT n, name, state, machine, step, started, ended, line, lines FROM derivations" \
+    " WHERE run=? AND n>=? ORDER BY n LIMIT ?"
+
+static int read_derivations(sqlite3_stmt *find, int64_t key, int64_t from, int64_t limit,
+                            void (*visit)(void *context, const struct derivation_row *row),
+                            void *context)
 {
-    sqlite3_stmt *find = store_statement(
-        store, "SELECT n, name, state, machine, step, started, ended, line, lines FROM derivations"
-               " WHERE run=? AND n>=? ORDER BY n LIMIT ?");
     int step;
 
     if (!find)
@@ -39,6 +40,22 @@ int sqlite_store_derivations(struct store *store, int64_t key, int64_t from, int
         visit(context, &row);
     }
     return statement_end(find, step);
+}
+
+int sqlite_store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
+                             void (*visit)(void *context, const struct derivation_row *row),
+                             void *context)
+{
+    return read_derivations(store_statement(store, SELECT_DERIVATIONS), key, from, limit, visit,
+                            context);
+}
+
+int sqlite_txn_derivations(struct txn *txn, int64_t key,
+                           void (*visit)(void *context, const struct derivation_row *row),
+                           void *context)
+{
+    return read_derivations(txn_statement(txn, SELECT_DERIVATIONS), key, 0, INT64_MAX, visit,
+                            context);
 }
 
 int sqlite_txn_changes_put(struct txn *txn, int64_t key, const char *changes)

@@ -16,7 +16,9 @@ static int shift_living(struct txn *txn, int64_t before_ms, int64_t jump_ms)
     return txn_exec(txn,
                     "UPDATE runs SET started=started+?1, created=created+?1, "
                     "last_seen=last_seen+?1, silent_since=silent_since+?1, doubt=CASE WHEN doubt>0 "
-                    "THEN doubt+?1 ELSE 0 END WHERE ended IS NULL AND lost=0 AND deleted=0 AND "
+                    "THEN doubt+?1 ELSE 0 END, phase_at=phase_at+?1, eta=eta+?1, "
+                    "eta_low=eta_low+?1, eta_high=eta_high+?1, estimate_due=0 WHERE ended IS NULL "
+                    "AND lost=0 AND deleted=0 AND "
                     "last_seen>?2",
                     "ii", jump_ms, before_ms - STATE_LOST_MS) < 0 ||
                    txn_exec(txn,
@@ -44,6 +46,7 @@ static int clamp_future(struct txn *txn)
         "ended>?1",
         "UPDATE chunks SET at=?1 WHERE at>?1",
         "UPDATE history SET at=?1 WHERE at>?1",
+        "UPDATE durations SET at=?1 WHERE at>?1",
         "UPDATE command_log SET created=min(created,?1), completed=min(completed,?1) WHERE "
         "created>?1 OR completed>?1",
         "UPDATE sessions SET expires=expires-(created-?1), created=?1 WHERE created>?1",

@@ -310,6 +310,7 @@ int sqlite_txn_host_remove(struct txn *txn, const char *host)
                  "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM history WHERE host=?", "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM command_log WHERE host=?", "t", host) < 0 ||
+        txn_exec(txn, "DELETE FROM durations WHERE host=?", "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM verdicts WHERE host=?", "t", host) < 0)
         return -1;
     return 1;

@@ -67,6 +67,12 @@ int64_t sqlite_txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_
         return -1;
     removed += txn_rows(txn);
     if (txn_exec(txn,
+                 "DELETE FROM durations WHERE (host, name, kind, what) IN (SELECT host, name, "
+                 "kind, what FROM durations WHERE at<?1 LIMIT ?2)",
+                 "ii", oldest_ms, max) < 0)
+        return -1;
+    removed += txn_rows(txn);
+    if (txn_exec(txn,
                  "DELETE FROM runs WHERE k IN (SELECT k FROM runs WHERE deleted=1 AND "
                  "last_seen<?1 AND NOT EXISTS(SELECT 1 FROM chunks WHERE run=k) LIMIT ?2)",
                  "ii", forgotten_ms, max) < 0)

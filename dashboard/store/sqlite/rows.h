@@ -7,11 +7,12 @@
 /* Of a run that is named r in the statement. */
 #define FACT_COLUMNS "r.started, r.last_seen, r.ended, r.interval, r.lost, r.heartbeats, r.doubt"
 #define FACT_COLUMN_COUNT 7
-#define RUN_COLUMNS                                                                    \
-    FACT_COLUMNS                                                                       \
-    ", r.id, r.host, r.command, r.argv, r.name, r.user, r.phase, r.last_phase, "       \
-    "r.progress, r.outcome, r.exit, r.error, r.failed, r.failed_units, r.error_line, " \
-    "r.lines, r.bytes, r.silent_since, r.stop, r.stop_at, r.stop_by"
+#define RUN_COLUMNS                                                                      \
+    FACT_COLUMNS                                                                         \
+    ", r.id, r.host, r.command, r.argv, r.name, r.user, r.phase, r.last_phase, "         \
+    "r.progress, r.outcome, r.exit, r.error, r.failed, r.failed_units, r.error_line, "   \
+    "r.lines, r.bytes, r.silent_since, r.stop, r.stop_at, r.stop_by, r.eta, r.eta_low, " \
+    "r.eta_high"
 
 /* FACT_COLUMNS from a column on; exists is false where an outer join found no run. */
 void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts);

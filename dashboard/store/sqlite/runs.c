@@ -8,7 +8,7 @@
 
 #define ROW_COLUMNS                                                                          \
     "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, " \
-    "phase, created, heartbeats, doubt"
+    "phase, created, heartbeats, doubt, estimate_due"
 
 /* Fills row from the first row, and resets. 0 (row->key 0: none) or -1. */
 static int read_row(sqlite3_stmt *find, struct run_row *row)
@@ -33,6 +33,7 @@ static int read_row(sqlite3_stmt *find, struct run_row *row)
         row->created_ms = sqlite3_column_int64(find, 13);
         row->heartbeats = sqlite3_column_int64(find, 14) != 0;
         row->suspect_ms = sqlite3_column_int64(find, 15);
+        row->estimate_due_ms = sqlite3_column_int64(find, 16);
     }
     sqlite3_reset(find);
     return found < 0 ? -1 : 0;
@@ -198,6 +199,9 @@ void read_run(sqlite3_stmt *row, int column, struct run_details *run)
     run->stop = sqlite3_column_int64(row, ++c) != 0;
     run->stop_ms = sqlite3_column_int64(row, ++c);
     run->stop_by = column_text(row, ++c);
+    run->eta_ms = sqlite3_column_int64(row, ++c);
+    run->eta_low_ms = sqlite3_column_int64(row, ++c);
+    run->eta_high_ms = sqlite3_column_int64(row, ++c);
 }
 
 bool sqlite_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])

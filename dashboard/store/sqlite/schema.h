@@ -85,6 +85,16 @@ static const char *const schema_steps[] = {
     "failure=CASE WHEN outcome<>'success' THEN ended END;",
     /* 9: damage of a text is found; NULL: stored by an older version. */
     "ALTER TABLE chunks ADD COLUMN sum INTEGER;",
+    /* 10: how long the phases and derivations of runs take, and when a run is expected to end. */
+    "CREATE TABLE durations(host TEXT, name TEXT, kind TEXT, what TEXT, at INTEGER, last TEXT, "
+    "PRIMARY KEY(host, name, kind, what)) WITHOUT ROWID;"
+    "CREATE INDEX durations_at ON durations(at);"
+    "ALTER TABLE runs ADD COLUMN phases TEXT;"
+    "ALTER TABLE runs ADD COLUMN phase_at INTEGER;"
+    "ALTER TABLE runs ADD COLUMN eta INTEGER;"
+    "ALTER TABLE runs ADD COLUMN eta_low INTEGER;"
+    "ALTER TABLE runs ADD COLUMN eta_high INTEGER;"
+    "ALTER TABLE runs ADD COLUMN estimate_due INTEGER DEFAULT 0;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
