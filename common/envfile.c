@@ -1,4 +1,4 @@
-/* EnvironmentFile syntax, read character by character: quotes may span lines. */
+/* The EnvironmentFile syntax, read character by character, because quotes may span lines. */
 #include "envfile.h"
 
 #include <stdbool.h>
@@ -7,7 +7,7 @@
 
 struct reader {
     const char *at, *end;
-    char *value; /* as large as the whole text: a value never outgrows its source */
+    char *value; /* as large as the whole text, so every value fits */
     size_t length;
 };
 
@@ -32,11 +32,12 @@ static void skip_line(struct reader *r)
 
 static void put(struct reader *r, char c)
 {
-    if (c != '\0') /* no variable can hold it */
+    if (c != '\0') /* a variable cannot hold a NUL */
         r->value[r->length++] = c;
 }
 
-/* After a backslash: a line end continues the line, anything else is itself. */
+/* A backslash continues the line at its end; before any other character, it stands for that
+ * character. */
 static void read_escaped(struct reader *r)
 {
     if (r->at >= r->end)
@@ -66,7 +67,9 @@ static void read_quoted(struct reader *r, char quote)
 
 static void read_value(struct reader *r)
 {
-    size_t kept = 0; /* what follows it are blanks outside quotes, dropped at the end of the line */
+    /* up to the last character that is not an unquoted blank: blanks at the end of a line are
+     * dropped */
+    size_t kept = 0;
 
     r->length = 0;
     while (r->at < r->end && is_blank(*r->at))

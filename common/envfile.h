@@ -5,16 +5,16 @@
 
 #include <stddef.h>
 
-#define ENVFILE_LIMIT ((size_t)64 * 1024) /* bytes in a file */
+#define ENVFILE_LIMIT ((size_t)64 * 1024) /* bytes in a file; programs refuse a larger one */
 
-/* Is given each variable in the order of the file; name and value live until it returns. Non-zero
- * ends the parse. */
+/* Called with each variable, in the order of the file. name and value are valid until it returns. A
+ * result that is not 0 ends the parse. */
 typedef int envfile_set(void *context, const char *name, const char *value);
 
-/* Parses size bytes: comments (# or ;), blank lines, NAME=value with optional '…' or "…" (backslash
-   escapes inside double quotes and outside quotes), a backslash at the end of a line continues it,
-   CR before LF is dropped. A line that is none of these is passed over, as systemd does. Returns 0,
-   set's non-zero value, or -1 with errno ENOMEM. */
+/* Parses size bytes. The text has comments (# or ;), blank lines, and lines NAME=value with
+   optional '…' or "…"; backslash escapes work inside double quotes and outside quotes; a backslash
+   at the end of a line continues the line; CR before LF is dropped. Any other line is skipped, as
+   systemd does. Returns 0, the result of set that ended the parse, or -1 with errno ENOMEM. */
 int envfile_parse(const char *text, size_t size, envfile_set *set, void *context);
 
 #endif

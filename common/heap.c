@@ -1,9 +1,9 @@
-/* glibc has a tunable for this, but only the environment can set it. Its heaps (one for each of a
-   few threads) grow upwards: here this thread's grows by all that is wanted at once, madvise(2) is
-   told what that is for, and it is given back to the heap, which keeps it. */
+/* glibc has a tunable for large pages, but only the environment can set it. A glibc heap (one for
+   each of a few threads) grows upwards. So this thread lets its heap grow once by all that is
+   wanted, marks the memory with madvise(2), and frees it; the heap keeps it. */
 #include "heap.h"
 
-#include <stdlib.h> /* says whether it is glibc's */
+#include <stdlib.h> /* defines __GLIBC__ */
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 
 #define LARGE_PAGE ((size_t)2 << 20)
-#define LARGE_BLOCK (32 << 20)   /* these come from the system and go back to it */
-#define KEPT (32 << 20)          /* so much that is free at its end a heap keeps */
+#define LARGE_BLOCK (32 << 20)   /* larger blocks come from the system and go back to it */
+#define KEPT (32 << 20)          /* a heap keeps this much free memory at its end */
 #define BLOCK_HEADS ((size_t)32) /* of two blocks, at most */
 
 static uintptr_t round_up(uintptr_t address)
@@ -23,13 +23,15 @@ static uintptr_t round_up(uintptr_t address)
 
 void heap_use_large_pages(size_t size)
 {
-    /* What is in front of the large pages: never touched; volatile, or it would not be made. */
+    /* The memory before the first large page. It is never used; volatile, or the compiler would
+     * remove the allocation. */
     static _Thread_local void *volatile front;
     static _Thread_local bool asked;
     uintptr_t begin, first;
     void *all;
 
-    /* Not made for several threads, but glibc adjusts both values itself while these run. */
+    /* mallopt is not documented for several threads, but glibc itself adjusts both values while
+     * threads run. */
     if (asked || mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK) != 1 ||
         mallopt(M_TRIM_THRESHOLD, KEPT) != 1)
         return;
@@ -40,7 +42,8 @@ void heap_use_large_pages(size_t size)
     first = round_up(begin);
     if (!all)
         return;
-    (void)madvise((void *)first, size, MADV_HUGEPAGE); /* refused: as it always is */
+    /* without large pages the heap works as usual */
+    (void)madvise((void *)first, size, MADV_HUGEPAGE);
     free(all);
     if (first - begin > BLOCK_HEADS)
         front = malloc(first - begin - BLOCK_HEADS);

@@ -4,14 +4,14 @@
 
 #include <stddef.h>
 
-/* For a thread that soon fills and empties megabytes at once: what it allocates next comes in large
-   pages, `size` bytes of them (at most 24 MiB; rounded up to 2 MiB). Using memory for the first
-   time then costs a fault for each 2 MiB, not for each 4 KiB; in a virtual machine those faults are
-   most of the time that a burst takes. What is freed stays with the process.
+/* For a thread that soon fills and frees megabytes at once: the next `size` bytes that it allocates
+   are large pages (at most 24 MiB, rounded up to 2 MiB). The first use of memory then costs one
+   page fault for 2 MiB, not one for 4 KiB; in a virtual machine these faults are most of the time
+   that a burst takes.
 
-   What is not touched is not used; a large page that is, is used whole. The first call in a thread
-   counts. Where the system or its C library knows nothing of this, and where memory is short, the
-   heap is as it always is. */
+   Freed memory stays with the process. A large page that is not touched uses no memory. Only the
+   first call in a thread has an effect. If the system or its C library does not support this, or
+   memory is short, the heap works as usual. */
 void heap_use_large_pages(size_t size);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Writes two digits for each of size bytes, and a NUL: out has room for 2 * size + 1. */
+/* Writes two digits for each of size bytes, and a NUL. out must have space for 2 * size + 1
+ * bytes. */
 void hex_encode(const unsigned char *bytes, size_t size, char *out);
 
 #endif

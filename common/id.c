@@ -1,4 +1,4 @@
-/* Host ids and run ids: made and checked in one place. */
+/* Host ids and run ids are made and checked here only. */
 #include "id.h"
 
 #include <stdio.h>
@@ -57,7 +57,7 @@ bool run_id_valid(const char *id)
     return id[RUN_ID_SIZE - 1] == '\0';
 }
 
-/* RFC 9562, version 7: its first 48 bits. */
+/* RFC 9562: the first 48 bits of a version 7 id are the time. */
 int64_t run_id_time(const char *id)
 {
     char digits[13];

@@ -15,7 +15,7 @@ void close_fd(int *fd)
     int saved = errno;
 
     if (*fd != -1)
-        close(*fd); /* nothing can be done about a failure here */
+        close(*fd); /* nobody could act on a failure here */
     *fd = -1;
     errno = saved;
 }
@@ -112,7 +112,7 @@ bool is_file(int fd)
     return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
 }
 
-/* As many bytes as a compiler counts with vectors. */
+/* Bytes that the compiler's vector code counts at once. */
 #define BLOCK 128
 
 static unsigned count_block(const char *text)
@@ -128,7 +128,7 @@ size_t count_lf(const char *text, size_t size)
 {
     size_t count = 0, i = 0;
 
-    /* Lines are short: a call of memchr for each is slower than a look at each byte. */
+    /* Lines are short, so a call of memchr for each line is slower than a look at each byte. */
     for (; size - i >= BLOCK; i += BLOCK)
         count += count_block(text + i);
     for (; i < size; i++)

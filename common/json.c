@@ -108,7 +108,7 @@ bool field_string(json_object *object, const char *name, const char **out, const
     if (!field_typed(object, name, json_type_string, &value, why))
         return false;
     if (strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value)) {
-        *why = name; /* a NUL inside */
+        *why = name; /* the string has a NUL */
         return false;
     }
     *out = json_object_get_string(value);

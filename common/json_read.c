@@ -1,6 +1,6 @@
-/* One pass over the text, without recursion: arrays and objects that are open are kept in a stack.
-   The text of a string is looked at eight bytes at a time: in the bodies that a dashboard receives,
-   nearly everything is strings. */
+/* One pass over the text, without recursion: a stack holds the open arrays and objects. Strings are
+   read eight bytes at a time, because the bodies that a dashboard receives are almost only
+   strings. */
 #include "json_read.h"
 
 #include <math.h>
@@ -20,7 +20,7 @@ struct reader {
     struct json_problem *problem;
     json_object *open[JSON_DEPTH_MAX]; /* the outermost first */
     int depth, depth_max, objects;
-    struct buffer name;    /* of the member whose value comes next; ends with a NUL */
+    struct buffer name;    /* the name of the member whose value comes next; ends with a NUL */
     struct buffer scratch; /* a string without its escapes, or a number with a NUL */
 };
 
@@ -71,14 +71,14 @@ static void skip_space(struct reader *reader)
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* The top bit of each byte of word that is less than limit (at most 0x80), and perhaps of bytes
-   above such a byte. */
+/* A word whose top bits mark the bytes that are less than limit (at most 0x80). Bytes above such a
+   byte may be marked wrongly. */
 static uint64_t bytes_below(uint64_t word, uint64_t limit)
 {
     return (word - EACH(limit)) & ~word & EACH(0x80);
 }
 
-/* Skips bytes that stand for themselves: ASCII without controls, quotes and backslashes. */
+/* Skips bytes that mean themselves: ASCII without controls, quotes and backslashes. */
 static const char *skip_plain(const char *p, const char *end)
 {
     uint64_t word;
@@ -95,7 +95,7 @@ static const char *skip_plain(const char *p, const char *end)
     return p;
 }
 
-/* Skips characters outside of ASCII; stops at bytes that are no character. */
+/* Skips characters outside ASCII; stops at bytes that are not UTF-8. */
 static const char *skip_wide(const char *p, const char *end)
 {
     while (p < end && (unsigned char)*p >= 0x80) {
@@ -134,7 +134,7 @@ static int hex_digit(char c)
                                   : -1;
 }
 
-/* The four digits behind the \u at `at`; -1 if there are none. */
+/* The value of the four digits behind the \u at `at`; -1 if they are not hex digits. */
 static int32_t escaped_unit(const struct reader *reader, const char *at)
 {
     int32_t unit = 0;
@@ -173,7 +173,7 @@ static int unescape_unicode(struct reader *reader, struct buffer *out)
     return append(reader, out, bytes, utf8_encode((uint32_t)code, bytes));
 }
 
-/* At a backslash. */
+/* Reads the escape at reader->at. */
 static int unescape(struct reader *reader, struct buffer *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -190,7 +190,7 @@ static int unescape(struct reader *reader, struct buffer *out)
     return append(reader, out, to + (escape - from), 1);
 }
 
-/* The string that begins at from, up to its closing quote, without its escapes. */
+/* Copies the string that begins at from, up to its closing quote, without its escapes. */
 static int unescape_string(struct reader *reader, const char *from, struct buffer *out)
 {
     out->size = 0;
@@ -207,8 +207,8 @@ static int unescape_string(struct reader *reader, const char *from, struct buffe
     }
 }
 
-/* The string whose opening quote is at reader->at. Its bytes are those of the text, or in scratch
-   where the string has escapes. */
+/* Reads the string whose opening quote is at reader->at. *bytes points into the text, or into
+   scratch if the string has escapes. */
 static int read_string(struct reader *reader, const char **bytes, size_t *size)
 {
     const char *from = ++reader->at;
@@ -240,7 +240,7 @@ static void skip_digits(struct reader *reader)
         reader->at++;
 }
 
-/* Moves behind a number; sets *integer. */
+/* Moves behind a number. *integer: whether it has neither fraction nor exponent. */
 static int skip_number(struct reader *reader, bool *integer)
 {
     if (peek(reader) == '-')
@@ -279,7 +279,7 @@ static int out_of_range(struct reader *reader, const char *number)
     return refuse(reader, "a number is out of range");
 }
 
-/* The digits from `number` to reader->at. */
+/* Makes an integer from the digits between `number` and reader->at. */
 static int make_integer(struct reader *reader, const char *number, json_object **out)
 {
     bool negative = *number == '-', fits = true;
@@ -311,7 +311,8 @@ static int make_double(struct reader *reader, const char *number, json_object **
     value = strtod(text->bytes, NULL);
     if (!isfinite(value))
         return out_of_range(reader, number);
-    *out = json_object_new_double_s(value, text->bytes); /* to be written back as it came */
+    /* json-c writes the number as it was read */
+    *out = json_object_new_double_s(value, text->bytes);
     return *out ? 0 : no_memory(reader);
 }
 
@@ -376,14 +377,15 @@ static int read_scalar(struct reader *reader, json_object **out)
     }
 }
 
-/* Makes the array or object whose bracket is at reader->at. */
+/* Creates the array or object whose bracket is at reader->at. */
 static int make_container(struct reader *reader, json_object **out)
 {
     if (reader->depth == reader->depth_max)
         return refuse(reader, "arrays and objects are nested too deeply");
     if (*reader->at == '{' && ++reader->objects > JSON_OBJECTS_MAX)
         return refuse(reader, "there are too many objects");
-    /* Room for two: most arrays are pairs of numbers, and long ones double. */
+    /* Space for two: most arrays are pairs of numbers, and json-c doubles the space of long
+     * ones. */
     *out = *reader->at == '{' ? json_object_new_object() : json_object_new_array_ext(2);
     if (!*out)
         return no_memory(reader);
@@ -401,7 +403,7 @@ static bool in_object(const struct reader *reader)
     return json_object_is_type(innermost(reader), json_type_object);
 }
 
-/* A member's name and the colon behind the name. */
+/* Reads a member's name and the colon behind it. */
 static int read_name(struct reader *reader)
 {
     const char *bytes, *from;
@@ -431,7 +433,7 @@ static int read_name(struct reader *reader)
     return 0;
 }
 
-/* Gives value to what is open. */
+/* Adds value to the innermost open array or object. */
 static int attach(struct reader *reader, json_object *value)
 {
     json_object *parent = innermost(reader);
@@ -453,7 +455,7 @@ static int close_container(struct reader *reader)
     return 0;
 }
 
-/* At a closing bracket or a comma behind a value; whether a value must follow. */
+/* Reads the closing bracket or the comma behind a value. *more: whether a value must follow. */
 static int read_separator(struct reader *reader, bool *more)
 {
     int closing = in_object(reader) ? '}' : ']', c;
@@ -472,7 +474,7 @@ static int read_separator(struct reader *reader, bool *more)
     return closing == '}' ? read_name(reader) : 0;
 }
 
-/* Opens the array or object at reader->at; whether a value must follow. */
+/* Opens the array or object at reader->at. *more: whether a value must follow. */
 static int open_container(struct reader *reader, json_object **root, bool *more)
 {
     json_object *container = NULL;

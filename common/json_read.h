@@ -1,9 +1,9 @@
 /* Reads JSON text as RFC 8259 defines it.
 
-   json-c keeps the values, but its own reader is not used: what that reader takes differs between
-   its versions (0.18 in strict mode refuses every string that is not ASCII; all of them take NaN,
-   "-.5" and "1." in some mode, and keep one of two members of the same name). This reader takes
-   the same texts with every json-c from 0.15 on. */
+   json-c keeps the values, but its own reader is not used, because versions of json-c accept
+   different texts: 0.18 in strict mode refuses every string that is not ASCII; all versions accept
+   NaN, "-.5" and "1." in some mode, and keep only one of two members with the same name. This
+   reader accepts the same texts with every json-c from 0.15 on. */
 #ifndef NIXFLEET_JSON_READ_H
 #define NIXFLEET_JSON_READ_H
 
@@ -11,14 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define JSON_DEPTH_MAX 32 /* arrays and objects that can be open at once, whatever is asked */
-#define JSON_OBJECTS_MAX \
-    4096 /* an object takes about 800 bytes, though two bytes of text make it */
+#define JSON_DEPTH_MAX 32 /* the limit of open arrays and objects, whatever depth is asked for */
+/* memory: an object takes about 800 bytes, but only two bytes of text */
+#define JSON_OBJECTS_MAX 4096
 
 struct json_problem {
-    const char *reason; /* constant text, for a person: "a number has a leading zero" */
-    size_t at;          /* index of the byte where it was seen */
-    bool no_memory;     /* nothing is wrong with the text: it can be read when there is memory */
+    const char *reason; /* constant text for a person, such as "a number has a leading zero" */
+    size_t at;          /* index of the wrong byte */
+    bool no_memory;     /* out of memory: the text is not wrong */
 };
 
 /* Reads one value from all size bytes of text; at most depth arrays and objects may be open at

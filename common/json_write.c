@@ -7,7 +7,7 @@
 
 #include "common/utf8.h"
 
-#define VECTOR 16 /* bytes that the compiler looks at together */
+#define VECTOR 16 /* bytes that the compiler's vector code checks at once */
 
 /* ---- the buffer ---- */
 
@@ -90,7 +90,7 @@ void text_comma(struct text *text)
 
 /* ---- strings ---- */
 
-/* Writes the escape of a byte that cannot stand as it is. Returns how long it is. */
+/* Writes the escape of a byte that must not stand in a string. Returns its length. */
 static size_t escape(char *to, unsigned char byte)
 {
     static const char hex[] = "0123456789abcdef";
@@ -117,7 +117,7 @@ static inline bool plain(unsigned char byte, bool markup)
            ((byte != '<') | !markup);
 }
 
-/* Copies up to the first byte that is not plain. */
+/* Copies bytes up to the first one that may need an escape. */
 static inline void copy_plain(char **to, const unsigned char **from, const unsigned char *end,
                               bool markup)
 {
@@ -141,7 +141,7 @@ static inline void copy_plain(char **to, const unsigned char **from, const unsig
     *from = at;
 }
 
-/* markup is constant in each caller, so that the compiler makes two loops of it. */
+/* markup is a constant in each caller, so the compiler makes a loop for each value. */
 static inline void escape_all(struct text *out, const char *text, size_t length, bool markup)
 {
     const unsigned char *from = (const unsigned char *)text, *end = from + length;

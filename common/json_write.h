@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Text being built. Running out of memory sets failed, and drops what comes after: to be looked at
- * once, at the end. */
+/* A text that is being built. If memory runs out, failed is set and later additions are dropped;
+ * the caller checks failed once, at the end. */
 struct text {
     char *bytes; /* not NUL-terminated */
     size_t size, room;
@@ -17,20 +17,20 @@ struct text {
 void text_add(struct text *text, const char *bytes, size_t size);
 void text_puts(struct text *text, const char *string);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Takes memory for a text of size bytes in advance: grown step by step it would be moved each time.
-   If there is none, it is asked for again once it is needed. */
+/* Allocates memory for a text of size bytes in advance, so that the text is not moved each time it
+   grows. Failure has no effect: memory is asked for again when it is needed. */
 void text_reserve(struct text *text, size_t size);
-void text_reset(struct text *text); /* empty again; keeps the memory */
+void text_reset(struct text *text); /* makes it empty; keeps the memory */
 void text_free(struct text *text);
 
-/* A part of a JSON string, without quotes: escapes what must be, and replaces each byte that is not
-   UTF-8 by U+FFFD, so that the whole is always valid. */
+/* Appends a part of a JSON string, without quotes: escapes what JSON requires, and replaces each
+   byte that is not UTF-8 by U+FFFD, so that the text is always valid. */
 void text_escape(struct text *text, const char *bytes, size_t size);
-/* The same, and escapes '<', so that no answer can be read as markup. */
+/* Does the same, and also escapes '<', so that no browser reads the answer as markup. */
 void text_escape_markup(struct text *text, const char *bytes, size_t size);
 
-/* A comma, unless the text ends with the '[' or '{' of a list or object, or is empty: in front of
-   each element. */
+/* Appends a comma in front of an element: not if the text is empty, or ends with the '[' or '{' of
+   a list or object. */
 void text_comma(struct text *text);
 
 #endif

@@ -9,8 +9,8 @@
 
 #define LINE_MAX_BYTES 1024
 
-/* systemd.exec(5): JOURNAL_STREAM is device and inode of the stream that leads to the journal; a
-   child whose standard error was redirected must not write for it. */
+/* systemd.exec(5): JOURNAL_STREAM has the device and inode of the journal's stream. If standard
+   error was redirected, it is another stream, and its lines must not have the journal's form. */
 static bool to_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
@@ -34,12 +34,12 @@ void log_line(int priority, const char *format, ...)
     va_end(arguments);
     if (length > (int)sizeof line - 2)
         length = (int)sizeof line - 2;
-    for (int i = start; i < length; i++) /* also the C1 controls of UTF-8 */
+    for (int i = start; i < length; i++) /* also removes the C1 controls of UTF-8 */
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f ||
             ((unsigned char)line[i] == 0xc2 && (unsigned char)line[i + 1] < 0xa0))
             line[i] = '?';
     line[length++] = '\n';
     if (write(STDERR_FILENO, line, (size_t)length) < 0) {
-        /* nowhere to say so */
+        /* a failure cannot be reported anywhere */
     }
 }

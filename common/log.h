@@ -1,6 +1,6 @@
-/* Log lines of a service, on standard error. Under systemd each line carries its priority in the
-   form of sd-daemon(3), "<4>", and systemd adds the program's name; elsewhere the line begins with
-   the name. */
+/* Log lines of a service, on standard error. Under systemd each line begins with its priority in
+   the form of sd-daemon(3), "<4>", and systemd adds the program's name. Elsewhere the line begins
+   with the program's name. */
 #ifndef NIXFLEET_LOG_H
 #define NIXFLEET_LOG_H
 

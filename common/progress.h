@@ -1,5 +1,5 @@
-/* How far a run has come, in counts: the one definition for the parser, the shared page, the bodies
-   and the dashboard. docs/protocol.md describes each count. */
+/* The progress of a run, in counts. This is the only definition, for the parser, the status page,
+   request bodies and the dashboard. docs/protocol.md describes each count. */
 #ifndef NIXFLEET_COMMON_PROGRESS_H
 #define NIXFLEET_COMMON_PROGRESS_H
 
@@ -18,8 +18,8 @@
     F(tests_passed)        \
     F(tests_total)
 
-/* Bytes of `current` that are shown; behind them up to 1 KiB is kept, so that a secret at the edge
-   is there as a whole, to be known and redacted. */
+/* Bytes of `current` that are shown. Up to 1 KiB behind them is kept, so that a secret that crosses
+   this limit is recognized and redacted. */
 #define PROGRESS_CURRENT_SHOWN 127
 #define PROGRESS_CURRENT_SIZE (PROGRESS_CURRENT_SHOWN + 1 + 1024)
 
@@ -28,7 +28,7 @@
 
 struct progress {
     PROGRESS_COUNTS(PROGRESS_COUNT_MEMBER) /* -1: not known */
-    char current[PROGRESS_CURRENT_SIZE];   /* what is done now, UTF-8; "": not known */
+    char current[PROGRESS_CURRENT_SIZE];   /* what the run does now, UTF-8; "": not known */
 };
 
 #define PROGRESS_UNKNOWN ((struct progress){PROGRESS_COUNTS(PROGRESS_COUNT_UNKNOWN)})

@@ -15,7 +15,7 @@ void rfc3339_format(int64_t ms, char out[RFC3339_SIZE])
     snprintf(out + length, RFC3339_SIZE - length, ".%03dZ", (int)(ms % 1000));
 }
 
-/* Reads exactly count digits at *text, which moves behind them. */
+/* Reads exactly count digits at *text, and moves *text behind them. False if there are fewer. */
 static bool read_digits(const char **text, int count, int *number)
 {
     *number = 0;

@@ -7,20 +7,20 @@
 
 #include "io.h"
 
-#define WORD_MAX 8           /* letters; a longer word is a secret */
-#define GROWTH 12            /* bytes that one byte becomes at most in any form ("\u00e9") */
-#define BASE64_COLUMN 76     /* where base64(1) begins a new line */
-#define BASE64_PEM_COLUMN 64 /* and openssl(1) */
+#define WORD_MAX 8           /* letters; a longer word counts as a secret */
+#define GROWTH 12            /* the most bytes that one byte becomes in any form ("\u00e9") */
+#define BASE64_COLUMN 76     /* the column where base64(1) breaks lines */
+#define BASE64_PEM_COLUMN 64 /* the column where openssl(1) breaks lines */
 
 struct forms {
     secret_form_sink *sink;
     void *context;
-    char *out;  /* room for any form of the value */
-    bool any;   /* every text counts */
-    bool found; /* there was one */
+    char *out;  /* a buffer that is large enough for any form of the value */
+    bool any;   /* accept every text that is long enough */
+    bool found; /* at least one form was passed on */
 };
 
-/* ---- what is none ---- */
+/* ---- values that are not redacted ---- */
 
 static bool is_trivial(const char *text, size_t length)
 {
@@ -37,7 +37,7 @@ static bool is_trivial(const char *text, size_t length)
     return true;
 }
 
-/* A plain word that output can hold by itself: "switch", "Restart", "DEBUG". */
+/* A plain word, which output may contain by itself: "switch", "Restart", "DEBUG". */
 static bool is_word(const char *text, size_t length)
 {
     size_t upper = 0;
@@ -52,7 +52,8 @@ static bool is_word(const char *text, size_t length)
     return upper == 0 || upper == length || (upper == 1 && isupper((unsigned char)text[0]));
 }
 
-/* The name of a file. A random text in base64 that begins with a slash has capitals in it. */
+/* The name of a file. A random text in base64 that begins with a slash has capitals, a path
+ * rarely. */
 static bool is_path(const char *text, size_t length)
 {
     size_t start = length > 0 && (text[0] == '~' || text[0] == '.') ? 1 : 0;
@@ -74,9 +75,9 @@ static bool is_secret(const struct forms *forms, const char *text, size_t length
            !(is_trivial(text, length) || is_word(text, length) || is_path(text, length));
 }
 
-/* ---- giving on ---- */
+/* ---- passing forms on ---- */
 
-/* Long texts in pieces; the last one ends with the text. */
+/* Passes a text on; a long text in pieces, of which the last one ends with the text. */
 static void give_plain(struct forms *forms, const char *text, size_t length, bool blanks)
 {
     if (length < SECRET_FORM_MIN)
@@ -92,8 +93,8 @@ static void give_plain(struct forms *forms, const char *text, size_t length, boo
     forms->sink(forms->context, text, length, blanks);
 }
 
-/* The length of the UTF-8 sequence at text; 0: it is none, and *bad bytes of it are shown as one
- * U+FFFD (table 3-7 of the Unicode standard). */
+/* The length of the UTF-8 sequence at text. 0 if there is none; then *bad is the number of bytes
+ * that are shown as one U+FFFD (table 3-7 of the Unicode standard). */
 static size_t sequence(const unsigned char *text, size_t left, size_t *bad)
 {
     unsigned char first = text[0], low = 0x80, high = 0xbf;
@@ -116,7 +117,8 @@ static size_t sequence(const unsigned char *text, size_t left, size_t *bad)
     return length;
 }
 
-/* A text as a terminal shows it: blanks around it gone, a tab or several blanks as one. */
+/* Passes a text on as a terminal shows it: without blanks around it, with one blank for a tab or
+ * several blanks. */
 static void give(struct forms *forms, const char *text, size_t length)
 {
     const unsigned char *at = (const unsigned char *)text, *end = at + length;
@@ -135,7 +137,8 @@ static void give(struct forms *forms, const char *text, size_t length)
             memcpy(shown + size, "\xef\xbf\xbd", 3);
             size += 3;
             count = bad;
-        } else if (!(count == 2 && at[0] == 0xc2 && at[1] < 0xa0)) { /* controls are not shown */
+            /* a terminal does not show controls */
+        } else if (!(count == 2 && at[0] == 0xc2 && at[1] < 0xa0)) {
             memcpy(shown + size, at, count);
             size += count;
         }
@@ -149,7 +152,7 @@ static void give(struct forms *forms, const char *text, size_t length)
 
 /* ---- encodings ---- */
 
-/* Gives what is in forms->out, if it is another text than the one that it was made of. */
+/* Passes on what is in forms->out, if it differs from the text that it was made of. */
 static void give_if_other(struct forms *forms, size_t size, const char *text, size_t length)
 {
     if (size != length || memcmp(forms->out, text, length) != 0)
@@ -167,7 +170,7 @@ static size_t put_hex(char *to, const char *prefix, unsigned value, int digits, 
     return size;
 }
 
-/* As "\u00e9", beyond U+FFFF as two of these. */
+/* Writes a character as "\u00e9"; beyond U+FFFF as two such escapes. */
 static size_t put_json_unicode(char *to, const unsigned char *text, size_t count)
 {
     uint32_t code = count == 2 ? text[0] & 0x1f : count == 3 ? text[0] & 0x0f : text[0] & 0x07;
@@ -181,7 +184,7 @@ static size_t put_json_unicode(char *to, const unsigned char *text, size_t count
     return size + put_hex(to + size, "\\u", 0xdc00 + ((code - 0x10000) & 0x3ff), 4, false);
 }
 
-/* ascii: other characters as \u; slashes: these escaped, too. */
+/* ascii: escape other characters as \u. slashes: escape slashes, too. */
 static void give_json(struct forms *forms, const char *text, size_t length, bool ascii,
                       bool slashes)
 {
@@ -208,7 +211,7 @@ static void give_json(struct forms *forms, const char *text, size_t length, bool
     give_if_other(forms, size, text, length);
 }
 
-/* kept: characters that stay besides letters and digits. */
+/* kept: characters besides letters and digits that are not escaped. */
 static void give_url(struct forms *forms, const char *text, size_t length, const char *kept,
                      bool plus, bool upper)
 {
@@ -227,7 +230,8 @@ static void give_url(struct forms *forms, const char *text, size_t length, const
     give_if_other(forms, size, text, length);
 }
 
-/* Each of these characters with a backslash before it; first: those that get one at the begin. */
+/* Puts a backslash in front of each of these characters. first: characters that get a backslash
+ * only at the beginning. */
 static void give_backslashed(struct forms *forms, const char *text, size_t length,
                              const char *escaped, const char *first)
 {
@@ -241,7 +245,7 @@ static void give_backslashed(struct forms *forms, const char *text, size_t lengt
     give_if_other(forms, size, text, length);
 }
 
-/* Within single quotes, with this text for each that is in it. */
+/* Puts the text in single quotes, and replaces each single quote in it by `quote`. */
 static void give_quoted(struct forms *forms, const char *text, size_t length, const char *quote)
 {
     size_t size = 0;
@@ -255,7 +259,7 @@ static void give_quoted(struct forms *forms, const char *text, size_t length, co
     give_if_other(forms, size, text, length);
 }
 
-/* Writes base64 of `before` zero bytes and the text. Returns the size, with '='. */
+/* Writes the base64 of `before` zero bytes and the text. Returns the size, with '='. */
 static size_t base64(char *out, const char *text, size_t length, size_t before, bool of_urls)
 {
     const char *digits = of_urls
@@ -276,8 +280,8 @@ static size_t base64(char *out, const char *text, size_t length, size_t before, 
     return size;
 }
 
-/* Lines that begin at a multiple of the column, of all digits and of those that only the text has a
- * part in: an LF may follow it. */
+/* Passes on the pieces between line breaks at multiples of column: of all digits, and of those
+ * digits that depend only on the text. An LF may follow each line. */
 static void give_columns(struct forms *forms, size_t size, size_t digits, size_t column)
 {
     for (size_t i = 0; size > column && i < size; i += column) {
@@ -290,8 +294,8 @@ static void give_columns(struct forms *forms, size_t size, size_t digits, size_t
     }
 }
 
-/* Base64 of the text alone, and of any text that it stands in: by the three ways in which it can
- * lie in groups of three bytes, without the digits that others have a part in. */
+/* Passes on the base64 of the text alone, and of any text that contains it: for each of the three
+ * positions in a group of three bytes, without the digits that also depend on neighbours. */
 static void give_base64(struct forms *forms, const char *text, size_t length, bool of_urls)
 {
     size_t size = base64(forms->out, text, length, 0, of_urls);
@@ -310,10 +314,10 @@ static void give_base64(struct forms *forms, const char *text, size_t length, bo
 
 /* ---- a value ---- */
 
-/* The bytes that bash's printf %q escapes. */
+/* The bytes that the %q of bash's printf escapes. */
 #define BASH_ESCAPED " \t!\"$&'()*,;<>?[\\]^`{|}"
-#define QUOTED_ESCAPED "\"$\\`" /* within double quotes (declare -p) */
-#define ANSI_ESCAPED "'\\"      /* within $'...', Python's repr, and single quotes of fish */
+#define QUOTED_ESCAPED "\"$\\`" /* inside double quotes (declare -p) */
+#define ANSI_ESCAPED "'\\"      /* inside $'...', in Python's repr, and in single quotes of fish */
 #define URL_KEPT "-._~"
 
 static void give_encodings(struct forms *forms, const char *text, size_t length)
@@ -334,7 +338,7 @@ static void give_encodings(struct forms *forms, const char *text, size_t length)
     give_quoted(forms, text, length, "'\"'\"'");
 }
 
-/* Of `"key": "value",` the value: the rest is in other output, too. */
+/* Of a line `"key": "value",` the value: other output may show only this. */
 static const char *json_member(const char *text, size_t *length)
 {
     const char *end = text + *length, *at = text, *value;
@@ -354,8 +358,8 @@ static const char *json_member(const char *text, size_t *length)
     return value;
 }
 
-/* The next part without control characters but tabs; *rest is moved on. NULL: there is none left.
- */
+/* The next part that has no control characters except tabs; moves *rest on. NULL: no part is
+ * left. */
 static const char *next_line(const char **rest, size_t *length)
 {
     static const char controls[] = "\1\2\3\4\5\6\7\10\n\13\14\r\16\17\20\21\22\23\24\25\26\27\30\31"
@@ -394,7 +398,7 @@ static void give_lines(struct forms *forms, const char *value)
     }
 }
 
-/* "\n" and its like as the characters that they stand for; *out has room for all of text. */
+/* Replaces "\n" and similar escapes by their characters. *out must be as large as text. */
 static void unescape(const char *text, char *out)
 {
     for (; *text; text++)
@@ -408,7 +412,7 @@ static void unescape(const char *text, char *out)
     *out = '\0';
 }
 
-/* A key that stands as one line in JSON is printed as the lines that it has. */
+/* A private key is one line in JSON, but programs print it as several lines. */
 static void give_unescaped(struct forms *forms, const char *value)
 {
     AUTO_FREE char *plain = strstr(value, "\\n") ? malloc(strlen(value) + 1) : NULL;

@@ -1,25 +1,26 @@
-/* The texts by which a secret value is known in output. A program prints a value as it is, or in
-   JSON, in a URL, in base64 (alone, or within "user:password"), or quoted for a shell; of a value
-   of several lines it prints the lines. And a terminal shows some bytes in another form: a tab as
-   blanks, what is no UTF-8 as U+FFFD. */
+/* The texts that stand for a secret value in output. A program may print a value as it is, in JSON,
+   in a URL, in base64 (alone, or within "user:password"), or quoted for a shell; a value of several
+   lines may be printed line by line. A terminal shows some bytes in another form: a tab as blanks,
+   bytes that are not UTF-8 as U+FFFD. */
 #ifndef NIXFLEET_SECRET_FORMS_H
 #define NIXFLEET_SECRET_FORMS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SECRET_FORM_MIN 6    /* bytes; a shorter text ("yes", "1234") would blank half the log */
-#define SECRET_FORM_MAX 1024 /* bytes; a longer text is given in pieces of so many */
+/* bytes; redacting a shorter text ("yes", "1234") would blank much of a log */
+#define SECRET_FORM_MIN 6
+#define SECRET_FORM_MAX 1024 /* bytes; a longer text is passed on in pieces of this size */
 
-/* text: UTF-8 without control characters, SECRET_FORM_MIN to _MAX bytes, valid until the return.
- * blanks: in output, each blank in it may be several. */
+/* Called with each form. text: UTF-8 without control characters, SECRET_FORM_MIN to _MAX bytes,
+ * valid until the return. blanks: in output, each blank of the text may be several blanks. */
 typedef void secret_form_sink(void *context, const char *text, size_t length, bool blanks);
 
-/* Tells sink every form of a value (NUL-terminated). False when there is none: the value is too
-   short, a short word, a path, or of one or two characters only, so that it could not be told from
-   other output; or out of memory. */
+/* Passes every form of a value (NUL-terminated) to sink. Returns false if there is none: the value
+   is too short, a short word or a path, has only one or two different characters (it could not be
+   told from other output), or memory ran out. */
 bool secret_forms(const char *value, secret_form_sink *sink, void *context);
-/* The same for a value that is a secret in any case (a token), if it is long enough. */
+/* Does the same for a value that is certainly a secret (a token); only its length matters. */
 bool secret_forms_of_any(const char *value, secret_form_sink *sink, void *context);
 
 #endif

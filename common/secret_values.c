@@ -1,4 +1,4 @@
-/* Which values of an environment and of a command's words are secret. */
+/* Finds the secret values in an environment and in the words of a command. */
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "secrets.h"
 
 #define NAME_SIZE 256
-/* A user's name in a URL can be a token; a shorter one is a name. */
+/* bytes; a user name in a URL that is at least this long is taken for a token */
 #define URL_USER_MIN 20
 
 static const char *const default_patterns[] = {
@@ -18,7 +18,7 @@ static const char *const default_patterns[] = {
     "*_PASS",      "PASS",         "SSHPASS",   "*_PWD",      "*SECRET", "*SECRETS",
     "*_SECRET_*",  "SECRET_*",     "*APIKEY",   "*APIKEYS",   "*_KEY",   "*_KEYS",
     "*CREDENTIAL", "*CREDENTIALS", "PAT",       "*_PAT",      "*_AUTH",  NULL};
-/* What else output holds as a matter of course. */
+/* Values that other output contains all the time. */
 static const char *const plain_words[] = {"0",  "1",   "true", "false", "yes", "no",
                                           "on", "off", "none", "null",  NULL};
 
@@ -55,7 +55,7 @@ static void tell(const struct finding *finding, const char *name, const char *va
         finding->sink(finding->context, name, copy);
 }
 
-/* ---- values within values ---- */
+/* ---- values inside other values ---- */
 
 static size_t undo_percents(const char *text, size_t length, char *out)
 {
@@ -86,7 +86,7 @@ static void tell_url_part(const struct finding *finding, const char *name, const
         tell(finding, name, plain, undo_percents(text, length, plain));
 }
 
-/* The password of each "scheme://user:password@host", and a user that is a token. */
+/* Finds the password of each "scheme://user:password@host", and a user name that is a token. */
 static void find_in_urls(const struct finding *finding, const char *name, const char *value)
 {
     for (const char *at = value; (at = strstr(at, "://"));) {
@@ -96,7 +96,7 @@ static void find_in_urls(const struct finding *finding, const char *name, const 
             length--;
         if (length == 0)
             continue;
-        length--; /* the '@' */
+        length--; /* without the '@' */
         user = strcspn(at, ":");
         if (user < length)
             tell_url_part(finding, name, at + user + 1, length - user - 1);
@@ -105,7 +105,8 @@ static void find_in_urls(const struct finding *finding, const char *name, const 
     }
 }
 
-/* The words HOST=TOKEN or HOST=TYPE:TOKEN behind `access-tokens =` (nix.conf(5)). */
+/* Finds the TOKEN of each word HOST=TOKEN or HOST=TYPE:TOKEN behind `access-tokens =`
+ * (nix.conf(5)). */
 static void find_access_tokens(const struct finding *finding, const char *value)
 {
     for (const char *line = value; *line; line += strcspn(line, "\n"), line += *line == '\n') {
@@ -146,7 +147,7 @@ static void find_in_entry(const struct finding *finding, const char *name, const
         finding->sink(finding->context, name, value);
 }
 
-/* A longer name is judged by its end, where the patterns look. */
+/* Of a name that is too long only the end is kept, because the patterns match the end. */
 static void copy_name(char name[NAME_SIZE], const char *text, size_t length)
 {
     if (length >= NAME_SIZE) {
@@ -170,8 +171,8 @@ static void find_in_environment(const struct finding *finding, char *const envir
     }
 }
 
-/* "--api-key" and its value as two words. A program may take that option without a value: what
- * looks like an option is none. */
+/* Finds "--api-key" and its value as two words. The option may have no value, so a next word that
+ * looks like an option is not a value. */
 static void find_in_option(const struct finding *finding, const char *option, const char *next)
 {
     char name[NAME_SIZE];
@@ -186,7 +187,7 @@ static void find_in_option(const struct finding *finding, const char *option, co
         finding->sink(finding->context, name, next);
 }
 
-/* "Authorization: Bearer VALUE", as curl(1) takes it. */
+/* Finds "Authorization: Bearer VALUE", the form that curl(1) takes. */
 static void find_in_header(const struct finding *finding, const char *word)
 {
     const char *value = strrchr(word, ' ');
@@ -227,7 +228,7 @@ void secret_values(char *const environment[], char *const argv[], char *const pa
     find_in_words(&finding, argv);
 }
 
-/* ---- all of a run ---- */
+/* ---- a whole run ---- */
 
 struct adding {
     struct secrets *secrets;

@@ -156,7 +156,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Reads that many hex digits. Returns what follows, or NULL. */
+/* Reads `digits` hex digits. Returns a pointer behind them, or NULL. */
 static const char *parse_hex(const char *text, int digits, uint32_t *out)
 {
     for (*out = 0; digits > 0; digits--, text++) {
@@ -167,7 +167,7 @@ static const char *parse_hex(const char *text, int digits, uint32_t *out)
     return text;
 }
 
-/* Reads "LENGTH:FIRST:LAST:DIGEST". Returns what follows, or NULL. */
+/* Reads "LENGTH:FIRST:LAST:DIGEST". Returns a pointer behind it, or NULL. */
 static const char *parse_secret(const char *text, struct secret *secret)
 {
     char *end;

@@ -1,4 +1,4 @@
-/* Texts to values and back, by the kind of a setting. */
+/* Converts texts to values and back, for each kind of setting. */
 #include "setting.h"
 
 #include <errno.h>
@@ -13,10 +13,10 @@
 #include "setting_list.h"
 #include "system.h"
 
-#define NEAR_MOST 2 /* letters that a mistyped name differs in */
+#define NEAR_MOST 2 /* letters in which a mistyped name may differ */
 #define NAME_MOST 64
 
-/* ---- is it one? ---- */
+/* ---- checks ---- */
 
 static bool wrong(char why[SETTING_WHY_SIZE], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -37,7 +37,7 @@ static bool check_url(const char *text, char *why)
     if (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0)
         return wrong(why, "the URL '%s' does not begin with https:// or http://", text);
     authority = strstr(text, "://") + 3;
-    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* and it is not shown */
+    if (memchr(authority, '@', strcspn(authority, "/?#"))) /* a password, which must not be shown */
         return wrong(why, "the URL must hold no user name or password");
     if (text[strcspn(text, " \t\r\n")] || *authority == '\0')
         return wrong(why, "'%s' is not a URL", text);
@@ -81,8 +81,8 @@ static bool to_flag(const char *text, bool *out)
     return false;
 }
 
-/* Of letters, digits and '_', '*', '?', and lists in brackets. fnmatch(3) takes anything, and
- * matches nothing then. */
+/* A pattern has letters, digits, '_', '*', '?', and lists in brackets. fnmatch(3) accepts anything,
+ * and then matches nothing. */
 static bool is_pattern(const char *word)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
@@ -260,7 +260,8 @@ int setting_set(const struct setting_row *row, void *target, const char *text)
     case SETTING_FLAG:
         *(bool *)field = row->standard;
         if (text)
-            (void)to_flag(text, field); /* it was checked, as the next ones */
+            (void)to_flag(text, field); /* the text was checked before, so this cannot fail; the
+                                           same for the next kinds */
         break;
     case SETTING_NUMBER:
         if (text)
@@ -311,7 +312,8 @@ char *setting_text(const struct setting_row *row, const void *target)
     case SETTING_HOST:
         return strdup(field);
     case SETTING_FLAG:
-        return strdup(*(const bool *)field ? "1" : "0"); /* also off: a file may have it on */
+        /* also "off", because a file may say "on" */
+        return strdup(*(const bool *)field ? "1" : "0");
     case SETTING_PATTERNS:
         return join(*(char *const *const *)field);
     case SETTING_NUMBER:
@@ -348,7 +350,7 @@ static size_t least(size_t one, size_t two, size_t three)
     return result < three ? result : three;
 }
 
-/* Letters to change, add or take away (Levenshtein's distance). */
+/* The number of letters to change, add or remove (Levenshtein distance). */
 static size_t distance(const char *one, const char *other)
 {
     size_t row[NAME_MOST + 1], width = strlen(other);

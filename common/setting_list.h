@@ -1,18 +1,17 @@
-/* Every setting of both programs, once. Parsing, checks, the environment of the helpers and the
-   hint at a mistyped name are made from these lists; tests compare --help, the manuals, the
-   completions and the Nix options with them.
+/* The list of all settings of both programs. Parsing, checks, the environment of the helpers and
+   hints at mistyped names use these lists; tests compare --help, the manuals, the completions and
+   the Nix options with them.
 
-     X(ID, field, variable, option or NULL, letter or 0, kind, lowest, highest, standard,
-   properties)
+   X(ID, field, variable, option or NULL, letter or 0, kind, lowest, highest, standard, properties)
 
-   field: of struct config (config/config.h), of struct dashboard_settings
+   field: a field of struct config (config/config.h) or of struct dashboard_settings
    (dashboard/server/settings.h). */
 #ifndef NIXFLEET_SETTING_LIST_H
 #define NIXFLEET_SETTING_LIST_H
 
 #include "setting.h"
 
-/* One row a setting, however long. */
+/* One row for each setting, whatever its length. */
 /* clang-format off */
 #define RUN_SETTINGS(X) \
     X(URL, url, "NIXFLEET_URL", "url", 'u', SETTING_URL, 0, 0, 0, 0) \

@@ -1,5 +1,5 @@
 #ifdef __APPLE__
-#define __STDC_WANT_LIB_EXT1__ 1 /* memset_s */
+#define __STDC_WANT_LIB_EXT1__ 1 /* for memset_s */
 #endif
 #include "system.h"
 
@@ -14,12 +14,12 @@
 #include <sys/sysctl.h>
 #endif
 
-#define ANCESTORS_MOST 64 /* deeper nesting is not looked through */
+#define ANCESTORS_MOST 64 /* processes that are followed upwards */
 
 bool signal_name(int number, char out[SIGNAL_NAME_SIZE])
 {
     size_t length = 0;
-#ifdef __APPLE__ /* in small letters there */
+#ifdef __APPLE__ /* in lower case on this system */
     const char *name = number > 0 && number < NSIG ? sys_signame[number] : NULL;
 #else
     const char *name = sigabbrev_np(number);
@@ -40,7 +40,7 @@ void wipe(void *bytes, size_t size)
 #endif
 }
 
-#ifdef __APPLE__ /* has no closefrom(3) */
+#ifdef __APPLE__ /* this system has no closefrom(3) */
 static void close_from(int low)
 {
     for (int fd = low, end = getdtablesize(); fd < end; fd++)
@@ -92,7 +92,8 @@ static pid_t parent_of(pid_t pid)
     return process_info(pid, &info) ? info.kp_eproc.e_ppid : 0;
 }
 #else
-/* proc_pid_stat(5): "PID (NAME) STATE PARENT…"; a name may hold anything. */
+/* proc_pid_stat(5): "PID (NAME) STATE PARENT…". NAME may contain any character, so the last ')'
+ * ends it. */
 static bool process_info(pid_t pid, char *state, pid_t *parent)
 {
     char path[32], stat[512];

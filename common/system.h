@@ -1,4 +1,4 @@
-/* What every system has, under a name of its own. */
+/* Functions that every system has in its own way. */
 #ifndef NIXFLEET_SYSTEM_H
 #define NIXFLEET_SYSTEM_H
 
@@ -6,22 +6,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Writes the name of a signal without SIG, "KILL". False for a number that has none. */
+/* Writes the name of a signal without SIG, such as "KILL". False if the number has no name. */
 #define SIGNAL_NAME_SIZE 16
 bool signal_name(int number, char out[SIGNAL_NAME_SIZE]);
 
-/* Overwrites size bytes that held a secret, even where the compiler sees that nobody reads them. */
+/* Overwrites size bytes that held a secret. The compiler cannot remove this call. */
 void wipe(void *bytes, size_t size);
 
-/* Closes every descriptor from 3 on but the count ones in kept (-1: none). */
+/* Closes every descriptor from 3 on except the count descriptors in kept (-1 entries are
+ * ignored). */
 void close_others(const int *kept, size_t count);
 
-/* Whether a process is stopped by a signal. False where that cannot be known. Opens a descriptor
- * for the time. */
+/* Whether a signal has stopped the process. False if the system cannot tell. Opens a descriptor for
+ * a moment. */
 bool process_stopped(pid_t pid);
 
-/* Whether a process is this one's parent, or the parent of that, and so on. False where that cannot
- * be known. */
+/* Whether pid is an ancestor of this process. False if the system cannot tell. */
 bool process_is_ancestor(pid_t pid);
 
 #endif

@@ -25,7 +25,7 @@ static struct line trimmed(const char *text, size_t length)
     return (struct line){text, length};
 }
 
-/* The next line with something in it; false: there is none left. */
+/* Reads the next line that is not empty. False if no line is left. */
 static bool next_line(const char **text, const char *end, struct line *line)
 {
     while (*text < end) {
@@ -39,8 +39,8 @@ static bool next_line(const char **text, const char *end, struct line *line)
     return false;
 }
 
-/* The value of a line NAME=value, without quotes around it. False: it is no such line. What base64
- * ends with is no value. */
+/* Splits a line NAME=value, and removes quotes around the value. False for any other line: an '='
+ * at the end belongs to a token in base64. */
 static bool assignment(struct line line, struct line *variable, struct line *value)
 {
     size_t length;
@@ -59,7 +59,7 @@ static bool assignment(struct line line, struct line *variable, struct line *val
     return strspn(value->text, "=") < value->length || length == sizeof name - 1;
 }
 
-/* Anything but visible ASCII could end the header that a token is sent in. */
+/* Accepts visible ASCII only: another character could end the header that carries the token. */
 static char *checked(struct line token, const char **why)
 {
     *why = token.length == 0 ? "there is no token in it" : "what is in it is no token";
@@ -79,7 +79,7 @@ char *token_of_text(const char *text, size_t size, const char **why)
     size_t settings = 0, others = 0;
 
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        at += 3; /* a byte order mark */
+        at += 3; /* skips a byte order mark */
     while (next_line(&at, end, &line))
         if (assignment(line, &variable, &value)) {
             settings++;

@@ -5,7 +5,7 @@
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
-/* Skips the ASCII that p begins with, eight bytes at a time: most text is nothing else. */
+/* Skips ASCII at p, eight bytes at a time, because most text is ASCII. */
 static const char *skip_ascii(const char *p, const char *end)
 {
     uint64_t eight;

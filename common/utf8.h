@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The length in bytes of the character at text (1 to 4), of which size bytes are there; 0 if they
-   are no whole character. size is at least 1. */
+/* The length in bytes (1 to 4) of the character at text, of which size bytes are available; 0 if
+   they are not a whole character. size must be at least 1. */
 static inline size_t utf8_length(const char *text, size_t size)
 {
     const unsigned char *p = (const unsigned char *)text;
@@ -26,14 +26,16 @@ static inline size_t utf8_length(const char *text, size_t size)
         return 0;
     return (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ? 0 : 4;
 }
-/* Whether size bytes are nothing but whole characters. NUL is one. */
+/* Whether size bytes consist of whole characters only. NUL is a character. */
 bool utf8_valid(const char *bytes, size_t size);
-/* The largest size of at most max bytes that does not cut a character of a valid text in two. */
+/* The largest size of at most max bytes that does not cut a character of a valid text. */
 size_t utf8_cut(const char *bytes, size_t size, size_t max);
-/* A copy in which each byte that belongs to no character is U+FFFD, with a NUL behind it. *out_size
-   may be the variable that size came from. The caller frees; NULL when out of memory. */
+/* A copy in which U+FFFD replaces each byte that is not part of a character, followed by a NUL.
+   *out_size is its size without the NUL; out_size may point to the variable that was passed as
+   size. The caller frees the copy. NULL when out of memory. */
 char *utf8_replace(const char *bytes, size_t size, size_t *out_size);
-/* Writes a code point (up to U+10FFFF, no surrogate) to out; returns how many bytes. */
+/* Writes the character with this code point (up to U+10FFFF, no surrogate) to out. Returns its
+ * length in bytes. */
 size_t utf8_encode(uint32_t code, char out[4]);
 
 #endif

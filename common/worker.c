@@ -8,7 +8,7 @@ void worker_init(struct worker *worker)
 
     pthread_mutex_init(&worker->lock, NULL);
     pthread_condattr_init(&attributes);
-#ifndef __APPLE__ /* it has a relative wait instead */
+#ifndef __APPLE__ /* macOS has a relative wait instead */
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 #endif
     pthread_cond_init(&worker->wake, &attributes);

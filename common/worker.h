@@ -29,29 +29,32 @@ struct worker {
     bool started;  /* the owner's thread only */
 };
 
-/* Makes the lock, before anybody uses it; worker_destroy frees it. */
+/* Makes the lock. Must be called before all others; worker_destroy frees the lock. */
 void worker_init(struct worker *worker);
-/* Starts the thread. 0, or -1 with errno; then only worker_destroy remains to be called. */
+/* Starts the thread, which calls run(context). Returns 0, or -1 with errno; then only
+ * worker_destroy may be called. */
 int worker_start(struct worker *worker, void *(*run)(void *context), void *context);
-/* Asks the thread to stop, and wakes it. */
+/* Asks the thread to stop, and wakes the thread. Takes the lock. */
 void worker_ask_stop(struct worker *worker);
-/* The same, and waits for its end. Does nothing if it was never started, or has been stopped. */
+/* Asks the thread to stop, and waits for its end. Does nothing if the thread was not started, or
+ * was stopped before. */
 void worker_stop(struct worker *worker);
-/* After worker_stop. */
+/* Frees the lock. After worker_stop. */
 void worker_destroy(struct worker *worker);
 
 void worker_lock(struct worker *worker);
 void worker_unlock(struct worker *worker);
-/* Whether the thread shall stop; takes the lock. */
+/* Whether the thread was asked to stop. Takes the lock. */
 bool worker_stopping(struct worker *worker);
-/* Wakes the thread. Under lock. */
+/* Wakes the thread. The caller holds the lock. */
 void worker_wake(struct worker *worker);
-/* Gives up the lock until the thread is woken or ms have passed (WORKER_FOREVER: no limit). May
- * return early. False: the time has passed. Under lock. */
+/* Releases the lock, waits until the thread is woken or ms milliseconds have passed
+ * (WORKER_FOREVER: no limit), and takes the lock again. May return early. Returns false if the time
+ * has passed. The caller holds the lock. */
 bool worker_wait(struct worker *worker, int ms);
-/* The same until a moment of worker_in: for loops that wait on until something is there. */
+/* Does the same, until a moment from worker_in: for a loop that waits for a condition. */
 bool worker_wait_until(struct worker *worker, const struct timespec *moment);
-/* The moment ms from now, of the monotonic clock. */
+/* The moment ms milliseconds from now, on the monotonic clock. */
 struct timespec worker_in(int ms);
 
 #endif
