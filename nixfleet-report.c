@@ -1,5 +1,5 @@
-/* nixfleet-report: everything about a run that nixfleet-run itself must not do. It ships lines and
-   sends heartbeats for a run (docs/helpers.md), delivers undelivered runs, and answers --show,
+/* nixfleet-report does everything about a run that nixfleet-run itself must not do. It ships lines
+   and sends heartbeats for a run (docs/helpers.md), delivers undelivered runs, and answers --show,
    --list and --analyze. */
 #include <err.h>
 #include <signal.h>
@@ -19,7 +19,7 @@
 static const struct mode {
     const char *name;
     int (*run)(const struct config *config);
-    bool of_run; /* started for a run: has no options, and the word counts as the command */
+    bool of_run; /* a helper of a run: it has no options, and its first word is not a command */
 } modes[] = {
     {"ship", shipper_main, true}, {"beat", heartbeat_main, true}, {"flush", flush_main, false},
     {"show", show_main, false},   {"list", list_main, false},     {"analyze", analyze_main, false},
@@ -41,13 +41,14 @@ int main(int argc, char **argv)
     if (mode == NULL)
         errx(EXIT_USAGE, "to be called by nixfleet-run: ship, beat, flush, show, list or analyze");
     if (!mode->of_run)
-        setprogname("nixfleet-run"); /* what was typed */
+        setprogname("nixfleet-run"); /* the program that a person started */
 #ifdef __linux__
     else
-        setproctitle_init(argc, argv, environ); /* moves both away: before anyone keeps them */
+        setproctitle_init(argc, argv, environ); /* before anybody keeps a pointer: moves both */
 #endif
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to be judged, not an end... */
-    signal(SIGXFSZ, SIG_IGN); /* ...and so is a limit on the size of files */
+    /* a reader that is gone must be an error, not the end of this process */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* and so must a limit on the size of files */
     int skip = mode->of_run ? 0 : 1;
     if (config_load(&config, argc - skip, argv + skip, error) != 0)
         errx(EXIT_USAGE, "%s", error);

@@ -1,9 +1,9 @@
-/* nixfleet-run: runs a command under a pty, shows it unchanged, logs it, and lets nixfleet-report
-   tell a dashboard.
+/* nixfleet-run runs a command under a pty, shows its output unchanged, logs it, and makes
+   nixfleet-report tell a dashboard.
 
    The story of a run: read the settings, start the command, open the record, start the helpers,
-   copy until the command has ended, write down how, let the helpers deliver, end as the command
-   did. Whatever fails on the way, the command runs. */
+   copy until the command has ended, record the end, let the helpers deliver, end as the command
+   did. Whatever fails, the command runs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,13 +36,14 @@
 #include "common/token.h"
 #include "config/config.h"
 
-#define EXIT_OUTPUT_LOST 1 /* as tee(1) has it */
-#define EXIT_OWN_ERROR 125 /* as env(1) has them */
+#define EXIT_OUTPUT_LOST 1 /* the same as tee(1) */
+#define EXIT_OWN_ERROR 125 /* the same as env(1) */
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-#define LOG_WAIT_MS 200 /* at the end, for a disk that takes its time */
-#define PLAIN_COLS 200  /* of a pty whose output goes to a file: programs then cut less */
+#define LOG_WAIT_MS 200 /* how long to wait at the end for a slow disk */
+/* the width of a pty whose output goes to a file: programs cut fewer lines */
+#define PLAIN_COLS 200
 
 extern char **environ;
 
@@ -77,9 +78,9 @@ static void say(const char *text)
     fprintf(stderr, "nixfleet-run: %s\n", text);
 }
 
-/* ---- when there is nothing to wrap ---- */
+/* ---- without a run ---- */
 
-/* Becomes the command itself. Returns only as a failure's exit status. */
+/* Becomes the command itself. Returns only on failure, with the exit status. */
 static int become_command(char **command)
 {
     int problem;
@@ -91,7 +92,7 @@ static int become_command(char **command)
     return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
-/* --show and its like: nixfleet-report does them, with the same arguments. */
+/* Becomes nixfleet-report with the same arguments, for --show and similar modes. */
 static int become_report(const char *mode, int argc, char **argv)
 {
     AUTO_FREE char *program = helpers_find_program();
@@ -110,8 +111,8 @@ static int become_report(const char *mode, int argc, char **argv)
     return EXIT_OWN_ERROR;
 }
 
-/* True inside of a run whose wrapper lives: that one streams already. It is an ancestor; or else,
- * where the command is not its descendant any more, it is known by its record. */
+/* True inside another run whose wrapper is alive: that wrapper streams already. The wrapper is an
+ * ancestor; or, if the command is not its descendant any more, its record says that it is alive. */
 static bool nested(const struct config *config)
 {
     const char *id = getenv("NIXFLEET_RUN_ID"), *pid = getenv("NIXFLEET_RUN_PID");
@@ -129,8 +130,8 @@ static bool nested(const struct config *config)
     return alive;
 }
 
-/* Inside of another run the options that were given have no effect. Said to a person, not into what
- * a script captures. */
+/* Inside another run, options have no effect. Says so on a terminal, but not in output that a
+ * script captures. */
 static void tell_of_options(const struct config *config, char **argv)
 {
     bool given = config->command > argv + 1 && strcmp(argv[1], "--") != 0;
@@ -144,11 +145,11 @@ static void tell_of_options(const struct config *config, char **argv)
 struct run {
     struct config config;
     char id[RUN_ID_SIZE];
-    char gpg_entry[sizeof "GPG_TTY=" + TERMINAL_NAME_SIZE]; /* the same */
-    char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* of the command's environment */
-    struct profiles profiles;                               /* before the command */
-    char *nix_entry; /* of the command's environment, or NULL */
-    bool nix_ask;    /* as nix_record_entry has it */
+    char gpg_entry[sizeof "GPG_TTY=" + TERMINAL_NAME_SIZE]; /* also in the command's environment */
+    char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* in the command's environment */
+    struct profiles profiles;                               /* as they were before the command */
+    char *nix_entry; /* in the command's environment, or NULL */
+    bool nix_ask;    /* see nix_record_entry */
     char pid_entry[32];
     int64_t started_ms;
     struct streams streams;
@@ -160,16 +161,16 @@ struct run {
     struct pump pump;
 };
 
-/* gpg-agent, which is no child of the command, asks for a passphrase at the terminal that GPG_TTY
- * names: the caller's would be ours to read at the same time. The command's own has its name once
- * it is made. */
+/* gpg-agent, which is not a child of the command, asks for a passphrase at the terminal that
+ * GPG_TTY names. At the caller's terminal, the pump would read keys at the same time as gpg-agent.
+ * So GPG_TTY must name the command's terminal. */
 static bool names_our_terminal(const struct run *run, const char *entry)
 {
     return run->streams.pty && strncmp(entry, "GPG_TTY=", 8) == 0 &&
            terminal_is_named(&run->terminal, entry + 8);
 }
 
-/* The caller's environment and what design demands on top. The entries are not the array's own. */
+/* The caller's environment with our additions. The array does not own its entries. */
 static char **command_environment(struct run *run)
 {
     static const char *const for_files[] = {"TERM=dumb", "PAGER=cat", "GIT_PAGER=cat",
@@ -206,8 +207,8 @@ static char **command_environment(struct run *run)
     return result;
 }
 
-/* The terminal that the command's is like: the one with the keys, or the one that its output goes
- * to; -1: there is none. */
+/* The terminal that the command's terminal resembles: the one with the keys, or else the one that
+ * shows the output; -1: none. */
 static int shown_at(const struct run *run)
 {
     if (run->terminal.fd >= 0)
@@ -215,7 +216,8 @@ static int shown_at(const struct run *run)
     return run->streams.pty_out;
 }
 
-/* Prepares the command's start. 0, or -1 with errno: our own means are missing. */
+/* Prepares the start of the command. Returns 0, or -1 with errno if the wrapper lacks a
+ * resource. */
 static int prepare_command(struct run *run)
 {
     AUTO_FREE char **environment = command_environment(run);
@@ -242,13 +244,13 @@ static int prepare_command(struct run *run)
     return -1;
 }
 
-/* Where stdout and stderr are one file, a line of ours would spoil what is captured. */
+/* Where stdout and stderr are one file, a line of the wrapper would spoil the captured output. */
 static bool may_speak(const struct run *run)
 {
     return !run->config.quiet && (!run->streams.plain || run->config.verbose);
 }
 
-/* When only our own means are missing, the command runs without us. */
+/* The wrapper lacks a resource, so the command runs without the wrapper. */
 static int run_without_us(struct run *run)
 {
     if (may_speak(run))
@@ -257,7 +259,8 @@ static int run_without_us(struct run *run)
     return become_command(run->config.command);
 }
 
-/* Starts what is prepared. 0; or an exit status: it could not be started. */
+/* Starts the prepared command. Returns 0, or the exit status if the command could not be
+ * started. */
 static int start_command(struct run *run)
 {
     enum child_failure failure = child_start(&run->child);
@@ -273,7 +276,7 @@ static int start_command(struct run *run)
     return problem == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
-/* From the environment alone: the system's databases of users may lie behind a network. */
+/* Uses only the environment: the system's user database may need the network. */
 static void user_name(char *out, size_t size)
 {
     const char *name = getenv("USER");
@@ -288,7 +291,7 @@ static void user_name(char *out, size_t size)
         snprintf(out, size, "%u", (unsigned)geteuid());
 }
 
-/* The token of a file that can be read at once. */
+/* Adds the token in a file, if the file can be read without waiting. */
 static void add_token_of(struct secrets *secrets, const char *path)
 {
     AUTO_CLOSE int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
@@ -299,7 +302,7 @@ static void add_token_of(struct secrets *secrets, const char *path)
         (void)secrets_add_any(secrets, token);
 }
 
-/* What is not to leave the machine. One line says what could not be told from other output. */
+/* Finds the secrets of this run. Prints one line about values that cannot be redacted. */
 static void find_secrets(struct run *run, struct secrets *secrets)
 {
     const struct config *config = &run->config;
@@ -317,7 +320,7 @@ static void find_secrets(struct run *run, struct secrets *secrets)
                         unknown);
 }
 
-/* A path that is right in any directory; NULL where it cannot be made. Caller frees. */
+/* The absolute form of path; NULL on failure. The caller frees it. */
 static char *absolute(const char *path, const char *cwd)
 {
     char *whole;
@@ -327,7 +330,8 @@ static char *absolute(const char *path, const char *cwd)
     return asprintf(&whole, "%s/%s", cwd, path) < 0 ? NULL : whole;
 }
 
-/* Its strings are the run's own, and live as long as the process. */
+/* Describes the log and its record. The strings belong to the run, and are valid as long as the
+ * process. */
 static void plan_log(struct run *run)
 {
     struct config *config = &run->config;
@@ -357,7 +361,7 @@ static void plan_log(struct run *run)
                                          (int64_t)config->keep_days * DAY_MS, config->keep_bytes};
 }
 
-/* The log and the record. A failure costs these, not the run. */
+/* Opens the log and the record. On failure the run continues without them. */
 static void open_log(struct run *run)
 {
     plan_log(run);
@@ -390,8 +394,8 @@ static void note_log_problem(void *context, const char *line)
     helpers_problem(context, "%s", line);
 }
 
-/* What the command's end was, for the log and for the helpers. An end that nobody has seen is none:
- * the run is lost, as it would be without us. */
+/* Records the end of the command, for the log and for the helpers. If nobody saw the end, the run
+ * counts as lost, as if the wrapper had died. */
 static void record_end(struct run *run)
 {
     int status = run->child.status;
@@ -400,7 +404,8 @@ static void record_end(struct run *run)
     if (run->child.lost)
         helpers_problem(&run->helpers, "the process that waits for the command was killed: "
                                        "the exit status of the command is unknown");
-    profiles_compare(&run->profiles, run->config.state_dir, run->id); /* the shipper looks for it */
+    /* the shipper reads the result */
+    profiles_compare(&run->profiles, run->config.state_dir, run->id);
     run_log_end(&run->log,
                 run->child.lost ? STATUS_RUNNING
                 : killed        ? STATUS_KILLED
@@ -411,7 +416,7 @@ static void record_end(struct run *run)
     run_log_report(&run->log, note_log_problem, &run->helpers);
 }
 
-/* The problems, each on a line, where a person reads them. */
+/* Prints each problem on a line, if a person reads standard error. */
 static void tell_problems(struct run *run)
 {
     if (!may_speak(run))
@@ -421,7 +426,7 @@ static void tell_problems(struct run *run)
     run->helpers.problems_said = run->helpers.problem_count;
 }
 
-/* A shipper that was killed or stopped, or had no time, has not reported undelivered output. */
+/* A shipper that was killed, was stopped or had no time cannot report undelivered output. */
 static void note_undelivered(struct run *run)
 {
     struct helpers *helpers = &run->helpers;
@@ -447,30 +452,31 @@ static void finish(struct run *run)
     run_log_close(&run->log);
 }
 
-/* Ends as the command did. Only a success is none where its output did not arrive: the command
- * itself would have heard of that from its last write. */
+/* Ends in the same way as the command. Exception: success becomes a failure if output was lost; the
+ * command itself would have seen an error from its last write. */
 static int end_like(int status, bool output_lost)
 {
     if (!WIFSIGNALED(status))
         return status == 0 && output_lost ? EXIT_OUTPUT_LOST : WEXITSTATUS(status);
     core_prepare(WCOREDUMP(status));
     signals_die_of(WTERMSIG(status));
-    return 128 + WTERMSIG(status); /* a signal that does not kill us */
+    return 128 + WTERMSIG(status); /* the signal does not kill us */
 }
 
 static void enter_scope(struct run *run)
 {
     char error[SCOPE_ERROR_SIZE], label[64];
 
-    run->config.nohup = true; /* whoever started us may be gone soon */
+    run->config.nohup = true; /* the process that started us may end soon */
     config_derive_name(run->config.command, label, sizeof label);
     if (scope_enter(run->id, *label ? label : run->config.command[0], error, sizeof error) < 0 &&
         !run->config.quiet && (!run->streams.plain || run->config.verbose))
         say(error);
 }
 
-/* The command's window: that of its terminal, also where that has no size (0x0, a serial line): a
- * program then goes by LINES and COLUMNS. Where there is no terminal, one that cuts little. */
+/* The window of the command: that of its terminal, even if that has no size (0x0, a serial line),
+ * because a program then uses LINES and COLUMNS. Without a terminal: a wide window, so that
+ * programs cut few lines. */
 static void plan_window(struct run *run)
 {
     struct pump *pump = &run->pump;
@@ -483,7 +489,7 @@ static void plan_window(struct run *run)
                                         .ws_col = (unsigned short)pump->cols};
 }
 
-/* Which streams are what, and the window. */
+/* Finds out what each stream is, and the window. */
 static void open_streams(struct run *run)
 {
     streams_plan(&run->streams, run->config.no_pty, config_runs_sudo(run->config.command));
@@ -496,7 +502,7 @@ static void open_streams(struct run *run)
     plan_window(run);
 }
 
-/* What is wrong with the settings: before the command's first output. */
+/* Prints what is wrong with the settings, before the first output of the command. */
 static void tell_warnings(const struct run *run)
 {
     for (size_t i = 0; i < run->config.warnings.count && may_speak(run); i++)
@@ -522,7 +528,7 @@ static int run_command(struct run *run)
     status = start_command(run);
     if (status != 0)
         return status;
-    open_log(run); /* with our signals set: one could end us here (SIGXFSZ) */
+    open_log(run); /* after the signals are set, because one of them (SIGXFSZ) could end us here */
     run->pump.child = &run->child;
     run->pump.terminal = &run->terminal;
     run->pump.log = &run->log;

@@ -16,11 +16,11 @@
 
 #include "../common/io.h"
 
-#define OUTPUT_MAX ((size_t)8 << 20) /* bytes of an answer of nix-store */
+#define OUTPUT_MAX ((size_t)8 << 20) /* bytes in an answer of nix-store */
 #define STORE_HASH 32
-#define SIZES_AT_ONCE 500 /* paths in one question */
+#define SIZES_AT_ONCE 500 /* paths in one query */
 
-/* ---- asking nix-store ---- */
+/* ---- nix-store ---- */
 
 static const char *nix_store(void)
 {
@@ -30,7 +30,7 @@ static const char *nix_store(void)
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (access(places[i], X_OK) == 0)
             return places[i];
-    return "nix-store"; /* of PATH */
+    return "nix-store"; /* found by PATH */
 }
 
 static void become_nix_store(char **arguments, int out)
@@ -45,7 +45,7 @@ static void become_nix_store(char **arguments, int out)
     _exit(127);
 }
 
-/* All that comes until its end, or NULL: too late, or too much. */
+/* Reads until the end of file. NULL if the time is over, or the text is too long. */
 static char *read_until(int fd, int64_t until_ms)
 {
     size_t size = 0, room = 1 << 16;
@@ -79,7 +79,7 @@ static char *read_until(int fd, int64_t until_ms)
     return NULL;
 }
 
-/* What it prints, or NULL where it fails. The caller frees it. */
+/* The output of nix-store with these arguments; NULL if it fails. The caller frees the result. */
 static char *ask(char **arguments, int64_t until_ms)
 {
     int ends[2], status = -1;
@@ -110,7 +110,7 @@ static char *ask(char **arguments, int64_t until_ms)
 
 struct closure {
     char *text;  /* the answer, cut into its lines */
-    char **path; /* sorted */
+    char **path; /* sorted by name */
     size_t count;
 };
 
@@ -144,7 +144,7 @@ static void closure_free(struct closure *closure)
     free(closure->text);
 }
 
-/* Those of one that the other does not have. */
+/* Collects the paths that only `one` has. Returns their number. */
 static size_t only_in(const struct closure *one, const struct closure *other, char **out)
 {
     size_t count = 0, at = 0;
@@ -158,7 +158,7 @@ static size_t only_in(const struct closure *one, const struct closure *other, ch
     return count;
 }
 
-/* Bytes of all of them; -1: not known. */
+/* The size of all paths in bytes; -1: not known. */
 static int64_t size_of(char **path, size_t count, int64_t until_ms)
 {
     char *arguments[SIZES_AT_ONCE + 4] = {(char *)nix_store(), "-q", "--size"};
@@ -183,7 +183,9 @@ static int64_t size_of(char **path, size_t count, int64_t until_ms)
 
 /* ---- packages ---- */
 
-struct package { /* a store path as name and version: nix's rule, a dash and no letter */
+/* A store path as name and version. Nix's rule: the version begins at the first dash that no letter
+ * follows. */
+struct package {
     const char *name, *version;
     size_t length; /* of the name */
 };
@@ -233,7 +235,8 @@ static bool same_name(const struct package *one, const struct package *two)
     return one->length == two->length && memcmp(one->name, two->name, one->length) == 0;
 }
 
-/* The versions of the packages of one name, from `from` on, joined; returns how many packages. */
+/* Joins the versions of all packages with the name of package[from]. Returns the number of these
+ * packages. */
 static size_t versions(const struct package *package, size_t from, size_t count, char *out,
                        size_t size)
 {
@@ -263,8 +266,8 @@ static void put(json_object *list, const struct package *package, const char *ol
     json_object_array_add(list, object);
 }
 
-/* Both are sorted: names that only one has came or went, the others have other versions, or were
- * only built anew. */
+/* Both lists are sorted. A name in only one list was added or removed. Another name has other
+ * versions, or was only rebuilt. */
 static void put_packages(json_object *profile, const struct package *old, size_t old_count,
                          const struct package *new, size_t new_count)
 {
@@ -329,7 +332,7 @@ static void put_text(json_object *object, const char *key, const char *text)
         json_object_object_add(object, key, json_object_new_string(text));
 }
 
-/* A line of ID.profiles. */
+/* The JSON of one line of ID.profiles. */
 static json_object *profile_json(char *line, int64_t until_ms)
 {
     char *field[5] = {0};
@@ -373,7 +376,7 @@ static char *file_of(const char *dir, const char *id, const char *ending, size_t
     return NULL;
 }
 
-/* Whole or not at all: others read it. */
+/* Writes a temporary file and renames it, because other processes read the file. */
 static void keep(const char *dir, const char *id, const char *text)
 {
     AUTO_FREE char *path = NULL, *part = NULL;

@@ -1,4 +1,4 @@
-/* Settings to a struct config: options on top of what settings.c found, each text checked and
+/* Fills a struct config: options on top of what settings.c found. Each text is checked and
  * converted once. */
 #include "config.h"
 
@@ -15,7 +15,7 @@
 #include "../common/io.h"
 #include "settings.h"
 
-#define NAME_SIZE 64 /* of a label, as in struct run_info */
+#define NAME_SIZE 64 /* size of a label, as in struct run_info */
 
 enum {
     OPTION_SHOW = 1000,
@@ -100,7 +100,8 @@ static int setting_of_letter(int letter)
 
 static int set_mode(struct config *config, enum config_mode mode, char *error)
 {
-    bool asks = mode == MODE_HELP || mode == MODE_VERSION; /* also how another mode is used */
+    /* --help and --version also mean the help and version of another mode */
+    bool asks = mode == MODE_HELP || mode == MODE_VERSION;
 
     if (config->mode != MODE_RUN && config->mode != mode && !asks)
         return fail(error, "only one of --show, --list, --flush, --analyze can be given");
@@ -180,7 +181,7 @@ static int take_option(struct config *config, struct setting_values *values, int
     }
 }
 
-/* Whatever this process has parsed before. */
+/* getopt keeps state: other code in this process may have used it. */
 static void restart_getopt(void)
 {
 #ifdef __GLIBC__
@@ -191,7 +192,8 @@ static void restart_getopt(void)
     opterr = 0;
 }
 
-/* getopt_long takes any unambiguous beginning of a name, so that --token would be --token-file. */
+/* getopt_long accepts any unambiguous beginning of a name, so that --token would mean
+ * --token-file. */
 static bool is_abbreviated(const char *word, const char *name)
 {
     return strlen(name) != strcspn(word + 2, "=");
@@ -202,8 +204,8 @@ static bool takes_operand(const struct config *config)
     return config->mode == MODE_SHOW || config->mode == MODE_ANALYZE;
 }
 
-/* --show FILE --color: behind the operand of a mode there may be more options, since no command
-   follows. False: optind is not at such an operand. */
+/* In `--show FILE --color`, options may follow the operand of a mode, since no command follows.
+   Skips the operand. False if optind is not at such an operand. */
 static bool skip_operand(struct config *config, int argc, char **argv)
 {
     if (!takes_operand(config) || config->operand || optind >= argc ||
@@ -214,7 +216,7 @@ static bool skip_operand(struct config *config, int argc, char **argv)
     return config->operand != NULL;
 }
 
-/* Reads the options; optind is then at the command or operand. */
+/* Reads the options. Then optind is at the command or operand. */
 static int read_options(struct config *config, struct setting_values *values, int argc, char **argv,
                         char *error)
 {
@@ -263,10 +265,11 @@ static void host_from_system(struct config *config)
     name[sizeof name - 1] = '\0';
     name[strcspn(name, ".")] = '\0';
     if (!host_id_normalize(name, config->host))
-        config->host[0] = '\0'; /* asked for when something is to be sent */
+        config->host[0] = '\0'; /* an error only when something must be sent */
 }
 
-/* Where v1's agent keeps the token it was given; only a file of ours or root's is believed. */
+/* The place where v1's agent stores its token. Accepted only if the file belongs to this user or
+ * root. */
 static char *default_token_cache(const struct config *config)
 {
     const char *home = getenv("HOME");
@@ -288,7 +291,8 @@ static char *default_token_cache(const struct config *config)
     return found;
 }
 
-/* A helper has another working directory. Where the own one is not known, the path stays. */
+/* A helper has another working directory. If the own directory is not known, the path stays
+ * relative. */
 static int make_absolute(char **path)
 {
     AUTO_FREE char *cwd = *path && **path != '/' ? getcwd(NULL, 0) : NULL;
@@ -303,7 +307,7 @@ static int make_absolute(char **path)
     return 0;
 }
 
-/* Who asks for a certain key or authority must not be left without any: then nothing is sent. */
+/* If a person asks for a certain key or authority, nothing may be sent without it. */
 static int check_tls(struct config *config, bool by_option, char *error)
 {
     const char *what = config->ca_file ? "--cacert" : "--pinned-pubkey";
@@ -345,7 +349,7 @@ static int set_all(struct config *config, const struct setting_values *values, c
     return 0;
 }
 
-/* What stands behind the options: a command, or the operand of a mode. */
+/* Takes what follows the options: a command, or the operand of a mode. */
 static int take_operands(struct config *config, int argc, char **argv, char *error)
 {
     int left = argc - optind;
@@ -358,7 +362,8 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     if (config->moved_from && config->mode != MODE_FLUSH)
         return fail(error, "--moved-from is for --flush only");
     if (config->mode == MODE_RUN) {
-        config->command = left > 0 ? argv + optind : NULL; /* a helper of a run has none */
+        /* NULL: a helper of a run has no command */
+        config->command = left > 0 ? argv + optind : NULL;
         return 0;
     }
     if (left > (operand ? 1 : 0))
@@ -370,7 +375,7 @@ static int take_operands(struct config *config, int argc, char **argv, char *err
     return 0;
 }
 
-/* The settings and options of a program. */
+/* Loads settings and options. */
 static int load(struct config *config, struct setting_values *values, int argc, char **argv,
                 char *error)
 {

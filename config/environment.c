@@ -1,5 +1,5 @@
-/* A struct config back to variables, for a helper that loads it again: options reach it this way,
- * without argv. */
+/* Converts a struct config to variables, for a helper that loads them again. So options reach a
+ * helper without argv. */
 #include "config.h"
 
 #include <stdio.h>
@@ -20,14 +20,14 @@ static bool is_ours(const char *entry)
     return false;
 }
 
-/* One that is not in config belongs to another dashboard. */
+/* A token that is not in config belongs to another dashboard. */
 static bool is_token(const char *entry)
 {
     return strncmp(entry, "NIXFLEET_TOKEN=", sizeof "NIXFLEET_TOKEN=" - 1) == 0;
 }
 
-/* A libcurl that uses OpenSSL can still bring GnuTLS along (for RTMP). It would spend 1 MB and 3 ms
-   of each helper on getting ready for nobody; a libcurl that does use it starts it by itself. */
+/* A libcurl that uses OpenSSL can still load GnuTLS (for RTMP). GnuTLS would take 1 MB and 3 ms in
+   each helper for nothing; a libcurl that uses GnuTLS initialises it by itself. */
 #define NO_GNUTLS "GNUTLS_NO_IMPLICIT_INIT=1"
 
 char **config_environment(const struct config *config, char *const environment[])
@@ -47,8 +47,8 @@ char **config_environment(const struct config *config, char *const environment[]
             count++;
     for (int i = 0; i < SET_COUNT; i++) {
         bool secret = setting_rows[i].properties & SETTING_SECRET;
-        char *text = secret ? NULL : setting_text(&setting_rows[i], config); /* it finds that one
-                                                                                where we did */
+        /* the helper finds this setting where we found it */
+        char *text = secret ? NULL : setting_text(&setting_rows[i], config);
         char *entry;
 
         if (text && *text && asprintf(&entry, "%s=%s", setting_rows[i].variable, text) >= 0)

@@ -1,5 +1,5 @@
-/* What a run is called: the verb that a person would use, found behind the commands that only
- * change who runs it. */
+/* The name of a run: the verb that a person would use, found behind commands that only change who
+ * runs it. */
 #include "config.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ static const char *base_name(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/* Commands that run another one, and their options that take a value of their own. */
+/* Commands that run another command, and their options that take a separate value. */
 static const struct prefix {
     const char *program, *letters; /* short options with a value */
     const char *words;             /* long options with a value, each between commas */
@@ -48,7 +48,8 @@ static int takes_value(const struct prefix *prefix, const char *option)
 {
     char word[64];
 
-    if (option[1] != '-') { /* the value follows unless it is in the same word: -nu root, -uroot */
+    /* the value is the next word, unless it is in the same word: -nu root, -uroot */
+    if (option[1] != '-') {
         size_t at = 1 + strcspn(option + 1, prefix->letters);
 
         return option[at] != '\0' && option[at + 1] == '\0';
@@ -59,8 +60,8 @@ static int takes_value(const struct prefix *prefix, const char *option)
     return strstr(prefix->words, word) != NULL;
 }
 
-/* The command that prefix runs: behind its options, variable assignments and (timeout) its
- * duration. */
+/* The command that prefix runs: behind the options of prefix, variable assignments and (timeout)
+ * the duration. */
 static char *const *skip_prefix(const struct prefix *prefix, char *const *word)
 {
     word++;

@@ -1,5 +1,6 @@
-/* Settings as texts, from the two files and the environment; a stronger source is put over a weaker
-   one. Nothing here keeps a command from being run: what is wrong is passed over, and told. */
+/* Settings as texts, from the two files and the environment. A stronger source overrides a weaker
+   one. Nothing here prevents the command from being run: a wrong line is skipped, and a warning is
+   noted. */
 #include "settings.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ int setting_put(struct setting_values *values, enum setting which, const char *t
     return 0;
 }
 
-/* Without the slashes at the end, which mean nothing. */
+/* The length without the slashes at the end, which mean nothing. */
 static size_t url_length(const char *url)
 {
     size_t length = strlen(url);
@@ -102,7 +103,7 @@ struct source {
     const char *name; /* for a person: a path, or "the environment" */
 };
 
-/* A wrong value is none: a weaker source's stands, or the standard. */
+/* A wrong value counts as not set: the value of a weaker source, or the standard, is used. */
 static int put_checked(struct source *source, enum setting which, const char *text)
 {
     char why[SETTING_WHY_SIZE];
@@ -114,8 +115,8 @@ static int put_checked(struct source *source, enum setting which, const char *te
     return 0;
 }
 
-/* Other variables are for others: the file may be shared with a service, the dashboard's too. But a
- * name that looks like one of ours was meant for us. */
+/* A variable that is not a setting may be for another program, such as the dashboard's service,
+ * which may share the file. But a name that is similar to a setting is probably a mistake. */
 static void note_unknown(struct source *source, const char *name)
 {
     const char *nearest = setting_known(name) ? NULL : setting_nearest(name);
@@ -138,18 +139,19 @@ static int put_variable(void *context, const char *name, const char *value)
     return 0;
 }
 
-/* What stands at the path is no file: NULL where that is as good as an empty one. */
+/* What is at the path if it is not a file. NULL if it counts as an empty file. */
 static const char *what_it_is(int fd)
 {
     struct stat info;
 
-    if (fstat(fd, &info) < 0 || S_ISREG(info.st_mode) || S_ISCHR(info.st_mode)) /* /dev/null */
+    /* a device: /dev/null is an empty file */
+    if (fstat(fd, &info) < 0 || S_ISREG(info.st_mode) || S_ISCHR(info.st_mode))
         return NULL;
     return S_ISDIR(info.st_mode) ? "a directory" : "no file";
 }
 
-/* A file that is not there is no error; one that cannot be read may be root's own, with a token in
- * it: no error either. */
+/* A missing file is not an error. A file that cannot be read may be root's own, with a token in it:
+ * not an error, either. */
 static int from_file(struct source *source, const char *path)
 {
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

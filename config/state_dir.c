@@ -1,4 +1,4 @@
-/* Where the runs of this user are recorded. */
+/* The directory where the runs of this user are recorded. */
 #include "config.h"
 
 #include <errno.h>

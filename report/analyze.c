@@ -1,5 +1,5 @@
-/* A raw log to one JSON object. The outcome is that of the text alone; failed units count as a
- * failure. */
+/* Analyzes a raw log and prints one JSON object. The outcome depends only on the text; failed units
+ * count as a failure. */
 #include "report.h"
 
 #include <err.h>

@@ -1,4 +1,4 @@
-/* --show RUN --derivation NAME: the whole log of one derivation, from nix's own record. */
+/* --show RUN --derivation NAME prints the whole log of one derivation, from nix's internal log. */
 #include "report.h"
 
 #include <err.h>
@@ -13,16 +13,16 @@
 #include "../common/io.h"
 #include "../parse/nixlog.h"
 
-#define STORE_HASH 32 /* characters in front of a store path's name */
+#define STORE_HASH 32 /* characters before the name in a store path */
 
 struct build_log {
     const char *name;
-    bool mine;   /* the text that comes is of that derivation */
-    bool prefix; /* and its first piece is nix's "NAME> " */
+    bool mine;   /* the text that follows belongs to the derivation */
+    bool prefix; /* the next piece is nix's "NAME> " */
     bool any;
 };
 
-/* NAME is the derivation's, with its version or without, or its store path. */
+/* NAME may be the derivation's name, with or without version, or a store path. */
 static bool is_named(const char *path, const char *name)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -54,7 +54,7 @@ static void on_text(void *context, const void *bytes, size_t size)
         log->prefix = false;
         return;
     }
-    if (size >= 2 && memcmp(text + size - 2, "\r\n", 2) == 0) { /* how each line ends */
+    if (size >= 2 && memcmp(text + size - 2, "\r\n", 2) == 0) { /* the end of each line */
         putchar('\n');
         log->prefix = true;
     } else {

@@ -1,4 +1,4 @@
-/* --show RUN --changes: what a run changed, for a person. */
+/* --show RUN --changes prints what a run changed. */
 #include "report.h"
 
 #include <err.h>

@@ -24,8 +24,8 @@ static void format_when(int64_t ms, char out[20])
         strcpy(out, "?");
 }
 
-/* The command's words with a space between; what could reach the terminal as a control is shown as
- * '?'. */
+/* The command's words with a space between them. A character that could control the terminal
+ * becomes '?'. */
 static void format_command(char *const argv[], char out[COMMAND_WIDTH + 1])
 {
     size_t size = 0;
@@ -81,7 +81,7 @@ static const char *state_name(const struct run_record *record)
     return record->end.known ? "local" : "lost";
 }
 
-/* Where the log is, and what is wrong with it. */
+/* Prints the path of the log, or what is wrong with it. */
 static void print_log(const char *dir, const struct run_record *record)
 {
     AUTO_CLOSE int fd = -1;
@@ -95,7 +95,7 @@ static void print_log(const char *dir, const struct run_record *record)
         printf("%s (%s)\n", *path ? path : "-", run_log_state_text(state, problem));
 }
 
-/* Whether the settings here are for the dashboard at url. */
+/* Whether the settings are for the dashboard at url. */
 static bool is_configured(const struct config *config, const char *url)
 {
     struct config of_url;
@@ -108,7 +108,7 @@ static bool is_configured(const struct config *config, const char *url)
     return true;
 }
 
-/* Prints on a line of its own why a run is undelivered, if the reason is known. */
+/* Prints on a separate line why a run is undelivered, if the reason is known. */
 static void print_reason(const char *dir, const struct run_record *record,
                          const struct config *config)
 {
@@ -128,7 +128,7 @@ static void print_run(const char *dir, const char *id, const struct config *conf
     struct run_record record;
     char when[20], command[COMMAND_WIDTH + 1], exit_text[32], duration[32];
     if (run_record_read(dir, id, &record) != 0)
-        return; /* pruned a moment ago, or none of ours */
+        return; /* the run was pruned a moment ago, or belongs to another user */
     format_when(record.info.started_ms, when);
     format_command(record.info.argv, command);
     format_exit(&record, exit_text);

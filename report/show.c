@@ -1,4 +1,5 @@
-/* A log as the lines that a person saw, streamed: memory does not grow with the file. */
+/* Shows a log as the lines that a person saw. The log is streamed, so memory does not grow with the
+ * file. */
 #include "report.h"
 
 #include <err.h>
@@ -15,7 +16,7 @@
 #include "../parse/transcript.h"
 
 struct show {
-    bool color, failed; /* failed: stdout takes no more; its errno is in error */
+    bool color, failed; /* failed: a write to stdout failed, with the errno in error */
     int error;
 };
 
@@ -23,10 +24,10 @@ struct source {
     int log_fd;
     FILE *marks; /* NULL: no record of the window */
     char *path;
-    uint64_t left; /* bytes to be read */
+    uint64_t left; /* bytes that remain to be read */
 };
 
-/* Writes a line without its SGR sequences, the only ones that a final line has. */
+/* Writes a line without its SGR sequences. A final line has no other sequences. */
 static void write_plain(const char *text, size_t length)
 {
     const char *end = text + length, *escape;
@@ -57,7 +58,8 @@ static void on_final(void *context, uint64_t number, const char *text, size_t le
 static void on_finals(void *context, uint64_t number, size_t count, const char *text, size_t length)
 {
     (void)count;
-    on_final(context, number, text, length); /* which knows no difference: there are no colours */
+    /* these lines have no colours, so one call writes all of them */
+    on_final(context, number, text, length);
 }
 
 static bool next_mark(FILE *marks, struct run_mark *mark)
@@ -65,8 +67,8 @@ static bool next_mark(FILE *marks, struct run_mark *mark)
     return marks != NULL && fread(mark, sizeof *mark, 1, marks) == 1;
 }
 
-/* Feeds the log, changing the window where the marks say so. Returns -1 with errno if it cannot be
- * read. */
+/* Feeds the log, and changes the window as the marks say. Returns 0, or -1 with errno if the log
+ * cannot be read. */
 static int feed(struct transcript *transcript, struct source *source, const struct show *show)
 {
     static char buffer[1 << 16];
@@ -109,7 +111,7 @@ static int open_file(struct source *source, const char *path)
     return source->path == NULL ? -1 : 0;
 }
 
-/* 0; -1: what is wrong has been said. */
+/* Returns 0, or -1 after printing what is wrong. */
 static int open_run(struct source *source, const char *dir, const char *id)
 {
     struct run_record record;
@@ -169,7 +171,7 @@ static int open_last(struct source *source, const char *dir)
     return open_run(source, dir, id);
 }
 
-/* The log that the operand names, a run before a file. Prints what is wrong. */
+/* Opens the log that the operand means; a run comes before a file. Prints what is wrong. */
 static int open_source(struct source *source, const char *dir, const char *operand)
 {
     AUTO_FREE char *id = NULL;
