@@ -54,7 +54,7 @@ all_OBJ := $(sort $(run_OBJ) $(report_OBJ) $(dashboard_OBJ))
 WEB := $(sort $(shell find dashboard/web -type f ! -name '.*' ! -name '*.md' 2>/dev/null))
 
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-SHIMS := $(wildcard tests/tools/shim_*.c tests/tools/failnth.c)
+SHIMS := $(wildcard tests/tools/shim_*.c tests/tools/fail*.c)
 TOOLS := $(patsubst tests/tools/%.c,$(B)/tools/%.so,$(SHIMS)) \
 	$(patsubst tests/tools/%.c,$(B)/tools/%,$(filter-out $(SHIMS),$(wildcard tests/tools/*.c)))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))

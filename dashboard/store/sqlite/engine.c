@@ -45,7 +45,7 @@ struct reader {
 
 struct store {
     struct store_head head;
-    char *path;
+    char *path, *log_path; /* the database and its write-ahead log */
     pthread_key_t reader;
     struct store_check *check;
     struct damage *damage;
@@ -167,12 +167,22 @@ static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char
 
 static void *write_groups(void *context);
 
+static int make_paths(struct store *store, const char *dir)
+{
+    if (asprintf(&store->path, "%s/nixfleet.db", dir) < 0)
+        return -1;
+    if (asprintf(&store->log_path, "%s-wal", store->path) >= 0)
+        return 0;
+    free(store->path);
+    return -1;
+}
+
 static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_SIZE])
 {
     struct stat info = {0};
     struct store *store = calloc(1, sizeof *store);
 
-    if (!store || asprintf(&store->path, "%s/nixfleet.db", dir) < 0) {
+    if (!store || make_paths(store, dir) < 0) {
         free(store);
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
         return NULL;
@@ -221,6 +231,7 @@ failed:
     damage_free(store->damage);
     sqlite3_close_v2(store->db);
     free(store->path);
+    free(store->log_path);
     free(store);
     return NULL;
 }
@@ -238,6 +249,7 @@ void sqlite_store_close(struct store *store)
     damage_free(store->damage);
     free(store->changes);
     free(store->path);
+    free(store->log_path);
     free(store);
 }
 
@@ -292,11 +304,13 @@ static struct job *take_group(struct store *store)
     return group;
 }
 
-static void save_version(struct txn *txn)
+static int save_version(struct txn *txn)
 {
-    if (txn->store->version_used)
-        txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)", "i", txn->store->version);
+    if (txn->store->version_used && txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)",
+                                             "i", txn->store->version) < 0)
+        return -1;
     txn->store->version_used = false;
+    return 0;
 }
 
 int64_t txn_rows(struct txn *txn)
@@ -304,15 +318,16 @@ int64_t txn_rows(struct txn *txn)
     return sqlite3_changes(txn->store->db);
 }
 
-/* Applies one job inside the transaction, all of it or nothing. */
-static bool apply(struct txn *txn, struct job *job)
+/* Applies one job inside the transaction, all of it or nothing; *applied: which. -1: neither could
+ * be had (out of memory, or the disk is full); the transaction must not be committed. */
+static int apply(struct txn *txn, struct job *job, bool *applied)
 {
     if (exec(txn->store->db, "SAVEPOINT job") != SQLITE_OK)
-        return false;
-    if (job->apply(txn, job->context) == JOB_DONE)
-        return exec(txn->store->db, "RELEASE job") == SQLITE_OK;
-    exec(txn->store->db, "ROLLBACK TO job; RELEASE job");
-    return false;
+        return -1;
+    *applied = job->apply(txn, job->context) == JOB_DONE;
+    if (!*applied && exec(txn->store->db, "ROLLBACK TO job") != SQLITE_OK)
+        return -1;
+    return exec(txn->store->db, "RELEASE job") == SQLITE_OK ? 0 : -1;
 }
 
 /* Whether path is still the file that it was. */
@@ -331,9 +346,8 @@ static bool is_same_file(const char *path, struct stat *known)
  * start. */
 static bool files_are_there(struct store *store)
 {
-    AUTO_FREE char *log = NULL;
-    bool there = asprintf(&log, "%s-wal", store->path) >= 0 &&
-                 is_same_file(store->path, &store->file) && is_same_file(log, &store->log_file);
+    bool there =
+        is_same_file(store->path, &store->file) && is_same_file(store->log_path, &store->log_file);
 
     if (!there && !store->gone)
         log_line(LOG_ERR,
@@ -344,32 +358,44 @@ static bool files_are_there(struct store *store)
     return there;
 }
 
-/* Applies the group's jobs in one transaction. False: none of it is stored. A full disk may end the
-   transaction in the middle of a job; nothing more may then be applied, as each statement would be
-   a transaction of its own. */
+/* Rolling back needs memory, too: a transaction that could not be rolled back is still open when
+ * the next group comes. */
+static bool roll_back(struct store *store)
+{
+    return sqlite3_get_autocommit(store->db) || exec(store->db, "ROLLBACK") == SQLITE_OK;
+}
+
+static bool begin(struct store *store, struct txn *txn)
+{
+    if (!roll_back(store) || exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
+        return false;
+    if (store_clock_begin(&store->clock, txn) == 0)
+        return true;
+    store->clock = (struct store_clock){0};
+    return false;
+}
+
+/* A full disk may end the transaction in the middle of a job; nothing more may then be applied, as
+ * each statement would be a transaction of its own. */
+static bool apply_all(struct txn *txn, struct job *group, bool *applied)
+{
+    size_t count = 0;
+
+    for (struct job *job = group; job; job = job->next)
+        if (apply(txn, job, &applied[count++]) < 0 || sqlite3_get_autocommit(txn->store->db))
+            return false;
+    return save_version(txn) == 0;
+}
+
+/* Applies the group's jobs in one transaction. False: none of it is stored. */
 static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
     struct txn txn = {.store = store, .now_ms = wall_ms()};
-    size_t count = 0;
 
-    if (!files_are_there(store) || exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
-        return false;
-    if (store_clock_begin(&store->clock, &txn) < 0) {
-        if (!sqlite3_get_autocommit(store->db))
-            exec(store->db, "ROLLBACK");
-        store->clock = (struct store_clock){0};
-        return false;
-    }
-    for (struct job *job = group; job; job = job->next) {
-        applied[count++] = apply(&txn, job);
-        if (sqlite3_get_autocommit(store->db))
-            return false;
-    }
-    save_version(&txn);
-    if (!sqlite3_get_autocommit(store->db) && exec(store->db, "COMMIT") == SQLITE_OK)
+    if (files_are_there(store) && begin(store, &txn) && apply_all(&txn, group, applied) &&
+        !sqlite3_get_autocommit(store->db) && exec(store->db, "COMMIT") == SQLITE_OK)
         return true;
-    if (!sqlite3_get_autocommit(store->db))
-        exec(store->db, "ROLLBACK");
+    roll_back(store);
     return false;
 }
 
