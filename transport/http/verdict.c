@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "answer.h"
+
 static const struct row {
     int first, last; /* statuses */
     enum verdict verdict;
@@ -14,6 +16,15 @@ static const struct row {
     {400, 499, VERDICT_REFUSED},  {503, 503, VERDICT_WAIT},
 };
 
+/* A proxy or a page of somebody else can say 410, too. What follows cannot be taken back: only a
+ * dashboard's own answer counts. */
+static bool of_a_dashboard(const struct client_answer *answer)
+{
+    struct answer said;
+
+    return answer->body && answer_parse(answer->body, answer->size, &said) && said.error[0];
+}
+
 enum verdict verdict_of(const struct client_answer *answer)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -21,6 +32,8 @@ enum verdict verdict_of(const struct client_answer *answer)
 
         if (answer->status < rows[i].first || answer->status > rows[i].last)
             continue;
+        if (verdict == VERDICT_GONE && !of_a_dashboard(answer))
+            return VERDICT_RETRY;
         return verdict == VERDICT_WAIT && answer->retry_after_ms <= 0 ? VERDICT_RETRY : verdict;
     }
     return VERDICT_RETRY;

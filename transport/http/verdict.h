@@ -12,7 +12,7 @@ enum verdict {
     VERDICT_DENIED,    /* 401, 403: with another token, or not at all */
     VERDICT_ABSENT,    /* 404, 405: there is no such call, now at least */
     VERDICT_CONFLICT,  /* 409: the dashboard has something else than the sender believes */
-    VERDICT_GONE,      /* 410: never again for this run */
+    VERDICT_GONE,      /* 410 of a dashboard (JSON with an error): never again for this run */
     VERDICT_TOO_LARGE, /* 413: a smaller body */
     VERDICT_REFUSED    /* another 4xx: this body will not be taken */
 };
