@@ -33,6 +33,8 @@ mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).
 cache=${CACHE:-}
 root=$(mktemp -d "${TMPDIR:-/tmp}/nixfleet-chroot.XXXXXX")
 chmod 755 "$root" # it becomes a root directory, for every user
+mount --bind "$root" "$root" # unshare -m wants a root directory that is a mount
+mount --make-private "$root"
 
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
@@ -40,8 +42,9 @@ clean_up() {
     umount "$root/var/cache/apt/archives" 2>/dev/null || true
     umount -R "$root/dev" 2>/dev/null || true
     umount "$root/proc" 2>/dev/null || true
+    umount "$root" 2>/dev/null || true
     # Nothing of the host may still be mounted when the directory is removed.
-    if grep -q " $root/" /proc/mounts; then
+    if grep -q " $root[ /]" /proc/mounts; then
         echo "chroot.sh: $root still has mounts; not removed" >&2
     elif [ -n "${KEEP:-}" ]; then
         echo "chroot.sh: kept: $root" >&2

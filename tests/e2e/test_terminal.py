@@ -665,7 +665,11 @@ def test_a_command_of_root_that_nothing_ends_is_said_to_go_on_here_and_in_the_lo
         shutil.rmtree(place)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sudo") or not shutil.which("unshare"), reason="needs root, sudo and unshare")
+def may_mount():
+    return shutil.which("unshare") is not None and subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sudo") or not may_mount(), reason="needs root, sudo and a mount namespace")
 @pytest.mark.parametrize("command", ["sudo", "env A=1 nice sudo -n"])
 def test_what_sudo_runs_is_captured_also_where_sudo_uses_a_terminal_of_its_own(state, tmp_path, command):
     (tmp_path / "sudoers").write_text("Defaults use_pty\nroot ALL=(ALL) NOPASSWD: ALL\n")

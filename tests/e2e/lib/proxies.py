@@ -32,9 +32,12 @@ class CA:
         self.directory = pathlib.Path(directory)
         self.ca, self.certificate, self.key = (self.directory / name for name in ("ca.pem", "server.pem", "server.key"))
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        self.openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA of the tests")
+        self.openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA of the tests",
+                     "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         self.openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-        (self.directory / "names").write_text("subjectAltName=DNS:localhost,DNS:fleet.example.org,IP:127.0.0.1\n")
+        (self.directory / "names").write_text(
+            "subjectAltName=DNS:localhost,DNS:fleet.example.org,IP:127.0.0.1\nbasicConstraints=critical,CA:false\n"
+            "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n")
         self.openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names",
                      "-out", "server.pem")
         (self.directory / "both.pem").write_text(self.certificate.read_text() + self.key.read_text())
@@ -43,7 +46,9 @@ class CA:
         subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=60)
 
     def context(self):
-        return ssl.create_default_context(cafile=self.ca)
+        context = ssl.create_default_context(cafile=self.ca)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python's default from 3.13 on
+        return context
 
 
 class Proxy:
