@@ -80,7 +80,8 @@ def test_bash_completes_the_dashboard():
 
 
 def test_fish_completes_our_options_before_the_command(tmp_path):
-    assert fish(tmp_path, "nixfleet-run --no") == {"--no-pty", "--no-stream", "--nohup"}
+    found = fish(tmp_path, "nixfleet-run --no")  # fish 4 also finds what has these letters in this order
+    assert {option for option in found if option.startswith("--no")} == {"--no-pty", "--no-stream", "--nohup"}
     assert "--no-stream" not in fish(tmp_path, "nixfleet-run cat --no")
     assert "env" in fish(tmp_path, "nixfleet-run -q env")
 
