@@ -58,7 +58,8 @@ def test_without_a_terminal_it_shows_a_command_and_ends_by_itself(environment, t
     assert result.returncode == 3
     assert "from the demo\n" in result.stdout
     assert re.search(r"http://127\.0\.0\.1:\d+/", result.stdout)
-    assert result.stderr == ""
+    # On a machine that is busy for a second the dashboard answers too late for the demo's short patience, and that is said.
+    assert [line for line in result.stderr.splitlines() if "output is undelivered (no answer in time)" not in line] == []
     assert_nothing_left(tmp_path)
 
 
