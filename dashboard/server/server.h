@@ -13,14 +13,14 @@
    further down. libmicrohttpd has locks of its own, below all of these: a connection may be
    suspended or resumed under any of them. Which fields a lock protects is said in its struct.
 
-   store  watch_lock        the watcher; held while the hub's watcher takes its intake
+   store  changes           the watcher; held while the hub's watcher takes its intake
    live   intake.lock       changes and new pages on their way to the live thread
    live   events.lock       the list of event streams, and their flags
    live   change feed       its entries and queues
    fleet  retention         its step; held while the step is handed to the store
    fleet  target            the commit, and who waits for it; not held while they are called
    server task queue        the tasks that wait
-   store  writer            the jobs that wait, and counters
+   store  jobs              the jobs that wait, and counters
    server http.lock         how many requests are handled
    server connections       the list of connections
    server settings          the settings that are in use

@@ -11,8 +11,9 @@
 
 #include "common/id.h"
 
-#define RUN_NAME_SIZE 160 /* bytes of a run's name that are used to find its durations, and a NUL \
-                           */
+#define RUN_NAME_SIZE                                                           \
+    160 /* bytes of a run's name that are used to find its durations, and a NUL \
+         */
 #define RUN_PHASES_SIZE 320
 
 /* ---- runs ---- */

@@ -24,7 +24,7 @@ int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE])
 
     if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW)
-        found = column_text(statement, 0);
+        found = (const char *)sqlite3_column_text(statement, 0);
     ok = found && strcmp(found, "ok") == 0;
     if (!ok)
         snprintf(error, STORE_ERROR_SIZE, "%s is damaged (%s): restore a backup, or move it away",
@@ -48,7 +48,7 @@ static void check_logs(struct store_check *check)
     int64_t key = 0;
 
     while (!worker_stopping(&check->worker)) {
-        sqlite3_stmt *next = store_statement(
+        struct statement *next = store_statement(
             check->store, "SELECT k FROM runs WHERE k>? AND deleted=0 ORDER BY k LIMIT 1");
         bool found;
 
@@ -56,9 +56,9 @@ static void check_logs(struct store_check *check)
             return;
         statement_bind(next, "i", key);
         found = statement_first(next) > 0;
-        key = found ? sqlite3_column_int64(next, 0) : 0;
-        sqlite3_reset(next);
-        if (!found || sqlite_store_log(check->store, key, 0, go_on, check) < 0)
+        key = found ? column_int64(next, 0) : 0;
+        statement_reset(next);
+        if (!found || sql_store_log(check->store, key, 0, go_on, check) < 0)
             return;
     }
 }

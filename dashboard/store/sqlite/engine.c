@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,28 +11,30 @@
 #include "common/heap.h"
 #include "common/io.h"
 #include "common/log.h"
-#include "common/worker.h"
-#include "dashboard/store/sqlite/schema.h"
+#include "dashboard/store/jobs.h"
+#include "dashboard/store/sql/clock.h"
+#include "dashboard/store/sql/damage.h"
 #include "dashboard/store/sqlite/check.h"
-#include "dashboard/store/sqlite/clock.h"
-#include "dashboard/store/sqlite/damage.h"
 #include "dashboard/store/sqlite/restore.h"
+#include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/wal.h"
 
 #define GROUP_MAX 2000                 /* jobs in one transaction */
 #define WRITER_HEAP ((size_t)20 << 20) /* bytes: its cache of the database, and some batches */
 #define STATEMENTS_MAX 96              /* of one connection */
 #define BUSY_MS 5000
-#define TROUBLE_MS 15000 /* how long a failed write counts as trouble */
 /* Bytes; a larger file is checked while it is in use. */
 #define CHECK_FIRST_MAX (256 << 20)
 
-/* Prepared once, used often. */
+/* A statement that is prepared once and used often. */
+struct kept {
+    struct statement head;
+    const char *sql; /* the address of the literal is the key */
+    sqlite3_stmt *statement;
+};
+
 struct statements {
-    struct {
-        const char *sql; /* the address of the literal is the key */
-        sqlite3_stmt *statement;
-    } kept[STATEMENTS_MAX];
+    struct kept kept[STATEMENTS_MAX];
     size_t count;
 };
 
@@ -44,16 +45,12 @@ struct reader {
 };
 
 struct store {
-    struct store_head head;
+    struct sql_store sql;
     char *path, *log_path; /* the database and its write-ahead log */
     pthread_key_t reader;
     struct store_check *check;
-    struct damage *damage;
-
-    struct worker writer;      /* its lock protects these six */
-    struct job *first, **last; /* waiting */
-    uint64_t waiting, commits, jobs;
-    int64_t failed_ms; /* when a job last failed; 0: never */
+    struct jobs jobs;
+    struct changes changes;
 
     sqlite3 *db;                /* the writer thread's, and so is what follows */
     struct stat file, log_file; /* the database and its write-ahead log; st_ino 0: not seen yet */
@@ -63,13 +60,6 @@ struct store {
     struct store_clock clock;
     int64_t version;
     bool version_used;
-    struct change *changes;
-    size_t change_count, change_room;
-
-    pthread_mutex_t watch_lock; /* protects these two; held while the watcher is called, because the
-                                   watcher may go at any time */
-    void (*watch)(void *, const struct change *, size_t);
-    void *watch_context;
 };
 
 static int exec(sqlite3 *db, const char *sql)
@@ -90,8 +80,19 @@ static int64_t scalar(sqlite3 *db, const char *sql)
     return value;
 }
 
+/* SQLite has this function from 3.43 on. */
+static void octet_length(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    if (sqlite3_value_type(values[0]) != SQLITE_NULL)
+        sqlite3_result_int64(context, sqlite3_value_bytes(values[0]));
+}
+
 static int configure(sqlite3 *db)
 {
+    if (sqlite3_create_function(db, "octet_length", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL,
+                                octet_length, NULL, NULL) != SQLITE_OK)
+        return SQLITE_ERROR;
     sqlite3_busy_timeout(db, BUSY_MS);
     return exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; "
                     "PRAGMA cache_size=-16384;"
@@ -143,26 +144,29 @@ static void close_reader(void *context)
     free(reader);
 }
 
+static const struct sql_driver driver;
+
 /* The kept statement for a literal, reset and without bindings; prepared when it is new. NULL on an
  * error, which is logged. */
-static sqlite3_stmt *keep(struct statements *statements, sqlite3 *db, const char *sql)
+static struct statement *keep(struct statements *statements, sqlite3 *db, const char *sql)
 {
+    struct kept *kept = statements->kept;
     sqlite3_stmt *statement = NULL;
 
-    for (size_t i = 0; i < statements->count; i++)
-        if (statements->kept[i].sql == sql) {
-            sqlite3_reset(statements->kept[i].statement);
-            sqlite3_clear_bindings(statements->kept[i].statement);
-            return statements->kept[i].statement;
+    for (; kept < statements->kept + statements->count; kept++)
+        if (kept->sql == sql) {
+            sqlite3_reset(kept->statement);
+            sqlite3_clear_bindings(kept->statement);
+            return &kept->head;
         }
     if (statements->count == STATEMENTS_MAX ||
         sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
         fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
         return NULL;
     }
-    statements->kept[statements->count].sql = sql;
-    statements->kept[statements->count++].statement = statement;
-    return statement;
+    *kept = (struct kept){.head = {&driver}, .sql = sql, .statement = statement};
+    statements->count++;
+    return &kept->head;
 }
 
 static void *write_groups(void *context);
@@ -187,12 +191,10 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
         return NULL;
     }
-    store->head.engine = &sqlite_engine;
-    store->damage = damage_new();
-    store->last = &store->first;
-    worker_init(&store->writer);
-    pthread_mutex_init(&store->watch_lock, NULL);
-    if (!store->damage) {
+    store->sql = (struct sql_store){{&sqlite_engine}, &driver, damage_new()};
+    jobs_init(&store->jobs);
+    changes_init(&store->changes);
+    if (!store->sql.damage) {
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
         goto failed;
     }
@@ -219,16 +221,17 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
     wal_watch(&store->wal, store->db);
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
-        worker_start(&store->writer, write_groups, store) != 0) {
+        worker_start(&store->jobs.writer, write_groups, store) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
         goto failed;
     }
     store->check = store_check_start(store, store->path, info.st_size > CHECK_FIRST_MAX);
     return store;
 failed:
-    worker_destroy(&store->writer);
+    worker_destroy(&store->jobs.writer);
     store_check_stop(store->check);
-    damage_free(store->damage);
+    damage_free(store->sql.damage);
+    changes_free(&store->changes);
     sqlite3_close_v2(store->db);
     free(store->path);
     free(store->log_path);
@@ -236,18 +239,18 @@ failed:
     return NULL;
 }
 
-void sqlite_store_close(struct store *store)
+static void sqlite_store_close(struct store *store)
 {
-    worker_stop(&store->writer); /* which finishes the jobs first */
-    worker_destroy(&store->writer);
+    worker_stop(&store->jobs.writer); /* which finishes the jobs first */
+    worker_destroy(&store->jobs.writer);
     store_check_stop(store->check);
     finalize_all(&store->statements);
     if (pthread_getspecific(store->reader))
         close_reader(pthread_getspecific(store->reader));
     pthread_key_delete(store->reader);
     sqlite3_close_v2(store->db); /* last, so that it can empty and remove the write-ahead log */
-    damage_free(store->damage);
-    free(store->changes);
+    damage_free(store->sql.damage);
+    changes_free(&store->changes);
     free(store->path);
     free(store->log_path);
     free(store);
@@ -255,53 +258,22 @@ void sqlite_store_close(struct store *store)
 
 /* ---- the writer ---- */
 
-void sqlite_store_submit(struct store *store, struct job *job)
+static void sqlite_store_submit(struct store *store, struct job *job)
 {
-    job->next = NULL;
-    worker_lock(&store->writer);
-    *store->last = job;
-    store->last = &job->next;
-    store->waiting++;
-    worker_wake(&store->writer);
-    worker_unlock(&store->writer);
+    jobs_submit(&store->jobs, job);
 }
 
-/* Waits until there are jobs, or the store is closed. Under lock. */
-static void wait_for_jobs(struct store *store)
+static void checkpoint(void *context)
 {
-    struct timespec idle = worker_in(WAL_IDLE_MS);
+    struct store *store = context;
 
-    while (!store->first && !store->writer.stopping) {
-        if (!wal_due(&store->wal, true)) {
-            worker_wait(&store->writer, WORKER_FOREVER);
-        } else if (!worker_wait_until(&store->writer, &idle)) {
-            worker_unlock(&store->writer);
-            wal_checkpoint(&store->wal, store->db);
-            worker_lock(&store->writer);
-        }
-    }
+    wal_checkpoint(&store->wal, store->db);
 }
 
-/* Waits for jobs and takes up to GROUP_MAX. NULL: closing, and nothing is left. */
 static struct job *take_group(struct store *store)
 {
-    struct job *group, **end = &group;
-    uint64_t count = 0;
-
-    worker_lock(&store->writer);
-    wait_for_jobs(store);
-    group = store->first;
-    while (*end && count < GROUP_MAX) {
-        end = &(*end)->next;
-        count++;
-    }
-    store->first = *end;
-    if (!store->first)
-        store->last = &store->first;
-    *end = NULL;
-    store->waiting -= count;
-    worker_unlock(&store->writer);
-    return group;
+    return jobs_take(&store->jobs, GROUP_MAX, WAL_IDLE_MS,
+                     wal_due(&store->wal, true) ? checkpoint : NULL, store);
 }
 
 static int save_version(struct txn *txn)
@@ -311,11 +283,6 @@ static int save_version(struct txn *txn)
         return -1;
     txn->store->version_used = false;
     return 0;
-}
-
-int64_t txn_rows(struct txn *txn)
-{
-    return sqlite3_changes(txn->store->db);
 }
 
 /* Applies one job inside the transaction, all of it or nothing; *applied: which. -1: neither could
@@ -399,25 +366,6 @@ static bool apply_group(struct store *store, struct job *group, bool *applied)
     return false;
 }
 
-static void tell_watcher(struct store *store)
-{
-    pthread_mutex_lock(&store->watch_lock);
-    if (store->watch && store->change_count)
-        store->watch(store->watch_context, store->changes, store->change_count);
-    pthread_mutex_unlock(&store->watch_lock);
-}
-
-/* Before the answers: a client that is told of a failure may ask for our health next. */
-static void count_group(struct store *store, size_t count, bool failed)
-{
-    worker_lock(&store->writer);
-    if (failed)
-        store->failed_ms = monotonic_ms();
-    store->commits++;
-    store->jobs += count;
-    worker_unlock(&store->writer);
-}
-
 static void run_group(struct store *store, struct job *group)
 {
     size_t count = 0, done = 0;
@@ -428,11 +376,11 @@ static void run_group(struct store *store, struct job *group)
     applied = calloc(count, sizeof *applied);
     ok = applied && apply_group(store, group, applied);
     if (ok)
-        tell_watcher(store);
-    store->change_count = 0;
+        changes_tell(&store->changes, store->changes.list, store->changes.count);
+    store->changes.count = 0;
     for (size_t i = 0; i < count; i++)
         failed |= !(ok && applied[i]);
-    count_group(store, count, failed);
+    jobs_count(&store->jobs, count, failed);
     for (struct job *job = group, *next; job; job = next, done++) {
         next = job->next; /* done may free the job */
         job->done(job->context, ok && applied[done]);
@@ -454,101 +402,35 @@ static void *write_groups(void *context)
     return NULL;
 }
 
-sqlite3_stmt *txn_statement(struct txn *txn, const char *sql)
+static void sqlite_txn_changed(struct txn *txn, const char *host, const char *run)
 {
-    return keep(&txn->store->statements, txn->store->db, sql);
+    changes_note(&txn->store->changes, host, run, false);
 }
 
-int64_t txn_version(struct txn *txn)
+static void sqlite_txn_progressed(struct txn *txn, const char *host, const char *run)
 {
-    txn->store->version_used = true;
-    return ++txn->store->version;
+    changes_note(&txn->store->changes, host, run, true);
 }
 
-static void note_change(struct txn *txn, const char *host, const char *run, bool progress)
+static void sqlite_store_watch(struct store *store,
+                               void (*watch)(void *, const struct change *, size_t), void *context)
 {
-    struct store *store = txn->store;
-    struct change *change;
-
-    if (store->change_count == store->change_room) {
-        size_t room = store->change_room ? store->change_room * 2 : 64;
-        struct change *grown = realloc(store->changes, room * sizeof *grown);
-
-        if (!grown)
-            return; /* the host's next change is noted, and shows all */
-        store->changes = grown;
-        store->change_room = room;
-    }
-    change = &store->changes[store->change_count++];
-    snprintf(change->host, sizeof change->host, "%s", host);
-    snprintf(change->run, sizeof change->run, "%s", run ? run : "");
-    change->progress = progress;
+    changes_watch(&store->changes, watch, context);
 }
 
-void sqlite_txn_changed(struct txn *txn, const char *host, const char *run)
+static void sqlite_store_counts(struct store *store, struct store_counts *counts)
 {
-    note_change(txn, host, run, false);
+    jobs_counts(&store->jobs, counts);
+    sql_count(store, counts);
 }
 
-void sqlite_txn_progressed(struct txn *txn, const char *host, const char *run)
+static const char *sqlite_store_trouble(struct store *store)
 {
-    note_change(txn, host, run, true);
-}
-
-void sqlite_store_watch(struct store *store, void (*watch)(void *, const struct change *, size_t),
-                        void *context)
-{
-    pthread_mutex_lock(&store->watch_lock);
-    store->watch_context = context;
-    store->watch = watch;
-    pthread_mutex_unlock(&store->watch_lock);
-}
-
-static int64_t count_rows(struct store *store, const char *sql)
-{
-    sqlite3_stmt *find = store_statement(store, sql);
-    int64_t count = -1;
-
-    if (find && sqlite3_step(find) == SQLITE_ROW)
-        count = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
-    return count;
-}
-
-void sqlite_store_counts(struct store *store, struct store_counts *counts)
-{
-    worker_lock(&store->writer);
-    counts->waiting = store->waiting;
-    counts->commits = store->commits;
-    counts->jobs = store->jobs;
-    worker_unlock(&store->writer);
-    counts->hosts = count_rows(store, "SELECT count(*) FROM hosts");
-    counts->runs_open =
-        count_rows(store, "SELECT count(*) FROM runs WHERE ended IS NULL AND lost=0 AND deleted=0");
-}
-
-int sqlite_store_probe(struct store *store)
-{
-    return count_rows(store, "SELECT count(*) FROM kv") < 0 ? -1 : 0;
-}
-
-int sqlite_txn_probe(struct txn *txn)
-{
-    return txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('health',?)", "i", txn->now_ms);
-}
-
-const char *sqlite_store_trouble(struct store *store)
-{
-    bool failing;
-
     if (store_check_failed(store->check))
         return "the database is damaged";
-    if (damage_any(store->damage))
+    if (damage_any(store->sql.damage))
         return "stored lines are damaged; the log of the server names them";
-    worker_lock(&store->writer);
-    failing = store->failed_ms && monotonic_ms() - store->failed_ms < TROUBLE_MS;
-    worker_unlock(&store->writer);
-    return failing ? "the store could not write a moment ago" : NULL;
+    return jobs_failing(&store->jobs) ? "the store could not write a moment ago" : NULL;
 }
 
 /* ---- readers ---- */
@@ -579,19 +461,7 @@ static sqlite3 *reader_of(struct store *store)
     return reader ? reader->db : NULL;
 }
 
-struct damage *store_damage(struct store *store)
-{
-    return store->damage;
-}
-
-sqlite3_stmt *store_statement(struct store *store, const char *sql)
-{
-    struct reader *reader = open_reader(store);
-
-    return reader ? keep(&reader->statements, reader->db, sql) : NULL;
-}
-
-void sqlite_store_snapshot(struct store *store)
+static void sqlite_store_snapshot(struct store *store)
 {
     sqlite3 *db = reader_of(store);
 
@@ -599,7 +469,7 @@ void sqlite_store_snapshot(struct store *store)
         exec(db, "BEGIN");
 }
 
-void sqlite_store_snapshot_end(struct store *store)
+static void sqlite_store_snapshot_end(struct store *store)
 {
     sqlite3 *db = reader_of(store);
 
@@ -639,9 +509,110 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
     return result;
 }
 
-#define ENGINE_MEMBER(name) .name = sqlite_##name,
+/* ---- statements ---- */
+
+static struct statement *txn_prepare(struct txn *txn, const char *sql, bool many)
+{
+    (void)many; /* SQLite has one row in memory at any time */
+    return keep(&txn->store->statements, txn->store->db, sql);
+}
+
+static struct statement *store_prepare(struct store *store, const char *sql, bool many)
+{
+    struct reader *reader = open_reader(store);
+
+    (void)many;
+    return reader ? keep(&reader->statements, reader->db, sql) : NULL;
+}
+
+static sqlite3_stmt *own(struct statement *statement)
+{
+    return ((struct kept *)statement)->statement;
+}
+
+static void bind(struct statement *statement, const struct sql_value *values, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct sql_value *value = &values[i];
+
+        if (!value->is_text)
+            sqlite3_bind_int64(own(statement), i + 1, value->number);
+        else if (value->text) /* else NULL already: bindings were cleared */
+            sqlite3_bind_text(own(statement), i + 1, value->text, (int)value->size,
+                              value->lives ? SQLITE_STATIC : SQLITE_TRANSIENT);
+    }
+}
+
+static int step(struct statement *statement)
+{
+    int result = sqlite3_step(own(statement));
+
+    return result == SQLITE_ROW ? 1 : result == SQLITE_DONE ? 0 : -1;
+}
+
+static void reset(struct statement *statement)
+{
+    sqlite3_reset(own(statement));
+}
+
+static int run(struct txn *txn, struct statement *statement)
+{
+    int result = step(statement);
+
+    (void)txn;
+    reset(statement);
+    return result < 0 ? -1 : 0;
+}
+
+static int64_t rows(struct txn *txn)
+{
+    return sqlite3_changes(txn->store->db);
+}
+
+static int64_t next_version(struct txn *txn)
+{
+    txn->store->version_used = true;
+    return ++txn->store->version;
+}
+
+static bool is_null(struct statement *statement, int column)
+{
+    return sqlite3_column_type(own(statement), column) == SQLITE_NULL;
+}
+
+static int64_t number(struct statement *statement, int column)
+{
+    return sqlite3_column_int64(own(statement), column);
+}
+
+static const char *text(struct statement *statement, int column)
+{
+    return (const char *)sqlite3_column_text(own(statement), column);
+}
+
+static size_t text_size(struct statement *statement, int column)
+{
+    return (size_t)sqlite3_column_bytes(own(statement), column);
+}
+
+static const struct sql_driver driver = {.txn_prepare = txn_prepare,
+                                         .store_prepare = store_prepare,
+                                         .bind = bind,
+                                         .step = step,
+                                         .reset = reset,
+                                         .run = run,
+                                         .rows = rows,
+                                         .version = next_version,
+                                         .column_null = is_null,
+                                         .column_int64 = number,
+                                         .column_text = text,
+                                         .column_size = text_size};
+
+#define OWN_MEMBER(name) .name = sqlite_##name,
+#define SHARED_MEMBER(name) .name = sql_##name,
 
 const struct store_engine sqlite_engine = {.open = sqlite_store_open,
                                            .backup = sqlite_store_backup,
                                            .restore = sqlite_restore,
-                                           STORE_FUNCTIONS(ENGINE_MEMBER)};
+                                           STORE_OWN_FUNCTIONS(OWN_MEMBER)
+                                               STORE_SHARED_FUNCTIONS(SHARED_MEMBER)};

@@ -1,6 +1,6 @@
 /* Stored times when the server's clock jumps. */
-#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_CLOCK_H
-#define NIXFLEET_DASHBOARD_STORE_SQLITE_CLOCK_H
+#ifndef NIXFLEET_DASHBOARD_STORE_SQL_CLOCK_H
+#define NIXFLEET_DASHBOARD_STORE_SQL_CLOCK_H
 
 #include "dashboard/store/store.h"
 

@@ -1,6 +1,6 @@
 /* Damaged lines that were found: each is told once, with its host, run and lines. */
-#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_DAMAGE_H
-#define NIXFLEET_DASHBOARD_STORE_SQLITE_DAMAGE_H
+#ifndef NIXFLEET_DASHBOARD_STORE_SQL_DAMAGE_H
+#define NIXFLEET_DASHBOARD_STORE_SQL_DAMAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>

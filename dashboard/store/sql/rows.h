@@ -1,22 +1,23 @@
 /* Reading the columns of a run, which hosts are joined with. */
-#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_ROWS_H
-#define NIXFLEET_DASHBOARD_STORE_SQLITE_ROWS_H
+#ifndef NIXFLEET_DASHBOARD_STORE_SQL_ROWS_H
+#define NIXFLEET_DASHBOARD_STORE_SQL_ROWS_H
 
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
 /* Of a run that is named r in the statement. */
-#define FACT_COLUMNS "r.started, r.last_seen, r.ended, r.interval, r.lost, r.heartbeats, r.doubt"
+#define FACT_COLUMNS \
+    "r.started, r.last_seen, r.ended, r.\"interval\", r.lost, r.heartbeats, r.doubt"
 #define FACT_COLUMN_COUNT 7
 #define RUN_COLUMNS                                                                      \
     FACT_COLUMNS                                                                         \
-    ", r.id, r.host, r.command, r.argv, r.name, r.user, r.phase, r.last_phase, "         \
+    ", r.id, r.host, r.command, r.argv, r.name, r.\"user\", r.phase, r.last_phase, "     \
     "r.progress, r.outcome, r.exit, r.error, r.failed, r.failed_units, r.error_line, "   \
     "r.lines, r.bytes, r.silent_since, r.stop, r.stop_at, r.stop_by, r.eta, r.eta_low, " \
     "r.eta_high"
 
 /* FACT_COLUMNS from a column on; exists is false where an outer join found no run. */
-void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts);
+void read_facts(struct statement *row, int column, struct run_facts *facts);
 /* RUN_COLUMNS from a column on. The texts live until the next step. */
-void read_run(sqlite3_stmt *row, int column, struct run_details *run);
+void read_run(struct statement *row, int column, struct run_details *run);
 
 #endif

@@ -1,10 +1,10 @@
 /* How long runs take: the timing of each run, and the durations of past runs. */
 #include "dashboard/store/durations.h"
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
-int sqlite_txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timing)
+int sql_txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timing)
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         txn_statement(txn, "SELECT name, started, phase_at, phases, eta, eta_low, eta_high, "
                            "estimate_due FROM runs WHERE k=?");
     int found;
@@ -15,19 +15,19 @@ int sqlite_txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timin
     statement_bind(find, "i", key);
     if ((found = statement_first(find)) > 0) {
         column_copy(find, 0, timing->name, sizeof timing->name);
-        timing->started_ms = sqlite3_column_int64(find, 1);
-        timing->phase_at_ms = sqlite3_column_int64(find, 2);
+        timing->started_ms = column_int64(find, 1);
+        timing->phase_at_ms = column_int64(find, 2);
         column_copy(find, 3, timing->phases, sizeof timing->phases);
-        timing->eta_ms = sqlite3_column_int64(find, 4);
-        timing->eta_low_ms = sqlite3_column_int64(find, 5);
-        timing->eta_high_ms = sqlite3_column_int64(find, 6);
-        timing->due_ms = sqlite3_column_int64(find, 7);
+        timing->eta_ms = column_int64(find, 4);
+        timing->eta_low_ms = column_int64(find, 5);
+        timing->eta_high_ms = column_int64(find, 6);
+        timing->due_ms = column_int64(find, 7);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found < 0 ? -1 : 0;
 }
 
-int sqlite_txn_run_set_timing(struct txn *txn, int64_t key, const struct run_timing *timing)
+int sql_txn_run_set_timing(struct txn *txn, int64_t key, const struct run_timing *timing)
 {
     return txn_exec(txn,
                     "UPDATE runs SET phase_at=?2, phases=?3, eta=nullif(?4,0), "
@@ -36,10 +36,10 @@ int sqlite_txn_run_set_timing(struct txn *txn, int64_t key, const struct run_tim
                     timing->eta_low_ms, timing->eta_high_ms, timing->due_ms);
 }
 
-int sqlite_txn_duration_add(struct txn *txn, const char *host, const char *name, const char *kind,
-                            const char *what, int64_t ms)
+int sql_txn_duration_add(struct txn *txn, const char *host, const char *name, const char *kind,
+                         const char *what, int64_t ms)
 {
-    sqlite3_stmt *find = txn_statement(
+    struct statement *find = txn_statement(
         txn, "SELECT last FROM durations WHERE host=? AND name=? AND kind=? AND what=?");
     char last[DURATIONS_TEXT_SIZE];
     int found;
@@ -49,24 +49,27 @@ int sqlite_txn_duration_add(struct txn *txn, const char *host, const char *name,
     statement_bind(find, "tttt", host, name, kind, what);
     if ((found = statement_first(find)) >= 0)
         durations_add(last, found ? column_text(find, 0) : NULL, ms);
-    sqlite3_reset(find);
+    statement_reset(find);
     return found < 0 ? -1
-                     : txn_exec(txn, "INSERT OR REPLACE INTO durations VALUES(?,?,?,?,?,?)",
+                     : txn_exec(txn,
+                                "INSERT INTO durations(host, name, kind, what, at, last) "
+                                "VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT(host, name, kind, what) DO "
+                                "UPDATE SET at=?5, last=?6",
                                 "ttttit", host, name, kind, what, txn->now_ms, last);
 }
 
-int sqlite_txn_durations(struct txn *txn, const char *host, const char *name,
-                         void (*visit)(void *context, const struct duration_row *row),
-                         void *context)
+int sql_txn_durations(struct txn *txn, const char *host, const char *name,
+                      void (*visit)(void *context, const struct duration_row *row), void *context)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT kind, what, last FROM durations WHERE host=? "
-                                            "AND name=? ORDER BY kind, what");
+    struct statement *find =
+        txn_statement(txn, "SELECT kind, what, last FROM durations WHERE host=? "
+                           "AND name=? ORDER BY kind, what");
     int step;
 
     if (!find)
         return -1;
     statement_bind(find, "tt", host, name);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+    while ((step = statement_step(find)) > 0) {
         struct duration_row row = {.kind = column_text(find, 0), .what = column_text(find, 1)};
 
         durations_read(column_text(find, 2), &row);
@@ -75,7 +78,7 @@ int sqlite_txn_durations(struct txn *txn, const char *host, const char *name,
     return statement_end(find, step);
 }
 
-int sqlite_txn_durations_trim(struct txn *txn, const char *host, int64_t max)
+int sql_txn_durations_trim(struct txn *txn, const char *host, int64_t max)
 {
     return txn_exec(txn,
                     "DELETE FROM durations WHERE host=?1 AND at<(SELECT at FROM durations WHERE "

@@ -1,4 +1,4 @@
-#include "dashboard/store/sqlite/damage.h"
+#include "dashboard/store/sql/damage.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,12 +1,12 @@
 /* What v1 knows of a host: one slot for a command, the log of commands, the history. */
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
 #include <string.h>
 
 #define COMMAND_WAITS_MS (5 * 60 * 1000)
 #define HISTORY_MAX 1000 /* lines of a host */
 
-int sqlite_txn_command_queue(struct txn *txn, const char *host, const char *command)
+int sql_txn_command_queue(struct txn *txn, const char *host, const char *command)
 {
     if (txn_exec(txn, "UPDATE hosts SET pending_command=?2, command_queued_at=?3 WHERE id=?1",
                  "tti", host, command, txn->now_ms) < 0)
@@ -19,7 +19,7 @@ int sqlite_txn_command_queue(struct txn *txn, const char *host, const char *comm
                     "t", host);
 }
 
-int sqlite_txn_command_stop(struct txn *txn, const char *host, const char *by)
+int sql_txn_command_stop(struct txn *txn, const char *host, const char *by)
 {
     if (txn_exec(txn,
                  "UPDATE hosts SET pending_command=NULL, command_queued_at=NULL, test_running=0, "
@@ -37,8 +37,9 @@ int sqlite_txn_command_stop(struct txn *txn, const char *host, const char *by)
 static int find_command(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE],
                         int64_t *queued_ms)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT pending_command, command_queued_at FROM hosts "
-                                            "WHERE id=? AND pending_command IS NOT NULL");
+    struct statement *find =
+        txn_statement(txn, "SELECT pending_command, command_queued_at FROM hosts "
+                           "WHERE id=? AND pending_command IS NOT NULL");
     int found;
 
     command[0] = '\0';
@@ -48,13 +49,13 @@ static int find_command(struct txn *txn, const char *host, char command[STORE_CO
     found = statement_first(find);
     if (found > 0) {
         column_copy(find, 0, command, STORE_COMMAND_SIZE);
-        *queued_ms = sqlite3_column_int64(find, 1);
+        *queued_ms = column_int64(find, 1);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found < 0 ? -1 : 0;
 }
 
-int sqlite_txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+int sql_txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
 {
     int64_t queued_ms = 0;
 
@@ -74,7 +75,7 @@ int sqlite_txn_command_take(struct txn *txn, const char *host, char command[STOR
         "tti", host, command, txn->now_ms);
 }
 
-int sqlite_txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
+int sql_txn_command_cancel(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
 {
     int64_t queued_ms;
 
@@ -92,7 +93,7 @@ int sqlite_txn_command_cancel(struct txn *txn, const char *host, char command[ST
 static int find_running(struct txn *txn, const char *host, int64_t *id, int64_t *created_ms,
                         char command[STORE_COMMAND_SIZE])
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         txn_statement(txn, "SELECT id, created, command FROM command_log WHERE host=? AND "
                            "completed IS NULL ORDER BY id DESC LIMIT 1");
     int found;
@@ -101,16 +102,16 @@ static int find_running(struct txn *txn, const char *host, int64_t *id, int64_t 
         return -1;
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0) {
-        *id = sqlite3_column_int64(find, 0);
-        *created_ms = sqlite3_column_int64(find, 1);
+        *id = column_int64(find, 0);
+        *created_ms = column_int64(find, 1);
         column_copy(find, 2, command, STORE_COMMAND_SIZE);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *status,
-                              const char *output, const char *error)
+int sql_txn_command_finish(struct txn *txn, const char *host, const char *status,
+                           const char *output, const char *error)
 {
     bool ok = strcmp(status, "ok") == 0;
     char command[STORE_COMMAND_SIZE];
@@ -129,10 +130,10 @@ int sqlite_txn_command_finish(struct txn *txn, const char *host, const char *sta
     if (strcmp(command, "restart") == 0 || strcmp(command, "stop") == 0)
         return 0;
     verdict.started_ms = created_ms; /* a run of the command has started later, and says more */
-    return sqlite_txn_verdict(txn, host, &verdict);
+    return sql_txn_verdict(txn, host, &verdict);
 }
 
-int sqlite_txn_history_add(struct txn *txn, const char *host, const struct history_row *row)
+int sql_txn_history_add(struct txn *txn, const char *host, const struct history_row *row)
 {
     if (txn_exec(txn,
                  "INSERT INTO history(host, at, icon, message, output) SELECT ?1,?2,?3,?4,?5 FROM "
@@ -148,22 +149,22 @@ int sqlite_txn_history_add(struct txn *txn, const char *host, const struct histo
 }
 
 /* Outputs may be large: without them their pages are not read. */
-int sqlite_store_history(struct store *store, const char *host, int64_t limit, bool outputs,
-                         void (*visit)(void *context, const struct history_row *row), void *context)
+int sql_store_history(struct store *store, const char *host, int64_t limit, bool outputs,
+                      void (*visit)(void *context, const struct history_row *row), void *context)
 {
-    sqlite3_stmt *find =
-        outputs
-            ? store_statement(store, "SELECT at, icon, message, output FROM history WHERE host=? "
-                                     "ORDER BY id DESC LIMIT ?")
-            : store_statement(store, "SELECT at, icon, message, NULL FROM history WHERE host=? "
-                                     "ORDER BY id DESC LIMIT ?");
+    struct statement *find =
+        outputs ? store_statement_many(store,
+                                       "SELECT at, icon, message, output FROM history WHERE host=? "
+                                       "ORDER BY id DESC LIMIT ?")
+                : store_statement(store, "SELECT at, icon, message, NULL FROM history WHERE host=? "
+                                         "ORDER BY id DESC LIMIT ?");
     int step;
 
     if (!find)
         return -1;
-    statement_bind(find, "ti", host, limit ? limit : INT64_C(-1));
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
-        struct history_row row = {.at_ms = sqlite3_column_int64(find, 0),
+    statement_bind(find, "ti", host, limit ? limit : INT64_MAX);
+    while ((step = statement_step(find)) > 0) {
+        struct history_row row = {.at_ms = column_int64(find, 0),
                                   .icon = column_text(find, 1),
                                   .message = column_text(find, 2),
                                   .output = column_text(find, 3)};
@@ -173,26 +174,25 @@ int sqlite_store_history(struct store *store, const char *host, int64_t limit, b
     return statement_end(find, step);
 }
 
-int sqlite_store_commands(struct store *store, const char *host, int64_t limit,
-                          void (*visit)(void *context, const struct command_row *row),
-                          void *context)
+int sql_store_commands(struct store *store, const char *host, int64_t limit,
+                       void (*visit)(void *context, const struct command_row *row), void *context)
 {
-    sqlite3_stmt *find = store_statement(
+    struct statement *find = store_statement(
         store, "SELECT id, host, command, status, output, created, completed FROM command_log"
                " WHERE host=? ORDER BY id DESC LIMIT ?");
     int step;
 
     if (!find)
         return -1;
-    statement_bind(find, "ti", host, limit ? limit : INT64_C(-1));
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
-        struct command_row row = {.id = sqlite3_column_int64(find, 0),
+    statement_bind(find, "ti", host, limit ? limit : INT64_MAX);
+    while ((step = statement_step(find)) > 0) {
+        struct command_row row = {.id = column_int64(find, 0),
                                   .host = column_text(find, 1),
                                   .command = column_text(find, 2),
                                   .status = column_text(find, 3),
                                   .output = column_text(find, 4),
-                                  .created_ms = sqlite3_column_int64(find, 5),
-                                  .completed_ms = sqlite3_column_int64(find, 6)};
+                                  .created_ms = column_int64(find, 5),
+                                  .completed_ms = column_int64(find, 6)};
 
         visit(context, &row);
     }

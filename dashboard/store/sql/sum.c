@@ -1,4 +1,4 @@
-#include "dashboard/store/sqlite/sum.h"
+#include "dashboard/store/sql/sum.h"
 
 #include <openssl/evp.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include "dashboard/fleet/state.h"
 #include "dashboard/fleet/verdict.h"
-#include "dashboard/store/sqlite/rows.h"
+#include "dashboard/store/sql/rows.h"
 
 /* Names whose verdicts are looked at. A host with more names runs ad hoc commands, of which only
  * the newest matter. */
@@ -13,7 +13,7 @@
 #define VERDICTS_READ "32"
 #define VERDICT_NAME_SIZE 160 /* bytes; names are limited on the way in */
 
-int sqlite_txn_host_seen(struct txn *txn, const char *host)
+int sql_txn_host_seen(struct txn *txn, const char *host)
 {
     return txn_exec(txn,
                     "INSERT INTO hosts(id, hostname, last_seen, status, host_type, location, "
@@ -22,16 +22,16 @@ int sqlite_txn_host_seen(struct txn *txn, const char *host)
                     "ti", host, txn->now_ms);
 }
 
-int sqlite_txn_host_agent_seen(struct txn *txn, const char *host)
+int sql_txn_host_agent_seen(struct txn *txn, const char *host)
 {
     return txn_exec(txn, "UPDATE hosts SET agent_seen=?2 WHERE id=?1", "ti", host, txn->now_ms);
 }
 
-int sqlite_txn_runs_suspect(struct txn *txn, const char *host, const char *except)
+int sql_txn_runs_suspect(struct txn *txn, const char *host, const char *except)
 {
     return txn_exec(txn,
                     "UPDATE runs SET doubt=?3 WHERE host=?1 AND ended IS NULL AND lost=0 AND "
-                    "deleted=0 AND id<>?2 AND doubt=0 AND last_seen+?4*interval<=?3",
+                    "deleted=0 AND id<>?2 AND doubt=0 AND last_seen+?4*\"interval\"<=?3",
                     "ttii", host, except ? except : "", txn->now_ms, (int64_t)STATE_INTERVALS);
 }
 
@@ -40,7 +40,7 @@ int sqlite_txn_runs_suspect(struct txn *txn, const char *host, const char *excep
 /* Chooses the verdict that counts for the host. */
 static int refresh_verdict(struct txn *txn, const char *host)
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         txn_statement(txn, "SELECT name, outcome, started FROM verdicts WHERE host=? ORDER BY "
                            "started DESC LIMIT " VERDICTS_READ);
     char names[VERDICTS_MAX][VERDICT_NAME_SIZE], outcomes[VERDICTS_MAX][16];
@@ -51,12 +51,12 @@ static int refresh_verdict(struct txn *txn, const char *host)
     if (!find)
         return -1;
     statement_bind(find, "t", host);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW && count < VERDICTS_MAX) {
+    while ((step = statement_step(find)) > 0 && count < VERDICTS_MAX) {
         column_copy(find, 0, names[count], VERDICT_NAME_SIZE);
         column_copy(find, 1, outcomes[count], sizeof outcomes[count]);
         rows[count].name = names[count];
         rows[count].outcome = outcomes[count];
-        rows[count].started_ms = sqlite3_column_int64(find, 2);
+        rows[count].started_ms = column_int64(find, 2);
         count++;
     }
     if (statement_end(find, step) < 0)
@@ -66,7 +66,7 @@ static int refresh_verdict(struct txn *txn, const char *host)
                     counts < 0 ? NULL : rows[counts].name);
 }
 
-int sqlite_txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row)
+int sql_txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row)
 {
     if (txn_exec(txn,
                  "INSERT INTO verdicts(host, name, run, outcome, error, started, ended, success, "
@@ -74,16 +74,17 @@ int sqlite_txn_verdict(struct txn *txn, const char *host, const struct verdict_r
                  "WHEN ?4<>'success' THEN ?7 END) ON CONFLICT(host, name) DO UPDATE SET "
                  "run=excluded.run, outcome=excluded.outcome, error=excluded.error, "
                  "started=excluded.started, ended=excluded.ended, "
-                 "success=coalesce(excluded.success,success), "
-                 "failure=coalesce(excluded.failure,failure) WHERE excluded.run=run OR "
-                 "excluded.started>=started",
+                 "success=coalesce(excluded.success,verdicts.success), "
+                 "failure=coalesce(excluded.failure,verdicts.failure) WHERE "
+                 "excluded.run=verdicts.run OR "
+                 "excluded.started>=verdicts.started",
                  "tttttii", host, row->name ? row->name : "", row->run, row->outcome, row->error,
                  row->started_ms, row->ended_ms) < 0)
         return -1;
     return refresh_verdict(txn, host);
 }
 
-int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
+int sql_txn_run_verdict(struct txn *txn, const char *host, const char *id)
 {
     /* Most calls change nothing: a crashed run is looked at again and again. */
     if (txn_exec(txn,
@@ -98,18 +99,17 @@ int sqlite_txn_run_verdict(struct txn *txn, const char *host, const char *id)
                  "v.name=coalesce(r.name,'') AND (v.started>r.started OR (v.run=r.id AND r.ended "
                  "IS NULL))) ON CONFLICT(host, name) DO UPDATE SET run=excluded.run, "
                  "outcome=excluded.outcome, error=excluded.error, started=excluded.started, "
-                 "ended=excluded.ended, success=coalesce(excluded.success,success), "
-                 "failure=coalesce(excluded.failure,failure)",
+                 "ended=excluded.ended, success=coalesce(excluded.success,verdicts.success), "
+                 "failure=coalesce(excluded.failure,verdicts.failure)",
                  "t", id) < 0)
         return -1;
     return txn_rows(txn) > 0 ? refresh_verdict(txn, host) : 0;
 }
 
-int sqlite_store_verdicts(struct store *store, const char *host,
-                          void (*visit)(void *context, const struct verdict_row *row),
-                          void *context)
+int sql_store_verdicts(struct store *store, const char *host,
+                       void (*visit)(void *context, const struct verdict_row *row), void *context)
 {
-    sqlite3_stmt *find = store_statement(
+    struct statement *find = store_statement(
         store, "SELECT name, run, outcome, error, started, ended, success, failure FROM verdicts "
                "WHERE host=? ORDER BY started DESC LIMIT " VERDICTS_READ);
     int step;
@@ -117,15 +117,15 @@ int sqlite_store_verdicts(struct store *store, const char *host,
     if (!find)
         return -1;
     statement_bind(find, "t", host);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+    while ((step = statement_step(find)) > 0) {
         struct verdict_row row = {.name = column_text(find, 0),
                                   .run = column_text(find, 1),
                                   .outcome = column_text(find, 2),
                                   .error = column_text(find, 3),
-                                  .started_ms = sqlite3_column_int64(find, 4),
-                                  .ended_ms = sqlite3_column_int64(find, 5),
-                                  .success_ms = sqlite3_column_int64(find, 6),
-                                  .failure_ms = sqlite3_column_int64(find, 7)};
+                                  .started_ms = column_int64(find, 4),
+                                  .ended_ms = column_int64(find, 5),
+                                  .success_ms = column_int64(find, 6),
+                                  .failure_ms = column_int64(find, 7)};
 
         visit(context, &row);
     }
@@ -138,23 +138,23 @@ int sqlite_store_verdicts(struct store *store, const char *host,
 static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
                       struct run_facts *shown)
 {
-    sqlite3_stmt *find = txn_statement(
+    struct statement *find = txn_statement(
         txn, "SELECT * FROM (SELECT id, " FACT_COLUMNS
              " FROM runs r WHERE host=?1 AND ended IS NULL AND lost=0 AND deleted=0 ORDER BY "
-             "started DESC, k DESC)"
+             "started DESC, k DESC) a"
              " UNION ALL SELECT * FROM (SELECT id, " FACT_COLUMNS
-             " FROM runs r WHERE host=?1 AND deleted=0 ORDER BY started DESC, k DESC LIMIT 1)");
+             " FROM runs r WHERE host=?1 AND deleted=0 ORDER BY started DESC, k DESC LIMIT 1) b");
     int step;
 
     if (!find)
         return -1;
     statement_bind(find, "t", host);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+    while ((step = statement_step(find)) > 0) {
         struct run_facts facts;
 
         read_facts(find, 1, &facts);
         if (state_of_run(&facts, txn->now_ms) == RUN_CRASHED &&
-            sqlite_txn_run_verdict(txn, host, column_text(find, 0)) < 0)
+            sql_txn_run_verdict(txn, host, column_text(find, 0)) < 0)
             break;
         if (shown->exists && !run_outranks(&facts, shown, txn->now_ms))
             continue;
@@ -164,28 +164,29 @@ static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
     return statement_end(find, step);
 }
 
-int sqlite_txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts)
+int sql_txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts)
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT last_seen, agent_seen FROM hosts WHERE id=?");
+    struct statement *find =
+        txn_statement(txn, "SELECT last_seen, agent_seen FROM hosts WHERE id=?");
     int found;
 
     if (!find)
         return -1;
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0) {
-        facts->last_seen_ms = sqlite3_column_int64(find, 0);
-        facts->agent_seen_ms = sqlite3_column_int64(find, 1);
+        facts->last_seen_ms = column_int64(find, 0);
+        facts->agent_seen_ms = column_int64(find, 1);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_txn_host_refresh(struct txn *txn, const char *host)
+int sql_txn_host_refresh(struct txn *txn, const char *host)
 {
     struct host_facts host_facts = {0};
     struct run_facts facts = {0};
     char run[RUN_ID_SIZE];
-    int found = sqlite_txn_host_facts(txn, host, &host_facts);
+    int found = sql_txn_host_facts(txn, host, &host_facts);
 
     if (found <= 0)
         return found;
@@ -195,8 +196,8 @@ int sqlite_txn_host_refresh(struct txn *txn, const char *host)
                     facts.exists ? run : NULL, state_changes_at(&host_facts, &facts, txn->now_ms));
 }
 
-int sqlite_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
-                              const struct run_facts *facts)
+int sql_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
+                           const struct run_facts *facts)
 {
     /* While a run is busy, the host's own facts do not count. */
     int64_t changes_at = state_changes_at(&(struct host_facts){0}, facts, txn->now_ms);
@@ -209,7 +210,7 @@ int sqlite_txn_host_keepalive(struct txn *txn, const char *host, const char *run
 
 /* ---- what hosts and people store ---- */
 
-int sqlite_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
+int sql_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     if (txn_exec(txn,
                  "INSERT INTO hosts(id, hostname, criticality, status, host_type, location, "
@@ -238,18 +239,19 @@ int sqlite_txn_host_register(struct txn *txn, const char *host, const struct hos
                     host, fields->metrics, txn->now_ms);
 }
 
-int sqlite_txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)
+int sql_txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)
 {
-    if (txn_exec(txn,
-                 "INSERT OR IGNORE INTO hosts(id, hostname, host_type, location, device_type, "
-                 "theme_color) VALUES(?1,?1,?2,?3,?4,coalesce(?5,'#769ff0'))",
-                 "ttttt", host, fields->host_type, fields->location, fields->device_type,
-                 fields->theme_color) < 0)
+    if (txn_exec(
+            txn,
+            "INSERT INTO hosts(id, hostname, host_type, location, device_type, "
+            "theme_color) VALUES(?1,?1,?2,?3,?4,coalesce(?5,'#769ff0')) ON CONFLICT(id) DO NOTHING",
+            "ttttt", host, fields->host_type, fields->location, fields->device_type,
+            fields->theme_color) < 0)
         return -1;
     return txn_rows(txn) > 0;
 }
 
-int sqlite_txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields)
+int sql_txn_host_patch(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     return txn_exec(txn,
                     "UPDATE hosts SET comment=coalesce(?2,comment), "
@@ -260,8 +262,8 @@ int sqlite_txn_host_patch(struct txn *txn, const char *host, const struct host_f
                     fields->last_audit_ms, fields->last_fix_ms);
 }
 
-int sqlite_txn_host_status(struct txn *txn, const char *host, const char *status,
-                           const struct host_fields *fields)
+int sql_txn_host_status(struct txn *txn, const char *host, const char *status,
+                        const struct host_fields *fields)
 {
     return txn_exec(txn,
                     "UPDATE hosts SET status=?2, "
@@ -273,7 +275,7 @@ int sqlite_txn_host_status(struct txn *txn, const char *host, const char *status
                     fields->comment, txn->now_ms);
 }
 
-int sqlite_txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests)
+int sql_txn_host_tests(struct txn *txn, const char *host, const struct host_tests *tests)
 {
     if (txn_exec(txn,
                  "UPDATE hosts SET test_running=?2, test_current=?3, test_total=?4, "
@@ -289,7 +291,7 @@ int sqlite_txn_host_tests(struct txn *txn, const char *host, const struct host_t
                     "tttti", host, tests->result, tests->summary, tests->comment, txn->now_ms);
 }
 
-int sqlite_txn_host_remove(struct txn *txn, const char *host)
+int sql_txn_host_remove(struct txn *txn, const char *host)
 {
     if (txn_exec(txn, "DELETE FROM hosts WHERE id=?", "t", host) < 0)
         return -1;
@@ -320,7 +322,7 @@ int sqlite_txn_host_remove(struct txn *txn, const char *host)
 
 #define SELECT_TOKEN "SELECT agent_token_hash FROM hosts WHERE id=?"
 
-static int read_token(sqlite3_stmt *find, const char *host, char hash[STORE_HASH_SIZE])
+static int read_token(struct statement *find, const char *host, char hash[STORE_HASH_SIZE])
 {
     int found;
 
@@ -330,36 +332,37 @@ static int read_token(sqlite3_stmt *find, const char *host, char hash[STORE_HASH
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, hash, STORE_HASH_SIZE);
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
+int sql_txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
 {
     return read_token(txn_statement(txn, SELECT_TOKEN), host, hash);
 }
 
-bool sqlite_store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
+bool sql_store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
 {
     return read_token(store_statement(store, SELECT_TOKEN), host, hash) > 0 && hash[0];
 }
 
-bool sqlite_store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
+bool sql_store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
 {
-    sqlite3_stmt *find = store_statement(store, "SELECT id FROM hosts WHERE agent_token_hash=?");
+    struct statement *find =
+        store_statement(store, "SELECT id FROM hosts WHERE agent_token_hash=?");
     bool found;
 
     if (!find)
         return false;
     statement_bind(find, "t", hash);
-    found = sqlite3_step(find) == SQLITE_ROW;
+    found = statement_step(find) > 0;
     if (found)
         strlcpy(host, column_text(find, 0), HOST_ID_SIZE);
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
+int sql_txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
 {
     int done =
         make ? txn_exec(txn,
@@ -386,7 +389,7 @@ int sqlite_txn_host_set_token(struct txn *txn, const char *host, const char *has
     " LEFT JOIN verdicts v ON v.host=h.id AND v.name=h.verdict"
 #define HOST_COLUMNS 38 /* in front of RUN_COLUMNS */
 
-static void read_host(sqlite3_stmt *find, struct host_row *row)
+static void read_host(struct statement *find, struct host_row *row)
 {
     int c = 0;
 
@@ -410,36 +413,36 @@ static void read_host(sqlite3_stmt *find, struct host_row *row)
     row->nixpkgs_version = column_text(find, c++);
     row->os_version = column_text(find, c++);
     row->os_name = column_text(find, c++);
-    row->test_running = sqlite3_column_int64(find, c++);
-    row->test_current = sqlite3_column_int64(find, c++);
-    row->test_total = sqlite3_column_int64(find, c++);
-    row->test_passed_count = sqlite3_column_int64(find, c++);
-    row->poll_interval = sqlite3_column_int64(find, c++);
-    row->last_seen_ms = sqlite3_column_int64(find, c++);
-    row->last_switch_ms = sqlite3_column_int64(find, c++);
-    row->last_audit_ms = sqlite3_column_int64(find, c++);
-    row->last_fix_ms = sqlite3_column_int64(find, c++);
-    row->command_queued_ms = sqlite3_column_int64(find, c++);
-    row->metrics_updated_ms = sqlite3_column_int64(find, c++);
-    row->agent_seen_ms = sqlite3_column_int64(find, c++);
+    row->test_running = column_int64(find, c++);
+    row->test_current = column_int64(find, c++);
+    row->test_total = column_int64(find, c++);
+    row->test_passed_count = column_int64(find, c++);
+    row->poll_interval = column_int64(find, c++);
+    row->last_seen_ms = column_int64(find, c++);
+    row->last_switch_ms = column_int64(find, c++);
+    row->last_audit_ms = column_int64(find, c++);
+    row->last_fix_ms = column_int64(find, c++);
+    row->command_queued_ms = column_int64(find, c++);
+    row->metrics_updated_ms = column_int64(find, c++);
+    row->agent_seen_ms = column_int64(find, c++);
     row->verdict.name = column_text(find, c++);
     row->verdict.run = column_text(find, c++);
     row->verdict.outcome = column_text(find, c++);
     row->verdict.error = column_text(find, c++);
-    row->verdict.started_ms = sqlite3_column_int64(find, c++);
-    row->verdict.ended_ms = sqlite3_column_int64(find, c);
+    row->verdict.started_ms = column_int64(find, c++);
+    row->verdict.ended_ms = column_int64(find, c);
     read_run(find, HOST_COLUMNS, &row->run);
 }
 
-int sqlite_store_hosts(struct store *store,
-                       void (*visit)(void *context, const struct host_row *row), void *context)
+int sql_store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
+                    void *context)
 {
-    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " ORDER BY h.hostname");
+    struct statement *find = store_statement_many(store, SELECT_HOSTS " ORDER BY h.hostname");
     int step;
 
     if (!find)
         return -1;
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+    while ((step = statement_step(find)) > 0) {
         struct host_row row;
 
         read_host(find, &row);
@@ -448,10 +451,10 @@ int sqlite_store_hosts(struct store *store,
     return statement_end(find, step);
 }
 
-int sqlite_store_host(struct store *store, const char *host,
-                      void (*visit)(void *context, const struct host_row *row), void *context)
+int sql_store_host(struct store *store, const char *host,
+                   void (*visit)(void *context, const struct host_row *row), void *context)
 {
-    sqlite3_stmt *find = store_statement(store, SELECT_HOSTS " WHERE h.id=?");
+    struct statement *find = store_statement(store, SELECT_HOSTS " WHERE h.id=?");
     struct host_row row;
     int found;
 
@@ -462,22 +465,22 @@ int sqlite_store_host(struct store *store, const char *host,
         read_host(find, &row);
         visit(context, &row);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
-                           void (*visit)(void *context, const char *host, const char *run),
-                           void *context)
+int sql_store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
+                        void (*visit)(void *context, const char *host, const char *run),
+                        void *context)
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         store_statement(store, "SELECT id, run FROM hosts WHERE changes_at>?1 AND changes_at<=?2");
     int step;
 
     if (!find)
         return -1;
     statement_bind(find, "ii", after_ms, until_ms);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW)
+    while ((step = statement_step(find)) > 0)
         visit(context, column_text(find, 0), column_text(find, 1));
     return statement_end(find, step);
 }

@@ -1,8 +1,8 @@
 /* Checksums of stored lines. SQLite finds a damaged structure, not a damaged text. */
-#ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_SUM_H
-#define NIXFLEET_DASHBOARD_STORE_SQLITE_SUM_H
+#ifndef NIXFLEET_DASHBOARD_STORE_SQL_SUM_H
+#define NIXFLEET_DASHBOARD_STORE_SQL_SUM_H
 
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
 /* The checksum of a chunk of the run with this key: the high half is of its place and text, the low
  * half of its times. */

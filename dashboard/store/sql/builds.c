@@ -1,14 +1,15 @@
 /* The derivations of a run, and what it changed in nix's profiles. */
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
-int sqlite_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row)
+int sql_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row)
 {
     return txn_exec(
         txn,
         "INSERT INTO derivations(run,n,name,state,machine,step,started,ended,line,lines)"
         " VALUES(?1,?2,?3,?4,?5,?6,nullif(?7,0),nullif(?8,0),?9,?10)"
         " ON CONFLICT(run,n) DO UPDATE SET name=?3, state=?4, machine=?5, step=?6,"
-        " started=coalesce(nullif(?7,0),started), ended=coalesce(nullif(?8,0),ended),"
+        " started=coalesce(nullif(?7,0),derivations.started),"
+        " ended=coalesce(nullif(?8,0),derivations.ended),"
         " line=?9, lines=?10",
         "iittttiiii", key, row->n, row->name, row->state, row->machine, row->step, row->started_ms,
         row->ended_ms, row->line, row->lines);
@@ -18,7 +19,7 @@ int sqlite_txn_derivation_put(struct txn *txn, int64_t key, const struct derivat
     "SELECT n, name, state, machine, step, started, ended, line, lines FROM derivations" \
     " WHERE run=? AND n>=? ORDER BY n LIMIT ?"
 
-static int read_derivations(sqlite3_stmt *find, int64_t key, int64_t from, int64_t limit,
+static int read_derivations(struct statement *find, int64_t key, int64_t from, int64_t limit,
                             void (*visit)(void *context, const struct derivation_row *row),
                             void *context)
 {
@@ -27,46 +28,49 @@ static int read_derivations(sqlite3_stmt *find, int64_t key, int64_t from, int64
     if (!find)
         return -1;
     statement_bind(find, "iii", key, from, limit);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
-        const struct derivation_row row = {.n = sqlite3_column_int64(find, 0),
+    while ((step = statement_step(find)) > 0) {
+        const struct derivation_row row = {.n = column_int64(find, 0),
                                            .name = column_text(find, 1),
                                            .state = column_text(find, 2),
                                            .machine = column_text(find, 3),
                                            .step = column_text(find, 4),
-                                           .started_ms = sqlite3_column_int64(find, 5),
-                                           .ended_ms = sqlite3_column_int64(find, 6),
-                                           .line = sqlite3_column_int64(find, 7),
-                                           .lines = sqlite3_column_int64(find, 8)};
+                                           .started_ms = column_int64(find, 5),
+                                           .ended_ms = column_int64(find, 6),
+                                           .line = column_int64(find, 7),
+                                           .lines = column_int64(find, 8)};
         visit(context, &row);
     }
     return statement_end(find, step);
 }
 
-int sqlite_store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
-                             void (*visit)(void *context, const struct derivation_row *row),
-                             void *context)
+int sql_store_derivations(struct store *store, int64_t key, int64_t from, int64_t limit,
+                          void (*visit)(void *context, const struct derivation_row *row),
+                          void *context)
 {
     return read_derivations(store_statement(store, SELECT_DERIVATIONS), key, from, limit, visit,
                             context);
 }
 
-int sqlite_txn_derivations(struct txn *txn, int64_t key,
-                           void (*visit)(void *context, const struct derivation_row *row),
-                           void *context)
+int sql_txn_derivations(struct txn *txn, int64_t key,
+                        void (*visit)(void *context, const struct derivation_row *row),
+                        void *context)
 {
     return read_derivations(txn_statement(txn, SELECT_DERIVATIONS), key, 0, INT64_MAX, visit,
                             context);
 }
 
-int sqlite_txn_changes_put(struct txn *txn, int64_t key, const char *changes)
+int sql_txn_changes_put(struct txn *txn, int64_t key, const char *changes)
 {
-    return txn_exec(txn, "INSERT OR REPLACE INTO run_changes VALUES(?,?)", "it", key, changes);
+    return txn_exec(
+        txn,
+        "INSERT INTO run_changes(run, text) VALUES(?1,?2) ON CONFLICT(run) DO UPDATE SET text=?2",
+        "it", key, changes);
 }
 
-int sqlite_store_changes(struct store *store, int64_t key,
-                         void (*visit)(void *context, const char *changes), void *context)
+int sql_store_changes(struct store *store, int64_t key,
+                      void (*visit)(void *context, const char *changes), void *context)
 {
-    sqlite3_stmt *find = store_statement(store, "SELECT text FROM run_changes WHERE run=?");
+    struct statement *find = store_statement(store, "SELECT text FROM run_changes WHERE run=?");
     int found;
 
     if (!find)
@@ -74,11 +78,11 @@ int sqlite_store_changes(struct store *store, int64_t key,
     statement_bind(find, "i", key);
     if ((found = statement_first(find)) > 0)
         visit(context, column_text(find, 0));
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
-int sqlite_txn_builds_remove(struct txn *txn, int64_t key)
+int sql_txn_builds_remove(struct txn *txn, int64_t key)
 {
     if (txn_exec(txn, "DELETE FROM derivations WHERE run=?", "i", key) < 0)
         return -1;

@@ -2,48 +2,48 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dashboard/store/sqlite/rows.h"
+#include "dashboard/store/sql/rows.h"
 
 /* ---- finding and making ---- */
 
-#define ROW_COLUMNS                                                                          \
-    "k, id, host, lines, stored, last_seen, interval, started, ended, lost, stop, deleted, " \
+#define ROW_COLUMNS                                                                              \
+    "k, id, host, lines, stored, last_seen, \"interval\", started, ended, lost, stop, deleted, " \
     "phase, created, heartbeats, doubt, estimate_due"
 
 /* Fills row from the first row, and resets. 0 (row->key 0: none) or -1. */
-static int read_row(sqlite3_stmt *find, struct run_row *row)
+static int read_row(struct statement *find, struct run_row *row)
 {
     int found = statement_first(find);
 
     memset(row, 0, sizeof *row);
     if (found > 0) {
-        row->key = sqlite3_column_int64(find, 0);
+        row->key = column_int64(find, 0);
         column_copy(find, 1, row->id, sizeof row->id);
         column_copy(find, 2, row->host, sizeof row->host);
-        row->lines = sqlite3_column_int64(find, 3);
-        row->stored = sqlite3_column_int64(find, 4);
-        row->last_seen_ms = sqlite3_column_int64(find, 5);
-        row->interval_ms = sqlite3_column_int64(find, 6);
-        row->started_ms = sqlite3_column_int64(find, 7);
+        row->lines = column_int64(find, 3);
+        row->stored = column_int64(find, 4);
+        row->last_seen_ms = column_int64(find, 5);
+        row->interval_ms = column_int64(find, 6);
+        row->started_ms = column_int64(find, 7);
         row->ended = !column_null(find, 8);
-        row->lost = sqlite3_column_int64(find, 9) != 0;
-        row->stop = sqlite3_column_int64(find, 10) != 0;
-        row->deleted = sqlite3_column_int64(find, 11) != 0;
+        row->lost = column_int64(find, 9) != 0;
+        row->stop = column_int64(find, 10) != 0;
+        row->deleted = column_int64(find, 11) != 0;
         column_copy(find, 12, row->phase, sizeof row->phase);
-        row->created_ms = sqlite3_column_int64(find, 13);
-        row->heartbeats = sqlite3_column_int64(find, 14) != 0;
-        row->suspect_ms = sqlite3_column_int64(find, 15);
-        row->estimate_due_ms = sqlite3_column_int64(find, 16);
+        row->created_ms = column_int64(find, 13);
+        row->heartbeats = column_int64(find, 14) != 0;
+        row->suspect_ms = column_int64(find, 15);
+        row->estimate_due_ms = column_int64(find, 16);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found < 0 ? -1 : 0;
 }
 
 #define SELECT_BY_ID "SELECT " ROW_COLUMNS " FROM runs WHERE id=?"
 
-int sqlite_txn_run_find(struct txn *txn, const char *id, struct run_row *row)
+int sql_txn_run_find(struct txn *txn, const char *id, struct run_row *row)
 {
-    sqlite3_stmt *find = txn_statement(txn, SELECT_BY_ID);
+    struct statement *find = txn_statement(txn, SELECT_BY_ID);
 
     if (!find)
         return -1;
@@ -51,9 +51,9 @@ int sqlite_txn_run_find(struct txn *txn, const char *id, struct run_row *row)
     return read_row(find, row);
 }
 
-bool sqlite_store_run_find(struct store *store, const char *id, struct run_row *row)
+bool sql_store_run_find(struct store *store, const char *id, struct run_row *row)
 {
-    sqlite3_stmt *find = store_statement(store, SELECT_BY_ID);
+    struct statement *find = store_statement(store, SELECT_BY_ID);
 
     memset(row, 0, sizeof *row);
     if (!find)
@@ -62,9 +62,9 @@ bool sqlite_store_run_find(struct store *store, const char *id, struct run_row *
     return read_row(find, row) == 0 && row->key;
 }
 
-int sqlite_txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
+int sql_txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         txn_statement(txn, "SELECT " ROW_COLUMNS
                            " FROM runs WHERE host=? AND ended IS NULL AND lost=0 AND deleted=0"
                            " ORDER BY started DESC, k DESC LIMIT 1");
@@ -75,7 +75,7 @@ int sqlite_txn_run_find_open(struct txn *txn, const char *host, struct run_row *
     return read_row(find, row);
 }
 
-int sqlite_txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
+int sql_txn_run_create(struct txn *txn, const char *host, const char *id, struct run_row *row)
 {
     char fresh[RUN_ID_SIZE] = "";
 
@@ -84,7 +84,7 @@ int sqlite_txn_run_create(struct txn *txn, const char *host, const char *id, str
     if (txn_exec(txn,
                  "INSERT INTO runs(id, host, created, started, last_seen) VALUES(?1,?2,?3,?3,?3)",
                  "tti", *id ? id : fresh, host, txn->now_ms) < 0 ||
-        sqlite_txn_run_find(txn, *id ? id : fresh, row) < 0)
+        sql_txn_run_find(txn, *id ? id : fresh, row) < 0)
         return -1;
     row->fresh = true;
     return row->key ? 0 : -1;
@@ -92,16 +92,18 @@ int sqlite_txn_run_create(struct txn *txn, const char *host, const char *id, str
 
 /* ---- what reports change ---- */
 
-int sqlite_txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
+int sql_txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
 {
     return txn_exec(
         txn,
-        "UPDATE runs SET last_seen=?2, interval=?3, command=coalesce(?4,command), "
-        "argv=coalesce(?5,argv), user=coalesce(?6,user), name=coalesce(?7,name), started=?8, "
+        "UPDATE runs SET last_seen=?2, \"interval\"=?3, command=coalesce(?4,command), "
+        "argv=coalesce(?5,argv), \"user\"=coalesce(?6,\"user\"), name=coalesce(?7,name), "
+        "started=?8, "
         "last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 "
         "END, phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
         "progress=coalesce(?10,progress), lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN "
-        "?11=1 THEN 0 ELSE lost END, heartbeats=max(heartbeats,?13), doubt=CASE WHEN ?13=1 THEN 0 "
+        "?11=1 THEN 0 ELSE lost END, heartbeats=CASE WHEN ?13>heartbeats THEN ?13 ELSE heartbeats "
+        "END, doubt=CASE WHEN ?13=1 THEN 0 "
         "ELSE doubt END WHERE k=?1",
         "iiittttittiii", key, update->last_seen_ms, update->interval_ms, update->command,
         update->argv, update->user, update->name, update->started_ms, update->phase,
@@ -109,7 +111,7 @@ int sqlite_txn_run_update(struct txn *txn, int64_t key, const struct run_update 
         (int64_t)update->heartbeat);
 }
 
-int sqlite_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
+int sql_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)
 {
     return txn_exec(
         txn,
@@ -123,23 +125,25 @@ int sqlite_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *en
         end->failed, end->failed_units, (int64_t)end->authoritative);
 }
 
-int sqlite_txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes)
+int sql_txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes)
 {
     return txn_exec(txn,
                     "UPDATE runs SET lines=?2, stored=?3, bytes=CASE WHEN ?4>=0 THEN ?4 ELSE "
-                    "max(bytes,?3) END, silent_since=?5 WHERE k=?1",
+                    "CASE WHEN bytes>?3 THEN bytes ELSE ?3 END END, silent_since=?5 WHERE k=?1",
                     "iiiii", row->key, row->lines, row->stored, bytes, txn->now_ms);
 }
 
-int sqlite_txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
+int sql_txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
 {
-    return txn_exec(txn, "UPDATE runs SET silent_since=?2, bytes=max(bytes,?3) WHERE k=?1", "iii",
-                    key, since_ms, bytes);
+    return txn_exec(txn,
+                    "UPDATE runs SET silent_since=?2, bytes=CASE WHEN bytes>?3 THEN bytes ELSE ?3 "
+                    "END WHERE k=?1",
+                    "iii", key, since_ms, bytes);
 }
 
-int sqlite_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
+int sql_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
 {
-    sqlite3_stmt *find = txn_statement(txn, "SELECT host FROM runs WHERE k=?");
+    struct statement *find = txn_statement(txn, "SELECT host FROM runs WHERE k=?");
     int found;
 
     host[0] = '\0';
@@ -148,32 +152,32 @@ int sqlite_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     statement_bind(find, "i", key);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, host, HOST_ID_SIZE);
-    sqlite3_reset(find);
+    statement_reset(find);
     if (found < 0 ||
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
-        sqlite_txn_builds_remove(txn, key) < 0)
+        sql_txn_builds_remove(txn, key) < 0)
         return -1;
-    return sqlite_txn_host_refresh(txn, host);
+    return sql_txn_host_refresh(txn, host);
 }
 
 /* ---- reading ---- */
 
-void read_facts(sqlite3_stmt *row, int column, struct run_facts *facts)
+void read_facts(struct statement *row, int column, struct run_facts *facts)
 {
     *facts = (struct run_facts){
         .exists = !column_null(row, column),
-        .started_ms = sqlite3_column_int64(row, column),
-        .last_seen_ms = sqlite3_column_int64(row, column + 1),
+        .started_ms = column_int64(row, column),
+        .last_seen_ms = column_int64(row, column + 1),
         .ended = !column_null(row, column + 2),
-        .ended_ms = sqlite3_column_int64(row, column + 2),
-        .interval_ms = sqlite3_column_int64(row, column + 3),
-        .lost = sqlite3_column_int64(row, column + 4) != 0,
-        .heartbeats = sqlite3_column_int64(row, column + 5) != 0,
-        .suspect_ms = sqlite3_column_int64(row, column + 6),
+        .ended_ms = column_int64(row, column + 2),
+        .interval_ms = column_int64(row, column + 3),
+        .lost = column_int64(row, column + 4) != 0,
+        .heartbeats = column_int64(row, column + 5) != 0,
+        .suspect_ms = column_int64(row, column + 6),
     };
 }
 
-void read_run(sqlite3_stmt *row, int column, struct run_details *run)
+void read_run(struct statement *row, int column, struct run_details *run)
 {
     int c = column + FACT_COLUMN_COUNT;
 
@@ -192,26 +196,26 @@ void read_run(sqlite3_stmt *row, int column, struct run_details *run)
     run->error = column_text(row, c++);
     run->failed = column_text(row, c++);
     run->failed_units = column_text(row, c++);
-    run->error_line = column_null(row, c) ? -1 : sqlite3_column_int64(row, c);
-    run->lines = sqlite3_column_int64(row, ++c);
-    run->bytes = sqlite3_column_int64(row, ++c);
-    run->silent_since_ms = sqlite3_column_int64(row, ++c);
-    run->stop = sqlite3_column_int64(row, ++c) != 0;
-    run->stop_ms = sqlite3_column_int64(row, ++c);
+    run->error_line = column_null(row, c) ? -1 : column_int64(row, c);
+    run->lines = column_int64(row, ++c);
+    run->bytes = column_int64(row, ++c);
+    run->silent_since_ms = column_int64(row, ++c);
+    run->stop = column_int64(row, ++c) != 0;
+    run->stop_ms = column_int64(row, ++c);
     run->stop_by = column_text(row, ++c);
-    run->eta_ms = sqlite3_column_int64(row, ++c);
-    run->eta_low_ms = sqlite3_column_int64(row, ++c);
-    run->eta_high_ms = sqlite3_column_int64(row, ++c);
+    run->eta_ms = column_int64(row, ++c);
+    run->eta_low_ms = column_int64(row, ++c);
+    run->eta_high_ms = column_int64(row, ++c);
 }
 
-bool sqlite_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
+bool sql_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
-    sqlite3_stmt *find = store_statement(
+    struct statement *find = store_statement(
         store,
         "SELECT id FROM (SELECT id FROM runs WHERE host=?1 AND ended IS NULL AND lost=0 AND "
-        "deleted=0 ORDER BY started DESC, k DESC LIMIT 1)"
+        "deleted=0 ORDER BY started DESC, k DESC LIMIT 1) a"
         " UNION ALL SELECT id FROM (SELECT id FROM runs WHERE host=?1 AND deleted=0 ORDER BY "
-        "started DESC, k DESC LIMIT 1)");
+        "started DESC, k DESC LIMIT 1) b");
     int found;
 
     if (!find)
@@ -219,14 +223,14 @@ bool sqlite_store_run_of_host(struct store *store, const char *host, char id[RUN
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, id, RUN_ID_SIZE);
-    sqlite3_reset(find);
+    statement_reset(find);
     return found > 0;
 }
 
-int sqlite_store_run(struct store *store, const char *host, const char *id,
-                     void (*visit)(void *context, const struct run_details *row), void *context)
+int sql_store_run(struct store *store, const char *host, const char *id,
+                  void (*visit)(void *context, const struct run_details *row), void *context)
 {
-    sqlite3_stmt *find = store_statement(
+    struct statement *find = store_statement(
         store, "SELECT " RUN_COLUMNS
                " FROM runs r WHERE r.id=?1 AND (r.host=?2 OR ?2 IS NULL) AND r.deleted=0");
     struct run_details row;
@@ -239,7 +243,7 @@ int sqlite_store_run(struct store *store, const char *host, const char *id,
         read_run(find, 0, &row);
         visit(context, &row);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return found;
 }
 
@@ -247,10 +251,10 @@ int sqlite_store_run(struct store *store, const char *host, const char *id,
     " AND (?2 IS NULL OR (r.started, r.k)<(SELECT started, k FROM runs WHERE id=?2))" \
     " ORDER BY r.started DESC, r.k DESC LIMIT ?3"
 
-int sqlite_store_runs(struct store *store, const char *host, const char *before, int64_t limit,
-                      void (*visit)(void *context, const struct run_details *row), void *context)
+int sql_store_runs(struct store *store, const char *host, const char *before, int64_t limit,
+                   void (*visit)(void *context, const struct run_details *row), void *context)
 {
-    sqlite3_stmt *find =
+    struct statement *find =
         host ? store_statement(store, "SELECT " RUN_COLUMNS " FROM runs r WHERE r.host=?1 AND "
                                       "r.deleted=0" RUNS_BEFORE)
              : store_statement(store, "SELECT " RUN_COLUMNS
@@ -260,7 +264,7 @@ int sqlite_store_runs(struct store *store, const char *host, const char *before,
     if (!find)
         return -1;
     statement_bind(find, "tti", host, before, limit);
-    while ((step = sqlite3_step(find)) == SQLITE_ROW) {
+    while ((step = statement_step(find)) > 0) {
         struct run_details row;
 
         read_run(find, 0, &row);

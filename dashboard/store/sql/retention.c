@@ -1,32 +1,32 @@
 /* Finding and removing what is old. */
 #include "dashboard/fleet/state.h"
-#include "dashboard/store/sqlite/sqlite.h"
+#include "dashboard/store/sql/sql.h"
 
-static int64_t read_time(sqlite3_stmt *find)
+static int64_t read_time(struct statement *find)
 {
-    int64_t ms = find && statement_first(find) > 0 ? sqlite3_column_int64(find, 0) : 0;
+    int64_t ms = find && statement_first(find) > 0 ? column_int64(find, 0) : 0;
 
     if (find)
-        sqlite3_reset(find);
+        statement_reset(find);
     return ms;
 }
 
-void sqlite_store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms)
+void sql_store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms)
 {
     *newest_ms = read_time(store_statement(store, "SELECT max(last_seen) FROM hosts"));
     *jumped_ms = read_time(store_statement(store, "SELECT value FROM kv WHERE name='jumped'"));
 }
 
-size_t sqlite_store_runs_expired(struct store *store, const struct retention_limits *limits,
-                                 int64_t now_ms, int64_t *keys, size_t max)
+size_t sql_store_runs_expired(struct store *store, const struct retention_limits *limits,
+                              int64_t now_ms, int64_t *keys, size_t max)
 {
-    sqlite3_stmt *find = store_statement(
+    struct statement *find = store_statement(
         store,
         "SELECT k FROM (SELECT k, ended, lost, last_seen, created,"
         " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
-        " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0)"
+        " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0) r"
         " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
-        " (max(created, coalesce(ended,last_seen), last_seen)<?2 OR place>?3 OR size>?4)"
+        " ((created<?2 AND coalesce(ended,last_seen)<?2 AND last_seen<?2) OR place>?3 OR size>?4)"
         " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"
         " LIMIT ?5");
     size_t count = 0;
@@ -35,23 +35,23 @@ size_t sqlite_store_runs_expired(struct store *store, const struct retention_lim
         return 0;
     statement_bind(find, "iiiii", now_ms - STATE_LOST_MS, now_ms - limits->keep_ms,
                    limits->keep_runs, limits->keep_bytes, (int64_t)max);
-    while (count < max && sqlite3_step(find) == SQLITE_ROW)
-        keys[count++] = sqlite3_column_int64(find, 0);
-    sqlite3_reset(find);
+    while (count < max && statement_step(find) > 0)
+        keys[count++] = column_int64(find, 0);
+    statement_reset(find);
     return count;
 }
 
-int64_t sqlite_txn_log_remove(struct txn *txn, int64_t key, int64_t max)
+int64_t sql_txn_log_remove(struct txn *txn, int64_t key, int64_t max)
 {
     if (txn_exec(txn,
-                 "DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE run=?1 LIMIT "
-                 "?2)",
+                 "DELETE FROM chunks WHERE run=?1 AND first IN (SELECT first FROM chunks WHERE "
+                 "run=?1 LIMIT ?2)",
                  "ii", key, max) < 0)
         return -1;
     return txn_rows(txn);
 }
 
-int64_t sqlite_txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)
+int64_t sql_txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)
 {
     int64_t removed;
 

@@ -9,9 +9,9 @@
 #include "common/io.h"
 #include "common/utf8.h"
 #include "dashboard/store/lines.h"
-#include "dashboard/store/sqlite/damage.h"
-#include "dashboard/store/sqlite/sqlite.h"
-#include "dashboard/store/sqlite/sum.h"
+#include "dashboard/store/sql/damage.h"
+#include "dashboard/store/sql/sql.h"
+#include "dashboard/store/sql/sum.h"
 
 /* The times of the first `count` lines. Caller frees; NULL when there are none. */
 static char *times_prefix(const char *times, int64_t count)
@@ -35,22 +35,22 @@ static char *times_prefix(const char *times, int64_t count)
 
 /* CHUNK_COLUMNS from a column on, of the run with this key. A chunk of a version without checksums
  * counts as good. */
-static enum chunk_damage read_chunk(sqlite3_stmt *row, int column, int64_t key, struct chunk *chunk)
+static enum chunk_damage read_chunk(struct statement *row, int column, int64_t key,
+                                    struct chunk *chunk)
 {
-    *chunk = (struct chunk){.first = sqlite3_column_int64(row, column),
-                            .count = sqlite3_column_int64(row, column + 1),
+    *chunk = (struct chunk){.first = column_int64(row, column),
+                            .count = column_int64(row, column + 1),
                             .text = column_text(row, column + 2),
-                            .size = (size_t)sqlite3_column_bytes(row, column + 2),
+                            .size = (size_t)column_size(row, column + 2),
                             .times = column_text(row, column + 3)};
-    return column_null(row, column + 4)
-               ? CHUNK_GOOD
-               : chunk_check(key, chunk, sqlite3_column_int64(row, column + 4));
+    return column_null(row, column + 4) ? CHUNK_GOOD
+                                        : chunk_check(key, chunk, column_int64(row, column + 4));
 }
 
-/* Shortens the chunk at rowid to keep lines. A damaged chunk stays one: its new checksum is wrong,
+/* Shortens the chunk to keep lines. A damaged chunk stays one: its new checksum is wrong,
  * too. */
-static int shorten_chunk(struct txn *txn, int64_t key, int64_t rowid, const struct chunk *chunk,
-                         int64_t keep, bool damaged)
+static int shorten_chunk(struct txn *txn, int64_t key, const struct chunk *chunk, int64_t keep,
+                         bool damaged)
 {
     AUTO_FREE char *times = times_prefix(chunk->times, keep);
     struct chunk kept = {.first = chunk->first,
@@ -60,32 +60,33 @@ static int shorten_chunk(struct txn *txn, int64_t key, int64_t rowid, const stru
                          .times = times};
     int64_t sum = chunk_sum(key, &kept);
 
-    return txn_exec(txn, "UPDATE chunks SET count=?2, text=?3, times=?4, sum=?5 WHERE rowid=?1",
-                    "iibti", rowid, keep, kept.text, kept.size, times, damaged ? ~sum : sum);
+    return txn_exec(
+        txn, "UPDATE chunks SET count=?3, text=?4, times=?5, sum=?6 WHERE run=?1 AND first=?2",
+        "iiibti", key, chunk->first, keep, kept.text, kept.size, times, damaged ? ~sum : sum);
 }
 
 /* log = log[0:from] */
 static int cut(struct txn *txn, struct run_row *row, int64_t from)
 {
-    sqlite3_stmt *last = txn_statement(
+    struct statement *last = txn_statement_many(
         txn,
-        "SELECT rowid, " CHUNK_COLUMNS " FROM chunks WHERE run=? AND first+count>? AND "
+        "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? AND first+count>? AND "
         "first>="
         "coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND first<=?2),0) ORDER BY first");
-    int ok = 0, step = SQLITE_DONE;
+    int ok = 0, step = 0;
 
     if (!last)
         return -1;
     statement_bind(last, "ii", row->key, from);
-    while (ok == 0 && (step = sqlite3_step(last)) == SQLITE_ROW) {
+    while (ok == 0 && (step = statement_step(last)) > 0) {
         struct chunk chunk;
-        bool damaged = read_chunk(last, 1, row->key, &chunk) != CHUNK_GOOD;
+        bool damaged = read_chunk(last, 0, row->key, &chunk) != CHUNK_GOOD;
         int64_t keep = from - chunk.first;
 
         if (keep > 0) {
             row->stored -=
                 chunk.text ? (int64_t)(chunk.size - lines_prefix(chunk.text, chunk.size, keep)) : 0;
-            ok = shorten_chunk(txn, row->key, sqlite3_column_int64(last, 0), &chunk, keep, damaged);
+            ok = shorten_chunk(txn, row->key, &chunk, keep, damaged);
         } else {
             row->stored -= (int64_t)chunk.size;
         }
@@ -97,19 +98,20 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
 
 static int put(struct txn *txn, int64_t key, const struct chunk *chunk)
 {
-    return txn_exec(
-        txn,
-        "INSERT OR REPLACE INTO chunks(run, first, count, version, at, text, times, sum) "
-        "VALUES(?,?,?,?,?,?,?,?)",
-        "iiiiibti", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms, chunk->text,
-        chunk->size, chunk->times, chunk_sum(key, chunk));
+    return txn_exec(txn,
+                    "INSERT INTO chunks(run, first, count, version, at, text, times, sum) "
+                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(run, first) DO UPDATE SET "
+                    "count=?3, version=?4, "
+                    "at=?5, text=?6, times=?7, sum=?8",
+                    "iiiiibti", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms,
+                    chunk->text, chunk->size, chunk->times, chunk_sum(key, chunk));
 }
 
 /* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
    lost. Only whole chunks need be looked at: a retry is cut as the first try was. */
 static bool same_already(struct txn *txn, const struct run_row *row, const struct chunk *lines)
 {
-    sqlite3_stmt *find;
+    struct statement *find;
     bool same = false;
 
     if (lines->first + lines->count != row->lines || lines->count == 0)
@@ -118,11 +120,10 @@ static bool same_already(struct txn *txn, const struct run_row *row, const struc
     if (!find)
         return false;
     statement_bind(find, "ii", row->key, lines->first);
-    if (statement_first(find) > 0 && sqlite3_column_int64(find, 0) == lines->count &&
-        column_text(find, 1))
-        same = (size_t)sqlite3_column_bytes(find, 1) == lines->size &&
+    if (statement_first(find) > 0 && column_int64(find, 0) == lines->count && column_text(find, 1))
+        same = (size_t)column_size(find, 1) == lines->size &&
                memcmp(column_text(find, 1), lines->text, lines->size) == 0;
-    sqlite3_reset(find);
+    statement_reset(find);
     return same;
 }
 
@@ -154,7 +155,7 @@ static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
     return 1;
 }
 
-int sqlite_txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines)
+int sql_txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines)
 {
     AUTO_FREE char *valid = NULL;
     struct chunk chunk = *lines;
@@ -169,12 +170,12 @@ int sqlite_txn_log_splice(struct txn *txn, struct run_row *row, const struct chu
 
 /* Compares the part of a chunk behind line `from` with the text at *at, and moves *at behind it.
  * False: they differ. *whole: all of the text was found. */
-static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, const char *end,
+static bool compare_chunk(struct statement *chunk, int64_t from, const char **at, const char *end,
                           bool *whole)
 {
-    int64_t first = sqlite3_column_int64(chunk, 0), skip = from > first ? from - first : 0;
+    int64_t first = column_int64(chunk, 0), skip = from > first ? from - first : 0;
     const char *there = column_text(chunk, 2);
-    size_t size = (size_t)sqlite3_column_bytes(chunk, 2), left = (size_t)(end - *at), start, length;
+    size_t size = (size_t)column_size(chunk, 2), left = (size_t)(end - *at), start, length;
 
     if (!there)
         return false;
@@ -190,29 +191,29 @@ static bool compare_chunk(sqlite3_stmt *chunk, int64_t from, const char **at, co
     return true;
 }
 
-bool sqlite_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
+bool sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
 {
-    sqlite3_stmt *chunks =
-        txn_statement(txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
-                           "AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
-                           "first<=?2),0) ORDER BY first");
+    struct statement *chunks = txn_statement_many(
+        txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
+             "AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
+             "first<=?2),0) ORDER BY first");
     const char *at = text;
     bool whole = false;
 
     if (!chunks)
         return false;
     statement_bind(chunks, "ii", key, from);
-    while (!whole && sqlite3_step(chunks) == SQLITE_ROW &&
+    while (!whole && statement_step(chunks) > 0 &&
            compare_chunk(chunks, from, &at, text + size, &whole))
         ;
-    sqlite3_reset(chunks);
+    statement_reset(chunks);
     return whole;
 }
 
-bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
+bool sql_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
-    sqlite3_stmt *all =
-        txn_statement(txn, "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? ORDER BY first");
+    struct statement *all =
+        txn_statement_many(txn, "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? ORDER BY first");
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
@@ -220,7 +221,7 @@ bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZ
 
     if (ok)
         statement_bind(all, "i", key);
-    while (ok && sqlite3_step(all) == SQLITE_ROW) {
+    while (ok && statement_step(all) > 0) {
         struct chunk chunk;
 
         (void)read_chunk(all, 0, key, &chunk); /* the digest itself tells damage */
@@ -234,7 +235,7 @@ bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZ
         }
     }
     if (all)
-        sqlite3_reset(all);
+        statement_reset(all);
     ok = ok && EVP_DigestFinal_ex(context, digest, &length) == 1;
     if (ok)
         hex_encode(digest, length, out);
@@ -242,21 +243,20 @@ bool sqlite_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZ
     return ok;
 }
 
-int sqlite_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
+int sql_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 {
-    sqlite3_stmt *middle =
-        txn_statement(txn, "SELECT first, count, length(CAST(text AS BLOB)) FROM chunks "
+    struct statement *middle =
+        txn_statement(txn, "SELECT first, count, octet_length(text) FROM chunks "
                            "WHERE run=? ORDER BY first");
     int64_t gap_first = -1, gap_end = 0, keep_front = bytes / 4, seen = 0;
-    int step = SQLITE_DONE;
+    int step = 0;
 
     if (!middle || row->stored <= bytes)
         return middle ? 0 : -1;
     statement_bind(middle, "i", row->key);
-    while (row->stored > bytes && (step = sqlite3_step(middle)) == SQLITE_ROW) {
-        int64_t first = sqlite3_column_int64(middle, 0),
-                end = first + sqlite3_column_int64(middle, 1),
-                size = sqlite3_column_int64(middle, 2);
+    while (row->stored > bytes && (step = statement_step(middle)) > 0) {
+        int64_t first = column_int64(middle, 0), end = first + column_int64(middle, 1),
+                size = column_int64(middle, 2);
         bool is_gap = column_null(middle, 2);
 
         if (gap_first < 0 && !is_gap && seen + size <= keep_front) {
@@ -294,7 +294,7 @@ struct reading {
 
 static void tell_damage(const struct reading *reading, int64_t first, int64_t count)
 {
-    sqlite3_stmt *find = store_statement(reading->store, "SELECT host, id FROM runs WHERE k=?");
+    struct statement *find = store_statement(reading->store, "SELECT host, id FROM runs WHERE k=?");
 
     if (!find)
         return;
@@ -302,7 +302,7 @@ static void tell_damage(const struct reading *reading, int64_t first, int64_t co
     if (statement_first(find) > 0)
         damage_found(store_damage(reading->store), column_text(find, 0), column_text(find, 1),
                      first, count);
-    sqlite3_reset(find);
+    statement_reset(find);
 }
 
 #define DAMAGED "[this line is damaged in the dashboard's store]"
@@ -363,49 +363,49 @@ static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk
     return last <= reading->from || reading->visit(reading->context, chunk);
 }
 
-int sqlite_store_log(struct store *store, int64_t key, int64_t from,
-                     bool (*visit)(void *context, const struct chunk *chunk), void *context)
+int sql_store_log(struct store *store, int64_t key, int64_t from,
+                  bool (*visit)(void *context, const struct chunk *chunk), void *context)
 {
-    sqlite3_stmt *chunks = store_statement(
+    struct statement *chunks = store_statement_many(
         store, "SELECT " CHUNK_COLUMNS ", (SELECT lines FROM runs WHERE k=?1) FROM chunks WHERE "
                "run=?1 AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
                "first<=?2),0) ORDER BY first");
     struct reading reading = {store, key, from, from == 0 ? 0 : -1, visit, context};
     int64_t end = -1;
     bool more = true;
-    int step = SQLITE_DONE;
+    int step = 0;
 
     if (!chunks)
         return -1;
     statement_bind(chunks, "ii", key, from);
-    while (more && (step = sqlite3_step(chunks)) == SQLITE_ROW) {
+    while (more && (step = statement_step(chunks)) > 0) {
         struct chunk chunk;
         enum chunk_damage damage = read_chunk(chunks, 0, key, &chunk);
 
-        end = sqlite3_column_int64(chunks, 5);
+        end = column_int64(chunks, 5);
         more = visit_chunk(&reading, &chunk, damage, end);
     }
-    if (more && step == SQLITE_DONE && reading.expected >= 0)
+    if (more && step == 0 && reading.expected >= 0)
         visit_hole(&reading, end);
     return statement_end(chunks, step);
 }
 
-int sqlite_store_log_gaps(struct store *store, int64_t key,
-                          void (*visit)(void *context, int64_t first, int64_t count), void *context)
+int sql_store_log_gaps(struct store *store, int64_t key,
+                       void (*visit)(void *context, int64_t first, int64_t count), void *context)
 {
-    sqlite3_stmt *gaps = store_statement(
+    struct statement *gaps = store_statement(
         store, "SELECT first, count FROM chunks WHERE run=? AND text IS NULL ORDER BY first");
     int step;
 
     if (!gaps)
         return -1;
     statement_bind(gaps, "i", key);
-    while ((step = sqlite3_step(gaps)) == SQLITE_ROW)
-        visit(context, sqlite3_column_int64(gaps, 0), sqlite3_column_int64(gaps, 1));
+    while ((step = statement_step(gaps)) > 0)
+        visit(context, column_int64(gaps, 0), column_int64(gaps, 1));
     return statement_end(gaps, step);
 }
 
-static int64_t first_change(sqlite3_stmt *find, int64_t key, int64_t since, int64_t *newest)
+static int64_t first_change(struct statement *find, int64_t key, int64_t since, int64_t *newest)
 {
     int64_t line = -1;
 
@@ -414,22 +414,22 @@ static int64_t first_change(sqlite3_stmt *find, int64_t key, int64_t since, int6
     statement_bind(find, "ii", key, since);
     if (statement_first(find) > 0) {
         if (!column_null(find, 0))
-            line = sqlite3_column_int64(find, 0);
+            line = column_int64(find, 0);
         if (!column_null(find, 1))
-            *newest = sqlite3_column_int64(find, 1);
+            *newest = column_int64(find, 1);
     }
-    sqlite3_reset(find);
+    statement_reset(find);
     return line;
 }
 
-int64_t sqlite_store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
+int64_t sql_store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
 {
     return first_change(store_statement(store, "SELECT min(first), max(version) FROM chunks WHERE "
                                                "run=?1 AND version>?2"),
                         key, version, newest);
 }
 
-int64_t sqlite_store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
+int64_t sql_store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
 {
     return first_change(store_statement(store, "SELECT (SELECT min(first) FROM chunks WHERE "
                                                "run=?1 AND at>?2), (SELECT max(version) FROM "
