@@ -13,9 +13,9 @@
 
 #include "../common/io.h"
 
-#define REAP_TRIES 50 /* a millisecond each: it has closed its end and goes */
-
-/* Until its end of file. False: the time is over. */
+/* milliseconds; the child has closed its pipe and is about to exit */
+#define REAP_TRIES 50
+/* Reads until the end of file. False if the time is over. */
 static bool read_all(int fd, char *text, int limit_ms)
 {
     int64_t until = monotonic_ms() + limit_ms, left;
@@ -41,7 +41,7 @@ static bool read_all(int fd, char *text, int limit_ms)
     return false;
 }
 
-/* One that hangs in the kernel is left to init. */
+/* A child that hangs in the kernel is left to init. */
 static void reap(pid_t child)
 {
     const struct timespec pause = {0, 1000000};
@@ -50,7 +50,7 @@ static void reap(pid_t child)
         nanosleep(&pause, NULL);
 }
 
-/* No handler of ours may run in the child: it would write into our signal pipe. */
+/* None of our handlers may run in the child: it would write into our signal pipe. */
 static pid_t fork_quietly(void)
 {
     sigset_t all, before;
@@ -68,8 +68,8 @@ static pid_t fork_quietly(void)
     return child;
 }
 
-/* Nothing of the caller's stays open in the child: somebody may wait for an end of file. Returns
- * the descriptor that `out` has then; -1: no. */
+/* Closes all descriptors of the caller in the child, because another process may wait for their end
+ * of file. Returns the new number of `out`; -1 on failure. */
 static int keep_only(int out)
 {
     int null = open("/dev/null", O_RDWR);

@@ -1,5 +1,5 @@
-/* Fork under a pty. Everything that may fail in the new process before exec is reported through a
- * pipe that exec closes. */
+/* Starts the command under a pty. Everything that may fail in the new process before exec is
+ * reported through a pipe that exec closes. */
 #include "child.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "limits.h"
 #include "signals.h"
 
-/* Descriptors while a start is under way; what is still in here at its end is closed. */
+/* Descriptors during a start; those that are still here at its end are closed. */
 struct start {
     int slave, out[2], err[2], report[2], channel[2];
 };
@@ -32,7 +32,7 @@ static void start_close(struct start *s)
         close_fd(all[i]);
 }
 
-/* A pipe whose ends lie above the standard descriptors, which the caller may have closed. */
+/* Makes a pipe whose ends are above the standard descriptors, which the caller may have closed. */
 static int make_pipe(int ends[2])
 {
     int made[2];
@@ -61,14 +61,14 @@ static int above_standard(int fd)
     return moved;
 }
 
-/* Where the caller's terminal does not get everything, others write to it as well and it goes on
-   processing output: doing so here, too, would add a second CR. */
+/* If not all output goes to the caller's terminal, other programs write to that terminal as well,
+   and it goes on processing output. Processing the output here, too, would add a second CR. */
 static bool processes_output(const struct streams *streams)
 {
     return !streams->output_pty && !streams->pipe_stdout && !streams->pipe_stderr;
 }
 
-/* flags: of the slave. */
+/* flags: for opening the slave. */
 static int make_pty(int *master, int *slave, int flags, struct termios *mode)
 {
     char *name;
@@ -92,13 +92,14 @@ static int open_pty(struct child *child, struct start *s, const struct streams *
     if (!processes_output(streams))
         mode.c_oflag &= ~(tcflag_t)OPOST; /* no CR is added */
     if (tcsetattr(s->slave, TCSANOW, &mode) < 0 && !processes_output(streams))
-        return -1; /* elsewhere the output is right without it, too */
+        return -1; /* on other systems the output is right without TIOCPKT, too */
     if (tcgetattr(s->slave, &child->modes) < 0)
         child->modes = mode;
     return 0;
 }
 
-/* For a pipe or a file: the command can write there and, as there, not read. */
+/* Opens a pty for output that goes to a pipe or a file. The slave can only be written to, as a pipe
+ * can. */
 static int open_output_pty(struct child *child, struct start *s)
 {
     struct termios mode;
@@ -123,7 +124,7 @@ struct becoming {
     const struct child_plan *plan;
 };
 
-/* In the new process: returns if exec failed. Only async-signal-safe calls. */
+/* Runs in the new process. Returns only if exec failed. Only async-signal-safe calls. */
 static void become_command(void *context)
 {
     const struct becoming *b = context;
@@ -147,7 +148,7 @@ static void become_command(void *context)
         _exit(125);
 }
 
-/* Waits until exec has happened or failed: 0, or its errno. */
+/* Waits until exec has worked or failed. Returns 0, or the errno of exec. */
 static int exec_problem(int report)
 {
     int problem = 0;
@@ -166,9 +167,9 @@ static void set_end(struct child *child, int status, bool lost)
     child->status = status;
 }
 
-/* The keeper's first word: the command's pid. Blocks for the time of a fork. 0, or -1 with errno:
-   there was no process for the command. A keeper that was killed may have started the command: it
-   must not be started again. */
+/* Reads the first report of the keeper: the command's pid. Waits as long as a fork takes. Returns
+   0; or -1 with errno if the command was not started. If the keeper was killed, it may have started
+   the command, which must not be started again. */
 static int first_report(struct child *child)
 {
     struct keeper_report report;
@@ -204,12 +205,12 @@ static int open_all(struct child *child, struct start *s, const struct streams *
     return s->channel[0] < 0 || s->channel[1] < 0 ? -1 : 0;
 }
 
-/* In the new process: never returns. */
+/* Runs in the new process. Never returns. */
 static void run_keeper(struct start *s, const struct child_plan *plan)
 {
     struct becoming becoming = {s, plan};
 
-    close_fd(&s->channel[0]); /* or it would never see that we have gone */
+    close_fd(&s->channel[0]); /* or the keeper would never see that we are gone */
     keeper_run(&(struct keeper_plan){.channel = s->channel[1],
                                      .terminal = plan->streams->session ? s->slave : -1,
                                      .own_group = plan->own_group,
@@ -265,7 +266,7 @@ enum child_failure child_start(struct child *child)
     }
     if ((child->out >= 0 && no_block(child->out) < 0) ||
         (child->err >= 0 && no_block(child->err) < 0)) {
-        /* Reads then wait for each other's stream; nothing is lost. */
+        /* A read of one stream may then wait for the other one; nothing is lost. */
     }
     return CHILD_STARTED;
 }
@@ -288,15 +289,15 @@ int child_event(struct child *child)
 
 void child_resize(const struct child *child, const struct winsize *window)
 {
-    /* A failure leaves the old size: nothing to do about it. */
+    /* On failure the old size remains; there is nothing to do about it. */
     if (child->master >= 0)
         ioctl(child->master, TIOCSWINSZ, window);
     if (child->out_is_pty && child->out >= 0)
         ioctl(child->out, TIOCSWINSZ, window);
 }
 
-/* What the terminal's keys do: the kernel asks for nobody's permission then. False: no such key, or
- * no terminal. */
+/* Does what a key at the terminal does: the kernel then asks for no permission. False: no key has
+ * this signal, or there is no terminal. */
 static bool signal_foreground(const struct child *child, int number)
 {
 #ifdef TIOCSIG
@@ -321,9 +322,11 @@ bool child_signal(const struct child *child, int number)
     if (!may_signal(child))
         return true;
     foreground = tcgetpgrp(child->master);
-    group = getpgid(child->pid); /* where it is now: the first one may be empty, and not its own */
+    /* the present group: the group at the start may be empty, and belong to nobody */
+    group = getpgid(child->pid);
     sent = group <= 0 || kill(-group, number) == 0 || errno != EPERM;
-    if (!sent || (foreground > 0 && foreground != group)) /* sudo; a shell's job */
+    /* the foreground is another group: sudo, or a job of a shell */
+    if (!sent || (foreground > 0 && foreground != group))
         sent |= signal_foreground(child, number);
     return sent;
 }
@@ -338,7 +341,8 @@ void child_hang_up(struct child *child)
     if (!child->session || child->adopted)
         return;
 #ifdef PR_SET_CHILD_SUBREAPER
-    prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L); /* failed: how the command ends is not known */
+    /* on failure the end of the command stays unknown */
+    prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
 #endif
     child->adopted = true;
     child_release(child);
@@ -368,7 +372,7 @@ void child_reap(struct child *child)
     if (pid == child->pid)
         set_end(child, status, false);
     else if (pid < 0 && errno == ECHILD && child->keeper < 0)
-        set_end(child, SIGKILL, true); /* it has another parent now */
+        set_end(child, SIGKILL, true); /* another process is its parent now */
 }
 
 void child_release(struct child *child)
@@ -378,8 +382,8 @@ void child_release(struct child *child)
 
 void child_wait(struct child *child)
 {
-    /* The keeper first: were the pty closed while it leads the session, its exit would hang up on
-     * what the command left running. */
+    /* The keeper must end first: if the pty were closed while the keeper leads the session, the
+     * keeper's exit would hang up on processes that the command left running. */
     child_release(child);
     while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -1,4 +1,4 @@
-/* A core of ours, as small and as short-lived as can be. */
+/* Dumps a core of this process that is as small and as short-lived as possible. */
 #include "core.h"
 
 #include <dirent.h>
@@ -16,10 +16,10 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 
-#define CORE_MAX ((rlim_t)1 << 20) /* of ours, with no memory in it */
-
-/* core(5): '|' a program gets it, '/' a fixed place, else a name in the working directory; '\0':
- * unknown. */
+/* bytes of our core, which has no memory in it */
+#define CORE_MAX ((rlim_t)1 << 20)
+/* core(5): the first character of core_pattern says where cores go. '|': to a program; '/': to a
+ * fixed place; else: to a file in the working directory. '\0': not known. */
 static char first_of_pattern(void)
 {
     AUTO_CLOSE int fd = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
@@ -28,17 +28,17 @@ static char first_of_pattern(void)
     return fd >= 0 && read(fd, &first, 1) == 1 ? first : '\0';
 }
 
-/* core(5), coredump_filter: no mapping at all. */
+/* core(5), coredump_filter: dump no mapping at all. */
 static void dump_no_memory(void)
 {
     AUTO_CLOSE int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
 
     if (fd >= 0 && write(fd, "0", 1) < 0) {
-        /* It is then a larger one, up to the limit. */
+        /* On failure the core is larger, up to the limit. */
     }
 }
 
-/* In a process of its own: waits until the other one has gone, then removes its directory. */
+/* In a process of its own: waits until the other process has ended, then removes the directory. */
 static void remove_after(int gone, const char *directory)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -59,7 +59,7 @@ static void remove_after(int gone, const char *directory)
     _exit(0);
 }
 
-/* Makes a directory for the core, and goes there. */
+/* Makes a directory for the core, and changes to it. */
 static bool enter_directory(void)
 {
     static char directory[] = "/tmp/nixfleet-core.XXXXXX";
@@ -71,7 +71,7 @@ static bool enter_directory(void)
     pid = fork();
     if (pid == 0) {
         dup2(ends[0], STDERR_FILENO + 1);
-        close_from(STDERR_FILENO + 2); /* nobody must wait for this one */
+        close_from(STDERR_FILENO + 2); /* no other process may wait for this one */
         remove_after(STDERR_FILENO + 1, directory);
     }
     close(ends[0]);
@@ -103,7 +103,7 @@ void core_prepare(bool dumped)
     struct rlimit none = {0, 0};
 
     (void)dumped;
-    setrlimit(RLIMIT_CORE, &none); /* the command has dumped what there is to see */
+    setrlimit(RLIMIT_CORE, &none); /* the core of the command has all that is of interest */
 }
 
 #endif

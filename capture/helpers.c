@@ -1,4 +1,4 @@
-/* Starting, restarting, poking, hearing and ending the helpers. */
+/* Starts, restarts, wakes, hears and ends the helpers. */
 #include "helpers.h"
 
 #include <errno.h>
@@ -16,10 +16,10 @@
 #include "self.h"
 #include "signals.h"
 
-#define STARTS_MAX 6 /* of one helper in a run: what dies this often is broken */
+#define STARTS_MAX 6 /* starts of one helper in a run; a helper that dies this often is broken */
 #define KILLED_MS 100
-#define RESTART_MS 500 /* after its first death; doubled with each */
-
+/* pause after the first death; doubled after each further death */
+#define RESTART_MS 500
 static char *usable(char *path)
 {
     if (path && access(path, X_OK) == 0)
@@ -49,7 +49,7 @@ char *helpers_find_program(void)
     return usable(strdup(LIBEXECDIR "/nixfleet-report"));
 }
 
-/* Nobody waits at the control pipe, neither we nor a helper, and the command does not get it. */
+/* Neither side waits at the control pipe, and the command does not inherit it. */
 static int prepare(int fd)
 {
     return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -67,15 +67,16 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
         .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
     };
     if (pipe(ends) < 0 || prepare(ends[0]) < 0 || prepare(ends[1]) < 0) {
-        close_fd(&ends[0]); /* without it they cannot be heard; one that blocks would be worse */
+        /* without a control pipe the helpers are not heard; one that blocks would be worse */
+        close_fd(&ends[0]);
         close_fd(&ends[1]);
     }
     helpers->control_read = ends[0];
     helpers->control_write = ends[1];
 }
 
-/* Puts fds[i] at 3 + i, or closes that number where there is none. Moves them out of the way
-   first. */
+/* Moves fds[i] to descriptor 3 + i, or closes that number if fds[i] is -1. First moves all of them
+   out of the way. */
 static void place(int *fds, int count)
 {
     for (int i = 0; i < count; i++)
@@ -89,7 +90,7 @@ static void place(int *fds, int count)
     }
 }
 
-/* In the new process: never returns. */
+/* Runs in the new process. Never returns. */
 static void run_helper(struct helpers *helpers, int which, int pipe_end)
 {
     static char *const modes[] = {"ship", "beat"};
@@ -103,7 +104,8 @@ static void run_helper(struct helpers *helpers, int which, int pipe_end)
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO); /* the caller may wait for the end of ours */
+        /* the caller may wait until all processes have closed our standard error */
+        dup2(null, STDERR_FILENO);
     }
     place(fds, sizeof fds / sizeof *fds);
     execve(helpers->program, arguments, helpers->environment);
@@ -183,7 +185,7 @@ int64_t helpers_tick(struct helpers *helpers)
     return next;
 }
 
-/* 'S' or 'A' alone, or 'P' and a line. */
+/* Takes one message: 'S' or 'A' alone, or 'P' and a text. */
 static void take_line(struct helpers *helpers)
 {
     helpers->partial[helpers->partial_length] = '\0';
@@ -222,7 +224,7 @@ void helpers_poke(struct helpers *helpers)
         return;
     atomic_store(&helpers->log->page->poke_wanted, 0);
     if (write(fd, "p", 1) < 0) {
-        /* Full: it has pokes enough. Broken: its death is heard of by SIGCHLD. */
+        /* Full: enough pokes wait. Broken: SIGCHLD will tell that the helper has died. */
     }
 }
 
@@ -236,7 +238,7 @@ void helpers_problem(struct helpers *helpers, const char *format, ...)
     va_end(arguments);
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' '; /* whatever a server said must not reach a terminal as a command */
+            *c = ' '; /* text from a server must not control the terminal */
     for (size_t i = 0; i < helpers->problem_count; i++)
         if (strcmp(helpers->problems[i], text) == 0)
             return;
@@ -250,7 +252,7 @@ void helpers_run_ended(struct helpers *helpers)
     helpers->run_ended = true;
     for (int i = 0; i < HELPER_COUNT; i++) {
         close_fd(&helpers->one[i].pipe);
-        if (helpers->one[i].restart_ms) /* once more at once, and then not again */
+        if (helpers->one[i].restart_ms) /* start the helper at once for the last time */
             helpers->one[i].restart_ms = monotonic_ms();
     }
 }
@@ -263,7 +265,7 @@ bool helpers_running(const struct helpers *helpers)
     return false;
 }
 
-/* One that waits for a disk dies when the disk answers: it is not waited for. */
+/* A process that waits for a disk dies when the disk answers, so the wait for it is limited. */
 static void wait_for_killed(pid_t pid)
 {
     for (int i = 0; i < KILLED_MS && waitpid(pid, NULL, WNOHANG) == 0; i++)

@@ -1,4 +1,4 @@
-/* The command's parent, and at a terminal its session leader. */
+/* The parent of the command. At a terminal, also the leader of the command's session. */
 #include "keeper.h"
 
 #include <errno.h>
@@ -13,26 +13,26 @@
 #include "../common/system.h"
 #include "signals.h"
 
-/* The keeper has nothing to do until the command is executed: on Linux that spares a copy of the
-   memory's map. The command's side only calls what it could in a signal handler. (Elsewhere vfork
-   is on its way out.) */
+/* The keeper has nothing to do until exec, so on Linux vfork avoids a copy of the page tables. In
+   the child, only calls that are allowed in a signal handler are made. (Other systems are removing
+   vfork.) */
 #ifdef __linux__
 #define FORK_TO_EXEC vfork
 #else
 #define FORK_TO_EXEC fork
 #endif
 
-/* For a second after a pump was woken it is looked after, at these pauses. */
+/* After the keeper has woken the pump, it checks the pump for a second, with these pauses. */
 #define LOOK_MS 10
 #define LOOKS 100
 
 struct keeper {
     const struct keeper_plan *plan;
     pid_t pump, command, group;
-    int signals;  /* -1: not to be had */
-    bool stopped; /* the command is */
+    int signals;  /* a signalfd; -1: not available */
+    bool stopped; /* the command is stopped */
     bool ended;
-    int looks; /* how often the pump is still to be looked after */
+    int looks; /* how many more times to check the pump */
 };
 
 static void tell(const struct keeper *keeper, int what, int value)
@@ -44,7 +44,7 @@ static void tell(const struct keeper *keeper, int what, int value)
         ;
 }
 
-/* Waits for the pump: true if it says something, false when it has let go (or died). */
+/* Waits for the pump. True if the pump sent a byte; false if it has closed the channel or died. */
 static bool hear(int channel)
 {
     char byte;
@@ -56,8 +56,8 @@ static bool hear(int channel)
     return n == 1;
 }
 
-/* What the keeper shares with the pump by fork it must not hold: a pipe's reader or writer would
- * wait for it. */
+/* Closes what the keeper got from the pump by fork: the reader or writer of a pipe would wait for
+ * the keeper. */
 static void let_go(int terminal, int channel)
 {
     int null = open("/dev/null", O_RDWR);
@@ -77,15 +77,15 @@ static int status_of(const siginfo_t *info)
     return (info->si_status & 0x7f) | (info->si_code == CLD_DUMPED ? WCOREFLAG : 0);
 }
 
-/* Someone else than the pump has continued the command, or it has ended: the pump, which stopped
- * with it, must go on, too. */
+/* Another process than the pump has continued the command, or the command has ended: the pump,
+ * which stopped when the command stopped, must continue. */
 static void wake(const struct keeper *keeper)
 {
     if (getppid() == keeper->pump)
         kill(keeper->pump, SIGCONT);
 }
 
-/* The pump may have been preempted before it stopped itself: check again. */
+/* The pump may have been woken before it stopped itself, so check again. */
 static void look_after(struct keeper *keeper)
 {
     keeper->looks--;
@@ -104,7 +104,7 @@ static void take_end(struct keeper *keeper, int status)
 {
     keeper->ended = true;
     tell(keeper, KEEPER_ENDED, status);
-    if (keeper->stopped) /* the pump stopped with it, and nobody continues it */
+    if (keeper->stopped) /* the pump stopped, too, and nobody continues the pump */
         see_to_pump(keeper);
 }
 
@@ -114,12 +114,13 @@ static void take_change(struct keeper *keeper, siginfo_t *info)
 
     keeper->looks = 0;
     if (info->si_code == CLD_CONTINUED) {
-        (void)waitid(P_PID, (id_t)keeper->command, info, WCONTINUED | WNOHANG); /* seen */
+        /* removes the event */
+        (void)waitid(P_PID, (id_t)keeper->command, info, WCONTINUED | WNOHANG);
         see_to_pump(keeper);
     } else if (info->si_code != CLD_STOPPED && info->si_code != CLD_TRAPPED) {
         take_end(keeper, status_of(info));
     } else if (waitpid(keeper->command, &status, WNOHANG | WUNTRACED) == keeper->command) {
-        if (!WIFSTOPPED(status)) { /* it was continued in between, and has ended */
+        if (!WIFSTOPPED(status)) { /* the command was continued in the meantime, and has ended */
             take_end(keeper, status);
             return;
         }
@@ -128,8 +129,7 @@ static void take_change(struct keeper *keeper, siginfo_t *info)
     }
 }
 
-/* Takes what has happened to the command; waits for something where there is no other way to
- * wait. */
+/* Handles what happened to the command. Without a signalfd, waits until something happens. */
 static void look_at_command(struct keeper *keeper)
 {
     static const int all = WEXITED | WSTOPPED | WCONTINUED | WNOWAIT;
@@ -140,7 +140,7 @@ static void look_at_command(struct keeper *keeper)
 
         if (waitid(P_PID, (id_t)keeper->command, &info, all | wait) < 0) {
             if (errno != EINTR)
-                keeper->ended = true; /* it is not there any more */
+                keeper->ended = true; /* the command does not exist any more */
             continue;
         }
         if (info.si_pid == 0)
@@ -150,8 +150,8 @@ static void look_at_command(struct keeper *keeper)
     }
 }
 
-/* The pump has gone before the command. At a terminal our exit, as the session's leader, makes the
- * kernel hang up on the foreground, whoever it belongs to. */
+/* The pump ended before the command. At a terminal, the exit of the keeper, which leads the
+ * session, makes the kernel send a hangup to the foreground group, whoever owns it. */
 static void hang_up(const struct keeper *keeper)
 {
     pid_t group = getpgid(keeper->command);
@@ -168,11 +168,11 @@ static void take_foreground(const struct keeper *keeper, pid_t group)
         tcsetpgrp(keeper->plan->terminal, group);
 }
 
-/* The command's number stays its own until here. What it has used is added to what we have, and
- * reaches our caller. */
+/* The pid of the command is not reused before this call. The resource use of the command is added
+ * to the keeper's, and so reaches our caller. */
 static void finish(const struct keeper *keeper)
 {
-    take_foreground(keeper, getpgrp()); /* the hangup that our exit means is then for us alone */
+    take_foreground(keeper, getpgrp()); /* our exit then sends the hangup only to ourselves */
     while (waitpid(keeper->command, NULL, WNOHANG) < 0 && errno == EINTR)
         ;
 }
@@ -182,10 +182,10 @@ static void drop_signals(const struct keeper *keeper)
     struct caught_signal caught;
 
     while (keeper->signals >= 0 && signals_next(keeper->signals, &caught))
-        ; /* they are for the command: the pump passes them on */
+        ; /* these signals are for the command: the pump passes them on */
 }
 
-/* Until the pump lets go. */
+/* Watches the command until the pump closes the channel. */
 static void watch(struct keeper *keeper)
 {
     struct pollfd polls[] = {{.fd = keeper->plan->channel, .events = POLLIN},
@@ -206,12 +206,12 @@ static void watch(struct keeper *keeper)
         hang_up(keeper);
 }
 
-/* A process group whose leader is gone: a child that makes it and ends. Its number stays taken by
- * whoever is in the group; until the command is, by the child that is not reaped. -1: none. */
+/* Makes a process group whose leader has ended: a child makes the group and exits. The number of
+ * the group stays taken by its members; until the command is a member, by the child, which is not
+ * reaped. -1 on failure. */
 static pid_t make_group(void)
 {
     pid_t leader = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
-
     if (leader == 0) {
         setpgid(0, 0); /* NOLINT(clang-analyzer-unix.Vfork) */
         _exit(0);
@@ -219,7 +219,7 @@ static pid_t make_group(void)
     return leader;
 }
 
-/* Starts the command. False: exec is known to have failed. */
+/* Starts the command. False: exec has surely failed. */
 static void start(struct keeper *keeper)
 {
     pid_t leader = keeper->plan->own_group ? -1 : make_group();
@@ -238,7 +238,8 @@ static void start(struct keeper *keeper)
         tell(keeper, KEEPER_FAILED, errno);
         _exit(1);
     }
-    setpgid(keeper->command, keeper->group); /* whoever of the two is first */
+    /* both processes do this, because either may run first */
+    setpgid(keeper->command, keeper->group);
     if (leader > 0)
         (void)waitpid(leader, NULL, 0);
     else
@@ -254,7 +255,8 @@ void keeper_run(const struct keeper_plan *plan)
         setsid();
         ioctl(plan->terminal, TIOCSCTTY, 0);
     } else {
-        setpgid(0, 0); /* what kills the caller's process group must not kill who tells of it */
+        /* what kills the caller's process group must not kill the process that reports the end */
+        setpgid(0, 0);
     }
     if (!hear(plan->channel))
         _exit(0);

@@ -1,4 +1,4 @@
-/* Our own limits, and the command's. */
+/* The resource limits of this process, and those of the command. */
 #include "limits.h"
 
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #include <ucontext.h>
 #endif
 
-/* More than any call chain of ours needs. */
+/* Bytes; more than any call chain in this program needs. */
 #define STACK_NEEDED ((size_t)256 * 1024)
 
 static const int raised[] = {RLIMIT_CPU, RLIMIT_STACK, RLIMIT_AS, RLIMIT_DATA};
@@ -34,7 +34,9 @@ void limits_raise(void)
         if (getrlimit(raised[i], &before[i]) < 0 || before[i].rlim_cur == RLIM_INFINITY)
             continue;
         if (raised[i] == RLIMIT_STACK && before[i].rlim_cur >= STACK_NEEDED)
-            continue; /* it also says where the kernel maps memory, and how much argv may be */
+            /* the stack limit also decides where the kernel maps memory, and how long argv may
+             * be */
+            continue;
         if (!raise_to(i, RLIM_INFINITY, RLIM_INFINITY))
             raise_to(i, before[i].rlim_max, before[i].rlim_max);
     }
@@ -49,7 +51,7 @@ void limits_restore(void)
 
 #ifdef __linux__
 
-/* What the function on the other stack needs: makecontext(3) passes on nothing but ints. */
+/* The arguments of the function on the other stack: makecontext(3) can only pass ints. */
 static struct {
     int (*run)(void *);
     void *context;

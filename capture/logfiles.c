@@ -1,6 +1,6 @@
-/* Making and opening the files of a run. What is in the state directory is made new
-   (O_EXCL, O_NOFOLLOW), in a directory that nobody else can write to: a link that somebody has put
-   there must not make us write to what it points at. */
+/* Creates and opens the files of a run. Files in the state directory are created new (O_EXCL,
+   O_NOFOLLOW), in a directory that nobody else can write to: a link that another user put there
+   must not make us write to its target. */
 #include "logfiles.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #include "../common/io.h"
 
-#define LOCK_TRIES 100 /* a millisecond each */
+#define LOCK_TRIES 100 /* milliseconds */
 #define NAME_SIZE (RUN_ID_SIZE + 8)
 
 static void note(struct status_page *page, enum log_problem what, int problem)
@@ -24,7 +24,7 @@ static void note(struct status_page *page, enum log_problem what, int problem)
 
 /* ---- the directory ---- */
 
-/* -1: it cannot be used, which has been noted. */
+/* Opens the directory. -1 if it cannot be used; the page has the problem then. */
 static int open_directory(const char *path, struct status_page *page)
 {
     int fd = -1;
@@ -68,8 +68,8 @@ static int open_left(int dir_fd, const char *id, const char *ending)
 
 /* ---- the log ---- */
 
-/* A description of our own, so that its writes need not block, or else the caller's. Of a file it
- * must be the caller's: the offset counts. */
+/* Prefers a new file description, so that writes need not block; else uses the caller's. For a
+ * regular file it must be the caller's, because its offset counts. */
 int log_files_own_descriptor(const struct log_plan *plan)
 {
     static const char *const places[] = {"/dev/stdout", "/dev/stderr", "/dev/fd/",
@@ -87,7 +87,7 @@ int log_files_own_descriptor(const struct log_plan *plan)
     return fd >= 0 ? fd : fcntl(number, F_DUPFD_CLOEXEC, 3);
 }
 
-/* A file that is opened may be a FIFO that nobody reads: it is not waited for. */
+/* The file may be a FIFO that nobody reads, so the open must not wait. */
 static int open_file(const char *path)
 {
     static const int flags = O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -97,13 +97,13 @@ static int open_file(const char *path)
         return fd;
     readable = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (readable < 0)
-        return fd; /* it may only be written to: then without a look at what is in it */
+        return fd; /* the file can only be written to, so its content is not examined */
     close_fd(&fd);
     return readable;
 }
 
-/* The file that the caller has chosen. It becomes the log if it is a file that is free for us;
- * otherwise it gets a copy, or is not used. */
+/* Opens the file that the caller chose. If it is a regular file that no other run uses, it becomes
+ * the log. Otherwise it gets a copy, or is not used. */
 static void open_chosen(struct log_files *files, const char *path, struct status_page *page)
 {
     int fd = open_file(path);
@@ -158,7 +158,7 @@ static void open_log(struct log_files *files, const struct log_plan *plan, int d
 
 /* ---- the record ---- */
 
-/* A reader who wants to know whether the run lives has the lock for a moment. */
+/* A reader that checks whether the run is alive holds the lock for a moment. */
 static int lock(int fd)
 {
     int result = -1;
@@ -173,7 +173,7 @@ static int lock(int fd)
     return result;
 }
 
-/* In place, whatever is there. */
+/* Overwrites the content in place. */
 static int write_record(int fd, const char *text, size_t size)
 {
     for (size_t done = 0; done < size;) {
@@ -188,7 +188,7 @@ static int write_record(int fd, const char *text, size_t size)
     return 0;
 }
 
-/* The record is rewritten in place: not by appending. */
+/* The record is rewritten in place, so the descriptor must not append. */
 static bool fill_record(int fd, const struct log_plan *plan, const char *log_path)
 {
     size_t size;
@@ -202,7 +202,7 @@ static void remove_file(int dir_fd, const char *id, const char *ending)
     char name[NAME_SIZE];
 
     name_file(name, id, ending);
-    unlinkat(dir_fd, name, 0); /* what stays is found as a lost run */
+    unlinkat(dir_fd, name, 0); /* what remains is found as a lost run */
 }
 
 static void create_record(struct log_files *files, const struct log_plan *plan, int dir_fd,
@@ -235,9 +235,9 @@ void log_files_create(struct log_files *files, const struct log_plan *plan, int 
         create_record(files, plan, dir_fd, page);
 }
 
-/* ---- after a death ---- */
+/* ---- after the death of a log writer ---- */
 
-/* What the dead writer wrote and did not count. */
+/* Counts what the dead log writer wrote to the log but did not count. */
 static void count_log(const struct log_files *files, struct status_page *page)
 {
     uint64_t size = atomic_load(&page->log_size), more;
@@ -247,7 +247,7 @@ static void count_log(const struct log_files *files, struct status_page *page)
         return;
     more = (uint64_t)info.st_size - size;
     if (more > atomic_load(&page->bytes) - atomic_load(&page->taken))
-        return; /* part of a line about a gap, or somebody else's */
+        return; /* part of a line about a gap, or written by another program */
     atomic_store(&page->log_size, size + more);
     atomic_store(&page->taken, atomic_load(&page->taken) + more);
     if (atomic_load(&page->gap) == 0)
@@ -274,7 +274,7 @@ static void resume_log(struct log_files *files, const struct log_plan *plan, int
 
     if (!atomic_load(&page->log_open)) {
         if (dir_fd >= 0)
-            remove_file(dir_fd, plan->info.id, "log"); /* nothing has been written to it */
+            remove_file(dir_fd, plan->info.id, "log"); /* nothing was written to it */
         open_log(files, plan, dir_fd, page);
         return;
     }

@@ -1,4 +1,4 @@
-/* From the ring to the disk. */
+/* Copies the output from the ring to the disk. */
 #include "logwriter.h"
 
 #include <errno.h>
@@ -21,31 +21,34 @@
 #include "../common/system.h"
 #include "nixrecord.h"
 
-/* Between two looks at the ring while output comes: a poke for each piece of it would cost the pump
- * more than the piece. */
+/* The pause between two looks at the ring while output comes. A poke for each piece of output would
+ * cost the pump more than the piece. */
 #define NAP_MS 10
 #define CHUNK ((size_t)64 << 10)
-/* What is streamed should be on the disk soon after. */
+/* Output that was streamed should be on the disk soon. */
 #define SYNC_FIRST_MS 1000
 #define SYNC_MS 5000
-#define PRUNE_MS 200 /* after the start: a shorter run does it at its end, without a fork */
-/* Without a reader that takes something for so long, a pipe or device gets no more copies. */
+/* after the start; a run that is shorter prunes at its end, without a fork */
+#define PRUNE_MS 200
+/* A pipe or device whose reader takes nothing for this long gets no more copies. */
 #define COPY_PATIENCE_MS 5000
 #define COPY_PATIENCE_END_MS 100
 #define COPY_LOOK_MS 20
-#define COPY_PIECE 512 /* POSIX's least PIPE_BUF: does not block where poll says writable */
+/* POSIX's minimum of PIPE_BUF: a write of this size does not block after poll says writable */
+#define COPY_PIECE 512
 
 struct writer {
     const struct log_writer_start *start;
     struct status_page *page;
     struct log_files files;
-    int channel, acks;   /* -1: at its end */
-    uint32_t ack_seq;    /* of the acknowledgement on the disk */
-    uint64_t ended_at;   /* bytes of output when the end was written; UINT64_MAX: it is not */
-    uint64_t identified; /* log_size when the file's identity was written */
-    uint64_t synced;     /* and when the disk was last asked for it */
-    int64_t sync_ms;     /* monotonic: not before */
-    int64_t prune_ms;    /* monotonic: old runs are looked for then; 0: it is done */
+    int channel, acks; /* -1: closed by the other end */
+    uint32_t ack_seq;  /* of the acknowledgement that is on the disk */
+    /* bytes of output when the end was written; UINT64_MAX: the end is not written */
+    uint64_t ended_at;
+    uint64_t identified; /* log_size when the identity of the file was written */
+    uint64_t synced;     /* log_size when the file was last synced */
+    int64_t sync_ms;     /* monotonic time of the earliest next sync */
+    int64_t prune_ms;    /* monotonic time of the look for old runs; 0: done */
 };
 
 /* ---- what is written ---- */
@@ -63,7 +66,7 @@ static void log_failed(struct writer *writer, int problem)
     close_fd(&writer->files.log_fd);
 }
 
-/* Returns how much was written; less than size with errno. */
+/* Returns how many bytes were written; if fewer than size, errno is set. */
 static size_t write_some(int fd, const char *bytes, size_t size)
 {
     size_t done = 0;
@@ -83,7 +86,7 @@ static size_t write_some(int fd, const char *bytes, size_t size)
     return done;
 }
 
-/* Marks go before the output that they are about. */
+/* Marks are written before the output that they describe. */
 static void take_marks(struct writer *writer)
 {
     struct status_page *page = writer->page;
@@ -93,7 +96,7 @@ static void take_marks(struct writer *writer)
     while (n < atomic_load(&page->marks)) {
         mark = page->mark[n % STATUS_MARKS];
         mark.offset = mark.offset + atomic_load(&page->log_size) - atomic_load(&page->taken);
-        /* Half a record ends the file for its readers: nothing may follow it. */
+        /* For readers, an incomplete mark ends the file, so nothing may follow it. */
         if (writer->files.marks_fd >= 0 &&
             write(writer->files.marks_fd, &mark, sizeof mark) != (ssize_t)sizeof mark)
             close_fd(&writer->files.marks_fd);
@@ -101,7 +104,7 @@ static void take_marks(struct writer *writer)
     }
 }
 
-/* Waits until the reader of the copy takes something. False: it does not. */
+/* Waits until the reader of the copy takes something. False if the time is over. */
 static bool copy_ready(const struct writer *writer)
 {
     struct pollfd ready = {.fd = writer->files.copy_fd, .events = POLLOUT};
@@ -139,7 +142,7 @@ static void copy(struct writer *writer, const char *bytes, size_t size)
     }
 }
 
-/* What the ring has lost while the disk did not answer: one line takes its place. */
+/* Writes one line in place of the output that the ring lost while the disk did not answer. */
 static bool write_gap(struct writer *writer, uint64_t size)
 {
     struct status_page *page = writer->page;
@@ -156,7 +159,7 @@ static bool write_gap(struct writer *writer, uint64_t size)
     return true;
 }
 
-/* Takes one piece of output. False: there is none, or no log. */
+/* Takes one piece of output. False if there is none, or no log. */
 static bool take_output(struct writer *writer)
 {
     static char bytes[CHUNK];
@@ -193,11 +196,11 @@ static void take_ack(struct writer *writer)
         return;
     writer->ack_seq = seq;
     if (writer->files.run_fd >= 0)
-        (void)run_ack_write(writer->files.run_fd, &ack); /* else it is delivered again, which
-                                                            changes nothing */
+        /* without it, lines are delivered again, which changes nothing */
+        (void)run_ack_write(writer->files.run_fd, &ack);
 }
 
-/* So that a reader knows the file again. */
+/* Writes the identity of the log, so that a reader can recognize the file. */
 static void identify(struct writer *writer)
 {
     uint64_t size = atomic_load(&writer->page->log_size);
@@ -207,11 +210,12 @@ static void identify(struct writer *writer)
         return;
     writer->identified = size;
     if (run_file_of(writer->files.log_fd, size, &file))
-        (void)run_file_write(writer->files.run_fd, &file); /* the log is then not checked */
+        /* without it, readers do not check the log */
+        (void)run_file_write(writer->files.run_fd, &file);
 }
 
-/* How the command ended, and how much of its output there is. Again, where output has come since.
- */
+/* Writes how the command ended, and how much output there is. Writes this again if output came
+ * since. */
 static void take_end(struct writer *writer)
 {
     struct status_page *page = writer->page;
@@ -237,9 +241,9 @@ static void take_end(struct writer *writer)
         failed(writer, LOG_REMOVED, ENOENT);
 }
 
-/* ---- what others do ---- */
+/* ---- work in other processes ---- */
 
-/* A process of its own, that nobody waits for. */
+/* Makes a process that nobody waits for. */
 static pid_t spawn(struct writer *writer)
 {
     pid_t pid = fork();
@@ -257,7 +261,7 @@ static bool unsynced(const struct writer *writer)
            writer->synced != atomic_load(&writer->page->log_size);
 }
 
-/* fdatasync may take seconds, and the ring must be emptied meanwhile. */
+/* fdatasync may take seconds, and the ring must be emptied in the meantime. */
 static void sync_files(struct writer *writer, bool now)
 {
     uint64_t size = atomic_load(&writer->page->log_size);
@@ -270,13 +274,13 @@ static void sync_files(struct writer *writer, bool now)
     if (spawn(writer) != 0)
         return;
     if (writer->files.log_fd >= 0)
-        (void)fdatasync(writer->files.log_fd); /* what was not synced is delivered again, or lost in
-                                                  a power cut: no one can be told */
+        /* without it, output may be lost in a power cut; nobody can be told here */
+        (void)fdatasync(writer->files.log_fd);
     (void)fdatasync(writer->files.run_fd);
     _exit(0);
 }
 
-/* A directory may be large, and its disk slow. */
+/* In a process of its own, because a directory may be large, and its disk slow. */
 static void prune_beside(struct writer *writer)
 {
     const struct log_plan *plan = writer->start->plan;
@@ -286,19 +290,20 @@ static void prune_beside(struct writer *writer)
     writer->prune_ms = 0;
     if (writer->files.run_fd < 0 || spawn(writer) != 0)
         return;
-    log_files_close(&writer->files); /* with them the locks, which are the writer's */
+    /* closes the locks, too, which must belong to the writer only */
+    log_files_close(&writer->files);
     run_prune(plan->dir, &plan->keep);
     _exit(0);
 }
 
-/* What the next run needs to know of nix. */
+/* In a process of its own: finds out what the next run needs to know about nix. */
 static void ask_nix_beside(struct writer *writer)
 {
     const struct log_plan *plan = writer->start->plan;
 
     if (!plan->nix_ask || writer->files.run_fd < 0 || spawn(writer) != 0)
         return;
-    log_files_close(&writer->files); /* its locks are the writer's */
+    log_files_close(&writer->files); /* the locks must belong to the writer only */
     nix_version_learn(plan->dir);
     _exit(0);
 }
@@ -331,7 +336,7 @@ static bool waiting(const struct writer *writer)
            (atomic_load(&page->end) && atomic_load(&page->bytes) != writer->ended_at);
 }
 
-/* Milliseconds until something is due that nobody pokes for; -1: nothing is. */
+/* Milliseconds until the next work that no poke announces; -1: none. */
 static int64_t pause_for(const struct writer *writer, bool worked)
 {
     int64_t due = unsynced(writer) ? writer->sync_ms : 0, left;
@@ -351,7 +356,8 @@ static void sleep_until_poked(struct writer *writer, bool worked)
 
     atomic_store(&writer->page->writer_sleeps, worked ? WRITER_NAPS : WRITER_SLEEPS);
     if (worked || !waiting(writer))
-        (void)poll(from, 2, (int)pause_for(writer, worked)); /* interrupted: looks again */
+        /* an interrupted poll leads to a new look */
+        (void)poll(from, 2, (int)pause_for(writer, worked));
     atomic_store(&writer->page->writer_sleeps, WRITER_AWAKE);
     if (from[0].revents)
         hear(&writer->channel);
@@ -359,7 +365,7 @@ static void sleep_until_poked(struct writer *writer, bool worked)
         hear(&writer->acks);
 }
 
-/* True once. */
+/* True once: when the run is over and all is written. */
 static bool just_finished(struct writer *writer)
 {
     return atomic_load(&writer->page->over) && !waiting(writer) &&
@@ -369,10 +375,11 @@ static bool just_finished(struct writer *writer)
 static void tell_finished(const struct writer *writer)
 {
     if (writer->channel >= 0)
-        (void)send(writer->channel, "f", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* else it has gone */
+        /* a failure means that the pump is gone */
+        (void)send(writer->channel, "f", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Writes all there is. True if there was something. */
+/* Writes all there is. True if there was something to write. */
 static bool work(struct writer *writer)
 {
     bool worked = false;
@@ -401,7 +408,7 @@ static void serve(struct writer *writer)
     work(writer);
 }
 
-/* Nobody is left who could write to the ring. */
+/* No process is left that could write to the ring. */
 static void let_run_go(struct writer *writer)
 {
     const struct log_plan *plan = writer->start->plan;
@@ -410,7 +417,7 @@ static void let_run_go(struct writer *writer)
     sync_files(writer, true);
     close_fd(&writer->files.copy_fd);
     if (writer->files.run_fd >= 0)
-        (void)flock(writer->files.run_fd, LOCK_UN); /* its end would do that, too */
+        (void)flock(writer->files.run_fd, LOCK_UN); /* the end of this process would also do that */
     while (writer->acks >= 0) {
         take_ack(writer);
         hear(&writer->acks);
@@ -426,7 +433,7 @@ static void let_run_go(struct writer *writer)
 
 /* ---- the start ---- */
 
-/* Whoever reads from the caller's pipes waits for their end. */
+/* Closes the caller's pipes, because their readers wait for the end of file. */
 static void let_go(const struct writer *writer, int copy_fd)
 {
     int kept[] = {writer->channel, writer->acks, copy_fd};
@@ -440,8 +447,8 @@ static void let_go(const struct writer *writer, int copy_fd)
     close_others(kept, sizeof kept / sizeof *kept);
 }
 
-/* Faults alone still end it. The pump's handlers must not run here: they write to a descriptor that
- * is something else now. */
+/* Only faults may end this process. The pump's handlers must not run here: they write to a
+ * descriptor that is another file now. */
 static void ignore_signals(void)
 {
     sigset_t none;

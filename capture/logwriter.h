@@ -1,5 +1,5 @@
 /* The log writer: a process beside the pump that does everything that may have to wait for a disk.
-   It makes the files of the run, copies the command's output from the ring of the status page to
+   It creates the files of the run, copies the command's output from the ring of the status page to
    the log, writes marks, acknowledgements and the end, and starts the removal of old runs. If the
    disk is frozen or hangs, only the log writer waits: the pump ends without it, and the log writer
    writes the rest when the disk answers. */
@@ -11,23 +11,25 @@
 #include "logfiles.h"
 #include "status.h"
 
-/* page->writer_sleeps: when the writer wants a byte on its channel. */
+/* Values of page->writer_sleeps: when the writer wants a byte on its channel. */
 enum { WRITER_AWAKE, WRITER_NAPS, WRITER_SLEEPS };
-/* While it naps: only when so many bytes wait. */
+/* While the writer naps, it wants a byte only if this many bytes wait. */
 #define WRITER_NAP_BYTES ((uint64_t)256 << 10)
 
 struct log_writer_start {
     const struct log_plan *plan;
     struct status_page *page;
-    int channel; /* a socket; a byte from the pump is a poke, end of file means that no process can
-                    write to the ring any more. The writer sends a byte when it has finished. */
-    int acks;    /* a pipe; a byte from the shipper: there is a new acknowledgement. Its end of file
-                    is waited for. -1: nothing is streamed */
-    bool again;  /* after the death of a writer */
+    /* a socket: a byte from the pump is a poke; end of file means that no process can write to the
+     * ring any more. The writer sends a byte when it has finished */
+    int channel;
+    /* a pipe: a byte from the shipper means that there is a new acknowledgement. The writer waits
+     * for its end of file. -1: nothing is streamed */
+    int acks;
+    bool again; /* a log writer of this run died before */
 };
 
-/* In a new child of the pump: never returns. Needs only these two descriptors, and the caller's
- * output while it opens --log. */
+/* To be called in a new child of the pump. Never returns. Keeps only these two descriptors; the
+ * caller's output must be open until --log is opened. */
 void log_writer_run(const struct log_writer_start *start) __attribute__((noreturn));
 
 #endif

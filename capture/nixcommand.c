@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Parts of a name: "nixos-rebuild" has two, "./switch.sh" two. */
+/* Parts of a program's name: "nixos-rebuild" has two, "./switch.sh" has two. */
 static const char *const parts[] = {"nix",     "nixos",    "nh",       "nom",    "manager",
                                     "darwin",  "rebuild",  "switch",   "deploy", "update",
                                     "upgrade", "activate", "rollback", "comin",  "colmena",
@@ -27,8 +27,8 @@ static size_t part_length(const char *text)
     return length;
 }
 
-/* Of a path only the last part counts: all programs of NixOS lie under /nix/store. A word with
- * blanks is a script. */
+/* Only the last part of a path counts, because all programs of NixOS are below /nix/store. A word
+ * with blanks is a script. */
 static bool word_counts(const char *word)
 {
     const char *slash = word[strcspn(word, " \t\n")] ? NULL : strrchr(word, '/');

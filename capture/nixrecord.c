@@ -17,16 +17,16 @@
 #include "runrecord.h"
 
 #define SETTING "json-log-path"
-#define FIRST_MAJOR 2 /* the first version with it: 2.30 */
+#define FIRST_MAJOR 2 /* the first version with the setting: 2.30 */
 #define FIRST_MINOR 30
-#define ASK_MS 10000 /* nobody waits for it */
+#define ASK_MS 10000 /* nobody waits for the answer */
 #define ANSWER_SIZE 256
-#define CONFIG_MAX ((size_t)1 << 20)  /* bytes of a nix.conf */
-#define MEMORY_MAX ((size_t)64 << 10) /* bytes of nix-versions that are looked at */
-
+#define CONFIG_MAX ((size_t)1 << 20) /* bytes of a nix.conf */
+/* bytes of nix-versions that are read */
+#define MEMORY_MAX ((size_t)64 << 10)
 /* ---- which nix ---- */
 
-/* The program that the command would find; caller frees. NULL: there is none. */
+/* The program that the command would find. The caller frees the path. NULL: none. */
 static char *find_nix(void)
 {
     const char *path = getenv("PATH");
@@ -44,8 +44,8 @@ static char *find_nix(void)
     return NULL;
 }
 
-/* What identifies a program: another version has another path, size or time. Caller frees; NULL:
- * there is no such file. */
+/* The identity of a program: another version has another path, size or time. The caller frees the
+ * text. NULL: there is no such file. */
 static char *identity(const char *program)
 {
     struct stat info;
@@ -61,7 +61,7 @@ static char *identity(const char *program)
 
 /* ---- its version ---- */
 
-/* Writes its answer into the pipe. In the child: only what may be called after a fork. */
+/* Runs nix with its output to the pipe. Only calls that are allowed after a fork. */
 static void become_nix(const char *program, int out)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -115,7 +115,8 @@ static void ask(const char *program, char *answer, size_t size)
     close(ends[0]);
 }
 
-/* "nix (Nix) 2.34.8", "nix (Determinate Nix 3.8.1) 2.30.1"; Lix counts otherwise, and lacks it. */
+/* The answer is "nix (Nix) 2.34.8" or "nix (Determinate Nix 3.8.1) 2.30.1". Lix has other version
+ * numbers, and not the setting. */
 static bool has_setting(const char *answer)
 {
     const char *version = strrchr(answer, ')');
@@ -127,9 +128,9 @@ static bool has_setting(const char *answer)
     return major > FIRST_MAJOR || (major == FIRST_MAJOR && minor >= FIRST_MINOR);
 }
 
-/* ---- what is remembered: lines "IDENTITY yes", "IDENTITY no" ---- */
+/* ---- the file nix-versions: lines "IDENTITY yes", "IDENTITY no" ---- */
 
-/* 1, 0, or -1: it was not asked yet. */
+/* Returns 1 for yes, 0 for no, -1 if the file does not say. */
 static int remembered(const char *memory, const char *id)
 {
     AUTO_CLOSE int fd = open(memory, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
@@ -153,7 +154,7 @@ static void remember(const char *memory, const char *id, bool has)
     int length = asprintf(&line, "%s %s\n", id, has ? "yes" : "no");
 
     if (fd >= 0 && length > 0 && write(fd, line, (size_t)length) != length)
-        unlink(memory); /* half a line would hide those that follow */
+        unlink(memory); /* an incomplete line would hide those that follow */
 }
 
 /* The nix that the command would find. */
@@ -175,7 +176,7 @@ static void nix_free(struct nix *nix)
     free(nix->memory);
 }
 
-/* As `remembered`; 0 where there is no nix. */
+/* As `remembered`; 0 if there is no nix. */
 static int nix_has_setting(const char *dir)
 {
     struct nix nix;
@@ -196,7 +197,7 @@ void nix_version_learn(const char *dir)
     }
 }
 
-/* ---- what the user has set ---- */
+/* ---- the user's own setting ---- */
 
 static bool text_sets(const char *text)
 {
@@ -247,7 +248,7 @@ char *nix_record_entry(const char *dir, const char *id, bool *ask)
     int known;
 
     *ask = false;
-    /* nix ends a value at a '#', and splits it at blanks. */
+    /* In a value, nix takes '#' as a comment, and splits at blanks. */
     if (!dir || *dir != '/' || dir[strcspn(dir, "# \t\r\n")] || user_sets())
         return NULL;
     known = nix_has_setting(dir);
@@ -266,7 +267,7 @@ void nix_record_make(const char *dir, const char *id)
     AUTO_CLOSE int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
 
     if (fd >= 0)
-        (void)fchmod(fd, 0600); /* nix was first: the directory is closed to others, too */
+        (void)fchmod(fd, 0600); /* nix was faster; the directory is closed to others anyway */
 }
 
 void nix_record_close(const char *dir, const char *id)

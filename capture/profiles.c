@@ -14,12 +14,12 @@
 
 #define SYSTEM "/run/current-system"
 #define SYSTEM_PROFILE "/nix/var/nix/profiles/system"
-#define LINK_SIZE 1024 /* the stack may be small */
-#define LINKS_MAX 8    /* a profile leads to its generation, and that to the store */
-
+#define LINK_SIZE 1024 /* bytes; the stack may be small */
+/* a profile is a link to its generation, which is a link into the store */
+#define LINKS_MAX 8
 static const char *const names[PROFILE_COUNT] = {"system", "home-manager"};
 
-/* "home-manager-42-link" to 42; NULL: it is no generation. Caller frees. */
+/* From "home-manager-42-link" makes "42". NULL: not a generation. The caller frees the text. */
 static char *generation_of(const char *target)
 {
     const char *end = strstr(target, "-link"), *digits = end;
@@ -33,7 +33,8 @@ static char *generation_of(const char *target)
                : NULL;
 }
 
-/* What a link's target is relative to is the link's directory. False: too long. */
+/* Replaces path by the target of a link, which is relative to the link's directory. False: too
+ * long. */
 static bool go_to(char path[LINK_SIZE], const char *target)
 {
     char *slash = strrchr(path, '/');
@@ -52,8 +53,8 @@ static void free_profile(struct profile *profile)
     *profile = (struct profile){0};
 }
 
-/* Follows a profile into the store; what `profile` held is freed. Not realpath(3), which asks for
- * each directory on the way. */
+/* Follows a profile into the store; frees what `profile` held. realpath(3) would look at each
+ * directory on the way. */
 static void follow(const char *link, struct profile *profile)
 {
     char path[LINK_SIZE], target[LINK_SIZE];
@@ -70,11 +71,12 @@ static void follow(const char *link, struct profile *profile)
             break;
         }
     }
-    if (size < 0 && errno == EINVAL && strcmp(path, link) != 0) /* it is no link: the store's */
+    /* not a link: a path in the store */
+    if (size < 0 && errno == EINVAL && strcmp(path, link) != 0)
         profile->path = strdup(path);
 }
 
-/* The profile may already be at another generation than the system that runs. */
+/* The system's profile may have another generation than the running system. */
 static void look_at_system(struct profile *profile)
 {
     struct profile next = {0};
@@ -91,7 +93,7 @@ static void look_at_system(struct profile *profile)
     free_profile(&next);
 }
 
-/* The places that home-manager has had for its profile, newest first. */
+/* The places of home-manager's profile in its versions, newest first. */
 static void look_at_home(struct profile *profile)
 {
     const char *given = getenv("XDG_STATE_HOME"), *home = getenv("HOME"), *user = getenv("USER");
@@ -160,7 +162,7 @@ static void compare_aside(void *context, int out)
     for (int i = 0; memory && i < PROFILE_COUNT; i++)
         append(memory, names[i], &comparison->before->one[i], &after.one[i]);
     if (!memory || fclose(memory) != 0 || size == 0 || run_dir_make(comparison->dir) < 0 ||
-        !run_directory_trusted(comparison->dir) || /* the log writer may not have come so far */
+        !run_directory_trusted(comparison->dir) || /* it may not have been created yet */
         asprintf(&path, "%s/%s.profiles", comparison->dir, comparison->id) < 0)
         return;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -168,7 +170,7 @@ static void compare_aside(void *context, int out)
         unlink(path);
 }
 
-/* /run is memory. */
+/* Does not wait: /run is in memory. */
 static bool system_changed(const struct profile *before)
 {
     struct profile after = {0};
@@ -180,8 +182,8 @@ static bool system_changed(const struct profile *before)
     return is_changed;
 }
 
-/* The home directory and the state directory may lie on a disk that does not answer any more: a
- * child looks there. */
+/* The home directory and the state directory may be on a disk that does not answer any more, so a
+ * child process looks there. */
 void profiles_compare(const struct profiles *before, const char *dir, const char *id)
 {
     struct comparison comparison = {before, dir, id};

@@ -1,6 +1,6 @@
-/* The copy loop. Order for each piece of output: log, counters, caller. So what a person has seen
-   is in the log, and a caller that reads slowly slows the command, as it would without us, and
-   nothing else. */
+/* The copy loop. Each piece of output goes to the log, the counters and the caller, in this order.
+   So what a person has seen is in the log. A caller that reads slowly slows down the command, as it
+   would without us, and nothing else. */
 #include "pump_parts.h"
 
 #include <errno.h>
@@ -15,13 +15,13 @@
 #include "../common/io.h"
 #include "signals.h"
 
-/* Between SIGTERM and SIGKILL when the dashboard asks for a stop. */
+/* The time between SIGTERM and SIGKILL when the dashboard asks to stop the command. */
 #define STOP_GRACE_MS 30000
 #define KILL_AGAIN_MS 1000
-/* Where the command is another user's, between the key that interrupts and the hangup. */
+/* For a command of another user: the time between the interrupt key and the hangup. */
 #define HANGUP_GRACE_MS 10000
-#define STOP_TOLD_MS 1500 /* until a line says that a command has not ended */
-/* What a pty holds at most (Linux: 8 KiB for each direction, and 4 KiB that are ready). */
+#define STOP_TOLD_MS 1500 /* the time until a line says that the command has not ended */
+/* The most that a pty can hold (Linux: 8 KiB in each direction, and 4 KiB that are ready). */
 #define PTY_HOLDS ((size_t)64 * 1024)
 
 enum {
@@ -54,9 +54,10 @@ void pump_free(struct pump *pump)
         sink_close(&pump->flows[i].to);
 }
 
-/* ---- the end of a command that somebody asks for ---- */
+/* ---- stopping the command when somebody asks ---- */
 
-/* Also into the log: whoever has asked for the stop on the dashboard's page sees it there. */
+/* Also writes the line to the log, because the person who asked on the dashboard's page sees only
+ * the log. */
 static void tell_of_stop(struct pump *pump, const char *text)
 {
     char line[256];
@@ -75,11 +76,11 @@ static void hang_up(struct pump *pump)
     child_hang_up(pump->child);
 }
 
-/* The command is root's (sudo), or another user's: signals of ours do not reach it. The terminal's
- * keys do, and its hangup. */
+/* The command belongs to root (sudo) or another user, so our signals do not reach it. The keys and
+ * the hangup of its terminal do. */
 static void stop_another_users(struct pump *pump)
 {
-    if (pump->stop != STOP_BY_SIGNAL) { /* asked again */
+    if (pump->stop != STOP_BY_SIGNAL) { /* a stop was asked for before */
         if (pump->child->session)
             hang_up(pump);
         return;
@@ -93,7 +94,7 @@ static void stop_another_users(struct pump *pump)
                            "it cannot be stopped from here");
 }
 
-/* The command goes on although its terminal has interrupted it, or hung up. */
+/* The command continues although its terminal has interrupted it or hung up. */
 static void go_on_with_another_users(struct pump *pump)
 {
     if (pump->stop == STOP_HANGUP_TOLD) {
@@ -120,7 +121,7 @@ static void pass_on(struct pump *pump, int number)
         stop_another_users(pump);
 }
 
-/* The dashboard asked for the end: politely, then not. */
+/* The dashboard asks to stop the command: first SIGTERM, later SIGKILL. */
 static void begin_stop(struct pump *pump)
 {
     pump->helpers->stop_asked = false;
@@ -128,7 +129,7 @@ static void begin_stop(struct pump *pump)
         return;
     pump->kill_ms = monotonic_ms() + STOP_GRACE_MS;
     pass_on(pump, SIGTERM);
-    child_signal(pump->child, SIGCONT); /* a stopped command cannot end */
+    child_signal(pump->child, SIGCONT); /* a stopped command cannot handle a signal */
 }
 
 static void go_on_stopping(struct pump *pump)
@@ -150,13 +151,13 @@ enum action {
     PASS_ON,       /* to the command's process group */
     PASS_ON_ALONE, /* to the command */
     FOLLOW_WINDOW,
-    GO_ON,   /* somebody has continued us */
-    SUSPEND, /* ourselves: the command has ended */
-    LEAVE,   /* stop to wait for the caller, or the delivery */
+    GO_ON,   /* another process has continued us */
+    SUSPEND, /* stop ourselves: the command has ended */
+    LEAVE,   /* no longer wait for the caller or the delivery */
 };
 
-/* What a signal that a process has sent to us does, state by state. What is not listed goes to the
- * command while it lives. */
+/* What a signal from another process does in each state. A signal that is not listed goes to the
+ * command while the command lives. */
 static const struct {
     int number;
     enum action action[PUMP_STATES]; /* RUNNING, DRAINING, DELIVERING */
@@ -192,7 +193,7 @@ static enum action action_for(const struct pump *pump, int number)
     return pump->state == PUMP_RUNNING ? PASS_ON_ALONE : NOTHING;
 }
 
-/* Of what we do ourselves, and of our own children: not for the command. */
+/* Signals from our own work and our own children, which are not for the command. */
 static bool is_ours(const struct caught_signal *caught)
 {
     if (!caught->by_kernel)
@@ -220,7 +221,8 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
         break;
     case GO_ON:
         keys_resume(pump);
-        if (caught->sender != pump->child->keeper) /* else the command goes on already */
+        /* otherwise the command has been continued already */
+        if (caught->sender != pump->child->keeper)
             child_signal(pump->child, SIGCONT);
         break;
     case SUSPEND:
@@ -232,7 +234,7 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
     }
 }
 
-/* As the first process of a container we also inherit the orphans of others. */
+/* As the first process of a container, this process inherits orphans, and reaps them. */
 static void reap(struct pump *pump)
 {
     pid_t writer = pump->log->writer, pid;
@@ -264,7 +266,7 @@ static void read_signals(struct pump *pump)
     reap(pump);
 }
 
-/* The keeper has something to tell of the command. */
+/* The keeper has sent a report about the command. */
 static void hear_of_child(struct pump *pump)
 {
     int stopped_by = child_event(pump->child);
@@ -298,7 +300,7 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     }
 }
 
-/* Of two times to wait; -1: for ever. */
+/* The shorter of two waiting times; -1: no limit. */
 static int64_t sooner(int64_t wait, int64_t left)
 {
     left = left < 0 ? 0 : left;
@@ -337,8 +339,8 @@ static void serve_flows(struct pump *pump, const struct pollfd *polls)
     }
 }
 
-/* Where there is nothing more to be shown now, the terminal processes the output of others again.
- */
+/* When there is nothing more to show now, lets the terminal process the output of other programs
+ * again. */
 static int wait_for_events(struct pump *pump, struct pollfd *polls, int timeout)
 {
     if (pump->terminal->in_output && !flow_pending(&pump->flows[0])) {
@@ -358,7 +360,7 @@ static void step(struct pump *pump)
 
     fill_polls(pump, polls);
     if (wait_for_events(pump, polls, timeout) < 0)
-        return; /* EINTR; ENOMEM passes */
+        return; /* EINTR, or ENOMEM, which passes */
     serve_flows(pump, polls);
     keys_serve(pump, polls[POLL_KEYS].revents);
     if (pump->keys_start < pump->keys_end)
@@ -386,15 +388,15 @@ static bool pending(const struct pump *pump)
     return false;
 }
 
-/* Takes what is there to be read now of what the command has left. */
+/* Reads what the command has left in the pipe or pty and can be read now. */
 static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
     if (flow->from < 0 || flow->left == 0 || flow->end == PUMP_BUFFER || flow->short_ends)
         return 0;
-    /* poll also moves what the kernel still has on its way through the pty; only its "nothing" is
-     * an answer: after a failure the read, which does not wait, says what is there */
+    /* poll also moves bytes that are still on their way through the pty. Only its answer "nothing"
+     * counts: after a failed poll, the read, which does not wait, finds out */
     if (poll(&ready, 1, 0) == 0) {
         flow->left = 0;
         return 0;
@@ -402,8 +404,8 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
     return flow_read(pump, flow);
 }
 
-/* What the command can have left in a pipe or a pty. What others write meanwhile comes behind
- * that. */
+/* The most that the command can have left in a pipe or a pty. What other processes write in the
+ * meantime comes behind that. */
 static size_t left_in(const struct flow *flow)
 {
     int waiting = 0;
@@ -413,9 +415,9 @@ static size_t left_in(const struct flow *flow)
     return (size_t)waiting;
 }
 
-/* The command is gone: takes what it left in the pty and the pipes, and no more of what others who
- * hold them open write. It is over only when all is written and a look after that found nothing: a
- * buffer that was full at the look hides what is behind it. */
+/* The command has ended. Takes what it left in the pty and the pipes, but not what other processes
+ * still write there. The end is reached when all is written and a further look finds nothing: a
+ * full buffer at one look hides what is behind it. */
 static void drain(struct pump *pump)
 {
     size_t got;
@@ -434,13 +436,13 @@ static void drain(struct pump *pump)
         for (int i = 0; i < 3; i++)
             got += read_rest(pump, &pump->flows[i]);
         if (pending(pump))
-            step(pump); /* the caller is slow: wait for it as the command would have */
+            step(pump); /* the caller is slow: wait for it, as the command would have */
         else if (got == 0)
             break;
     } while (!pump->leave);
 }
 
-/* What has been read and not written, and nothing more. */
+/* Writes what has been read; reads nothing more. */
 static void write_rest(struct pump *pump)
 {
     for (int i = 0; i < 3; i++)

@@ -1,7 +1,7 @@
-/* Processes that outlive the command (a server that it has started, a job in the background) go on
-   writing to its pipes and its terminal. Without us these would be the caller's own, and good as
-   long as the caller keeps them. So a process stays behind that copies until the last writer has
-   let go, while nixfleet-run itself returns the command's status at once. */
+/* Processes that outlive the command (a server that it has started, a background job) continue to
+   write to its pipes and its terminal. Without nixfleet-run these would be the caller's own, and
+   would work as long as the caller keeps them. So a process stays behind that copies until the last
+   writer has closed them. nixfleet-run itself returns the command's status at once. */
 #include "pump_parts.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #define KEPT_MAX 16
 
-/* Whether somebody can still write there; the keeper must have gone. What is ready to be read is
+/* Whether a process can still write there; the keeper must have ended. Bytes that can be read are
  * left for the process that stays behind. */
 static bool held_by_others(const struct flow *flow)
 {
@@ -28,8 +28,8 @@ static int compare(const void *one, const void *other)
     return *(const int *)one - *(const int *)other;
 }
 
-/* Closes all descriptors but these (-1 for none): another one that stays open here would keep its
- * reader or writer waiting. The standard ones become /dev/null. */
+/* Closes all descriptors except these (-1 for none), because a reader or writer would wait for any
+ * other one. The standard descriptors become /dev/null. */
 static void keep_only(int *kept, size_t count)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC), next = STDERR_FILENO + 1;
@@ -63,19 +63,20 @@ static void let_go(struct pump *pump)
     }
     keep_only(kept, count);
     if (chdir("/") < 0) {
-        /* Its directory stays in use. */
+        /* The working directory stays in use. */
     }
 }
 
-/* What this process is not: the one with the terminal, the helpers, and the command. */
+/* This process has no terminal, no helpers and no command. */
 static void become_drainer(struct pump *pump)
 {
     static struct terminal no_terminal = {.fd = -1, .turn = -1};
 
-    setsid(); /* what ends the caller's processes must not take the last output with it */
+    setsid(); /* a signal that ends the caller's processes must not lose the last output */
     pump->left_behind = true;
     pump->terminal = &no_terminal;
-    pump->log->writer = -1; /* goes on, as another's child: nobody starts a second one */
+    /* the log writer continues as a child of another process, so it must not be started again */
+    pump->log->writer = -1;
     pump->log->page_fd = pump->log->acks_read = pump->log->acks_write = -1;
     let_go(pump);
 }
@@ -125,7 +126,7 @@ void pump_stay_behind(struct pump *pump)
             pump->flows[i].from = -1;
     }
     if (!held || fork() != 0)
-        return; /* where there is no process to be had, their next write fails */
+        return; /* if no process can be made, the next write of the other processes fails */
     become_drainer(pump);
     while (copying(pump))
         copy_once(pump);

@@ -1,4 +1,4 @@
-/* Output: from the command to the log, and on to the caller. */
+/* Output: from the command to the log, and then to the caller. */
 #include "pump_parts.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "../common/io.h"
 #include "shared.h"
 
-/* As much a person may read; a pty gives up to 4 KiB at once when there is more. */
+/* The most that a person can read at a glance; a pty returns up to 4 KiB if more is waiting. */
 #define FEW_BYTES ((size_t)3072)
 
 void flow_init(struct flow *flow, int from, int to, bool is_pipe)
@@ -29,8 +29,8 @@ void pump_record(struct pump *pump, const void *bytes, size_t size)
     pump->bytes += size;
 }
 
-/* In the background, or where it is not our controlling one, the caller's terminal cannot be made
- * raw: it adds the CR that the command's terminal has added already. */
+/* The caller's terminal cannot be made raw in the background, or if it is not our controlling
+ * terminal. It then adds a CR that the command's terminal has added already. */
 static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
 {
     return flow == &pump->flows[0] && flow->to.fd >= 0 && !pump->terminal->raw &&
@@ -38,8 +38,8 @@ static bool adds_second_cr(const struct pump *pump, const struct flow *flow)
            terminal_adds_cr(pump->child->master);
 }
 
-/* Takes one CR from the front of each LF behind start; the last byte's is held until the next one
- * is known. */
+/* Removes one CR before each LF behind start. If the last byte is a CR, holds it until the next
+ * byte is known. */
 static void drop_cr(struct flow *flow, size_t start)
 {
     size_t to = start;
@@ -84,14 +84,14 @@ void flow_give_held_cr(struct flow *flow)
     flow->held_cr = false;
 }
 
-/* Drop bytes that can no longer be written, or poll would wait for POLLOUT for ever. */
+/* Drops bytes that can no longer be written; otherwise poll would report POLLOUT for ever. */
 static void flow_discard(struct flow *flow)
 {
     flow->start = flow->end = 0;
     flow->held_cr = flow->short_ends = false;
 }
 
-/* Takes out the end of a line that the caller's terminal has shown already, when it was typed. */
+/* Removes the end of a line that the caller's terminal has shown already when it was typed. */
 static void drop_echo(struct pump *pump, struct flow *flow, size_t start)
 {
     unsigned char *lf = memchr(flow->buffer + start, '\n', flow->end - start), *from;
@@ -118,7 +118,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
-    if (n <= 0) { /* a pty says EIO when its last writer is gone */
+    if (n <= 0) { /* a pty returns EIO when its last writer is gone */
         flow->from = -1;
         return 0;
     }
@@ -138,7 +138,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
     return (size_t)n;
 }
 
-/* Nobody reads what this flow writes any more. */
+/* Nobody reads any more what this flow writes. */
 static void flow_lost(struct pump *pump, struct flow *flow)
 {
     int problem = errno;
@@ -149,20 +149,20 @@ static void flow_lost(struct pump *pump, struct flow *flow)
         return;
     if (flow->from < 0)
         return;
-    if (flow->is_pipe) { /* as in any pipeline: the command's next write gets SIGPIPE */
+    if (flow->is_pipe) { /* as in any pipeline, the next write of the command gets SIGPIPE */
         if (flow->from == pump->child->out)
             close_fd(&pump->child->out);
         else
             close_fd(&pump->child->err);
         flow->from = -1;
-    } else if (pump->left_behind) { /* the writers' next write fails */
+    } else if (pump->left_behind) { /* the next write of the other processes fails */
         close_fd(&flow->from);
     } else if (problem != EIO && pump->pipeline) {
         child_signal(pump->child, SIGPIPE);
     }
 }
 
-/* Whether a failed write means that the other end has gone: of a pipe, a connection, a terminal. */
+/* Whether a failed write means that the other end of a pipe, connection or terminal is gone. */
 static bool reader_gone(int fd, int problem)
 {
     struct stat info;
@@ -172,8 +172,8 @@ static bool reader_gone(int fd, int problem)
     return S_ISSOCK(info.st_mode) || (S_ISCHR(info.st_mode) && problem == EIO);
 }
 
-/* A write was refused. A full disk ends no command: its own writes would fail, one by one, and
- * succeed again when there is room. So this piece is lost, and the next one is tried. */
+/* A write failed. A full disk does not end a command: each write of the command would fail until
+ * there is space again. So this piece is lost, and the next one is tried. */
 static void flow_failed(struct pump *pump, struct flow *flow)
 {
     int problem = errno;
@@ -190,8 +190,8 @@ static void flow_failed(struct pump *pump, struct flow *flow)
     flow_discard(flow);
 }
 
-/* Turns each CR LF of what waits into LF. False, and nothing is changed, if there is an LF alone.
- */
+/* Turns each CR LF of the waiting bytes into LF. Returns false, and changes nothing, if there is an
+ * LF without CR. */
 static bool shorten_ends(struct flow *flow)
 {
     unsigned char *bytes = flow->buffer;
@@ -207,10 +207,10 @@ static bool shorten_ends(struct flow *flow)
     return true;
 }
 
-/* The command's terminal has processed the output; the caller's must show it as it is. A few lines
-   are written in the form that it completes by itself; for much output, and for what a full-screen
-   program writes, its processing is switched off, which others could notice who write at that very
-   moment. */
+/* The command's terminal has processed the output, and the caller's terminal must show it as it is.
+   A few lines are written with LF only, because the caller's terminal adds the CR. For much output,
+   and for output of full-screen programs, the output processing of the caller's terminal is
+   switched off; other programs that write at this moment could notice that. */
 static void prepare_terminal(struct pump *pump, struct flow *flow)
 {
     if (flow != &pump->flows[0] || !flow_pending(flow) || flow->short_ends)

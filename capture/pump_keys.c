@@ -1,4 +1,5 @@
-/* What comes from the caller's terminal: keys, its window, its hangup; and whose it is. */
+/* What comes from the caller's terminal: keys, window size, hangup, and which process group is in
+ * the foreground. */
 #include "pump_parts.h"
 
 #include <errno.h>
@@ -13,17 +14,17 @@
 #include "shared.h"
 #include "signals.h"
 
-/* How often a run in the background looks whether it has come to the foreground: to one that was
- * not stopped no signal says so, and until then what is typed (a password) is shown. */
+/* How often a run in the background checks whether it is in the foreground now. If it was not
+ * stopped, no signal says so, and until it knows, typed text (a password) is shown. */
 #define BACKGROUND_POLL_MS 100
-/* How often one looks that shares the terminal. */
+/* How often a run checks that shares the terminal. */
 #define SHARED_POLL_MS 1000
 #define ALERT_POLL_MS 20
-/* While another program reads from a terminal that we have made raw: until the next look. */
+/* The pause while another program reads from a terminal that we have made raw. */
 #define OTHERS_POLL_MS 100
-/* So long a caller has time to end of a key, and the next program to take the terminal. */
+/* The time that a caller has to end because of a key, and the next program to use the terminal. */
 #define PAUSE_MS 50
-/* For so many questions the answer is that the terminal has gone. */
+/* For this many attempts to read, the answer is that the terminal is gone. */
 #define ENDS_OF_FILE 16
 
 void keys_look_at_modes(struct pump *pump)
@@ -36,8 +37,8 @@ void keys_look_at_modes(struct pump *pump)
         terminal_enter(pump->terminal);
 }
 
-/* A command that outlives its terminal finds the end of file when it asks something, as it would at
- * the terminal itself: else it would wait for ever. */
+/* A command that outlives its terminal gets an end of file when it reads, as at the terminal
+ * itself. Otherwise it would wait for ever. */
 static void end_keys(struct pump *pump)
 {
     struct termios mode;
@@ -52,7 +53,7 @@ static void end_keys(struct pump *pump)
     pump->keys_echoed = false;
 }
 
-/* If the command is to know, the kernel or the shell sends us a SIGHUP for it. */
+/* The kernel or the shell sends us a SIGHUP if the command is to know. */
 static void hung_up(struct pump *pump)
 {
     pump->terminal_gone = true;
@@ -65,7 +66,8 @@ static void read_keys(struct pump *pump, bool has_hung_up)
     ssize_t n;
 
     if (!has_hung_up && terminal_used_by_another(pump->terminal)) {
-        pump->pause_ms = monotonic_ms() + OTHERS_POLL_MS; /* a passphrase: not ours to read */
+        /* a passphrase for another program: we must not read it */
+        pump->pause_ms = monotonic_ms() + OTHERS_POLL_MS;
         return;
     }
     n = read(pump->terminal->fd, pump->keys, sizeof pump->keys);
@@ -79,19 +81,20 @@ static void read_keys(struct pump *pump, bool has_hung_up)
         hung_up(pump);
     } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
         if (terminal_in_background(pump->terminal))
-            pump->terminal->raw = false; /* it was taken from us: not ours to read or to restore */
+            /* the terminal belongs to another process now: we must neither read nor restore it */
+            pump->terminal->raw = false;
         else
             hung_up(pump);
     }
 }
 
-/* Something was typed at a terminal that others read as well: it is theirs if they take it. */
+/* Something was typed at a terminal that other programs read, too. They get it if they read it. */
 static void take_line(struct pump *pump)
 {
     struct termios mode;
 
     if (pump->keys_start < pump->keys_end)
-        return; /* one after the other */
+        return; /* one line after the other */
     pump->unclaimed_ms = 0;
     if (pump->terminal->raw || pump->terminal_gone || pump->child->ended)
         return;
@@ -123,7 +126,7 @@ void keys_serve(struct pump *pump, short events)
         take_line(pump);
 }
 
-/* Whether a key is one that makes the command's terminal send a signal: which one; else 0. */
+/* The signal that the command's terminal sends for this key; 0: none. */
 static int signal_of_key(const struct termios *mode, unsigned char key)
 {
     if (!(mode->c_lflag & ISIG) || key == _POSIX_VDISABLE)
@@ -131,8 +134,8 @@ static int signal_of_key(const struct termios *mode, unsigned char key)
     return key == mode->c_cc[VINTR] ? SIGINT : key == mode->c_cc[VQUIT] ? SIGQUIT : 0;
 }
 
-/* How many of the keys can be written at once: up to the first one that signals, which *number then
- * says. */
+/* How many keys can be written at once: up to the first one that sends a signal, which is stored in
+ * *number. */
 static size_t keys_until_signal(struct pump *pump, const struct termios *mode, int *number)
 {
     bool quotes = (mode->c_lflag & ICANON) && (mode->c_lflag & IEXTEN) &&
@@ -153,7 +156,7 @@ static size_t keys_until_signal(struct pump *pump, const struct termios *mode, i
     return size;
 }
 
-/* A caller that ends of the signal must not leave a raw terminal to whoever comes next. */
+/* If the caller ends because of the signal, the next program must not find a raw terminal. */
 static void signal_callers(struct pump *pump, int number)
 {
     pump->end_asked = true;
@@ -164,10 +167,10 @@ static void signal_callers(struct pump *pump, int number)
     kill(0, number);
 }
 
-/* Ctrl-C and Ctrl-\ mean the whole foreground of the caller's terminal: the script, make or xargs
-   that has started us as well. Outside they are only bytes, as the terminal is raw. So where the
-   command's terminal makes a signal of the key, and for the processes that are in our place there,
-   our process group gets the same signal at the same moment. */
+/* Ctrl-C and Ctrl-\ are meant for the whole foreground group of the caller's terminal, also for the
+   script, make or xargs that has started us. In a raw terminal they are only bytes. So if the
+   command's terminal turns the key into a signal, for the processes in our place there, our process
+   group gets the same signal at the same moment. */
 static ssize_t write_keys(struct pump *pump)
 {
     bool literal = pump->keys_literal;
@@ -181,7 +184,7 @@ static ssize_t write_keys(struct pump *pump)
         size = keys_until_signal(pump, &mode, &number);
     n = write(pump->child->master, pump->keys + pump->keys_start, size);
     if (n != (ssize_t)size)
-        pump->keys_literal = literal && n <= 0; /* the rest is looked at again */
+        pump->keys_literal = literal && n <= 0; /* the rest is examined again */
     else if (number && foreground == pump->child->group && pump->state == PUMP_RUNNING)
         signal_callers(pump, number);
     return n;
@@ -197,7 +200,7 @@ void keys_write(struct pump *pump)
     if (n > 0)
         pump->keys_start += (size_t)n;
     else if (n < 0 && errno != EINTR && errno != EAGAIN)
-        pump->keys_start = pump->keys_end; /* the command is gone: so are its keys */
+        pump->keys_start = pump->keys_end; /* the command is gone, and so are its keys */
     if (pump->keys_start == pump->keys_end)
         pump->keys_start = pump->keys_end = 0;
 }
@@ -234,7 +237,7 @@ void keys_resume(struct pump *pump)
     keys_look_at_terminal(pump);
 }
 
-/* Reads what waits in the command's terminal for a reader, also a line that is not whole. */
+/* Reads the input that waits in the command's terminal, also an incomplete line. */
 static size_t take_unread(const struct child *child, unsigned char *bytes, size_t size)
 {
 #ifdef TIOCGPTPEER
@@ -267,7 +270,7 @@ void keys_end(struct pump *pump)
     if (!terminal->shared && !pump->keys_echoed) {
         size = take_unread(pump->child, unread, sizeof unread);
         for (size_t i = 0; i < size; i++)
-            if (unread[i] == '\0') /* how the kernel keeps an end of file that was typed */
+            if (unread[i] == '\0') /* the kernel stores a typed end of file as a NUL */
                 unread[i] = terminal->saved.c_cc[VEOF];
         terminal_type(terminal, unread, size);
         terminal_type(terminal, pump->keys + pump->keys_start, pump->keys_end - pump->keys_start);
@@ -288,7 +291,7 @@ void keys_suspend(struct pump *pump, int signal_number)
     bool by_terminal = signal_number != SIGSTOP;
 
     keys_stop(pump, by_terminal ? SIGTSTP : SIGSTOP, by_terminal && pump->child->session);
-    if (!signals_waits(SIGCONT)) /* the kernel stops no orphans: nobody will continue us */
+    if (!signals_waits(SIGCONT)) /* the kernel does not stop orphans: nobody would continue us */
         child_signal(pump->child, SIGCONT);
 }
 

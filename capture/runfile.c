@@ -1,6 +1,6 @@
-/* Whether the log that a record names is still the one that its run wrote. With --log the same file
-   may have been used again, by another run or by anybody; and a power cut may have taken its end
-   away, or left NUL bytes there. */
+/* Whether the log that a record names is still the log that its run wrote. A file of --log may have
+   been used again by another run or program. A power cut may have shortened the file, or left NUL
+   bytes at its end. */
 #include "runrecord.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #define HASH_START UINT64_C(0xcbf29ce484222325) /* FNV-1a, 64 bits */
 #define HASH_PRIME UINT64_C(0x100000001b3)
 
-/* Reads size bytes at an offset. False: they are not all there. */
+/* Reads size bytes at an offset. False if there are fewer. */
 static bool read_at(int fd, unsigned char *out, size_t size, uint64_t at)
 {
     for (size_t done = 0; done < size;) {
@@ -73,14 +73,14 @@ static bool same_hash(int fd, size_t size, uint64_t at, uint64_t hash)
     return hash_at(fd, size, at, &now) && now == hash;
 }
 
-/* Whether a log's end is as its record has it. */
+/* Whether the end of a log is as its record says. */
 static bool vouched(int fd, const struct run_file *file)
 {
     return file->known && file->size >= file->last_size &&
            same_hash(fd, file->last_size, file->size - file->last_size, file->last);
 }
 
-/* Without the NUL bytes at its end. */
+/* The size without NUL bytes at the end. */
 static uint64_t without_nuls(int fd, uint64_t size)
 {
     unsigned char bytes[RUN_SAMPLE];
@@ -100,9 +100,9 @@ static uint64_t without_nuls(int fd, uint64_t size)
     return size;
 }
 
-/* Whether a log holds another text than its run wrote. own: in the state directory, where only a
- * power cut makes a log shorter. Device and inode are no proof: some file systems number devices
- * anew at each start. */
+/* Whether a log holds another text than its run wrote. own: it is in the state directory, where
+ * only a power cut makes a log shorter. Device and inode prove nothing: some file systems number
+ * devices anew at each mount. */
 static bool overwritten(int fd, const struct run_record *record, bool own)
 {
     const struct run_file *file = &record->file;
@@ -160,7 +160,7 @@ static bool is_own_log(const char *dir, const struct run_record *record)
            strcmp(name + RUN_ID_SIZE - 1, ".log") == 0;
 }
 
-/* Who owns the record in dir. False: it cannot be opened. */
+/* The owner of the record in dir. False if the record cannot be opened. */
 static bool owner_of(const char *dir, const struct run_record *record, uid_t *owner)
 {
     AUTO_CLOSE int fd = run_file_open(dir, record->info.id, "run", O_RDONLY);
@@ -222,7 +222,7 @@ uint64_t run_log_length(int log_fd, const struct run_record *record)
     uint64_t size = size_of(log_fd);
 
     if (record->end.known && record->end.log_bytes < size)
-        size = record->end.log_bytes; /* a log of the caller's choice may hold more than this run */
+        size = record->end.log_bytes; /* a log outside the directory may hold more than this run */
     if (record->file.size == size && vouched(log_fd, &record->file))
         return size;
     return without_nuls(log_fd, size);

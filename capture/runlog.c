@@ -1,4 +1,4 @@
-/* Shared memory, and a process that empties it. */
+/* Shared memory, and the process that empties it. */
 #include "runlog.h"
 
 #include <errno.h>
@@ -17,16 +17,16 @@
 #include "logwriter.h"
 
 #define STARTS_MAX 4
-/* A full ring is waited for as long as the log writer has taken something since then. */
+/* How long to wait for space in a full ring, counted from the last progress of the log writer. */
 #define PATIENCE_MS 1000
 #define PAUSE_MS 2
-/* The log writer also sets the pace of a flood, so that a small part of the ring does (status.c).
- */
+/* The log writer also sets the speed of a flood, so that a small part of the ring is enough
+ * (status.c). */
 #define PACE_BYTES ((uint64_t)1 << 20)
 #define PACE_PATIENCE_MS 50
 #define PACE_MS 1
 
-/* ---- the writer ---- */
+/* ---- the log writer ---- */
 
 static int above_standard(int fd)
 {
@@ -36,7 +36,7 @@ static int above_standard(int fd)
     return moved;
 }
 
-/* Neither end is one of the standard descriptors, which the caller may have closed. */
+/* Neither end may be one of the standard descriptors, which the caller may have closed. */
 static int make_channel(int ends[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
@@ -59,11 +59,12 @@ static int make_acks(struct run_log *log)
     log->acks_read = above_standard(ends[0]);
     log->acks_write = above_standard(ends[1]);
     if (log->acks_write >= 0)
-        fcntl(log->acks_write, F_SETFL, O_NONBLOCK); /* a full pipe holds bytes enough */
+        /* a byte that does not fit is not needed: a full pipe wakes the reader, too */
+        fcntl(log->acks_write, F_SETFL, O_NONBLOCK);
     return log->acks_read < 0 || log->acks_write < 0 ? -1 : 0;
 }
 
-/* Signals wait meanwhile: the pump's handlers must not run in the new process. */
+/* Signals are blocked here, because the pump's handlers must not run in the new process. */
 static int start_writer(struct run_log *log)
 {
     struct log_writer_start start = {
@@ -116,7 +117,8 @@ int run_log_open(struct run_log *log, const struct log_plan *plan)
 static void poke(const struct run_log *log)
 {
     if (log->channel >= 0)
-        (void)send(log->channel, "p", 1, MSG_DONTWAIT | MSG_NOSIGNAL); /* full: there are enough */
+        /* a full socket has enough pokes */
+        (void)send(log->channel, "p", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void poke_if_wanted(const struct run_log *log)
@@ -145,14 +147,14 @@ void run_log_reaped(struct run_log *log, pid_t pid)
 
 /* ---- output ---- */
 
-/* No log will ever take what is appended. */
+/* True if no log will ever take what is appended. */
 static bool given_up(const struct run_log *log)
 {
     return log->start_problem || atomic_load(&log->page->problem[LOG_NONE]) ||
            atomic_load(&log->page->problem[LOG_ENDED]);
 }
 
-/* Milliseconds since the log writer has taken something. */
+/* Milliseconds since the log writer made progress. */
 static int64_t standing_still_ms(struct run_log *log)
 {
     uint64_t taken = atomic_load(&log->page->taken);
@@ -165,7 +167,7 @@ static int64_t standing_still_ms(struct run_log *log)
     return now - log->moved_ms;
 }
 
-/* Whether it is worth while to wait until there is room for size bytes. */
+/* Waits until there is space for size bytes. False: waiting is of no use. */
 static bool wait_for_room(struct run_log *log, size_t size)
 {
     if (status_ring_room(log->page) >= size || given_up(log))
@@ -253,7 +255,7 @@ bool run_log_wait(struct run_log *log, int64_t until_ms)
         if (left <= 0 || (poll(&told, 1, (int)left) < 0 && errno != EINTR))
             return false;
         if (told.revents && recv(log->channel, &byte, 1, MSG_DONTWAIT) == 0)
-            close_fd(&log->channel); /* it was killed */
+            close_fd(&log->channel); /* the log writer was killed */
     }
     return atomic_load(&log->page->finished);
 }
@@ -270,7 +272,7 @@ void run_log_close(struct run_log *log)
     *log = (struct run_log){0};
 }
 
-/* ---- what went wrong ---- */
+/* ---- messages about problems ---- */
 
 struct report {
     const struct run_log *log;

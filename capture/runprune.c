@@ -1,7 +1,7 @@
-/* Throwing old runs away. Every run does this, in a process of its own, and still it should cost no
-   more than a look at the directory and at the sizes: a record is read only when its run has
-   crossed a bound. Where thousands have and may not go, since no dashboard has them, a few hundred
-   are looked at, others each time. */
+/* Removes old runs. Every run does this, in a process of its own, so it should cost no more than
+   reading the directory and the file sizes: a record is read only if its run is beyond a limit. If
+   thousands of runs are beyond a limit but cannot be removed, because they are undelivered, a few
+   hundred of them are examined, others at the next call. */
 #include "runrecord.h"
 
 #include <errno.h>
@@ -15,12 +15,12 @@
 #include "../common/io.h"
 
 #define FILE_NAME_SIZE (RUN_ID_SIZE + 8)
-#define LOOKS_MOST 256 /* at runs that may not go */
-
+/* runs that cannot be removed */
+#define LOOKS_MOST 256
 struct prune {
     const char *dir;
     int dir_fd;
-    size_t removed, stay; /* stay: of those that have crossed a bound */
+    size_t removed, stay; /* stay: runs beyond a limit that were not removed */
 };
 
 static uint64_t size_of_file(const struct prune *prune, const char *id, const char *ending)
@@ -37,10 +37,10 @@ static void remove_file(const struct prune *prune, const char *id, const char *e
     char name[FILE_NAME_SIZE];
 
     snprintf(name, sizeof name, "%s.%s", id, ending);
-    unlinkat(prune->dir_fd, name, 0); /* what stays is found again by the next run */
+    unlinkat(prune->dir_fd, name, 0); /* a file that remains is found again by the next run */
 }
 
-/* The record goes last: what is left of an interrupted removal is then found again. */
+/* The record is removed last, so that the rest of an interrupted removal is found again. */
 static void remove_run(struct prune *prune, const char *id)
 {
     remove_file(prune, id, "log");
@@ -66,8 +66,7 @@ static bool may_go(const struct prune *prune, const char *id)
     return result;
 }
 
-/* Moves the runs that have crossed a bound to the end of ids, and returns how many they are. ids:
- * oldest first. */
+/* Moves the runs beyond a limit to the end of ids, and returns their number. ids: oldest first. */
 static size_t find_old(const struct prune *prune, char **ids, size_t count,
                        const struct run_bounds *bounds)
 {
@@ -93,7 +92,7 @@ static size_t find_old(const struct prune *prune, char **ids, size_t count,
     return old;
 }
 
-/* Of those runs, removes what may go, beginning anywhere. */
+/* Of these runs, removes those that may be removed; begins at a random one. */
 static void remove_runs(struct prune *prune, char **ids, size_t count)
 {
     size_t start = 0;

@@ -1,5 +1,4 @@
-/* The records of runs: their text, and reading them for the shipper, for --list and --show, and for
- * --flush. */
+/* The records of runs: their text, and reading them for the shipper, --list, --show and --flush. */
 #include "runrecord.h"
 
 #include <dirent.h>
@@ -14,10 +13,10 @@
 
 #include "../common/io.h"
 
-/* The slots, one after the other, each "key=" and its width and an LF. */
-#define END_WIDTH 100 /* "signal 9 MS BYTES BYTES" and room */
+/* The slots, one after the other. Each is "key=", a fixed width, and an LF. */
+#define END_WIDTH 100 /* space for "signal 9 MS BYTES BYTES" */
 #define ACK_WIDTH 40
-#define FILE_WIDTH 120 /* "DEVICE INODE SIZE N HASH N HASH" and room */
+#define FILE_WIDTH 120 /* space for "DEVICE INODE SIZE N HASH N HASH" */
 #define END_AT 4
 #define ACK_AT (END_AT + END_WIDTH + 1 + 4)
 #define FILE_AT (ACK_AT + ACK_WIDTH + 1 + 5)
@@ -40,7 +39,8 @@ static void put_field(FILE *out, const char *key, const char *value)
     putc('\n', out);
 }
 
-/* What decides where a run may be sent comes first: a record that was cut should still say it. */
+/* The lines that decide where a run may be sent come first, so that a record that was cut still has
+ * them. */
 char *run_record_format(const struct run_info *info, const char *log_path, size_t *size)
 {
     char *text = NULL;
@@ -95,7 +95,7 @@ int run_ack_write(int run_fd, const struct run_ack *ack)
         snprintf(text, sizeof text, "%llu %d %d %u %llx", (unsigned long long)ack->lines,
                  ack->delivered, ack->refused, (unsigned)ack->more, (unsigned long long)ack->bytes);
 
-    if ((size_t)length >= sizeof text) /* the last number is the one that can be missing */
+    if ((size_t)length >= sizeof text) /* the last number may be missing */
         snprintf(text, sizeof text, "%llu %d %d %u", (unsigned long long)ack->lines, ack->delivered,
                  ack->refused, (unsigned)ack->more);
     return write_slot(run_fd, text, ACK_WIDTH, ACK_AT);
@@ -152,7 +152,7 @@ static void parse_end(const char *value, struct run_end *end)
 static void parse_ack(const char *value, struct run_ack *ack)
 {
     unsigned long long lines, bytes = 0;
-    unsigned more = 0; /* older versions did not say, nor how many bytes */
+    unsigned more = 0; /* older versions wrote neither of these numbers */
     int delivered, refused;
 
     if (sscanf(value, "%llu %d %d %u %llx", &lines, &delivered, &refused, &more, &bytes) < 3)
@@ -191,7 +191,7 @@ static int add_argument(struct run_info *info, size_t *count, const char *value)
     return grown[(*count)++] ? 0 : -1;
 }
 
-/* The first of a key counts. */
+/* If a key occurs twice, the first one counts. */
 static int keep(char **slot, const char *value)
 {
     if (*slot)
@@ -200,11 +200,11 @@ static int keep(char **slot, const char *value)
     return *slot ? 0 : -1;
 }
 
-/* What a record's text has told so far, besides the record. */
+/* The state of reading a record. */
 struct reading {
     struct run_record *record;
     size_t arguments;
-    bool whole, streams; /* there was a line `whole`, `stream` */
+    bool whole, streams; /* whether a line `whole`, `stream` was read */
 };
 
 static bool parse_slot(struct run_record *record, const char *key, const char *value)
@@ -220,7 +220,7 @@ static bool parse_slot(struct run_record *record, const char *key, const char *v
     return true;
 }
 
-/* An unknown key is of a later version: passed over. */
+/* An unknown key belongs to a later version, and is skipped. */
 static int parse_field(struct reading *reading, const char *key, char *value)
 {
     struct run_info *info = &reading->record->info;
@@ -263,7 +263,7 @@ static int parse_field(struct reading *reading, const char *key, char *value)
     return 0;
 }
 
-/* Older versions wrote `secrets` last but for the arguments, and no `whole`. */
+/* Older versions wrote `secrets` as the last line before the arguments, and no `whole`. */
 static bool seems_whole(const struct reading *reading)
 {
     const struct run_record *record = reading->record;
@@ -285,8 +285,8 @@ int run_record_parse(const char *text, size_t size, struct run_record *record)
     memcpy(copy, text, size);
     copy[size] = '\0';
     while ((line = strsep(&rest, "\n"))) {
-        char *equals = rest ? strchr(line, '=') : NULL; /* without its LF a line was cut */
-
+        /* a line without LF was cut */
+        char *equals = rest ? strchr(line, '=') : NULL;
         if (!equals)
             continue;
         *equals = '\0';
@@ -327,7 +327,7 @@ int run_file_open(const char *dir, const char *id, const char *ending, int flags
     return fd;
 }
 
-/* All of an open file from its start, whatever its offset; caller frees. */
+/* Reads an open file from its start, whatever its offset is. The caller frees the text. */
 static char *read_descriptor(int fd, size_t limit, size_t *size)
 {
     struct stat info;
@@ -357,7 +357,7 @@ static char *read_descriptor(int fd, size_t limit, size_t *size)
     return text;
 }
 
-/* Whether someone else holds the lock of an open file. */
+/* Whether another process holds the lock of an open file. */
 static bool locked(int fd)
 {
     if (flock(fd, LOCK_SH | LOCK_NB) < 0)
@@ -366,7 +366,7 @@ static bool locked(int fd)
     return false;
 }
 
-/* What a damaged record has lost and its name or place tells. */
+/* Fills in what a damaged record has lost, from its name and place. */
 static int complete(struct run_record *record, const char *dir, const char *id)
 {
     struct run_info *info = &record->info;
@@ -397,7 +397,8 @@ int run_record_read(const char *dir, const char *id, struct run_record *record)
     fd = run_file_open(dir, id, "run", O_RDONLY);
     if (fd < 0)
         return -1;
-    alive = locked(fd); /* before reading: an end written in between is then seen */
+    /* asked before reading, so that an end which is written in between is seen */
+    alive = locked(fd);
     text = read_descriptor(fd, RUN_RECORD_LIMIT, &size);
     if (!text && errno != EFBIG)
         return -1;
@@ -463,11 +464,12 @@ void run_refusal_write(const char *dir, const char *id, const char *text)
         path = NULL;
         return;
     }
-    (void)unlink(path); /* there is none as a rule */
+    (void)unlink(path); /* usually there is no such file */
     if (text)
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
     if (fd >= 0)
-        (void)write_all(fd, text, strlen(text)); /* the run stays undelivered in any case */
+        /* on failure the reason is lost, but the run stays undelivered */
+        (void)write_all(fd, text, strlen(text));
 }
 
 bool run_refusal_read(const char *dir, const char *id, char *text, size_t size)

@@ -1,30 +1,25 @@
 /* A run's record on disk: what the command wrote, when, in which window, how it ended, and how much
-   of it a dashboard has. It is at once the local log and the spool. In the state directory, 0700,
-   files 0600:
+   of the output a dashboard has. The record is the local log and the spool at once. In the state
+   directory (mode 0700, files 0600):
 
-     ID.log     the raw bytes (or elsewhere, with --log)
-
-     ID.marks   struct run_mark records, appended: at the start, at each change of the window, and
-                before output that comes RUN_MARK_MS or more after the last mark
-
-     ID.nix     with --nix-log: what nix itself recorded (nixrecord.h); empty at the end: removed
-
+     ID.log       the raw bytes (or elsewhere, with --log)
+     ID.marks     struct run_mark records, appended at the start, at each change of the window, and
+                  before output that comes RUN_MARK_MS or more after the last mark
+     ID.nix       with --nix-log: nix's internal log (nixrecord.h); removed at the end if empty
      ID.profiles  which nix profiles the command changed (profiles.h)
-     ID.changes   what that means, made by the helpers (changes/changes.h)
-     ID.refused what a dashboard refused of it; as a rule there is none
+     ID.changes   what these changes mean, made by the helpers (changes/changes.h)
+     ID.refused   why a dashboard refused a part of the run; usually missing
+     ID.run       the description: text lines "key=value", values with %XX for '%' and control
+                  characters. Its first three lines are the slots `end=…`, `ack=…` and `file=…`,
+                  padded with spaces to a fixed width and rewritten in place, so that they can be
+                  written on a full disk. The last line is `whole=1`; a file without it was cut.
 
-     ID.run     the description: text lines "key=value", values with %XX for '%' and control
-                characters. Its first three lines are the slots `end=…`, `ack=…` and `file=…`,
-                padded with spaces to a fixed width and rewritten in place, so that a full disk
-                cannot keep them from being recorded. The last line is `whole=1`: what has no such
-                line was cut.
+   The log writer of the run (logwriter.h) writes all of it, except `ack` after the end of the run,
+   which the delivering process rewrites.
 
-   All of it is written by the run's log writer (logwriter.h), but for `ack`, which whoever delivers
-   a run that is over rewrites.
-
-   Locks (flock): the log writer holds ID.run while the command's output can still come: an unlocked
-   .run without an end is a lost run. Whoever delivers (the shipper, or a flush) holds ID.marks, so
-   that there is only one at a time. A log that --log names is locked by its run's writer, too. */
+   Locks (flock): the log writer holds ID.run while output can still come; an unlocked .run without
+   an end is a lost run. The process that delivers (the shipper, or a flush) holds ID.marks, so that
+   only one delivers at a time. A log of --log is locked by the writer of its run, too. */
 #ifndef NIXFLEET_RUNRECORD_H
 #define NIXFLEET_RUNRECORD_H
 
@@ -37,44 +32,45 @@
 #include "status.h"
 
 #define RUN_MARK_MS 250
-#define RUN_RECORD_LIMIT ((size_t)8 << 20) /* bytes of a description: argv may be long */
-#define RUN_SAMPLE 4096                    /* bytes at each end of a log that identify it */
-
+#define RUN_RECORD_LIMIT ((size_t)8 << 20) /* bytes of a description; argv may be long */
+/* bytes at each end of a log, by which the log is identified */
+#define RUN_SAMPLE 4096
 struct run_end {
-    bool known; /* false: not ended, or lost */
+    bool known; /* false: the run has not ended, or is lost */
     bool by_signal;
-    int code; /* exit status, or signal number */
+    int code; /* exit status, or number of the signal */
     int64_t wall_ms;
-    uint64_t bytes;     /* that the log would have if its end were not missing */
-    uint64_t log_bytes; /* of these in the log */
+    uint64_t bytes;     /* the size that a complete log would have */
+    uint64_t log_bytes; /* of these bytes, how many are in the log */
 };
 
-/* What a log file was when its run last wrote to it. */
+/* The identity of a log file when its run last wrote to it. */
 struct run_file {
     bool known;
     uint64_t device, inode;
     uint64_t size; /* bytes that the run has written */
-    uint32_t first_size,
-        last_size; /* bytes at the start and before size, of which the hashes are */
+    /* The hashes are of this many bytes: at the start of the file, and before `size`. */
+    uint32_t first_size, last_size;
     uint64_t first, last;
 };
 
-/* What a run is, as it was when it started. Strings belong to the struct. */
+/* The facts of a run when it started. Strings belong to the struct. */
 struct run_info {
     char id[RUN_ID_SIZE];
     char host[HOST_ID_SIZE];
-    char name[64]; /* label: switch, pull… */
+    char name[64]; /* the label: switch, pull… */
     char user[64];
-    char *url; /* of the dashboard that the run is for, as config->url has it: scheme, host, port
-                  and path, without a final '/'; "" or NULL: none, or an older version's record */
-    char *log_path; /* absolute; "": nothing is logged */
+    /* of the dashboard for this run, in the form of config->url: scheme, host, port and path,
+     * without '/' at the end. "" or NULL: none, or written by an older version */
+    char *url;
+    char *log_path; /* absolute; "": there is no log */
     char **argv;    /* NULL-terminated */
     char *cwd;
-    int64_t started_ms; /* wall */
+    int64_t started_ms; /* wall clock */
     int pid;            /* of the pump */
     uint32_t rows, cols;
-    bool stream;   /* false: --no-stream or no URL: never delivered */
-    char *secrets; /* what common/secrets made to recognise secret values; may be "" */
+    bool stream;   /* false: --no-stream or no URL, so never delivered */
+    char *secrets; /* the text form of common/secrets.h; may be "" */
 };
 
 struct run_record {
@@ -82,83 +78,90 @@ struct run_record {
     struct run_end end;
     struct run_ack ack;
     struct run_file file;
-    bool alive;   /* its log writer holds the lock */
-    bool damaged; /* cut, empty or overwritten (a power cut): what is not there has been guessed.
-                     Such a run is undelivered, unless the rest of the record says otherwise. */
+    bool alive; /* its log writer holds the lock */
+    /* cut, empty or overwritten (a power cut): missing fields are guesses. Such a run is
+     * undelivered, unless the rest of the record says otherwise */
+    bool damaged;
 };
 
-/* Reads DIR/ID.run. 0, or -1 with errno: ENOENT, or EBADMSG for what is no regular file. A file
-   that is empty or damaged gives what is left of it, and the time of the id. Never waits for a FIFO
-   or a device. */
+/* Reads DIR/ID.run. Returns 0; or -1 with errno: ENOENT, or EBADMSG if it is not a regular file. Of
+   a file that is empty or damaged, returns what is left, and the time of the id. Never waits for a
+   FIFO or a device. */
 int run_record_read(const char *dir, const char *id, struct run_record *record);
-/* Reads a description from memory, as a helper gets it. 0, or -1 with errno ENOMEM or EBADMSG. */
+/* Reads a description from memory, as a helper gets it. Returns 0, or -1 with errno ENOMEM or
+ * EBADMSG. */
 int run_record_parse(const char *text, size_t size, struct run_record *record);
 void run_record_free(struct run_record *record);
-/* Ids of the runs in dir, oldest first, NULL-terminated; caller frees each and the array. */
+/* The ids of the runs in dir, oldest first, NULL-terminated. The caller frees each id and the
+ * array. NULL on failure. */
 char **run_record_list(const char *dir);
-/* True if a dashboard should still get something of it: streamed, neither delivered nor refused,
- * over or not alive. */
+/* True if a dashboard should still get a part of the run: it is streamed, neither delivered nor
+ * refused, and has ended or is not alive. */
 bool run_undelivered(const struct run_record *record);
 
-/* mkdir -p, the last one 0700. 0, or -1 with errno. */
+/* Creates a directory and its parents; the directory itself has mode 0700. Returns 0, or -1 with
+ * errno. */
 int run_dir_make(const char *path);
 /* Whether a state directory may be used: it belongs to this user or root, and nobody else may write
  * to it. False with errno if it cannot be opened. */
 bool run_directory_trusted(const char *dir);
 bool run_directory_trusted_fd(int dir_fd);
 
-/* Opens DIR/ID.ENDING for a reader (flags: O_RDONLY or O_RDWR), close-on-exec. -1 with errno:
-   EBADMSG for what is no regular file. Never waits. */
+/* Opens DIR/ID.ENDING for reading (flags: O_RDONLY or O_RDWR), close-on-exec. Returns -1 with
+   errno: EBADMSG if it is not a regular file. Never waits. */
 int run_file_open(const char *dir, const char *id, const char *ending, int flags);
-/* What can be wrong with the log of a run. */
+/* The state of the log of a run. */
 enum run_log_state {
     RUN_LOG_THERE,
-    RUN_LOG_GONE,        /* it cannot be opened: errno says why */
-    RUN_LOG_NO_FILE,     /* a FIFO or a device: what was in it was not kept */
-    RUN_LOG_FOREIGN,     /* it belongs to somebody else than the record */
-    RUN_LOG_OVERWRITTEN, /* another run, or somebody, has put other text into it */
+    RUN_LOG_GONE,        /* it cannot be opened; errno has the reason */
+    RUN_LOG_NO_FILE,     /* a FIFO or a device, whose content was not kept */
+    RUN_LOG_FOREIGN,     /* it belongs to another user than the record */
+    RUN_LOG_OVERWRITTEN, /* it holds text of another run or program */
 };
-/* Opens the log that the record in dir names, where it is a regular file of the record's owner and
-   holds what this run wrote. *fd is -1 otherwise. Never waits. */
+/* Opens the log that the record in dir names, if it is a regular file of the record's owner and
+   holds what this run wrote. Otherwise *fd is -1. Never waits. */
 enum run_log_state run_log_of(const char *dir, const struct run_record *record, int *fd);
-/* A line for a person: "its log was overwritten". problem: errno of RUN_LOG_GONE. */
+/* A sentence for a person, such as "its log was overwritten". problem: the errno of
+ * RUN_LOG_GONE. */
 const char *run_log_state_text(enum run_log_state state, int problem);
-/* How many bytes of an open log are the run's own. NUL bytes at its end that the run's record does
-   not vouch for are not: a power cut leaves them. */
+/* How many bytes of an open log belong to the run. NUL bytes at the end of the log do not, unless
+   the record includes them: a power cut leaves such bytes. */
 uint64_t run_log_length(int log_fd, const struct run_record *record);
 
-/* Rewrites the ack slot of an open .run file in place. 0, or -1 with errno. */
+/* Rewrites the ack slot of an open .run file in place. Returns 0, or -1 with errno. */
 int run_ack_write(int run_fd, const struct run_ack *ack);
-/* DIR/ID.refused: what the dashboard refused of a run, one line for a person. Such a run stays
-   undelivered, and is delivered again when somebody asks for it. text NULL removes it. Failures
-   cost the reason only. */
+/* Writes DIR/ID.refused: what the dashboard refused, as one line for a person. Such a run stays
+   undelivered, and is delivered again when a person asks for it. text NULL: removes the file. On
+   failure only the reason is lost. */
 void run_refusal_write(const char *dir, const char *id, const char *text);
-/* False: nothing was refused. */
+/* Reads DIR/ID.refused. False if nothing was refused. */
 bool run_refusal_read(const char *dir, const char *id, char *text, size_t size);
-/* Takes the deliverer's lock on an open .marks file without waiting. 0, or -1 with errno
+/* Takes the lock for delivery on an open .marks file, without waiting. Returns 0, or -1 with errno
  * EWOULDBLOCK. */
 int run_delivery_lock(int marks_fd);
 
 #define DAY_MS INT64_C(86400000)
-/* How many runs are kept. */
+/* The limits for old runs. */
 struct run_bounds {
     size_t count;
     int64_t age_ms;
     uint64_t bytes; /* of logs in the directory */
 };
-/* Removes the oldest runs beyond a bound; never one that is alive or undelivered, nor a log outside
-   dir. Of those that may not go it looks at a few hundred only, others at the next call. Returns
-   how many were removed. */
+/* Removes the oldest runs beyond a limit, but never a run that is alive or undelivered, nor a log
+   outside dir. Of runs that may not be removed, each call examines a few hundred. Returns how many
+   runs were removed. */
 size_t run_prune(const char *dir, const struct run_bounds *bounds);
 
-/* ---- for the writer of a record ---- */
+/* ---- for the log writer ---- */
 
-/* The text of ID.run with empty slots; caller frees. log_path replaces the one in info. */
+/* The text of ID.run with empty slots. The caller frees it. log_path replaces the path in info.
+ * NULL when out of memory. */
 char *run_record_format(const struct run_info *info, const char *log_path, size_t *size);
-/* Rewrite a slot of an open .run file in place. 0, or -1 with errno. */
+/* Rewrites a slot of an open .run file in place. Returns 0, or -1 with errno. */
 int run_end_write(int run_fd, const struct run_end *end);
 int run_file_write(int run_fd, const struct run_file *file);
-/* The identity of a log that this run has written size bytes to. False: it cannot be read. */
+/* The identity of a log to which this run has written size bytes. False if the log cannot be
+ * read. */
 bool run_file_of(int log_fd, uint64_t size, struct run_file *file);
 
 #endif

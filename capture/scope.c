@@ -1,5 +1,5 @@
-/* Asks systemd, by busctl, to adopt this process: what systemd-run --scope does, but without a
-   second start of the command, so that a refusal costs nothing. org.freedesktop.systemd1(5),
+/* Asks systemd, by busctl, to put this process into a scope. systemd-run --scope does the same, but
+   would have to start the command a second time if systemd refuses. org.freedesktop.systemd1(5),
    StartTransientUnit. */
 #include "scope.h"
 
@@ -19,10 +19,10 @@
 
 #define SCOPE_WAIT_MS 5000
 #define SCOPE_STEP_MS 10
-#define SAID_MAX 120 /* bytes of what busctl says */
-
+/* bytes that are kept of busctl's output */
+#define SAID_MAX 120
 struct manager {
-    bool system;      /* of the system, else of the user */
+    bool system;      /* the system's manager; else the user's */
     char runtime[64]; /* the user's runtime directory */
 };
 
@@ -33,7 +33,7 @@ static bool in_group(const char *part)
     return groups && strstr(groups, part);
 }
 
-/* The first line that was written to fd, without blocking. */
+/* Reads the first line from fd, without blocking. */
 static void first_line(int fd, char *said, size_t size)
 {
     ssize_t got = read(fd, said, size - 1);
@@ -52,14 +52,14 @@ static void run_busctl(char *const arguments[], const struct manager *manager, i
     dup2(out, STDERR_FILENO);
     if (!manager->system) {
         setenv("XDG_RUNTIME_DIR", manager->runtime, 1);
-        unsetenv("DBUS_SESSION_BUS_ADDRESS"); /* may be a bus without a systemd */
+        unsetenv("DBUS_SESSION_BUS_ADDRESS"); /* this bus may have no systemd */
     }
     execvp(arguments[0], arguments);
     _exit(127);
 }
 
-/* Waits for busctl until the deadline. 0: it ended well; -1 with the reason in said, which has what
-   busctl wrote. */
+/* Waits for busctl until the deadline. Returns 0 if busctl succeeded; else -1 with the reason in
+   said, which holds busctl's output. */
 static int wait_for_busctl(pid_t pid, int64_t deadline, char *said, size_t size)
 {
     pid_t got;
@@ -80,8 +80,8 @@ static int wait_for_busctl(pid_t pid, int64_t deadline, char *said, size_t size)
     return -1;
 }
 
-/* Runs busctl. 0: it ended well, with the first line of its output in said; -1: said has the
-   reason. */
+/* Runs busctl. Returns 0 if it succeeded, with the first line of its output in said; else -1 with
+   the reason in said. */
 static int ask(char *const arguments[], const struct manager *manager, char *said, size_t size)
 {
     int64_t deadline = monotonic_ms() + SCOPE_WAIT_MS;
@@ -112,7 +112,8 @@ static int ask(char *const arguments[], const struct manager *manager, char *sai
     return result;
 }
 
-/* Whether the user's manager stays when the user's last session ends (loginctl enable-linger). */
+/* Whether the user's manager continues after the user's last session has ended (loginctl
+ * enable-linger). */
 static bool lingers(const struct manager *manager)
 {
     char path[64], said[SAID_MAX];
@@ -121,7 +122,7 @@ static bool lingers(const struct manager *manager)
                          path,           "org.freedesktop.login1.User",
                          "Linger",       NULL};
 
-    /* The path that logind's GetUser gives (org.freedesktop.login1(5)). */
+    /* The path that logind's GetUser returns (org.freedesktop.login1(5)). */
     snprintf(path, sizeof path, "/org/freedesktop/login1/user/_%ld", (long)geteuid());
     return ask(arguments, manager, said, sizeof said) == 0 && strcmp(said, "b true") == 0;
 }
@@ -134,8 +135,8 @@ static bool has_bus(const char *runtime)
     return access(path, W_OK) == 0;
 }
 
-/* Finds the user's runtime directory. A system service with User= has no XDG_RUNTIME_DIR, and
-   after `sudo -E` the variable is another user's. */
+/* Finds the user's runtime directory. A system service with User= has no XDG_RUNTIME_DIR, and after
+   `sudo -E` the variable belongs to another user. */
 static bool find_runtime(char *runtime, size_t size)
 {
     const char *named = getenv("XDG_RUNTIME_DIR");
@@ -149,8 +150,8 @@ static bool find_runtime(char *runtime, size_t size)
     return has_bus(runtime);
 }
 
-/* Finds the manager that is to make the scope. 0, or -1 with error: there is none that lives longer
-   than this process may. */
+/* Finds the manager that can make the scope. Returns 0; or -1 with a sentence in error if no
+   manager would outlive this process. */
 static int find_manager(struct manager *manager, char *error, size_t size)
 {
     char service[48];
@@ -171,8 +172,8 @@ static int find_manager(struct manager *manager, char *error, size_t size)
                  user, manager->runtime);
         return -1;
     }
-    /* Without lingering, systemd ends the user's manager and its scopes shortly after the user's
-       last session: a run in a session or in a system service would live shorter in a scope. */
+    /* Without lingering, systemd ends the user's manager and its scopes soon after the user's last
+       session. A run in a session or in a system service would then live shorter in a scope. */
     snprintf(service, sizeof service, "/user@%ld.service/", user);
     if (in_group(service) || lingers(manager))
         return 0;
@@ -183,7 +184,7 @@ static int find_manager(struct manager *manager, char *error, size_t size)
     return -1;
 }
 
-/* Moves this process into a new scope. 0, or -1 with error. */
+/* Moves this process into a new scope. Returns 0, or -1 with a sentence in error. */
 static int make_scope(const struct manager *manager, const char *run_id, const char *label,
                       char *error, size_t size)
 {
@@ -221,7 +222,7 @@ static int make_scope(const struct manager *manager, const char *run_id, const c
         return -1;
     }
     for (deadline = monotonic_ms() + SCOPE_WAIT_MS; !in_group(unit) && monotonic_ms() < deadline;)
-        poll(NULL, 0, SCOPE_STEP_MS); /* the job is done a moment after its answer */
+        poll(NULL, 0, SCOPE_STEP_MS); /* the job ends a moment after the answer */
     if (in_group(unit))
         return 0;
     snprintf(error, size, "no scope: this process was not moved into %s", unit);

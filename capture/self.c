@@ -1,4 +1,4 @@
-/* The path of the running binary: every system has its own way. */
+/* The path of the running binary; every system has another call for this. */
 #include "self.h"
 
 #include <limits.h>

@@ -1,8 +1,8 @@
-/* Where this program lies. */
+/* Where this program is. */
 #ifndef NIXFLEET_SELF_H
 #define NIXFLEET_SELF_H
 
-/* The directory of the running binary; caller frees; NULL if the system does not tell. */
+/* The directory of the running binary. The caller frees it. NULL if the system does not tell. */
 char *self_directory(void);
 
 #endif

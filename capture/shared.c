@@ -1,4 +1,4 @@
-/* Whose is what is typed: the command's, or another program's that has the same terminal. */
+/* Who gets what is typed: the command, or another program that uses the same terminal. */
 #include "shared.h"
 
 #include <errno.h>
@@ -27,13 +27,13 @@ size_t shared_take_line(const struct terminal *terminal, const struct termios *m
         return 0;
     if (!(mode->c_lflag & ICANON))
         return (size_t)n;
-    /* What does not end in LF was ended by the end-of-file character. */
+    /* Input that does not end in LF was ended by the end-of-file character. */
     if (n == 0 || (bytes[n - 1] != '\n' && (size_t)n < size - 1))
         bytes[n++] = mode->c_cc[VEOF];
     return (size_t)n;
 }
 
-/* Returns when the kernel has passed on what was written to the master: poll looks for it. */
+/* Returns when the kernel has passed on what was written to the master; poll makes it do so. */
 static void wait_for_slave(int master)
 {
     const char *name = ptsname(master);
@@ -56,7 +56,7 @@ static ssize_t give_quietly(int master, const unsigned char *bytes, size_t size)
         return write(master, bytes, size);
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
-    tcsetattr(master, TCSANOW, &quiet); /* failed: it is shown twice */
+    tcsetattr(master, TCSANOW, &quiet); /* on failure the text is shown twice */
     n = write(master, bytes, size);
     problem = errno;
     wait_for_slave(master);
@@ -66,7 +66,7 @@ static ssize_t give_quietly(int master, const unsigned char *bytes, size_t size)
     return n;
 }
 
-/* Nothing that the command has written waits to be read: an echo would come first. */
+/* Whether no output of the command waits to be read. An echo would come behind such output. */
 static bool nothing_waits(int master)
 {
     struct pollfd ready = {.fd = master, .events = POLLIN};

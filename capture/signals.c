@@ -1,4 +1,4 @@
-/* Signals as events: by a signalfd where there is one, else by handlers and a pipe. */
+/* Signals as events: by a signalfd on Linux, else by handlers and a pipe. */
 #include "signals.h"
 
 #include <errno.h>
@@ -33,9 +33,9 @@ int signals_catch(void)
 
     if (fd < 0)
         return -1;
-    sigfillset(&all); /* also what the caller had blocked: a hangup must reach us */
+    sigfillset(&all); /* also signals that the caller has blocked, because a hangup must reach us */
     sigprocmask(SIG_BLOCK, &all, &before_mask);
-    /* Ignored by the caller, it would let the kernel reap our children: their status is lost. */
+    /* If the caller ignores SIGCHLD, the kernel reaps our children and their status is lost. */
     sigaction(SIGCHLD, &standard, &before_child);
     return fd;
 }
@@ -80,17 +80,17 @@ void signals_restore(void)
 
 #else
 
-/* SIGALRM also comes from an alarm(2) that was set before we were executed. */
+/* SIGALRM may also come from an alarm(2) that was set before this program was executed. */
 static const int caught_ones[] = {SIGCHLD, SIGWINCH, SIGTERM, SIGINT,    SIGHUP,
                                   SIGQUIT, SIGTSTP,  SIGCONT, SIGUSR1,   SIGUSR2,
                                   SIGALRM, SIGPROF,  SIGURG,  SIGVTALRM, SIGIO};
-/* SIGXFSZ and SIGXCPU: the caller's limits are for the command, not for us. */
+/* SIGXFSZ and SIGXCPU: the limits of the caller are for the command. */
 static const int ignored_ones[] = {SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ, SIGXCPU};
 
 #define CAUGHT (sizeof caught_ones / sizeof *caught_ones)
 #define IGNORED (sizeof ignored_ones / sizeof *ignored_ones)
 
-static int write_end = -1; /* the only thing that a handler needs */
+static int write_end = -1; /* all that a handler needs */
 static struct sigaction before_caught[CAUGHT], before_ignored[IGNORED];
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -101,8 +101,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)context;
     caught.sender = caught.by_kernel ? 0 : info->si_pid;
     if (write(write_end, &caught, sizeof caught) < 0) {
-        /* A full pipe already holds enough to wake the loop, which looks at the state and not at
-         * counts. */
+        /* A full pipe wakes the loop as well; the loop looks at the state, not at the number of
+         * bytes. */
     }
     errno = saved;
 }
@@ -137,7 +137,7 @@ int signals_catch(void)
     }
     for (size_t i = 0; i < IGNORED; i++)
         sigaction(ignored_ones[i], &ignore, &before_ignored[i]);
-    sigemptyset(&none); /* whatever the caller had blocked: a hangup must reach us */
+    sigemptyset(&none); /* whatever the caller has blocked: a hangup must reach us */
     sigprocmask(SIG_SETMASK, &none, &before_mask);
     return fd;
 }
@@ -208,9 +208,10 @@ void signals_stop_by(int number, bool own_group)
         return;
     }
     sigaction(number, &standard, &before);
-    change_mask(SIG_BLOCK, number); /* with one that waits already it is one stop, not two */
+    /* so that a signal that is already waiting does not stop us twice */
+    change_mask(SIG_BLOCK, number);
     kill(own_group ? 0 : getpid(), number);
-    change_mask(SIG_UNBLOCK, number); /* here we stop, until SIGCONT */
+    change_mask(SIG_UNBLOCK, number); /* this call stops us, until SIGCONT */
 #ifdef __linux__
     change_mask(SIG_BLOCK, number);
 #endif

@@ -1,4 +1,4 @@
-/* Writing without waiting, for each kind of descriptor that a caller can give. */
+/* Writes without waiting, for each kind of descriptor that a caller can have. */
 #include "sink.h"
 
 #include <errno.h>
@@ -13,12 +13,14 @@
 
 #include "../common/io.h"
 
-/* Bytes that a descriptor which polls writable takes without blocking: POSIX's least PIPE_BUF. */
+/* Bytes that can be written without blocking after poll reports POLLOUT: POSIX's minimum of
+ * PIPE_BUF. */
 #define SMALL 512
 
 #define OPEN_FLAGS (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
-/* Our controlling terminal can be opened whoever it belongs to (su). -1: fd is another one. */
+/* Our controlling terminal can be opened again, even if it belongs to another user (su). -1: fd is
+ * not that terminal. */
 static int open_own_terminal(int fd)
 {
 #ifdef TIOCGDEV
@@ -35,7 +37,7 @@ static int open_own_terminal(int fd)
 #endif
 }
 
-/* A description of our own for the caller's descriptor. -1: not to be had. */
+/* Opens a new file description for the caller's descriptor. -1: not possible. */
 static int reopen(int fd, mode_t mode)
 {
     char path[64];
@@ -91,8 +93,8 @@ void sink_close(struct sink *sink)
     close_fd(&sink->stage[1]);
 }
 
-/* True if poll says that there is room; else errno is EAGAIN. A reader that has gone counts as
- * room: the write says so. */
+/* True if poll reports space; else errno is EAGAIN. If the reader is gone, the answer is true, and
+ * the write fails. */
 static bool has_room(int fd)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
@@ -119,7 +121,7 @@ static ssize_t write_small(const struct sink *sink, const char *bytes, size_t si
 }
 
 #ifdef __linux__
-/* What was not taken is read back, so that the stage is empty again. */
+/* Reads back what was not taken, so that the stage is empty again. */
 static void empty_stage(struct sink *sink, size_t size)
 {
     char dropped[4096];

@@ -1,5 +1,5 @@
-/* Writes to a descriptor of the caller without ever waiting, and without a change for other
- * processes: O_NONBLOCK belongs to the open file description, which the caller shares. */
+/* Writes to a descriptor of the caller without waiting, and without a change for other processes:
+ * O_NONBLOCK belongs to the open file description, which the caller shares. */
 #ifndef NIXFLEET_SINK_H
 #define NIXFLEET_SINK_H
 
@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 enum sink_way {
-    SINK_OWN,    /* a description of our own, non-blocking */
+    SINK_OWN,    /* a file description of our own, non-blocking */
     SINK_FILE,   /* a regular file */
     SINK_SOCKET, /* MSG_DONTWAIT in each call */
     SINK_PIPE,   /* Linux: through our own pipe, with splice(2) and SPLICE_F_NONBLOCK */
@@ -16,19 +16,19 @@ enum sink_way {
 };
 
 struct sink {
-    int fd;    /* -1: the reader has gone */
-    bool ours; /* to be closed by us */
+    int fd;    /* -1: the reader is gone */
+    bool ours; /* fd is closed by sink_close */
     enum sink_way way;
-    int stage[2]; /* SINK_PIPE: our own pipe, empty between two calls; -1: not made yet */
+    int stage[2]; /* SINK_PIPE: a pipe of our own, empty between two calls; -1: not made yet */
 };
 
-/* Finds the way to write to fd (borrowed; -1: none). A pipe or terminal is opened again if that is
- * allowed; a pipe of another user cannot be opened. */
+/* Finds the way to write to fd, which stays the caller's (-1: none). Opens a pipe or terminal again
+ * if that is allowed; a pipe of another user cannot be opened. */
 void sink_open(struct sink *sink, int fd);
-/* As write(2) to a non-blocking descriptor: the number of written bytes, or -1 with errno; after
- * EAGAIN poll for POLLOUT. */
+/* Returns as write(2) to a non-blocking descriptor: the number of written bytes, or -1 with errno.
+ * After EAGAIN, poll for POLLOUT. */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t size);
-/* Closes our own descriptors. */
+/* Closes the sink's own descriptors. */
 void sink_close(struct sink *sink);
 
 #endif

@@ -1,4 +1,4 @@
-/* The status page: shared memory of a run's processes, without a lock. */
+/* The status page: memory that the processes of a run share without a lock. */
 #include "status.h"
 
 #include <errno.h>
@@ -9,9 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An update takes nanoseconds: more tries than this mean that its writer died in it. */
+/* An update takes nanoseconds; after this many tries its writer must have died during the
+ * update. */
 #define READ_TRIES 1000
-#define PAGE ((size_t)4096) /* the ring begins at a multiple of it */
+#define PAGE ((size_t)4096) /* the ring begins at a multiple of this */
 #define RING_SMALL ((uint64_t)2 << 20)
 
 static int shared_memory(void)
@@ -32,7 +33,7 @@ static int shared_memory(void)
 #endif
 }
 
-/* Where the parts of a page lie: the struct, the record, the ring. */
+/* The positions of the parts of a page: the struct, the record, the ring. */
 struct layout {
     size_t record_size, ring_at, ring_size;
 };
@@ -52,8 +53,8 @@ static struct status_page *map(int fd, size_t size)
     return page == MAP_FAILED ? NULL : page;
 }
 
-/* With the largest ring that can be had: a limit on the size of files counts for shared memory,
- * too, and there may be one on the address space. */
+/* Maps the largest ring that is possible: a limit on the size of files applies to shared memory,
+ * too, and the address space may be limited. */
 static struct status_page *map_largest(int fd, struct layout *layout, size_t record_size)
 {
     for (size_t ring = STATUS_RING_SIZE; ring >= STATUS_RING_LEAST; ring /= 4) {
@@ -129,8 +130,8 @@ const char *status_record(const struct status_page *page)
 
 static uint32_t begin_update(_Atomic uint32_t *seq)
 {
-    uint32_t odd = atomic_load(seq) | 1; /* also after a death in the middle */
-
+    /* also right if a writer died during an update */
+    uint32_t odd = atomic_load(seq) | 1;
     atomic_store(seq, odd);
     atomic_thread_fence(memory_order_seq_cst);
     return odd;
@@ -144,10 +145,10 @@ static void end_update(_Atomic uint32_t *seq, uint32_t odd)
 
 /* ---- the ring ---- */
 
-/* As long as the log writer keeps up, only a small part of the ring is used, again and again: it
-   stays in the processor's cache, and memory that is used for the first time costs more than all
-   else. When that is full of what is not in the log yet, the whole ring is used, until the log has
-   everything. A reader notes ring_seq and reserved before and after it copies. */
+/* While the log writer keeps up, only a small part of the ring is used again and again: this part
+   stays in the processor's cache, and the first use of memory costs more than anything else here.
+   When this part is full of output that is not in the log yet, the whole ring is used, until the
+   log has everything. A reader reads ring_seq and reserved before and after it copies. */
 
 static unsigned char *ring_of(const struct status_page *page)
 {
@@ -164,7 +165,7 @@ static void set_window(struct status_page *page, uint64_t window, uint64_t origi
     end_update(&page->ring_seq, odd);
 }
 
-/* The log has everything: nothing in the ring is needed. */
+/* The log has everything, so the ring can start again with a small part. */
 static void begin_again(struct status_page *page)
 {
     uint64_t bytes = atomic_load(&page->bytes), small = small_window(page);
@@ -175,16 +176,16 @@ static void begin_again(struct status_page *page)
         return;
     set_window(page, small, bytes, bytes);
 #ifdef MADV_REMOVE
-    if (grown) /* gives the memory back */
+    if (grown) /* returns the memory to the system */
         (void)madvise(ring_of(page) + small, page->ring_size - small, MADV_REMOVE);
 #else
     (void)grown;
 #endif
 }
 
-/* From the window to the whole ring. What stands behind the next byte, at the window's end, is
- * older than what stands before it: it goes to the ring's end. Window and ring are powers of two.
- */
+/* Changes from the small window to the whole ring. Bytes behind the position of the next byte are
+ * older than those before it, so they move to the end of the ring. Sizes of window and ring are
+ * powers of two. */
 static void grow(struct status_page *page)
 {
     uint64_t bytes = atomic_load(&page->bytes), window = page->ring_window;
@@ -218,7 +219,7 @@ void status_ring_write(struct status_page *page, const void *bytes, size_t size)
     window = page->ring_window;
     atomic_store(&page->reserved, end);
     atomic_thread_fence(memory_order_seq_cst);
-    if (size > window) { /* only the newest can stay */
+    if (size > window) { /* only the newest output has space */
         from += size - window;
         offset = end - window;
     }
@@ -264,7 +265,7 @@ size_t status_ring_read(const struct status_page *page, uint64_t offset, void *o
     *skipped = 0;
     if (seq & 1 || offset < first || offset >= end)
         return 0;
-    /* An eighth of the ring is kept away from the pump, which is at work on the oldest part. */
+    /* An eighth of the ring is not read, because the pump overwrites the oldest part now. */
     if (reserved - offset > window)
         offset = reserved - window / 8 * 7;
     if (offset > end)
@@ -275,12 +276,13 @@ size_t status_ring_read(const struct status_page *page, uint64_t offset, void *o
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&page->ring_seq) != seq)
         return 0;
-    if (atomic_load(&page->reserved) - offset > window) { /* overtaken: all of it is lost */
+    /* the pump has overtaken us: all of it is lost */
+    if (atomic_load(&page->reserved) - offset > window) {
         offset += size;
         size = 0;
     }
     if (offset > wanted && atomic_load(&page->log_bytes) > wanted)
-        return 0; /* lost here; the log has it now */
+        return 0; /* lost in the ring, but the log has it now */
     *skipped = offset - wanted;
     return size;
 }
@@ -308,9 +310,9 @@ bool status_get_mark(const struct status_page *page, uint64_t n, struct run_mark
     return atomic_load(&page->marks) - n <= STATUS_MARKS - 1;
 }
 
-/* ---- what changes as a whole ---- */
+/* ---- values that change as a whole ---- */
 
-/* Copies size bytes when nobody writes to them. */
+/* Copies size bytes while nobody writes to them. False if a writer died during an update. */
 static bool read_whole(_Atomic uint32_t *seq, void *out, const void *from, size_t size)
 {
     for (int i = 0; i < READ_TRIES; i++) {

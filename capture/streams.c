@@ -1,4 +1,4 @@
-/* From the caller's descriptors to a plan of the command's. */
+/* Makes a plan for the command's streams from the caller's descriptors. */
 #include "streams.h"
 
 #include <fcntl.h>
@@ -20,9 +20,10 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* The terminal to read keys from, wherever it is: our controlling one, also where all streams are
-   redirected, unless stdin is another one. A description of our own, as others read from it, too:
-   between poll and read they may have taken what was there, and we must not wait then. */
+/* Opens the terminal to read keys from: our controlling terminal, even if all streams are
+   redirected, unless stdin is another terminal. It gets a file description of its own, because
+   other programs read from the terminal, too: between poll and read they may have taken the input,
+   and the read must not wait then. */
 static int find_terminal(bool in, bool *controlling)
 {
     static const int flags = O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -30,7 +31,7 @@ static int find_terminal(bool in, bool *controlling)
     char name[64];
 
     *controlling = fd >= 0;
-#ifndef __linux__ /* poll(2) of macOS does not know /dev/tty */
+#ifndef __linux__ /* poll(2) of macOS does not support /dev/tty */
     for (int i = 0; i <= STDERR_FILENO && fd >= 0; i++) {
         int same = isatty(i) && ttyname_r(i, name, sizeof name) == 0 ? open(name, flags) : -1;
 
@@ -59,8 +60,9 @@ static bool in_pipeline(void)
     return false;
 }
 
-/* Where the caller has closed a standard descriptor, the next file that we open would take its
-   place, and get what is meant for nobody. The command sees it closed again: exec does that. */
+/* If the caller has closed a standard descriptor, the next file that we open would get its number,
+   and output that is meant for nobody. The command finds the descriptor closed again, by
+   close-on-exec. */
 static void fill_closed(void)
 {
     int fd;
@@ -82,8 +84,8 @@ void streams_plan(struct streams *s, bool no_pty, bool sudo)
     s->terminal_fd = find_terminal(in, &s->session);
     s->shared = s->terminal_fd >= 0 && (!in || in_pipeline());
     s->plain = !out && !err && has_out && has_err && same_file(STDOUT_FILENO, STDERR_FILENO);
-    /* sudo before 1.9.14 (Debian 12) takes any terminal for the one that it asks at, and writes the
-     * output of its command there. */
+    /* sudo before 1.9.14 (Debian 12) takes any terminal for the one at which it asks, and writes
+     * the output of its command there. */
     s->output_pty = s->plain && !no_pty && !(sudo && s->session);
     s->pty_stdin = in;
     s->pty_stdout = out;
@@ -96,5 +98,5 @@ void streams_plan(struct streams *s, bool no_pty, bool sudo)
     else if (err)
         s->pty_out = STDERR_FILENO;
     else if (s->pty)
-        s->pty_out = s->terminal_fd; /* only what is written to /dev/tty comes there: a prompt */
+        s->pty_out = s->terminal_fd; /* only output to /dev/tty arrives there: a prompt */
 }

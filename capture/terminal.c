@@ -1,4 +1,4 @@
-/* Raw mode and size of the caller's terminal. */
+/* Raw mode and window size of the caller's terminal. */
 #include "terminal.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* True if we are in the terminal's foreground process group: only then may it be changed or
-   read. */
+/* True if we are in the foreground process group of the terminal. Only then may we change or read
+   it. */
 static bool in_foreground(const struct terminal *terminal)
 {
     pid_t group;
@@ -19,13 +19,13 @@ static bool in_foreground(const struct terminal *terminal)
     if (terminal->fd < 0)
         return false;
     group = tcgetpgrp(terminal->fd);
-    /* A terminal that is not our controlling one has no job control for us: nobody else's turn can
-     * be disturbed. */
+    /* A terminal that is not our controlling terminal has no job control for us, so we disturb
+     * nobody. */
     return group == getpgrp() || (group < 0 && errno == ENOTTY);
 }
 
-/* tcsetattr, without being stopped when we have just lost the foreground (SIGTTOU is ignored), and
- * again after EINTR. */
+/* Calls tcsetattr; we are not stopped if we have just lost the foreground (SIGTTOU is ignored).
+ * Repeats after EINTR. */
 static int set(int fd, int when, const struct termios *mode)
 {
     int result;
@@ -49,7 +49,8 @@ bool terminal_same_modes(const struct termios *one, const struct termios *other)
            one->c_lflag == other->c_lflag && one->c_cc[VMIN] == other->c_cc[VMIN];
 }
 
-/* False where somebody else has set it since: a shell that had us stopped, a pager beside us. */
+/* False if another program has changed the modes since: a shell that stopped us, a pager beside
+ * us. */
 static bool as_we_left_it(const struct terminal *terminal)
 {
     struct termios now;
@@ -57,7 +58,7 @@ static bool as_we_left_it(const struct terminal *terminal)
     return tcgetattr(terminal->fd, &now) < 0 || terminal_same_modes(&now, &terminal->ours);
 }
 
-/* Where there is no lock to be had, it is always our turn. */
+/* Takes the lock without waiting. True also if no lock is available. */
 static bool take_turn(const struct terminal *terminal)
 {
     return terminal->turn < 0 || flock(terminal->turn, LOCK_EX | LOCK_NB) == 0 ||
@@ -77,7 +78,7 @@ int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode
     int result = tcgetattr(fd, mode);
 
     end_turn(terminal);
-    if (others) { /* what it has cleared, and terminals usually have set */
+    if (others) { /* modes that the other wrapper has cleared, and terminals usually have set */
         mode->c_iflag |= BRKINT | ICRNL | IXON;
         mode->c_lflag |= ECHO | ICANON | IEXTEN | ISIG;
         mode->c_oflag |= OPOST;
@@ -85,8 +86,8 @@ int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode
     return result;
 }
 
-/* The terminal by its own name: /dev/tty is one file for all terminals, and what the caller has
- * opened counts as one owner of a lock for all who got it from him. */
+/* Opens the terminal by its own name, for the lock: /dev/tty is one file for all terminals, and a
+ * lock on the caller's description would belong to all processes that share it. */
 static int open_by_name(void)
 {
     char name[64];
@@ -100,7 +101,7 @@ static int open_by_name(void)
 void terminal_open(struct terminal *terminal)
 {
     terminal->turn = terminal->fd < 0 ? -1 : open_by_name();
-    if (terminal->fd >= 0) /* a failure leaves modes that no terminal has */
+    if (terminal->fd >= 0) /* on failure the modes are such as no terminal has */
         (void)terminal_modes(terminal, terminal->fd, &terminal->first);
 }
 
@@ -137,7 +138,7 @@ void terminal_leave(struct terminal *terminal)
     end_turn(terminal);
 }
 
-/* Changes what we have set, unless another program has set something since. */
+/* Changes the modes that we have set, unless another program has changed them since. */
 static bool change(struct terminal *terminal, const struct termios *mode)
 {
     if (!as_we_left_it(terminal) || set(terminal->fd, TCSANOW, mode) < 0)
@@ -169,7 +170,7 @@ void terminal_end_output(struct terminal *terminal)
     if (!terminal->raw || !terminal->in_output)
         return;
     mode.c_oflag |= OPOST;
-    (void)change(terminal, &mode); /* failed: it is somebody else's now */
+    (void)change(terminal, &mode); /* on failure another program uses the terminal now */
     terminal->in_output = false;
 }
 
@@ -196,7 +197,7 @@ void terminal_type(const struct terminal *terminal, const unsigned char *bytes, 
 #ifdef TIOCSTI
     for (size_t i = 0; i < size; i++)
         if (ioctl(terminal->fd, TIOCSTI, bytes + i) < 0)
-            return; /* Linux: not without privilege where dev.tty.legacy_tiocsti is 0 */
+            return; /* Linux: needs a privilege if dev.tty.legacy_tiocsti is 0 */
 #else
     (void)terminal, (void)bytes, (void)size;
 #endif

@@ -1,32 +1,35 @@
-/* The caller's terminal: raw while the command runs in the foreground, and restored on every way
- * out. */
+/* The caller's terminal: raw while the command runs in the foreground, and restored whenever this
+ * program ends or stops. */
 #ifndef NIXFLEET_TERMINAL_H
 #define NIXFLEET_TERMINAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/ioctl.h> /* struct winsize */
+#include <sys/ioctl.h> /* for struct winsize */
 #include <termios.h>
 
 struct terminal {
-    int fd;            /* -1: there is none */
-    bool raw;          /* what we have set */
-    bool keep_signals; /* part of a pipeline: Ctrl-C must reach its other programs, too */
-    bool keep_output;  /* others write to this terminal: leave its output processing on */
-    bool in_output;    /* off for the moment, while output is written that is processed already */
-    bool shared;       /* other programs may read from it: it is only taken when it is asked for */
-    int turn;          /* the terminal once more, to lock; -1: not to be had (see terminal_open) */
-    struct termios first;       /* when we came */
-    struct termios saved, ours; /* while it is raw: before, and as we have set it */
+    int fd;            /* -1: none */
+    bool raw;          /* we have made it raw */
+    bool keep_signals; /* in a pipeline: Ctrl-C must also reach the other programs */
+    bool keep_output; /* other programs write to this terminal, so its output processing stays on */
+    /* output processing is off for a moment, during a write of output that is processed already */
+    bool in_output;
+    /* other programs may read from it, so it is made raw only when the command asks for keys */
+    bool shared;
+    int turn; /* the terminal, opened again for the lock; -1: not available (see terminal_open) */
+    struct termios first; /* the modes when we started */
+    /* while it is raw: the modes before, and the modes that we have set */
+    struct termios saved, ours;
 };
 
 /* Reads the modes of the terminal fd. If several wrappers share a terminal (`nixfleet-run a &
- * nixfleet-run b`), one at a time makes it raw: otherwise the second one would restore raw modes at
+ * nixfleet-run b`), one at a time makes it raw; otherwise the second one would restore raw modes at
  * its end. The wrapper that holds a lock on the device may change the modes; the kernel drops the
- * lock with the process. */
+ * lock when the process ends. */
 void terminal_open(struct terminal *terminal);
-/* The modes of a terminal, without the changes of another wrapper. Returns 0, or -1. */
+/* The modes of a terminal, without the changes of another wrapper. Returns 0, or -1 with errno. */
 int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode);
 /* True if another process group is in the foreground. False without job control, or if the terminal
  * has closed. */
@@ -42,13 +45,13 @@ void terminal_begin_output(struct terminal *terminal);
 /* Whether the terminal only turns LF into CR LF: then terminal_begin_output is not needed. */
 bool terminal_completes_lines(const struct terminal *terminal);
 void terminal_end_output(struct terminal *terminal);
-/* To be called when the command has ended: keys go to the next reader and make signals as before.
+/* To be called when the command has ended: keys go to the next reader and cause signals as before.
  * The rest of the command's output can still be written. */
 void terminal_end_keys(struct terminal *terminal);
 /* Restores the initial modes. Does nothing if we changed none, or if another program has changed a
  * shared terminal since. */
 void terminal_leave(struct terminal *terminal);
-/* Whether another program, not started by the command (gpg-agent's pinentry), reads without echo
+/* Whether another program that the command did not start (gpg-agent's pinentry) reads without echo
  * from a terminal that we have made raw. */
 bool terminal_used_by_another(const struct terminal *terminal);
 /* Puts bytes into the terminal's input as if they were typed, if the kernel allows this. */
