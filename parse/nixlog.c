@@ -1,5 +1,5 @@
-/* The records' form is that of nix's JSONLogger (src/libutil/logging.cc); the numbers are those of
-   its ActivityType and ResultType, which are part of the format. */
+/* The form of the records is that of nix's JSONLogger (src/libutil/logging.cc). The numbers are its
+   ActivityType and ResultType, which are part of the format. */
 #include "nixlog.h"
 
 #include <json-c/json.h>
@@ -9,11 +9,11 @@
 
 #include "../common/json_read.h"
 
-/* What a line that is a record begins with; the last character is JSON's first. */
+/* The beginning of a line that is a record; the last character is the first one of the JSON. */
 static const char *const marks[] = {[NIXLOG_LINES] = "@nix {", [NIXLOG_RECORDS] = "{"};
-#define LEVEL_SHOWN 3   /* lvlInfo: what nix announces when it was not asked for more */
-#define RECORD_DEPTH 16 /* nix nests the traces of an error, and those only once */
-#define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest give way */
+#define LEVEL_SHOWN 3   /* lvlInfo: what nix prints without -v */
+#define RECORD_DEPTH 16 /* only the traces of an error are nested in nix's records */
+#define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest are dropped */
 
 enum {
     ACT_COPY_PATH = 100,
@@ -35,7 +35,7 @@ struct activity {
     int type;
     int64_t done;
     char name[72];
-    char path[256]; /* of a build or a copy; "" if it is longer */
+    char path[256]; /* of a build or a copy; "" if it is too long */
 };
 
 struct nixlog {
@@ -43,9 +43,9 @@ struct nixlog {
     const char *mark;
     size_t mark_length;
     bool line_start;
-    char *held; /* a line that is, or may become, a record */
+    char *held; /* a line that is a record, or may become one */
     size_t held_size, held_capacity;
-    struct activity *activities; /* made with the first record */
+    struct activity *activities; /* allocated with the first record */
     int64_t transferred, to_transfer;
 };
 
@@ -77,7 +77,7 @@ static void pass(struct nixlog *nixlog, const void *bytes, size_t size)
         nixlog->sink.text(nixlog->sink.context, bytes, size);
 }
 
-/* A text of one or more lines, as a terminal wants them. */
+/* Passes on a text of one or more lines in the form for a terminal. */
 static void print(struct nixlog *nixlog, const char *text, size_t length, const char *suffix)
 {
     const char *end = text + length;
@@ -91,7 +91,7 @@ static void print(struct nixlog *nixlog, const char *text, size_t length, const 
     pass(nixlog, "\x1b[m\r\n", 5);
 }
 
-/* The end of an escape sequence at text; shown is set if it is one of colour. */
+/* The end of the escape sequence at text. *shown: the sequence is a colour. */
 static const char *escape_end(const char *text, const char *end, bool *shown)
 {
     const char *at = text + 1;
@@ -104,8 +104,8 @@ static const char *escape_end(const char *text, const char *end, bool *shown)
     return at < end ? at + 1 : end;
 }
 
-/* A builder's text as nix prints it: of control characters only tabs and colours stay, so that it
-   cannot be drawn over its prefix. */
+/* Passes on a builder's text as nix prints it: of control characters, only tabs and colours stay,
+   so that the text cannot overwrite its prefix. */
 static void print_built(struct nixlog *nixlog, const char *prefix, const char *text, size_t length)
 {
     const char *end = text + length;
@@ -222,7 +222,7 @@ static void stop(struct nixlog *nixlog, json_object *record)
         activity->path[0] = '\0';
 }
 
-/* A build's second field is the machine. */
+/* The second field of a build is the machine. */
 static void announce(struct nixlog *nixlog, const struct activity *activity, json_object *record)
 {
     bool build = activity->type == ACT_BUILD;
@@ -306,7 +306,7 @@ static void result(struct nixlog *nixlog, json_object *record)
     }
 }
 
-/* True if the line was a record: it is replaced. */
+/* True if the line was a record; then its text was passed on. */
 static bool replace(struct nixlog *nixlog, const char *line, size_t length)
 {
     struct json_problem problem;
@@ -335,7 +335,7 @@ static bool replace(struct nixlog *nixlog, const char *line, size_t length)
     return known;
 }
 
-/* The held line is whole, LF included. */
+/* Handles the held line, which is complete with its LF. */
 static void held_line(struct nixlog *nixlog)
 {
     size_t length = nixlog->held_size;
@@ -365,12 +365,12 @@ static bool hold(struct nixlog *nixlog, const char *bytes, size_t size)
     return true;
 }
 
-/* Takes bytes of a line that may be a record, up to its LF; returns how many. */
+/* Takes bytes of a line that may be a record, up to its LF. Returns how many. */
 static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
 {
     size_t taken = 0;
     while (taken < size &&
-           nixlog->held_size < nixlog->mark_length) { /* byte by byte until it is one */
+           nixlog->held_size < nixlog->mark_length) { /* byte by byte, until the mark is complete */
         if (bytes[taken] != nixlog->mark[nixlog->held_size]) {
             nixlog->sink.text(nixlog->sink.context, nixlog->mark, nixlog->held_size);
             nixlog->held_size = 0;
@@ -384,8 +384,7 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
     const char *end = memchr(bytes + taken, '\n', size - taken);
     size_t more = end == NULL ? size - taken : (size_t)(end - bytes) + 1 - taken;
     size_t room = NIXLOG_RECORD_MAX - nixlog->held_size;
-    if (more > room ||
-        !hold(nixlog, bytes + taken, more)) { /* too long: it passes through from here on */
+    if (more > room || !hold(nixlog, bytes + taken, more)) { /* too long: passed on unchanged */
         pass(nixlog, nixlog->held, nixlog->held_size);
         nixlog->held_size = 0;
         nixlog->line_start = false;
@@ -396,7 +395,7 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
     return taken + more;
 }
 
-/* Passes bytes on up to the next '@' at the start of a line; returns how many. */
+/* Passes bytes on, up to the next '@' at the start of a line. Returns how many. */
 static size_t feed_plain(struct nixlog *nixlog, const char *bytes, size_t size)
 {
     const char *from = bytes, *end = bytes + size, *at;

@@ -1,5 +1,5 @@
-/* The core of phase: rules are found by a line's first bytes, and what they learn becomes the
-   view. */
+/* The core of phase: finds the rules for a line by its first bytes, and turns what they learn into
+   the view. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@ static const struct rule *const rule_tables[] = {nix_rules,     nix_error_rules,
                                                  switch_rules,  deploy_rules,    tool_rules,
                                                  trouble_rules, error_rules};
 #define TABLES (sizeof rule_tables / sizeof rule_tables[0])
-#define RULES_MAX 512 /* rules by first byte, those of a digit ten times */
+#define RULES_MAX 512 /* rules by first byte; a rule for a digit counts ten times */
 
 const char *phase_name(enum phase_id id)
 {
@@ -25,7 +25,7 @@ static bool byte_matches(char byte, char pattern)
     return pattern == *DIGIT ? is_digit(byte) : byte == pattern;
 }
 
-/* The first eight bytes of a prefix, to be compared at once; a digit may be any. */
+/* The first eight bytes of a prefix, which are compared at once. A digit matches any digit. */
 static struct rule_entry entry_of(const struct rule *rule)
 {
     char value[8] = {0}, mask[8] = {0};
@@ -41,7 +41,8 @@ static struct rule_entry entry_of(const struct rule *rule)
     return entry;
 }
 
-/* Sorts the rules by the first byte of their prefix, otherwise in the order of the tables. */
+/* Sorts the rules by the first byte of their prefixes; rules with the same byte stay in the order
+ * of the tables. */
 static bool index_rules(struct phase *phase)
 {
     size_t count = 0;
@@ -241,7 +242,7 @@ const char *find(const char *text, size_t length, const char *needle)
     return memmem(text, length, needle, strlen(needle));
 }
 
-/* Length without a character that was cut in two at the end. */
+/* The length without an incomplete character at the end. */
 static size_t whole_utf8(const char *text, size_t length, size_t limit)
 {
     if (length <= limit)
@@ -282,7 +283,7 @@ void phase_unit_failed(struct stream *stream, const char *text, size_t length)
 
 /* ---- phases ---- */
 
-/* Of one host the history is every change; of several, whatever comes for the first time. */
+/* The history of one host has every change; that of several hosts has each phase once. */
 static void history_add(struct phase *phase, enum phase_id id)
 {
     struct phase_view *view = &phase->view;
@@ -291,7 +292,7 @@ static void history_add(struct phase *phase, enum phase_id id)
         if (view->history[at] == id)
             return;
     if (view->history_count ==
-        PHASE_HISTORY_MAX) /* the end of the story matters more than its middle */
+        PHASE_HISTORY_MAX) /* the end of the history matters more than its middle */
         view->history_count--;
     view->history[view->history_count++] = id;
 }
@@ -300,7 +301,7 @@ void phase_set(struct stream *stream, enum phase_id id)
 {
     if (stream->phase != id &&
         (id == PHASE_EVALUATING || id == PHASE_ACTIVATING || id == PHASE_SWITCHING))
-        stream->progress.current[0] = '\0'; /* what was built or fetched last is no longer */
+        stream->progress.current[0] = '\0'; /* the last build or download has ended */
     stream->phase = id;
     if (stream->host != NULL) {
         stream->host->last = stream;
@@ -319,7 +320,7 @@ void phase_current(struct stream *stream, const char *text, size_t length)
 
 /* ---- lines ---- */
 
-/* A line that does not belong to what stands above it. */
+/* Handles a line that does not belong to the lines above it. */
 static void begin_anew(struct stream *stream, const struct line *line)
 {
     stream->lists.kind = LIST_NONE;
@@ -393,7 +394,7 @@ void phase_download(struct phase *phase, int64_t done, int64_t expected)
 
 /* ---- the end ---- */
 
-/* What was listed but has no line of its own at its end (legacy builds, copies) is complete now. */
+/* Listed items that have no line for their end (legacy builds, copies) count as complete now. */
 static void settle(struct stream *stream, bool success)
 {
     nix_flush(stream);
@@ -402,7 +403,7 @@ static void settle(struct stream *stream, bool success)
         stream->believe.raw_open = false;
     stream->lists.kind = LIST_NONE;
     if (success)
-        stream->phase = PHASE_NONE; /* nothing runs any more: counts are final */
+        stream->phase = PHASE_NONE; /* nothing runs any more, so counts are final */
     nix_progress(stream);
     if (success)
         nix_complete(stream);
@@ -449,7 +450,7 @@ static bool meter_full(const struct meter *meter)
     return meter->known && meter->running == 0 && meter->done > 0 && meter->done == meter->expected;
 }
 
-/* internal-json counted everything as done. */
+/* Whether internal-json counted everything as done. */
 static bool all_counted(const struct meters *meters)
 {
     bool built = meter_full(&meters->builds), copied = meter_full(&meters->paths);
@@ -457,8 +458,8 @@ static bool all_counted(const struct meters *meters)
            (copied && (built || meters->builds.expected == 0));
 }
 
-/* Good signs, of which one must be there: an end that the tool itself reports, or one that leaves
- * nothing open. */
+/* At least one good sign is needed: an end that the tool itself reports, or a state in which
+ * nothing is open. */
 static bool looks_complete(const struct stream *stream)
 {
     const struct steps *steps = &stream->steps;
@@ -473,7 +474,7 @@ static bool looks_complete(const struct stream *stream)
     if (stream->lists.result_seen || steps->would || steps->pull_ok || steps->update_ok ||
         steps->activated)
         return true;
-    if (steps->tests_seen && !steps->tests_bad) /* and as many as were planned */
+    if (steps->tests_seen && !steps->tests_bad) /* the number of tests is the planned one */
         return progress->tests_total < 0 || progress->tests_passed >= progress->tests_total;
     if (stream->phase == PHASE_ACTIVATING || stream->phase == PHASE_SWITCHING)
         return false;
@@ -493,7 +494,7 @@ static bool stream_failed(const struct stream *stream)
            stream->steps.tests_bad || stream->meters.builds.failed > 0;
 }
 
-/* Whether nothing is left open: each host by the program that spoke of it last. */
+/* Whether nothing is open, for each host by the last program that reported for it. */
 static bool run_complete(const struct phase *phase)
 {
     bool any = false;
@@ -517,8 +518,8 @@ void phase_end_unknown(struct phase *phase)
     for (size_t at = 0; at < phase->stream_count; at++) {
         struct stream *stream = phase->stream[at];
         nix_flush(stream);
-        if (stream->errors
-                .guess_last) /* after a builder's, nix would have said what became of it */
+        if (stream->errors.guess_last) /* after a builder's line, nix would have reported the result
+                                          of the build */
             phase_error(stream, RANK_GENERAL, stream->errors.guess, strlen(stream->errors.guess),
                         stream->errors.guess_line);
         trouble_at_end(stream);
@@ -529,7 +530,7 @@ void phase_end_unknown(struct phase *phase)
         finish(phase, OUTCOME_FAILURE);
     else if (run_complete(phase))
         finish(phase, OUTCOME_SUCCESS);
-    else /* nothing better came of the steps after an error */
+    else /* there was no better result of the steps after an error */
         finish(phase, hard || trouble_any(phase) ? OUTCOME_FAILURE : OUTCOME_UNKNOWN);
 }
 

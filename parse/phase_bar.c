@@ -1,4 +1,4 @@
-/* What is redrawn in place: nix's progress bar and the status line of nix-output-monitor. A
+/* Text that is redrawn in place: nix's progress bar and the status line of nix-output-monitor. A
  * permanent line is never a bar. */
 #include "phase_internal.h"
 
@@ -43,7 +43,7 @@ static bool part_is(const struct part *part, const char *word)
            (part->word + length == part->end || part->word[length] == ' ');
 }
 
-/* R/D/E, D/E or D before a word into a meter. */
+/* Reads R/D/E, D/E or D in front of a word into a meter. */
 static void meter_part(struct meter *meter, const struct part *part)
 {
     int64_t running = 0, done, expected, failed = 0;
@@ -52,7 +52,7 @@ static void meter_part(struct meter *meter, const struct part *part)
         running = (int64_t)*number++;
     done = (int64_t)number[0];
     expected = part->count > 1 ? (int64_t)number[1] : done;
-    if (expected < done) /* "R/D": what is expected is not known yet */
+    if (expected < done) /* "R/D": the expected number is not known yet */
         return;
     const char *open = memchr(part->word, '(', (size_t)(part->end - part->word));
     if (open != NULL) {
@@ -85,14 +85,14 @@ static void bytes_set(struct stream *stream, double done, double expected, doubl
         stream->meters.bytes_expected = total;
 }
 
-/* "D/E MiB DL", and "D KiB/E MiB DL" where the units differ. */
+/* "D/E MiB DL", or "D KiB/E MiB DL" with two units. */
 static void downloaded(struct stream *stream, const struct part *part)
 {
     double done = part->number[0], scale = unit(part->word, part->end);
     const char *slash = memchr(part->word, '/', (size_t)(part->end - part->word));
     if (part->count == 2) {
         bytes_set(stream, done, part->number[1], scale);
-    } else if (part->count == 1 && slash == NULL) { /* all of it */
+    } else if (part->count == 1 && slash == NULL) { /* "E DL": all of it */
         bytes_set(stream, done, done, scale);
     } else if (part->count == 1) {
         const char *at = slash + 1;
@@ -125,7 +125,7 @@ static bool for_evaluation(const char *at, size_t length)
     return starts(at, length, "fetching ") && find(at, length, " input '") != NULL;
 }
 
-/* The name of what is built or fetched: a word, or the name in a store path. */
+/* Sets the name of what is built or fetched: a word, or the name in a store path. */
 static void current(struct stream *stream, enum phase_id id, const char *name, const char *end)
 {
     if (starts(name, (size_t)(end - name), "path '"))
@@ -152,7 +152,8 @@ static void activity(struct stream *stream, const char *at, const char *end)
                  {"checking ", PHASE_EVALUATING}, {"copying ", PHASE_FETCHING},
                  {"querying ", PHASE_FETCHING},   {"fetching ", PHASE_FETCHING}};
     size_t length = (size_t)(end - at);
-    if (starts(at, length, "querying info about ")) /* before builds as before downloads */
+    /* this comes before builds and before downloads */
+    if (starts(at, length, "querying info about "))
         return;
     if (for_evaluation(at, length)) {
         phase_set(stream, PHASE_EVALUATING);
@@ -181,7 +182,8 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     const char *close = memchr(at, ']', (size_t)(end - at)), *stop = close ? close : end;
     if (*at < '0' || *at > '9')
         return false;
-    if (!line->redrawn) { /* left behind: the program was cut off, or ended without erasing it */
+    /* not redrawn: the program was killed, or ended without erasing its bar */
+    if (!line->redrawn) {
         stream->meters.bar_last = stream->meters.bar_seen;
         if (stream->phase == PHASE_NONE && ends(line->text, (size_t)(stop - line->text), " DL"))
             phase_set(stream, PHASE_FETCHING);
@@ -196,7 +198,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     while (at < stop) {
         const char *comma = memmem(at, (size_t)(stop - at), ", ", 2);
         if (comma == NULL && close == NULL)
-            break; /* cut: its word may be missing */
+            break; /* cut: the word may be missing */
         status_part(stream, at, comma ? comma : stop);
         at = comma ? comma + 2 : stop;
     }
@@ -214,7 +216,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     return true;
 }
 
-/* The counts of a bar that nothing was drawn over any more. */
+/* Takes the counts of a bar that was not overwritten. */
 void bar_left_behind(struct stream *stream)
 {
     if (!stream->meters.bar_last)
@@ -238,7 +240,7 @@ static bool bare(struct stream *stream, const struct line *line, int id)
     return true;
 }
 
-/* nom: "┗━ ∑ ⏵ 2 │ ✔ 9 │ ⏸ 0 │ ⚠ 1 │ … 15s". */
+/* nix-output-monitor: "┗━ ∑ ⏵ 2 │ ✔ 9 │ ⏸ 0 │ ⚠ 1 │ … 15s". */
 static bool monitor(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;

@@ -1,12 +1,13 @@
-/* The derivations of a run: each with its state, when it began and ended, where it is built, and
-   which lines are its own. */
+/* The derivations of a run: the state of each, when it began and ended, where it is built, and
+   which lines are its output. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
 
-/* ---- finding them ---- */
+/* ---- finding a derivation ---- */
 
-/* Each is found by the hash of its store path, by its name, and by its name without a version. */
+/* Each derivation is found by the hash of its store path, by its name, and by its name without a
+ * version. */
 #define KEYS_EACH 3
 #define NOT_FOUND SIZE_MAX
 
@@ -42,7 +43,7 @@ static bool keys_grow(struct derivations *all)
     return true;
 }
 
-/* A name stands for the one that was named so last. */
+/* A name means the derivation that had the name last. */
 static void key_set(struct derivations *all, uint64_t key, size_t index)
 {
     if (all->keys * 2 >= all->capacity && !keys_grow(all))
@@ -62,7 +63,7 @@ static size_t key_find(const struct derivations *all, uint64_t key)
     return all->key[slot - all->index] == 0 ? NOT_FOUND : *slot;
 }
 
-/* The length of a name without its version, as nix puts it before a builder's lines. */
+/* The length of a name without its version, as nix writes it before a builder's lines. */
 static size_t short_length(const char *name, size_t length)
 {
     for (size_t at = 0; at + 1 < length; at++)
@@ -94,7 +95,7 @@ static bool list_grow(struct derivations *all)
     return true;
 }
 
-/* NULL: there are too many. */
+/* NULL if there are too many. */
 static struct derivation *derivation_add(struct phase *phase, const char *name, size_t length,
                                          uint64_t key)
 {
@@ -123,7 +124,7 @@ static struct derivation *derivation_of(struct phase *phase, const struct store_
 
 void build_listed(struct stream *stream, const struct store_path *path)
 {
-    (void)derivation_of(stream->run, path); /* waiting is where each begins */
+    (void)derivation_of(stream->run, path); /* a new derivation is waiting */
 }
 
 static void begin(struct phase *phase, struct derivation *one, enum derivation_state state)
@@ -134,7 +135,7 @@ static void begin(struct phase *phase, struct derivation *one, enum derivation_s
     touch(one);
 }
 
-/* " on 'ssh://builder'": where. */
+/* Reads the machine from " on 'ssh://builder'". */
 static void set_machine(struct derivation *one, const char *at, const char *end)
 {
     static const char before[] = " on '";
@@ -176,7 +177,7 @@ static void end(struct phase *phase, struct derivation *one, enum derivation_sta
     touch(one);
 }
 
-/* An old message names the path that was built, and a bar has only names. */
+/* An old message names the path that was built; a bar has only names. */
 static void failed(struct phase *phase, uint64_t key, const char *name, size_t length)
 {
     struct derivation *one = derivation_at(phase, key_find(&phase->derivations, key));
@@ -228,7 +229,7 @@ static int64_t counted(const struct phase *phase)
     return recorded > done ? recorded : done;
 }
 
-/* A builder that was killed stops, too; what succeeded is counted. */
+/* A builder that was killed has ended, too, but only success is counted. */
 void builds_counted(struct phase *phase)
 {
     struct derivations *all = &phase->derivations;
@@ -261,7 +262,7 @@ void phase_builder_step(struct phase *phase, const char *path, const char *step)
     touch(one);
 }
 
-/* ---- nix's own record ---- */
+/* ---- nix's internal log ---- */
 
 static struct record *record_of(struct phase *phase, uint64_t process)
 {
@@ -272,7 +273,7 @@ static struct record *record_of(struct phase *phase, uint64_t process)
         phase->record[phase->record_count].process = process;
         return &phase->record[phase->record_count++];
     }
-    struct record *last = &phase->record[RECORDS_MAX - 1]; /* as another call of one process */
+    struct record *last = &phase->record[RECORDS_MAX - 1]; /* more processes share the last place */
     last->process = process;
     return last;
 }
@@ -308,8 +309,8 @@ void phase_record_started(struct phase *phase, const char *text, const char *mac
 
 /* ---- the bar ---- */
 
-/* The bar names one of those that run. With one alone, it is the one that has ended when what is
-   done rises. */
+/* The bar names one of the running derivations. If only one runs, this one has ended when the count
+   of done ones rises. */
 void build_in_bar(struct stream *stream, const char *name, size_t length)
 {
     struct phase *phase = stream->run;
@@ -345,7 +346,7 @@ static void line_of(struct derivation *one, const struct line *line)
     touch(one);
 }
 
-/* "NAME> TEXT": most lines are of the same builder as the one before. */
+/* "NAME> TEXT": most lines are from the same builder as the line before. */
 static size_t builder_of(struct stream *stream, const struct line *line, size_t length)
 {
     if (length < sizeof stream->builder_name &&
@@ -358,7 +359,7 @@ static size_t builder_of(struct stream *stream, const struct line *line, size_t 
     return stream->builder;
 }
 
-/* The length of NAME in "NAME> TEXT" of nix -L; 0: it is no such line. */
+/* The length of NAME in "NAME> TEXT" of nix -L; 0 for other lines. */
 static size_t builder_prefix(const struct line *line)
 {
     size_t at = 0, most = line->length < 128 ? line->length : 128;
@@ -375,7 +376,7 @@ bool build_line(struct stream *stream, const struct line *line)
     else if (length > 0)
         index = builder_of(stream, line, length);
     else if (stream->believe.raw_open && stream->builder_name[0] == '\0')
-        index = stream->builder; /* by its place: it was started last */
+        index = stream->builder; /* the last line without a name was the start of this builder */
     else
         return false;
     if (index < stream->run->derivations.count)
@@ -385,7 +386,7 @@ bool build_line(struct stream *stream, const struct line *line)
 
 /* ---- the end ---- */
 
-/* Whether as many were counted as done as may have been built. */
+/* Whether the count of done derivations is as large as the number that may have been built. */
 static bool all_done(const struct phase *phase)
 {
     int64_t done = 0, seen = 0;
@@ -404,7 +405,7 @@ void builds_end(struct phase *phase, bool success)
         struct derivation *one = &phase->derivations.at[at];
         if (one->state != DERIVATION_BUILDING || !built)
             continue;
-        one->state = DERIVATION_BUILT; /* when is not known */
+        one->state = DERIVATION_BUILT; /* the time of its end is not known */
         touch(one);
     }
 }

@@ -1,5 +1,5 @@
-/* Counts from all sources as one progress that never jumps back. Legacy builds have no line for
-   their end: the one started last is taken as running, those before it as done. */
+/* Combines counts from all sources into one progress that never falls. Legacy builds have no line
+   for their end: the one that started last counts as running, earlier ones as done. */
 #include "phase_internal.h"
 
 static int64_t larger(int64_t a, int64_t b)
@@ -7,9 +7,9 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* From 2.31 on nix counts a derivation that ends twice until its goal is gone: what was expected
-   rises together with what is done, and falls again when the next one starts. Such a rise is kept
-   apart, but for as many as have been started. */
+/* From 2.31 on, nix counts a derivation that ends twice until its goal is gone: `expected` rises
+   together with `done`, and falls again when the next one starts. Such a rise is not counted,
+   except for derivations that have started. */
 static int64_t believed_expected(struct meter *meter, int64_t running, int64_t done,
                                  int64_t expected)
 {
@@ -19,7 +19,7 @@ static int64_t believed_expected(struct meter *meter, int64_t running, int64_t d
     else if (more < 0)
         meter->excess = larger(0, meter->excess + more);
     meter->raw = expected;
-    if (meter->excess > larger(0, expected - done - running)) /* so many have been started */
+    if (meter->excess > larger(0, expected - done - running)) /* this many have started */
         meter->excess = larger(0, expected - done - running);
     return larger(expected - meter->excess, done + running);
 }
@@ -28,7 +28,7 @@ void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expec
 {
     if (expected < done)
         expected = done;
-    if (meter->known && done < meter->done) { /* the next call counts from 0 */
+    if (meter->known && done < meter->done) { /* the next nix command counts from 0 */
         meter->base_done += meter->done;
         meter->base_expected += meter->highest;
         meter->base_failed += meter->failed;
@@ -100,8 +100,8 @@ void nix_complete(struct stream *stream)
 {
     struct progress *progress = &stream->progress;
     const struct meter *builds = &stream->meters.builds, *paths = &stream->meters.paths;
-    if (builds
-            ->known) { /* expected but never begun, while paths came: those were fetched instead */
+    if (builds->known) { /* builds were expected but did not begin, while paths arrived: those were
+                            fetched instead */
         bool needed = builds->worked || !paths->known || paths->highest == 0;
         int64_t built = builds->base_final + (needed ? builds->expected : 0);
         progress->built = larger(built, stream->lists.started);
@@ -119,7 +119,7 @@ static void add(int64_t *sum, int64_t value)
         *sum = (*sum < 0 ? 0 : *sum) + value;
 }
 
-/* What nix's record has counted: text can only have told less of it. */
+/* Uses the counts of nix's internal log; the text may have fewer of them. */
 static void record_sum(struct phase *phase)
 {
     struct progress *sum = &phase->view.progress;
@@ -159,7 +159,7 @@ static void streams_sum(struct phase *phase)
         if (one->current[0] != '\0')
             memcpy(sum->current, one->current, sizeof sum->current);
     }
-    /* of one host the total may be known, of another only what is done */
+    /* the total may be known of one host, but only the done part of another */
     if (sum->to_build >= 0)
         sum->to_build = larger(sum->to_build, sum->built);
     if (sum->to_fetch >= 0)

@@ -1,5 +1,6 @@
-/* The words of deployment tools: colmena, deploy-rs, nixops, nixos-anywhere; and of systemd about
-   the unit in which one of them runs. What stands in front of their lines is phase_front.c's. */
+/* The messages of deployment tools: colmena, deploy-rs, nixops, nixos-anywhere; and of systemd
+   about the unit in which such a tool runs. phase_front.c removes what is in front of their
+   lines. */
 #include "phase_internal.h"
 
 static bool may_deploy(const struct stream *stream)
@@ -7,7 +8,7 @@ static bool may_deploy(const struct stream *stream)
     return !stream->believe.units_block && nix_build_over(stream, false);
 }
 
-/* The host that a line names: "… for node `web`", "… to deploy to web - Last 3 lines". */
+/* Sets the host that a line names: "… for node `web`", "… to deploy to web - Last 3 lines". */
 static void name_host(struct stream *stream, const char *at, const char *end)
 {
     const char *from = at;
@@ -28,7 +29,7 @@ static void stage_set(struct stream *stream, enum stage stage)
         stream->steps.finished = true;
         return;
     }
-    /* A stage that the node's own lines have told of already is not told again. */
+    /* The node's own lines have reported this stage already. */
     if (stage == STAGE_ACTIVATE && stream->phase == PHASE_SWITCHING)
         return;
     trouble_survived(stream, stage == STAGE_ACTIVATE ? SURVIVED_BUILD : SURVIVED_CALL);
@@ -38,7 +39,7 @@ static void stage_set(struct stream *stream, enum stage stage)
 }
 
 /* colmena's "Evaluated web", "Pushing system closure"; deploy-rs's "Building profile `system` for
-   node `web`". Only in the lines of such a tool. */
+   node `web`". Only in lines of such a tool. */
 static bool stage(struct stream *stream, const struct line *line, int which)
 {
     const char *end = line->text + line->length;
@@ -91,8 +92,8 @@ static bool summary(struct stream *stream, const struct line *line, int good)
     return true;
 }
 
-/* "Failed to deploy to web - Last 20 lines of logs:": whose log comes next is the last word before,
-   but for "Failed to complete requested operation". */
+/* "Failed to deploy to web - Last 20 lines of logs:". The last word before " - " is the node whose
+   log follows, except in "Failed to complete requested operation". */
 static bool log_header(struct stream *stream, const struct line *line, int argument)
 {
     const char *end = find(line->text, line->length, " - Last "), *name = end;
@@ -108,7 +109,7 @@ static bool log_header(struct stream *stream, const struct line *line, int argum
     return true;
 }
 
-/* nixos-anywhere's headings. */
+/* The headings of nixos-anywhere. */
 static bool heading(struct stream *stream, const struct line *line, int argument)
 {
     static const struct {
@@ -153,8 +154,8 @@ static bool nixops_begin(struct stream *stream, const struct line *line, int arg
 
 /* ---- systemd ---- */
 
-/* Whether a program of the run's is of this unit: nixos-upgrade-start is of nixos-upgrade.service,
-   hm-activate-m of home-manager-m.service. */
+/* Whether a program of the run belongs to this unit: nixos-upgrade-start belongs to
+   nixos-upgrade.service, hm-activate-m to home-manager-m.service. */
 static bool runs_in(const struct stream *stream, const char *unit, size_t length)
 {
     static const char home[] = "home-manager-", activate[] = "hm-activate-";

@@ -1,4 +1,5 @@
-/* The derivations that nix has named: their store paths, and which of them a line may speak of. */
+/* The derivations that nix has named: their store paths, and which derivation a line may be
+ * about. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ uint64_t text_hash(const char *bytes, size_t length)
     uint64_t key = UINT64_C(14695981039346656037);
     for (size_t at = 0; at < length; at++)
         key = (key ^ (unsigned char)bytes[at]) * UINT64_C(1099511628211);
-    return (key | 4) & ~UINT64_C(3); /* never 0, flags free */
+    return (key | 4) & ~UINT64_C(3); /* never 0; the flags are clear */
 }
 
 static uint64_t *drv_slot(const struct drv_set *set, uint64_t key)
@@ -40,7 +41,7 @@ static bool drv_grow(struct drv_set *set)
 unsigned drv_mark(struct stream *stream, uint64_t key, unsigned flags)
 {
     struct drv_set *set = &stream->believe.drvs;
-    size_t *known = &stream->run->drvs_known; /* of all streams together: memory is bounded */
+    size_t *known = &stream->run->drvs_known; /* counted over all streams, to limit memory */
     if (set->count * 2 >= set->capacity && (*known >= DRV_SET_MAX || !drv_grow(set)))
         return 0;
     uint64_t *slot = drv_slot(set, key);
@@ -106,7 +107,7 @@ bool take_path(const char *text, const char *end, struct store_path *path)
     return true;
 }
 
-/* ' or the old curly quotes. */
+/* ' or the curly quotes of old versions. */
 static bool take_quote(const char **at, const char *end)
 {
     if (*at < end && **at == '\'') {
@@ -126,7 +127,7 @@ bool take_quoted_path(const char *at, const char *end, struct store_path *path)
     return take_quote(&at, end) && take_path(at, end, path) && take_quote(&path->after, end);
 }
 
-/* ---- what may be believed ---- */
+/* ---- which lines are nix's own ---- */
 
 bool known_drv(const struct stream *stream, const struct store_path *path)
 {

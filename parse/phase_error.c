@@ -1,5 +1,6 @@
-/* nix's errors: which derivations failed, which error is the cause, and what belongs to it. While a
-   legacy build is open, a line that looks like one may be a builder's (phase_nix.c). */
+/* nix's errors: which derivations failed, which error is the cause, and which lines belong to it.
+   While a legacy build is open, a line that looks like an error may be a builder's
+   (phase_nix.c). */
 #include "phase_internal.h"
 
 static void error_text(struct stream *stream, enum error_rank rank, const struct line *line)
@@ -10,7 +11,7 @@ static void error_text(struct stream *stream, enum error_rank rank, const struct
     phase_error(stream, rank, text, (size_t)(end - text), line->number);
 }
 
-/* Of several that were started, others may still run and write. */
+/* Of several derivations that have started, others may still run and write. */
 static void one_failed(struct stream *stream, uint64_t key)
 {
     stream->believe.open_failed++;
@@ -19,7 +20,7 @@ static void one_failed(struct stream *stream, uint64_t key)
         stream->believe.raw_open = false;
 }
 
-/* What all was for cannot be built: nothing runs any more. */
+/* The final derivation cannot be built, so nothing runs any more. */
 static void dependent_failed(struct stream *stream, uint64_t key)
 {
     if (stream->believe.last_listed == 0 || key == stream->believe.last_listed)
@@ -108,7 +109,7 @@ static bool wrong_system(struct stream *stream, const struct line *line, int arg
     return true;
 }
 
-/* Newer nix says "Cannot build 'DRV'." of causes and consequences; the reason follows. */
+/* Newer nix writes "Cannot build 'DRV'." for causes and consequences; the reason follows. */
 static bool cannot_build(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -133,7 +134,7 @@ static bool cannot_build(struct stream *stream, const struct line *line, int arg
     return true;
 }
 
-/* The reason of a pending "Cannot build" (NULL: none came). */
+/* Adds the reason to a pending "Cannot build". reason NULL: no reason came. */
 static void pending_resolve(struct stream *stream, bool cause, const char *reason, size_t length)
 {
     char text[PHASE_TEXT_SIZE * 2];
@@ -204,7 +205,7 @@ static bool general_error(struct stream *stream, const struct line *line, int ar
     (void)argument;
     if (stream->believe.units_block)
         return false;
-    if (stream->believe.raw_open) { /* most likely a compiler's */
+    if (stream->believe.raw_open) { /* probably an error of a compiler */
         phase_error_guess(stream, line->text, line->length, line->number);
         return true;
     }
@@ -218,7 +219,7 @@ static bool general_error(struct stream *stream, const struct line *line, int ar
     return true;
 }
 
-/* "error:" on a line of its own, then "Failed assertions:" and one line for each. */
+/* "error:" on a line of its own, then "Failed assertions:" and a line for each. */
 static bool error_lines(struct stream *stream, const struct line *line, const char *at,
                         size_t length)
 {
@@ -235,7 +236,7 @@ static bool error_lines(struct stream *stream, const struct line *line, const ch
     return stream->errors.open == ERROR_WAITS;
 }
 
-/* The same of old versions, which do not indent. */
+/* The same from old versions, which do not indent. */
 static bool assertions(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -300,7 +301,7 @@ const struct rule nix_error_rules[] = {
     {NULL, NULL, 0, false},
 };
 
-/* Last of all tables' error rules: kept apart, since git's errors come before it. */
+/* These rules come after all other tables, because errors of git must be tried before them. */
 const struct rule error_rules[] = {
     {"error:", general_error, 0, false},
     {NULL, NULL, 0, false},

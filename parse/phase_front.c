@@ -1,20 +1,20 @@
-/* What stands in front of a line's own text: the time and the program of journald and syslog in any
-   locale, the names of hosts that colmena and nixops write, levels, marks of CI systems, quotes.
+/* What is in front of the text of a line: time and program of journald and syslog in any locale,
+   names of hosts from colmena and nixops, levels, marks of CI systems, quotes.
 
-   A front that names a program or a host leads to a stream of its own. It is believed only where
-   the enclosing stream would believe a line of its own: while a legacy build is open, a builder
-   may print any front. The other fronts are only taken off, which lends a line no trust. */
+   A front with the name of a program or a host leads to a stream of its own. It counts only where
+   the enclosing stream would accept a line as nix's own, because a builder of an open legacy build
+   may print any front. Other fronts are only removed, and do not make a line more credible. */
 #include "phase_internal.h"
 
 #define FRONTS_MAX 8 /* one behind the other */
-#define KEY_SCAN 72  /* bytes in which a front must have ended */
+#define KEY_SCAN 72  /* bytes in which the front must end */
 
 struct taking {
     struct phase *phase;
     struct stream *stream;
     struct line *line;
     bool level;  /* the line is marked as an error */
-    bool marked; /* a level stood in front */
+    bool marked; /* a level was in front of the line */
 };
 
 static void skip(struct line *line, const char *to)
@@ -37,7 +37,7 @@ static bool is_key(char byte)
 
 /* ---- time ---- */
 
-/* One or two digits, twice or three times, with colons: 04:21:44, with a fraction. */
+/* One or two digits, two or three times, with colons: 04:21:44, also with a fraction. */
 static const char *take_clock(const char *at, const char *end)
 {
     if (end - at < 8 || !is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' || !is_digit(at[3]) ||
@@ -77,7 +77,7 @@ static const char *take_iso(const char *at, const char *end)
     return stop == NULL ? NULL : take_zone(stop, end);
 }
 
-/* "Sep 02 04:21:44", with the month of any locale: a word, a day, a clock. */
+/* "Sep 02 04:21:44" with the month in any locale: a word, a day, a time. */
 static const char *take_syslog(const char *at, const char *end)
 {
     const char *word = at;
@@ -112,7 +112,7 @@ static const char *take_full(const char *at, const char *end)
     return at > word ? at : NULL;
 }
 
-/* Any of them; *loose: it is syslog's, which a host and a program follow. */
+/* Any of these forms. *loose: the form of syslog, which a host and a program follow. */
 static const char *take_time(const char *at, const char *end, bool *loose)
 {
     const char *stop = take_iso(at, end);
@@ -126,7 +126,7 @@ static const char *take_time(const char *at, const char *end, bool *loose)
     return stop;
 }
 
-/* ---- who speaks ---- */
+/* ---- host and program ---- */
 
 static bool may_enter(const struct stream *stream)
 {
@@ -146,8 +146,8 @@ static bool enter(struct taking *taking, const char *key, size_t length, bool ho
     return true;
 }
 
-/* "PROG[12]: ", or with loose "PROG: "; *stop becomes the end of the name, the result what follows.
- */
+/* "PROG[12]: ", or with loose also "PROG: ". *stop: the end of the name. Returns what follows the
+ * front. */
 static const char *take_program(const char *at, const char *end, bool loose, const char **stop)
 {
     const char *from = at;
@@ -215,7 +215,7 @@ static bool front_program(struct taking *taking)
 
 /* ---- deployment tools ---- */
 
-/* Words of colmena about a node, by which its " | " is told from other tables. */
+/* Words of colmena about a node, by which its " | " differs from other tables. */
 static bool node_words(const struct phase *phase, const char *at, const char *end)
 {
     static const char *const words[] = {"Evaluat", "Build", "Built",      "Push",     "Activat",
@@ -227,7 +227,7 @@ static bool node_words(const struct phase *phase, const char *at, const char *en
     return phase_knows(phase, at, (size_t)(end - at));
 }
 
-/* colmena: "  node | TEXT", the names to the right; the line of all has none. */
+/* colmena: " node | TEXT", with the names right-aligned. The line about all nodes has no name. */
 static bool front_node(struct taking *taking)
 {
     struct phase *phase = taking->phase;
@@ -260,7 +260,7 @@ static bool front_node(struct taking *taking)
     return true;
 }
 
-/* colmena's summary: "  node ✅ 4s TEXT", "  node ❌ 61s TEXT", of all nodes without a name. The text
+/* colmena's summary: " node ✅ 4s TEXT", " node ❌ 61s TEXT"; for all nodes without a name. The text
    keeps its mark. */
 static bool front_summary(struct taking *taking)
 {
@@ -268,7 +268,7 @@ static bool front_summary(struct taking *taking)
     int64_t number;
     while (name < end && *name == ' ')
         name++;
-    if (begins(name, end, "(...) ")) /* of several nodes */
+    if (begins(name, end, "(...) ")) /* a summary of several nodes */
         name += strlen("(...) ");
     const char *at = name;
     while (at < end && is_key(*at))
@@ -313,8 +313,8 @@ static bool front_nixops(struct taking *taking)
     return true;
 }
 
-/* "[ERROR] ", "[INFO ] ": colmena's and others' levels; "[deploy] [INFO] " of deploy-rs comes here,
-   too. */
+/* "[ERROR] ", "[INFO ] ": the levels of colmena and others. Also for "[deploy] [INFO] " of
+   deploy-rs. */
 static bool front_level(struct taking *taking)
 {
     static const struct {
@@ -335,7 +335,7 @@ static bool front_level(struct taking *taking)
     return false;
 }
 
-/* colmena's log of a node: "  stderr) TEXT", behind a level; which node was said before. */
+/* colmena's log of a node: " stderr) TEXT", behind a level. An earlier line named the node. */
 static bool front_event(struct taking *taking)
 {
     struct phase *phase = taking->phase;
@@ -361,7 +361,7 @@ static bool front_event(struct taking *taking)
     return true;
 }
 
-/* deploy-rs: "🚀 ℹ️ [deploy] [INFO] TEXT": a program and a level behind pictures. */
+/* deploy-rs: "🚀 ℹ️ [deploy] [INFO] TEXT": a program and a level behind emojis. */
 static bool front_pictures(struct taking *taking)
 {
     struct line *line = taking->line;
@@ -395,7 +395,8 @@ static bool front_ci(struct taking *taking)
     return true;
 }
 
-/* "> TEXT": a log that somebody quoted. nh begins its headings so, and builders may print it. */
+/* "> TEXT": a log that another program quotes. The headings of nh begin in the same way, and
+ * builders may print it. */
 static bool front_quote(struct taking *taking)
 {
     struct line *line = taking->line;
@@ -413,7 +414,7 @@ static bool front_quote(struct taking *taking)
     return true;
 }
 
-/* A byte order mark, the echo of Ctrl-C, a password prompt that was answered without an echo. */
+/* A byte order mark, the echo of Ctrl-C, or a password prompt that was answered without an echo. */
 static bool front_prompt(struct taking *taking)
 {
     static const char *const fronts[] = {"\xEF\xBB\xBF", "^C", "[sudo] ", "doas ("};
@@ -434,9 +435,9 @@ static bool front_prompt(struct taking *taking)
     return false;
 }
 
-/* ---- all of them ---- */
+/* ---- all fronts ---- */
 
-/* The first byte of a line's start that only a front has: most lines have none of them. */
+/* The first byte at the start of a line that only a front has. Most lines have no such byte. */
 static const char *telling_byte(const char *text, size_t length)
 {
     static const bool telling[256] = {[':'] = true, ['|'] = true, ['>'] = true, [0xE2] = true};
@@ -468,7 +469,7 @@ static bool front_word(struct taking *taking)
     }
 }
 
-/* Most often it is a progress bar. */
+/* Usually this is a progress bar. */
 static bool front_bracket(struct taking *taking)
 {
     const struct line *line = taking->line;

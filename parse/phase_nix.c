@@ -1,18 +1,18 @@
-/* nix's permanent lines: lists, builds, copies. A legacy build mixes them with its
-   builders' own output, which may be any text; while such a build is open, only lines that name a
-   derivation of this build are believed. */
+/* nix's permanent lines: lists, builds, copies. A legacy build mixes them with the output of its
+   builders, which may be any text. While such a build is open, only lines that name a derivation of
+   this build count as nix's own. */
 #include "phase_internal.h"
 
 #define MIB 1048576.0
 
-/* ---- what may be believed ---- */
+/* ---- which lines are nix's own ---- */
 
 static bool all_started(const struct stream *stream)
 {
     return stream->lists.started >= stream->lists.listed;
 }
 
-/* Nothing says that the last one ended well; but of a failure nix would have spoken. */
+/* No line says that the last derivation ended well, but nix would have reported a failure. */
 bool nix_all_started(const struct stream *stream)
 {
     const struct lists *lists = &stream->lists;
@@ -27,8 +27,8 @@ bool nix_builder_may_write(const struct stream *stream)
     return stream->believe.raw_open;
 }
 
-/* The builds are over as far as one can know, and what comes now may be the next step of a
-   rebuild. */
+/* Whether the builds are over as far as one can know, so that the next step of a rebuild may
+   come. */
 bool nix_build_over(const struct stream *stream, bool rebuild)
 {
     if (!stream->believe.raw_open)
@@ -36,11 +36,12 @@ bool nix_build_over(const struct stream *stream, bool rebuild)
     if (!all_started(stream))
         return false;
     if (stream->believe.open_failed >
-        0) /* others may run on, and nothing is activated after a failure */
+        0) /* others may continue, and nothing is activated after a failure */
         return rebuild;
     if (stream->believe.system_listed)
         return stream->believe.system_started;
-    if (stream->lists.listed == 0 && stream->believe.system_last) /* a log without its beginning */
+    /* a log whose beginning is missing */
+    if (stream->lists.listed == 0 && stream->believe.system_last)
         return true;
     if (rebuild && stream->believe.rebuild_started)
         return true;
@@ -49,7 +50,7 @@ bool nix_build_over(const struct stream *stream, bool rebuild)
 
 /* ---- lists ---- */
 
-#define SIZE_LIMIT 1e15 /* bytes; more is no size, and sums of such stay numbers */
+#define SIZE_LIMIT 1e15 /* bytes; a larger number is not a size, and sums stay exact */
 
 static int64_t take_size(const char *at, const char *end)
 {
@@ -61,7 +62,8 @@ static int64_t take_size(const char *at, const char *end)
     if (length == 0)
         return -1;
     double value = 0, scale = 0;
-    for (const char *digit = number; *digit != '\0'; digit++) { /* strtod depends on the locale */
+    /* because strtod depends on the locale */
+    for (const char *digit = number; *digit != '\0'; digit++) {
         if (*digit == '.') {
             scale = scale == 0 ? 1 : scale;
         } else {
@@ -81,7 +83,7 @@ static int64_t take_size(const char *at, const char *end)
     return value < SIZE_LIMIT ? (int64_t)(value + 0.5) : -1;
 }
 
-/* "these N derivations will be built:" and its kin. What it says counts once its first entry has
+/* "these N derivations will be built:" and similar headers. They count when their first entry has
  * come. */
 static bool list_header(struct stream *stream, const struct line *line, int plural)
 {
@@ -117,7 +119,7 @@ static void list_confirm(struct stream *stream)
         return;
     stream->lists.confirmed = true;
     stream->lists.last = true;
-    stream->believe.raw_open = false; /* nix itself speaks: what ran before has ended */
+    stream->believe.raw_open = false; /* a line of nix itself, so what ran before has ended */
     stream->lists.result_seen = false;
     int64_t *total =
         stream->lists.kind == LIST_BUILD ? &stream->lists.listed : &stream->lists.copies_listed;
@@ -158,7 +160,7 @@ static void list_entry(struct stream *stream, const struct line *line)
     build_listed(stream, &path);
     stream->believe.last_listed = hash_key(&path);
     if ((before & DRV_LISTED) && stream->lists.listed > 0)
-        stream->lists.listed--; /* the same again: nothing more to build */
+        stream->lists.listed--; /* the same list again: nothing more to build */
     if (system_name(&path)) {
         stream->believe.system_listed = true;
         stream->believe.system_started = false;
@@ -202,7 +204,7 @@ static bool building(struct stream *stream, const struct line *line, int argumen
     return true;
 }
 
-/* " to 'ssh://host'": what nix copy says of an upload. */
+/* " to 'ssh://host'": nix copy reports an upload. */
 static bool to_elsewhere(const char *at, const char *end)
 {
     return begins(at, end, " to '") && find(at, (size_t)(end - at), "://") != NULL;
@@ -223,7 +225,7 @@ static bool copying(struct stream *stream, const struct line *line, int argument
     if (stream->believe.drvs.count > 0 && !known && !stream->believe.remote &&
         !stream->lists.result_seen && !nix_build_over(stream, false))
         return false;
-    /* Remote builders bring more than what was announced. */
+    /* Remote builders cause more copies than were announced. */
     if (stream->lists.copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
         known)
         stream->lists.copies++;
@@ -324,7 +326,7 @@ static bool checks_passed(struct stream *stream, const struct line *line, int ar
     return true;
 }
 
-/* Indented lines belong to the list or error above them. */
+/* An indented line belongs to the list or error above it. */
 void nix_indented(struct stream *stream, const struct line *line)
 {
     if (stream->lists.kind != LIST_NONE)

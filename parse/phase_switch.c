@@ -9,7 +9,7 @@ static bool after_build(struct stream *stream, bool rebuild)
     return true;
 }
 
-/* "building Nix..." and "building the system configuration...": what follows is evaluated first. */
+/* "building Nix..." and "building the system configuration...": evaluation comes first. */
 static bool rebuild(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -31,12 +31,12 @@ static bool enter(struct stream *stream, enum phase_id id)
     trouble_survived(stream, id == PHASE_ACTIVATING || id == PHASE_SWITCHING ? SURVIVED_BUILD
                                                                              : SURVIVED_LINES);
     phase_set(stream, id);
-    stream->steps.activated = id == PHASE_SWITCHING; /* whatever fails is reported from there on */
+    stream->steps.activated = id == PHASE_SWITCHING; /* failures after this step are reported */
     stream->lists.result_seen = false;
     return true;
 }
 
-/* A line that stands alone. */
+/* A line that has no other text. */
 static bool whole(struct stream *stream, const struct line *line, int id)
 {
     return ends(line->text, line->length, "...") && enter(stream, (enum phase_id)id);
@@ -58,7 +58,7 @@ static bool boot_loader(struct stream *stream, const struct line *line, int argu
     return true;
 }
 
-/* A step after which nothing tells whether all went well. */
+/* A step after which nothing reports success. */
 static bool silent(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -68,7 +68,7 @@ static bool silent(struct stream *stream, const struct line *line, int argument)
     return true;
 }
 
-/* "Activation script snippet 'X' failed (1)": what X printed stands before. */
+/* "Activation script snippet 'X' failed (1)". The output of X is before it. */
 static bool snippet_failed(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -90,8 +90,8 @@ static bool would(struct stream *stream, const struct line *line, int argument)
     return true;
 }
 
-/* "warning: the following units failed: a, b". systemctl's text about them follows, with journal
-   lines that quote anything: only the few lines that end a switch are read after it. */
+/* "warning: the following units failed: a, b". systemctl's output about them follows, with journal
+   lines that may quote any text; after it, only the few lines that end a switch are read. */
 static bool units_failed(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -123,8 +123,8 @@ static bool switch_errors(struct stream *stream, const struct line *line, int ar
     return true;
 }
 
-/* What switch-to-configuration tells syslog at its start and its end, as program "nixos": the start
-   comes before the units are stopped, and is no phase. */
+/* What switch-to-configuration writes to syslog at its start and its end, as program "nixos". The
+   start comes before units are stopped, and is not a phase. */
 static bool syslog_start(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -189,7 +189,7 @@ static bool home_start(struct stream *stream, const struct line *line, int argum
     return true;
 }
 
-/* A log without its beginning is known by the step's name, which is one word. */
+/* In a log whose beginning is missing, the name of the step, one word, identifies it. */
 static bool home_step(struct stream *stream, const struct line *line, int argument)
 {
     static const char *const last[] = {"reloadSystemd", "setupLaunchAgents"};

@@ -22,7 +22,7 @@ static bool hex(char byte)
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
 }
 
-/* Two short commits, "742e933..b590c10" or with three dots, at text. */
+/* Two short commits at text, "742e933..b590c10" or with three dots. */
 static bool commits(const struct line *line, size_t at)
 {
     size_t start = at;
@@ -43,7 +43,7 @@ static bool updating(struct stream *stream, const struct line *line, int argumen
     return commits(line, (size_t)(line->after - line->text)) && pulling(stream, line, 0);
 }
 
-/* " a | 2 +-", " b | Bin 0 -> 12 bytes": what a pull that went well changed. */
+/* " a | 2 +-", " b | Bin 0 -> 12 bytes": what a successful pull changed. */
 void git_other(struct stream *stream, const struct line *line)
 {
     const char *bar = find(line->text, line->length, " | "), *end = line->text + line->length;
@@ -80,7 +80,7 @@ static bool pull_failed(struct stream *stream, const struct line *line, int argu
     return true;
 }
 
-/* The same in words that other programs use, too: only within a pull. */
+/* The same in words that other programs use, too, so only during a pull. */
 static bool pull_failed_within(struct stream *stream, const struct line *line, int argument)
 {
     bool known = stream->phase == PHASE_PULLING || stream->run->label_pull;
@@ -150,8 +150,8 @@ static bool ends_summary(const char *at, const char *end)
     return at == end;
 }
 
-/* "12 passed, 1 failed", "1 failed, 11 passed, 2 skipped in 0.12s" (pytest), "3 passed; 0 failed;
-   0 ignored" (cargo): counts and words, of which one must be passed or failed. */
+/* "12 passed, 1 failed", "1 failed, 11 passed, 2 skipped in 0.12s" (pytest), "3 passed; 0 failed; 0
+   ignored" (cargo): counts and words; one word must be passed or failed. */
 static bool summary(struct stream *stream, const char *at, const char *end)
 {
     static const char *const words[] = {" passed",  " failed",   " error",        " skipped",
@@ -161,7 +161,7 @@ static bool summary(struct stream *stream, const char *at, const char *end)
     bool telling = false;
     while (take_number(&at, end, &count)) {
         size_t k = 0, left = (size_t)(end - at);
-        if (at == end || *at != ' ') /* as most lines that begin with a number */
+        if (at == end || *at != ' ') /* true for most lines that begin with a number */
             return false;
         while (k < sizeof words / sizeof words[0] && !starts(at, left, words[k]))
             k++;
@@ -225,7 +225,7 @@ static bool bail_out(struct stream *stream, const struct line *line, int argumen
     return true;
 }
 
-/* TAP's plan "1..N", "P/T passed", and lines that sum up. */
+/* TAP's plan "1..N", "P/T passed", and summary lines. */
 static bool tests_number(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -265,7 +265,7 @@ static bool test_script(struct stream *stream, const struct line *line, int argu
         return false;
     phase_set(stream, PHASE_TESTING);
     phase_current(stream, line->text, (size_t)(at - line->text));
-    if (find(at, (size_t)(end - at), "\xE2\x9C\x85") != NULL) /* its mark on the same line */
+    if (find(at, (size_t)(end - at), "\xE2\x9C\x85") != NULL) /* its result is on the same line */
         return test_mark(stream, line, 1);
     if (find(at, (size_t)(end - at), "\xE2\x9D\x8C") != NULL)
         return test_mark(stream, line, 0);

@@ -1,6 +1,6 @@
-/* Errors: which were seen, which of them the command survived, which one matters. And the forms in
-   which programs other than nix report theirs: rust's "Error:" with its causes, Python's traceback,
-   perl's "Died at", a line that merely looks like an error. */
+/* Errors: which were seen, which of them the command survived, which one caused the failure. Also
+   the forms in which programs other than nix report errors: "Error:" of Rust programs with causes,
+   Python's traceback, perl's "Died at", a line that only looks like an error. */
 #include "phase_internal.h"
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static int trouble_find(const struct phase *phase, const char *text, size_t leng
     return -1;
 }
 
-/* A place in the list: a full one gives up its last error of a lower rank. */
+/* Finds a place in the list. In a full list, the last error of a lower rank is dropped. */
 static int trouble_place(struct phase *phase, enum error_rank rank)
 {
     if (phase->trouble_count < PHASE_ERRORS_MAX)
@@ -40,7 +40,7 @@ static int trouble_place(struct phase *phase, enum error_rank rank)
     return -1;
 }
 
-/* Returns where it is in the list; -1: no room. */
+/* Returns the index in the list; -1 if there is no place. */
 static int trouble_add(struct stream *stream, const struct trouble *new, size_t length)
 {
     struct phase *phase = stream->run;
@@ -75,7 +75,7 @@ void trouble_free(struct phase *phase)
 
 /* ---- lines that look like errors ---- */
 
-/* Words after which a program does not go on. */
+/* Words after which a program does not continue. */
 static const char *const hard_words[] = {
     "No space left on device",
     "annot execute",
@@ -188,7 +188,7 @@ void trouble_remember(struct stream *stream, const struct line *line)
     recent->at[at].line = line->number;
 }
 
-/* What was remembered and looks like an error joins the list. */
+/* Records remembered lines that look like errors. */
 static void suspects_take(struct stream *stream, bool survived)
 {
     struct recent *recent = stream->errors.recent;
@@ -360,7 +360,8 @@ static int explains(const struct trouble *one)
         return one->rank == RANK_CAUSE ? 10 : one->rank == RANK_CONSEQUENCE ? 7 : 9;
     if (one->rank == RANK_CONSEQUENCE)
         return 0;
-    if (in_switch(one->during)) /* a switch goes on after an error, and reports it at its end */
+    /* a switch continues after an error, and reports the error at its end */
+    if (in_switch(one->during))
         return 8;
     return one->rank == RANK_CAUSE ? 3 : one->rank == RANK_GENERAL ? 2 : 1;
 }
@@ -387,7 +388,7 @@ static bool before(const struct trouble *a, const struct trouble *b)
     return a_last != b_last ? b_last : a->line < b->line;
 }
 
-/* Errors of several lines can come to the same text as one before. */
+/* Errors of several lines can end up with the same text as an earlier error. */
 static bool is_repeated(const struct phase *phase, size_t at)
 {
     for (size_t k = 0; k < at; k++)
@@ -396,7 +397,7 @@ static bool is_repeated(const struct phase *phase, size_t at)
     return false;
 }
 
-/* Sorted in: there are few. */
+/* Insertion sort, because there are few errors. */
 static void view_list(struct phase *phase, const struct trouble *best)
 {
     struct phase_errors *errors = &phase->view.errors;
@@ -444,7 +445,7 @@ static bool may_speak(const struct stream *stream)
     return !stream->believe.units_block && !nix_builder_may_write(stream);
 }
 
-/* A cause of a rust program's error: "    0: TEXT", "    TEXT". */
+/* A cause in the error of a Rust program: " 0: TEXT", " TEXT". */
 static void rust_cause(struct stream *stream, const struct line *line)
 {
     const char *at = line->text, *end = line->text + line->length;
@@ -459,7 +460,7 @@ static void rust_cause(struct stream *stream, const struct line *line)
     if (stream->errors.entry < 0 || cause[0] == '\0')
         return;
     const char *known = stream->run->trouble[stream->errors.entry].text;
-    if (strstr(known, cause) == NULL) /* nh says the same twice */
+    if (strstr(known, cause) == NULL) /* nh prints the same cause twice */
         phase_error_more(stream,
                          ends(known, strlen(known), ": ")  ? ""
                          : ends(known, strlen(known), ":") ? " "
@@ -481,7 +482,7 @@ bool trouble_block(struct stream *stream, const struct line *line)
 {
     bool indented = line->text[0] == ' ' || line->text[0] == '\t';
     int block = stream->errors.block;
-    if (block == BLOCK_MESSAGE) { /* of a panic */
+    if (block == BLOCK_MESSAGE) { /* the message of a panic */
         stream->errors.block = BLOCK_RUST;
         phase_error_more(stream, " ", line->text, line->length);
         return true;
@@ -520,7 +521,7 @@ static bool rust_error(struct stream *stream, const struct line *line, int argum
     return true;
 }
 
-/* "thread 'main' panicked at 'TEXT', FILE:1:2", newer: "thread 'main' panicked at FILE:1:2:". */
+/* "thread 'main' panicked at 'TEXT', FILE:1:2"; newer: "thread 'main' panicked at FILE:1:2:". */
 static bool panicked(struct stream *stream, const struct line *line, int argument)
 {
     if (find(line->text, line->length, " panicked at ") == NULL ||
@@ -541,7 +542,7 @@ static bool caused_by(struct stream *stream, const struct line *line, int argume
     return true;
 }
 
-/* What went wrong was often said before. */
+/* The cause is often in earlier lines. */
 static bool traceback(struct stream *stream, const struct line *line, int argument)
 {
     (void)line, (void)argument;
@@ -576,7 +577,7 @@ static bool job_failed(struct stream *stream, const struct line *line, int argum
     return true;
 }
 
-/* What a CI system says of the command: "Process completed with exit code 1." */
+/* What a CI system says about the command: "Process completed with exit code 1." */
 static bool ci_failed(struct stream *stream, const struct line *line, int argument)
 {
     const char *at = line->after;
@@ -590,7 +591,7 @@ static bool ci_failed(struct stream *stream, const struct line *line, int argume
     return true;
 }
 
-/* What a failed command was for, if nothing was seen of it. */
+/* Sets the phase of a failed command, if no line of the phase was seen. */
 static void command_phase(struct stream *stream, const char *text, size_t length)
 {
     bool activation = find(text, length, "switch-to-configuration") != NULL;

@@ -1,20 +1,21 @@
-/* The life of a screen. What it does with bytes is in screen_parser.c (sequences), screen_csi.c
-   (what they ask for) and screen_edit.c (what that does to the rows); how rows become lines is in
-   screen_lines.c.
+/* Creates, resizes and ends a screen. screen_parser.c splits bytes into sequences, screen_csi.c
+   interprets these, screen_edit.c changes the rows, and screen_lines.c turns rows into lines.
 
-   Where terminals differ it does what tmux does. Meant to differ from it:
-   - the alternate screen is not kept: what is printed there moves the cursor and is forgotten, and
-   a full reset (RIS) ends it;
-   - a window of another size does not wrap its rows anew, and final lines do not come back when it
-   grows;
-   - ESC [ 3 J does not remove what left the window: it is final;
-   - LF returns to column 0, since the output of a pipe has no CR;
-   - erased cells have no background colour;
-   - insert mode and inserted cells lose nothing at the right margin, a wide character that loses a
-   half is blank in the other, and blanks that were erased before a row was wrapped are not kept;
-   - lines longer than SCREEN_LINE_MAX are split;
-   - invalid UTF-8 is replaced, and breaks a sequence that it stands in;
-   - characters that Unicode does not assign take one column. */
+   Where terminals differ, the screen does what tmux does, with these intended differences:
+
+     - the alternate screen is not kept: what is printed there moves the cursor and is forgotten,
+       and a full reset (RIS) ends it;
+     - a window of another size does not wrap its rows anew, and final lines do not come back when
+       it grows;
+     - ESC [ 3 J does not remove lines that left the window: they are final;
+     - LF returns to column 0, because the output of a pipe has no CR;
+     - erased cells have no background colour;
+     - insert mode and inserted cells lose nothing at the right margin, a wide character that loses
+       a half is blank in the other half, and blanks that were erased before a row was wrapped are
+       not kept;
+     - lines longer than SCREEN_LINE_MAX are split;
+     - invalid UTF-8 is replaced, and ends a sequence that contains it;
+     - characters that Unicode does not assign take one column. */
 #include "screen_internal.h"
 
 #include <stdlib.h>
@@ -49,7 +50,7 @@ static void reset_modes(struct screen *screen)
     screen_set_tab_defaults(screen);
 }
 
-/* RIS: what is shown stays in the history. */
+/* RIS: what is shown becomes final lines. */
 void screen_reset(struct screen *screen)
 {
     screen->alternate = false;

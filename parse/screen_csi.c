@@ -1,9 +1,9 @@
-/* Control sequences: what ESC [ … asks for. */
+/* Interprets control sequences (ESC [ …). */
 #include "screen_internal.h"
 
 #include <string.h>
 
-/* A parameter whose 0 and absence mean 1. */
+/* A parameter for which 0 and absence mean 1. */
 static uint32_t count_of(const struct csi *csi, unsigned index)
 {
     return index < csi->count && csi->param[index] > 0 ? csi->param[index] : 1;
@@ -29,7 +29,7 @@ void screen_restore_cursor(struct screen *screen, const struct cursor *from)
     screen->jumped = true;
 }
 
-/* Up and down stop at the region's edge, for a cursor that is not beyond it. */
+/* Up and down stop at the edge of the region, unless the cursor is beyond it. */
 static void cursor_up(struct screen *screen, uint32_t count)
 {
     uint32_t y = screen->cursor.y, top = y >= screen->region_top ? screen->region_top : 0;
@@ -128,8 +128,8 @@ static void edit_cells(struct screen *screen, char final, uint32_t count)
     row->unseen = row->used > 0;
 }
 
-/* REP repeats the ASCII character just before it, at most as often as there are cells from here
-   on. */
+/* REP repeats the ASCII character just before it, at most as often as there are cells from here to
+   the end. */
 static void repeat_last(struct screen *screen, uint32_t count)
 {
     uint32_t again = least(count, screen->cols - least(screen->cursor.x, screen->cols));
@@ -156,8 +156,8 @@ static void set_region(struct screen *screen, const struct csi *csi)
 
 /* ---- modes ---- */
 
-/* The cursor comes back to where it was before, if that is asked for: also where the alternate
-   screen was left already, as in tmux. */
+/* The cursor returns to its earlier position if the sequence asks for it; as in tmux, also if the
+   alternate screen was left already. */
 static void set_alternate(struct screen *screen, bool on, bool with_cursor)
 {
     if (on && !screen->alternate) {

@@ -1,5 +1,5 @@
-/* What moves the cursor and changes cells: printing, scrolling, erasing, inserting. Coordinates are
- * within the window. */
+/* Moves the cursor and changes cells: printing, scrolling, erasing, inserting. Coordinates are
+ * relative to the window. */
 #include "screen_internal.h"
 
 #include <string.h>
@@ -16,9 +16,9 @@ void move_to(struct screen *screen, uint32_t x, uint32_t y)
     screen->jumped = true;
 }
 
-/* What stood in a row is shown to the sink when a rewrite of it begins, that is, when the cursor
-   was moved there. While text is written on from there, what the row holds is half old and half
-   new: a state that is no one's. */
+/* Reports a row to the sink when a rewrite of it begins, that is, when the cursor was moved there.
+   While text is written on from there, the row holds a mix of old and new text, which is not
+   reported. */
 void touch_row(struct screen *screen, struct row *row)
 {
     if (screen->jumped && row->unseen) {
@@ -62,7 +62,7 @@ static void swap_rows(struct screen *screen, uint32_t a, uint32_t b)
     *screen_row(screen, b) = kept;
 }
 
-/* The count rows at the bottom, which are blank, go to the top. */
+/* Moves the count blank rows at the bottom to the top. */
 static void blank_rows_to_top(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count)
 {
     for (uint32_t y = bottom; y >= top + count; y--)
@@ -84,7 +84,7 @@ static void blank_rows_to_bottom(struct screen *screen, uint32_t top, uint32_t b
     screen->joined_row = UINT64_MAX;
 }
 
-/* What comes to stand in row y does not continue the row above. */
+/* The new content of row y does not continue the row above. */
 static void begin_line(struct screen *screen, uint32_t y)
 {
     if (y > 0)
@@ -93,7 +93,7 @@ static void begin_line(struct screen *screen, uint32_t y)
         close_partial(screen);
 }
 
-/* The row above keeps what it is: its text may still be said to go on here. */
+/* The row above keeps its state: its text may still be marked as continuing here. */
 static void empty_row(struct screen *screen, uint32_t y)
 {
     struct row *row = screen_row(screen, y);
@@ -112,8 +112,8 @@ static void blank_row(struct screen *screen, uint32_t y)
     empty_row(screen, y);
 }
 
-/* Rows at the top of the region become final, as in tmux, also where the region is not the window.
-   count is at most its height. */
+/* Rows at the top of the region become final; as in tmux, also if the region is not the whole
+   window. count is at most the height of the region. */
 static void scroll_region(struct screen *screen, uint32_t count)
 {
     uint32_t top = screen->region_top, bottom = screen->region_bottom;
@@ -123,7 +123,7 @@ static void scroll_region(struct screen *screen, uint32_t count)
         return;
     for (uint32_t i = 0; i < count; i++) {
         struct row *row = screen_row(screen, window ? 0 : top + i);
-        if (!window) /* the lines above the region move on by one */
+        if (!window) /* the lines above the region move by one */
             note_change(screen, screen->final_count);
         finish_row(screen, row);
         row_clear(row);
@@ -145,9 +145,8 @@ void scroll_up(struct screen *screen, uint32_t count)
     screen->jumped = true;
 }
 
-/* Blank rows come in at top, what is pushed over the bottom is gone. Which rows are still one line
-   afterwards is what tmux makes of it, here and in pull_up: row `parted` does not go on any
-   more. */
+/* Inserts blank rows at top; rows that are pushed below bottom are lost. Which rows still form one
+   line is decided as in tmux, here and in pull_up: row `parted` does not continue any more. */
 static void push_down(struct screen *screen, uint32_t top, uint32_t bottom, uint32_t count,
                       uint32_t parted)
 {
@@ -236,7 +235,7 @@ void reverse_line_feed(struct screen *screen)
 
 /* ---- printing ---- */
 
-/* Bytes of the line up to and with row y. */
+/* Bytes of the line, up to and including row y. */
 static size_t bytes_so_far(const struct screen *screen, uint32_t y)
 {
     size_t bytes = row_cost(screen_row(screen, y));
@@ -249,8 +248,7 @@ static size_t bytes_so_far(const struct screen *screen, uint32_t y)
     return bytes;
 }
 
-/* The row is joined to the next one, unless the line would be too long with one more row like
-   this. */
+/* Joins the row to the next one, unless the line would be too long with one more row like this. */
 static void wrap(struct screen *screen)
 {
     uint32_t y = screen->cursor.y;
@@ -266,7 +264,7 @@ static void wrap(struct screen *screen)
     screen->joined_bytes = bytes;
 }
 
-/* The part of a text that stays visible in the last column when autowrap is off. */
+/* Prints the part of a text that stays visible in the last column when autowrap is off. */
 static void print_without_wrap(struct screen *screen, const uint8_t *text, size_t count)
 {
     struct cursor *cursor = &screen->cursor;
@@ -319,13 +317,13 @@ static void combine(struct screen *screen, uint32_t codepoint)
     row_combine(row, screen->cursor.x - 1, codepoint);
 }
 
-/* A zero width joiner makes one character of the two around it. */
+/* A zero width joiner combines the characters on both sides into one. */
 static bool after_joiner(const struct screen *screen)
 {
     return screen->last_valid && screen->last == ZERO_WIDTH_JOINER;
 }
 
-/* What is printed on the alternate screen moves the cursor, and that is all. */
+/* Text that is printed on the alternate screen only moves the cursor. */
 void pass_over(struct screen *screen, unsigned width)
 {
     struct cursor *cursor = &screen->cursor;
@@ -385,8 +383,8 @@ void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to)
     row_erase(row, from, to < screen->cols ? to : row->capacity);
 }
 
-/* What the window shows goes up and becomes final, and the window is blank: tmux keeps a cleared
-   screen that way, and so nothing that was shown is lost. The cursor stays where it is. */
+/* The rows of the window become final, and the window blank: tmux also keeps a cleared screen, so
+   nothing that was shown is lost. The cursor does not move. */
 void clear_to_history(struct screen *screen)
 {
     uint32_t used = screen->rows;
@@ -402,7 +400,7 @@ void clear_to_history(struct screen *screen)
     }
     if (used < screen->rows)
         close_partial(screen);
-    note_change(screen, screen->final_count); /* rows that are left out may have counted as lines */
+    note_change(screen, screen->final_count); /* rows that are skipped may have counted as lines */
     screen->hint_valid = false;
     screen->joined_row = UINT64_MAX;
     screen->jumped = true;

@@ -1,5 +1,5 @@
-/* What the files of the screen share: its rows, its styles and its state. Nothing outside of
- * parse/screen*.c includes it. */
+/* Declarations for the files of the screen: its rows, styles and state. Only parse/screen*.c
+ * include this file. */
 #ifndef NIXFLEET_SCREEN_INTERNAL_H
 #define NIXFLEET_SCREEN_INTERNAL_H
 
@@ -10,8 +10,8 @@
 /* ---- styles (screen_style.c)
  * ------------------------------------------------------------------------------------------ */
 
-/* Colours and attributes in one word, 0 being the default: 26 bits of foreground, 26 of background,
- * 12 of attributes. */
+/* Colours and attributes in one word: 26 bits of foreground, 26 of background, 12 of attributes. 0
+ * is the default. */
 typedef uint64_t style;
 
 #define STYLE_SGR_MAX 80 /* bytes of the longest sequence that style_encode writes */
@@ -19,49 +19,51 @@ typedef uint64_t style;
 
 struct csi {
     uint32_t param[CSI_PARAMS]; /* each at most CSI_PARAM_MAX */
-    bool given[CSI_PARAMS];     /* an empty parameter is not the same as 0 for SGR colours */
-    bool colon[CSI_PARAMS]; /* this one is a subparameter: joined to the one before it by a colon */
+    bool given[CSI_PARAMS];     /* for SGR colours, an empty parameter differs from 0 */
+    bool colon[CSI_PARAMS]; /* this one is a subparameter: a colon joins it to the previous one */
     unsigned count;
-    char prefix;       /* one of "<=>?", or 0 */
-    char intermediate; /* the last of 0x20-0x2f, or 0 */
+    char prefix;       /* one of "<=>?"; 0: none */
+    char intermediate; /* the last of 0x20-0x2f; 0: none */
     bool ignored;      /* malformed */
 };
 #define CSI_PARAM_MAX 65535
 
 style style_apply(style now, const struct csi *csi);
-/* The sequence that turns the default style into this one; at most STYLE_SGR_MAX bytes, not
- * terminated. */
+/* Writes the sequence that turns the default style into this one: at most STYLE_SGR_MAX bytes, not
+ * terminated. Returns its size. */
 size_t style_encode(style value, char *out);
 
 /* ---- rows (screen_row.c)
  * ---------------------------------------------------------------------------------------------- */
 
-#define CELL_GLYPH 1   /* in ascii[]: the character is in glyph[] */
-#define CELL_REST 2    /* in ascii[]: the right half of the wide character before it */
-#define GLYPH_BYTES 21 /* a character with its combining marks; more marks are dropped */
+#define CELL_GLYPH 1 /* in ascii[]: the character is in glyph[] */
+#define CELL_REST 2  /* in ascii[]: the right half of the wide character before it */
+/* bytes of a character with its combining marks; further marks are dropped */
+#define GLYPH_BYTES 21
 
 #define ZERO_WIDTH_JOINER 0x200d
 
-struct mark { /* a combining character; those of a column in order of arrival */
+/* A combining character. Marks of one column are in order of arrival. */
+struct mark {
     uint16_t col;
     uint32_t codepoint;
 };
 
-/* Columns from 0 to used are known, the rest is blank and in the default style. Text that is all
-   ASCII and in the default style, which is nearly all there is, is ascii[] alone: styled and wide
-   say whether the other two arrays hold anything. */
+/* Columns from 0 to used are known; the rest is blank and in the default style. Almost all text is
+   ASCII in the default style and needs only ascii[]; styled and wide tell whether the other two
+   arrays are used. */
 struct row {
     uint8_t *ascii; /* 0x20 to 0x7e, or CELL_... */
     style *styles;
     uint32_t *glyph;
-    struct mark *marks; /* in order of columns */
+    struct mark *marks; /* in the order of columns */
     uint32_t mark_count, mark_capacity;
     uint32_t used, capacity;
     bool styled, wide;
-    bool written;  /* not blank since the last time, if only with what is erased again */
-    bool wrapped;  /* the text goes on in the next row */
+    bool written;  /* not blank since the row was emptied, even if everything was erased again */
+    bool wrapped;  /* the text continues in the next row */
     bool unseen;   /* has text that the sink has not seen */
-    bool reported; /* the sink has seen it at least once since it was blank */
+    bool reported; /* the sink has seen the row since it was blank */
     bool changed;  /* since screen_take_changed */
 };
 
@@ -78,20 +80,20 @@ void row_delete_cells(struct row *row, uint32_t col, uint32_t count, uint32_t co
 /* ---- text (screen_text.c)
  * --------------------------------------------------------------------------------------------- */
 
-struct text { /* a line in its final form while it is put together */
+/* A line in its final form while it is built. */
+struct text {
     size_t length;
     style current;
     char bytes[SCREEN_LINE_MAX];
 };
 
-/* Upper bound of what a row adds to a line. */
+/* The most bytes that a row can add to a line. */
 size_t row_cost(const struct row *row);
 void text_add_row(struct text *text,
-                  const struct row *row); /* what does not fit is left out, colours first */
+                  const struct row *row); /* what does not fit is dropped, colours first */
 void text_add_plain(struct text *text, const struct row *row);
-void text_add_stripped(struct text *text,
-                       const struct text *coloured); /* without its SGR sequences */
-void text_end(struct text *text);                    /* back to the default style */
+void text_add_stripped(struct text *text, const struct text *coloured); /* without SGR sequences */
+void text_end(struct text *text); /* returns to the default style */
 
 unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
 
@@ -103,49 +105,50 @@ enum parser_state {
     PARSER_ESCAPE,
     PARSER_ESCAPE_INTERMEDIATE,
     PARSER_CSI,
-    PARSER_OSC,   /* ends at BEL or ST, and as the next */
+    PARSER_OSC,   /* ends at BEL or ST, or as PARSER_STRING */
     PARSER_STRING /* DCS, APC, PM, SOS: ends at ST, at an LF, and after STRING_MAX bytes */
 };
 
 struct cursor {
-    uint32_t x, y; /* x may be cols: the next character wraps */
+    uint32_t x, y; /* x may be equal to cols: then the next character wraps */
     style style;
     bool origin;
 };
 
-/* row[(top + i) % rows] is row i of the window. Everything above row 0 is final, but for rows that
-   row 0 continues: those are in partial, as long as partial_open. Row i begins a line unless row i
-   - 1 is wrapped (or, for 0, partial_open). */
+/* row[(top + i) % rows] is row i of the window. Everything above row 0 is final, except rows that
+   row 0 continues: their text is in partial while partial_open is set. Row i begins a line unless
+   row i - 1 (or partial_open, for row 0) is marked as wrapped. */
 struct screen {
     struct screen_sink sink;
     struct row *row;
     uint32_t rows, cols, top;
-    uint64_t base; /* rows that left the window: base + i names row i of the window for good */
+    uint64_t base; /* rows that left the window: base + i is the permanent number of row i */
 
     struct cursor cursor, saved, before_alternate;
-    uint32_t region_top, region_bottom; /* both in the region */
+    uint32_t region_top, region_bottom; /* both rows are in the region */
     bool insert, autowrap, alternate, was_alternate;
-    bool jumped; /* the cursor was moved: the next character may begin a rewrite */
+    bool jumped; /* the cursor was moved, so the next character may begin a rewrite */
     bool last_valid;
     uint32_t last; /* the last character, for REP and joiners */
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
 
     enum parser_state state;
-    bool string_escape;   /* in a string, after ESC */
-    uint32_t string_size; /* bytes of it so far */
+    bool string_escape;   /* in a string, the last byte was ESC */
+    uint32_t string_size; /* bytes of the string so far */
     struct csi csi;
     char escape_intermediate;
     uint32_t utf8_codepoint, utf8_low,
-        utf8_high; /* a character that is cut: so far, and bounds of its next byte */
+        utf8_high; /* an incomplete character: its bits so far, and the limits of its next byte */
     unsigned utf8_missing;
 
     uint64_t final_count, changed_low;
     struct text partial;
     bool partial_open, partial_unseen;
-    uint64_t joined_row; /* autowrap: bytes of the line before this row (by its lasting name), if
-                            that is known */
+    /* autowrap: bytes of the line before this row (a permanent number), if known */
+    uint64_t joined_row;
     size_t joined_bytes;
-    uint64_t hint_row, hint_line; /* the line that this row belongs to, if hint_valid */
+    /* the line of this row (a permanent number), if hint_valid is set */
+    uint64_t hint_row, hint_line;
     bool hint_valid;
     struct text scratch;
 };
@@ -157,12 +160,12 @@ static inline struct row *screen_row(const struct screen *screen, uint32_t index
 }
 
 void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size); /* screen_parser.c */
-/* Bytes from the start that are printable ASCII. */
+/* The number of printable ASCII bytes at the start. */
 size_t printable_span(const uint8_t *bytes, size_t size);
-/* After an LF in the ground state: takes plain lines from the start of the bytes that scroll off
-   within them (screen_plain.c). The next one then begins in row 0, with rows enough to fill the
-   window. *looked_at: moved on if it is in vain to ask in front of it. Returns the bytes it
-   took. */
+/* To be called after an LF in the ground state. Takes plain lines at the start of the bytes that
+   would also scroll off within these bytes (screen_plain.c). The next line then begins in row 0,
+   with enough rows to fill the window. *looked_at: no call is useful before this position. Returns
+   the number of bytes that were taken. */
 size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size,
                         const uint8_t **looked_at);
 void csi_dispatch(struct screen *screen, char final); /* screen_csi.c */
@@ -171,7 +174,7 @@ void screen_reset(struct screen *screen);
 void screen_set_tab_defaults(struct screen *screen);
 
 void print_text(struct screen *screen, const uint8_t *text,
-                size_t count); /* ASCII, at least a byte */
+                size_t count); /* ASCII, at least one byte */
 void print_ascii(struct screen *screen, const uint8_t *text, size_t count);
 void pass_over(struct screen *screen, unsigned width);
 void print_codepoint(struct screen *screen, uint32_t codepoint);
@@ -186,14 +189,14 @@ void erase_cells(struct screen *screen, uint32_t y, uint32_t from, uint32_t to);
 void clear_to_history(struct screen *screen);
 void fill_with_e(struct screen *screen);
 
-/* Tells the sink the line that row y is part of, if it has not seen it. */
+/* Reports the line of row y to the sink, unless the sink has seen it. */
 void report_line(struct screen *screen, uint32_t y, bool redrawn);
-void touch_row(struct screen *screen, struct row *row);  /* its text is about to change */
-void finish_row(struct screen *screen, struct row *row); /* the row leaves the window for good */
+void touch_row(struct screen *screen, struct row *row);  /* call before a change of its text */
+void finish_row(struct screen *screen, struct row *row); /* the row leaves the window for ever */
 void close_partial(struct screen *screen);
-/* Tells the sink that the next `count` lines are final; text: with an LF between each two. */
+/* Reports that the next `count` lines are final. text: with an LF between lines. */
 void emit_final(struct screen *screen, size_t count, const char *text, size_t length);
-void note_change(struct screen *screen, uint64_t line); /* of this line or one below it */
+void note_change(struct screen *screen, uint64_t line); /* of this line, or a line below it */
 uint64_t line_of_row(struct screen *screen, uint32_t y);
 
 #endif

@@ -1,4 +1,4 @@
-/* Rows to lines: which line a row belongs to, when the sink sees it, and when it is final. */
+/* From rows to lines: the line of a row, when the sink sees it, and when it is final. */
 #include "screen_internal.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ static uint32_t last_of_line(const struct screen *screen, uint32_t y)
     return y;
 }
 
-/* From the row that was asked for last, or from the top: the cursor moves row by row. */
+/* Counts from the row of the last call, or from the top, because the cursor moves row by row. */
 uint64_t line_of_row(struct screen *screen, uint32_t y)
 {
     uint32_t from = 0;
@@ -43,7 +43,7 @@ uint64_t line_of_row(struct screen *screen, uint32_t y)
     return line;
 }
 
-/* The plain text of the line between two rows; straight from the row where that is possible. */
+/* The plain text of the line between two rows; directly from the row where possible. */
 static const char *plain_line(struct screen *screen, uint32_t first, uint32_t last, size_t *length)
 {
     const struct row *row = screen_row(screen, first);
@@ -161,7 +161,7 @@ void finish_row(struct screen *screen, struct row *row)
         emit_final(screen, 1, (const char *)row->ascii, row->used);
         return;
     }
-    /* Rows joined by rewriting can be longer together than autowrap allows. */
+    /* Rows that were joined by rewriting can be longer together than autowrap allows. */
     if (screen->partial_open && screen->partial.length + row_cost(row) > SCREEN_LINE_MAX)
         close_partial(screen);
     if (!screen->partial_open) {
@@ -189,7 +189,7 @@ uint64_t screen_final_count(const struct screen *screen)
     return screen->final_count;
 }
 
-/* Rows up to the last one that shows something. */
+/* The number of rows up to the last one that shows something. */
 static uint32_t rows_in_use(const struct screen *screen)
 {
     uint32_t count = screen->rows;

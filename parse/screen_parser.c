@@ -1,7 +1,7 @@
-/* Bytes to characters, controls and sequences: the state machine of a terminal's input (after the
-   one that Paul Williams drew for the VT500 series, without its 8-bit controls, since the text is
-   UTF-8). It holds no more of a sequence than its parameters, so that a sequence may be of any
-   length and be cut anywhere. */
+/* Splits bytes into characters, controls and sequences: the state machine for a terminal's input
+   (the one that Paul Williams published for the VT500 series, without 8-bit controls, because the
+   text is UTF-8). It stores only the parameters of a sequence, so a sequence may have any length
+   and may be divided anywhere. */
 #include "screen_internal.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 
 enum control { BEL = 7, BS, HT, LF, VT, FF, CR, CAN = 0x18, SUB = 0x1a, ESC, DEL = 0x7f };
 
-/* Eight at a time while that goes. */
+/* Eight bytes at a time, where possible. */
 size_t printable_span(const uint8_t *bytes, size_t size)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
@@ -96,15 +96,15 @@ void print_text(struct screen *screen, const uint8_t *text, size_t count)
 
 static void print_character(struct screen *screen, uint32_t codepoint)
 {
-    if (codepoint < 0xa0) /* U+0080 to U+009F are controls, and none of ours */
+    if (codepoint < 0xa0) /* U+0080 to U+009F are controls, which have no effect here */
         return;
     print_codepoint(screen, codepoint);
     screen->last = codepoint;
     screen->last_valid = true;
 }
 
-/* The first byte of a character beyond ASCII. The bounds of the second exclude what is too long,
-   surrogates, and what is beyond Unicode (table 3-7 of the Unicode standard). */
+/* Takes the first byte of a character beyond ASCII. The limits of the second byte exclude overlong
+   forms, surrogates, and code points beyond Unicode (table 3-7 of the Unicode standard). */
 static void utf8_begin(struct screen *screen, uint8_t byte)
 {
     screen->utf8_low = 0x80;
@@ -131,7 +131,8 @@ static void utf8_begin(struct screen *screen, uint8_t byte)
     }
 }
 
-/* False: the byte does not belong to the character, which is given up, and is still to be read. */
+/* Takes a further byte. False if the byte does not belong to the character, which is dropped; the
+ * byte must still be read. */
 static bool utf8_continue(struct screen *screen, uint8_t byte)
 {
     if (byte < screen->utf8_low || byte > screen->utf8_high) {
@@ -192,7 +193,7 @@ static void escape_intermediate_dispatch(struct screen *screen, uint8_t byte)
     screen->last_valid = false;
     if (screen->escape_intermediate == '#' && byte == '8')
         fill_with_e(screen);
-    /* Charsets are not followed: what would be drawn as lines stays the letters that were sent. */
+    /* Character sets are not supported: line-drawing characters stay the letters that were sent. */
 }
 
 static void csi_begin(struct screen *screen)
@@ -214,7 +215,7 @@ static void escape(struct screen *screen, uint8_t byte)
         screen->string_escape = false;
         screen->string_size = 0;
     } else if (byte == 'P' || byte == 'X' || byte == '^' || byte == '_' || byte == 'k') {
-        screen->state = PARSER_STRING; /* k: the window's name, as screen(1) and tmux have it */
+        screen->state = PARSER_STRING; /* k: the title of a window in screen(1) and tmux */
         screen->string_escape = false;
         screen->string_size = 0;
     } else if (byte >= 0x20 && byte <= 0x2f) {
@@ -236,7 +237,7 @@ static void csi_param_begin(struct csi *csi, bool colon)
     csi->colon[csi->count - 1] = colon;
 }
 
-/* Digits of a parameter; returns how many bytes. */
+/* Takes digits of a parameter. Returns how many bytes. */
 static size_t csi_digits(struct csi *csi, const uint8_t *bytes, size_t size)
 {
     uint32_t dropped = 0, *param = &dropped;
@@ -256,7 +257,7 @@ static size_t csi_digits(struct csi *csi, const uint8_t *bytes, size_t size)
     return i;
 }
 
-/* Parameters beyond CSI_PARAMS are read and dropped: count stands one above it then. */
+/* Parameters beyond CSI_PARAMS are read and dropped; count is then CSI_PARAMS + 1. */
 static void csi_separator(struct csi *csi, bool colon)
 {
     if (csi->count == 0)
@@ -264,7 +265,7 @@ static void csi_separator(struct csi *csi, bool colon)
     csi_param_begin(csi, colon);
 }
 
-/* The parameters of a sequence, as far as they are here; returns how many bytes. */
+/* Takes the parameters of a sequence that are available. Returns how many bytes. */
 static size_t csi_params(struct csi *csi, const uint8_t *bytes, size_t size)
 {
     size_t i = 0;
@@ -282,7 +283,7 @@ static size_t csi_params(struct csi *csi, const uint8_t *bytes, size_t size)
     return i;
 }
 
-/* The rest of it: what csi_params does not take. */
+/* Takes a byte that csi_params does not take. */
 static void csi_byte(struct screen *screen, uint8_t byte)
 {
     struct csi *csi = &screen->csi;
@@ -303,11 +304,11 @@ static void csi_byte(struct screen *screen, uint8_t byte)
     }
 }
 
-/* What follows a string that is never closed (its program was killed) must not be lost with it. 4
-   KiB, and what a picture has in front of as much data. */
+/* If a string is never closed (its program was killed), the text behind it must not be lost. 4 KiB,
+   and the header of a picture with as much data. */
 #define STRING_MAX (4096 + 256)
 
-/* In a string. Its end is found; what is in it is dropped. */
+/* Takes a byte of a string: finds the end, and drops the content. */
 static void string_byte(struct screen *screen, uint8_t byte)
 {
     if (screen->string_escape) {
@@ -344,7 +345,7 @@ static void sequence_byte(struct screen *screen, uint8_t byte)
         screen->state = PARSER_GROUND;
         return;
     }
-    if (byte < ' ') { /* a control in the middle of a sequence acts at once */
+    if (byte < ' ') { /* a control inside a sequence has an effect at once */
         control(screen, byte);
         return;
     }
@@ -377,7 +378,8 @@ void parser_feed(struct screen *screen, const uint8_t *bytes, size_t size)
 
     while (bytes < end) {
         if (screen->utf8_missing > 0) {
-            bytes += utf8_continue(screen, *bytes); /* else the same byte, on its own */
+            /* otherwise the same byte is read again as a first byte */
+            bytes += utf8_continue(screen, *bytes);
         } else if (screen->state != PARSER_GROUND) {
             if (screen->state == PARSER_CSI)
                 bytes += csi_params(&screen->csi, bytes, (size_t)(end - bytes));

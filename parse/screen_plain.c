@@ -1,11 +1,11 @@
-/* Floods of plain lines: a line that is printed and scrolls off again within what is read at once
-   needs no rows. What the sink is told, and what the screen is afterwards, is the same as if each
-   had been put into its rows. */
+/* Floods of plain lines: a line that is printed and scrolls off again within the bytes of one call
+   needs no rows. The sink and the screen get the same result as if each line had been put into
+   rows. */
 #include "screen_internal.h"
 
 #include <string.h>
 
-#define LINES 1024 /* that are looked at together */
+#define LINES 1024 /* lines that are handled together */
 
 _Static_assert(SCREEN_PLAIN_MAX + SCREEN_SIZE_MAX + STYLE_SGR_MAX <= SCREEN_LINE_MAX,
                "autowrap joins such a line, whatever its rows");
@@ -16,7 +16,7 @@ struct plain_line {
     size_t length;
 };
 
-/* A line begins in the bottom row, and what it pushes up leaves the window. */
+/* Whether a line begins in the bottom row, so that each new line makes one leave the window. */
 static bool is_scrolling(const struct screen *screen)
 {
     const struct cursor *cursor = &screen->cursor;
@@ -29,7 +29,7 @@ static bool is_scrolling(const struct screen *screen)
            !(bottom == 0 ? screen->partial_open : screen_row(screen, bottom - 1)->wrapped);
 }
 
-/* All there is to say of the rows above was said. */
+/* Whether everything about the rows above was reported. */
 static bool is_settled(const struct screen *screen)
 {
     for (uint32_t y = 0; y + 1 < screen->rows; y++) {
@@ -40,8 +40,8 @@ static bool is_settled(const struct screen *screen)
     return !screen->partial_unseen;
 }
 
-/* Finds the lines that are whole, not longer than `most`, and hold nothing but text, up to the
-   first that is something else. *looked_at becomes where that is. Returns how many. */
+/* Finds complete lines of at most `most` bytes that consist of text only, up to the first line that
+   does not. *looked_at: the position of that line. Returns the number of lines. */
 static size_t find_lines(const uint8_t *bytes, size_t size, size_t most,
                          struct plain_line lines[LINES], const uint8_t **looked_at)
 {
@@ -87,14 +87,14 @@ static void emit_lines(struct screen *screen, const struct plain_line *lines, si
     emit_final(screen, waiting, text->bytes, text->length);
 }
 
-/* Rows that a line takes when it is broken by autowrap. */
+/* The number of rows of a line that autowrap breaks. */
 static uint64_t height(const struct screen *screen, size_t length)
 {
     return length == 0 ? 1 : (length + screen->cols - 1) / screen->cols;
 }
 
-/* What can stay in the window is left, to be put into its rows from the top on: as many lines as it
-   has rows. */
+/* Leaves the lines that can stay in the window, as many as it has rows; they are put into rows from
+   the top on. */
 size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size,
                         const uint8_t **looked_at)
 {
@@ -108,7 +108,7 @@ size_t pass_plain_lines(struct screen *screen, const uint8_t *bytes, size_t size
     if (count == 0 || count / 2 < rows)
         return 0;
     if (!is_settled(screen)) {
-        *looked_at = lines[rows].text; /* by then what is unsettled has left */
+        *looked_at = lines[rows].text; /* by then all unreported rows have left the window */
         return 0;
     }
     count -= rows;

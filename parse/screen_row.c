@@ -1,10 +1,10 @@
-/* One row of the window: its cells, and what can be done to them. */
+/* One row of the window: its cells, and the operations on them. */
 #include "screen_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* The three arrays are one allocation, that of the styles. */
+/* The three arrays are one allocation, which styles points to. */
 int row_reserve(struct row *row, uint32_t capacity)
 {
     if (capacity <= row->capacity)
@@ -50,8 +50,8 @@ static void drop_marks(struct row *row, uint32_t from, uint32_t to)
     row->mark_count = kept;
 }
 
-/* Cells from..to are about to be replaced: a wide character that loses one half becomes blank in
- * the other. */
+/* Cells from..to will be replaced: a wide character that loses one half becomes blank in the other
+ * half. */
 static void break_wide(struct row *row, uint32_t from, uint32_t to)
 {
     if (from > 0 && from < row->used && row->ascii[from] == CELL_REST) {
@@ -74,7 +74,7 @@ static void extend(struct row *row, uint32_t col)
     row->used = col;
 }
 
-/* Before cells from..to are written in a style. */
+/* To be called before cells from..to are written in a style. */
 static void set_style(struct row *row, uint32_t from, uint32_t to, style value)
 {
     if (!row->styled) {
@@ -136,7 +136,7 @@ void row_combine(struct row *row, uint32_t col, uint32_t codepoint)
         uint32_t capacity = row->mark_capacity ? 2 * row->mark_capacity : 8;
         struct mark *marks = realloc(row->marks, capacity * sizeof *marks);
         if (!marks)
-            return; /* the mark is lost, the line is not */
+            return; /* the mark is lost, but not the line */
         row->marks = marks;
         row->mark_capacity = capacity;
     }
@@ -168,13 +168,12 @@ void row_erase(struct row *row, uint32_t from, uint32_t to)
     if (row->wide)
         break_wide(row, from, to);
     to = to < row->used ? to
-                        : row->used; /* the blanks before the next row of the line are part of it */
+                        : row->used; /* blanks before the next row of the line belong to the line */
     memset(row->ascii + from, ' ', to - from);
     set_style(row, from, to, 0);
 }
 
-/* Moves count cells, and their marks with them. Cells that marks were on before must be gone
- * already. */
+/* Moves count cells with their marks. The marks of the target cells must be removed before. */
 static void move_cells(struct row *row, uint32_t to, uint32_t from, uint32_t count)
 {
     memmove(row->ascii + to, row->ascii + from, count);
@@ -194,7 +193,7 @@ void row_insert_cells(struct row *row, uint32_t col, uint32_t count, uint32_t co
     if (count > cols - col)
         count = cols - col;
     if (row->wide)
-        break_wide(row, col, col); /* a wide character is cut in two here */
+        break_wide(row, col, col); /* a wide character is cut here */
     if (row->used > cols - count)
         cut(row, cols - count);
     if (col < row->used) {

@@ -1,6 +1,6 @@
-/* SGR: the colours and attributes of text, read from any form that programs use (ECMA-48, and ISO
-   8613-6 with semicolons as xterm has it) and written in one form: everything from the default
-   style, attributes in rising order, colours last. */
+/* SGR: colours and attributes of text. Reads any form that programs use (ECMA-48; ISO 8613-6, also
+   with semicolons as in xterm), and writes one form: from the default style, attributes in rising
+   order, then colours. */
 #include "screen_internal.h"
 
 #include <string.h>
@@ -45,8 +45,8 @@ static style with_background(style now, uint32_t colour)
     return (now & ~(COLOUR_MASK << BACKGROUND_SHIFT)) | (style)colour << BACKGROUND_SHIFT;
 }
 
-/* Writes the colour of one value of an index, or of three of red, green and blue. False: a value is
-   missing or too large. */
+/* Reads a colour: one value (an index), or three (red, green, blue). False if a value is missing or
+   too large. */
 static bool colour_of(const struct csi *csi, unsigned first, unsigned values, uint32_t *colour)
 {
     uint32_t value = 0;
@@ -60,9 +60,9 @@ static bool colour_of(const struct csi *csi, unsigned first, unsigned values, ui
     return true;
 }
 
-/* 38 or 48 at *at, then 5;index or 2;r;g;b. With colons the group ends where the colons do, and 2
-   may be followed by a colour space: 38:2::r:g:b. Leaves *at at the last parameter of the group,
-   where malformed ones end as they do for tmux. False: no colour in it. */
+/* Reads 38 or 48 at *at, then 5;index or 2;r;g;b. With colons, the group ends where the colons end,
+   and a colour space may follow 2: 38:2::r:g:b. Leaves *at at the last parameter of the group; a
+   malformed group ends where it ends in tmux. False if there is no colour. */
 static bool read_colour(const struct csi *csi, unsigned *at, uint32_t *colour)
 {
     unsigned first = *at + 1, end = first;
@@ -88,7 +88,7 @@ static bool read_colour(const struct csi *csi, unsigned *at, uint32_t *colour)
     return true;
 }
 
-/* 4 alone, or 4:n where n is the kind of underline and 0 is none. */
+/* 4 alone, or 4:n, where n is the kind of underline and 0 means none. */
 static style read_underline(style now, const struct csi *csi, unsigned *at)
 {
     uint32_t kind = 1;
@@ -151,7 +151,7 @@ style style_apply(style now, const struct csi *csi)
     for (unsigned i = 0; i < csi->count; i++) {
         uint32_t code = csi->param[i];
         if (csi->colon[i])
-            continue; /* of a group that is not known */
+            continue; /* part of an unknown group */
         if (code == 38) {
             if (read_colour(csi, &i, &colour))
                 now = with_foreground(now, colour);
@@ -159,7 +159,7 @@ style style_apply(style now, const struct csi *csi)
             if (read_colour(csi, &i, &colour))
                 now = with_background(now, colour);
         } else if (code == 58) {
-            (void)read_colour(csi, &i, &colour); /* the colour of the underline: left out */
+            (void)read_colour(csi, &i, &colour); /* the colour of the underline is ignored */
         } else if (code == 4) {
             now = read_underline(now, csi, &i);
         } else if (i + 1 == csi->count || !csi->colon[i + 1]) {
@@ -218,7 +218,7 @@ size_t style_encode(style value, char *out)
         }
     out = put_colour(out, (uint32_t)(value & COLOUR_MASK), 30);
     out = put_colour(out, (uint32_t)(value >> BACKGROUND_SHIFT & COLOUR_MASK), 40);
-    if (out > first) { /* without the separator before the first number */
+    if (out > first) { /* no separator before the first number */
         memmove(first, first + 1, (size_t)(out - first - 1));
         out--;
     }

@@ -1,4 +1,4 @@
-/* Cells to text: rows are put together into a line, with its styles as SGR sequences or without. */
+/* From cells to text: joins rows into a line, with SGR sequences for styles or without. */
 #include "screen_internal.h"
 
 #include <string.h>
@@ -24,7 +24,7 @@ size_t row_cost(const struct row *row)
     return cost;
 }
 
-/* The last bytes are kept for the reset at the end. */
+/* Space is reserved for the reset at the end. */
 static size_t room(const struct text *text)
 {
     return sizeof text->bytes - sizeof reset - text->length;
@@ -76,8 +76,8 @@ static void add_cells(struct text *text, const struct row *row, uint32_t from, u
     }
 }
 
-/* From the current style to another: a reset where that is all, else from the default, since that
- * is never wrong. */
+/* Changes from the current style to another one: only a reset if that is enough, otherwise from the
+ * default style, which is always correct. */
 static void change_style(struct text *text, style to, size_t keep)
 {
     char sgr[STYLE_SGR_MAX + sizeof reset];

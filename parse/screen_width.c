@@ -1,7 +1,7 @@
-/* Columns of a character, as terminals count them: 2 for East Asian Width W and F, 0 for combining
-   marks (Mn, Me), format characters (Cf) and the vowels and finals of Hangul that join the
-   consonant before them, else 1. Unicode 15, as in the C library's UTF-8 locales, which is what
-   tmux asks; from a table of its own, so that no locale is needed. */
+/* The columns of a character, as terminals count them: 2 for East Asian Width W and F; 0 for
+   combining marks (Mn, Me), format characters (Cf), and the vowels and finals of Hangul that join
+   the consonant before them; else 1. Unicode 15, as in the UTF-8 locales of the C library, which
+   tmux uses; in a table, so that no locale is needed. */
 #include "screen_internal.h"
 
 struct range {

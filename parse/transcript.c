@@ -1,5 +1,5 @@
-/* The pipeline: nixlog -> screen -> phase. Each stage hands on within the call that feeds it;
- * nothing is kept here. */
+/* The pipeline: nixlog -> screen -> phase. Each stage passes its results on within the same
+ * call. */
 #include "transcript.h"
 
 #include <stdbool.h>
@@ -12,7 +12,7 @@ _Static_assert(TRANSCRIPT_LINE_MAX == SCREEN_LINE_MAX && TRANSCRIPT_PLAIN_MAX ==
                "what the screen says of its lines is said of them here");
 
 struct transcript {
-    struct nixlog *nixlog, *record; /* what is on the terminal; what nix writes beside it */
+    struct nixlog *nixlog, *record; /* for the terminal; for nix's internal log */
     struct screen *screen;
     struct phase *phase;
     struct transcript_sink sink;
@@ -51,7 +51,7 @@ static void on_record_started(void *context, const char *path, const char *machi
     phase_record_started(transcript->phase, path, machine, build);
 }
 
-/* Among other lines the text says it, too, and is believed only where that is right. */
+/* On the terminal the text says this, too, and phase checks whether it is nix's own. */
 static void on_started(void *context, const char *path, const char *machine, bool build)
 {
     (void)context, (void)path, (void)machine, (void)build;
@@ -75,7 +75,7 @@ static void on_owner(void *context, const char *path)
     phase_owner(transcript->phase, path);
 }
 
-/* The terminal shows of it what nix shows. */
+/* The terminal shows this text already. */
 static void on_record_text(void *context, const void *bytes, size_t size)
 {
     (void)context, (void)bytes, (void)size;
@@ -211,7 +211,7 @@ uint64_t transcript_take_changed(struct transcript *transcript)
 
 const struct phase_view *transcript_phase(struct transcript *transcript)
 {
-    screen_look(transcript->screen); /* the last frame of a bar stands until there is a next one */
+    screen_look(transcript->screen); /* the last state of a bar is reported when no other follows */
     return phase_view(transcript->phase);
 }
 
