@@ -10,13 +10,13 @@
 
 #include "../common/io.h"
 
-/* The wrapper promises 1 s and 0.2 s; the rest is for the end of the processes. */
+/* The wrapper promises 1 s and 0.2 s; the difference is for the end of the processes. */
 #define FIRST_MS 900
 #define LATER_MS 150
-#define LAST_WORD_MS 200 /* before the flush timeout: the pump still listens */
+#define LAST_WORD_MS 200 /* before the flush timeout, while the pump still listens */
 #define TEXT_SIZE 2048
 
-/* Opening a file that is there does not wait for a frozen disk; making one does. */
+/* Opening an existing file does not wait for a frozen disk; creating one does. */
 static void open_note(struct away *away, const struct config *config, int flags)
 {
     AUTO_FREE char *path = NULL;

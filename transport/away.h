@@ -11,21 +11,22 @@
 #include "../config/config.h"
 
 struct away {
-    int fd;        /* of the file; -1: there is none */
+    int fd;        /* of the file; -1: none */
     bool known;    /* an earlier run got no answer */
-    bool answered; /* this one did */
+    bool answered; /* this run got an answer */
 };
 
 /* config->url must be set. A file that cannot be opened counts as empty. */
 void away_open(struct away *away, const struct config *config);
-/* There was an answer, of any kind. */
+/* To be called after an answer of any kind. */
 void away_answered(struct away *away);
-/* There is no answer: notes this for the next runs. */
+/* To be called if there is no answer: notes this for the next runs. */
 void away_silent(struct away *away, const struct config *config);
-/* Milliseconds that the end of the run may wait in all for answers that may never come; less than
- * the flush timeout. */
+/* The milliseconds that the end of the run may wait, in total, for answers that may never come;
+ * less than the flush timeout. */
 int64_t away_patience_ms(const struct away *away, const struct config *config);
-/* True if this process is the one that continues after the wrapper; it stays so until its end. */
+/* True if this process is the one that continues after the wrapper; this holds until the process
+ * ends. */
 bool away_stay(struct away *away, const struct config *config);
 
 #endif

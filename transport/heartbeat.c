@@ -1,4 +1,4 @@
-/* The loop of a heartbeat: wait for the time or the end, post, look at the answer. */
+/* The loop of a heartbeat process: wait for the time or the end, post, handle the answer. */
 #include "heartbeat.h"
 
 #include <errno.h>
@@ -15,19 +15,19 @@
 #include "http/post.h"
 #include "http/verdict.h"
 
-#define ANSWER_MS \
-    4000 /* a beat that is not answered by then has failed: the next one is more recent */
-#define HURRY_PARTS 4       /* and of the last one: so much of the flush timeout */
-#define RETRY_MS 3000       /* after a failed beat, at most */
-#define RETRY_END_MS 1000   /* for the last one */
-#define PROBE_MS 60000      /* after a 404 or 405: is it still so? */
-#define END_STEP_MS 50      /* after the end, between two looks at the clock */
-#define LOST_TRIES_MS 30000 /* how long `lost` is tried, at least: no one else will say it soon */
+#define ANSWER_MS 4000    /* the time for an answer; the next heartbeat is more recent anyway */
+#define HURRY_PARTS 4     /* the last heartbeat gets this part of the flush timeout */
+#define RETRY_MS 3000     /* longest pause after a failure */
+#define RETRY_END_MS 1000 /* longest pause for the last heartbeat */
+#define PROBE_MS 60000    /* pause after a 404 or 405 */
+#define END_STEP_MS 50    /* pause between two looks at the clock after the end */
+/* how long at least `lost` is tried, because no other process will report it soon */
+#define LOST_TRIES_MS 30000
 
 struct heartbeat {
     const struct config *config;
     struct status_page *page;
-    int poke_fd; /* -1: at its end */
+    int poke_fd; /* -1: the pump has closed it */
     struct run_record record;
     struct redactor *redactor;
     struct post post;
@@ -36,8 +36,8 @@ struct heartbeat {
     struct problems problems;
     struct text body;
     struct run_end end;
-    enum heartbeat_kind kind; /* of what is to be said now */
-    int64_t next_ms;          /* monotonic */
+    enum heartbeat_kind kind; /* of the next heartbeat */
+    int64_t next_ms;          /* monotonic time */
     int64_t ended_ms;
     bool ended, told, stop_passed, over;
 };
@@ -62,15 +62,16 @@ static int open_run(struct heartbeat *heartbeat)
     return 0;
 }
 
-/* The end of the run cuts everything short: what is in flight says less than what is to be said
- * now. */
+/* The end of the run interrupts everything, because a request in flight says less than the next one
+ * will. */
 static void look_at_end(struct heartbeat *heartbeat)
 {
     uint32_t how = atomic_load(&heartbeat->page->end);
 
     if (heartbeat->ended || (how == STATUS_RUNNING && heartbeat->poke_fd >= 0))
         return;
-    how = atomic_load(&heartbeat->page->end); /* again: it is set before the pipe is let go */
+    /* read again: the pump sets it before it closes the pipe */
+    how = atomic_load(&heartbeat->page->end);
     heartbeat->ended = true;
     heartbeat->ended_ms = monotonic_ms();
     heartbeat->kind = how == STATUS_RUNNING ? HEARTBEAT_LOST : HEARTBEAT_FINISHED;
@@ -82,7 +83,7 @@ static void look_at_end(struct heartbeat *heartbeat)
     heartbeat->next_ms = 0;
 }
 
-/* How long an answer is waited for. */
+/* How long to wait for an answer. */
 static int answer_ms(const struct heartbeat *heartbeat)
 {
     int hurry = heartbeat->config->flush_timeout_s * 1000 / HURRY_PARTS;
@@ -132,13 +133,14 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         pass_stop(heartbeat, answer);
         heartbeat->told = heartbeat->ended;
         break;
-    case VERDICT_DENIED: /* the shipper says it */
+    case VERDICT_DENIED: /* the shipper reports it */
         if (post_denied(post, answer->status))
             heartbeat->next_ms = 0;
         else
             heartbeat->over = heartbeat->ended;
         break;
-    case VERDICT_ABSENT: /* the shipper says it; a proxy says so while its dashboard starts, too */
+    /* the shipper reports it; also, a proxy may send this while its dashboard starts */
+    case VERDICT_ABSENT:
         backoff_set(&post->backoff, PROBE_MS);
         heartbeat->over = heartbeat->ended;
         break;
@@ -151,7 +153,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         break;
     case VERDICT_CONFLICT:
     case VERDICT_TOO_LARGE:
-    case VERDICT_REFUSED: /* this one will never be taken; the next one may be */
+    case VERDICT_REFUSED: /* this heartbeat will never be accepted, but the next one may be */
         heartbeat->over = heartbeat->ended;
         break;
     case VERDICT_RETRY:
@@ -159,7 +161,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         heartbeat->next_ms = 0; /* the backoff is shorter than the interval */
         break;
     }
-    /* What the shipper delivers says that the run has ended, too. */
+    /* The shipper also delivers the end of the run. */
     if (heartbeat->ended && !heartbeat->told && heartbeat->kind == HEARTBEAT_FINISHED)
         heartbeat->over = true;
 }
@@ -214,7 +216,7 @@ int heartbeat_main(const struct config *config)
 {
     struct heartbeat heartbeat = {.config = config,
                                   .poke_fd = HELPER_POKE_FD,
-                                  /* What both would say, the shipper says. */
+                                  /* Problems that both helpers have are reported by the shipper. */
                                   .problems = {.fd = HELPER_PUMP_FD,
                                                .to_pump = true,
                                                .said = 1U << PROBLEM_TOKEN | 1U << PROBLEM_URL |
@@ -227,6 +229,6 @@ int heartbeat_main(const struct config *config)
     if (open_run(&heartbeat) < 0)
         return 0; /* another try would fail in the same way */
     run(&heartbeat);
-    /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
+    /* Nothing is freed: the process ends, and must not wait for a name lookup that hangs. */
     _exit(0);
 }

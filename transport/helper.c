@@ -1,5 +1,4 @@
-/* The start of a helper process. What is Linux-only stands between its #ifdefs and can be missed
- * elsewhere. */
+/* The start of a helper process. Code in #ifdefs is Linux-only and optional. */
 #include "helper.h"
 
 #include <poll.h>
@@ -20,31 +19,33 @@ void helper_start(const char *title)
                                   SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ};
 
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-        (void)signal(ignored[i], SIG_IGN); /* cannot fail for these */
-    (void)setsid();                        /* fails where the pump has done it */
-    (void)!chdir(
-        "/"); /* a core must not lie among the caller's files; nor keep a file system busy */
+        (void)signal(ignored[i], SIG_IGN); /* cannot fail for these signals */
+    (void)setsid();                        /* fails if the pump has done it */
+    (void)!chdir("/"); /* a core must not be dumped into the caller's directory, nor a file system
+                          be kept busy */
 #ifdef __linux__
-#ifndef __SANITIZE_ADDRESS__         /* its search for leaks traces the process */
+#ifndef __SANITIZE_ADDRESS__         /* the leak checker traces the process */
     (void)prctl(PR_SET_DUMPABLE, 0); /* tokens are in memory */
 #endif
     setproctitle("%s", title);
     (void)prctl(PR_SET_NAME, title);
-    (void)prctl(PR_SET_PDEATHSIG, SIGCONT); /* one that is stopped hears of the pump's end, too */
+    /* wakes a stopped helper, so that it notices the end of the pump */
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
 #else
     (void)title;
 #endif
 }
 
-/* ---- a token that comes through a pipe ---- */
+/* ---- a token from a pipe ---- */
 
-#define PIPE_MS 30000 /* for whoever writes a token into a pipe: a person may be asked */
-#define LATE_MS 500   /* and after the end of the run */
+/* the time for writing a token into a pipe: a person may have to answer a question */
+#define PIPE_MS 30000
+#define LATE_MS 500 /* the same after the end of the run */
 #define STEP_MS 20
 
 struct waiting {
     struct status_page *page;
-    int64_t ended_ms; /* monotonic; 0: the run goes on */
+    int64_t ended_ms; /* monotonic time; 0: the run has not ended */
 };
 
 static bool too_late(void *context)

@@ -1,6 +1,5 @@
-/* The loop of a shipper: read what the command wrote, keep the page up to date, have one batch on
-   its way. Nothing in it waits for the dashboard, so the phase that heartbeats report is always the
-   present one. */
+/* The loop of a shipper: read the output, update the status page, keep one batch in flight. Nothing
+   here waits for the dashboard, so the phase that heartbeats report is always current. */
 #include "shipper.h"
 
 #include <errno.h>
@@ -23,22 +22,25 @@
 #include "http/post.h"
 #include "spool.h"
 
-#define SEND_FIRST_MS 1               /* a dashboard that has it all works on it while we read on */
+/* pause before the first batch, after which a dashboard works on it while we read */
+#define SEND_FIRST_MS 1
 #define PACE_MS 1000                  /* between two batches while the command runs */
-#define READ_BUDGET ((size_t)1 << 16) /* bytes between two looks at what the pump does */
-#define READ_BUDGET_BUSY ((size_t)1 << 15) /* and at a dashboard that works */
-#define ENOUGH_AT_END ((size_t)1 << 18) /* bytes: to send them is quicker than to wait for more */
-#define HEAP_SIZE ((size_t)2 << 20)     /* bytes: a batch and most lines that wait */
+#define READ_BUDGET ((size_t)1 << 16) /* bytes between two checks of the pump */
+/* the same between two checks of a dashboard that works on a batch */
+#define READ_BUDGET_BUSY ((size_t)1 << 15)
+/* bytes; sending them at once is faster than waiting for more */
+#define ENOUGH_AT_END ((size_t)1 << 18)
+#define HEAP_SIZE ((size_t)2 << 20) /* bytes: a batch and the usual number of waiting lines */
 #define STALL_MS 20000
-#define HURRY_PARTS \
-    4 /* after the end: of the flush timeout, so that there is time for other tries */
+/* after the end, one try gets this part of the flush timeout, so that others can follow */
+#define HURRY_PARTS 4
 #define TOTAL_MS 300000
 #define RETRY_MOST_MS 30000 /* longest pause while the command runs */
-#define RETRY_END_MS 1000   /* and after it: the time is short */
-#define PROBE_MS 60000      /* after a 401, 403, 404 or 405: is it still so? */
-#define LAST_WORD_MS 200    /* before the flush timeout: the pump still listens */
+#define RETRY_END_MS 1000   /* and after its end, when time is short */
+#define PROBE_MS 60000      /* pause after a 401, 403, 404 or 405 */
+#define LAST_WORD_MS 200    /* before the flush timeout, while the pump still listens */
 #define LOCK_PAUSE_MS 100
-#define FINDER_PAUSE_MS 20 /* between two looks at whether it has found out what changed */
+#define FINDER_PAUSE_MS 20 /* between two checks whether the finder has ended */
 #define FINDER_GRACE_MS 500
 #define REFUSAL_SIZE 256
 
@@ -47,24 +49,24 @@ extern char **environ;
 struct shipper {
     const struct config *config;
     struct status_page *page;
-    int poke_fd; /* -1: at its end */
+    int poke_fd; /* -1: the pump has closed it */
     struct run_record record;
     struct redactor *redactor;
     struct delivery delivery;
     struct post post;
     struct token_set tokens;
     struct problems problems;
-    struct text beat; /* the last word about a run whose pump died */
+    struct text beat; /* the `lost` heartbeat of a run whose pump died */
     bool locked, ended, lost, lost_told, lines_done;
-    bool reached; /* the dashboard has taken something */
-    bool local;   /* it does not want it now: probe rarely */
+    bool reached; /* the dashboard has accepted something */
+    bool local;   /* the dashboard does not want the run now, so tries are rare */
     bool over;
-    int64_t ended_ms; /* monotonic */
-    int64_t next_ms;  /* monotonic: no batch before it */
+    int64_t ended_ms; /* monotonic time */
+    int64_t next_ms;  /* monotonic time of the earliest next batch */
     struct away away;
-    bool alone;           /* the wrapper has been told not to wait */
+    bool alone;           /* the wrapper was told not to wait */
     pid_t finder;         /* child that finds out what the run changed; 0: none */
-    int64_t finder_until; /* monotonic */
+    int64_t finder_until; /* monotonic time */
     pid_t older;          /* child that delivers older runs; 0: not started, -1: none */
 };
 
@@ -79,7 +81,7 @@ static int open_run(struct shipper *shipper)
     if (!shipper->page || run_record_parse(status_record(shipper->page), shipper->page->record_size,
                                            &shipper->record) < 0)
         return -1;
-    (void)status_get_ack(shipper->page, &shipper->record.ack); /* of a shipper that has died */
+    (void)status_get_ack(shipper->page, &shipper->record.ack); /* from a shipper that died */
     shipper->redactor = redactor_new(info->secrets, environ, info->argv, shipper->config->redact);
     if (!shipper->redactor)
         return -1;
@@ -114,7 +116,8 @@ static int stall_ms(const struct shipper *shipper)
 
 /* ---- what the run changed ---- */
 
-/* By a child, since it waits for nix-store. Meanwhile lines are delivered; the end waits for it. */
+/* A child does this, because it waits for nix-store. In the meantime lines are delivered; only the
+ * end of the run waits. */
 static void start_finder(struct shipper *shipper)
 {
     const char *dir = shipper->config->state_dir, *id = shipper->record.info.id;
@@ -153,7 +156,7 @@ static void look_at_finder(struct shipper *shipper)
                          changes_made(shipper->config->state_dir, shipper->record.info.id));
 }
 
-/* ---- what the pump does ---- */
+/* ---- the state of the pump ---- */
 
 static void drain_pokes(struct shipper *shipper)
 {
@@ -172,7 +175,7 @@ static void look_at_end(struct shipper *shipper)
 
     if (shipper->ended || (how == STATUS_RUNNING && shipper->poke_fd >= 0))
         return;
-    how = atomic_load(&page->end); /* again: the pump sets it before it lets go of the pipe */
+    how = atomic_load(&page->end); /* read again: the pump sets it before it closes the pipe */
     shipper->ended = true;
     shipper->lost = how == STATUS_RUNNING;
     shipper->ended_ms = monotonic_ms();
@@ -186,7 +189,7 @@ static void look_at_end(struct shipper *shipper)
     end.log_bytes = atomic_load(&page->log_bytes);
     delivery_output_ends(&shipper->delivery, &end);
     start_finder(shipper);
-    backoff_reset(&shipper->post.backoff); /* one more try, whatever was said before */
+    backoff_reset(&shipper->post.backoff); /* one more try, whatever the last answer was */
     shipper->next_ms = 0;
     client_hurry(shipper->post.client, stall_ms(shipper));
 }
@@ -203,15 +206,15 @@ static void publish(struct shipper *shipper)
     snprintf(status.phase, sizeof status.phase, "%s", phase_name(view->phase));
     current = redact_cut_text(shipper->redactor, view->progress.current, PHASE_CURRENT_SIZE,
                               PROGRESS_CURRENT_SHOWN, &length);
-    memset(status.progress.current, 0,
-           sizeof status.progress.current); /* no rest of what is not redacted */
+    /* a part that is not redacted must not stay in memory */
+    memset(status.progress.current, 0, sizeof status.progress.current);
     memcpy(status.progress.current, current, length);
     status_set_progress(shipper->page, &status);
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }
 
-/* Lets the log writer record what the dashboard has. If it cannot be recorded, lines are only sent
- * again later. */
+/* Lets the log writer record what the dashboard has. If that fails, lines are only sent again
+ * later. */
 static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 {
     struct run_ack ack = delivery_ack(&shipper->delivery), *on_disk = &shipper->record.ack;
@@ -225,14 +228,14 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
     *on_disk = ack;
     if (delivered)
         atomic_store(&shipper->page->delivered, 1);
-    (void)write_all(HELPER_ACKS_FD, "a", 1); /* full: there are bytes enough */
+    (void)write_all(HELPER_ACKS_FD, "a", 1); /* full: enough bytes wait */
 }
 
 /* ---- older runs ---- */
 
-/* Delivers earlier runs in a child process, because the delivery may take long. It goes when this
- * one goes. Begun at leisure, and only where there is something: after a fork, memory that either
- * writes to is copied first. */
+/* Delivers earlier runs in a child process, because this may take long. The child ends with this
+ * process. It is started late and only if there are such runs, because after a fork each write to
+ * memory copies a page first. */
 static void start_older(struct shipper *shipper)
 {
     const char *id = shipper->record.info.id;
@@ -276,22 +279,22 @@ static void say_undelivered(struct shipper *shipper)
                  said ? "" : " (", said ? "" : reason, said ? "" : ")");
 }
 
-/* The end of the run need not wait for this dashboard: what is missing is delivered behind the
- * wrapper by one process, which goes on trying up to the flush timeout, or later by another run. */
+/* The end of the run need not wait for this dashboard. One process continues after the wrapper, up
+ * to the flush timeout, or a later run delivers the rest. */
 static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
         return;
     say_undelivered(shipper);
     shipper->alone = true;
-    (void)write_all(HELPER_PUMP_FD, "A",
-                    1); /* fails where the pump has stopped waiting by itself */
+    (void)write_all(HELPER_PUMP_FD, "A", 1); /* fails if the pump has stopped waiting by itself */
     helper_stay_behind();
-    if (!away_stay(&shipper->away, shipper->config)) /* from here on a disk may be waited for */
+    /* from here on, waiting for a disk is allowed */
+    if (!away_stay(&shipper->away, shipper->config))
         shipper->over = true;
 }
 
-/* No answer at all, and the patience is over. */
+/* Stops waiting if there is no answer at all and the time is over. */
 static void notice_silence(struct shipper *shipper)
 {
     int64_t waited = monotonic_ms() - shipper->ended_ms;
@@ -311,7 +314,8 @@ static void go_local(struct shipper *shipper)
         shipper->over = true;
 }
 
-/* Whether the dashboard refused a part of the run, which is kept then for a later version of it. */
+/* Whether the dashboard refused a part of the run, which is then kept for a later version of the
+ * dashboard. */
 static bool keeps(struct shipper *shipper)
 {
     char text[REFUSAL_SIZE];
@@ -340,7 +344,7 @@ static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
         if (!shipper->lines_done && shipper->delivery.wait_ms > RETRY_END_MS)
-            stop_waiting(shipper); /* it asks for more time than a person has */
+            stop_waiting(shipper); /* the dashboard asks for more time than a person has */
         acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost && !keeps(shipper), false);
         break;
     case DELIVERY_RETRY:
@@ -377,7 +381,8 @@ static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
     }
 }
 
-/* The answer to `lost`, when every line is there: then nothing is undelivered any more. */
+/* Handles the answer to `lost` when all lines are delivered: then nothing is undelivered any
+ * more. */
 static void take_lost_answer(struct shipper *shipper, const struct client_answer *answer)
 {
     if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
@@ -415,8 +420,8 @@ static void send_lost(struct shipper *shipper)
         post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
 }
 
-/* Only one process delivers a run at a time; a predecessor on its way out still may. A run without
- * marks nobody else knows of. */
+/* Only one process may deliver a run at a time; a shipper that is about to end may still do so.
+ * Without marks, no other process knows of the run. */
 static bool may_deliver(struct shipper *shipper)
 {
     int *marks_fd = &shipper->delivery.source.marks_fd;
@@ -444,7 +449,7 @@ static void send_next(struct shipper *shipper)
         send_lost(shipper);
         return;
     }
-    /* Right after the end, one batch that has it all is quicker than two. */
+    /* Right after the end, one batch with everything is faster than two. */
     if (!delivery_pending(delivery) || (shipper->ended && !delivery_complete(delivery) &&
                                         line_queue_size(&delivery->queue) < ENOUGH_AT_END))
         return;
@@ -455,7 +460,7 @@ static void send_next(struct shipper *shipper)
         backoff_grow(&shipper->post.backoff, RETRY_MOST_MS);
 }
 
-/* What the command prints may be a token that was renewed a moment ago. */
+/* The command may print a token that was renewed a moment ago. */
 static void look_at_token(struct shipper *shipper)
 {
     if (token_set_refresh(&shipper->tokens))
@@ -464,7 +469,7 @@ static void look_at_token(struct shipper *shipper)
 
 /* ---- the loop ---- */
 
-/* Until this one must have ended by itself. */
+/* Milliseconds until this process must have ended by itself. */
 static int64_t left_after_end(const struct shipper *shipper)
 {
     return shipper->ended_ms + (int64_t)shipper->config->flush_timeout_s * 1000 - LAST_WORD_MS -
@@ -483,7 +488,7 @@ static bool finished(struct shipper *shipper)
     return left_after_end(shipper) <= 0;
 }
 
-/* How long nothing can happen but what the descriptors tell. */
+/* How long to wait if no descriptor becomes readable. */
 static int patience(struct shipper *shipper, bool more)
 {
     struct status_page *page = shipper->page;
@@ -502,7 +507,7 @@ static int patience(struct shipper *shipper, bool more)
     atomic_store(&page->poke_wanted, 1);
     if (source_left(&shipper->delivery.source) > 0 &&
         line_queue_size(&shipper->delivery.queue) <= DELIVERY_QUEUE_MAX)
-        return 0; /* it came before the pump could see that a poke is wanted */
+        return 0; /* output came before the pump could see that a poke is wanted */
     if (!shipper->locked)
         return LOCK_PAUSE_MS;
     if (shipper->finder > 0)
@@ -539,7 +544,8 @@ static void run(struct shipper *shipper)
         if (answer) {
             take_answer(shipper, answer);
             if (!finished(shipper))
-                send_next(shipper); /* before we read on: the dashboard need not wait for that */
+                /* before reading on, because the dashboard need not wait for that */
+                send_next(shipper);
         }
     }
 }
@@ -555,12 +561,13 @@ int shipper_main(const struct config *config)
     if (open_run(&shipper) < 0)
         return 0; /* another try would fail in the same way */
     if (!config->url || open_network(&shipper) < 0)
-        return 0; /* the reason has been said */
+        return 0; /* the reason was reported */
     run(&shipper);
     say_undelivered(&shipper);
     end_older(&shipper);
+    /* the dashboard answers again, so deliver the other runs, too */
     if (shipper.alone && shipper.lines_done)
-        spool_deliver(config, shipper.record.info.id); /* it is back: the others, too */
-    /* Nothing is freed: the process ends, and a name lookup that hangs must not be waited for. */
+        spool_deliver(config, shipper.record.info.id);
+    /* Nothing is freed: the process ends, and must not wait for a name lookup that hangs. */
     _exit(0);
 }

@@ -1,6 +1,6 @@
 /* `nixfleet-report ship`: the child of a run that delivers its lines to the dashboard
- * (docs/helpers.md lists its descriptors). It may be killed or stopped at any time: its whole state
- * is in the log, and the next shipper resumes from there. */
+ * (docs/helpers.md lists its descriptors). It may be killed or stopped at any time: the log has its
+ * whole state, and the next shipper resumes from there. */
 #ifndef NIXFLEET_SHIPPER_H
 #define NIXFLEET_SHIPPER_H
 

@@ -10,22 +10,23 @@
 #include "../common/io.h"
 #include "stored_run.h"
 
-#define PIPE_MS 30000   /* for whoever writes a token into a pipe: a person may be asked */
-#define TROUBLED_MOST 2 /* runs in a row; then it is the dashboard that has a trouble */
+/* the time for writing a token into a pipe: a person may have to answer a question */
+#define PIPE_MS 30000
+#define TROUBLED_MOST 2 /* runs in sequence; after these, the dashboard itself has a problem */
 
-/* One dashboard of those that the runs are for, and what need not be tried again there: where it
-   cannot be reached, or fails at one run after the other, the rest is only counted; where it does
-   not want what one host has (the name was changed, and with it the token), that host's. */
+/* One of the dashboards of the runs, and what need not be tried again there. If it cannot be
+   reached, or fails at one run after the other, the remaining runs are only counted. If it does not
+   accept the runs of one host (whose name, and so whose token, was changed), these are skipped. */
 struct dashboard {
     struct dashboard *next;
     const struct config *config; /* NULL: its credentials are not configured here */
-    struct config own;           /* what config points to, where that is not the caller's */
+    struct config own;           /* what config points to, if it is not the caller's */
     char *url;
-    struct token_set tokens; /* of config, once they are needed */
+    struct token_set tokens; /* of config, when they are needed */
     bool tokens_loaded;
     struct problems problems;
     bool away;
-    int troubled;                  /* runs in a row */
+    int troubled;                  /* runs in sequence */
     struct stored_failure failure; /* the last one */
     size_t undelivered;
     char unwanted[HOST_ID_SIZE];
@@ -63,8 +64,8 @@ static bool still_undelivered(struct dashboard *dashboard, struct stored_run *ru
            result == STORED_TROUBLED;
 }
 
-/* The dashboard that a run was meant for. The record of an older version names none: then it is the
- * one that is configured, and so is one that has moved there. */
+/* The dashboard for which a run was recorded. If the record of an older version has no URL, or the
+ * dashboard has moved (--moved-from), the configured dashboard. */
 static struct dashboard *dashboard_of(struct dashboard *first, const struct run_info *info)
 {
     const char *url = info->url && *info->url ? info->url : first->url;
@@ -103,7 +104,7 @@ static void dashboards_free(struct dashboard *first)
     }
 }
 
-/* The runs that there are, oldest first, without `except`. NULL when they cannot be listed. */
+/* The ids of all runs, oldest first, except `except`. NULL if they cannot be listed. */
 static char **list_runs(const char *dir, const char *except)
 {
     char **ids = dir ? run_record_list(dir) : NULL, **to = ids;
@@ -166,9 +167,8 @@ static size_t deliver_all(struct dashboard *first, const char *dir, char **ids, 
 
         if (result == STORED_LATER)
             dashboard = dashboard_of(first, &run.record.info);
-        /* STORED_REFUSED here: another process has it; from the dashboard: it is not undelivered
-         * any more.
-         */
+        /* STORED_REFUSED here: another process has the run; from the dashboard: it is not
+         * undelivered any more. */
         if (result == STORED_REFUSED ||
             (result == STORED_LATER && (!dashboard || still_undelivered(dashboard, &run)))) {
             dashboard = dashboard ? dashboard : first;
@@ -180,7 +180,7 @@ static size_t deliver_all(struct dashboard *first, const char *dir, char **ids, 
     return undelivered;
 }
 
-/* Where others can write, they could have us send what is not theirs. */
+/* If others can write to the directory, they could make us send foreign data. */
 static bool may_use(const char *dir, struct problems *problems)
 {
     if (!dir || access(dir, F_OK) < 0 || run_directory_trusted(dir))
@@ -215,7 +215,7 @@ static int deliver(const struct config *config, bool quiet, bool any, const char
 
 void spool_deliver(const struct config *config, const char *except)
 {
-    (void)deliver(config, true, false, except); /* what is left is left to the next one */
+    (void)deliver(config, true, false, except); /* the next run or flush delivers what is left */
 }
 
 int flush_main(const struct config *config)

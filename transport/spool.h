@@ -6,15 +6,15 @@
 
 #include "../config/config.h"
 
-/* Delivers every undelivered run of the dashboard that config names, oldest first, with its exit or
- * as lost, and prints nothing. Waits for a run that another process delivers, up to the flush
- * timeout. `except`: the id of a run to leave out, or NULL. */
+/* Delivers every undelivered run of the dashboard in config, oldest first, with its end or as lost.
+ * Prints nothing. Waits for a run that another process delivers, up to the flush timeout. except:
+ * the id of a run to skip, or NULL. */
 void spool_deliver(const struct config *config, const char *except);
-/* Whether there may be undelivered runs for that dashboard. Reads small files only. */
+/* Whether there may be undelivered runs for that dashboard. Reads only small files. */
 bool spool_has_undelivered(const struct config *config, const char *except);
-/* `nixfleet-report flush`: delivers every undelivered run to the dashboard that it was meant for,
- * with the settings for that dashboard. Returns 0 if nothing is undelivered any more, else 1 after
- * a line with the reason for each dashboard on stderr. */
+/* `nixfleet-report flush`: delivers every undelivered run to the dashboard for which it was
+ * recorded, with the settings for that dashboard. Returns 0 if nothing is undelivered any more;
+ * else 1, after a line with the reason for each dashboard on stderr. */
 int flush_main(const struct config *config);
 
 #endif

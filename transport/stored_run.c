@@ -21,8 +21,8 @@
 #define LOCK_PAUSE_MS 50
 #define REFUSAL_SIZE 256
 #define READ_BUDGET ((size_t)4 << 20)
-#define FIRST_TEXT \
-    ((size_t)64 << 10) /* of a run's first batch: more on a slow line would not arrive in time */
+/* of the first batch of a run: more would not arrive in time over a slow line */
+#define FIRST_TEXT ((size_t)64 << 10)
 
 extern char **environ;
 
@@ -34,7 +34,7 @@ void stored_run_close(struct stored_run *run)
     run_record_free(&run->record);
 }
 
-/* Waits for whoever delivers it now. 0, or -1 when that takes too long. */
+/* Waits for the process that delivers the run now. Returns 0, or -1 if that takes too long. */
 static int lock_run(const struct stored_run *run, int64_t until_ms)
 {
     while (run->marks_fd >= 0 && run_delivery_lock(run->marks_fd) < 0) {
@@ -58,7 +58,7 @@ bool stored_run_undelivered(const char *dir, const char *id, const struct config
 
     if (run_record_read(dir, id, &record) < 0)
         return errno != ENOENT && errno != EBADMSG &&
-               errno != EFBIG; /* it may be, once it can be read */
+               errno != EFBIG; /* undelivered, as far as one can tell without reading it */
     undelivered = run_undelivered(&record) &&
                   (!config || (same_dashboard(config, &record.info) &&
                                !run_refusal_read(dir, id, refusal, sizeof refusal)));
@@ -79,7 +79,7 @@ enum stored_result stored_run_open(struct stored_run *run, const char *dir, cons
     if (run->run_fd < 0 || lock_run(run, until_ms) < 0)
         return STORED_REFUSED;
     if (run_record_read(dir, id, &run->record) < 0)
-        return STORED_DONE; /* removed meanwhile */
+        return STORED_DONE; /* removed in the meantime */
     if (!run_undelivered(&run->record))
         return STORED_DONE;
     state = run_log_of(dir, &run->record, &run->log_fd);
@@ -94,10 +94,10 @@ struct upload {
     struct delivery delivery;
     struct stored_run *run;
     struct problems *problems;
-    uint64_t most;      /* lines that the dashboard had at once */
-    int64_t sent_ms;    /* monotonic, as the next */
-    int64_t give_up_ms; /* moved on when it has more than ever */
-    int status;         /* of the last answer; 0: none came */
+    uint64_t most;      /* the most lines that the dashboard had so far */
+    int64_t sent_ms;    /* monotonic time, and so is the next */
+    int64_t give_up_ms; /* moved on when the dashboard has more lines than ever */
+    int status;         /* of the last answer; 0: no answer */
 };
 
 static void record_ack(struct upload *upload, bool delivered, bool refused)
@@ -107,7 +107,7 @@ static void record_ack(struct upload *upload, bool delivered, bool refused)
     ack.delivered = delivered;
     ack.refused = refused;
     (void)run_ack_write(upload->run->run_fd,
-                        &ack); /* else it is delivered again, which changes nothing */
+                        &ack); /* on failure, lines are delivered again, which changes nothing */
 }
 
 static int64_t timeout_ms(const struct upload *upload)
@@ -121,7 +121,7 @@ static void extend(struct upload *upload)
     upload->give_up_ms = monotonic_ms() + timeout_ms(upload);
 }
 
-/* Batches grow where they are quick. */
+/* The batches of a fast delivery become larger. */
 static void choose_size(struct upload *upload)
 {
     struct delivery *delivery = &upload->delivery;
@@ -133,7 +133,7 @@ static void choose_size(struct upload *upload)
         delivery->text_max = delivery->text_most;
 }
 
-/* Posts and waits for the answer, or NULL when it is time to give up. */
+/* Posts and waits for the answer. NULL if it is time to give up. */
 static const struct client_answer *exchange(struct upload *upload, const struct text *body)
 {
     const struct client_answer *answer = NULL;
@@ -153,8 +153,8 @@ static const struct client_answer *exchange(struct upload *upload, const struct 
     return answer;
 }
 
-/* What to do after an answer: STORED_DONE go on, STORED_LATER give up for now, STORED_UNWANTED also
- * with other runs of this host, STORED_REFUSED for ever. */
+/* What to do after an answer. STORED_DONE: continue. STORED_LATER: give up for now.
+ * STORED_UNWANTED: also skip other runs of this host. STORED_REFUSED: never deliver this run. */
 static enum stored_result take_verdict(struct upload *upload, enum delivery_verdict verdict,
                                        const struct client_answer *answer)
 {
@@ -205,7 +205,8 @@ static enum stored_result deliver_lines(struct upload *upload)
 
         while (delivery_read(delivery, READ_BUDGET, false))
             ;
-        upload->give_up_ms += monotonic_ms() - start_ms; /* a long log is not the network's fault */
+        /* reading a long log must not count as waiting for the network */
+        upload->give_up_ms += monotonic_ms() - start_ms;
         if (!delivery_build(delivery) || !(answer = exchange(upload, &delivery->body)))
             return STORED_LATER;
         verdict = delivery_take(delivery, answer);
@@ -231,7 +232,8 @@ static enum stored_result tell_lost(struct upload *upload)
            (answer = exchange(upload, &body))) {
         if (answer->status == 200 ||
             (answer->status >= 400 && answer->status < 500 && answer->status != 429)) {
-            result = STORED_DONE; /* a dashboard without heartbeats has all that it can take */
+            /* a dashboard without heartbeats has everything that it can accept */
+            result = STORED_DONE;
             break;
         }
         post_failed(post, answer, RETRY_MS);
@@ -249,13 +251,13 @@ static void source_of(struct source *source, const struct stored_run *run)
                 record->info.cols, record->info.started_ms);
 }
 
-/* That the dashboard answers so again and again says nothing of other runs. */
+/* Whether repeated answers of this kind may be about this run only. */
 static bool is_about_the_run(int status)
 {
     return status >= 500 || status == 408 || status == 409;
 }
 
-/* All that the dashboard takes is there. */
+/* The dashboard has everything that it accepts. Stores what it refused. */
 static enum stored_result keep_refusal(struct upload *upload, enum stored_result result)
 {
     char text[REFUSAL_SIZE];
@@ -291,7 +293,7 @@ static enum stored_result deliver_whole(struct upload *upload)
     return result;
 }
 
-/* A damaged record may have lost what the secrets were: those of here are better than none. */
+/* A damaged record may have lost its secrets: those of this environment are better than none. */
 static struct redactor *redactor_of(const struct run_record *record, const struct config *config)
 {
     const char *text = record->info.secrets;
@@ -299,7 +301,7 @@ static struct redactor *redactor_of(const struct run_record *record, const struc
     AUTO_FREE char *grown = NULL, *unknown = NULL;
 
     if (record->damaged) {
-        (void)secrets_parse(&secrets, text ? text : ""); /* else it is empty */
+        (void)secrets_parse(&secrets, text ? text : ""); /* on failure the set is empty */
         unknown = secrets_add_all(&secrets, environ, record->info.argv, config->redact);
         text = grown = secrets_format(&secrets);
         secrets_free(&secrets);

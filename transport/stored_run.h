@@ -1,5 +1,5 @@
-/* One run of the state directory that a dashboard does not have yet, and its delivery without a
-   pump. */
+/* One run of the state directory that a dashboard does not have completely, and its delivery
+   without a pump. */
 #ifndef NIXFLEET_STORED_RUN_H
 #define NIXFLEET_STORED_RUN_H
 
@@ -12,17 +12,18 @@
 
 struct stored_run {
     struct run_record record;
-    int run_fd, marks_fd, log_fd; /* -1: there is none */
+    int run_fd, marks_fd, log_fd; /* -1: none */
     const char *log_problem;      /* why there is no log_fd */
 };
 
 enum stored_result {
     STORED_DONE,     /* nothing is missing any more */
     STORED_LATER,    /* not delivered: the dashboard could not be reached */
-    STORED_UNWANTED, /* not delivered, and neither would other runs of this host be */
-    STORED_REFUSED,  /* not to be had; of a dashboard: it will never take it */
-    STORED_KEPT,     /* not whole: the dashboard refused a part, which a later version may take */
-    STORED_TROUBLED  /* not delivered: the dashboard answers, and may fail at this run alone */
+    STORED_UNWANTED, /* not delivered, and other runs of this host would not be, either */
+    STORED_REFUSED,  /* of stored_run_open: not available; of stored_run_deliver: the dashboard will
+                        never accept it */
+    STORED_KEPT,    /* incomplete: the dashboard refused a part, which a later version may accept */
+    STORED_TROUBLED /* not delivered: the dashboard answers, and may fail at this run only */
 };
 
 struct stored_failure {
@@ -30,17 +31,17 @@ struct stored_failure {
     char reason[POST_REASON_SIZE];
 };
 
-/* Whether a run is undelivered. config: only if it is for the dashboard that this one names, and
- * that has not refused a part of it; NULL: in any case. Reads small files, no more. */
+/* Whether a run is undelivered. config: only if the run is for the dashboard in config, and that
+ * dashboard has not refused a part of it; NULL: for any. Reads only small files. */
 bool stored_run_undelivered(const char *dir, const char *id, const struct config *config);
-/* Opens and locks a run, and reads its record again: another process may just have delivered it.
-   Waits for that until until_ms (monotonic). STORED_LATER: it is the caller's to deliver;
-   STORED_DONE: nothing to do; STORED_REFUSED: it could not be had. To be closed in any case. */
+/* Opens and locks a run, and reads its record again, because another process may just have
+   delivered it. Waits for that process until until_ms (monotonic). STORED_LATER: the caller must
+   deliver it. STORED_DONE: nothing to do. STORED_REFUSED: it could not be opened or locked. To be
+   closed in any case. */
 enum stored_result stored_run_open(struct stored_run *run, const char *dir, const char *id,
                                    const struct config *config, int64_t until_ms);
 void stored_run_close(struct stored_run *run);
-/* Delivers it to the dashboard that config names, with tokens, as long as that takes what it is
- * sent. */
+/* Delivers the run to the dashboard in config, with tokens, as long as the dashboard accepts it. */
 enum stored_result stored_run_deliver(struct stored_run *run, const struct config *config,
                                       struct token_set *tokens, struct problems *problems,
                                       struct stored_failure *failure);

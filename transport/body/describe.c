@@ -6,7 +6,7 @@
 
 #include "../../common/io.h"
 
-/* The words joined by blanks. Caller frees; NULL when out of memory. */
+/* Joins the words with blanks. The caller frees the text. NULL when out of memory. */
 static char *join(char *const *argv, size_t *size)
 {
     char *command = NULL;
@@ -47,7 +47,7 @@ static void put_argv(struct text *body, const struct run_info *info, struct reda
     json_close(body, ']');
 }
 
-/* Returns the command's length in bytes. */
+/* Returns the length of the command in bytes. */
 static size_t put_run(struct text *body, const struct run_info *info, struct redactor *redactor)
 {
     size_t size = 0;

@@ -1,4 +1,4 @@
-/* What the page knows, as a heartbeat says it. */
+/* Writes the content of the status page as a heartbeat. */
 #include "heartbeat_body.h"
 
 #include <stdio.h>
@@ -52,7 +52,7 @@ bool heartbeat_write(struct text *body, enum heartbeat_kind kind, const struct r
     json_string(body, "status", word, strlen(word));
     if (*phase)
         json_string(body, "phase", phase, strlen(phase));
-    if (known) /* redacted by the shipper */
+    if (known) /* the shipper has redacted it */
         json_progress(body, &status.progress);
     if (page)
         put_counters(body, page);

@@ -12,7 +12,7 @@
 static void member(struct text *out, const char *key)
 {
     text_comma(out);
-    if (key) { /* keys are ours and need no escapes */
+    if (key) { /* our keys need no escapes */
         text_add(out, "\"", 1);
         text_puts(out, key);
         text_add(out, "\":", 2);

@@ -1,4 +1,4 @@
-/* Finds secrets by a hash of six bytes at each place, one pass for all of them. */
+/* Finds secrets by a hash of six bytes at each position, in one pass for all secrets. */
 #include "redact.h"
 
 #include <errno.h>
@@ -7,10 +7,11 @@
 
 #include "../../common/io.h"
 
-#define PREFIX_MIN \
-    4 /* bytes: a shorter beginning of a value tells nothing and would hide too much */
+/* bytes; a shorter beginning of a value reveals nothing, and hiding it would hide too much */
+#define PREFIX_MIN 4
 
-#define CUT_SLACK 4 /* a cut spares a character of as many bytes */
+/* bytes; a cut may be this much earlier, so that it does not split a character */
+#define CUT_SLACK 4
 #define FILTER_BITS 18
 #define BUCKET_BITS 12
 #define WINDOW SECRET_FORM_MIN
@@ -20,13 +21,13 @@ struct buffer {
     size_t size, room;
 };
 
-/* A form of a value in the clear. */
+/* A form of a value as plain text. */
 struct known {
     char *text;
     size_t length;
 };
 
-/* Invariant: visible.size <= places_room; place[i] is where visible byte i stands in its own
+/* Invariant: visible.size <= places_room; place[i] is the position of visible byte i in its own
    line. The secrets are sorted by the hash of their first bytes; those whose hash begins with the
    bits b are bucket[b] to bucket[b + 1] - 1. */
 struct redactor {
@@ -38,7 +39,7 @@ struct redactor {
     uint64_t filter[(1 << FILTER_BITS) / 64]; /* a bit for the first bits of each hash */
     struct buffer visible, out;
     size_t *place;
-    unsigned char *hit; /* for each visible byte: 0, HIT_START or HIT_INSIDE */
+    unsigned char *hit; /* for each visible byte: HIT_NONE, HIT_START or HIT_INSIDE */
     size_t places_room;
 };
 
@@ -53,7 +54,7 @@ static int by_first(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* After the set has changed. */
+/* To be called after a change of the set. */
 static void arrange(struct redactor *redactor)
 {
     struct secrets *secrets = &redactor->secrets;
@@ -75,8 +76,7 @@ static void arrange(struct redactor *redactor)
         redactor->bucket[i + 1] += redactor->bucket[i];
 }
 
-/* The length of the longest value that begins at text, whose first bytes have this hash; 0: none
- * does. */
+/* The length of the longest value at text, whose first bytes have this hash; 0: none. */
 static size_t value_at(const struct redactor *redactor, const char *text, size_t left,
                        uint32_t hash)
 {
@@ -165,7 +165,7 @@ void redactor_add(struct redactor *redactor, const char *value)
 
 /* ---- the visible text ---- */
 
-/* Length of the escape sequence at text (CSI, as the lines hold no other), 0 if there is none. */
+/* The length of the escape sequence (CSI, the only kind in lines) at text; 0: none. */
 static size_t escape_length(const char *text, size_t left)
 {
     size_t n = 2;
@@ -199,8 +199,8 @@ static bool make_room(struct redactor *redactor, size_t size)
     return true;
 }
 
-/* Appends at most limit visible bytes of text. Where a blank of a value may be several, several are
- * one. */
+/* Appends at most limit visible bytes of text. If a blank of a value may be several blanks in
+ * output, several blanks become one. */
 static void append_visible(struct redactor *redactor, const char *text, size_t length, size_t limit)
 {
     struct buffer *visible = &redactor->visible;
@@ -252,8 +252,8 @@ static uint64_t word_at(const char *text)
     return word;
 }
 
-/* The first place from `from` on and in front of `starts` where a value starts, and its *length;
- * SIZE_MAX if none does. */
+/* The first position at which a value starts, from `from` on and before `starts`, and its *length.
+ * SIZE_MAX: none. */
 static size_t next_value(const struct redactor *redactor, const char *text, size_t size,
                          size_t from, size_t starts, size_t *length)
 {
@@ -274,7 +274,7 @@ static size_t next_value(const struct redactor *redactor, const char *text, size
     return SIZE_MAX;
 }
 
-/* Marks every value that starts in front of `starts`. */
+/* Marks every value that starts before `starts`. */
 static bool find_all(struct redactor *redactor, const char *text, size_t size, size_t starts)
 {
     bool found = false;
@@ -288,13 +288,13 @@ static bool find_all(struct redactor *redactor, const char *text, size_t size, s
     return found;
 }
 
-/* Most text is without colours, and has nothing in it: that can be told without a copy. */
+/* Most text has no colours and no values; this is checked without a copy. */
 static bool plainly_clean(const struct redactor *redactor, const char *text, size_t length)
 {
     size_t found;
 
     if (length < WINDOW)
-        return true; /* an escape sequence only makes a value longer */
+        return true; /* an escape sequence can only make a value longer */
     if (memchr(text, '\033', length) || (redactor->secrets.blanks && memmem(text, length, "  ", 2)))
         return false;
     return next_value(redactor, text, length, 0, length, &found) == SIZE_MAX;
@@ -318,13 +318,13 @@ static bool put(struct buffer *out, const char *bytes, size_t size)
         out->bytes = grown;
         out->room = room;
     }
-    if (size > 0) /* nothing may come from nowhere: memcpy must not see a null pointer */
+    if (size > 0) /* memcpy must not get a null pointer */
         memcpy(out->bytes + out->size, bytes, size);
     out->size += size;
     return true;
 }
 
-/* The text with every marked byte left out and REDACT_MARK at each start; escape sequences stay. */
+/* Copies the text, with REDACT_MARK in place of each value; escape sequences stay. */
 static bool rewrite(struct redactor *redactor, const char *text, size_t length, size_t own)
 {
     size_t from = 0;
@@ -357,7 +357,7 @@ const char *redact_line(struct redactor *redactor, const char *text, size_t leng
     if (covered == 0 && !next && plainly_clean(redactor, text, length))
         return text;
     if (!make_room(redactor, length + ahead + 1)) {
-        *out_length = sizeof REDACT_MARK - 1; /* better nothing than a secret */
+        *out_length = sizeof REDACT_MARK - 1; /* out of memory: better no text than a secret */
         return REDACT_MARK;
     }
     redactor->visible.size = 0;
@@ -390,8 +390,7 @@ const char *redact_text(struct redactor *redactor, const char *text, size_t leng
     return redact_line(redactor, text, length, 0, NULL, 0, NULL, out_length);
 }
 
-/* The bytes of the text that come before the visible byte `most`, without a character that is cut.
- */
+/* The number of bytes before visible byte `most`; does not split a character. */
 static size_t place_of(const struct redactor *redactor, const char *text, size_t most)
 {
     size_t place = redactor->place[most];
@@ -401,8 +400,8 @@ static size_t place_of(const struct redactor *redactor, const char *text, size_t
     return place;
 }
 
-/* Of a text that was cut, so much that no value in it is cut: whoever begins there ends in what
- * follows. */
+/* The length of a text that was cut, such that no value in it is cut: a value that begins before
+ * this position ends within the text. */
 static size_t whole_length(struct redactor *redactor, const char *text, size_t length)
 {
     size_t size;
@@ -425,7 +424,7 @@ const char *redact_cut_text(struct redactor *redactor, const char *text, size_t 
 
     if (length + CUT_SLACK >= room)
         whole = whole_length(redactor, text, length);
-    /* What begins in the first `whole` bytes may end behind them. */
+    /* A value that begins in the first `whole` bytes may end behind them. */
     clean = redact_line(redactor, text, whole, 0, text + whole, length - whole, &own, out_length);
     if (*out_length > shown)
         for (*out_length = shown;
@@ -434,7 +433,8 @@ const char *redact_cut_text(struct redactor *redactor, const char *text, size_t 
     return clean;
 }
 
-/* Where a beginning of a known value that the text ends with starts; the size, if there is none. */
+/* The position at which the text ends with the beginning of a known value; the size if it does
+ * not. */
 static size_t beginning_at_end(const struct redactor *redactor)
 {
     const char *text = redactor->visible.bytes;

@@ -1,4 +1,4 @@
-/* Reads the output of a run into lines: redaction, the digest, and the queue of the lines that a
+/* Reads the output of a run into lines, redacts and digests them, and queues the lines that a
    dashboard does not have yet. */
 #include "delivery.h"
 
@@ -17,7 +17,7 @@
 #define READ_SIZE ((size_t)64 << 10)
 #define RECORD_READ_SIZE ((size_t)64 << 10)
 
-/* ---- lines as they become final ---- */
+/* ---- final lines ---- */
 
 static void digest_all(struct delivery *delivery)
 {
@@ -25,10 +25,10 @@ static void digest_all(struct delivery *delivery)
     delivery->undigested_size = 0;
 }
 
-/* A call into the library for each short line would be a tenth of all work. */
+/* A call of the library for each short line would take a tenth of all time. */
 static void digest(struct delivery *delivery, const char *text, size_t length)
 {
-    if (delivery->left_out) /* none is sent then */
+    if (delivery->left_out) /* no digest is sent then */
         return;
     if (length > sizeof delivery->undigested - delivery->undigested_size)
         digest_all(delivery);
@@ -79,7 +79,8 @@ static void release(struct delivery *delivery, const char *text, size_t length)
     }
 }
 
-/* The same for several, if that is as simple for all of them. */
+/* Releases several lines at once. False if they must be released one by one: the dashboard has some
+ * of them already, one is the cut line, or memory is short. */
 static bool release_together(struct delivery *delivery, size_t count, const char *text,
                              size_t length)
 {
@@ -95,8 +96,8 @@ static bool release_together(struct delivery *delivery, size_t count, const char
     return true;
 }
 
-/* Gives the held line on, now that the one after it (NULL: none) is known. Returns how much of that
- * is covered. */
+/* Releases the held line, now that the next line is known (NULL: there is none). Returns how much
+ * of the next line is covered. */
 static size_t release_held(struct delivery *delivery, const char *next, size_t next_length)
 {
     size_t covers_next = 0, length;
@@ -173,7 +174,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->left_out = false;
     delivery->done = false;
     delivery->told.count = delivery->told.sent_count = 0;
-    close_fd(&delivery->record_fd); /* read again from its beginning */
+    close_fd(&delivery->record_fd); /* it is read again from its beginning */
     prepared_drop(&delivery->next);
     return 0;
 }
@@ -224,8 +225,8 @@ void delivery_close(struct delivery *delivery)
 
 /* ---- reading ---- */
 
-/* The dashboard may already hold lines from the lost part. They exist nowhere else, so number the
- * next line after them. */
+/* The dashboard may already hold lines from the lost part. They exist nowhere else, so the next
+ * line gets the number after them. */
 static void pass_over_known_lines(struct delivery *delivery)
 {
     static const char reset[] = "\r\n\033c", line[] = ".\r\n";
@@ -265,8 +266,8 @@ static void note_changes(struct delivery *delivery)
         delivery->changed = changed;
 }
 
-/* The log may end before the output did: it was removed or cut off, its disk was full, or it never
- * was a file. */
+/* Notes that the end of the log is missing: the log was removed or cut, its disk was full, or it
+ * never was a file. */
 static void note_missing_end(struct delivery *delivery)
 {
     struct source *source = &delivery->source;
@@ -278,8 +279,8 @@ static void note_missing_end(struct delivery *delivery)
     source->lossy = true;
 }
 
-/* A lost run whose log is shorter than it was: the machine died before the disk had it all. What
- * the dashboard has of the end is all that there is. */
+/* A lost run whose log is shorter than it was: the machine lost power before the disk had all of
+ * it. Only the dashboard has the end. */
 static void keep_what_only_the_dashboard_has(struct delivery *delivery)
 {
     bool shorter = delivery->source.offset < delivery->acked_bytes ||
@@ -306,7 +307,7 @@ static void finish_transcript(struct delivery *delivery)
     delivery->done = true;
 }
 
-/* Makes room in a full queue if the backlog is over its bound. */
+/* Makes space in a full queue if the backlog is over its limit. */
 static bool leave_out(struct delivery *delivery)
 {
     uint64_t half = delivery->queue.first + delivery->queue.count / 2 + 1;
@@ -319,7 +320,8 @@ static bool leave_out(struct delivery *delivery)
     return true;
 }
 
-/* The record does not say when. What is read while the run goes on is of now, or of its end. */
+/* nix's internal log has no times. What is read during the run happened now, or at the end of the
+ * run. */
 static int64_t record_time(const struct delivery *delivery)
 {
     if (!delivery->source.page)
@@ -327,7 +329,7 @@ static int64_t record_time(const struct delivery *delivery)
     return delivery->end.known ? delivery->end.wall_ms : wall_ms();
 }
 
-/* What nix has appended to its record since. True if there may be more. */
+/* Reads what nix has appended to its internal log. True if there may be more. */
 static bool read_record(struct delivery *delivery)
 {
     char bytes[RECORD_READ_SIZE];
@@ -385,7 +387,7 @@ void delivery_output_ends(struct delivery *delivery, const struct run_end *end)
 {
     delivery->output_over = true;
     delivery->end = *end;
-    if (delivery->source.page) /* others may still write */
+    if (delivery->source.page) /* nix may still write */
         delivery->source.limit = end->bytes;
 }
 
@@ -394,7 +396,7 @@ bool delivery_complete(const struct delivery *delivery)
     return delivery->done;
 }
 
-/* ---- what is there to send ---- */
+/* ---- what can be sent ---- */
 
 uint64_t delivery_sendable(const struct delivery *delivery)
 {
@@ -436,7 +438,7 @@ struct run_ack delivery_ack(const struct delivery *delivery)
     uint64_t lines = delivery_acked(delivery);
     uint64_t more = delivery->has > lines ? delivery->has - lines : 0;
 
-    if (refusals->count > 0 && refusals->line[0] < lines) { /* a later try begins there */
+    if (refusals->count > 0 && refusals->line[0] < lines) { /* the next try begins there */
         lines = refusals->line[0];
         more = delivery->has - lines;
     }

@@ -1,4 +1,4 @@
-/* What the answer to a batch means. */
+/* Handles the answer to a batch. */
 #include <stdio.h>
 
 #include "../http/answer.h"
@@ -6,11 +6,12 @@
 #include "delivery.h"
 #include "delivery_internal.h"
 
-#define REFUSALS_OVER 4096 /* lines that are taken together: what was refused is behind us */
-#define SETBACKS_FREE 3    /* how often a dashboard may go back before that is met with pauses */
+/* lines in a batch; when a batch of this size was accepted, its size has no limit any more */
+#define REFUSALS_OVER 4096
+#define SETBACKS_FREE 3 /* how often a dashboard may go back before pauses follow */
 
-/* The dashboard has the first `next` lines and nothing else. One that says so again and again is
- * broken, and must not be asked as fast as it can answer. */
+/* The dashboard has the first `next` lines and nothing else. If it says so again and again, it is
+ * broken, and each further batch comes after a pause. */
 static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
 {
     delivery->has = next;
@@ -22,7 +23,7 @@ static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
     return delivery->setbacks++ < SETBACKS_FREE ? DELIVERY_GO_ON : DELIVERY_RETRY;
 }
 
-/* A batch without lines leaves there what is behind it. */
+/* After a batch without lines, the dashboard keeps the lines behind it. */
 static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
 {
     if (delivery->sent_end > delivery->sent_from || delivery->sent_skipped > 0)
@@ -38,7 +39,7 @@ static void note_told(struct told *told)
     told->sent_count = 0;
 }
 
-/* More may be in the next batch. */
+/* The next batch may be larger. */
 static void note_taken(struct refusals *refusals)
 {
     if (refusals->bare && !refusals->additions)
@@ -54,7 +55,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
     uint64_t have = delivery->sent_end;
 
     if (answer->next < 0)
-        return DELIVERY_RETRY; /* something else than a dashboard answered */
+        return DELIVERY_RETRY; /* something other than a dashboard answered */
     if ((uint64_t)answer->next < have)
         have = (uint64_t)answer->next;
     delivery->wait_ms = answer->wait_ms;
@@ -77,13 +78,13 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
 static enum delivery_verdict conflict(struct delivery *delivery, const struct answer *answer)
 {
     if (answer->next < 0 || (uint64_t)answer->next > delivery->sent_from)
-        return DELIVERY_RETRY; /* a dashboard that has them has nothing to object to */
+        return DELIVERY_RETRY; /* a dashboard that has all lines refuses nothing */
     if (delivery->sent_last)
         delivery->digest_cycles++;
     return go_back(delivery, (uint64_t)answer->next);
 }
 
-/* One line, and nothing besides, is refused. */
+/* One line without other fields was refused. */
 static enum delivery_verdict mark_line(struct delivery *delivery)
 {
     struct refusals *refusals = &delivery->refusals;
@@ -92,18 +93,18 @@ static enum delivery_verdict mark_line(struct delivery *delivery)
     if (delivery->sent_end == delivery->sent_from)
         return delivery->sent_last ? DELIVERY_REFUSED : DELIVERY_RETRY;
     if (delivery->sent_end > delivery->released)
-        return DELIVERY_RETRY; /* it may still change, and be another one then */
+        return DELIVERY_RETRY; /* the line may change until the next try */
     if (refusals->count == DELIVERY_REFUSALS_MAX)
         return DELIVERY_REFUSED;
     refusals->line[refusals->count++] = delivery->sent_from;
-    delivery->left_out = true; /* no digest: the text is another one */
+    delivery->left_out = true; /* no digest, because the text differs */
     snprintf(delivery->problem, sizeof delivery->problem,
              "the dashboard refused line %llu (%s): it stays in the local log",
              (unsigned long long)delivery->sent_from + 1, refusals->reason);
     return DELIVERY_GO_ON;
 }
 
-/* This batch will never be taken as it is. */
+/* The dashboard will never accept this batch as it is. */
 static enum delivery_verdict rejected(struct delivery *delivery, const struct answer *answer)
 {
     struct refusals *refusals = &delivery->refusals;
@@ -112,7 +113,7 @@ static enum delivery_verdict rejected(struct delivery *delivery, const struct an
     snprintf(refusals->reason, sizeof refusals->reason, "%s",
              answer->error[0] ? answer->error : "it does not say why");
     if (delivery->sent_mark)
-        return DELIVERY_REFUSED; /* whatever it is that it wants, no line will be taken */
+        return DELIVERY_REFUSED; /* whatever the reason is, no line will be accepted */
     if (lines > 1) {
         refusals->most = lines / 2;
         return DELIVERY_GO_ON;

@@ -1,4 +1,4 @@
-/* The body of a batch: which lines, in which form, with what besides. */
+/* Writes the body of a batch: which lines, in which form, with which other fields. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,23 +8,26 @@
 #include "delivery.h"
 #include "delivery_internal.h"
 
-#define PIECE_SIZE ((size_t)8 << 10)      /* of lines that are written into a batch together */
-#define LIVE_WITH_MOST ((size_t)64 << 10) /* bytes of a batch in front of lines that can change */
+/* bytes of lines that are written into a batch in one call */
+#define PIECE_SIZE ((size_t)8 << 10)
+/* bytes of lines in a batch that may be followed by lines that can change */
+#define LIVE_WITH_MOST ((size_t)64 << 10)
 
-/* Of what the phase knows. */
+/* Writes a text from the phase, shortened if necessary. */
 static void put_cut(struct delivery *delivery, const char *key, const char *text, size_t room,
                     size_t shown)
 {
     size_t length;
     const char *clean = redact_cut_text(delivery->redactor, text, room, shown, &length);
 
-    if (length == 0 && *text) /* cut to less than the longest secret: it may be part of one */
+    /* shortened to less than the longest secret, so it may be part of one */
+    if (length == 0 && *text)
         clean = REDACT_MARK, length = sizeof REDACT_MARK - 1;
     json_string(&delivery->body, key, clean, length);
 }
 
-/* The end (an LF) of the lines that begin at `at` and are taken together: as many as fit in front
- * of limit, at least one. The queue ends with an LF. */
+/* The end (an LF) of the lines that begin at `at` and are taken together: as many as fit before
+ * limit, at least one. The queue ends with an LF. */
 static const char *piece_end(const char *at, const char *limit, const char *end)
 {
     for (const char *lf = limit; lf > at; lf--)
@@ -33,8 +36,8 @@ static const char *piece_end(const char *at, const char *limit, const char *end)
     return memchr(limit, '\n', (size_t)(end - limit));
 }
 
-/* Counts the lines from at to the LF at *lf; with more than `most` of them, the last of those
- * becomes *lf. */
+/* Counts the lines from at to the LF at *lf. If there are more than `most`, moves *lf to the end of
+ * line `most`. */
 static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
 {
     uint64_t count = count_lf(at, (size_t)(*lf - at) + 1);
@@ -47,8 +50,8 @@ static uint64_t count_lines(const char *at, const char **lf, uint64_t most)
     return count;
 }
 
-/* Appends queued lines, at most `most`, from `skip` bytes into the queue on, to the open text.
- * Returns how many; *queued: their bytes in the queue. */
+/* Appends up to `most` queued lines, from byte `skip` of the queue on, to the open text. Returns
+ * how many. *queued: their bytes in the queue. */
 static uint64_t put_queued(const struct delivery *delivery, struct text *out, size_t skip,
                            uint64_t most, size_t *queued)
 {
@@ -78,7 +81,7 @@ static uint64_t put_queued(const struct delivery *delivery, struct text *out, si
     return lines;
 }
 
-/* Appends what is prepared, if it is what comes next and no more than `most` lines. */
+/* Appends the prepared lines if they come next and are at most `most`. Returns how many. */
 static uint64_t put_prepared(struct delivery *delivery, uint64_t most)
 {
     const struct prepared *next = &delivery->next;
@@ -157,7 +160,8 @@ static void put_times(struct delivery *delivery, uint64_t from, uint64_t end)
     json_close(&delivery->body, ']');
 }
 
-#define DERIVATION_SIZE ((size_t)32 << 10) /* bytes that one and the end of a run may take */
+/* bytes that one derivation, or the end of a run, may take */
+#define DERIVATION_SIZE ((size_t)32 << 10)
 
 static void put_names(struct delivery *delivery, const char *key, const struct phase_names *names)
 {
@@ -203,7 +207,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
         json_raw(body, "changes", delivery->changes);
 }
 
-/* Room for all; the dashboard was told nothing of those that are new. */
+/* Makes space for all derivations; the dashboard was told nothing about new ones. */
 static bool told_reserve(struct told *told, size_t count)
 {
     uint32_t *larger;
@@ -243,7 +247,8 @@ static void put_derivation(struct delivery *delivery, size_t index, const struct
     json_close(body, '}');
 }
 
-/* Those that changed since the dashboard was told of them. False: there are more of them. */
+/* Writes the derivations that changed since the dashboard was told. False if more of them
+ * remain. */
 static bool put_derivations(struct delivery *delivery)
 {
     struct told *told = &delivery->told;
@@ -274,7 +279,7 @@ static bool put_derivations(struct delivery *delivery)
            delivery->body.size <= DELIVERY_BODY_MAX - DERIVATION_SIZE;
 }
 
-/* With many lines in the batch they do not: then the next one has the end. */
+/* Whether the changes fit in the batch. If not, the next batch has the end. */
 static bool changes_fit(const struct delivery *delivery)
 {
     return !delivery->changes || delivery->refusals.bare ||
@@ -295,15 +300,15 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
     json_progress(&delivery->body, &progress);
 }
 
-/* After many lines, those that can still change are not worth it while there is more to be read:
- * sent again in another form, they make the dashboard write anew what they stand behind. */
+/* Behind many lines, lines that can still change are not sent while there is more to read: each
+ * resend would make the dashboard write the lines before them again. */
 static bool outdated_soon(const struct delivery *delivery, uint64_t at)
 {
     return at > delivery->sent_from && delivery->body.size > LIVE_WITH_MOST &&
            source_left(&delivery->source) > 0;
 }
 
-/* The lowest line from `at` on that was refused, at most end. */
+/* The lowest refused line from `at` on; end if there is none below end. */
 static uint64_t next_refused(const struct refusals *refusals, uint64_t at, uint64_t end)
 {
     for (size_t i = 0; i < refusals->count; i++)
@@ -312,7 +317,7 @@ static uint64_t next_refused(const struct refusals *refusals, uint64_t at, uint6
     return end;
 }
 
-/* In the place of a line that the dashboard does not take. */
+/* Writes a line in place of one that the dashboard refuses. */
 static void put_mark(struct delivery *delivery)
 {
     char text[256];
@@ -325,7 +330,7 @@ static void put_mark(struct delivery *delivery)
     delivery->sent_mark = true;
 }
 
-/* Writes the lines of the batch as `text`; sets sent_end. */
+/* Writes the lines of the batch as `text`. Sets sent_end. */
 static void put_lines(struct delivery *delivery)
 {
     uint64_t end = delivery_sendable(delivery), at = delivery->sent_from;
@@ -354,7 +359,7 @@ static void put_lines(struct delivery *delivery)
             at++;
         }
     json_text_end(&delivery->body);
-    if (at == delivery->sent_from) /* nothing may be shown yet: no text at all */
+    if (at == delivery->sent_from) /* nothing may be shown yet, so there is no text */
         delivery->body.size = before;
     delivery->sent_end = at;
 }

@@ -1,4 +1,4 @@
-/* What the three files of a delivery share. */
+/* Declarations for the three files of a delivery. */
 #ifndef NIXFLEET_DELIVERY_INTERNAL_H
 #define NIXFLEET_DELIVERY_INTERNAL_H
 
@@ -6,16 +6,16 @@
 
 #define DELIVERY_DIGEST_HEX_SIZE (2 * EVP_MAX_MD_SIZE + 1)
 
-/* Starts from the first byte again; lines below resume are known to be at the dashboard. 0, or -1
- * when out of memory. */
+/* Starts from the first byte again; the dashboard has the lines below resume. Returns 0, or -1 when
+ * out of memory. */
 int delivery_restart(struct delivery *delivery, uint64_t resume);
 /* Writes the SHA-256 of the final lines so far as hex digits. False when out of memory. */
 bool delivery_digest(struct delivery *delivery, char hex[DELIVERY_DIGEST_HEX_SIZE]);
-/* The number of lines that may be shown now: all, but those behind a long one whose successor is
- * not known. */
+/* The number of lines that may be shown now: all, except those behind a long line whose next line
+ * is not known. */
 uint64_t delivery_sendable(const struct delivery *delivery);
-/* Forgets the lines that the dashboard has. Of a line that can still change the time is needed
- * again, when it is sent again. */
+/* Drops the lines that the dashboard has. The time of a line that can still change is kept, for
+ * sending it again. */
 void delivery_drop_synced(struct delivery *delivery);
 
 #endif

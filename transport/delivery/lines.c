@@ -1,4 +1,4 @@
-/* Two queues that grow at the end and are eaten from the front. */
+/* Two queues that grow at the end and shrink at the front. */
 #include "lines.h"
 
 #include <stdlib.h>
@@ -8,13 +8,13 @@
 
 #define BLOCK ((size_t)1024) /* bytes whose lines are counted together */
 
-/* For what a delivery lets wait (DELIVERY_QUEUE_MAX) and one read more. Given at once, since it
-   costs nothing before it is used, and growing means moving. */
+/* Space for DELIVERY_QUEUE_MAX and one more read. Allocated at once, because unused memory costs
+   nothing, and growing means moving. */
 #define LINE_QUEUE_ROOM ((size_t)1408 << 10)
 
 bool line_queue_add(struct line_queue *queue, size_t count, const char *text, size_t length)
 {
-    /* Moving is cheap beside what has to be dropped before: memory is not given for it. */
+    /* Moving is cheap, and saves memory. */
     if (queue->room - queue->end < length + 1 && queue->start > line_queue_size(queue) / 4) {
         memmove(queue->bytes, queue->bytes + queue->start, line_queue_size(queue));
         queue->end -= queue->start;
@@ -44,13 +44,13 @@ static void forget(struct line_queue *queue, uint64_t lines)
     queue->count -= lines;
 }
 
-/* Drops block by block for as long as a whole one may go. */
+/* Drops whole blocks of lines. */
 static void skip_blocks(struct line_queue *queue, uint64_t number)
 {
     while (line_queue_size(queue) >= BLOCK) {
         uint64_t lines = count_lf(queue->bytes + queue->start, BLOCK);
 
-        if (queue->first + lines >= number) /* it may hold the beginning of that one */
+        if (queue->first + lines >= number) /* the block may have the beginning of line `number` */
             return;
         forget(queue, lines);
         queue->start += BLOCK;
@@ -65,7 +65,7 @@ void line_queue_drop(struct line_queue *queue, uint64_t number)
         return;
     }
     skip_blocks(queue, number);
-    /* Lines are short: a call of memchr for each is slower than a look at each byte. */
+    /* Lines are short, so a call of memchr for each line is slower than a look at each byte. */
     while (queue->first < number)
         if (queue->bytes[queue->start++] == '\n')
             forget(queue, 1);
@@ -100,7 +100,7 @@ static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
         size_t room = times->room ? times->room * 2 : 64;
         struct time_run *grown = realloc(times->run, room * sizeof *grown);
 
-        if (!grown) { /* the lines then share the time of those before them */
+        if (!grown) { /* out of memory: the lines get the time of those before them */
             if (times->count)
                 newest(times)->count += count;
             return;

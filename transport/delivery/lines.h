@@ -1,4 +1,4 @@
-/* The lines that are final but not yet acknowledged, and when each line came. */
+/* The lines that are final but not yet acknowledged, and the time of each line. */
 #ifndef NIXFLEET_LINES_H
 #define NIXFLEET_LINES_H
 
@@ -6,19 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Lines number first to first + count - 1, each followed by LF, from bytes + start on. */
+/* Lines first to first + count - 1, each followed by an LF, from bytes + start on. */
 struct line_queue {
     char *bytes;
     size_t start, end, room;
     uint64_t first, count;
 };
 
-/* Adds `count` lines: a text with count - 1 LFs, between each two. False when out of memory: the
- * queue is then as before. */
+/* Appends `count` lines: a text with count - 1 LFs between them. False when out of memory; then the
+ * queue is unchanged. */
 bool line_queue_add(struct line_queue *queue, size_t count, const char *text, size_t length);
-/* Forgets the lines below number. */
+/* Drops the lines below number. */
 void line_queue_drop(struct line_queue *queue, uint64_t number);
-/* Empties it; the next line added has this number. */
+/* Empties the queue. The next line gets this number. */
 void line_queue_restart(struct line_queue *queue, uint64_t number);
 void line_queue_free(struct line_queue *queue);
 static inline size_t line_queue_size(const struct line_queue *queue)
@@ -37,12 +37,11 @@ struct time_runs {
     uint64_t first, end;
 };
 
-/* The output has `end` lines now: those that are new came at ms, those that are gone are
-   forgotten. */
+/* The output has `end` lines now: new lines came at ms; lines that no longer exist are dropped. */
 void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms);
 void time_runs_drop(struct time_runs *times, uint64_t number);
-/* The line behind those that `most` runs tell the times of, from line `from` on; UINT64_MAX if
- * fewer runs do for all. */
+/* The first line, from line `from` on, that `most` runs do not reach; UINT64_MAX if fewer runs are
+ * enough for all. */
 uint64_t time_runs_reach(const struct time_runs *times, uint64_t from, size_t most);
 void time_runs_restart(struct time_runs *times, uint64_t number);
 void time_runs_free(struct time_runs *times);

@@ -1,4 +1,4 @@
-/* Reads the log by pread at an offset of its own, then the ring, and the marks along with it. */
+/* Reads the log with pread at an offset of its own, then the ring, and in parallel the marks. */
 #include "source.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ void source_rewind(struct source *source, uint32_t rows, uint32_t cols, int64_t 
     source->lossy = source->failed = false;
 }
 
-/* How much output there is to be read. */
+/* How many bytes of output exist. */
 static uint64_t output_limit(const struct source *source)
 {
     uint64_t bytes = source->page ? atomic_load(&source->page->bytes) : source->limit;
@@ -33,7 +33,7 @@ static uint64_t output_limit(const struct source *source)
     return bytes < source->limit ? bytes : source->limit;
 }
 
-/* As far as the log goes; behind that the ring has it. */
+/* How far the log goes; the ring has what follows. */
 static uint64_t log_limit(const struct source *source)
 {
     uint64_t limit = output_limit(source), log;
@@ -61,8 +61,8 @@ static ssize_t pread_again(int fd, void *out, size_t size, uint64_t offset)
     return n;
 }
 
-/* Number n of the marks: of a run that goes on the newest are in the page, also where the disk does
- * not take them. */
+/* Reads mark n. For a running run the newest marks are in the page, even if the disk does not take
+ * them. */
 static bool get_mark(const struct source *source, uint64_t n, struct run_mark *mark)
 {
     if (source->page && status_get_mark(source->page, n, mark))
@@ -71,7 +71,7 @@ static bool get_mark(const struct source *source, uint64_t n, struct run_mark *m
                                                 n * sizeof *mark) == (ssize_t)sizeof *mark;
 }
 
-/* Applies the marks up to the current offset. Returns the offset of the next one, UINT64_MAX if
+/* Applies the marks up to the present offset. Returns the offset of the next mark; UINT64_MAX:
  * there is none yet. */
 static uint64_t apply_marks(struct source *source)
 {
@@ -90,7 +90,7 @@ static uint64_t apply_marks(struct source *source)
     return UINT64_MAX;
 }
 
-/* The log of a run that goes on is there once its writer has made it. */
+/* Opens the log. The log of a running run exists once its log writer has created it. */
 static bool open_log(struct source *source)
 {
     const struct status_page *page = source->page;
@@ -112,7 +112,7 @@ static size_t read_log(struct source *source, void *out, size_t size)
 {
     ssize_t n = open_log(source) ? pread_again(source->log_fd, out, size, source->offset) : -1;
 
-    if (n <= 0) { /* truncated or removed by someone, or a broken disk: the rest cannot be had */
+    if (n <= 0) { /* truncated or removed by another program, or a broken disk: the rest is lost */
         source->failed = source->lossy = true;
         return 0;
     }
@@ -135,7 +135,7 @@ size_t source_read(struct source *source, void *out, size_t size, uint64_t *miss
     size_t n = 0;
 
     *missing = 0;
-    /* Again, where the log took what was about to be read from the ring. */
+    /* Repeats if the log writer took the bytes that were about to be read from the ring. */
     while (n == 0 && *missing == 0 && size > 0 && source_left(source) > 0) {
         uint64_t log = log_limit(source), next = apply_marks(source);
         uint64_t limit = source->offset < log ? log : output_limit(source);

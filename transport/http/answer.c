@@ -1,4 +1,4 @@
-/* Reads the little that an answer says. */
+/* Reads the few fields of an answer. */
 #include "answer.h"
 
 #include <json-c/json.h>
@@ -19,7 +19,7 @@ static int64_t int_member(struct json_object *object, const char *key)
     return json_object_get_int64(value) < 0 ? -1 : json_object_get_int64(value);
 }
 
-/* Copies text for a person's terminal: one line, no control characters. */
+/* Copies a text for a terminal: one line, no control characters. */
 static void printable(char *out, size_t size, const char *text)
 {
     size_t n = 0;

@@ -6,14 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What an answer says; fields that it lacks are -1 or false. */
+/* The content of an answer. Missing fields are -1, "" or false. */
 struct answer {
     int64_t next;    /* lines that the dashboard has */
     int64_t wait_ms; /* 0 to 30000 */
     bool stop;
-    char error[160]; /* printable; "" if none */
+    char error[160]; /* printable; "": none */
 };
-/* Reads a body of any bytes. False when it is not a JSON object of at most 16 levels. */
+/* Reads a body of any bytes. False if it is not a JSON object, or nested deeper than 16 levels. */
 bool answer_parse(const char *body, size_t size, struct answer *answer);
 
 #endif

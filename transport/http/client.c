@@ -1,5 +1,5 @@
-/* One request at a time on curl's multi interface, with deadlines of our own: curl's cannot say "as
-   long as it moves", and its name lookup must not be waited for. */
+/* One request at a time on curl's multi interface, with own deadlines: curl has no deadline for "as
+   long as bytes move", and the caller must not wait for curl's name lookup. */
 #include "client.h"
 
 #include <curl/curl.h>
@@ -14,11 +14,11 @@
 #include "../../common/system.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
-#define LOOKUP_MAX_MS \
-    120000 /* a lookup is left alone for so long: to give it up would leave its thread behind */
+/* time for a name lookup; giving it up would leave its thread behind */
+#define LOOKUP_MAX_MS 120000
 #define URL_MAX 2048
-/* A dashboard behind a proxy that says "in an hour" is mostly back in a minute, and a run that says
-   nothing for an hour looks dead. */
+/* If a proxy answers "in an hour", the dashboard is usually back in a minute; and a run without
+   news for an hour looks dead. */
 #define RETRY_AFTER_MAX_S 60
 
 struct client {
@@ -37,7 +37,7 @@ struct client {
     struct client_answer answer;
 };
 
-/* ---- what may be talked to ---- */
+/* ---- allowed URLs ---- */
 
 static bool loopback_name(const char *host)
 {
@@ -81,7 +81,7 @@ bool client_url_allowed(const char *url, bool allow_insecure_http, const char **
     return *why == NULL;
 }
 
-/* ---- the answer, as it comes ---- */
+/* ---- receiving the answer ---- */
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 {
@@ -117,10 +117,10 @@ static int watch_progress(void *context, curl_off_t to_load, curl_off_t loaded, 
     return 0;
 }
 
-/* ---- life ---- */
+/* ---- new and free ---- */
 
-/* The certificate authorities: those that are configured, else those that the environment names for
- * other programs, else the system's. */
+/* The certificate authorities: those of the configuration, else those that the environment names
+ * for other programs, else the system's. */
 static bool set_authorities(CURL *easy, const struct config *config)
 {
     static const char *const variables[] = {"CURL_CA_BUNDLE", "NIX_SSL_CERT_FILE", "SSL_CERT_FILE"};
@@ -162,7 +162,7 @@ static bool set_options(struct client *client, const struct config *config, cons
     ok = ok && curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
 #elif LIBCURL_VERSION_NUM >= 0x075700
     ok = ok && curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) ==
-                   CURLE_OK; /* an enum there, not a macro */
+                   CURLE_OK; /* an enum in curl, not a macro */
 #endif
     if (plain) /* a proxy would see the token */
         ok = ok && curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK;
@@ -227,7 +227,7 @@ static bool set_headers(struct client *client, const char *token)
     char time[48];
     bool ok = add_header(&list, "Content-Type: application/json") && add_header(&list, "Expect:");
 
-    /* The dashboard corrects this host's clock by it. */
+    /* The dashboard corrects the times of this host by this header. */
     snprintf(time, sizeof time, "X-Nixfleet-Time: %lld", (long long)wall_ms());
     ok = ok && add_header(&list, time);
 
@@ -252,8 +252,8 @@ static curl_off_t uploaded(const struct client *client)
     return curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK ? sent : 0;
 }
 
-/* Lets curl work for as long as the network takes the body without being waited for: it sends a
- * buffer of it a call. */
+/* Lets curl send as long as the network takes bytes without waiting: curl sends one buffer in each
+ * call. */
 static bool push(struct client *client)
 {
     curl_off_t sent;
@@ -291,7 +291,7 @@ bool client_post(struct client *client, const struct client_request *request)
         curl_multi_add_handle(client->multi, client->easy) != CURLM_OK)
         return false;
     client->busy = true;
-    (void)push(client); /* what comes of it, client_wait tells */
+    (void)push(client); /* client_wait handles the result */
     return true;
 }
 
@@ -318,7 +318,8 @@ void client_abort(struct client *client)
     client->busy = false;
 }
 
-/* curl's text; where a system call failed, with its reason: curl says "Couldn't connect" only. */
+/* The text of curl, with the reason of a failed system call: curl itself only says "Couldn't
+ * connect". */
 static void explain(struct client *client, CURLcode code)
 {
     const char *text = client->curl_error[0] ? client->curl_error : curl_easy_strerror(code);
@@ -360,7 +361,7 @@ static const struct client_answer *finish(struct client *client, CURLcode code, 
     return answer;
 }
 
-/* Says why the request in flight must be given up now, or NULL. */
+/* Why the request in flight must be given up now; NULL: it need not. */
 static const char *overdue(struct client *client)
 {
     int64_t now = monotonic_ms();
@@ -369,7 +370,7 @@ static const char *overdue(struct client *client)
     curl_easy_getinfo(client->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
     if (looked_up_us == 0)
         return now - client->started_ms > LOOKUP_MAX_MS ? "the name server does not answer" : NULL;
-    if (!client->looked_up) /* the other side's time starts here */
+    if (!client->looked_up) /* the time for the dashboard starts here */
         client->looked_up = true, client->started_ms = client->moved_ms = now;
     if (now - client->moved_ms > client->stall_ms || now - client->started_ms > client->total_ms)
         return "no answer in time";
@@ -400,7 +401,7 @@ static const struct client_answer *step(struct client *client)
     return why ? finish(client, CURLE_OPERATION_TIMEDOUT, why) : NULL;
 }
 
-/* Time until `overdue` can be true, so that a wait does not sleep over it. */
+/* The time until `overdue` can become true, which limits each wait. */
 static int until_overdue(const struct client *client)
 {
     int64_t now = monotonic_ms();
@@ -428,7 +429,7 @@ const struct client_answer *client_wait(struct client *client, int fd, int timeo
             timeout_ms = until;
     }
     if (client->busy) {
-        /* A failure of the wait shows as a failure of the request. */
+        /* If the wait fails, the request fails, too. */
         (void)curl_multi_poll(client->multi, fd >= 0 ? &extra : NULL, fd >= 0, timeout_ms, NULL);
         if (readable)
             *readable = extra.revents != 0;

@@ -1,4 +1,4 @@
-/* Tokens, pauses and problems around a client. */
+/* Handles tokens, pauses and problems for a client. */
 #include "post.h"
 
 #include <stdarg.h>
@@ -32,7 +32,7 @@ void problem_once(struct problems *problems, enum problem kind, const char *form
         return;
     length = (int)strlen(line);
     line[length++] = '\n';
-    (void)write_all(problems->fd, line, (size_t)length); /* no one is left to be told */
+    (void)write_all(problems->fd, line, (size_t)length); /* no other place to report it */
 }
 
 /* ---- pauses ---- */

@@ -1,5 +1,5 @@
-/* Posting for a run: the path, the token that works, pauses that grow, and saying each problem
-   once. What the shipper, the heartbeat and the spool have in common. */
+/* Posting for a run: the path, the token that works, pauses that grow, and reporting each problem
+   once. The shipper, the heartbeat and the spool use it. */
 #ifndef NIXFLEET_POST_H
 #define NIXFLEET_POST_H
 
@@ -10,7 +10,7 @@
 #include "client.h"
 #include "token.h"
 
-/* Descriptors that the pump hands down (docs/helpers.md). */
+/* Descriptors that a helper inherits from the pump (docs/helpers.md). */
 enum { HELPER_PAGE_FD = 3, HELPER_POKE_FD, HELPER_PUMP_FD, HELPER_ACKS_FD };
 
 enum problem {
@@ -27,24 +27,26 @@ enum problem {
 
 struct problems {
     int fd;        /* of the pump, or 2 */
-    bool to_pump;  /* with its framing: 'P', the text, LF */
+    bool to_pump;  /* with the framing for the pump: 'P', the text, LF */
     unsigned said; /* a bit for each enum problem */
 };
 
-/* Says it if it has not been said. A problem that cannot be said is dropped. */
+/* Reports a problem unless it was reported before. If that is not possible, the problem is
+ * dropped. */
 void problem_once(struct problems *problems, enum problem kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A pause before the next try: it doubles from 0.5 s to `most`, and is cut by chance to between
- * half and all of it. */
+/* A pause before the next try: it doubles from 0.5 s up to a limit, and a random part of up to a
+ * half is cut off. */
 struct backoff {
     int64_t pause_ms;
-    int64_t until_ms; /* monotonic; 0: at once */
+    int64_t until_ms; /* monotonic time; 0: no pause */
 };
 void backoff_grow(struct backoff *backoff, int64_t most_ms);
-void backoff_set(struct backoff *backoff, int64_t pause_ms); /* exactly; does not grow */
+/* sets exactly this pause, which does not grow */
+void backoff_set(struct backoff *backoff, int64_t pause_ms);
 void backoff_reset(struct backoff *backoff);
-/* Milliseconds until it is over, 0 when it is. */
+/* The milliseconds that are left; 0: none. */
 int backoff_left(const struct backoff *backoff);
 
 #define POST_REASON_SIZE 320
@@ -56,28 +58,29 @@ struct post {
     struct backoff backoff;
     struct problems *problems;
     char path[128];
-    char reason[POST_REASON_SIZE]; /* why the last request failed; "": it did not */
+    char reason[POST_REASON_SIZE]; /* why the last request failed; "": it did not fail */
 };
 
-/* what: "logs" or "heartbeat". tokens: of config, loaded; they outlive post. 0, or -1 (the reason
- * has been said). */
+/* what: "logs" or "heartbeat". tokens: loaded from config, valid until post_close. Returns 0, or -1
+ * (the reason has been reported). */
 int post_open(struct post *post, const struct config *config, struct token_set *tokens,
               const char *host, const char *what, struct problems *problems);
 void post_close(struct post *post);
-/* Starts a request with the current token. The body must stay. False when it could not start: then
- * the backoff has grown. */
+/* Starts a request with the present token. The body must stay unchanged until the answer. False if
+ * it could not be started; then the backoff has grown. */
 bool post_start(struct post *post, const char *body, size_t size, int stall_ms, int64_t total_ms);
-/* False, and it has been said why, when there is no token to send though one is configured. */
+/* False if a token is configured but cannot be read; then the reason has been reported. */
 bool post_may_send(struct post *post);
-/* After a 401 or 403: true if there is another token to try now. Else it has been said. */
+/* To be called after a 401 or 403. True if there is another token to try now; otherwise the problem
+ * has been reported. */
 bool post_denied(struct post *post, int status);
-/* After an answer without a usable status: grows the backoff, keeps the reason, and says what a
- * person must mend (trust, redirects). */
+/* To be called after an answer without a usable status: grows the backoff, stores the reason, and
+ * reports what a person must correct (trust, redirects). */
 void post_failed(struct post *post, const struct client_answer *answer, int64_t most_ms);
 
-/* After an answer that was taken: no backoff, no reason, and the token is the right one. */
+/* To be called after an accepted request: resets backoff and reason, and keeps the token. */
 void post_succeeded(struct post *post);
-/* After an answer that says when to try again (a 429 or 503). */
+/* To be called after an answer that says when to try again (429 or 503). */
 void post_must_wait(struct post *post, const struct client_answer *answer, int64_t wait_ms);
 
 #endif

@@ -12,7 +12,7 @@
 #include "../../common/io.h"
 #include "../../common/system.h"
 
-#define STEP_MS 50 /* between two looks at a pipe and at who waits */
+#define STEP_MS 50 /* between two looks at a pipe and at the waiting process */
 
 static void explain(struct token_set *tokens, const char *why)
 {
@@ -43,7 +43,7 @@ static void read_token_file(struct token_set *tokens)
         explain(tokens, why);
 }
 
-/* The agent's own file: without a word where there is none. */
+/* Reads the agent's own file; a missing file is not a problem. */
 static void read_cache(struct token_set *tokens)
 {
     const char *path = tokens->config->token_cache, *why;

@@ -5,10 +5,10 @@
 #include "answer.h"
 
 static const struct row {
-    int first, last; /* statuses */
+    int first, last; /* range of statuses */
     enum verdict verdict;
 } rows[] = {
-    /* The first row that fits counts. */
+    /* The first matching row counts. */
     {200, 202, VERDICT_TAKEN},    {204, 204, VERDICT_TAKEN},  {401, 401, VERDICT_DENIED},
     {403, 403, VERDICT_DENIED},   {404, 405, VERDICT_ABSENT}, {408, 408, VERDICT_RETRY},
     {409, 409, VERDICT_CONFLICT}, {410, 410, VERDICT_GONE},   {413, 413, VERDICT_TOO_LARGE},
@@ -16,8 +16,8 @@ static const struct row {
     {400, 499, VERDICT_REFUSED},  {503, 503, VERDICT_WAIT},
 };
 
-/* A proxy or a page of somebody else can say 410, too. What follows cannot be taken back: only a
- * dashboard's own answer counts. */
+/* A proxy or a foreign page can send 410, too. What follows from a 410 cannot be undone, so only
+ * the answer of a dashboard counts. */
 static bool of_a_dashboard(const struct client_answer *answer)
 {
     struct answer said;
