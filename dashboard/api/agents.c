@@ -42,7 +42,7 @@ static json_object *read_checked(struct request *request, const struct field_rul
 }
 
 /* At the first authorised call of a host without a token of its own: makes one. token: "" if none
- * is made. */
+ * was made. */
 static int provision(struct txn *txn, const struct request *request, char token[TOKEN_SIZE])
 {
     const struct dashboard_settings *settings = request->settings;
@@ -145,8 +145,8 @@ void get_poll(struct request *request)
 
 #define DERIVED_MAX 100 /* bytes, as in v1 */
 
-/* The comment of a status that came without one: the first line of an error, cut between two
- * characters. NULL: the stored comment stays. */
+/* The comment for a status without one: the first line of the error, cut between two characters.
+ * NULL: the stored comment stays. */
 static const char *derive_comment(const char *status, const char *output,
                                   char comment[DERIVED_MAX + 1])
 {
@@ -214,7 +214,7 @@ static void read_tests(json_object *body, struct host_tests *tests)
         .comment = body_text(body, "comment")};
 }
 
-/* The history gets a line for the start, each fifth test, and the end. */
+/* Adds a line to the history for the start, each fifth test, and the end. */
 static int add_test_line(struct txn *txn, const char *host, const struct host_tests *tests)
 {
     char message[64];

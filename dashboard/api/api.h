@@ -1,17 +1,17 @@
-/* The handlers of all calls, by caller. Each fills request->answer or submits a job. */
+/* The handlers of all calls, grouped by caller. Each handler fills request->answer or submits a
+ * job. */
 #ifndef NIXFLEET_DASHBOARD_API_API_H
 #define NIXFLEET_DASHBOARD_API_API_H
 
 #include "dashboard/server/http.h"
 #include "dashboard/store/store.h"
 
-/* runs.c: called by nixfleet-run and by scripts */
+/* runs.c: for nixfleet-run and scripts */
 void post_logs(struct request *request);
 void post_heartbeat(struct request *request);
 void delete_run(struct request *request);
 /* read.c: for people and scripts */
-void get_logs(
-    struct request *request); /* with neither since nor run: v1's list, get_command_logs */
+void get_logs(struct request *request); /* without since and run: v1's list, get_command_logs */
 void get_runs(struct request *request);
 void get_run(struct request *request);
 void get_run_log(struct request *request);
@@ -24,7 +24,8 @@ void get_host(struct request *request);
 void get_health(struct request *request);
 /* Answers 503. */
 void answer_no_store(struct request *request);
-/* The run of the path, if it is this host's; else answers 404. */
+/* Finds the run in the path. False if it does not exist or belongs to another host; then answers
+ * 404. */
 bool find_run(struct request *request, struct run_row *run);
 /* search.c */
 void get_run_search(struct request *request);
@@ -53,7 +54,7 @@ void get_metrics(struct request *request);
 void post_login(struct request *request);
 void post_logout(struct request *request);
 void get_session(struct request *request);
-/* The page and its files, and whether there is one of that path. */
+/* Serves the page and its files. asset_known: whether a file has this path. */
 void get_asset(struct request *request);
 bool asset_known(const char *path);
 

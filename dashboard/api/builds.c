@@ -1,4 +1,4 @@
-/* The derivations of a run and what it changed: read from a batch, and told to people. */
+/* The derivations and changes of a run: reads them from a batch, and writes them for people. */
 #include <string.h>
 
 #include "dashboard/api/api.h"
@@ -15,7 +15,7 @@ static const char *const states[] = {"waiting", "building", "built", "failed", "
 
 /* ---- reading ---- */
 
-/* An optional string; false: it is of another type, or too long. */
+/* Reads an optional string. False if it has another type, or is too long. */
 static bool string_of(json_object *object, const char *name, const char **out)
 {
     json_object *value;
@@ -83,7 +83,7 @@ int builds_apply(struct txn *txn, int64_t key, const struct report *report)
     return report->changes ? txn_changes_put(txn, key, report->changes) : 0;
 }
 
-/* ---- telling ---- */
+/* ---- writing ---- */
 
 static void add_derivation(void *context, const struct derivation_row *row)
 {

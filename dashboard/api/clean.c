@@ -9,15 +9,15 @@
 #define CUT_MARK "\xe2\x80\xa6"
 #define REPLACEMENT "\xef\xbf\xbd"
 
-/* Limits of one field: of each string in it, of the entries of each list, and of its JSON as a
- * whole (0: not looked at). */
+/* The limits of one field: for each string in it, for the entries of each list, and for its whole
+ * JSON. 0: no limit. */
 struct limits {
     const char *name;
     size_t string, entries, json;
     bool has_lines;
 };
 
-/* nixfleet-run keeps to smaller ones. A list of hosts holds most of these for each host, so that
+/* nixfleet-run sends smaller ones. A list of hosts contains most of these fields for each host, so
  * they must be small. */
 static const struct limits fields[] = {
     {.name = "command", .string = 16384},
@@ -42,16 +42,17 @@ static const struct limits *limits_of(const char *name)
     return &standard;
 }
 
-/* The length of the character at text if it must not be shown; else 0. Text is UTF-8. */
+/* The length of the character at text if it must not be shown; else 0. text is UTF-8. */
 static size_t harmful(const char *text, size_t size, bool has_lines)
 {
     const unsigned char *c = (const unsigned char *)text;
 
     if (c[0] < 0x20 || c[0] == 0x7f)
         return has_lines && (c[0] == '\n' || c[0] == '\t') ? 0 : 1;
-    if (c[0] == 0xc2 && size > 1 && c[1] < 0xa0) /* U+0080 to U+009F: U+009B is as good as ESC [ */
+    /* U+0080 to U+009F: U+009B means the same as ESC [ */
+    if (c[0] == 0xc2 && size > 1 && c[1] < 0xa0)
         return 2;
-    /* U+202A to U+202E and U+2066 to U+2069 turn the direction of what follows */
+    /* U+202A to U+202E and U+2066 to U+2069 change the direction of the text that follows */
     if (c[0] == 0xe2 && size > 2 &&
         ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
          (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9)))
@@ -72,8 +73,8 @@ static bool is_harmless(const char *text, size_t size, bool has_lines)
     return true;
 }
 
-/* The length of the complete escape sequence at text: CSI (colours, cursor) or OSC (title, link).
- * 0: there is none. */
+/* The length of a complete escape sequence at text: CSI (colours, cursor) or OSC (title, link). 0:
+ * none. */
 static size_t sequence_length(const char *text, size_t size)
 {
     size_t i = 2;
@@ -95,8 +96,8 @@ static size_t sequence_length(const char *text, size_t size)
     return 0;
 }
 
-/* Writes the harmless form of text to out, which has room for three times its size. Returns the
- * length. */
+/* Writes the harmless form of text to out, which must have space for three times its size. Returns
+ * the length. */
 static size_t write_harmless(const char *text, size_t size, bool has_lines, char *out)
 {
     size_t length = 0;
@@ -147,7 +148,7 @@ static bool clean_string(json_object *value, const struct limits *limits)
     return done;
 }
 
-/* Bodies are nested a few levels only: the parser sees to that. */
+/* Recursion is safe: the parser limits the depth of a body. */
 static bool clean_value(json_object *value, const struct limits *limits)
 {
     if (json_object_is_type(value, json_type_string))

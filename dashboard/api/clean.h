@@ -21,9 +21,9 @@
    be cleaned in part. */
 const char *body_clean(json_object *object, size_t *limit);
 
-/* The same; false: the request was answered, with status and the reason (503 when out of memory).
-   400 has the form of our own calls,
-   {"error"}, another status that of v1's, {"detail"}. */
+/* Does the same. False: the request was answered with status and the reason (503 when out of
+   memory). Status 400 uses the form of our own calls, {"error"}, another status that of v1's calls,
+   {"detail"}. */
 bool clean_or_answer(struct request *request, json_object *object, unsigned status);
 
 #endif

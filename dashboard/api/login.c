@@ -1,4 +1,4 @@
-/* Signing in and out, and the page's files. */
+/* Signing in and out, and the files of the page. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void redirect(struct request *request, const char *where)
     snprintf(request->answer.location, sizeof request->answer.location, "%s", where);
 }
 
-/* A field of a form body, decoded; caller frees; NULL if absent. */
+/* The decoded value of a field of a form body; NULL: absent. The caller frees it. */
 static char *form_field(const char *form, const char *name)
 {
     size_t length = strlen(name);
@@ -47,7 +47,7 @@ static char *form_field(const char *form, const char *name)
 struct session {
     char key[TOKEN_HASH_SIZE];
     char cookie[SESSION_COOKIE_SIZE];
-    int64_t step; /* of the one-time code; 0: none is asked for */
+    int64_t step; /* of the one-time code; 0: no code is needed */
 };
 
 static void set_cookie(struct request *request, const char *value, int seconds)
@@ -71,8 +71,8 @@ static void refuse_code(struct request *request, const char *reason)
 static enum job_result apply_session(struct txn *txn, struct request *request, void *context)
 {
     const struct session *session = context;
-    /* A code counts once, also after a restart: a person who read it over a shoulder cannot use it
-     * again. */
+    /* A code is accepted once, even after a restart, so that a person who read it over a shoulder
+     * cannot use it. */
     int fresh = session->step ? txn_totp_use(txn, session->step) : 1;
 
     if (fresh <= 0) {
@@ -101,7 +101,7 @@ static struct session *session_new(const struct dashboard_settings *settings)
     return NULL;
 }
 
-/* The password is right. Returns whether a job was submitted. */
+/* The password is right. Returns true if a job was submitted. */
 static bool begin_session(struct request *request)
 {
     const struct dashboard_settings *settings = request->settings;
@@ -162,7 +162,7 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
 
 static void logged_out(struct request *request)
 {
-    live_recheck(request->server->live); /* its pages get no more messages */
+    live_recheck(request->server->live); /* the pages of this session get no more messages */
 }
 
 void post_logout(struct request *request)
@@ -185,7 +185,7 @@ void post_logout(struct request *request)
     request_submit(request, apply_logout, session, free);
 }
 
-/* ---- who am I ---- */
+/* ---- the session ---- */
 
 static void add_person(struct request *request, struct text *out)
 {
@@ -196,8 +196,8 @@ static void add_person(struct request *request, struct text *out)
     text_key_time(out, "expires", request->caller.expires_ms);
 }
 
-/* Also helps to set up a proxy: it shows which client address and which own name the server sees.
- */
+/* Also shows which client address and which server name arrive here, which helps to set up a
+ * proxy. */
 void get_session(struct request *request)
 {
     char agent_of[HOST_ID_SIZE];
@@ -239,7 +239,7 @@ static void serve(struct request *request, const struct asset *asset)
         MHD_create_response_from_buffer(asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
 }
 
-/* The paths that have a page under another name. */
+/* Some paths serve a file with another name. */
 static const struct asset *find_asset(const char *path)
 {
     if (strcmp(path, "/login") == 0)
@@ -259,7 +259,8 @@ void get_asset(struct request *request)
     const char *path = request->path;
 
     if (strcmp(path, "/") == 0 && !auth_person(request))
-        redirect(request, "login"); /* relative: below a prefix the page can say what is wrong */
+        redirect(request, "login"); /* a relative path: if a proxy passes a prefix on, the page can
+                                       still say what is wrong */
     else if (strcmp(path, "/login") == 0 && auth_person(request))
         redirect(request, "/");
     else

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MATCH_STEPS 100000 /* of PCRE2's inner loop for one line: some milliseconds */
+#define MATCH_STEPS 100000 /* of PCRE2's inner loop, for one line: some milliseconds */
 #define MATCH_HEAP_KIB 1024
 #define PATTERN_MAX 1000 /* bytes */
 
 struct match {
     const char *kind;
-    pcre2_code *code; /* NULL: every line */
+    pcre2_code *code; /* NULL: every line matches */
     pcre2_match_data *data;
     pcre2_match_context *limits;
 };

@@ -1,5 +1,5 @@
-/* GET /metrics: Prometheus' text format, version 0.0.4. The samples of one metric stand together,
-   so each metric gathers its samples in a text of its own while the hosts are visited once. */
+/* GET /metrics: Prometheus' text format, version 0.0.4. All samples of a metric must be together,
+   so each metric collects its samples in a text of its own while the hosts are visited once. */
 #include <stdio.h>
 #include <string.h>
 
@@ -72,14 +72,14 @@ struct page {
     struct store *store;
     struct text samples[METRICS];
     int64_t now_ms;
-    /* Of the host that is visited. */
+    /* Of the host that is being visited. */
     const char *host;
     int64_t switch_ms;
 };
 
 /* ---- samples ---- */
 
-/* A label's value, with the escapes of the format. */
+/* Writes the value of a label, with the escapes of the format. */
 static void add_value(struct text *out, const char *value)
 {
     for (; value && *value; value++) {
@@ -92,7 +92,7 @@ static void add_value(struct text *out, const char *value)
     }
 }
 
-/* The beginning of a sample: its name and up to two labels (NULL: none). */
+/* Begins a sample: its name and up to two labels (NULL: none). */
 static struct text *begin(struct page *page, enum metric metric, const char *first,
                           const char *first_value, const char *second, const char *second_value)
 {
@@ -127,7 +127,7 @@ static void add_info(struct page *page, enum metric metric, const char *label, c
     text_printf(begin(page, metric, "host", page->host, label, value), " %d\n", is);
 }
 
-/* A moment, unless it has never been. */
+/* Adds a time, if there is one. */
 static void add_moment(struct page *page, enum metric metric, const char *name, int64_t ms)
 {
     if (ms > 0)

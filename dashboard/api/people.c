@@ -357,7 +357,7 @@ void post_nixcfg_refresh(struct request *request)
         answer_target(request);
         return;
     }
-    request_suspend(request); /* before: it may be called back before we return */
+    request_suspend(request); /* first, because done may be called before target_refresh returns */
     if (target_refresh(request->server->target, target_asked, request))
         return;
     answer_detail(request, 503, "Too many ask for the target commit");

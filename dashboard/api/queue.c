@@ -1,4 +1,4 @@
-/* The command that waits for a host's agent: a person may take it back. */
+/* A person withdraws the command that waits for a host's agent. */
 #include <stdio.h>
 
 #include "dashboard/api/api.h"

@@ -1,4 +1,4 @@
-/* What people and scripts read: hosts, runs, lines, the whole log, health. Search:
+/* Calls that read for people and scripts: hosts, runs, lines, the whole log, health. Search:
  * search.c. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,9 +138,9 @@ void get_run_lines(struct request *request)
 
 /* ---- polling: GET logs?since= ---- */
 
-/* "since" is a time, or our own `next`: "vVERSION", or "vVERSION.LINE" where the lines from LINE on
-   are still to come; since_ms: the time. Returns the first line to send, or -1; *newest: the
-   version to go on from. */
+/* "since" is a time (since_ms), or an earlier `next` of ours: "vVERSION", or "vVERSION.LINE" if the
+   lines from LINE on are still to be sent. Returns the first line to send, or -1. *newest: the
+   version for the next call. */
 static int64_t changed_since(struct request *request, int64_t key, const char *since,
                              int64_t since_ms, int64_t *newest)
 {
@@ -157,7 +157,7 @@ static int64_t changed_since(struct request *request, int64_t key, const char *s
     return rest >= 0 && (changed < 0 || rest < changed) ? rest : changed;
 }
 
-/* The run that is asked for: by its id, else the host's. */
+/* Finds the run of the request: by its id, or else the host's run. */
 static bool find_asked(struct request *request, char id[RUN_ID_SIZE], struct run_row *run)
 {
     const char *asked = request_query(request, "run");
@@ -229,13 +229,13 @@ struct stream {
     struct store *store;
     char run[RUN_ID_SIZE];
     int64_t key, at; /* the next line */
-    int64_t lines;   /* of the run when the stream began; a run that lives has more by its end */
+    int64_t lines;   /* of the run when the stream began; a running run has more by its end */
     bool color;
-    struct text block; /* read, and not sent yet: from sent on */
+    struct text block; /* lines to send; those before `sent` have been sent */
     size_t sent;
 };
 
-/* Puts the lines of a chunk into block, from stream->at on. */
+/* Copies the lines of a chunk, from stream->at on, into block. */
 static bool stream_chunk(void *context, const struct chunk *chunk)
 {
     struct stream *stream = context;
@@ -264,8 +264,8 @@ static bool stream_read(struct stream *stream)
            stream->block.size > 0;
 }
 
-/* Whether the log ends where the stream does. The run may have been deleted meanwhile, or the store
-   may have failed: a download that ends early must not look whole. */
+/* Whether the log ends where the stream ends. The run may have been deleted, or the store may have
+   failed; a download that ends early must not look complete. */
 static bool stream_is_whole(struct stream *stream)
 {
     struct run_row run;
@@ -334,7 +334,7 @@ static enum job_result apply_health(struct txn *txn, struct request *request, vo
     return JOB_DONE;
 }
 
-/* Goes the way of a batch: through the writer to the disk. */
+/* Takes the same way as a batch: through the writer to the disk. */
 void get_health(struct request *request)
 {
     const char *trouble = store_trouble(request->server->store);

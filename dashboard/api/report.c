@@ -1,4 +1,4 @@
-/* Reading and checking what writers post. */
+/* Reads and checks what nixfleet-run and scripts post. */
 #include "dashboard/api/report.h"
 
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 #include "dashboard/store/lines.h"
 
 #define SILENT_MAX_S INT64_C(10000000000)
-#define LINES_MAX INT64_C(1000000000000) /* an index beyond this is an error, not a log */
-#define TIME_MAX_MS \
-    INT64_C(253402300799999) /* the end of the year 9999: browsers and RFC 3339 go no further */
+#define LINES_MAX INT64_C(1000000000000) /* an index above this limit is an error */
+/* the end of the year 9999, the limit of browsers and RFC 3339 */
+#define TIME_MAX_MS INT64_C(253402300799999)
 #define COUNT_MAX INT64_C(1000000000) /* derivations, paths, tests */
 
-/* What a field must be; the answer to a wrong field says so. */
+/* What each field must be, for the answer to a wrong field. */
 static const struct {
     const char *name, *expected;
 } expectations[] = {
@@ -71,7 +71,7 @@ void report_free(void *context)
     free(report);
 }
 
-/* A time of the writer's clock; *out becomes a time of the server's. */
+/* Reads a time of the writer's clock. *out: the same moment on the server's clock. */
 static void time_field(const struct report *report, const char *name, int64_t *out,
                        const char **why)
 {
@@ -86,7 +86,7 @@ static void time_field(const struct report *report, const char *name, int64_t *o
         *why = name;
 }
 
-/* The writer's clock as it sent the request; 0: it did not say. */
+/* The writer's clock when it sent the request; 0: not sent. */
 static int64_t writer_ms(const struct request *request)
 {
     const char *text = request_header(request, "X-Nixfleet-Time");
@@ -99,10 +99,10 @@ static int64_t writer_ms(const struct request *request)
     return *end || ms < 0 || ms > TIME_MAX_MS ? 0 : ms;
 }
 
-/* What *why is when nothing is wrong with the body. */
+/* The value of *why if memory is short, but the body is not wrong. */
 static const char no_memory[] = "out of memory";
 
-/* A value as text that lives as long as the value. */
+/* The JSON text of a value, which is valid as long as the value. */
 static const char *json_text(json_object *value, const char **why)
 {
     const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
@@ -113,7 +113,7 @@ static const char *json_text(json_object *value, const char **why)
     return text;
 }
 
-/* A field that is kept as JSON text. */
+/* Reads a field that is kept as JSON text. */
 static void raw_field(json_object *object, const char *name, enum json_type type, const char **out,
                       const char **why)
 {
@@ -148,13 +148,13 @@ static bool is_c1(const char *text, size_t size)
     return size > 1 && (unsigned char)text[0] == 0xc2 && (unsigned char)text[1] < 0xa0;
 }
 
-/* Bytes that are looked at twice: what a C1 begins with, and controls, but LF. */
+/* Bytes that need a closer look: the first byte of a C1 control, and controls except LF. */
 static const unsigned char special[256] = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1,          1,
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, [0x7f] = 1, [0xc2] = 1,
 };
 
-/* The length of the SGR sequence at text; 0: there is none. */
+/* The length of the SGR sequence at text; 0: none. */
 static size_t sgr_length(const char *text, size_t size)
 {
     size_t i = 2;
@@ -166,8 +166,8 @@ static size_t sgr_length(const char *text, size_t size)
     return i < size && text[i] == 'm' ? i + 1 : 0;
 }
 
-/* Only SGR may be in a log: everything else that a terminal acts on becomes a replacement
- * character. */
+/* SGR is the only escape sequence in a log: everything else that a terminal acts on becomes a
+ * replacement character. */
 static bool clean(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
@@ -210,7 +210,7 @@ static void make_harmless(char *text, size_t size)
     }
 }
 
-/* `lines`, for people: control characters are made harmless instead of refused. */
+/* `lines`, for scripts: control characters are made harmless instead of refused. */
 static void read_lines(struct report *report, const char **why)
 {
     struct text joined = {0};
@@ -254,7 +254,7 @@ static bool time_pair(json_object *pair, int64_t *count, int64_t *ms)
     return *count >= 0 && *count <= LINES_MAX && *ms >= 0 && *ms <= TIME_MAX_MS;
 }
 
-/* Puts the pair's time on the server's clock. False if the time is not known. */
+/* Converts the time of a pair to the server's clock. False if the time is not known. */
 static bool convert_time(struct report *report, json_object *pair, int64_t ms)
 {
     int64_t converted = clock_server_time(ms, report->offset_ms, report->now_ms);
@@ -265,8 +265,9 @@ static bool convert_time(struct report *report, json_object *pair, int64_t ms)
     return converted != 0;
 }
 
-/* Without times, the lines came now: so it is where they are not of as many lines as the batch (the
-   times of all lines behind these would slip), and where the writer's clock was never set. */
+/* Reads the times of the lines. The lines count as new if there are no times, if the times are for
+   another number of lines (later times would move to wrong lines), or if the writer's clock was
+   never set. */
 static void read_times(struct report *report, const char **why)
 {
     json_object *list;
@@ -296,7 +297,7 @@ static void read_phase(struct report *report, const char **why)
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (strcmp(report->phase, phases[i]) == 0)
             return;
-    report->phase = NULL; /* of a later version of the protocol: shown as none */
+    report->phase = NULL; /* a phase of a later protocol version is ignored */
 }
 
 static bool member(json_object *object, const char *name, json_type type, json_object **value)
@@ -304,7 +305,7 @@ static bool member(json_object *object, const char *name, json_type type, json_o
     return json_object_object_get_ex(object, name, value) && json_object_is_type(*value, type);
 }
 
-/* Keeps of an object's members those that the protocol knows. */
+/* Removes the members of an object that the protocol does not know. */
 static void keep_members(json_object *object, const char *const *names)
 {
     json_object_object_foreach(object, key, value)
@@ -329,7 +330,8 @@ static void read_exit(struct report *report, const char **why)
     keep_members(value, members);
     report->killed = member(value, "signal", json_type_string, &signal);
     if (member(value, "code", json_type_int, &code))
-        report->killed |= json_object_get_int64(code) > 128; /* what a shell says of a signal */
+        /* the exit status of a shell if a signal ended the command */
+        report->killed |= json_object_get_int64(code) > 128;
     else if (!report->killed) {
         *why = "exit";
         return;
@@ -342,7 +344,7 @@ static void read_exit(struct report *report, const char **why)
 
 #define COUNT_NAME(name) #name,
 
-/* Counts that no run can have are left out, and so is what the protocol does not know. */
+/* Drops impossible counts, and members that the protocol does not know. */
 static void read_progress(struct report *report, const char **why)
 {
     static const char *const members[] = {PROGRESS_COUNTS(COUNT_NAME) "current", NULL};
@@ -364,7 +366,7 @@ static void read_progress(struct report *report, const char **why)
     report->progress = json_text(value, why);
 }
 
-/* In either case of letters. */
+/* Accepts upper and lower case. */
 static void read_digest(struct report *report, const char **why)
 {
     const char *digest;
@@ -405,7 +407,7 @@ static void read_run(struct report *report, const char **why)
         snprintf(report->run, sizeof report->run, "%s", run);
 }
 
-/* Fields that both calls have. */
+/* Reads the fields that batches and heartbeats have in common. */
 static void read_common(struct report *report, const char **why)
 {
     json_object *object = report->object;
@@ -463,7 +465,7 @@ static void read_batch_fields(struct report *report, const char **why)
     report->finished = report->exit != NULL;
 }
 
-/* Only looked at: what a page shows of a host's load comes with its metrics. */
+/* Only checked: the load that a page shows comes with the host's metrics. */
 static void read_load(json_object *object, const char **why)
 {
     json_object *list;
@@ -500,7 +502,7 @@ static void read_heartbeat_fields(struct report *report, const char **why)
     report->finished = report->status && strcmp(report->status, "finished") == 0;
 }
 
-/* NULL: answered. */
+/* NULL: the request was answered. */
 static struct report *read_report(struct request *request,
                                   void (*read)(struct report *, const char **))
 {

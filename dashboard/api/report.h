@@ -11,39 +11,40 @@
 #include "dashboard/server/http.h"
 #include "dashboard/store/store.h"
 
-/* A body, read and checked. Strings live as long as the report. A field that was absent is NULL, 0,
- * or what its comment says. */
+/* A body that was read and checked. Strings are valid as long as the report. An absent field is
+ * NULL, 0, or what its comment says. */
 struct report {
     json_object *object;
-    char run[RUN_ID_SIZE]; /* "": not said */
-    const char *text;      /* lines joined by LF, NULL: none */
-    char *joined;          /* text made from `lines` */
-    size_t size;           /* of text, in bytes */
-    int64_t count;         /* lines in text */
+    char run[RUN_ID_SIZE]; /* "": absent */
+    const char *text;      /* lines joined by LF; NULL: none */
+    char *joined;          /* holds text if it was made from `lines` */
+    size_t size;           /* of text */
+    int64_t count;         /* of lines in text */
     int64_t from;          /* -1: append */
     int64_t skipped;
     const char *times, *progress, *argv, *failed, *failed_units, *exit; /* JSON */
     const char *command, *name, *user, *phase, *status, *outcome, *error;
-    char digest[65];           /* lower-case hex; "": not said */
-    json_object *derivations;  /* a valid list, or NULL */
-    const char *changes;       /* JSON */
-    int64_t started, ended;    /* ms since 1970 by the server's clock (fleet/clock.h) */
-    int64_t newest_ms;         /* when the newest of the lines came, likewise; 0: now */
-    int64_t offset_ms, now_ms; /* of the writer's clock; the server's clock as the report came */
-    int64_t error_line, byte_count, bytes, silent_for; /* -1: not said; silent_for in seconds */
-    int64_t interval;                                  /* between heartbeats, ms; 0: not said */
-    bool lost, finished, killed; /* killed: exit says that a signal ended the command */
+    char digest[65];          /* lower-case hex; "": absent */
+    json_object *derivations; /* a valid list; NULL: none */
+    const char *changes;      /* JSON; NULL: none */
+    int64_t started, ended;   /* ms since 1970, on the server's clock (fleet/clock.h) */
+    int64_t newest_ms;        /* arrival of the newest line, on the server's clock; 0: now */
+    /* offset of the writer's clock; the server's clock when the report came */
+    int64_t offset_ms, now_ms;
+    int64_t error_line, byte_count, bytes, silent_for; /* -1: absent; silent_for in seconds */
+    int64_t interval;                                  /* between heartbeats, in ms; 0: absent */
+    bool lost, finished, killed;                       /* killed: a signal ended the command */
 };
 
-/* Reads the body of a batch or of a heartbeat. NULL: the request was answered with the reason (400,
-   or 503 when out of memory). The caller passes the report to report_free. */
+/* Reads the body of a batch or a heartbeat. NULL: the request was answered with the reason (400, or
+   503 when out of memory). The caller frees the report with report_free. */
 struct report *read_batch(struct request *request);
 struct report *read_heartbeat(struct request *request);
-/* Whether it is a list of derivations as the protocol has them. */
+/* Whether list is a valid list of derivations. */
 bool builds_valid(json_object *list);
-/* Stores what a batch says of derivations and changes. 0 or -1. */
+/* Stores the derivations and changes of a batch. Returns 0, or -1 if the store failed. */
 int builds_apply(struct txn *txn, int64_t key, const struct report *report);
-/* For request_submit. */
+/* Frees a report; for request_submit. */
 void report_free(void *report);
 
 #endif

@@ -1,4 +1,4 @@
-/* Finding the row of a request. */
+/* Finds the row of a request. */
 #include "dashboard/api/routes.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "dashboard/server/server.h"
 
 #define KIB (size_t)1024
-#define SMALL (4 * KIB) /* a body without a field that may be long */
+#define SMALL (4 * KIB) /* bytes of a body that has no long field */
 
 static const struct route routes[] = {
     {"POST", "/api/hosts/{host}/logs", ROLE_AGENT, post_logs, BODY_MAX, 0},
@@ -55,7 +55,7 @@ static const struct route routes[] = {
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
-/* One part of a path against one of a pattern. */
+/* Matches one part of a path against one part of a pattern. */
 static bool match_part(struct request *request, const char *part, size_t length,
                        const char *pattern, size_t pattern_length, bool *bad_host)
 {
@@ -90,7 +90,7 @@ static bool match(struct request *request, const char *path, const char *pattern
     return *path == '\0' && *pattern == '\0';
 }
 
-/* HEAD is GET without the body, except for a call that takes something away. */
+/* HEAD means GET without the body, except for calls that remove something. */
 static bool method_fits(const struct route *route, const char *method)
 {
     return strcmp(route->method, method) == 0 ||
@@ -103,8 +103,8 @@ static bool reads(const struct request *request)
     return strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
 }
 
-/* The row of the request; NULL: none, and request->answer.allow lists the methods that the path has
- * (none: the path is unknown). */
+/* The row of the request. NULL: none; then request->answer.allow lists the methods that the path
+ * has (empty: the path is unknown). */
 static const struct route *find_route(struct request *request, bool *bad_host)
 {
     char *allow = request->answer.allow;
@@ -125,7 +125,7 @@ static const struct route *find_route(struct request *request, bool *bad_host)
     return NULL;
 }
 
-/* Whether the path is one of ours behind something else: a proxy that passes a prefix on. */
+/* Whether the path ends with one of ours: a proxy passes a prefix on. */
 static bool has_prefix(struct request *request)
 {
     const char *prefix = request_header(request, "X-Forwarded-Prefix");
@@ -182,7 +182,7 @@ static bool host_allowed(struct request *request)
     return false;
 }
 
-/* Whether a browser shows the answer to a person. */
+/* Whether a browser will show the answer to a person. */
 static bool from_a_form(const struct request *request)
 {
     const char *accepted = request_header(request, "Accept");
@@ -213,8 +213,8 @@ static bool within_limit(struct request *request, const struct route *route)
     return false;
 }
 
-/* The caller's role is checked before anything is counted or read, so that a stranger uses up
- * neither the rate limit of others nor memory. */
+/* The role of the caller is checked before anything is counted or read, so that a stranger can use
+ * up neither the rate limit of others nor memory. */
 static bool admitted(struct request *request)
 {
     bool bad_host = false;
@@ -229,7 +229,7 @@ static bool admitted(struct request *request)
     request->route = route = find_route(request, &bad_host);
     request->body_max = route && route->body_max ? route->body_max : SMALL;
     if (!route && reads(request) && asset_known(request->path))
-        return true; /* a path may have a page beside its rows: /login has both */
+        return true; /* a path may have both calls and a file: /login */
     if (!route)
         answer_no_route(request);
     else if (bad_host)

@@ -1,4 +1,4 @@
-/* The table of calls: a row says who may make the call and which function answers it. */
+/* The table of calls: each row says who may make a call and which function answers it. */
 #ifndef NIXFLEET_DASHBOARD_API_ROUTES_H
 #define NIXFLEET_DASHBOARD_API_ROUTES_H
 
@@ -11,11 +11,11 @@ struct route {
     enum role role;
     void (*handle)(struct request *request);
     size_t body_max; /* bytes; 0: SMALL */
-    int per_minute;  /* calls of one client to one path that has the role; 0: no limit */
+    int per_minute;  /* calls of one client to one path, after the role was checked; 0: no limit */
 };
 
-/* What the server runs: finds the row of a request, checks who calls and how often, and lets the
- * handler answer; answers 404, 405, 401, 403 and 429 itself. */
+/* The app for the server: finds the row of a request, checks the caller's role and rate, and calls
+ * the handler. Answers 404, 405, 401, 403 and 429 itself. */
 extern const struct http_app api_app;
 
 #endif

@@ -9,11 +9,12 @@
 #include "dashboard/fleet/state.h"
 #include "dashboard/server/server.h"
 
-#define DIGEST_MAX ((int64_t)64 << 20) /* of text that the writer hashes at the end of a run */
+/* bytes of text; the writer thread hashes at most this much at the end of a run */
+#define DIGEST_MAX ((int64_t)64 << 20)
 
-/* When the run was last alive, as far as the report shows. Lines count from when they were written:
- * a run that is delivered late does not look alive. A `lost` heartbeat is no sign of life either,
- * except for a run that still counted as busy. */
+/* When the run was last alive, according to the report. Lines count from the time when they were
+ * written, so a run that is delivered late does not look alive. A `lost` heartbeat is no sign of
+ * life either, except for a run that still counted as busy. */
 static int64_t seen_ms(const struct txn *txn, const struct run_row *run,
                        const struct report *report)
 {
@@ -26,8 +27,8 @@ static int64_t seen_ms(const struct txn *txn, const struct run_row *run,
     return report->newest_ms > before ? report->newest_ms : before;
 }
 
-/* The interval of heartbeats: what the writer says, else the time between its reports. Batches
- * whose lines are old say nothing about the interval. */
+/* The interval of heartbeats: what the writer says, or else the time between its reports. Batches
+ * with old lines say nothing about the interval. */
 static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
                            const struct report *report)
 {
@@ -39,8 +40,8 @@ static int64_t interval_ms(const struct txn *txn, const struct run_row *run,
     return gap < least ? least : gap > STATE_INTERVAL_MAX ? STATE_INTERVAL_MAX : gap;
 }
 
-/* The first start that was told counts: the host's clock may be set while the run lives. No run
- * begins after it was heard of first. */
+/* The first reported start counts, because the host's clock may be set during the run. No run
+ * begins after its first report. */
 static int64_t started_ms(const struct run_row *run, const struct report *report)
 {
     bool known = !run->fresh && run->started_ms != run->created_ms;
@@ -76,7 +77,7 @@ static int update_run(struct txn *txn, const struct run_row *run, const struct r
     return txn_run_update(txn, run->key, &update);
 }
 
-/* A run that a person stopped has not failed. */
+/* A run that a person stopped is not a failure. */
 static const char *outcome_of(const struct run_row *run, const struct report *report)
 {
     return run->stop && report->killed ? "stopped" : report->outcome;
@@ -110,7 +111,7 @@ static struct run_facts facts_of(const struct run_row *run)
                               .suspect_ms = run->suspect_ms};
 }
 
-/* Whether the run is silent for too long: a report without a run id then begins a new run. */
+/* Whether the run has been silent for too long: then a report without a run id begins a new run. */
 static bool is_over(const struct txn *txn, const struct run_row *run)
 {
     struct run_facts facts = facts_of(run);
@@ -118,8 +119,8 @@ static bool is_over(const struct txn *txn, const struct run_row *run)
     return state_of_run(&facts, txn->now_ms) != RUN_BUSY;
 }
 
-/* The run that a report is about: made if it is new. 1: found; 0: answered (deleted, another
- * host's); -1: the store failed. */
+/* Finds the run of a report; creates it if it is new. Returns 1 if found; 0 if answered (deleted,
+ * or another host's); -1 if the store failed. */
 static int locate_run(struct txn *txn, struct request *request, const struct report *report,
                       struct run_row *run)
 {
@@ -146,8 +147,8 @@ static int refresh_host(struct txn *txn, const char *host)
     return txn_host_seen(txn, host) < 0 ? -1 : txn_host_refresh(txn, host);
 }
 
-/* Settles the host and notes the change. run: as it was before the report. A run that only went on
- * is noted as progress, which the live channel may delay. */
+/* Refreshes the host and notes the change. run: as it was before the report. If the run only made
+ * progress, the live channel may delay the change. */
 static int host_changed(struct txn *txn, const struct run_row *run, const struct report *report)
 {
     struct run_facts before = facts_of(run), after = before;
@@ -182,9 +183,9 @@ static void answer_next(struct request *request, unsigned status, int64_t next)
     answer_puts(request, status, json);
 }
 
-/* A batch that was overtaken, as one of a process that was killed may be behind a slow proxy:
- * the run has ended with more lines than it knows of, and begins with these. It must not cut
- * them off. */
+/* Whether the batch is late, such as a batch of a killed process that waited in a slow proxy: the
+ * run has ended with more lines than the batch has, and begins with these. The batch must not cut
+ * off the others. */
 static bool is_late(struct txn *txn, const struct run_row *run, const struct report *report,
                     int64_t from)
 {
@@ -225,8 +226,8 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         char digest[STORE_HASH_SIZE];
 
         if (txn_log_digest(txn, run.key, digest) && strcmp(digest, report->digest) != 0) {
-            answer_next(request, 409,
-                        0); /* the end is not recorded: it comes again behind the right lines */
+            /* the end is not recorded: the writer sends it again behind the right lines */
+            answer_next(request, 409, 0);
             return txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
                            (run.fresh && refresh_host(txn, run.host) < 0)
                        ? JOB_FAILED

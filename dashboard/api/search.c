@@ -1,6 +1,6 @@
-/* Searching: the lines of one run, and the logs of all runs. One answer looks through a bounded
-   amount of text and says where to go on, so that a search of everything neither holds the server
-   nor keeps a person waiting for the first result. */
+/* Searches the lines of one run, or the logs of all runs. One answer covers a limited amount of
+   text and says where to continue, so that a large search neither stops the server nor lets a
+   person wait for the first result. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +13,17 @@
 
 #define MATCHES_MAX 1000
 #define MATCHES_MAX_ALL 200
-#define TEXT_SHOWN 200              /* bytes of a line that matches */
-#define READ_MAX ((size_t)16 << 20) /* looked through for one answer */
-#define RUNS_AT_ONCE 32             /* runs that are looked up together */
-#define RUNS_MAX 500                /* looked through for one answer */
+#define TEXT_SHOWN 200              /* bytes of a matching line */
+#define READ_MAX ((size_t)16 << 20) /* bytes that are searched for one answer */
+#define RUNS_AT_ONCE 32             /* runs that are read from the store at a time */
+#define RUNS_MAX 500                /* runs that are searched for one answer */
 #define COMMAND_SHOWN 200
 
 struct search {
     struct match *match;
     int64_t from, limit, found;
-    size_t read;  /* bytes looked through */
-    int64_t next; /* where to go on, if there is more */
+    size_t read;  /* bytes searched so far */
+    int64_t next; /* where the next answer continues */
     bool more;
     const struct found_run *run; /* named in each match; NULL: the request names the run */
     struct text out;
@@ -35,7 +35,7 @@ struct found_run {
     int64_t started_ms;
 };
 
-/* The longest beginning of text with whole characters and at most max bytes. */
+/* The largest size of at most max bytes that does not cut a character. */
 static size_t shown_size(const char *text, size_t size, size_t max)
 {
     if (size <= max)
@@ -62,7 +62,7 @@ static void add_match(struct search *search, int64_t line, const char *text, siz
     text_puts(out, "}");
 }
 
-/* One chunk; its text is changed. False: enough was found. */
+/* Searches one chunk, whose text is changed. False: enough was found. */
 static bool search_chunk(struct search *search, char *text, size_t size, int64_t first)
 {
     char *rest = text;
@@ -84,8 +84,7 @@ static bool search_chunk(struct search *search, char *text, size_t size, int64_t
     return true;
 }
 
-/* Stops when enough is found, or when so much was read that other requests should have their turn.
- */
+/* Stops when enough was found, or so much was read that other requests should have their turn. */
 static bool search_next(void *context, const struct chunk *chunk)
 {
     struct search *search = context;
@@ -110,7 +109,7 @@ static bool asked_for(struct request *request, const char *name)
     return value && *value && strcmp(value, "0") != 0;
 }
 
-/* Answers 400 and returns false when the search is not valid. */
+/* Answers 400 and returns false if the search is not valid. */
 static bool open_search(struct request *request, struct search *search)
 {
     struct match_question question = {.q = request_query(request, "q"),
@@ -171,8 +170,8 @@ static void keep_run(void *context, const struct run_details *run)
     kept->started_ms = run->facts.started_ms;
 }
 
-/* Searches one run from search->from on. 0: wholly; 1: enough for one answer; -1: the store failed.
- */
+/* Searches one run from search->from on. Returns 0 if completely; 1 if one answer is full; -1 if
+ * the store failed. */
 static int search_run(struct store *store, struct search *search, const struct found_run *run)
 {
     struct run_row row;
@@ -189,7 +188,8 @@ static int search_run(struct store *store, struct search *search, const struct f
     return search->more;
 }
 
-/* `at` is our own `next`: RUN.LINE, where the search goes on. False: it is not valid. */
+/* Parses `at`, an earlier `next` of ours: RUN.LINE, where the search continues. False: it is not
+ * valid. */
 static bool read_place(const char *at, char id[RUN_ID_SIZE], int64_t *line)
 {
     char *end;
@@ -203,11 +203,11 @@ static bool read_place(const char *at, char id[RUN_ID_SIZE], int64_t *line)
 
 struct place {
     char id[RUN_ID_SIZE]; /* "": before the newest run */
-    int64_t started_ms;   /* of the last run that was looked at */
-    int64_t runs;         /* that were looked at */
+    int64_t started_ms;   /* of the last run that was searched */
+    int64_t runs;         /* number of searched runs */
 };
 
-/* The run that an earlier answer ended in. */
+/* Searches the rest of the run in which an earlier answer ended. */
 static int search_rest(struct store *store, struct search *search, struct place *place)
 {
     struct run_page page = {0};
@@ -239,7 +239,7 @@ static int search_runs(struct store *store, struct search *search, struct place 
         }
         if (!done && page.count == RUNS_AT_ONCE && place->runs >= RUNS_MAX) {
             search->more = true;
-            search->next = INT64_MAX / 2; /* this run is done */
+            search->next = INT64_MAX / 2; /* the run is finished */
             return 1;
         }
     } while (page.count == RUNS_AT_ONCE);

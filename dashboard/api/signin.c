@@ -1,4 +1,4 @@
-/* What the sign-in page needs to know before anybody is signed in. */
+/* What the sign-in page must know before anybody is signed in. */
 #include "dashboard/api/api.h"
 #include "dashboard/server/server.h"
 

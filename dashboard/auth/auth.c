@@ -1,4 +1,4 @@
-/* Roles: tokens of hosts, the view token, sessions of people, and the CSRF token of a change. */
+/* Roles: tokens of hosts, the view token, sessions of people, and CSRF tokens. */
 #include "dashboard/auth/auth.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "dashboard/auth/secret.h"
 #include "dashboard/server/server.h"
 
-#define VIEW_KEY "view" /* an open page keeps a hash of the view token, not the token */
+#define VIEW_KEY "view" /* an open page stores a hash of the view token, not the token */
 
 static const char *bearer(const struct request *request)
 {
@@ -22,7 +22,7 @@ static const char *bearer(const struct request *request)
 
 /* ---- hosts ---- */
 
-/* The host that has this own token; false: none. */
+/* Finds the host that has this token of its own. False: none. */
 static bool token_owner(const struct request *request, const char *token, char host[HOST_ID_SIZE])
 {
     char hash[TOKEN_HASH_SIZE];
@@ -55,7 +55,8 @@ static bool is_agent(const struct request *request)
 
     if (!token)
         return false;
-    /* v1 also allows the shared token to a host that has its own, unless told otherwise. */
+    /* v1 also allows the shared token to a host that has a token of its own, unless a setting
+     * forbids it. */
     has_own = store_host_token(request->server->store, request->host, own);
     if (is_shared(request, token))
         return !has_own || settings->allow_shared_agent_token;
@@ -66,7 +67,7 @@ static bool is_agent(const struct request *request)
 
 /* ---- people ---- */
 
-/* When the stored session of this token ends, wall ms; 0: there is none. */
+/* When the stored session of this token ends, in ms of the wall clock; 0: there is none. */
 static int64_t session_end(struct server *server, const struct dashboard_settings *settings,
                            const char *token)
 {
@@ -160,7 +161,7 @@ bool auth_still(struct server *server, const struct caller *caller)
 
 /* ---- roles ---- */
 
-/* Why a token is refused, for a person who reads logs; NULL: the token is not known here. */
+/* Why a token is refused, for a person who reads the log. NULL: the token is not known here. */
 static const char *why_not_enough(struct request *request, const char *token, enum role role)
 {
     char owner[HOST_ID_SIZE];

@@ -1,4 +1,4 @@
-/* Who calls, and what the caller may do. */
+/* Who makes a call, and what the caller may do. */
 #ifndef NIXFLEET_DASHBOARD_AUTH_AUTH_H
 #define NIXFLEET_DASHBOARD_AUTH_AUTH_H
 
@@ -14,21 +14,21 @@ enum role {
     ROLE_CHANGE, /* a person's session, with its CSRF token */
 };
 
-/* True if the caller has the role, which request->caller then describes; else answers 401 or 403,
- * logs a token that was refused, and returns false. */
+/* True if the caller has the role; then request->caller describes the caller. Otherwise answers 401
+ * or 403, logs a refused token, and returns false. */
 bool auth_allows(struct request *request, enum role role);
-/* The CSRF token that a page of this caller must send with changes; false if the caller has no
+/* The CSRF token that a page of this caller must send with changes. False if the caller has no
  * session. */
 bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE]);
-/* True when given is a CSRF token of the caller's session. given may be NULL. */
+/* Whether given is a CSRF token of the caller's session. given may be NULL. */
 bool auth_csrf_matches(struct request *request, const char *given);
-/* Finds the caller's session: fills request->caller. False: there is none. */
+/* Finds the caller's session and fills request->caller. False: there is none. */
 bool auth_person(struct request *request);
-/* For GET /api/session: the host whose own token the caller has, "" for the shared token. False: no
- * token of an agent. */
+/* For GET /api/session: the host whose own token the caller has; "" for the shared token. False:
+ * the caller has no token of an agent. */
 bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE]);
-/* Whether a caller of earlier still has its role: its session has neither ended nor been signed
- * out, and the settings accept it. Any thread may call. */
+/* Whether an earlier caller still has its role: its session has not ended, nobody signed out, and
+ * the settings still accept it. Any thread may call. */
 bool auth_still(struct server *server, const struct caller *caller);
 
 #endif

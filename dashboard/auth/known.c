@@ -10,7 +10,7 @@
 struct known_password {
     pthread_mutex_t lock;
     char key[TOKEN_SIZE];
-    char learnt[TOKEN_HASH_SIZE]; /* "": nothing yet */
+    char learnt[TOKEN_HASH_SIZE]; /* "": nothing remembered yet */
 };
 
 struct known_password *known_password_new(void)
@@ -35,7 +35,7 @@ void known_password_free(struct known_password *known)
     free(known);
 }
 
-/* Of both, so that it holds for no other hash. */
+/* Hashes both, so that the result is valid for no other hash. */
 static bool digest(const struct known_password *known, const char *password_hash,
                    const char *password, char out[TOKEN_HASH_SIZE])
 {

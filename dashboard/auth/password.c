@@ -28,7 +28,7 @@ char *password_read_line(const char *prompt)
     return line;
 }
 
-/* readpassphrase(3) gives the terminal its echo back on every way out, signals included. */
+/* readpassphrase(3) restores the terminal's echo in every case, also after a signal. */
 static char *ask_twice(const char **why)
 {
     char first[PASSWORD_SIZE], second[PASSWORD_SIZE], *result = NULL;

@@ -1,11 +1,11 @@
-/* The secrets that a dashboard must have, and how long they must be. */
+/* Which secrets a dashboard must have, and how long they must be. */
 #include "dashboard/auth/policy.h"
 
 #include <string.h>
 
 #include "dashboard/auth/secret.h"
 
-#define SECRET_MIN 16 /* characters: 64 bits, written in hex */
+#define SECRET_MIN 16 /* characters: 64 bits in hex */
 
 static void check_password(const struct dashboard_settings *settings, struct problems *problems)
 {

@@ -22,7 +22,7 @@
 #define TOTP_STEP_SECONDS 30
 #define TOTP_DIGITS 6
 #define TOTP_WINDOW 1
-#define TOTP_SECRET_MIN 10 /* bytes: what authenticators have always made */
+#define TOTP_SECRET_MIN 10 /* bytes: the usual minimum of authenticators */
 #define BASE64_SIZE(n) (((n) + 2) / 3 * 4 + 1)
 
 bool secrets_prepare(void)
@@ -33,7 +33,7 @@ bool secrets_prepare(void)
            secret_equal(token, token);
 }
 
-/* Digests of both are compared, so that not even the length decides how long it takes. */
+/* Compares digests of both, so that the time does not even depend on the length. */
 bool secret_equal(const char *given, const char *expected)
 {
     unsigned char a[SHA256_DIGEST_LENGTH], b[SHA256_DIGEST_LENGTH];
@@ -44,7 +44,7 @@ bool secret_equal(const char *given, const char *expected)
     return CRYPTO_memcmp(a, b, sizeof a) == 0;
 }
 
-/* out holds BASE64_SIZE(size). */
+/* out must have BASE64_SIZE(size) bytes. */
 static void base64url(const unsigned char *bytes, size_t size, char *out)
 {
     int length = EVP_EncodeBlock((unsigned char *)out, bytes, (int)size);
@@ -136,7 +136,7 @@ bool password_check(const char *password, const char *hash)
     return equal;
 }
 
-/* liboath passes over spaces and takes either case, but not the padding that some tools print. The
+/* liboath ignores spaces and case, but does not accept the padding that some tools print. The
  * caller frees *secret. */
 static bool totp_decode(const char *base32, char **secret, size_t *size)
 {
@@ -174,7 +174,7 @@ int totp_secret_make(char out[TOTP_SECRET_SIZE])
     return status;
 }
 
-/* The digits of a code as a person types it. False: it is none. */
+/* The digits of a code as a person types it. False: it is not a code. */
 static bool totp_digits(const char *code, char out[TOTP_DIGITS + 1])
 {
     size_t count = 0;
@@ -306,7 +306,7 @@ bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char 
     if (!dot)
         return false;
     *dot = '\0';
-    /* Only what we signed is parsed at all, so its form is our own. */
+    /* Only what we signed is parsed, so it has the form that we wrote. */
     if (!signed_by_any(secrets, copy, dot + 1) || !decode(copy, json, sizeof json) ||
         sscanf(json, "{\"exp\":%" SCNd64 ",\"t\":\"%43[A-Za-z0-9_-]\",\"v\":1}%n", expires_s, token,
                &end) != 2 ||
@@ -324,7 +324,7 @@ int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE
         return -1;
     memcpy(first, secrets, size);
     first[size] = '\0';
-    /* The prefix keeps this apart from everything else that is signed with the secret. */
+    /* The prefix makes this differ from everything else that is signed with the secret. */
     snprintf(text, sizeof text, "csrf:%s", session);
     return token_hash(first, text, out);
 }

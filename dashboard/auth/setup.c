@@ -42,7 +42,7 @@ static int make_directory(const char *file)
                                                           : complain(directory, strerror(errno));
 }
 
-/* Before a person types anything. */
+/* Checks the path before a person must type anything. */
 static int check_file(const char *file)
 {
     struct stat info;

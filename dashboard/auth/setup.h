@@ -1,10 +1,10 @@
-/* `nixfleet-dashboard setup`: a complete configuration for a new installation. */
+/* `nixfleet-dashboard setup` writes a complete configuration for a new installation. */
 #ifndef NIXFLEET_DASHBOARD_AUTH_SETUP_H
 #define NIXFLEET_DASHBOARD_AUTH_SETUP_H
 
-/* Asks for the password (password.h) and whether a second factor is wanted, makes every secret, and
-   writes file (mode 0600; its directory is made, too), which must not exist. Then prints what to do
-   next, on standard output. Returns 0, or -1 after a line on standard error. */
+/* Asks for the password (password.h) and whether a second factor is wanted, makes all secrets, and
+   writes file (mode 0600), which must not exist; creates its directory. Then prints the next steps
+   to standard output. Returns 0, or -1 after a line on standard error. */
 int setup_run(const char *file);
 
 /* `nixfleet-dashboard copy-config FROM TO`, for the service manager, as root: gives the service's

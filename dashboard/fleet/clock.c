@@ -1,9 +1,11 @@
 #include "dashboard/fleet/clock.h"
 
-#define TOLERANCE_MS 5000                        /* a slow request is no wrong clock */
-#define FIRST_MS INT64_C(1577836800000)          /* 2020: an earlier clock was never set */
-#define JUMP_MS (5 * 60 * 1000)                  /* beyond what NTP corrects in small steps */
-#define AWAY_MS (INT64_C(30) * 24 * 3600 * 1000) /* a server may be off for so long */
+#define TOLERANCE_MS 5000 /* a difference up to this may come from a slow request */
+/* 2020: a clock that shows an earlier time was never set */
+#define FIRST_MS INT64_C(1577836800000)
+#define JUMP_MS (5 * 60 * 1000) /* more than NTP corrects in small steps */
+/* the longest time that a server is normally off */
+#define AWAY_MS (INT64_C(30) * 24 * 3600 * 1000)
 #define HOLD_MS (INT64_C(24) * 3600 * 1000)
 
 static int64_t distance(int64_t a, int64_t b)

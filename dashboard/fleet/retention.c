@@ -10,27 +10,28 @@
 
 #define PERIOD_S 300
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
-#define STEP_CHUNKS 64   /* removed in one transaction, */
-#define STEP_ENTRIES 500 /* and lines of a history */
-#define LOOK_MAX 1000    /* runs that one look finds; the next one comes at once then */
-/* How long after its time a removed run is still answered with 410. */
+#define STEP_CHUNKS 64   /* chunks that are removed in one transaction */
+#define STEP_ENTRIES 500 /* entries of a history that are removed in one transaction */
+/* runs that one look finds; if there are as many, the next look follows at once */
+#define LOOK_MAX 1000
+/* The time for which a removed run is still answered with 410. */
 #define FORGET_MS (90 * DAY_MS)
 #define FOR_EVER_MS (INT64_C(100000) * DAY_MS)
 
 struct retention {
     struct store *store;
     struct retention_limits limits;     /* of one look and its steps */
-    struct retention_limits new_limits; /* under the worker's lock */
+    struct retention_limits new_limits; /* protected by the worker's lock */
     struct clock_guard clock;
-    bool distrusts;       /* the clock, and this was logged */
+    bool distrusts;       /* the clock is not trusted, and this was logged */
     struct worker worker; /* its lock protects busy and removed */
-    bool busy;            /* a step is with the store */
-    int64_t removed;      /* rows that the last step removed; 0 when it failed */
+    bool busy;            /* the store has a step */
+    int64_t removed;      /* rows that the last step removed; 0 if it failed */
     int64_t run;          /* of the step */
     struct job job;
 };
 
-/* ---- steps: on the writer's thread ---- */
+/* ---- steps, on the writer thread ---- */
 
 static enum job_result hide_run(struct txn *txn, void *context)
 {
@@ -73,7 +74,7 @@ static void done(void *context, bool ok)
     worker_unlock(&retention->worker);
 }
 
-/* Returns the rows that it removed. */
+/* Runs a step. Returns the number of rows that it removed. */
 static int64_t step(struct retention *retention, enum job_result (*apply)(struct txn *, void *))
 {
     int64_t removed;
@@ -92,7 +93,7 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 
 /* ---- the thread ---- */
 
-/* While the clock cannot be trusted, nothing is old. */
+/* While the clock is not trusted, nothing counts as old. */
 static void distrust_age(struct retention *retention)
 {
     bool trusted = clock_guard_trusts(&retention->clock, wall_ms(), monotonic_ms());
@@ -107,7 +108,7 @@ static void distrust_age(struct retention *retention)
     retention->distrusts = !trusted;
 }
 
-/* Removes what is found. True when there may be more. */
+/* Removes what was found. True if there may be more. */
 static bool clean(struct retention *retention)
 {
     int64_t runs[LOOK_MAX];

@@ -1,6 +1,6 @@
-/* Removes old data: runs by age, by count per host and by total size; a host's history by age. Open
-   runs are kept. The thread looks for old data as a reader, and removes it in small jobs, so that
-   no batch waits long behind one of them. */
+/* Removes old data: runs by age, by number for each host and by total size; a host's history by
+   age. Open runs are kept. The thread looks for old data as a reader, and removes it in small jobs,
+   so that no batch waits long behind one of them. */
 #ifndef NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 #define NIXFLEET_DASHBOARD_FLEET_RETENTION_H
 
@@ -8,10 +8,10 @@
 
 struct retention;
 
-/* Starts a thread that looks now and every five minutes. NULL: it could not be started, and nothing
+/* Starts a thread that looks now and every five minutes. NULL if it cannot be started; then nothing
  * is removed. */
 struct retention *retention_start(struct store *store, const struct retention_limits *limits);
-/* The limits from the next look on. */
+/* Sets the limits for the next look. */
 void retention_set_limits(struct retention *retention, const struct retention_limits *limits);
 void retention_stop(struct retention *retention);
 

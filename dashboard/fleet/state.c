@@ -1,4 +1,4 @@
-/* The rules behind busy, stale, crashed, idle and offline. */
+/* The rules for busy, stale, crashed, idle and offline. */
 #include "dashboard/fleet/state.h"
 
 static int64_t stale_at(const struct run_facts *run)

@@ -23,7 +23,7 @@ struct waiter {
 struct target {
     const char *url;
     CURL *curl;
-    struct worker worker; /* its lock protects what follows */
+    struct worker worker; /* its lock protects the following fields */
     struct waiter waiting[WAITING_MAX];
     size_t waiting_count;
     int64_t read_ms;
@@ -38,7 +38,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *context)
     struct text *answer = context;
 
     if (answer->size + size * count > ANSWER_MAX)
-        return 0; /* ends the transfer as failed */
+        return 0; /* makes the transfer fail */
     text_add(answer, bytes, size * count);
     return answer->failed ? 0 : size * count;
 }
@@ -61,7 +61,7 @@ static bool is_commit(const char *hash)
            strspn(hash, "0123456789abcdefABCDEF") == length;
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static void store_commit(struct target *target, const char *hash, const char *message)
 {
     char kept[sizeof target->message];
@@ -100,7 +100,7 @@ static void download_and_store(struct target *target)
 
 /* ---- answering ---- */
 
-/* Under lock. */
+/* The caller holds the lock. */
 static void add_object(const struct target *target, struct text *out)
 {
     char abbreviated[8];
@@ -145,7 +145,7 @@ uint64_t target_version(struct target *target)
     return version;
 }
 
-/* Under lock, which it gives up for the calls. */
+/* The caller holds the lock, which is released during the calls. */
 static void call_waiting(struct target *target)
 {
     struct waiter waiting[WAITING_MAX];

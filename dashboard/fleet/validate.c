@@ -1,4 +1,4 @@
-/* Walks over a table for each body; the answer names every wrong field, not only the first. */
+/* Checks each body against a table. The answer names every wrong field, not only the first. */
 #include "dashboard/fleet/validate.h"
 
 #include <limits.h>
@@ -73,7 +73,7 @@ const struct field_rule command_fields[] = {
     {0},
 };
 
-/* msg and type of a wrong field, in the words of v1's form library. */
+/* msg and type of a wrong field, in the words of the library that v1 used. */
 struct fault {
     char msg[80];
     const char *type;
@@ -81,7 +81,7 @@ struct fault {
 
 static bool fail(struct fault *fault, const char *type, const char *format, int number)
 {
-    /* The callers' formats are literals with at most one %d. */
+    /* Formats are literals of this file, with at most one %d. */
     const char *number_at = strstr(format, "%d");
     int before = number_at ? (int)(number_at - format) : (int)strlen(format);
 

@@ -31,7 +31,7 @@ static bool is_known(const char *name)
     return verdict_is_switch(name) || is_one_of(name, names);
 }
 
-/* Of switches, only the newest says how the system stands. */
+/* Of the switches, only the newest counts. */
 static bool is_outdated(const struct verdict_row *rows, size_t count, const struct verdict_row *row)
 {
     for (size_t i = 0; i < count; i++)
