@@ -1,6 +1,6 @@
-/* nixfleet-dashboard: the server and the page where the fleet's runs are seen. main reads the
-   settings, refuses what is unsafe, and starts the store, the live channel and HTTP; then it waits
-   for a signal. */
+/* nixfleet-dashboard: the server and the page that show the runs of a fleet. main reads the
+   settings, refuses unsafe ones, and starts the store, the live channel and HTTP; then it waits for
+   a signal. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -89,7 +89,7 @@ static char *find_data_dir(const struct options *options, const struct dashboard
     return asprintf(&dir, "%s/.local/state/nixfleet-dashboard", home ? home : "") < 0 ? NULL : dir;
 }
 
-/* Prints all problems, a line each. Returns whether the program may go on. */
+/* Prints all problems, one line each. Returns whether the program may continue. */
 static bool report(const struct problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++)
@@ -98,7 +98,7 @@ static bool report(const struct problems *problems)
     return problems->fatal == 0;
 }
 
-/* The commands find the settings of the installed service by themselves. */
+/* The commands find the settings of the installed service without -c. */
 static const char *installed_config(const struct options *options)
 {
     return options->config                       ? options->config
@@ -106,7 +106,7 @@ static const char *installed_config(const struct options *options)
                                                  : NULL;
 }
 
-/* Returns 0, or the exit status after the reason was printed. */
+/* Returns 0, or the exit status after printing the reason. */
 static int take_settings(struct server *server, struct dashboard_settings *settings,
                          const struct options *options)
 {
@@ -158,7 +158,7 @@ static void token_done(void *context, bool ok)
     ((struct new_token *)context)->ok = ok;
 }
 
-/* Root must not leave files behind that the service's user cannot open. */
+/* Root must not create files that the service's user cannot open. */
 static int become_owner(const char *dir)
 {
     struct stat info;
@@ -206,7 +206,7 @@ static int backup(const struct server *server, const char *file)
     return store_backup(server->data_dir, file, error) == 0 ? 0 : complain(error, NULL);
 }
 
-/* The directory's lock, or -1 after saying why not. */
+/* Locks the directory. Returns a descriptor, or -1 after printing the reason. */
 static int lock_or_complain(const char *dir)
 {
     char number[32] = "";
@@ -278,10 +278,10 @@ static void raise_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS)
         return;
     limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
-    setrlimit(RLIMIT_NOFILE, &limit); /* without it: fewer connections */
+    setrlimit(RLIMIT_NOFILE, &limit); /* on failure, fewer connections are possible */
 }
 
-/* Secrets of this start, in place of those that are not set. */
+/* Makes secrets for this start, in place of those that are not set. */
 static int prepare_dev(struct server *server, struct dashboard_settings *settings)
 {
     char token[TOKEN_SIZE];
@@ -324,7 +324,7 @@ static struct retention_limits retention_of(const struct dashboard_settings *set
                                      .keep_history_ms = settings->history_days * day_ms};
 }
 
-/* SIGHUP. If the new settings are wrong, the problems are printed and the old settings stay. */
+/* SIGHUP. If the new settings are wrong, prints the problems and keeps the old settings. */
 static void reload(struct server *server, const struct options *options, const char *address,
                    struct retention *retention)
 {
@@ -362,13 +362,13 @@ static void set_up_signals(void)
     sigset_t signals;
 
     signals_waited_for(&signals);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: main waits for them */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread, because main waits for them */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a file over the limit fails like a full disk, and does not end us */
+    /* a file over the limit fails like a full disk, and does not end this process */
+    signal(SIGXFSZ, SIG_IGN);
 }
 
-/* The watchdog's question: does the writer thread do its jobs, and does the live thread run? */
+/* The check of the watchdog: does the writer thread do its jobs, and does the live thread run? */
 struct probe {
     struct job job;
     atomic_bool answered; /* false while the job waits */
@@ -382,7 +382,7 @@ static enum job_result apply_probe(struct txn *txn, void *context)
 
 static void probe_done(void *context, bool ok)
 {
-    (void)ok; /* a full disk is not cured by a restart */
+    (void)ok; /* a restart would not cure a full disk */
     atomic_store(&((struct probe *)context)->answered, true);
 }
 
@@ -397,7 +397,7 @@ static void watch(struct server *server, struct probe *probe)
     store_submit(server->store, &probe->job);
 }
 
-/* Until SIGTERM or SIGINT. */
+/* Waits until SIGTERM or SIGINT. */
 static void wait_for_end(struct server *server, const struct options *options, const char *address,
                          struct retention *retention, struct probe *probe)
 {
@@ -416,7 +416,7 @@ static void wait_for_end(struct server *server, const struct options *options, c
     } while (number != SIGTERM && number != SIGINT);
 }
 
-/* What a thread needs besides the store. False: out of resources. */
+/* Starts what a thread needs besides the store. False when out of resources. */
 static bool start_parts(struct server *server)
 {
     const char *url = settings_of(server->settings.current)->version_url;
@@ -435,7 +435,7 @@ static int serve(struct server *server, const struct options *options, const cha
                  int listener, uint16_t port)
 {
     struct retention_limits limits = retention_of(settings_of(server->settings.current));
-    struct probe probe = {.answered = true}; /* lives until the store is closed */
+    struct probe probe = {.answered = true}; /* valid until the store is closed */
     struct retention *retention;
     struct http *http;
 
@@ -459,7 +459,7 @@ static int serve(struct server *server, const struct options *options, const cha
     return 0;
 }
 
-/* What only one server may have: its directory and its port. */
+/* Takes what only one server may have: its directory and its port. */
 static int open_and_serve(struct server *server, const struct options *options, const char *address,
                           uint16_t port)
 {

@@ -1,5 +1,5 @@
-/* Entries are found by name in a tree (tsearch(3)). Each stands in one of three queues: state
-   changes that wait, progress that waits, and numbered changes in the order of their numbers. */
+/* A tree (tsearch(3)) finds entries by name. Each entry is in one of three queues: waiting state
+   changes, waiting progress, and numbered changes in the order of their numbers. */
 #include "dashboard/live/change_feed.h"
 
 #include <pthread.h>
@@ -11,12 +11,12 @@
 
 #define PROGRESS_MS 250
 #define PROGRESS_PER_S 400
-#define CREDIT_MS 1000 /* unused progress of quiet times is saved for this long only */
+#define CREDIT_MS 1000 /* credit that is not used in quiet times is kept for this long only */
 
 TAILQ_HEAD(queue, host_entry);
 
 struct host_entry {
-    char host[HOST_ID_SIZE]; /* first: entries are compared as names */
+    char host[HOST_ID_SIZE]; /* must be first: entries are compared as names */
     TAILQ_ENTRY(host_entry) link;
     struct queue *in;
     uint64_t number;
@@ -53,7 +53,7 @@ void change_feed_free(struct change_feed *feed)
 {
     if (!feed)
         return;
-    while (feed->by_name) { /* a node of the tree points to its entry first (tsearch(3)) */
+    while (feed->by_name) { /* a node of the tree begins with a pointer to its entry (tsearch(3)) */
         struct host_entry *entry = *(struct host_entry **)feed->by_name;
 
         tdelete(entry->host, &feed->by_name, by_host);
@@ -71,7 +71,7 @@ static void move(struct host_entry *entry, struct queue *to)
     entry->in = to;
 }
 
-/* The host's entry, made if it is new. */
+/* The host's entry; created if it is new. NULL when out of memory. */
 static struct host_entry *find(struct change_feed *feed, const char *host)
 {
     struct host_entry **found = tfind(host, &feed->by_name, by_host), *entry;
@@ -162,7 +162,8 @@ size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[H
         *seen = entry->number;
     }
     if (!entry)
-        *seen = feed->newest; /* an entry that changed again comes again with a higher number */
+        /* an entry that has changed again is sent again, with a higher number */
+        *seen = feed->newest;
     pthread_mutex_unlock(&feed->lock);
     return count;
 }

@@ -28,7 +28,7 @@ struct listener {
     struct MHD_Connection *connection;
     struct caller caller;
     bool suspended;
-    bool ended;    /* its session is over */
+    bool ended;    /* its session has ended */
     uint64_t seen; /* the newest change that was sent */
     struct follower followers[RUNS_MAX];
     size_t follower_count;
@@ -63,7 +63,7 @@ void events_free(struct events *events)
     free(events);
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static bool has_something(const struct listener *listener, uint64_t newest)
 {
     for (size_t i = 0; i < listener->follower_count; i++)
@@ -72,7 +72,7 @@ static bool has_something(const struct listener *listener, uint64_t newest)
     return listener->seen < newest || monotonic_ms() >= listener->quiet_until_ms;
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static void wake_up(struct listener *listener)
 {
     if (listener->suspended)
@@ -87,7 +87,7 @@ void events_round(struct events *events, uint64_t newest, const struct change *c
     for (struct listener *listener = events->listeners; listener; listener = listener->next) {
         for (size_t i = 0; i < listener->follower_count; i++)
             follower_touch(&listener->followers[i], changes, count);
-        /* Of a stream that is not suspended, `seen` and the time belong to its HTTP thread. */
+        /* If a stream is not suspended, `seen` and the time belong to its HTTP thread. */
         if (listener->suspended && has_something(listener, newest))
             wake_up(listener);
     }
@@ -143,7 +143,7 @@ static void add_host_update(struct listener *listener, const char *host)
     text_free(&data);
 }
 
-/* In front of a splice: how much of every run has been sent once the splice is read. */
+/* The id before a splice says how much of every run has been sent after the splice. */
 static void add_id(struct listener *listener)
 {
     text_puts(&listener->out, "id: ");
@@ -236,7 +236,8 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
         ended = listener->events->over || listener->ended;
         if (!ended && !has_something(
                           listener, change_feed_newest(live_change_feed(listener->server->live)))) {
-            listener->suspended = true; /* else news came in between: we are called again at once */
+            /* otherwise something came in between, and this is called again at once */
+            listener->suspended = true;
             MHD_suspend_connection(listener->connection);
         }
         pthread_mutex_unlock(&listener->events->lock);
@@ -265,8 +266,8 @@ static void forget(void *context)
     free(listener);
 }
 
-/* Moves a follower to the place that Last-Event-ID names. Another form of id is ignored: the run is
- * sent from its start. */
+/* Moves a follower to the position in Last-Event-ID. An id of another form is ignored; the run is
+ * then sent from its start. */
 static void resume(struct follower *follower, const char *last_id)
 {
     const char *at = last_id ? strstr(last_id, follower->run) : NULL;
@@ -296,7 +297,7 @@ static void follow(struct listener *listener, const char *runs, const char *last
     }
 }
 
-/* False: the request names more runs than RUNS_MAX. */
+/* False if the request names more runs than RUNS_MAX. */
 static bool few_runs(const char *runs)
 {
     size_t count = 1;
@@ -306,7 +307,7 @@ static bool few_runs(const char *runs)
     return count <= RUNS_MAX;
 }
 
-/* Puts the listener into the list. False: there are too many. */
+/* Adds the listener to the list. False if there are too many. */
 static bool enlist(struct listener *listener)
 {
     bool room;

@@ -16,12 +16,12 @@
 #include "dashboard/live/socket.h"
 #include "dashboard/server/server.h"
 
-#define ROUND_MS 20 /* changes that come closer together are sent together */
+#define ROUND_MS 20 /* changes within this time are sent together */
 #define ROUND_LATE_MS 10000
-#define TICK_MS 500 /* how often states and sessions that change by the clock are looked for */
+#define TICK_MS 500 /* how often to look for states and sessions that the clock has changed */
 #define PAGES_MAX 1000
 
-/* What other threads hand to the live thread. */
+/* What other threads pass to the live thread. */
 struct intake {
     pthread_mutex_t lock;
     struct page *arrivals;
@@ -38,7 +38,7 @@ struct live {
     struct intake intake;
     atomic_bool stopping;
     _Atomic int64_t went_round_ms;
-    atomic_bool recheck; /* ask the store whether sessions still hold */
+    atomic_bool recheck; /* ask the store whether sessions are still valid */
     int wake[2];
     struct page *pages;
     atomic_size_t count;
@@ -76,7 +76,8 @@ static void on_changes(void *context, const struct change *changes, size_t count
     bool asleep;
 
     pthread_mutex_lock(&intake->lock);
-    if (make_room(intake, count)) { /* else the next change of the same host tells all */
+    /* otherwise the next change of the same host shows everything */
+    if (make_room(intake, count)) {
         memcpy(intake->changes + intake->change_count, changes, count * sizeof *changes);
         intake->change_count += count;
     }
@@ -187,7 +188,7 @@ static void drop_closed(struct live *live)
 
 /* ---- rounds ---- */
 
-/* The clock has changed a host's state: another of its runs may have to be shown now. */
+/* The clock has changed a host's state, so another of its runs may be shown now. */
 struct refresh {
     struct job job;
     char host[HOST_ID_SIZE];
@@ -205,7 +206,7 @@ static enum job_result refresh_host(struct txn *txn, void *context)
 
 static void refreshed(void *context, bool ok)
 {
-    (void)ok; /* the next report of the host refreshes it, too */
+    (void)ok; /* on failure, the next report of the host refreshes it */
     free(context);
 }
 
@@ -239,7 +240,7 @@ static void tick(struct live *live)
     if (monotonic_ms() < live->tick_ms)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
-    /* After the clock went back, the hosts that are due are in front of the last look. */
+    /* If the clock went back, the due hosts are before the time of the last tick. */
     store_hosts_due(live->server->store, now < live->ticked_wall_ms ? 0 : live->ticked_wall_ms, now,
                     clock_changed, live);
     live->ticked_wall_ms = now;
@@ -260,7 +261,7 @@ static struct change *take_changes(struct live *live, size_t *count)
     return changes;
 }
 
-/* Closes the pages whose session is over. */
+/* Closes the pages whose session has ended. */
 static void end_sessions(struct live *live, bool recheck)
 {
     int64_t now = wall_ms();
@@ -272,8 +273,8 @@ static void end_sessions(struct live *live, bool recheck)
     events_end_sessions(live->events, recheck);
 }
 
-/* Hands the changes since the last round to the change feed, the followers and the event streams.
- */
+/* Passes the changes since the last round to the change feed, the followers and the event
+ * streams. */
 static void begin_round(struct live *live)
 {
     size_t count;
@@ -302,7 +303,7 @@ static bool more_to_send(const struct live *live)
     return false;
 }
 
-/* How long to wait at most. Between rounds the wake-up pipe is not polled. */
+/* The longest time to wait. Between rounds the wake-up pipe is not polled. */
 static int pause_ms(struct live *live, int64_t now, bool *between)
 {
     *between = now < live->round_ms;

@@ -5,8 +5,9 @@
 #include "common/io.h"
 #include "dashboard/view/host.h"
 
-#define ALL_FRESH_MS 1000 /* pages that connect together share one list; changes follow anyway */
-#define PART_MAX 200      /* hosts in one message */
+/* pages that connect within this time share one list; changes are sent anyway */
+#define ALL_FRESH_MS 1000
+#define PART_MAX 200 /* hosts in one message */
 
 void message_release(struct message *message)
 {
@@ -25,7 +26,7 @@ static struct message *message_new(void)
     return message;
 }
 
-/* A message is ready: keeps it in *kept for the next page, and gives it to this one. */
+/* Keeps a new message in *kept for the next page, and returns it for this page. */
 static struct message *share(struct message **kept, struct message *fresh)
 {
     if (fresh->text.failed) {
@@ -56,7 +57,7 @@ struct message *host_messages_all(struct host_messages *messages, uint64_t *seen
     if (!(fresh = message_new()))
         return NULL;
     *seen = messages->all_seen =
-        change_feed_newest(messages->hosts); /* before reading: nothing can be missed */
+        change_feed_newest(messages->hosts); /* read first, so that no change is missed */
     messages->all_ms = monotonic_ms();
     text_printf(&fresh->text, "{\"type\":\"hosts\",\"now\":%lld,\"hosts\":[", (long long)wall_ms());
     if (!hosts_json(messages->store, false, wall_ms(), &fresh->text)) {

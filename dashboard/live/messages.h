@@ -1,5 +1,5 @@
-/* Messages about hosts. They are the same for many pages, so each is built once and freed when the
-   last page has sent it. Only the live thread uses these. */
+/* Messages about hosts. Many pages need the same messages, so each is built once, and freed when
+   the last page has sent it. Only the live thread uses these. */
 #ifndef NIXFLEET_DASHBOARD_LIVE_MESSAGES_H
 #define NIXFLEET_DASHBOARD_LIVE_MESSAGES_H
 
@@ -26,11 +26,11 @@ struct host_messages {
 };
 
 void host_messages_free(struct host_messages *messages);
-/* The message with all hosts; *seen: the newest change that it contains. NULL: the store or memory
- * failed. The caller releases it. */
+/* The message with all hosts. *seen: the newest change that it contains. NULL if the store failed,
+ * or when out of memory. The caller releases it. */
 struct message *host_messages_all(struct host_messages *messages, uint64_t *seen);
-/* The message with the hosts that changed after *seen, or with the first of them; *seen moves.
- * NULL: nothing changed, or no memory. The caller releases it. */
+/* The message with the hosts that changed after *seen, or with the first of them; moves *seen. NULL
+ * if nothing changed, or when out of memory. The caller releases it. */
 struct message *host_messages_since(struct host_messages *messages, uint64_t *seen);
 
 #endif

@@ -12,9 +12,10 @@
 
 #define PING_MS 15000
 #define MESSAGE_MAX 4096 /* bytes of a message from a page */
-/* Bytes that are read from a page before we write to it: each ping in them queues a pong. */
+/* Bytes that are read from a page before something is written to it: each ping in them queues a
+ * pong. */
 #define READ_MAX ((size_t)16 << 10)
-#define STUCK_MS 60000 /* a page that has taken nothing for this long is gone */
+#define STUCK_MS 60000 /* a page that has accepted nothing for this long is gone */
 
 /* ---- messages to a page ---- */
 
@@ -73,7 +74,7 @@ static ssize_t read_message(wslay_event_context_ptr ws, uint8_t *out, size_t siz
     return (ssize_t)part;
 }
 
-/* Sends a message that other pages send, too, without a copy. One at a time; takes over the
+/* Sends a message that other pages send, too, without a copy. One at a time. Takes over the
  * caller's reference. */
 static void send_message(struct page *page, struct message *message)
 {
@@ -306,8 +307,8 @@ static void feed_ping(struct page *page)
     page->ping_ms = monotonic_ms() + PING_MS;
 }
 
-/* When the socket has taken all earlier messages: builds the next ones. Lines come first, because a
- * person reads them: one message for each log. Then hosts. */
+/* When the socket has accepted all earlier messages, builds the next ones. Lines come first,
+ * because a person reads them: one message for each log. Then hosts. */
 static void feed(struct page *page)
 {
     if (wslay_event_want_write(page->ws))
@@ -334,8 +335,8 @@ bool page_wants_to_read(const struct page *page)
     return !wslay_event_want_write(page->ws);
 }
 
-/* A page that does not take what it is sent is not read, so that its pings cannot queue pongs
- * without a bound. */
+/* While a page does not accept what it is sent, it is not read, so that its pings cannot queue an
+ * unlimited number of pongs. */
 static void serve_input(struct page *page, bool readable)
 {
     page->read = 0;

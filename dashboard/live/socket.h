@@ -26,33 +26,35 @@ struct page {
     char csrf[65];
     char *early; /* bytes that came with the request */
     size_t early_size, early_taken;
-    bool hosts;      /* it asked for hosts, */
-    bool has_hosts;  /* was sent all of them, */
-    uint64_t seen;   /* and their changes up to this number */
-    uint64_t target; /* the version of the target commit that it was sent */
+    bool hosts;      /* the page asked for hosts */
+    bool has_hosts;  /* the page was sent all hosts */
+    uint64_t seen;   /* the newest change of hosts that the page was sent */
+    uint64_t target; /* the version of the target commit that the page was sent */
     bool closing;
-    struct message *sending; /* the shared message on its way, and how much of it is sent */
+    /* the shared message that is being sent, and how much of it was sent */
+    struct message *sending;
     size_t sent;
     struct follower followers[FOLLOWERS_MAX];
     size_t follower_count;
     int64_t ping_ms;
-    int64_t taken_ms; /* when the socket last took all, or a part, of what there was to send */
-    size_t read;      /* bytes since it was last written to */
+    int64_t taken_ms; /* when the socket last accepted something, or there was nothing to send */
+    size_t read;      /* bytes since the last write to the page */
 };
 
-/* NULL when out of memory; then the socket is still the caller's. */
+/* NULL when out of memory; then the socket still belongs to the caller. */
 struct page *page_new(struct server *server, struct host_messages *messages, int socket,
                       const struct caller *caller, const char *csrf, const char *extra,
                       size_t extra_size);
-/* Sends hello. False: the page cannot be served. */
+/* Sends hello. False if the page cannot be served. */
 bool page_open(struct page *page);
 void page_free(struct page *page);
-/* Reads what has come (readable), builds messages that are due, writes what the socket takes. Sets
- * closing when the page is gone. */
+/* Reads what has come (if readable), builds messages that are due, and writes what the socket
+ * accepts. Sets closing if the page is gone. */
 void page_serve(struct page *page, bool readable);
-/* False while the page has not taken what it was sent; its socket is not read then. */
+/* False while the page has not accepted what it was sent; its socket must not be polled for reading
+ * then. */
 bool page_wants_to_read(const struct page *page);
-/* True when a message is due and the socket has taken all earlier ones. */
+/* True if a message is due and the socket has accepted all earlier ones. */
 bool page_wants_more(const struct page *page);
 
 #endif

@@ -1,4 +1,4 @@
-/* GET /api/ws: the handshake (RFC 6455, section 4.2); the frames are socket.c's. */
+/* GET /api/ws: the handshake (RFC 6455, section 4.2). socket.c handles the frames. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static bool accept_key(const char *key, char out[32])
     return true;
 }
 
-/* A page of another site must not use its visitor's session. */
+/* A page of another site must not use the session of its visitor. */
 static bool same_origin(const struct request *request)
 {
     const char *origin = request_header(request, "Origin"), *host = request_header(request, "Host"),

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPPED_BITS 96 /* in front of the four bytes of IPv4 */
+#define MAPPED_BITS 96 /* before the four bytes of IPv4 */
 
 static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -22,7 +22,7 @@ static void set_v4(struct address *out, const void *four)
     memcpy(out->bytes + sizeof mapped, four, 4);
 }
 
-/* The text without its brackets and port; false: it has a form that no address has. */
+/* The text without brackets and port. False if no address has this form. */
 static bool bare(const char *text, size_t size, char out[ADDRESS_SIZE])
 {
     const char *end = text + size, *colon = memchr(text, ':', size);

@@ -11,7 +11,7 @@
 #define LOOK_MS 5000
 #define BUCKETS 4096
 
-/* An address that has connections, or for which one is being accepted. */
+/* An address that has connections, or whose connection is being accepted. */
 struct client {
     LIST_ENTRY(client) link;
     char key[ADDRESS_SIZE];
@@ -25,7 +25,7 @@ struct peer {
     struct client *client; /* NULL: not counted */
     int socket;
     bool busy;
-    int64_t since_ms; /* without a request */
+    int64_t since_ms; /* when the connection began to be without a request */
 };
 
 LIST_HEAD(peers, peer);
@@ -38,7 +38,7 @@ struct connections {
     struct clients clients[BUCKETS];
 };
 
-/* ---- how many a client has ---- */
+/* ---- the number of connections of a client ---- */
 
 static size_t bucket(const char *key)
 {
@@ -49,7 +49,7 @@ static size_t bucket(const char *key)
     return hash % BUCKETS;
 }
 
-/* Under lock. NULL: it has none. */
+/* The caller holds the lock. NULL: the client has no connection. */
 static struct client *find_client(struct connections *connections, const char *key)
 {
     struct client *client;
@@ -60,7 +60,7 @@ static struct client *find_client(struct connections *connections, const char *k
     return NULL;
 }
 
-/* Under lock. NULL: out of memory. */
+/* The caller holds the lock. NULL when out of memory. */
 static struct client *count_client(struct connections *connections, const char *key)
 {
     struct client *client = find_client(connections, key);
@@ -74,7 +74,7 @@ static struct client *count_client(struct connections *connections, const char *
     return client;
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static void uncount_client(struct client *client)
 {
     if (!client || --client->count > 0)
@@ -124,7 +124,7 @@ enum MHD_Result connections_accept(void *context, const struct sockaddr *address
     return many ? MHD_NO : MHD_YES;
 }
 
-/* ---- how long a request takes to come ---- */
+/* ---- connections without a request ---- */
 
 static void add(struct connections *connections, struct MHD_Connection *connection, void **context)
 {
@@ -135,7 +135,7 @@ static void add(struct connections *connections, struct MHD_Connection *connecti
 
     *context = peer;
     if (!peer)
-        return; /* served, but not watched */
+        return; /* it is served, but not watched */
     peer->socket = info->connect_fd;
     peer->since_ms = monotonic_ms();
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -153,7 +153,7 @@ void connections_notify(void *context, struct MHD_Connection *connection, void *
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         add(connections, connection, peer);
-    } else if (*peer) { /* before the descriptor is closed, and means another connection */
+    } else if (*peer) { /* before the descriptor is closed and reused for another connection */
         worker_lock(&connections->worker);
         uncount_client(((struct peer *)*peer)->client);
         LIST_REMOVE((struct peer *)*peer, link);
@@ -177,7 +177,7 @@ void connections_busy(struct connections *connections, struct MHD_Connection *co
     worker_unlock(&connections->worker);
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static void shut_slow(struct connections *connections)
 {
     int64_t now = monotonic_ms();

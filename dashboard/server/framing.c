@@ -12,11 +12,11 @@ struct seen {
     bool differs, odd, unknown;
 };
 
-/* RFC 9110, 5.6.2: the characters that a name may have. */
+/* RFC 9110, 5.6.2: the characters of a header's name. */
 static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
                             "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/* libmicrohttpd 0.9.75 appends a folded line to the name of its header: of "Content-Length:" and
+/* libmicrohttpd 0.9.75 appends a folded line to the name of its header: from "Content-Length:" and
  * " 2" it makes the header "Content-Length2", and finds no length. */
 static bool is_folded(const char *name, size_t size, const char *real)
 {
@@ -61,7 +61,7 @@ static size_t parse_length(const char *digits)
     return errno || length > SIZE_MAX ? SIZE_MAX : (size_t)length;
 }
 
-/* If two programs disagree where a body ends, a request can be smuggled behind another. */
+/* If two programs disagree about the end of a body, a request can be smuggled behind it. */
 struct framing framing_check(struct MHD_Connection *connection)
 {
     struct framing framing = {0};

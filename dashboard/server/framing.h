@@ -1,5 +1,5 @@
-/* Checks that come before all others: only one way to read where the body ends, one Host, and a
-   path that means the same before and after decoding. */
+/* Checks that come before all others: the end of the body must be clear, there must be exactly one
+   Host, and the path must mean the same before and after decoding. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_FRAMING_H
 #define NIXFLEET_DASHBOARD_SERVER_FRAMING_H
 
@@ -8,17 +8,17 @@
 #include <stddef.h>
 
 struct framing {
-    unsigned status;    /* to refuse it with; 0: it is in order */
-    const char *reason; /* constant text */
+    unsigned status;    /* for the refusal; 0: the request is in order */
+    const char *reason; /* constant text; for the refusal */
     bool has_length;
-    size_t length; /* Content-Length, SIZE_MAX when it is larger than that */
+    size_t length; /* Content-Length; SIZE_MAX if it is larger */
 };
 
 struct framing framing_check(struct MHD_Connection *connection);
 
-/* For MHD_OPTION_URI_LOG_CALLBACK, which sees the target as it came; what this returns is a
-   request's first state: framing_target_odd tells whether the path encodes a slash or a NUL, which
-   would be gone after decoding. */
+/* For MHD_OPTION_URI_LOG_CALLBACK, which gets the target before decoding. The result is the first
+   state of a request: framing_target_odd tells whether the path encodes a slash or a NUL, which
+   cannot be seen after decoding. */
 void *framing_see_target(void *context, const char *target, struct MHD_Connection *connection);
 bool framing_target_odd(const void *state);
 

@@ -1,4 +1,4 @@
-/* Requests as libmicrohttpd hands them over, in pieces; only this file knows how it does. */
+/* Handles requests, which libmicrohttpd passes on in pieces. Only this file knows how. */
 #include "dashboard/server/http.h"
 
 #include <pthread.h>
@@ -16,17 +16,18 @@
 #include "dashboard/server/server.h"
 
 #define CONNECTIONS_MAX 20000
-#define CONNECTION_MEMORY (10 * 1024) /* bytes for a connection's headers */
+#define CONNECTION_MEMORY (10 * 1024) /* bytes for the headers of a connection */
 #define IDLE_SECONDS 75               /* without a byte in either direction */
-#define HEADER_MS 100000              /* for a header, and for the pause in front of it */
-#define WORKER_HEAP ((size_t)4 << 20) /* bytes: a large body, as it came and as it was read */
+#define HEADER_MS 100000              /* for a header, and the pause before it */
+#define WORKER_HEAP ((size_t)4 << 20) /* bytes: a large body as text and as parsed JSON */
 #define LARGE_BODY ((size_t)64 << 10) /* bytes */
-#define REQUEST_MS 30000 /* from the first header to the end of the body: against slow senders */
+#define REQUEST_MS 30000 /* from the first header to the end of the body; against slow senders */
 #define RETRY_AFTER_S 5
-#define SMALL_BODY ((size_t)4 << 10)     /* bytes: taken however much others send */
-#define BODIES_MAX ((size_t)32 << 20)    /* bytes of all bodies that are being read or worked on */
-#define FORWARDED_SIZE CONNECTION_MEMORY /* all headers are shorter */
-/* A body that is too large is read up to here, and not kept. */
+/* bytes; such a body is accepted even if others use up BODIES_MAX */
+#define SMALL_BODY ((size_t)4 << 10)
+#define BODIES_MAX ((size_t)32 << 20)    /* bytes of all bodies that are being read or handled */
+#define FORWARDED_SIZE CONNECTION_MEMORY /* longer than any header */
+/* A body that is too large is read up to this size, and not stored. */
 #define DISCARD_MAX (16 * BODY_MAX)
 
 /* ---- reading a request ---- */
@@ -56,10 +57,9 @@ int64_t request_number(const struct request *request, const char *name, int64_t 
     return number < low ? low : number > high ? high : number;
 }
 
-/* A daemon that is stopped while one of its connections is suspended ends the process, and a
- * connection that a WebSocket took over must be given back before. So when the server is to end, no
- * request is begun any more, and http_stop waits for those that are handled or wait for the
- * store. */
+/* libmicrohttpd aborts the process if it is stopped while a connection is suspended; a connection
+ * that became a WebSocket must be returned before. So when the server ends, no new request begins,
+ * and http_stop waits for those that are being handled or wait for the store. */
 struct http {
     struct server *server;
     const struct http_app *app;
@@ -67,12 +67,13 @@ struct http {
     struct connections *connections;
     pthread_mutex_t lock; /* protects active and stopping */
     pthread_cond_t none_active;
-    size_t active; /* requests that are handled, or suspended */
+    size_t active; /* requests that are being handled, or suspended */
     bool stopping;
     atomic_size_t body_bytes; /* of all requests together */
 };
 
-/* All X-Forwarded-For headers as one list: a proxy may append its entry as a header of its own. */
+/* Joins all X-Forwarded-For headers to one list, because a proxy may append its entry as a header
+ * of its own. */
 static enum MHD_Result join_forwarded(void *context, enum MHD_ValueKind kind, const char *name,
                                       const char *value)
 {
@@ -134,7 +135,7 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
 
 /* ---- bodies ---- */
 
-/* Counts the bytes that all bodies take together. */
+/* Sets the buffer size of a body, and counts the bytes of all bodies together. */
 static void set_room(struct request *request, size_t room)
 {
     if (room >= request->body_room)
@@ -191,9 +192,8 @@ static void refuse_later(struct request *request, const char *reason)
     refuse(request);
 }
 
-/* The buffer size for a body of at least that size. The buffer of a small body doubles. A large
- * body gets what its Content-Length says, once that much has come that the length can be believed.
- */
+/* The new buffer size for a body that needs at least this size. The buffer of a small body doubles.
+ * A large body gets the size in its Content-Length, when enough bytes have come to believe it. */
 static size_t room_for(const struct request *request, size_t least)
 {
     const char *length = request_header(request, "Content-Length");
@@ -204,11 +204,12 @@ static size_t room_for(const struct request *request, size_t least)
     if (room <= LARGE_BODY)
         return room;
     heap_use_large_pages(WORKER_HEAP);
-    whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0; /* at most body_max: it is taken */
+    /* at most body_max, so it is accepted */
+    whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0;
     return whole >= least ? whole : room;
 }
 
-/* False: the request is refused now. */
+/* False: the request must be refused now. */
 static bool make_body_room(struct request *request, size_t least)
 {
     size_t room = room_for(request, least),
@@ -228,8 +229,8 @@ static bool make_body_room(struct request *request, size_t least)
     return true;
 }
 
-/* False: the connection is to be closed. A refused body is read to its end, so that the client gets
- * the answer, but not kept. */
+/* False: the connection must be closed. A refused body is read to its end, so that the client gets
+ * the answer, but not stored. */
 static bool take_body(struct request *request, const char *bytes, size_t size)
 {
     size_t before = request->body_size;
@@ -343,7 +344,7 @@ static void add_headers(const struct request *request, struct MHD_Response *resp
         MHD_add_response_header(response, "Connection", "close");
     if (answer->allow[0])
         MHD_add_response_header(response, "Allow", answer->allow);
-    if (answer->stream) /* nginx would hold events back until a buffer is full */
+    if (answer->stream) /* nginx would otherwise delay events until a buffer is full */
         MHD_add_response_header(response, "X-Accel-Buffering", "no");
     if (answer->location[0])
         MHD_add_response_header(response, "Location", answer->location);
@@ -383,9 +384,9 @@ static enum MHD_Result send_answer(struct request *request)
     return result;
 }
 
-/* ---- requests that are handled ---- */
+/* ---- counting requests ---- */
 
-/* False: the server is being stopped; the request must not be begun. */
+/* False: the server is being stopped, and the request must not begin. */
 static bool enter(struct http *http)
 {
     bool may;
@@ -428,14 +429,15 @@ static void job_done(void *context, bool ok)
 void request_suspend(struct request *request)
 {
     if (request->suspended)
-        return; /* written once, by the HTTP thread, which reads it while others work */
+        return; /* written once, by the HTTP thread, which may read it while other threads work on
+                   the request */
     request->suspended = true;
     MHD_suspend_connection(request->connection);
 }
 
 void request_resume(struct request *request)
 {
-    struct http *http = request->http; /* a resumed request may be freed at once */
+    struct http *http = request->http; /* because a resumed request may be freed at once */
 
     MHD_resume_connection(request->connection);
     leave(http);
@@ -449,13 +451,14 @@ void request_submit(struct request *request,
     request->context = context;
     request->drop = drop;
     request->job = (struct job){.apply = apply_job, .done = job_done, .context = request};
-    request_suspend(request); /* before the job: it may be done before we return */
+    /* before the job is queued, because it may be done before this function returns */
+    request_suspend(request);
     store_submit(request->server->store, &request->job);
 }
 
 /* ---- libmicrohttpd's callback ---- */
 
-/* The headers are read. */
+/* To be called when the headers were read. */
 static void admit(struct request *request, const struct framing *framing, bool odd_target)
 {
     if (framing->status) {
@@ -470,7 +473,7 @@ static void admit(struct request *request, const struct framing *framing, bool o
     if (!request->refused && framing->has_length && framing->length > request->body_max)
         refuse_size(request);
     if (request->refused && (request_header(request, "Expect") || framing->length > DISCARD_MAX))
-        request->close = true; /* its body need not be sent at all */
+        request->close = true; /* the client need not send the body */
 }
 
 static enum MHD_Result begin(struct http *http, struct MHD_Connection *connection, const char *url,
@@ -516,7 +519,7 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         *upload_size = 0;
         return MHD_YES;
     }
-    if (request->suspended) /* resumed: the job has filled the answer */
+    if (request->suspended) /* after a resume: the job has filled the answer */
         return send_answer(request);
     finish(request);
     return request->suspended ? MHD_YES : send_answer(request);
@@ -526,7 +529,7 @@ static void quiet(void *context, const char *format, va_list arguments)
 {
     (void)context;
     (void)format;
-    (void)arguments; /* clients that hang up do not interest the admin */
+    (void)arguments; /* an admin does not need to know about clients that hang up */
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http, int listener)

@@ -61,7 +61,8 @@ static int bind_and_listen(int fd, const union socket_address *address, socklen_
 {
     int one = 1;
 
-    /* The port of a server that has just ended may be taken; that of one that runs may not. */
+    /* The port of a server that has just ended may be used again; that of a running server may
+     * not. */
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
         return -1;

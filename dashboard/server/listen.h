@@ -1,5 +1,5 @@
-/* The listening socket. It is made here and not by libmicrohttpd, so that a second server on the
-   same port is refused (no SO_REUSEPORT) and the reason is known. */
+/* The listening socket. libmicrohttpd does not make it, so that a second server on the same port is
+   refused (no SO_REUSEPORT) and the reason is known. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_LISTEN_H
 #define NIXFLEET_DASHBOARD_SERVER_LISTEN_H
 
@@ -7,12 +7,12 @@
 
 #define LISTEN_ADDRESS_SIZE 64
 
-/* Splits "ADDRESS:PORT" or "[IPv6]:PORT". Returns 0, or -1 when the text has another form. */
+/* Splits "ADDRESS:PORT" or "[IPv6]:PORT". Returns 0, or -1 if the text has another form. */
 int listen_split(const char *text, char address[LISTEN_ADDRESS_SIZE], uint16_t *port);
 
-/* Listens on a numeric address, or "localhost" for 127.0.0.1. *port 0: a free port, which *port
-   then names. Returns a non-blocking, close-on-exec descriptor, or -1 with errno; errno EINVAL: the
-   address is not one. */
+/* Listens on a numeric address, or "localhost" for 127.0.0.1. *port 0: chooses a free port and
+   stores it in *port. Returns a non-blocking, close-on-exec descriptor, or -1 with errno; EINVAL:
+   not an address. */
 int listen_on(const char *address, uint16_t *port);
 
 #endif

@@ -36,7 +36,7 @@ int lock_directory(const char *dir, pid_t *holder)
         return -1;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         if (ftruncate(fd, 0) < 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
-            /* a full disk: the lock holds without the number */
+            /* a full disk: the lock works without the number */
         }
         return fd;
     }

@@ -19,14 +19,14 @@ void notify_send(const char *lines)
     if (size < 2 || size >= sizeof address.sun_path || !strchr("/@", name[0]))
         return;
     memcpy(address.sun_path, name, size);
-    if (name[0] == '@') /* Linux's abstract name space */
+    if (name[0] == '@') /* the abstract name space of Linux */
         address.sun_path[0] = '\0';
     fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (fd < 0)
         return;
     if (sendto(fd, lines, strlen(lines), 0, (struct sockaddr *)&address,
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)) < 0) {
-        /* systemd notices by its time limits */
+        /* on failure, systemd's time limits apply */
     }
     close(fd);
 }

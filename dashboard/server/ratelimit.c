@@ -1,5 +1,5 @@
-/* An open-addressed table of hashed keys: a key is looked for in a few neighbouring slots only. The
-   hash is keyed with random bytes, so that no client can aim at another's slot. */
+/* A hash table with open addressing: a key may only be in a few neighbouring slots. The hash uses a
+   random key, so that no client can choose the slot of another client. */
 #include "dashboard/server/ratelimit.h"
 
 #include <openssl/evp.h>
@@ -49,7 +49,8 @@ void ratelimit_free(struct ratelimit *limit)
     free(limit);
 }
 
-/* Both strings with their NULs, so that no two pairs run together. Returns 0 or -1. */
+/* Hashes both strings with their NULs, so that different pairs give different input. Returns 0 or
+ * -1. */
 static int make_key(const struct ratelimit *limit, const char *address, const char *path,
                     unsigned char digest[SHA256_DIGEST_LENGTH])
 {
@@ -64,7 +65,7 @@ static int make_key(const struct ratelimit *limit, const char *address, const ch
     return made ? 0 : -1;
 }
 
-/* The key's window, or the slot to begin it in: a free or ended one, else the oldest. */
+/* The window of the key, or the slot for a new one: a free or ended one, else the oldest. */
 static struct window *find(struct ratelimit *limit, const unsigned char *key, int64_t now_ms)
 {
     struct window *oldest = NULL;

@@ -1,5 +1,6 @@
-/* Fixed windows of a minute per key (v1: client address and URL path). Bounded in memory: when the
-   table is full of current windows, the oldest is replaced. Safe to call from several threads. */
+/* Rate limits with fixed windows of a minute for each key (v1: client address and URL path). Memory
+   is bounded: if the table is full of current windows, the oldest is replaced. Any thread may
+   call. */
 #ifndef NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
 #define NIXFLEET_DASHBOARD_SERVER_RATELIMIT_H
 
@@ -11,12 +12,12 @@ struct ratelimit;
 
 #define RATELIMIT_WINDOW_MS 60000
 
-/* A table of at most slots keys. NULL with errno ENOMEM. */
+/* Makes a table of at most slots keys. NULL with errno ENOMEM. */
 struct ratelimit *ratelimit_new(size_t slots);
 void ratelimit_free(struct ratelimit *limit);
 
-/* Counts one call of address to path at now_ms (monotonic). Returns 0 when it is among the first
-   `calls` of its window, else the milliseconds (> 0) until the next window. */
+/* Counts one call of address to path at now_ms (monotonic). Returns 0 if it is one of the first
+   `calls` in its window, else the milliseconds (> 0) until the next window. */
 int64_t ratelimit_take(struct ratelimit *limit, const char *address, const char *path, int calls,
                        int64_t now_ms);
 

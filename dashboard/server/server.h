@@ -1,5 +1,5 @@
-/* What the whole server shares. Made by main before the first request, and not changed after; only
-   the settings are exchanged as a whole (settings_use). */
+/* What all parts of the server share. main fills it before the first request, and nobody changes it
+   later; only the settings are replaced as a whole (settings_use). */
 #ifndef NIXFLEET_DASHBOARD_SERVER_SERVER_H
 #define NIXFLEET_DASHBOARD_SERVER_SERVER_H
 
@@ -38,11 +38,11 @@ struct server {
     struct settings_in_use settings;
     struct store *store;
     struct live *live;
-    struct target *target; /* NULL: none is configured */
+    struct target *target; /* NULL: not configured */
     struct ratelimit *limits;
     struct task_queue *tasks;
     struct known_password *known;
-    bool dev;          /* --dev: reading and acting without login, on loopback */
+    bool dev;          /* --dev: everything is allowed without signing in, on loopback only */
     char dev_csrf[65]; /* what a page in dev mode must send with a change */
     int64_t started_ms;
     char *data_dir;

@@ -1,5 +1,4 @@
-/* One table says which variable fills which field; the file and the environment both go through
-   it. */
+/* One table says which variable fills which field, for the file and for the environment. */
 #include "dashboard/server/settings.h"
 
 #include <arpa/inet.h>
@@ -23,7 +22,7 @@ static const struct setting_row rows[] = {
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
-/* Variables of v1 that mean nothing here. */
+/* Variables of v1 that have no meaning here. */
 static const char *const passed_over[] = {"NIXFLEET_UI_ACTION_LOCK_MAX_SECONDS",
                                           "NIXFLEET_GIT_HASH", "NIXFLEET_SERVER_HOST",
                                           "NIXFLEET_ALLOW_LEGACY_UNSIGNED_SESSION_COOKIE"};
@@ -31,7 +30,7 @@ static const char *const passed_over[] = {"NIXFLEET_UI_ACTION_LOCK_MAX_SECONDS",
 struct load {
     struct dashboard_settings *settings;
     struct problems *problems;
-    const char *file; /* where the values come from; NULL: the environment */
+    const char *file; /* the source of the values; NULL: the environment */
 };
 
 void problem_add(struct problems *problems, bool fatal, const char *format, ...)
@@ -63,8 +62,8 @@ static int set(struct load *load, const struct setting_row *row, const char *val
     return 0;
 }
 
-/* A misspelt variable would be passed over without a word. Those of the other program may share a
- * file. */
+/* Reports a misspelt variable, which would otherwise have no effect. Variables of the other program
+ * may be in the same file. */
 static void unknown_variable(struct load *load, const char *name)
 {
     const char *like = setting_nearest(name);
@@ -156,7 +155,8 @@ struct dashboard_settings *dashboard_settings_load(const char *file, struct prob
         return NULL;
     *settings = (struct dashboard_settings){0};
     for (size_t i = 0; i < ROWS; i++)
-        (void)setting_set(&rows[i], settings, NULL); /* needs no memory */
+        /* setting the standard value needs no memory */
+        (void)setting_set(&rows[i], settings, NULL);
     if (!file || read_settings_file(&load) == 0) {
         load.file = NULL;
         if (read_environment(&load) == 0 && parse_proxies(&load) == 0)

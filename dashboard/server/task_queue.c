@@ -4,7 +4,7 @@
 
 #include "common/worker.h"
 
-#define WAITING_MAX 32 /* about as many as are done within ten seconds */
+#define WAITING_MAX 32 /* about as many as are done in ten seconds */
 #define RETRY_S 5
 
 struct task {
@@ -13,8 +13,8 @@ struct task {
 };
 
 struct task_queue {
-    struct worker worker;             /* its lock protects what follows */
-    struct task waiting[WAITING_MAX]; /* a ring */
+    struct worker worker;             /* its lock protects the following fields */
+    struct task waiting[WAITING_MAX]; /* a ring buffer */
     size_t first, count;
 };
 
@@ -24,15 +24,15 @@ static void refuse(struct request *request)
     request->answer.retry_after_s = RETRY_S;
 }
 
-/* Under lock; count > 0. The newest: in a flood, those who wait longest are those who are least
- * likely to wait still, and whoever comes now is not behind all of them. */
+/* The caller holds the lock; count > 0. Takes the newest task: in a flood, those who have waited
+ * longest have probably given up, and a new one need not wait behind all of them. */
 static struct task take(struct task_queue *queue)
 {
     queue->count--;
     return queue->waiting[(queue->first + queue->count) % WAITING_MAX];
 }
 
-/* Under lock; count > 0. */
+/* The caller holds the lock; count > 0. */
 static struct task take_oldest(struct task_queue *queue)
 {
     struct task task = queue->waiting[queue->first];

@@ -4,7 +4,7 @@
 #include "dashboard/fleet/state.h"
 #include "dashboard/view/run.h"
 
-#define HISTORY_SHOWN 50 /* newest lines of a host's history */
+#define HISTORY_SHOWN 50 /* of a host's history, the newest lines */
 
 struct host_view {
     struct store *store;

@@ -1,4 +1,4 @@
-/* A host and its history as JSON: HOST of docs/protocol.md. */
+/* Hosts and their history as JSON: HOST in docs/protocol.md. */
 #ifndef NIXFLEET_DASHBOARD_VIEW_HOST_H
 #define NIXFLEET_DASHBOARD_VIEW_HOST_H
 
@@ -8,10 +8,10 @@
 #include "common/json.h"
 #include "dashboard/store/store.h"
 
-/* Appends all HOSTs with commas between. history: with v1's status_history, which is long. False
- * when the store failed. */
+/* Appends all HOSTs with commas between. history: also v1's status_history, which is long. False if
+ * the store failed. */
 bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *out);
-/* Appends one HOST. False when the store failed or there is no such host. */
+/* Appends one HOST. False if the store failed or there is no such host. */
 bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out);
 
 #endif

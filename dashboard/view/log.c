@@ -11,7 +11,7 @@ struct window {
     bool begun;
 };
 
-/* Appends up to take lines of a chunk, from its line skip on; returns how many. */
+/* Appends up to `take` lines of a chunk, from its line `skip` on. Returns how many. */
 static int64_t add_lines(struct window *window, const struct chunk *chunk, int64_t skip,
                          int64_t take)
 {
@@ -44,7 +44,7 @@ static bool add_chunk(void *context, const struct chunk *chunk)
     struct window *window = context;
     int64_t skip = window->next - chunk->first, taken;
 
-    if (!chunk->text) { /* a gap: only in front of the window */
+    if (!chunk->text) { /* a gap: allowed only before the first line of the window */
         if (window->begun)
             return false;
         window->from = window->next = chunk->first + chunk->count;

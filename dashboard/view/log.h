@@ -9,12 +9,12 @@
 #include "common/json.h"
 #include "dashboard/store/store.h"
 
-/* Appends `"from":…,"lines":[…],"times":[…]` of at most limit lines and about bytes_max bytes from
-   `from` on; the window ends in front of a gap, and begins behind one. *next: the line after the
-   last one. False when the store failed. */
+/* Appends `"from":…,"lines":[…],"times":[…]` with at most limit lines and about bytes_max bytes,
+   from line `from` on. The window begins behind a gap, and ends before one. *next: the line after
+   the last one. False if the store failed. */
 bool log_window_json(struct store *store, int64_t key, int64_t from, int64_t limit,
                      size_t bytes_max, struct text *out, int64_t *next);
-/* Appends `[[line, omitted], …]`. False when the store failed. */
+/* Appends `[[line, omitted], …]`. False if the store failed. */
 bool log_gaps_json(struct store *store, int64_t key, struct text *out);
 
 #endif

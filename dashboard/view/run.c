@@ -30,7 +30,7 @@ static int64_t silent_for_s(const struct run_details *run, int64_t now_ms)
                : 0;
 }
 
-/* A run without heartbeats is over with its last lines. */
+/* A run without heartbeats ends with its last lines. */
 static int64_t ended_ms(const struct run_details *run, enum run_state state)
 {
     return run->facts.ended        ? run->facts.ended_ms

@@ -1,4 +1,4 @@
-/* Runs as JSON: RUN of docs/protocol.md. */
+/* Runs as JSON: RUN in docs/protocol.md. */
 #ifndef NIXFLEET_DASHBOARD_VIEW_RUN_H
 #define NIXFLEET_DASHBOARD_VIEW_RUN_H
 
@@ -10,18 +10,19 @@
 
 /* Appends a RUN. */
 void run_object(const struct run_details *run, int64_t now_ms, struct text *out);
-/* Appends the RUN with this id; false when there is none, or host is not NULL and another. */
+/* Appends the RUN with this id. False if there is none, or it belongs to another host (host NULL:
+ * any host is right). */
 bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
               struct text *out);
 /* Appends `,"phase":…,"progress":…,"exit":…` of a run. */
 void run_progress_json(struct store *store, const char *id, struct text *out);
-/* Appends the RUNs of a host, newest first, as a list; before: only those before this run, or
- * NULL. False when the store failed. */
+/* Appends a list of the RUNs of a host, newest first. before: only those before this run; NULL:
+ * all. False if the store failed. */
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,
                int64_t now_ms, struct text *out);
 
-/* Appends the runs of all hosts that started at since_ms or later, newest first, with those
- * members of RUN that a timeline needs. False when the store failed. */
+/* Appends the runs of all hosts that started at since_ms or later, newest first, with the members
+ * of RUN that a timeline needs. False if the store failed. */
 bool runs_brief_json(struct store *store, const char *before, int64_t since_ms, int64_t limit,
                      int64_t now_ms, struct text *out);
 
