@@ -38,9 +38,10 @@ void problem_add(struct problems *problems, bool fatal, const char *format, ...)
     struct problem *problem;
     va_list arguments;
 
-    if (problems->count == PROBLEMS_MAX)
+    if (problems->count == PROBLEMS_MAX && !fatal)
         return;
-    problem = &problems->list[problems->count++];
+    problem =
+        &problems->list[problems->count < PROBLEMS_MAX ? problems->count++ : PROBLEMS_MAX - 1];
     problem->fatal = fatal;
     problems->fatal += fatal;
     va_start(arguments, format);

@@ -19,6 +19,8 @@ struct problems {
     size_t count, fatal;
 };
 
+/* Adds a sentence, formatted as by printf(3). fatal: the dashboard must not start. If there are
+ * PROBLEMS_MAX already, a fatal problem replaces the last one, and another one is dropped. */
 void problem_add(struct problems *problems, bool fatal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

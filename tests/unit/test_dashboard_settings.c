@@ -179,6 +179,20 @@ static void dev_mode_stays_on_loopback(void **state)
     assert_false(address_is_loopback("127.example.org"));
 }
 
+static void a_fatal_problem_counts_behind_any_number_of_others(void **state)
+{
+    struct problems problems = {0};
+
+    (void)state;
+    for (int i = 0; i < PROBLEMS_MAX + 1; i++)
+        problem_add(&problems, false, "number %d", i);
+    assert_int_equal(problems.fatal, 0);
+    problem_add(&problems, true, "fatal");
+    assert_int_equal(problems.fatal, 1);
+    assert_int_equal(problems.count, PROBLEMS_MAX);
+    assert_string_equal(problems.list[PROBLEMS_MAX - 1].text, "fatal");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +202,7 @@ int main(void)
         cmocka_unit_test(it_starts_only_with_every_secret_in_order),
         cmocka_unit_test(settings_that_are_held_outlive_a_reload),
         cmocka_unit_test(dev_mode_stays_on_loopback),
+        cmocka_unit_test(a_fatal_problem_counts_behind_any_number_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
