@@ -44,6 +44,7 @@ bool terminal_enter(struct terminal *terminal);
 void terminal_begin_output(struct terminal *terminal);
 /* Whether the terminal only turns LF into CR LF: then terminal_begin_output is not needed. */
 bool terminal_completes_lines(const struct terminal *terminal);
+/* Switches output processing on again after terminal_begin_output. */
 void terminal_end_output(struct terminal *terminal);
 /* To be called when the command has ended: keys go to the next reader and cause signals as before.
  * The rest of the command's output can still be written. */
@@ -61,6 +62,7 @@ bool terminal_is_named(const struct terminal *terminal, const char *path);
 /* True if no other program has changed the terminal: its modes are the initial ones, or canonical
  * with echo. *mode is set to the present modes. */
 bool terminal_is_free(const struct terminal *terminal, struct termios *mode);
+/* Whether two modes are equal, as far as programs set them. */
 bool terminal_same_modes(const struct termios *one, const struct termios *other);
 /* Whether a terminal puts a CR in front of each LF that is written to it. */
 bool terminal_adds_cr(int fd);

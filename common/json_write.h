@@ -14,6 +14,7 @@ struct text {
     bool failed;
 };
 
+/* Append bytes, a string, and a text formatted as by printf(3). */
 void text_add(struct text *text, const char *bytes, size_t size);
 void text_puts(struct text *text, const char *string);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));

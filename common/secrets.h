@@ -72,6 +72,7 @@ static inline uint32_t secrets_hash(uint64_t key, uint64_t word)
 {
     return (uint32_t)((word & UINT64_C(0xffffffffffff)) * key >> (64 - SECRETS_HASH_BITS));
 }
+/* The same hash of the SECRET_FORM_MIN bytes at bytes. */
 uint32_t secrets_hash_at(uint64_t key, const char *bytes);
 /* Whether the secret->length bytes at bytes are this secret. */
 bool secrets_is(const struct secrets *secrets, const struct secret *secret, const char *bytes);

@@ -42,6 +42,7 @@ void worker_stop(struct worker *worker);
 /* Frees the lock. After worker_stop. */
 void worker_destroy(struct worker *worker);
 
+/* Take and release the lock. */
 void worker_lock(struct worker *worker);
 void worker_unlock(struct worker *worker);
 /* Whether the thread was asked to stop. Takes the lock. */

@@ -132,12 +132,14 @@ void phase_time(struct phase *phase, int64_t now_ms);
    line. NULL: no derivation has this index. */
 size_t phase_derivation_count(const struct phase *phase);
 const struct derivation *phase_derivation(const struct phase *phase, size_t index);
+/* The name of the state in docs/protocol.md; constant text. */
 const char *derivation_state_name(enum derivation_state state);
 /* The run has ended (code: exit status, or number of the signal). Sets the phase to done or failed,
  * and the outcome. */
 void phase_end(struct phase *phase, bool by_signal, int code);
 /* The same if only the text is known (for --analyze): success only if the text proves it. */
 void phase_end_unknown(struct phase *phase);
+/* What is known now. */
 const struct phase_view *phase_view(struct phase *phase);
 const char *phase_name(enum phase_id id); /* "" for PHASE_NONE */
 

@@ -272,7 +272,9 @@ struct store_path {
 };
 
 /* phase.c */
+/* The stream enters a phase. */
 void phase_set(struct stream *stream, enum phase_id id);
+/* Sets what the run does now. */
 void phase_current(struct stream *stream, const char *text, size_t length);
 /* False if the name was in the list before. */
 bool names_add(struct phase_names *names, const char *text, size_t length);
@@ -284,6 +286,7 @@ bool phase_knows(const struct phase *phase, const char *text, size_t length);
    is the name of a host. NULL if there are too many. */
 struct stream *phase_stream(struct phase *phase, const struct stream *parent, const char *key,
                             size_t length, bool host);
+/* The host with this name; created if it is new. NULL if there are too many. */
 struct host *phase_host(struct phase *phase, const char *name, size_t length);
 
 /* phase_front.c */
@@ -297,6 +300,7 @@ extern const struct rule trouble_rules[];
  * recorded first. */
 void phase_error(struct stream *stream, enum error_rank rank, const char *text, size_t length,
                  int64_t line);
+/* The same with the text of a line. */
 void phase_error_line(struct stream *stream, enum error_rank rank, const struct line *line);
 /* Adds a text to the stream's last error. */
 void phase_error_more(struct stream *stream, const char *separator, const char *text,
@@ -314,19 +318,23 @@ void trouble_survived(struct stream *stream, enum survived what);
 bool trouble_blame(struct stream *stream, bool first);
 /* Takes a line of an error with several lines. False if it is not such a line. */
 bool trouble_block(struct stream *stream, const struct line *line);
-bool trouble_any(const struct phase *phase); /* an error that is not only a suspect */
-bool trouble_failed(const struct stream *stream);
+bool trouble_any(const struct phase *phase);      /* an error that is not only a suspect */
+bool trouble_failed(const struct stream *stream); /* the text reports a failure */
 bool trouble_hard(const struct stream *stream); /* the last line is a suspect that ends a program */
 bool trouble_open(const struct stream *stream); /* the last line is any suspect */
 /* "Command '…' died with <Signals.…>." behind other text. */
 bool trouble_command(struct stream *stream, const struct line *line, bool whole);
+/* At the end of the run: records what was only remembered. */
 void trouble_at_end(struct stream *stream);
+/* Sets the errors of the view. */
 void trouble_view(struct phase *phase);
 void trouble_free(struct phase *phase);
 
 /* phase_count.c */
+/* Sets a meter to reported counts. */
 void meter_set(struct meter *meter, int64_t running, int64_t done, int64_t expected,
                int64_t failed);
+/* Computes the stream's progress from its lists and meters. */
 void nix_progress(struct stream *stream);
 /* Everything ended well, so what the last bar did not draw any more has ended well, too. */
 void nix_complete(struct stream *stream);
@@ -334,6 +342,7 @@ void nix_complete(struct stream *stream);
 void progress_sum(struct phase *phase);
 
 /* phase_build.c */
+/* A derivation was listed, has started, was fetched, or has failed. */
 void build_listed(struct stream *stream, const struct store_path *path);
 void build_started(struct stream *stream, const struct store_path *path, const struct line *line);
 void build_fetched(struct stream *stream, const struct store_path *path);
@@ -348,14 +357,17 @@ bool build_line(struct stream *stream, const struct line *line);
 /* The counts of internal-json or of the internal log changed: so many of the ended derivations were
  * built. */
 void builds_counted(struct phase *phase);
+/* At the end of the run: sets the states that are still open. */
 void builds_end(struct phase *phase, bool success);
 void builds_free(struct phase *phase);
 
 /* phase_nix.c */
 extern const struct rule nix_rules[];
+/* Takes an indented line of a list. */
 void nix_indented(struct stream *stream, const struct line *line);
 bool nix_builder_may_write(
     const struct stream *stream); /* a line of a builder could look like any line now */
+/* Whether the builds are over; rebuild: as far as the next step of a rebuild requires. */
 bool nix_build_over(const struct stream *stream, bool rebuild);
 /* Whether everything that was listed has started, the last one last. */
 bool nix_all_started(const struct stream *stream);
@@ -363,13 +375,16 @@ bool nix_all_started(const struct stream *stream);
 /* phase_error.c */
 extern const struct rule nix_error_rules[];
 extern const struct rule error_rules[];
+/* Takes an indented line of an error. */
 void nix_error_indented(struct stream *stream, const struct line *line);
+/* Records an error that waits for its reason. */
 void nix_flush(struct stream *stream);
 
 /* phase_drv.c */
 /* Reads DIR/HASH-NAME[.drv] at text, with any directory, because stores can be elsewhere. */
 bool take_path(const char *text, const char *end, struct store_path *path);
 bool take_quoted_path(const char *at, const char *end, struct store_path *path);
+/* Keys for drv_set: of the hash, of the name, of any text. */
 uint64_t hash_key(const struct store_path *path);
 uint64_t name_key(const struct store_path *path);
 uint64_t text_hash(const char *text, size_t length);
@@ -384,6 +399,7 @@ bool known_name(const struct stream *stream, const struct store_path *path);
 
 /* phase_bar.c */
 extern const struct rule bar_rules[];
+/* Takes the counts of a bar that was not overwritten. */
 void bar_left_behind(struct stream *stream);
 
 /* phase_switch.c */

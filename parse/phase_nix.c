@@ -35,8 +35,8 @@ bool nix_build_over(const struct stream *stream, bool rebuild)
         return true;
     if (!all_started(stream))
         return false;
-    if (stream->believe.open_failed >
-        0) /* others may continue, and nothing is activated after a failure */
+    /* others may continue, and nothing is activated after a failure */
+    if (stream->believe.open_failed > 0)
         return rebuild;
     if (stream->believe.system_listed)
         return stream->believe.system_started;

@@ -52,6 +52,7 @@ struct screen;
 struct screen *screen_new(uint32_t rows, uint32_t cols, const struct screen_sink *sink);
 void screen_free(struct screen *screen); /* NULL is allowed; reports nothing */
 
+/* Takes bytes, divided in any way. When out of memory, text is lost, but nothing fails. */
 void screen_feed(struct screen *screen, const void *bytes, size_t size);
 /* Reports the present state of the cursor's line as redrawn, without counting it as seen: for a
  * progress bar that does not move. The line may be incomplete. */
@@ -63,6 +64,7 @@ void screen_resize(struct screen *screen, uint32_t rows, uint32_t cols);
  * line. */
 void screen_finish(struct screen *screen);
 
+/* The number of final lines. */
 uint64_t screen_final_count(const struct screen *screen);
 /* The number of all lines, with the final ones. Blank rows at the end of the window do not
  * count. */

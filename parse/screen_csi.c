@@ -75,8 +75,7 @@ static void clear_tabs(struct screen *screen, uint32_t what)
         screen->tabs[x / 8] &= (uint8_t) ~(1u << x % 8);
 }
 
-/* ---- erasing and editing
- * ---------------------------------------------------------------------------------------------- */
+/* ---- erasing and editing ---- */
 
 static void erase_line(struct screen *screen, uint32_t what)
 {

@@ -7,8 +7,7 @@
 
 #include "../common/utf8.h"
 
-/* ---- styles (screen_style.c)
- * ------------------------------------------------------------------------------------------ */
+/* ---- styles (screen_style.c) ---- */
 
 /* Colours and attributes in one word: 26 bits of foreground, 26 of background, 12 of attributes. 0
  * is the default. */
@@ -28,13 +27,13 @@ struct csi {
 };
 #define CSI_PARAM_MAX 65535
 
+/* The style after an SGR sequence. */
 style style_apply(style now, const struct csi *csi);
 /* Writes the sequence that turns the default style into this one: at most STYLE_SGR_MAX bytes, not
  * terminated. Returns its size. */
 size_t style_encode(style value, char *out);
 
-/* ---- rows (screen_row.c)
- * ---------------------------------------------------------------------------------------------- */
+/* ---- rows (screen_row.c) ---- */
 
 #define CELL_GLYPH 1 /* in ascii[]: the character is in glyph[] */
 #define CELL_REST 2  /* in ascii[]: the right half of the wide character before it */
@@ -67,6 +66,8 @@ struct row {
     bool changed;  /* since screen_take_changed */
 };
 
+/* Makes space for capacity columns. Returns 0, or -1 when out of memory. The functions below drop
+ * what has no space. */
 int row_reserve(struct row *row, uint32_t capacity);
 void row_free(struct row *row);
 void row_clear(struct row *row);
@@ -77,8 +78,7 @@ void row_erase(struct row *row, uint32_t from, uint32_t to);
 void row_insert_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
 void row_delete_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
 
-/* ---- text (screen_text.c)
- * --------------------------------------------------------------------------------------------- */
+/* ---- text (screen_text.c) ---- */
 
 /* A line in its final form while it is built. */
 struct text {
@@ -97,8 +97,7 @@ void text_end(struct text *text); /* returns to the default style */
 
 unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
 
-/* ---- the screen (screen.c, screen_edit.c, screen_plain.c, screen_lines.c)
- * ------------------------------------------------------------- */
+/* ---- the screen (screen.c, screen_edit.c, screen_plain.c, screen_lines.c) ---- */
 
 enum parser_state {
     PARSER_GROUND,
@@ -173,11 +172,13 @@ void screen_restore_cursor(struct screen *screen, const struct cursor *from);
 void screen_reset(struct screen *screen);
 void screen_set_tab_defaults(struct screen *screen);
 
+/* Printing at the cursor, with autowrap. */
 void print_text(struct screen *screen, const uint8_t *text,
                 size_t count); /* ASCII, at least one byte */
 void print_ascii(struct screen *screen, const uint8_t *text, size_t count);
 void pass_over(struct screen *screen, unsigned width);
 void print_codepoint(struct screen *screen, uint32_t codepoint);
+/* Moving the cursor, scrolling, editing and erasing. */
 void move_to(struct screen *screen, uint32_t x, uint32_t y);
 void line_feed(struct screen *screen);
 void reverse_line_feed(struct screen *screen);

@@ -30,12 +30,14 @@ struct transcript;
 struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *label,
                                   const struct transcript_sink *sink);
 void transcript_free(struct transcript *transcript);
+/* Takes bytes of the output, divided in any way. */
 void transcript_feed(struct transcript *transcript, const void *bytes, size_t size);
 /* Takes bytes of nix's internal log (the file of its setting json-log-path). They say more about
    builds than the terminal shows, and make no lines. */
 void transcript_record(struct transcript *transcript, const void *bytes, size_t size);
 /* The time when the next bytes came, in milliseconds since the epoch. */
 void transcript_time(struct transcript *transcript, int64_t now_ms);
+/* The window has this size from here on. */
 void transcript_resize(struct transcript *transcript, uint32_t rows, uint32_t cols);
 /* The end of the bytes: every line becomes final. by_signal and code as in phase_end; or use
  * transcript_end_unknown. */

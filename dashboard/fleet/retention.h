@@ -13,6 +13,7 @@ struct retention;
 struct retention *retention_start(struct store *store, const struct retention_limits *limits);
 /* Sets the limits for the next look. */
 void retention_set_limits(struct retention *retention, const struct retention_limits *limits);
+/* Ends the thread and frees retention. */
 void retention_stop(struct retention *retention);
 
 #endif

@@ -39,6 +39,7 @@ int64_t state_changes_at(const struct host_facts *host, const struct run_facts *
                          int64_t now_ms);
 /* Whether the agent of a host can be reached: a report of the host arrived within five minutes. */
 bool host_reachable(const struct host_facts *host, int64_t now_ms);
+/* The names of the states in docs/protocol.md; constant text. */
 const char *run_state_name(enum run_state state);
 const char *host_state_name(enum host_state state);
 

@@ -21,6 +21,7 @@ struct follower {
 bool follower_start(struct store *store, struct follower *follower, const char *run, int64_t from);
 /* Makes the follower due if its run is among the changes, which changes_sort has sorted. */
 void follower_touch(struct follower *follower, const struct change *changes, size_t count);
+/* Sorts changes by run, for follower_touch. */
 void changes_sort(struct change *changes, size_t count);
 /* Appends the next splice: lines that changed below `next`, and new lines. False if there is
  * nothing to send. The follower stays due if one message is not enough. */

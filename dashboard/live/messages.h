@@ -15,6 +15,7 @@ struct message {
     size_t references;
     struct text text;
 };
+/* Drops a reference; the last one frees the message. NULL is allowed. */
 void message_release(struct message *message);
 
 struct host_messages {

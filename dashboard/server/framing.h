@@ -14,6 +14,7 @@ struct framing {
     size_t length; /* Content-Length; SIZE_MAX if it is larger */
 };
 
+/* Checks the headers of a request. */
 struct framing framing_check(struct MHD_Connection *connection);
 
 /* For MHD_OPTION_URI_LOG_CALLBACK, which gets the target before decoding. The result is the first

@@ -39,10 +39,12 @@ struct time_runs {
 
 /* The output has `end` lines now: new lines came at ms; lines that no longer exist are dropped. */
 void time_runs_set_end(struct time_runs *times, uint64_t end, int64_t ms);
+/* Drops the times below line number. */
 void time_runs_drop(struct time_runs *times, uint64_t number);
 /* The first line, from line `from` on, that `most` runs do not reach; UINT64_MAX if fewer runs are
  * enough for all. */
 uint64_t time_runs_reach(const struct time_runs *times, uint64_t from, size_t most);
+/* Drops all times. The next line has this number. */
 void time_runs_restart(struct time_runs *times, uint64_t number);
 void time_runs_free(struct time_runs *times);
 

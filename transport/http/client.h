@@ -49,6 +49,7 @@ struct client_request {
 };
 /* Starts a request; no other may be in flight. False if it cannot be started (out of memory). */
 bool client_post(struct client *client, const struct client_request *request);
+/* Whether a request is in flight. */
 bool client_busy(const struct client *client);
 /* True while a part of the body in flight was not yet given to the network. */
 bool client_sending(const struct client *client);

@@ -42,9 +42,11 @@ struct backoff {
     int64_t pause_ms;
     int64_t until_ms; /* monotonic time; 0: no pause */
 };
+/* Begins the next pause, which is at most most_ms. */
 void backoff_grow(struct backoff *backoff, int64_t most_ms);
 /* sets exactly this pause, which does not grow */
 void backoff_set(struct backoff *backoff, int64_t pause_ms);
+/* Ends the pause, so that the next one is short again. */
 void backoff_reset(struct backoff *backoff);
 /* The milliseconds that are left; 0: none. */
 int backoff_left(const struct backoff *backoff);

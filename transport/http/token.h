@@ -43,6 +43,7 @@ bool token_set_broken(const struct token_set *tokens);
 /* To be called when the dashboard did not accept the token (401, 403): selects another one, and
    reads the file again. False if all tokens have been tried since the last token_set_accepted. */
 bool token_set_refused(struct token_set *tokens);
+/* To be called when the dashboard accepted the token. */
 void token_set_accepted(struct token_set *tokens);
 
 #endif

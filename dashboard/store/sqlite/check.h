@@ -17,6 +17,7 @@ struct store_check;
 struct store_check *store_check_start(struct store *store, const char *path, bool structure);
 /* True once damage was found and printed to stderr. check may be NULL. */
 bool store_check_failed(const struct store_check *check);
+/* Ends the thread and frees check. NULL is allowed. */
 void store_check_stop(struct store_check *check);
 
 #endif
