@@ -1003,12 +1003,12 @@ static void see_duration(void *context, const struct duration_row *row)
                                        " %lld", (long long)row->ms[i]);
 }
 
-static void assert_durations(struct txn *txn, const char *host, const char *name, const char *text)
+static void assert_durations(struct txn *txn, const char *host, const char *name, const char *expected)
 {
     struct seen_text seen = {0};
 
     assert_int_equal(txn_durations(txn, host, name, see_duration, &seen), 0);
-    assert_string_equal(seen.text, text);
+    assert_string_equal(seen.text, expected);
 }
 
 static enum job_result add_durations(struct txn *txn, struct work *work)
