@@ -7,13 +7,13 @@
 #include <sys/ioctl.h> /* for struct winsize */
 #include <sys/types.h>
 
-#include "keeper.h"
+#include "monitor.h"
 #include "streams.h"
 #include "terminal.h"
 
 struct child {
     pid_t pid, group; /* of the command, and of its first process group */
-    pid_t keeper;     /* keeper.h; -1: none, or reaped */
+    pid_t keeper;     /* monitor.h; -1: none, or reaped */
     int channel;      /* to the keeper (non-blocking); -1: none */
     int report; /* during the start: the errno of exec, or end of file if exec worked; -1: none */
     int master; /* our side of the pty (non-blocking); -1: none */
@@ -42,7 +42,7 @@ struct child_plan {
     const struct termios *modes; /* with which the pty begins; NULL: the system's standard */
     struct winsize window;       /* of the pty */
     bool hangup_ignored;         /* the command ignores SIGHUP (--nohup) */
-    bool own_group;              /* see keeper.h */
+    bool own_group;              /* see monitor.h */
 };
 
 /* Makes the descriptors of the command and the process that will start the command. The caller can

@@ -1,5 +1,5 @@
 /* The parent of the command. At a terminal, also the leader of the command's session. */
-#include "keeper.h"
+#include "monitor.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../capture/keeper.h"
+#include "../../capture/monitor.h"
 #include "../../common/io.h"
 
 static bool continue_at_once; /* whoever stopped the command continues it before the keeper looks */
