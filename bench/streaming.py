@@ -49,13 +49,13 @@ def kilobytes(pid, file, field):
 
 
 def family(pump):
-    """{pid: name} of the pump and of what it has started, the command apart (that is the keeper's)."""
+    """{pid: name} of the pump and of what it has started, the command apart (that is the monitor's)."""
     found = {pump: "pump"}
     for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, AttributeError):  # one that ends meanwhile
             pid, name, parent = re.match(r"(\d+) \((.*)\) . (\d+)", status.read_text()).groups()
             if int(parent) == pump:
-                found[int(pid)] = "session keeper" if name == "nixfleet-run" else name
+                found[int(pid)] = "monitor" if name == "nixfleet-run" else name
     return found
 
 

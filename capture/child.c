@@ -167,12 +167,12 @@ static void set_end(struct child *child, int status, bool lost)
     child->status = status;
 }
 
-/* Reads the first report of the keeper: the command's pid. Waits as long as a fork takes. Returns
-   0; or -1 with errno if the command was not started. If the keeper was killed, it may have started
-   the command, which must not be started again. */
+/* Reads the first report of the monitor: the command's pid. Waits as long as a fork takes. Returns
+   0; or -1 with errno if the command was not started. If the monitor was killed, it may have
+   started the command, which must not be started again. */
 static int first_report(struct child *child)
 {
-    struct keeper_report report;
+    struct monitor_report report;
     ssize_t n;
 
     do
@@ -182,7 +182,7 @@ static int first_report(struct child *child)
         set_end(child, SIGKILL, true);
         return no_block(child->channel);
     }
-    if (report.what != KEEPER_STARTED) {
+    if (report.what != MONITOR_STARTED) {
         errno = report.value;
         return -1;
     }
@@ -206,15 +206,15 @@ static int open_all(struct child *child, struct start *s, const struct streams *
 }
 
 /* Runs in the new process. Never returns. */
-static void run_keeper(struct start *s, const struct child_plan *plan)
+static void run_monitor(struct start *s, const struct child_plan *plan)
 {
     struct becoming becoming = {s, plan};
 
-    close_fd(&s->channel[0]); /* or the keeper would never see that we are gone */
-    keeper_run(&(struct keeper_plan){.channel = s->channel[1],
-                                     .terminal = plan->streams->session ? s->slave : -1,
-                                     .own_group = plan->own_group,
-                                     .command = {become_command, &becoming}});
+    close_fd(&s->channel[0]); /* or the monitor would never see that we are gone */
+    monitor_run(&(struct monitor_plan){.channel = s->channel[1],
+                                       .terminal = plan->streams->session ? s->slave : -1,
+                                       .own_group = plan->own_group,
+                                       .command = {become_command, &becoming}});
 }
 
 int child_prepare(struct child *child, const struct child_plan *plan)
@@ -222,7 +222,7 @@ int child_prepare(struct child *child, const struct child_plan *plan)
     struct start s = {-1, {-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
 
     *child = (struct child){
-        .pid = -1, .keeper = -1, .channel = -1, .report = -1, .master = -1, .out = -1, .err = -1};
+        .pid = -1, .monitor = -1, .channel = -1, .report = -1, .master = -1, .out = -1, .err = -1};
     if (open_all(child, &s, plan->streams, plan->modes) < 0)
         goto failed;
     child->session = plan->streams->session;
@@ -231,11 +231,11 @@ int child_prepare(struct child *child, const struct child_plan *plan)
     child->out = s.out[0];
     child_resize(child, &plan->window);
     child->out = -1;
-    child->keeper = fork();
-    if (child->keeper < 0)
+    child->monitor = fork();
+    if (child->monitor < 0)
         goto failed;
-    if (child->keeper == 0)
-        run_keeper(&s, plan);
+    if (child->monitor == 0)
+        run_monitor(&s, plan);
     child->out = s.out[0];
     child->err = s.err[0];
     child->channel = s.channel[0];
@@ -273,12 +273,12 @@ enum child_failure child_start(struct child *child)
 
 int child_event(struct child *child)
 {
-    struct keeper_report report;
+    struct monitor_report report;
     ssize_t n = read(child->channel, &report, sizeof report);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    if (n == (ssize_t)sizeof report && report.what == KEEPER_STOPPED)
+    if (n == (ssize_t)sizeof report && report.what == MONITOR_STOPPED)
         return report.value;
     if (n == (ssize_t)sizeof report)
         set_end(child, report.value, false);
@@ -350,8 +350,8 @@ void child_hang_up(struct child *child)
 
 bool child_reaped(struct child *child, pid_t pid, int status)
 {
-    if (pid == child->keeper)
-        child->keeper = -1;
+    if (pid == child->monitor)
+        child->monitor = -1;
     else if (pid == child->pid && child->adopted)
         set_end(child, status, false);
     else
@@ -366,12 +366,12 @@ void child_reap(struct child *child)
 
     if (!child->adopted || child->ended)
         return;
-    if (child->keeper > 0 && waitpid(child->keeper, &status, WNOHANG) != 0)
-        child->keeper = -1;
+    if (child->monitor > 0 && waitpid(child->monitor, &status, WNOHANG) != 0)
+        child->monitor = -1;
     pid = waitpid(child->pid, &status, WNOHANG);
     if (pid == child->pid)
         set_end(child, status, false);
-    else if (pid < 0 && errno == ECHILD && child->keeper < 0)
+    else if (pid < 0 && errno == ECHILD && child->monitor < 0)
         set_end(child, SIGKILL, true); /* another process is its parent now */
 }
 
@@ -382,12 +382,12 @@ void child_release(struct child *child)
 
 void child_wait(struct child *child)
 {
-    /* The keeper must end first: if the pty were closed while the keeper leads the session, the
-     * keeper's exit would hang up on processes that the command left running. */
+    /* The monitor must end first: if the pty were closed while the monitor leads the session, the
+     * monitor's exit would hang up on processes that the command left running. */
     child_release(child);
-    while (child->keeper > 0 && waitpid(child->keeper, NULL, 0) < 0 && errno == EINTR)
+    while (child->monitor > 0 && waitpid(child->monitor, NULL, 0) < 0 && errno == EINTR)
         ;
-    child->keeper = -1;
+    child->monitor = -1;
 }
 
 void child_close(struct child *child)

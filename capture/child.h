@@ -13,19 +13,19 @@
 
 struct child {
     pid_t pid, group; /* of the command, and of its first process group */
-    pid_t keeper;     /* monitor.h; -1: none, or reaped */
-    int channel;      /* to the keeper (non-blocking); -1: none */
+    pid_t monitor;    /* monitor.h; -1: none, or reaped */
+    int channel;      /* to the monitor (non-blocking); -1: none */
     int report; /* during the start: the errno of exec, or end of file if exec worked; -1: none */
     int master; /* our side of the pty (non-blocking); -1: none */
     /* our sides of the pipes (non-blocking); -1: none. out may also be the second pty */
     int out, err;
     bool out_is_pty;
-    /* the command is in a new session; the keeper leads it, and its terminal is the pty */
+    /* the command is in a new session; the monitor leads it, and its terminal is the pty */
     bool session;
     struct termios modes; /* with which the pty began */
     bool adopted;         /* after child_hang_up: the command is our own child */
     bool ended;
-    bool lost;  /* the keeper was killed: the end of the command is not known */
+    bool lost;  /* the monitor was killed: the end of the command is not known */
     int status; /* from waitpid, once ended; SIGKILL if lost */
 };
 
@@ -67,18 +67,18 @@ int child_event(struct child *child);
 bool child_signal(const struct child *child, int number);
 /* Sends a signal to the command's first process only. False: as above. */
 bool child_signal_alone(const struct child *child, int number);
-/* Hangs up on the command's terminal; this also reaches commands of root. The keeper, which leads
+/* Hangs up on the command's terminal; this also reaches commands of root. The monitor, which leads
    the session, ends, and we wait for the command ourselves (child_reap). Does nothing without a
    session. */
 void child_hang_up(struct child *child);
 /* To be called after SIGCHLD. Sets ended and status of a command that is our own child. */
 void child_reap(struct child *child);
-/* To be called with each result of waitpid. True if the process was the keeper or the command. */
+/* To be called with each result of waitpid. True if the process was the monitor or the command. */
 bool child_reaped(struct child *child, pid_t pid, int status);
-/* To be called after the end of the command. Tells the keeper to end. This takes a moment, which
+/* To be called after the end of the command. Tells the monitor to end. This takes a moment, which
  * the caller can use before child_wait or child_close. */
 void child_release(struct child *child);
-/* Waits until the keeper has ended. */
+/* Waits until the monitor has ended. */
 void child_wait(struct child *child);
 void child_close(struct child *child);
 

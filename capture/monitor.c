@@ -13,7 +13,7 @@
 #include "../common/system.h"
 #include "signals.h"
 
-/* The keeper has nothing to do until exec, so on Linux vfork avoids a copy of the page tables. In
+/* The monitor has nothing to do until exec, so on Linux vfork avoids a copy of the page tables. In
    the child, only calls that are allowed in a signal handler are made. (Other systems are removing
    vfork.) */
 #ifdef __linux__
@@ -22,12 +22,12 @@
 #define FORK_TO_EXEC fork
 #endif
 
-/* After the keeper has woken the pump, it checks the pump for a second, with these pauses. */
+/* After the monitor has woken the pump, it checks the pump for a second, with these pauses. */
 #define LOOK_MS 10
 #define LOOKS 100
 
-struct keeper {
-    const struct keeper_plan *plan;
+struct monitor {
+    const struct monitor_plan *plan;
     pid_t pump, command, group;
     int signals;  /* a signalfd; -1: not available */
     bool stopped; /* the command is stopped */
@@ -35,17 +35,17 @@ struct keeper {
     int looks; /* how many more times to check the pump */
 };
 
-static void tell(const struct keeper *keeper, int what, int value)
+static void tell(const struct monitor *monitor, int what, int value)
 {
-    struct keeper_report report = {
-        .what = what, .pid = keeper->command, .group = keeper->group, .value = value};
+    struct monitor_report report = {
+        .what = what, .pid = monitor->command, .group = monitor->group, .value = value};
 
-    while (write(keeper->plan->channel, &report, sizeof report) < 0 && errno == EINTR)
+    while (write(monitor->plan->channel, &report, sizeof report) < 0 && errno == EINTR)
         ;
 }
 
 /* Waits for the pump. True if the pump sent a byte; false if it has closed the channel or died. */
-static bool hear(int channel)
+static bool heard_pump(int channel)
 {
     char byte;
     ssize_t n;
@@ -56,9 +56,9 @@ static bool hear(int channel)
     return n == 1;
 }
 
-/* Closes what the keeper got from the pump by fork: the reader or writer of a pipe would wait for
- * the keeper. */
-static void let_go(int terminal, int channel)
+/* Closes what the monitor got from the pump by fork: the reader or writer of a pipe would wait for
+ * the monitor. */
+static void close_inherited(int terminal, int channel)
 {
     int null = open("/dev/null", O_RDWR);
 
@@ -79,131 +79,131 @@ static int status_of(const siginfo_t *info)
 
 /* Another process than the pump has continued the command, or the command has ended: the pump,
  * which stopped when the command stopped, must continue. */
-static void wake(const struct keeper *keeper)
+static void wake(const struct monitor *monitor)
 {
-    if (getppid() == keeper->pump)
-        kill(keeper->pump, SIGCONT);
+    if (getppid() == monitor->pump)
+        kill(monitor->pump, SIGCONT);
 }
 
 /* The pump may have been woken before it stopped itself, so check again. */
-static void look_after(struct keeper *keeper)
+static void look_after(struct monitor *monitor)
 {
-    keeper->looks--;
-    if (process_stopped(keeper->pump))
-        wake(keeper);
+    monitor->looks--;
+    if (process_stopped(monitor->pump))
+        wake(monitor);
 }
 
-static void see_to_pump(struct keeper *keeper)
+static void see_to_pump(struct monitor *monitor)
 {
-    wake(keeper);
-    keeper->looks = keeper->stopped ? LOOKS : 0;
-    keeper->stopped = false;
+    wake(monitor);
+    monitor->looks = monitor->stopped ? LOOKS : 0;
+    monitor->stopped = false;
 }
 
-static void take_end(struct keeper *keeper, int status)
+static void take_end(struct monitor *monitor, int status)
 {
-    keeper->ended = true;
-    tell(keeper, KEEPER_ENDED, status);
-    if (keeper->stopped) /* the pump stopped, too, and nobody continues the pump */
-        see_to_pump(keeper);
+    monitor->ended = true;
+    tell(monitor, MONITOR_ENDED, status);
+    if (monitor->stopped) /* the pump stopped, too, and nobody continues the pump */
+        see_to_pump(monitor);
 }
 
-static void take_change(struct keeper *keeper, siginfo_t *info)
+static void take_change(struct monitor *monitor, siginfo_t *info)
 {
     int status;
 
-    keeper->looks = 0;
+    monitor->looks = 0;
     if (info->si_code == CLD_CONTINUED) {
         /* removes the event */
-        (void)waitid(P_PID, (id_t)keeper->command, info, WCONTINUED | WNOHANG);
-        see_to_pump(keeper);
+        (void)waitid(P_PID, (id_t)monitor->command, info, WCONTINUED | WNOHANG);
+        see_to_pump(monitor);
     } else if (info->si_code != CLD_STOPPED && info->si_code != CLD_TRAPPED) {
-        take_end(keeper, status_of(info));
-    } else if (waitpid(keeper->command, &status, WNOHANG | WUNTRACED) == keeper->command) {
+        take_end(monitor, status_of(info));
+    } else if (waitpid(monitor->command, &status, WNOHANG | WUNTRACED) == monitor->command) {
         if (!WIFSTOPPED(status)) { /* the command was continued in the meantime, and has ended */
-            take_end(keeper, status);
+            take_end(monitor, status);
             return;
         }
-        tell(keeper, KEEPER_STOPPED, WSTOPSIG(status));
-        keeper->stopped = true;
+        tell(monitor, MONITOR_STOPPED, WSTOPSIG(status));
+        monitor->stopped = true;
     }
 }
 
 /* Handles what happened to the command. Without a signalfd, waits until something happens. */
-static void look_at_command(struct keeper *keeper)
+static void look_at_command(struct monitor *monitor)
 {
     static const int all = WEXITED | WSTOPPED | WCONTINUED | WNOWAIT;
-    int wait = keeper->signals < 0 && keeper->looks <= 0 ? 0 : WNOHANG;
+    int wait = monitor->signals < 0 && monitor->looks <= 0 ? 0 : WNOHANG;
 
-    while (!keeper->ended) {
+    while (!monitor->ended) {
         siginfo_t info = {0};
 
-        if (waitid(P_PID, (id_t)keeper->command, &info, all | wait) < 0) {
+        if (waitid(P_PID, (id_t)monitor->command, &info, all | wait) < 0) {
             if (errno != EINTR)
-                keeper->ended = true; /* the command does not exist any more */
+                monitor->ended = true; /* the command does not exist any more */
             continue;
         }
         if (info.si_pid == 0)
             return;
-        take_change(keeper, &info);
+        take_change(monitor, &info);
         wait = WNOHANG;
     }
 }
 
-/* The pump ended before the command. At a terminal, the exit of the keeper, which leads the
+/* The pump ended before the command. At a terminal, the exit of the monitor, which leads the
  * session, makes the kernel send a hangup to the foreground group, whoever owns it. */
-static void hang_up(const struct keeper *keeper)
+static void hang_up(const struct monitor *monitor)
 {
-    pid_t group = getpgid(keeper->command);
+    pid_t group = getpgid(monitor->command);
 
-    if (keeper->plan->terminal < 0 && group > 0) {
+    if (monitor->plan->terminal < 0 && group > 0) {
         kill(-group, SIGHUP);
         kill(-group, SIGCONT);
     }
 }
 
-static void take_foreground(const struct keeper *keeper, pid_t group)
+static void take_foreground(const struct monitor *monitor, pid_t group)
 {
-    if (keeper->plan->terminal >= 0 && group > 0)
-        tcsetpgrp(keeper->plan->terminal, group);
+    if (monitor->plan->terminal >= 0 && group > 0)
+        tcsetpgrp(monitor->plan->terminal, group);
 }
 
 /* The pid of the command is not reused before this call. The resource use of the command is added
- * to the keeper's, and so reaches our caller. */
-static void finish(const struct keeper *keeper)
+ * to the monitor's, and so reaches our caller. */
+static void finish(const struct monitor *monitor)
 {
-    take_foreground(keeper, getpgrp()); /* our exit then sends the hangup only to ourselves */
-    while (waitpid(keeper->command, NULL, WNOHANG) < 0 && errno == EINTR)
+    take_foreground(monitor, getpgrp()); /* our exit then sends the hangup only to ourselves */
+    while (waitpid(monitor->command, NULL, WNOHANG) < 0 && errno == EINTR)
         ;
 }
 
-static void drop_signals(const struct keeper *keeper)
+static void drop_signals(const struct monitor *monitor)
 {
     struct caught_signal caught;
 
-    while (keeper->signals >= 0 && signals_next(keeper->signals, &caught))
+    while (monitor->signals >= 0 && signals_next(monitor->signals, &caught))
         ; /* these signals are for the command: the pump passes them on */
 }
 
 /* Watches the command until the pump closes the channel. */
-static void watch(struct keeper *keeper)
+static void watch(struct monitor *monitor)
 {
-    struct pollfd polls[] = {{.fd = keeper->plan->channel, .events = POLLIN},
-                             {.fd = keeper->signals, .events = POLLIN}};
+    struct pollfd polls[] = {{.fd = monitor->plan->channel, .events = POLLIN},
+                             {.fd = monitor->signals, .events = POLLIN}};
 
     for (;;) {
-        look_at_command(keeper);
-        if (poll(polls, 2, keeper->looks > 0 ? LOOK_MS : -1) > 0 && polls[0].revents &&
-            !hear(keeper->plan->channel))
+        look_at_command(monitor);
+        if (poll(polls, 2, monitor->looks > 0 ? LOOK_MS : -1) > 0 && polls[0].revents &&
+            !heard_pump(monitor->plan->channel))
             break;
-        drop_signals(keeper);
-        if (keeper->looks > 0)
-            look_after(keeper);
+        drop_signals(monitor);
+        if (monitor->looks > 0)
+            look_after(monitor);
     }
-    if (keeper->ended)
-        finish(keeper);
+    if (monitor->ended)
+        finish(monitor);
     else
-        hang_up(keeper);
+        hang_up(monitor);
 }
 
 /* Makes a process group whose leader has ended: a child makes the group and exits. The number of
@@ -220,36 +220,36 @@ static pid_t make_group(void)
 }
 
 /* Starts the command. False: exec has surely failed. */
-static void start(struct keeper *keeper)
+static void start(struct monitor *monitor)
 {
-    pid_t leader = keeper->plan->own_group ? -1 : make_group();
+    pid_t leader = monitor->plan->own_group ? -1 : make_group();
 
-    keeper->group = leader > 0 ? leader : 0;
-    take_foreground(keeper, keeper->group);
-    keeper->command = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
-    if (keeper->command == 0) {
-        setpgid(0, keeper->group); /* NOLINT(clang-analyzer-unix.Vfork): as above */
-        if (keeper->group == 0)
-            take_foreground(keeper, getpid());
-        keeper->plan->command.call(keeper->plan->command.context);
+    monitor->group = leader > 0 ? leader : 0;
+    take_foreground(monitor, monitor->group);
+    monitor->command = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
+    if (monitor->command == 0) {
+        setpgid(0, monitor->group); /* NOLINT(clang-analyzer-unix.Vfork): as above */
+        if (monitor->group == 0)
+            take_foreground(monitor, getpid());
+        monitor->plan->command.call(monitor->plan->command.context);
         _exit(127);
     }
-    if (keeper->command < 0) {
-        tell(keeper, KEEPER_FAILED, errno);
+    if (monitor->command < 0) {
+        tell(monitor, MONITOR_FAILED, errno);
         _exit(1);
     }
     /* both processes do this, because either may run first */
-    setpgid(keeper->command, keeper->group);
+    setpgid(monitor->command, monitor->group);
     if (leader > 0)
         (void)waitpid(leader, NULL, 0);
     else
-        keeper->group = keeper->command;
-    tell(keeper, KEEPER_STARTED, 0);
+        monitor->group = monitor->command;
+    tell(monitor, MONITOR_STARTED, 0);
 }
 
-void keeper_run(const struct keeper_plan *plan)
+void monitor_run(const struct monitor_plan *plan)
 {
-    struct keeper keeper = {.plan = plan, .pump = getppid(), .signals = -1};
+    struct monitor monitor = {.plan = plan, .pump = getppid(), .signals = -1};
 
     if (plan->terminal >= 0) {
         setsid();
@@ -258,11 +258,11 @@ void keeper_run(const struct keeper_plan *plan)
         /* what kills the caller's process group must not kill the process that reports the end */
         setpgid(0, 0);
     }
-    if (!hear(plan->channel))
+    if (!heard_pump(plan->channel))
         _exit(0);
-    start(&keeper);
-    let_go(plan->terminal, plan->channel);
-    keeper.signals = signals_catch_again();
-    watch(&keeper);
+    start(&monitor);
+    close_inherited(plan->terminal, plan->channel);
+    monitor.signals = signals_catch_again();
+    watch(&monitor);
     _exit(0);
 }

@@ -222,7 +222,7 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
     case GO_ON:
         keys_resume(pump);
         /* otherwise the command has been continued already */
-        if (caught->sender != pump->child->keeper)
+        if (caught->sender != pump->child->monitor)
             child_signal(pump->child, SIGCONT);
         break;
     case SUSPEND:
@@ -266,7 +266,7 @@ static void read_signals(struct pump *pump)
     reap(pump);
 }
 
-/* The keeper has sent a report about the command. */
+/* The monitor has sent a report about the command. */
 static void hear_of_child(struct pump *pump)
 {
     int stopped_by = child_event(pump->child);

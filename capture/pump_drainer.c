@@ -14,7 +14,7 @@
 
 #define KEPT_MAX 16
 
-/* Whether a process can still write there; the keeper must have ended. Bytes that can be read are
+/* Whether a process can still write there; the monitor must have ended. Bytes that can be read are
  * left for the process that stays behind. */
 static bool held_by_others(const struct flow *flow)
 {

@@ -62,8 +62,8 @@ def test_helpers_end_with_the_run_and_with_a_wrapper_that_is_killed(helped, tmp_
     child = subprocess.Popen([RUN, "sleep", "60"], env=env, stdin=subprocess.DEVNULL)
     pids = wait_for(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2
                     and [int(pid) for pid in (tmp_path / "pids").read_text().split()], "two helpers")
-    keeper = next(pid for pid in children(child.pid) if pid not in pids)
-    command = int(pathlib.Path(f"/proc/{keeper}/task/{keeper}/children").read_text())
+    monitor = next(pid for pid in children(child.pid) if pid not in pids)
+    command = int(pathlib.Path(f"/proc/{monitor}/task/{monitor}/children").read_text())
     child.kill()
     child.wait(10)
     wait_for(lambda: not any(alive(pid) for pid in pids), "the helpers' end")

@@ -119,8 +119,8 @@ def test_two_runs_at_once_do_not_disturb_each_other(state):
 def test_a_wrapper_that_is_killed_leaves_a_lost_run_with_all_that_was_written(state):
     child = subprocess.Popen([RUN, "sh", "-c", "echo before; exec sleep 60"], env=environment(state), stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"before\n"
-    keeper, = children(child.pid)
-    command, = children(keeper)
+    monitor, = children(child.pid)
+    command, = children(monitor)
     try:
         log_writer(child.pid)
         wait_for(lambda: list(state.glob("*.run")), "the record")

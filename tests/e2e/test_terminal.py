@@ -300,13 +300,13 @@ def test_the_terminal_is_restored_when_the_command_leaves_its_own_in_raw_mode(st
         assert terminal.wait() == -signal.SIGKILL and terminal.modes() == terminal.before
 
 
-def test_the_terminal_is_restored_when_the_keeper_of_the_session_is_killed(state):
+def test_the_terminal_is_restored_when_the_monitor_is_killed(state):
     with at_terminal(state, "sleep", "60") as terminal:
         wait_for(terminal.is_raw, "raw mode")
-        keeper = next(pid for pid in children(terminal.pid) if is_run(pid))
-        command, = (pid for pid in children(keeper) if not is_run(pid))
+        monitor = next(pid for pid in children(terminal.pid) if is_run(pid))
+        command, = (pid for pid in children(monitor) if not is_run(pid))
         try:
-            kill_quietly(keeper)
+            kill_quietly(monitor)
             terminal.wait()
             assert terminal.modes() == terminal.before
         finally:
@@ -480,8 +480,8 @@ def test_kill_stop_and_continue_from_outside(shell):
     shell.type(f"{RUN} sh -c 'echo up; read x; echo got $x'\r")
     at = shell.until("\nup\r\n")
     pid = run_pid(shell)
-    keeper = children(pid)[0]
-    command = children(keeper)[0]
+    monitor = children(pid)[0]
+    command = children(monitor)[0]
     os.kill(command, signal.SIGSTOP)
     at = shell.until(r"Stopped.*\$ ", at)
     wait_for(lambda: state_of(pid) == "T")

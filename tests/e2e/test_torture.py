@@ -27,8 +27,8 @@ FUNCTIONS = ["malloc", "calloc", "realloc", "strdup", "open", "pipe", "fork", "w
              "memfd_create", "ftruncate", "socketpair", "fcntl", "flock", "mkdir", "posix_openpt", "grantpt", "unlockpt", "tcgetattr",
              "tcsetattr", "sigaction", "getcwd", "fstat", "unlink", "asprintf", "open_memstream", "ioctl", "tcgetpgrp", "waitpid", "access",
              "readlink", "pread", "ptsname", "ttyname_r", "strndup", "kill", "gethostname", "opendir"]
-# The keeper's. That waiting, reading and telling succeed is what it lives by: they can be interrupted, and no more.
-KEEPERS = {"setsid": 1, "ioctl": 1, "read": 2, "open": 1, "dup2": 3, "setpgid": 1, "tcsetpgrp": 2, "waitid": 2, "waitpid": 1,
+# The monitor's. That waiting, reading and telling succeed is what it lives by: they can be interrupted, and no more.
+MONITORS = {"setsid": 1, "ioctl": 1, "read": 2, "open": 1, "dup2": 3, "setpgid": 1, "tcsetpgrp": 2, "waitid": 2, "waitpid": 1,
            "write_any": 2, "malloc": 6, "opendir": 2, "fcntl": 2}
 # The log writer's: the log may suffer, and nothing else.
 WRITERS = {"open": 9, "write": 6, "pwrite": 6, "pread": 4, "fcntl": 4, "flock": 3, "mkdir": 3, "fstat": 8, "malloc": 12, "strdup": 2, "asprintf": 3,
@@ -114,8 +114,8 @@ def test_no_single_failure_harms_the_command(tmp_path, way):
 
 
 @pytest.mark.parametrize("way", ["pipes", "terminal"])
-def test_no_single_failure_of_the_keeper_harms_the_command(tmp_path, way):
-    judge_all(Scene(tmp_path, way), [name_failure(name, n) for name, calls in KEEPERS.items() for n in range(1, calls + 1)], fork=1)
+def test_no_single_failure_of_the_monitor_harms_the_command(tmp_path, way):
+    judge_all(Scene(tmp_path, way), [name_failure(name, n) for name, calls in MONITORS.items() for n in range(1, calls + 1)], fork=1)
 
 
 @pytest.mark.parametrize("way", ["pipes", "streamed"])

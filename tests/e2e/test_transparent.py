@@ -346,9 +346,9 @@ def test_a_run_whose_session_leader_is_killed_is_lost_and_not_killed(state, tmp_
     child = subprocess.Popen([RUN, "sh", "-c", f"trap '' HUP; echo $$ >{tmp_path}/pid; until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
                               f"echo done >{tmp_path}/done"], env=environment(state), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-    keeper = int(pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[1])
-    wait_for(lambda: state_of(keeper) == "S", "the keeper to wait")
-    kill_quietly(keeper)
+    monitor = int(pathlib.Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()[1])
+    wait_for(lambda: state_of(monitor) == "S", "the monitor to wait")
+    kill_quietly(monitor)
     assert b"is unknown" in child.stderr.readline() and child.wait(30) == -signal.SIGKILL
     record, = state.glob("*.run")
     assert record.read_text().splitlines()[0].strip() == "end="

@@ -9,7 +9,7 @@ Invariants of a round:
   3. after the faults are over and --flush has run, the dashboard's text equals `nixfleet-run --show` of the log, line by
      line: nothing lost, nothing doubled, nothing out of order; the run has its end, or is marked lost;
   4. no process of ours is left, and no file but the run's own.
-A round that kills the wrapper or its keeper checks 2 to 4 only, with the log compared to a prefix of the command's output; one that
+A round that kills the wrapper or its monitor checks 2 to 4 only, with the log compared to a prefix of the command's output; one that
 fills the log's disk checks that the caller sees nothing of it, and that the log is a prefix. Full disks need root (file systems of the
 soak's own), clocks that jump need build/tools/shim_clock.so; the last line says which faults there were.
 """
@@ -156,7 +156,7 @@ class Soak:
         self.proxy = Proxy(self.dashboard.port, seed)
         self.faults = {}
         self.stopped = []  # log writers, until their wrapper has ended
-        self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-keeper",
+        self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-monitor",
                       "kill-log-writer", "stop-log-writer"]
         if all(disk.own for disk in self.disks.values()):
             self.kinds += ["full-log", "full-dashboard"]
@@ -209,10 +209,10 @@ class Soak:
             self.dashboard.start()
         elif fault == "kill-wrapper":
             process.kill()
-        elif fault == "kill-keeper":
-            for keeper in self.children_of(process.pid, b"nixfleet-run"):
-                if leads_session(keeper) and not writes_log(keeper):  # what a leak checker starts at the end does not, and would be waited for for ever
-                    os.kill(keeper, signal.SIGKILL)
+        elif fault == "kill-monitor":
+            for monitor in self.children_of(process.pid, b"nixfleet-run"):
+                if leads_session(monitor) and not writes_log(monitor):  # what a leak checker starts at the end does not, and would be waited for for ever
+                    os.kill(monitor, signal.SIGKILL)
         elif fault in ("kill-log-writer", "stop-log-writer"):
             for writer in filter(writes_log, self.children_of(process.pid, b"nixfleet-run")):
                 os.kill(writer, signal.SIGKILL if fault == "kill-log-writer" else signal.SIGSTOP)
@@ -271,7 +271,7 @@ class Soak:
         for run_id in new:
             self.wait_for_log(run_id)
         label = f"round {number} seed {seed} fault {fault} mode {mode}"
-        killed = fault in ("kill-wrapper", "kill-keeper")
+        killed = fault in ("kill-wrapper", "kill-monitor")
         if (killed or fault == "full-log") and not new:
             return
         assert len(new) == 1, f"{label}: {len(new)} new runs"

@@ -4,7 +4,7 @@
      FAILNTH=FUNCTION:N[:ERRNO]   the Nth call in the process named FAILNTH_PROGRAM fails
      FAILNTH_COUNT=FILE           where the number of calls is written at the end, one line for each
                                   function ("malloc 42")
-     FAILNTH_FORK=N               count in the Nth process that it forks instead (1: the keeper, 2:
+     FAILNTH_FORK=N               count in the Nth process that it forks instead (1: the monitor, 2:
                                   the log writer); these have no end at which they could write how
                                   often
 

@@ -1,4 +1,4 @@
-/* What the keeper tells of the command is what has happened to it. */
+/* What the monitor tells of the command is what has happened to it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,8 @@
 #include "../../capture/monitor.h"
 #include "../../common/io.h"
 
-static bool continue_at_once; /* whoever stopped the command continues it before the keeper looks */
+static bool
+    continue_at_once; /* whoever stopped the command continues it before the monitor looks */
 
 /* In place of libc's. */
 int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
@@ -40,16 +41,16 @@ static void stop_once(void *context)
     execlp("sh", "sh", "-c", "kill -STOP $$; exec sleep 60", (char *)NULL);
 }
 
-/* The keeper's channel, its command under way. */
-static int start(pid_t *keeper, void (*command)(void *))
+/* The monitor's channel, its command under way. */
+static int start(pid_t *monitor, void (*command)(void *))
 {
     int ends[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    *keeper = fork();
-    if (*keeper == 0) {
+    *monitor = fork();
+    if (*monitor == 0) {
         close(ends[0]);
-        keeper_run(&(struct keeper_plan){
+        monitor_run(&(struct monitor_plan){
             .channel = ends[1], .terminal = -1, .own_group = true, .command = {command, NULL}});
     }
     close(ends[1]);
@@ -57,43 +58,43 @@ static int start(pid_t *keeper, void (*command)(void *))
     return ends[0];
 }
 
-static struct keeper_report hear(int channel)
+static struct monitor_report hear(int channel)
 {
-    struct keeper_report report;
+    struct monitor_report report;
 
     assert_int_equal(read(channel, &report, sizeof report), sizeof report);
     return report;
 }
 
-static void finish(int channel, pid_t keeper)
+static void finish(int channel, pid_t monitor)
 {
-    struct keeper_report end = hear(channel);
+    struct monitor_report end = hear(channel);
 
-    while (continue_at_once && end.what == KEEPER_STOPPED) {
-        kill(end.pid, SIGCONT); /* the next stop came before the keeper looked at the last one */
+    while (continue_at_once && end.what == MONITOR_STOPPED) {
+        kill(end.pid, SIGCONT); /* the next stop came before the monitor looked at the last one */
         end = hear(channel);
     }
-    assert_int_equal(end.what, KEEPER_ENDED);
+    assert_int_equal(end.what, MONITOR_ENDED);
     assert_int_equal(end.value, 7 << 8);
     close(channel);
-    assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+    assert_int_equal(waitpid(monitor, NULL, 0), monitor);
 }
 
 static void each_stop_and_the_end_are_told(void **state)
 {
-    pid_t keeper;
-    int channel = start(&keeper, stop_twice_and_exit);
-    struct keeper_report started = hear(channel), stopped;
+    pid_t monitor;
+    int channel = start(&monitor, stop_twice_and_exit);
+    struct monitor_report started = hear(channel), stopped;
 
     (void)state;
-    assert_int_equal(started.what, KEEPER_STARTED);
+    assert_int_equal(started.what, MONITOR_STARTED);
     for (int i = 0; i < 2; i++) {
         stopped = hear(channel);
-        assert_int_equal(stopped.what, KEEPER_STOPPED);
+        assert_int_equal(stopped.what, MONITOR_STOPPED);
         assert_int_equal(stopped.value, i == 0 ? SIGSTOP : SIGTSTP);
         kill(started.pid, SIGCONT);
     }
-    finish(channel, keeper);
+    finish(channel, monitor);
 }
 
 static void a_stop_that_is_over_at_once_is_not_taken_for_the_end(void **state)
@@ -101,11 +102,11 @@ static void a_stop_that_is_over_at_once_is_not_taken_for_the_end(void **state)
     (void)state;
     continue_at_once = true;
     for (int i = 0; i < 20; i++) {
-        pid_t keeper;
-        int channel = start(&keeper, stop_twice_and_exit);
+        pid_t monitor;
+        int channel = start(&monitor, stop_twice_and_exit);
 
-        assert_int_equal(hear(channel).what, KEEPER_STARTED);
-        finish(channel, keeper);
+        assert_int_equal(hear(channel).what, MONITOR_STARTED);
+        finish(channel, monitor);
     }
 }
 
@@ -122,17 +123,17 @@ static void note_wake(int signal)
 static int stop_late(int ending)
 {
     sigset_t block, before;
-    pid_t keeper;
+    pid_t monitor;
     int channel;
-    struct keeper_report report;
+    struct monitor_report report;
 
     signal(SIGCONT, note_wake);
     sigemptyset(&block);
     sigaddset(&block, SIGCONT);
     sigprocmask(SIG_BLOCK, &block, &before);
-    channel = start(&keeper, stop_once);
+    channel = start(&monitor, stop_once);
     report = hear(channel);
-    if (hear(channel).what != KEEPER_STOPPED)
+    if (hear(channel).what != MONITOR_STOPPED)
         return 1;
     kill(report.pid, ending);
     while (!woken)
@@ -144,8 +145,8 @@ static int stop_late(int ending)
     kill(report.pid, SIGKILL);
     report = hear(channel);
     close(channel);
-    waitpid(keeper, NULL, 0);
-    return report.what == KEEPER_ENDED ? 0 : 2;
+    waitpid(monitor, NULL, 0);
+    return report.what == MONITOR_ENDED ? 0 : 2;
 }
 
 static void a_pump_that_stops_late_is_woken(void **state)

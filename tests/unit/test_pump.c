@@ -47,7 +47,7 @@ static struct ended *make_ended(int room, bool held)
     assert_int_equal(fcntl(ended->to[1], F_SETFL, O_NONBLOCK), 0);
     assert_true(fcntl(ended->to[1], F_SETPIPE_SZ, room) > 0);
     ended->child = (struct child){.pid = -1,
-                                  .keeper = -1,
+                                  .monitor = -1,
                                   .channel = -1,
                                   .master = -1,
                                   .err = -1,
@@ -123,7 +123,7 @@ static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
     }
 }
 
-/* As with `yes 2>&1 | head -1`, where the keeper's hold on the pty keeps the end from being
+/* As with `yes 2>&1 | head -1`, where the monitor's hold on the pty keeps the end from being
    seen. */
 static void a_caller_who_has_gone_is_not_waited_for(void **state)
 {

@@ -86,7 +86,7 @@ def name_of(pid):
 
 
 def children(pid):
-    """Without the log writer, which every run has; until it has its own name, it has the wrapper's, as the keeper always does."""
+    """Without the log writer, which every run has; until it has its own name, it has the wrapper's, as the monitor always does."""
     end = time.monotonic() + PATIENCE_S
     while [name_of(child) for child in all_children(pid)].count("nixfleet-run") > 1 and time.monotonic() < end:
         time.sleep(0.005)
