@@ -76,7 +76,7 @@ static double now(void)
 
 static void through_screen(const char *input)
 {
-    struct screen_sink sink = {NULL, seen, final, finals};
+    struct screen_sink sink = {NULL, seen, final, finals, false};
     struct screen *screen = screen_new(0, 0, &sink);
     if (!screen)
         err(1, "screen");
@@ -89,7 +89,7 @@ static void through_screen(const char *input)
 static void through_transcript(const char *input)
 {
     struct transcript *transcript =
-        transcript_new(0, 0, NULL, &(struct transcript_sink){NULL, final, finals});
+        transcript_new(0, 0, NULL, &(struct transcript_sink){NULL, final, finals, true});
     if (!transcript)
         err(1, "transcript");
     for (size_t i = 0; i < INPUT_SIZE; i += READ_SIZE)

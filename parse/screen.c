@@ -47,6 +47,7 @@ static void reset_modes(struct screen *screen)
     screen->autowrap = true;
     screen->jumped = true;
     screen->last_valid = false;
+    screen->link = 0;
     screen_set_tab_defaults(screen);
 }
 
@@ -94,6 +95,7 @@ void screen_free(struct screen *screen)
     if (!screen)
         return;
     free_rows(screen->row, screen->rows);
+    links_free(&screen->links);
     free(screen);
 }
 

@@ -10,7 +10,8 @@
    Pure: no I/O, no locale, no globals. The result depends only on the bytes and the window sizes,
    not on how the bytes are divided into calls. Only the order of calls to the sink may differ:
    final lines may be reported before or after the `seen` of other lines, and together or one by
-   one. Memory is bounded by the window: about 16 bytes for each cell. LF always returns to column
+   one. Memory is bounded by the window: about 16 bytes for each cell, and at most 1 MiB for the
+   targets of hyperlinks. LF always returns to column
    0. */
 #ifndef NIXFLEET_SCREEN_H
 #define NIXFLEET_SCREEN_H
@@ -25,6 +26,7 @@
 /* bytes of a line in its final form; a longer line is split into several */
 #define SCREEN_LINE_MAX 16384
 #define SCREEN_PLAIN_MAX 4096 /* bytes of a line that may become final together with others */
+#define SCREEN_LINKS_MAX 8192 /* bytes that the hyperlinks of a line may take, beside its text */
 
 /* Called from screen_feed, screen_resize and screen_finish. The text is valid during the call and
    has no NUL at its end. Each function may be NULL. */
@@ -35,14 +37,17 @@ struct screen_sink {
        the line becomes final. Not called twice for an unchanged text. The numbers do not always
        rise, because a line further up may be redrawn. */
     void (*seen)(void *context, uint64_t line, const char *text, size_t length, bool redrawn);
-    /* A line that can no longer change; the numbers rise by one. UTF-8, with SGR as the only escape
-       sequences; it starts and ends in the default style ("ESC [ m" at the end if it has colours).
-       No LF. `seen` was called for the line before. */
+    /* A line that can no longer change; the numbers rise by one. UTF-8, with SGR (and hyperlinks,
+       see `links`) as the only escape sequences; it starts and ends in the default style
+       ("ESC [ m" at the end if it has colours). No LF. `seen` was called for the line before. */
     void (*final)(void *context, uint64_t line, const char *text, size_t length);
     /* `count` (at least 2) lines that became final together, from number `line` on: plain ASCII
        with an LF between lines, each at most SCREEN_PLAIN_MAX bytes. NULL: `final` is called for
        each line. */
     void (*finals)(void *context, uint64_t line, size_t count, const char *text, size_t length);
+    /* Whether lines in their final form have hyperlinks, too, as in common/hyperlink.h. Links that
+       do not fit are left out, their text is not. */
+    bool links;
 };
 
 struct screen;

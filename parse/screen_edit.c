@@ -244,7 +244,7 @@ static size_t bytes_so_far(const struct screen *screen, uint32_t y)
     while (y > 0 && screen_row(screen, y - 1)->wrapped)
         bytes += row_cost(screen_row(screen, --y));
     if (y == 0 && screen->partial_open)
-        bytes += screen->partial.length;
+        bytes += text_cost(&screen->partial);
     return bytes;
 }
 
@@ -264,6 +264,15 @@ static void wrap(struct screen *screen)
     screen->joined_bytes = bytes;
 }
 
+static void put_ascii(const struct screen *screen, struct row *row, const uint8_t *text,
+                      uint32_t count)
+{
+    uint32_t x = screen->cursor.x;
+
+    row_put_ascii(row, x, text, count, screen->cursor.style);
+    row_link(row, x, x + count, screen->link);
+}
+
 /* Prints the part of a text that stays visible in the last column when autowrap is off. */
 static void print_without_wrap(struct screen *screen, const uint8_t *text, size_t count)
 {
@@ -273,14 +282,14 @@ static void print_without_wrap(struct screen *screen, const uint8_t *text, size_
 
     if (cursor->x < last) {
         uint32_t fits = count < last - cursor->x ? (uint32_t)count : last - cursor->x;
-        row_put_ascii(row, cursor->x, text, fits, cursor->style);
+        put_ascii(screen, row, text, fits);
         cursor->x += fits;
         text += fits;
         count -= fits;
     }
     if (count > 0) {
         cursor->x = last;
-        row_put_ascii(row, last, text + count - 1, 1, cursor->style);
+        put_ascii(screen, row, text + count - 1, 1);
     }
 }
 
@@ -301,7 +310,7 @@ void print_ascii(struct screen *screen, const uint8_t *text, size_t count)
         uint32_t fits = count < room ? (uint32_t)count : room;
         if (screen->insert)
             row_insert_cells(row, cursor->x, fits, screen->cols);
-        row_put_ascii(row, cursor->x, text, fits, cursor->style);
+        put_ascii(screen, row, text, fits);
         cursor->x += fits;
         text += fits;
         count -= fits;
@@ -364,6 +373,7 @@ void print_codepoint(struct screen *screen, uint32_t codepoint)
     if (screen->insert)
         row_insert_cells(row, cursor->x, width, screen->cols);
     row_put_glyph(row, cursor->x, codepoint, width, cursor->style);
+    row_link(row, cursor->x, cursor->x + width, screen->link);
     cursor->x += width;
     if (!screen->autowrap && cursor->x >= screen->cols)
         cursor->x = screen->cols - 1;

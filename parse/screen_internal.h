@@ -5,6 +5,7 @@
 
 #include "screen.h"
 
+#include "../common/hyperlink.h"
 #include "../common/utf8.h"
 
 /* ---- styles (screen_style.c) ---- */
@@ -49,16 +50,17 @@ struct mark {
 };
 
 /* Columns from 0 to used are known; the rest is blank and in the default style. Almost all text is
-   ASCII in the default style and needs only ascii[]; styled and wide tell whether the other two
-   arrays are used. */
+   ASCII in the default style and needs only ascii[]; styled, wide and linked tell whether the other
+   arrays are used. A row with links is styled, too. */
 struct row {
     uint8_t *ascii; /* 0x20 to 0x7e, or CELL_... */
     style *styles;
     uint32_t *glyph;
+    uint16_t *links;    /* of each cell: 0, or the number of a hyperlink */
     struct mark *marks; /* in the order of columns */
     uint32_t mark_count, mark_capacity;
     uint32_t used, capacity;
-    bool styled, wide;
+    bool styled, wide, linked;
     bool written;  /* not blank since the row was emptied, even if everything was erased again */
     bool wrapped;  /* the text continues in the next row */
     bool unseen;   /* has text that the sink has not seen */
@@ -74,26 +76,54 @@ void row_clear(struct row *row);
 void row_put_ascii(struct row *row, uint32_t col, const uint8_t *text, uint32_t count, style value);
 void row_put_glyph(struct row *row, uint32_t col, uint32_t codepoint, unsigned width, style value);
 void row_combine(struct row *row, uint32_t col, uint32_t codepoint);
+/* Cells that were just written belong to this hyperlink; 0: to none. */
+void row_link(struct row *row, uint32_t from, uint32_t to, uint16_t link);
 void row_erase(struct row *row, uint32_t from, uint32_t to);
 void row_insert_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
 void row_delete_cells(struct row *row, uint32_t col, uint32_t count, uint32_t cols);
+
+/* ---- hyperlinks (screen_link.c) ---- */
+
+/* Targets that are known at a time. If the screen shows more, the text of the others has no link.
+ */
+#define LINKS 512
+
+/* Link number i has target[i - 1]; NULL: the number is free. */
+struct links {
+    char *target[LINKS];
+    unsigned count;
+    unsigned pause; /* new links to pass over before the next look for targets without a cell */
+};
+
+struct screen;
+/* The number of the link that an OSC 8 begins: "PARAMETERS;TARGET". 0: none, or a target that is
+ * not kept. */
+uint16_t link_begin(struct screen *screen, const char *osc, size_t length);
+void links_free(struct links *links);
 
 /* ---- text (screen_text.c) ---- */
 
 /* A line in its final form while it is built. */
 struct text {
     size_t length;
+    size_t link_bytes; /* of length: sequences of links. The rest is at most SCREEN_LINE_MAX */
     style current;
-    char bytes[SCREEN_LINE_MAX];
+    uint16_t link; /* the link that the next character would belong to */
+    char bytes[SCREEN_LINE_MAX + SCREEN_LINKS_MAX];
 };
 
-/* The most bytes that a row can add to a line. */
+/* The most bytes that a row can add to a line, without its links. */
 size_t row_cost(const struct row *row);
-void text_add_row(struct text *text,
-                  const struct row *row); /* what does not fit is dropped, colours first */
+static inline size_t text_cost(const struct text *text)
+{
+    return text->length - text->link_bytes;
+}
+void text_clear(struct text *text);
+/* What does not fit is dropped, links and colours first. */
+void text_add_row(struct text *text, const struct row *row, const struct links *links);
 void text_add_plain(struct text *text, const struct row *row);
-void text_add_stripped(struct text *text, const struct text *coloured); /* without SGR sequences */
-void text_end(struct text *text); /* returns to the default style */
+void text_add_stripped(struct text *text, const struct text *coloured); /* without sequences */
+void text_end(struct text *text); /* ends the link, returns to the default style */
 
 unsigned codepoint_width(uint32_t codepoint); /* columns: 0, 1 or 2 (screen_width.c) */
 
@@ -132,8 +162,11 @@ struct screen {
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];
 
     enum parser_state state;
-    bool string_escape;   /* in a string, the last byte was ESC */
-    uint32_t string_size; /* bytes of the string so far */
+    bool string_escape;                   /* in a string, the last byte was ESC */
+    uint32_t string_size;                 /* bytes of the string so far */
+    char osc[HYPERLINK_TARGET_MAX + 256]; /* the first bytes of an OSC */
+    uint16_t link;                        /* the hyperlink of what is printed next; 0: none */
+    struct links links;
     struct csi csi;
     char escape_intermediate;
     uint32_t utf8_codepoint, utf8_low,

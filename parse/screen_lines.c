@@ -53,7 +53,7 @@ static const char *plain_line(struct screen *screen, uint32_t first, uint32_t la
         *length = row->used;
         return (const char *)row->ascii;
     }
-    text->length = 0;
+    text_clear(text);
     if (first == 0 && screen->partial_open)
         text_add_stripped(text, &screen->partial);
     for (uint32_t y = first; y <= last; y++)
@@ -139,7 +139,7 @@ void close_partial(struct screen *screen)
     screen->partial_open = false;
     screen->hint_valid = false;
     if (screen->partial_unseen && screen->sink.seen) {
-        text->length = 0;
+        text_clear(text);
         text_add_stripped(text, &screen->partial);
         screen->sink.seen(screen->sink.context, screen->final_count, text->bytes, text->length,
                           false);
@@ -162,15 +162,14 @@ void finish_row(struct screen *screen, struct row *row)
         return;
     }
     /* Rows that were joined by rewriting can be longer together than autowrap allows. */
-    if (screen->partial_open && screen->partial.length + row_cost(row) > SCREEN_LINE_MAX)
+    if (screen->partial_open && text_cost(&screen->partial) + row_cost(row) > SCREEN_LINE_MAX)
         close_partial(screen);
     if (!screen->partial_open) {
         screen->partial_open = true;
         screen->partial_unseen = false;
-        screen->partial.length = 0;
-        screen->partial.current = 0;
+        text_clear(&screen->partial);
     }
-    text_add_row(&screen->partial, row);
+    text_add_row(&screen->partial, row, &screen->links);
     screen->partial_unseen |= row->unseen || !row->reported;
     if (!row->wrapped)
         close_partial(screen);
@@ -222,17 +221,18 @@ const char *screen_live_line(struct screen *screen, uint64_t number, size_t *len
         if (line == number)
             break;
     }
-    text->length = 0;
-    text->current = 0;
+    text_clear(text);
     if (continues) {
         memcpy(text->bytes, screen->partial.bytes, screen->partial.length);
         text->length = screen->partial.length;
+        text->link_bytes = screen->partial.link_bytes;
         text->current = screen->partial.current;
+        text->link = screen->partial.link;
     }
     if (first < screen->rows) {
         last = last_of_line(screen, first);
         for (uint32_t y = first; y <= last; y++)
-            text_add_row(text, screen_row(screen, y));
+            text_add_row(text, screen_row(screen, y), &screen->links);
     }
     text_end(text);
     *length = text->length;

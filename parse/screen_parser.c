@@ -308,26 +308,54 @@ static void csi_byte(struct screen *screen, uint8_t byte)
    and the header of a picture with as much data. */
 #define STRING_MAX (4096 + 256)
 
-/* Takes a byte of a string: finds the end, and drops the content. */
+/* Ends a string. An OSC 8 that is damaged or too long also ends the link before it, because the
+   text after it does not belong to that link. */
+static void end_string(struct screen *screen, bool whole)
+{
+    static const char link[] = {'8', ';'};
+    size_t size = screen->string_size;
+    bool osc = screen->state == PARSER_OSC;
+
+    screen->state = PARSER_GROUND;
+    if (!osc || !screen->sink.links || size < sizeof link ||
+        memcmp(screen->osc, link, sizeof link) != 0)
+        return;
+    screen->link = 0;
+    if (whole && size <= sizeof screen->osc)
+        screen->link = link_begin(screen, screen->osc + sizeof link, size - sizeof link);
+}
+
+static void keep_osc(struct screen *screen, uint8_t byte)
+{
+    if (screen->state == PARSER_OSC && screen->string_size < sizeof screen->osc)
+        screen->osc[screen->string_size] = (char)byte;
+}
+
+/* Takes a byte of a string: finds the end, and drops the content, except the target of a link. */
 static void string_byte(struct screen *screen, uint8_t byte)
 {
     if (screen->string_escape) {
         screen->string_escape = false;
-        screen->state = PARSER_GROUND;
+        end_string(screen, byte == '\\');
         if (byte != '\\') { /* ESC ends a string, and begins another sequence */
             screen->state = PARSER_ESCAPE;
             escape(screen, byte);
         }
         return;
     }
-    if (byte == ESC)
+    if (byte == ESC) {
         screen->string_escape = true;
-    else if (byte == CAN || byte == SUB || (byte == BEL && screen->state == PARSER_OSC) ||
-             ++screen->string_size == STRING_MAX)
-        screen->state = PARSER_GROUND;
-    else if (byte == LF) {
-        screen->state = PARSER_GROUND;
+    } else if (byte == BEL && screen->state == PARSER_OSC) {
+        end_string(screen, true);
+    } else if (byte == CAN || byte == SUB) {
+        end_string(screen, false);
+    } else if (byte == LF) {
+        end_string(screen, false);
         control(screen, byte);
+    } else {
+        keep_osc(screen, byte);
+        if (++screen->string_size == STRING_MAX)
+            end_string(screen, false);
     }
 }
 

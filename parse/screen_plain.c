@@ -23,9 +23,10 @@ static bool is_scrolling(const struct screen *screen)
     uint32_t bottom = screen->rows - 1;
     const struct row *row = screen_row(screen, bottom);
 
-    return cursor->x == 0 && cursor->y == bottom && cursor->style == 0 && !screen->alternate &&
-           !screen->insert && screen->region_top == 0 && screen->region_bottom == bottom &&
-           !row->written && !row->reported && !row->unseen && !row->wrapped &&
+    return cursor->x == 0 && cursor->y == bottom && cursor->style == 0 && screen->link == 0 &&
+           !screen->alternate && !screen->insert && screen->region_top == 0 &&
+           screen->region_bottom == bottom && !row->written && !row->reported && !row->unseen &&
+           !row->wrapped &&
            !(bottom == 0 ? screen->partial_open : screen_row(screen, bottom - 1)->wrapped);
 }
 
@@ -72,7 +73,7 @@ static void emit_lines(struct screen *screen, const struct plain_line *lines, si
     for (size_t i = 0; i < count; i++, line++) {
         const struct plain_line *at = &lines[i];
 
-        if (text->length + at->length + 1 > sizeof text->bytes) {
+        if (text->length + at->length + 1 > SCREEN_LINE_MAX) {
             emit_final(screen, waiting, text->bytes, text->length);
             text->length = waiting = 0;
         }

@@ -4,26 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The three arrays are one allocation, which styles points to. */
+/* The four arrays are one allocation, which styles points to. */
 int row_reserve(struct row *row, uint32_t capacity)
 {
     if (capacity <= row->capacity)
         return 0;
-    style *styles = malloc(capacity * (sizeof(style) + sizeof(uint32_t) + 1));
+    style *styles = malloc(capacity * (sizeof(style) + sizeof(uint32_t) + sizeof(uint16_t) + 1));
     if (!styles)
         return -1;
     uint32_t *glyph = (uint32_t *)(void *)(styles + capacity);
-    uint8_t *ascii = (uint8_t *)(glyph + capacity);
+    uint16_t *links = (uint16_t *)(void *)(glyph + capacity);
+    uint8_t *ascii = (uint8_t *)(links + capacity);
     if (row->used) {
         memcpy(ascii, row->ascii, row->used);
         if (row->styled)
             memcpy(styles, row->styles, row->used * sizeof *styles);
         if (row->wide)
             memcpy(glyph, row->glyph, row->used * sizeof *glyph);
+        if (row->linked)
+            memcpy(links, row->links, row->used * sizeof *links);
     }
     free(row->styles);
     row->styles = styles;
     row->glyph = glyph;
+    row->links = links;
     row->ascii = ascii;
     row->capacity = capacity;
     return 0;
@@ -38,7 +42,8 @@ void row_free(struct row *row)
 void row_clear(struct row *row)
 {
     row->used = row->mark_count = 0;
-    row->styled = row->wide = row->written = row->wrapped = row->unseen = row->reported = false;
+    row->styled = row->wide = row->linked = false;
+    row->written = row->wrapped = row->unseen = row->reported = false;
 }
 
 static void drop_marks(struct row *row, uint32_t from, uint32_t to)
@@ -71,10 +76,12 @@ static void extend(struct row *row, uint32_t col)
     memset(row->ascii + row->used, ' ', col - row->used);
     if (row->styled)
         memset(row->styles + row->used, 0, (col - row->used) * sizeof *row->styles);
+    if (row->linked)
+        memset(row->links + row->used, 0, (col - row->used) * sizeof *row->links);
     row->used = col;
 }
 
-/* To be called before cells from..to are written in a style. */
+/* To be called before cells from..to are written in a style; they lose their links. */
 static void set_style(struct row *row, uint32_t from, uint32_t to, style value)
 {
     if (!row->styled) {
@@ -85,6 +92,21 @@ static void set_style(struct row *row, uint32_t from, uint32_t to, style value)
     }
     for (uint32_t i = from; i < to; i++)
         row->styles[i] = value;
+    if (row->linked)
+        memset(row->links + from, 0, (to - from) * sizeof *row->links);
+}
+
+void row_link(struct row *row, uint32_t from, uint32_t to, uint16_t link)
+{
+    if (link == 0)
+        return;
+    if (!row->styled)
+        memset(row->styles, 0, row->used * sizeof *row->styles);
+    if (!row->linked)
+        memset(row->links, 0, row->used * sizeof *row->links);
+    row->styled = row->linked = true;
+    for (uint32_t i = from; i < to; i++)
+        row->links[i] = link;
 }
 
 void row_put_ascii(struct row *row, uint32_t col, const uint8_t *text, uint32_t count, style value)
@@ -181,6 +203,8 @@ static void move_cells(struct row *row, uint32_t to, uint32_t from, uint32_t cou
         memmove(row->styles + to, row->styles + from, count * sizeof *row->styles);
     if (row->wide)
         memmove(row->glyph + to, row->glyph + from, count * sizeof *row->glyph);
+    if (row->linked)
+        memmove(row->links + to, row->links + from, count * sizeof *row->links);
     for (uint32_t i = 0; i < row->mark_count; i++)
         if (row->marks[i].col >= from && row->marks[i].col < from + count)
             row->marks[i].col = (uint16_t)(row->marks[i].col - from + to);

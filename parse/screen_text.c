@@ -4,6 +4,14 @@
 #include <string.h>
 
 static const char reset[] = {'\033', '[', 'm'};
+#define NO_LINK_SIZE (strlen(HYPERLINK_START) + strlen(HYPERLINK_END)) /* what ends a link */
+
+void text_clear(struct text *text)
+{
+    text->length = text->link_bytes = 0;
+    text->current = 0;
+    text->link = 0;
+}
 
 static size_t text_bytes(const struct row *row)
 {
@@ -27,7 +35,7 @@ size_t row_cost(const struct row *row)
 /* Space is reserved for the reset at the end. */
 static size_t room(const struct text *text)
 {
-    return sizeof text->bytes - sizeof reset - text->length;
+    return SCREEN_LINE_MAX - sizeof reset - text_cost(text);
 }
 
 static void add(struct text *text, const void *bytes, size_t length)
@@ -95,28 +103,77 @@ static void change_style(struct text *text, style to, size_t keep)
     text->current = to;
 }
 
+static void add_link(struct text *text, const char *target)
+{
+    size_t before = text->length;
+
+    add(text, HYPERLINK_START, strlen(HYPERLINK_START));
+    add(text, target, strlen(target));
+    add(text, HYPERLINK_END, strlen(HYPERLINK_END));
+    text->link_bytes += text->length - before;
+}
+
+/* The end of a link has its room from its beginning on. */
+static void change_link(struct text *text, uint16_t to, const struct links *links)
+{
+    const char *target = to ? links->target[to - 1] : NULL;
+
+    if (text->link)
+        add_link(text, "");
+    text->link = 0;
+    if (!target || text->link_bytes + strlen(target) + 2 * NO_LINK_SIZE > SCREEN_LINKS_MAX)
+        return;
+    add_link(text, target);
+    text->link = to;
+}
+
 void text_add_plain(struct text *text, const struct row *row)
 {
     add_cells(text, row, 0, row->used);
 }
 
-void text_add_row(struct text *text, const struct row *row)
+/* The column behind the cells from `from` on that have one style and one link. */
+static uint32_t same_until(const struct row *row, uint32_t from)
 {
-    uint32_t from = 0, to;
+    uint32_t to = from + 1;
 
-    if (!row->styled && text->current == 0) {
+    if (!row->styled)
+        return row->used;
+    while (to < row->used && row->styles[to] == row->styles[from] &&
+           (!row->linked || row->links[to] == row->links[from]))
+        to++;
+    return to;
+}
+
+void text_add_row(struct text *text, const struct row *row, const struct links *links)
+{
+    if (!row->styled && text->current == 0 && text->link == 0) {
         text_add_plain(text, row);
         return;
     }
-    for (; from < row->used; from = to) {
+    for (uint32_t from = 0, to; from < row->used; from = to) {
         style value = row->styled ? row->styles[from] : 0;
-        for (to = from + 1; to < row->used; to++)
-            if (row->styled && row->styles[to] != value)
-                break;
+        uint16_t link = row->linked ? row->links[from] : 0;
+
+        to = same_until(row, from);
+        if (link != text->link)
+            change_link(text, link, links);
         if (value != text->current)
             change_style(text, value, text_bytes(row));
         add_cells(text, row, from, to);
     }
+}
+
+/* The end of the sequence at escape; NULL: it has none. */
+static const char *sequence_end(const char *escape, const char *end)
+{
+    size_t link = hyperlink_length(escape, (size_t)(end - escape));
+    const char *last;
+
+    if (link)
+        return escape + link;
+    last = memchr(escape, 'm', (size_t)(end - escape));
+    return last ? last + 1 : NULL;
 }
 
 void text_add_stripped(struct text *text, const struct text *coloured)
@@ -126,12 +183,8 @@ void text_add_stripped(struct text *text, const struct text *coloured)
         const char *escape = memchr(at, '\033', (size_t)(end - at));
         size_t length = (size_t)((escape ? escape : end) - at);
         add(text, at, length <= room(text) ? length : room(text));
-        if (!escape)
+        if (!escape || !(at = sequence_end(escape, end)))
             return;
-        const char *last = memchr(escape, 'm', (size_t)(end - escape));
-        if (!last)
-            return;
-        at = last + 1;
     }
 }
 
@@ -140,4 +193,5 @@ void text_end(struct text *text)
     if (text->current != 0)
         add(text, reset, sizeof reset);
     text->current = 0;
+    change_link(text, 0, NULL);
 }

@@ -8,7 +8,8 @@
 #include "nixlog.h"
 #include "screen.h"
 
-_Static_assert(TRANSCRIPT_LINE_MAX == SCREEN_LINE_MAX && TRANSCRIPT_PLAIN_MAX == SCREEN_PLAIN_MAX,
+_Static_assert(TRANSCRIPT_LINE_MAX == SCREEN_LINE_MAX && TRANSCRIPT_PLAIN_MAX == SCREEN_PLAIN_MAX &&
+                   TRANSCRIPT_LINKS_MAX == SCREEN_LINKS_MAX,
                "what the screen says of its lines is said of them here");
 
 struct transcript {
@@ -130,7 +131,8 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
     transcript->screen =
         screen_new(rows, cols,
                    &(struct screen_sink){transcript, on_seen, on_line_final,
-                                         transcript->sink.finals ? on_lines_final : NULL});
+                                         transcript->sink.finals ? on_lines_final : NULL,
+                                         transcript->sink.links});
     transcript->phase = phase_new(label);
     if (transcript->nixlog == NULL || transcript->record == NULL || transcript->screen == NULL ||
         transcript->phase == NULL) {

@@ -5,12 +5,15 @@
 #ifndef NIXFLEET_TRANSCRIPT_H
 #define NIXFLEET_TRANSCRIPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "phase.h"
 
 #define TRANSCRIPT_LINE_MAX 16384 /* bytes; a longer line is split into several */
+#define TRANSCRIPT_LINKS_MAX \
+    8192 /* bytes that the hyperlinks of a line may take, beside its text */
 #define TRANSCRIPT_PLAIN_MAX 4096 /* bytes of a line that may come together with others */
 
 /* Receives the lines. Each function may be NULL. */
@@ -22,6 +25,7 @@ struct transcript_sink {
     /* Several lines of plain ASCII that became final together, from `number` on: with an LF between
        lines, each at most TRANSCRIPT_PLAIN_MAX bytes. NULL: they go to `final` one by one. */
     void (*finals)(void *context, uint64_t number, size_t count, const char *text, size_t length);
+    bool links; /* lines may have hyperlinks, too: see screen.h */
 };
 
 struct transcript;

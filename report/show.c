@@ -206,8 +206,9 @@ int show_main(const struct config *config)
     if (open_source(&source, config->state_dir, config->operand) != 0)
         return 1;
     int status = 1;
-    struct transcript *transcript = transcript_new(
-        config->rows, config->cols, NULL, &(struct transcript_sink){&show, on_final, on_finals});
+    struct transcript *transcript =
+        transcript_new(config->rows, config->cols, NULL,
+                       &(struct transcript_sink){&show, on_final, on_finals, false});
     if (transcript == NULL || feed(transcript, &source, &show) != 0) {
         warn("%s", source.path);
     } else {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/hyperlink.h"
 #include "common/rfc3339.h"
 #include "common/io.h"
 #include "common/progress.h"
@@ -22,7 +23,8 @@ static const struct {
     const char *name, *expected;
 } expectations[] = {
     {"run", "a UUID"},
-    {"text", "a string; not together with lines; of control characters only LF and colours (SGR)"},
+    {"text", "a string; not together with lines; of control characters only LF, colours (SGR) "
+             "and hyperlinks (OSC 8, http or https)"},
     {"lines", "an array of strings; not together with text"},
     {"times", "an array of [count, milliseconds since 1970]"},
     {"from", "an integer from 0 on"},
@@ -166,12 +168,11 @@ static size_t sgr_length(const char *text, size_t size)
     return i < size && text[i] == 'm' ? i + 1 : 0;
 }
 
-/* SGR is the only escape sequence in a log: everything else that a terminal acts on becomes a
- * replacement character. */
+/* SGR sequences and hyperlinks are the only escape sequences in a log. */
 static bool clean(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        size_t sgr;
+        size_t sequence;
 
         if (!special[(unsigned char)text[i]])
             continue;
@@ -180,9 +181,10 @@ static bool clean(const char *text, size_t size)
                 return false;
             continue;
         }
-        if (!(sgr = sgr_length(text + i, size - i)))
+        if (!(sequence = sgr_length(text + i, size - i)) &&
+            !(sequence = hyperlink_length(text + i, size - i)))
             return false;
-        i += sgr - 1;
+        i += sequence - 1;
     }
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/hyperlink.h"
 #include "common/io.h"
 
 #define TIMES_DEPTH 2 /* a list of pairs */
@@ -29,9 +30,13 @@ size_t lines_prefix(const char *text, size_t size, int64_t count)
 
 size_t lines_strip(char *text, size_t size)
 {
-    size_t to = 0;
+    size_t to = 0, link;
 
     for (size_t i = 0; i < size; i++) {
+        if (text[i] == '\033' && (link = hyperlink_length(text + i, size - i)) > 0) {
+            i += link - 1;
+            continue;
+        }
         if (text[i] == '\033' && i + 1 < size && text[i + 1] == '[') {
             for (i += 2; i < size &&
                          ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');

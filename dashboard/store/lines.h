@@ -13,7 +13,7 @@ int64_t lines_count(const char *text, size_t size);
 /* The size in bytes of the first count lines of a text, without the LF of the last line. If the
  * text has fewer lines: size. */
 size_t lines_prefix(const char *text, size_t size, int64_t count);
-/* Removes SGR sequences (colours) in place; returns the new size. */
+/* Removes SGR sequences (colours) and hyperlinks in place; returns the new size. */
 size_t lines_strip(char *text, size_t size);
 /* Appends the times of lines [skip, skip+take) to out as `[count,ms]` with commas between; a comma
  * is also put before the first if out is not empty. times: of a chunk, or NULL. */

@@ -117,8 +117,8 @@ WRONG = [
     ({"lines": "x"}, "lines: expected an array of strings; not together with text"),
     ({"lines": ["x"], "text": "y"}, "lines: expected an array of strings; not together with text"),
     ({"lines": [1]}, "lines: expected an array of strings; not together with text"),
-    ({"text": 1}, "text: expected a string; not together with lines; of control characters only LF and colours (SGR)"),
-    ({"text": "a\x07"}, "text: expected a string; not together with lines; of control characters only LF and colours (SGR)"),
+    ({"text": 1}, "text: expected a string; not together with lines; of control characters only LF, colours (SGR) and hyperlinks (OSC 8, http or https)"),
+    ({"text": "a\x07"}, "text: expected a string; not together with lines; of control characters only LF, colours (SGR) and hyperlinks (OSC 8, http or https)"),
     ({"run": "x"}, "run: expected a UUID"),
     ({"from": -1}, "from: expected an integer from 0 on"),
     ({"from": 1.5}, "from: expected an integer from 0 on"),
@@ -137,6 +137,46 @@ WRONG = [
 def test_a_refusal_says_what_was_expected(dashboard, body, reason):
     answer = dashboard.post("/api/hosts/wrong/logs", body)
     assert (answer.status, answer.json) == (400, {"error": reason})
+
+
+def link(target, text="here", end="\x1b\\"):
+    return f"\x1b]8;;{target}{end}{text}\x1b]8;;{end}"
+
+
+def test_hyperlinks_are_kept_and_no_part_of_the_text(dashboard):
+    run, lines = new_run(), ["see " + link("https://a.example/x?y=1;2"), "plain"]
+    text = "\n".join(lines)
+    end = {"exit": {"code": 0}, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    for _ in range(2):  # a retry changes nothing
+        assert dashboard.post("/api/hosts/linked/logs", {"run": run, "from": 0, "text": text, **end}).json == {"next": 2}
+    path = f"/api/hosts/linked/runs/{run}"
+    assert dashboard.get(f"{path}/lines?from=0").json["lines"] == lines
+    assert dashboard.get(f"{path}/log").body == b"see here\nplain\n" and dashboard.get(f"{path}/log?color=1").body.decode() == text + "\n"
+    assert dashboard.get(f"{path}/search?q=see+here").json["matches"] == [{"line": 0, "text": "see here"}]
+    assert dashboard.get(f"{path}/search?q=a.example").json["matches"] == []
+
+
+HARMFUL_LINKS = {
+    "script": link("javascript:alert(1)"), "data": link("data:text/html,x"), "file": link("file:///etc/passwd"), "blank": link("https://a b"), "control": link("https://a\tb"),
+    "direction": link("https://a\u202eb"), "C1": link("https://a\u009bb"), "line": link("https://a\nb"), "long": link("https://" + "a" * 2048), "huge": link("https://" + "a" * 900_000),
+    "parameters": "\x1b]8;id=1;https://a\x1b\\x", "bell": link("https://a", end="\x07"), "open": "\x1b]8;;https://a", "title": "\x1b]0;x\x1b\\", "nested": link(link("https://a")),
+}
+
+
+@pytest.mark.parametrize("kind", HARMFUL_LINKS)
+def test_a_hyperlink_of_another_form_is_refused_or_made_harmless(dashboard, kind):
+    evil = HARMFUL_LINKS[kind]
+    assert dashboard.post("/api/hosts/badlink/logs", {"run": new_run(), "from": 0, "text": evil}).status == 400
+    run = new_run()
+    assert dashboard.post("/api/hosts/badlink/logs", {"run": run, "from": 0, "lines": [evil]}).status == 200
+    assert "\x1b" not in "".join(dashboard.get(f"/api/hosts/badlink/runs/{run}/lines?from=0").json["lines"])
+
+
+def test_a_batch_of_nothing_but_hyperlinks_is_taken_and_read(dashboard):
+    run, line = new_run(), link("https://a.example/x", "x") * 18_000
+    assert dashboard.post("/api/hosts/manylinks/logs", {"run": run, "from": 0, "text": line}).json == {"next": 1}
+    assert dashboard.get(f"/api/hosts/manylinks/runs/{run}/lines?from=0").json["lines"] == [line]
+    assert dashboard.get(f"/api/hosts/manylinks/runs/{run}/log").body == b"x" * 18_000 + b"\n"
 
 
 def test_a_digest_may_have_upper_case_letters(dashboard):

@@ -319,6 +319,34 @@ def test_only_the_line_that_is_refused_stays_away_until_a_later_version_takes_it
         assert flush(tmp_path, server.url).returncode == 0
 
 
+def link(target, text):
+    return f"\033]8;;{target}\033\\{text}\033]8;;\033\\"
+
+
+def test_a_dashboard_that_is_too_old_for_hyperlinks_gets_every_line_without_them(tmp_path):
+    """The links of lines that wait, of lines that come later, and of a line that is still being written."""
+    lines = [f"{n} of {link('https://a.example/' + str(n), 'page')}" for n in range(200)]
+    with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
+        server.fault = refusing(b"\\u001b]8;")
+        run.write("\n".join(lines[:100]) + "\n")
+        server.wait(lambda: server.run() and len(server.run().lines) == 100)
+        run.write(link("https://a.example/now", "half a line"))
+        server.wait(lambda: server.run().lines[-1] == "half a line")
+        run.write("\r\033[K" + "\n".join(lines[100:]) + "\n")
+        assert run.finish() == "" and not server.violations
+        assert server.run().lines == [f"{n} of page" for n in range(200)] and server.run().exit == {"code": 0}
+        assert flush(tmp_path, server.url).returncode == 0 and "not delivered" not in listed(tmp_path, server.url)
+
+
+def test_hyperlinks_arrive_with_their_targets_and_no_secret_in_them(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, X_TOKEN="a-secret-of-this-test") as run:
+        run.write(f"see {link('https://a.example/x', 'here')}\n{link('javascript:alert(1)', 'no')}\n{link('https://a.example/?t=a-secret-of-this-test', 'login')}\n")
+        run.finish()
+        see, no, login = server.run().lines
+        assert (see, no) == (f"see {link('https://a.example/x', 'here')}", "no") and login.startswith("login")
+        assert "a-secret-of-this-test" not in server.text() and not server.violations
+
+
 def test_what_is_refused_besides_the_lines_costs_no_line(tmp_path):
     with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
         server.fault = refusing(b'"command"')

@@ -1,6 +1,7 @@
 /* The screen takes any bytes, and keeps its promises: final lines are valid UTF-8 with no control
-   but SGR, bounded, numbered without gaps, seen before they are final; and nothing depends on how
-   the bytes were cut or on the questions in between. */
+   but SGR and hyperlinks, bounded, numbered without gaps, seen before they are final; and nothing
+   depends on how the bytes were cut or on the questions in between. */
+#include "../../common/hyperlink.h"
 #include "../../parse/screen.h"
 
 #include <stdlib.h>
@@ -21,13 +22,15 @@ static void mix(uint64_t *sum, const void *bytes, size_t size)
         *sum = (*sum ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
 }
 
-/* Bytes of the character or SGR sequence at the start of a text; aborts on anything else. */
+/* Bytes of the character, SGR sequence or link at the start of a text; aborts on anything else. */
 static size_t unit(const char *text, size_t length, bool colours)
 {
     uint8_t first = (uint8_t)text[0];
     size_t size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 
     if (first == '\033') {
+        if (colours && (size = hyperlink_length(text, length)) > 0)
+            return size;
         CHECK(colours && length >= 3 && text[1] == '[');
         for (size = 2; size < length && text[size] != 'm'; size++)
             CHECK((text[size] >= '0' && text[size] <= '9') || text[size] == ';');
@@ -43,9 +46,20 @@ static size_t unit(const char *text, size_t length, bool colours)
 
 static void check_text(const char *text, size_t length, bool colours)
 {
-    CHECK(length <= SCREEN_LINE_MAX);
-    for (size_t i = 0; i < length;)
+    size_t links = 0;
+    bool open = false;
+
+    for (size_t i = 0; i < length;) {
+        size_t link = text[i] == '\033' ? hyperlink_length(text + i, length - i) : 0;
+
+        if (link > 0) { /* by turns a beginning and an end */
+            CHECK(open == (text[i + strlen(HYPERLINK_START)] == HYPERLINK_END[0]));
+            open = !open;
+            links += link;
+        }
         i += unit(text + i, length - i, colours);
+    }
+    CHECK(!open && links <= SCREEN_LINKS_MAX && length - links <= SCREEN_LINE_MAX);
 }
 
 static void seen(void *context, uint64_t line, const char *text, size_t length, bool redrawn)
@@ -99,7 +113,7 @@ static uint64_t play(const uint8_t *data, size_t size, size_t at_once, uint32_t 
                      bool ask_between)
 {
     struct record record = {0, 0, 0};
-    struct screen_sink sink = {&record, seen, final, finals};
+    struct screen_sink sink = {&record, seen, final, finals, true};
     struct screen *screen = screen_new(rows, cols, &sink);
     size_t half = size / 2;
 

@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     }
     if (argc - optind != 2 || at_once == 0 || at_once > sizeof buffer)
         errx(125, "usage: screen-lines [-cs] [-b BYTES] ROWS COLS");
-    struct screen_sink sink = {NULL, seen, final, NULL};
+    struct screen_sink sink = {NULL, seen, final, NULL, false};
     struct screen *screen = screen_new((uint32_t)strtoul(argv[optind], NULL, 10),
                                        (uint32_t)strtoul(argv[optind + 1], NULL, 10), &sink);
     if (!screen)

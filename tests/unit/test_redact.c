@@ -62,6 +62,18 @@ static void colours_do_not_hide_a_value_and_stay(void **state)
     expect(*state, "a correct\033[31m-ho\033[mrse b", "a [redacted]\033[31m\033[m b");
 }
 
+#define LINK(target, text) "\033]8;;" target "\033\\" text "\033]8;;\033\\"
+
+static void a_link_with_a_value_in_its_target_is_left_out(void **state)
+{
+    expect(*state, LINK("https://a.example/?t=" SECRET, "here") " " LINK("https://b.example", "b"),
+           "here\033]8;;\033\\ " LINK("https://b.example", "b"));
+    expect(*state, LINK("https://a.example/?t=" SECRET, SECRET), "[redacted]\033]8;;\033\\");
+    expect(*state, "correct" LINK("https://b.example", "-ho") "rse",
+           "[redacted]" LINK("https://b.example", ""));
+    expect(*state, LINK("https://b.example", "x"), LINK("https://b.example", "x"));
+}
+
 static void a_value_across_two_lines_leaves_nothing_in_either(void **state)
 {
     size_t covered, length;
@@ -181,6 +193,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_of_one_length_and_of_others_are_all_found, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(colours_do_not_hide_a_value_and_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_link_with_a_value_in_its_target_is_left_out, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_value_across_two_lines_leaves_nothing_in_either, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_beginning_of_a_value_is_held_back, setup, teardown),

@@ -45,9 +45,11 @@ static void on_final(void *context, uint64_t line, const char *text, size_t leng
     append(to->finals, sizeof to->finals, text, length);
 }
 
+static bool with_links;
+
 static struct screen *begin(uint32_t rows, uint32_t cols, const char *bytes)
 {
-    struct screen_sink sink = {&heard, on_seen, on_final, NULL};
+    struct screen_sink sink = {&heard, on_seen, on_final, NULL, with_links};
     memset(&heard, 0, sizeof heard);
     struct screen *screen = screen_new(rows, cols, &sink);
     assert_non_null(screen);
@@ -115,6 +117,118 @@ static void sequences_without_text_are_dropped(void **state)
         lines_of("\033]0;title\007a\033Pdata\033\\b\033(B\033[?25lc\033[1;\030d\033_x\033\\\n"),
         "abcd|");
     assert_string_equal(lines_of("\033(0lq\033(Bk\033)0\016x\017\n"), "lqkx|");
+}
+
+/* ---- hyperlinks ---- */
+
+#define TO(target) "\033]8;;" target "\033\\"
+#define END TO("")
+
+static const char *links_of(const char *bytes)
+{
+    const char *lines;
+
+    with_links = true;
+    lines = lines_of(bytes);
+    with_links = false;
+    return lines;
+}
+
+static void a_hyperlink_is_kept_with_its_text(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        links_of("see \033]8;id=7;https://a.example/x?y=1;2\007here\033]8;;\007.\n"),
+        "see " TO("https://a.example/x?y=1;2") "here" END ".|");
+    assert_string_equal(heard.seen, "see here.|");
+    assert_string_equal(
+        links_of(TO("http://a.example") "a" TO("http://b.example") "b\nc\n" END "d\n"),
+        TO("http://a.example") "a" END TO("http://b.example") "b" END
+                                                              "|" TO("http://b.example") "c" END
+                                                                                         "|d|");
+    assert_string_equal(links_of("\033[1m" TO("http://a.example") "a\033[mb" END "\n"),
+                        TO("http://a.example") "\033[1ma\033[mb" END "|");
+    assert_string_equal(lines_of(TO("http://a.example") "a" END "\n"), "a|"); /* not asked for */
+}
+
+static void a_hyperlink_goes_where_its_cells_go(void **state)
+{
+    (void)state;
+    /* over the end of a row, under a rewrite, moved by an insertion */
+    assert_string_equal(links_of("0123456789012345678" TO("http://a.example") "abc" END "\n"),
+                        "0123456789012345678" TO("http://a.example") "abc" END "|");
+    assert_string_equal(links_of(TO("http://a.example") "abc" END "\rX\n"),
+                        "X" TO("http://a.example") "bc" END "|");
+    assert_string_equal(links_of(TO("http://a.example") "abc" END "\r\033[2@\n"),
+                        "  " TO("http://a.example") "abc" END "|");
+    assert_string_equal(links_of(TO("http://a.example") "abc\033cd\n"),
+                        TO("http://a.example") "abc" END "|d|"); /* a reset ends it */
+}
+
+static void a_target_that_no_page_may_offer_is_no_link(void **state)
+{
+    static const char *const targets[] = {
+        "javascript:alert(1)",  "data:text/html,x", "file:///etc/passwd",
+        "ftp://a.example/",     "https://",         "//a.example/",
+        " http://a.example",    "http://a b",       "http://a\tb",
+        "http://\xe2\x80\xaex", "http://\x7fx",     "x"};
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        /* and the link in front does not go on over this text */
+        snprintf(text, sizeof text, TO("http://a.example") "a" TO("%s") "b" END "\n", targets[i]);
+        assert_string_equal(links_of(text), TO("http://a.example") "a" END "b|");
+    }
+    assert_string_equal(links_of(TO("http://a.example") "a\033]8;;http://b\030b" END "\n"),
+                        TO("http://a.example") "a" END "b|");
+}
+
+static void a_target_has_an_end(void **state)
+{
+    static char text[3 * 4096], longest[2048 + 1];
+
+    (void)state;
+    memset(longest, 'x', sizeof longest - 1);
+    memcpy(longest, "http://", 7);
+    snprintf(text, sizeof text, TO("%s") "a" TO("%sx") "b" END "\n", longest, longest);
+    links_of(text);
+    snprintf(text, sizeof text, TO("%s") "a" END "b|", longest);
+    assert_string_equal(heard.finals, text);
+}
+
+/* More than a line has room for, more than there are numbers for, and then fewer again. */
+static void too_many_hyperlinks_leave_the_text(void **state)
+{
+    static char text[1 << 17], plain[16384];
+    size_t size = 0, length;
+    struct screen *screen;
+
+    (void)state;
+    with_links = true;
+    for (int i = 0; i < 1500; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, TO("http://a.example/%d") "%d ",
+                                 i, i);
+    screen = begin(24, 1000, text);
+    length = screen_line_count(screen);
+    assert_int_equal(length, 1);
+    screen_feed(screen, END "\n", strlen(END "\n"));
+    for (int i = 0; i < 30; i++)
+        screen_feed(screen, "\n", 1);
+    screen_feed(screen, TO("http://last.example") "last" END "\n",
+                strlen(TO("http://last.example") "last" END "\n"));
+    screen_finish(screen);
+    screen_free(screen);
+    with_links = false;
+    assert_true(heard.longest <= SCREEN_LINE_MAX + SCREEN_LINKS_MAX);
+    assert_non_null(strstr(heard.finals, TO("http://a.example/0") "0 " END));
+    size = 0;
+    for (int i = 0; i < 1500; i++)
+        size += (size_t)snprintf(plain + size, sizeof plain - size, "%d ", i);
+    for (const char *at = heard.finals; *at; at++) /* what is seen is the text */
+        assert_true((unsigned char)*at >= ' ' || *at == '\033');
+    assert_memory_equal(heard.seen, plain, size);
+    assert_non_null(strstr(heard.finals, "1499 "));
 }
 
 /* A program that was killed in the middle of its title or picture. */
@@ -251,6 +365,11 @@ int main(void)
         cmocka_unit_test(colours_are_normalised_and_each_line_is_complete),
         cmocka_unit_test(malformed_colours_do_no_more_than_they_say),
         cmocka_unit_test(sequences_without_text_are_dropped),
+        cmocka_unit_test(a_hyperlink_is_kept_with_its_text),
+        cmocka_unit_test(a_hyperlink_goes_where_its_cells_go),
+        cmocka_unit_test(a_target_that_no_page_may_offer_is_no_link),
+        cmocka_unit_test(a_target_has_an_end),
+        cmocka_unit_test(too_many_hyperlinks_leave_the_text),
         cmocka_unit_test(a_string_that_is_never_closed_ends_at_a_line_feed_or_after_4_kib),
         cmocka_unit_test(the_alternate_screen_is_skipped),
         cmocka_unit_test(what_the_alternate_screen_sets_stays_set),

@@ -111,6 +111,9 @@ static size_t something_else(char *out)
                                         "\033[2M",
                                         "\033[1L",
                                         "\033]0;t",
+                                        "\033]8;;http://a.example/\033\\",
+                                        "\033]8;;http://a.example/\033\\link\033]8;;\033\\",
+                                        "\033]8;;\033\\",
                                         "\033c",
                                         "\033[999;1H\033[2K",
                                         "\n\033[A",
@@ -214,8 +217,8 @@ static size_t compare(uint32_t rows, uint32_t cols, int others)
 {
     static char out[OUTPUT_MAX];
     struct told whole = told_new(), cut = told_new();
-    struct screen_sink whole_sink = {&whole, on_seen, on_final, on_finals};
-    struct screen_sink cut_sink = {&cut, on_seen, on_final, on_finals};
+    struct screen_sink whole_sink = {&whole, on_seen, on_final, on_finals, true};
+    struct screen_sink cut_sink = {&cut, on_seen, on_final, on_finals, true};
     struct screen *one = screen_new(rows, cols, &whole_sink);
     struct screen *other = screen_new(rows, cols, &cut_sink);
     size_t together;
@@ -282,7 +285,7 @@ static void one_by_one(void *context, uint64_t line, const char *text, size_t le
 static void who_does_not_take_them_together_gets_each(void **state)
 {
     struct told told = told_new();
-    struct screen_sink sink = {&told, NULL, one_by_one, NULL};
+    struct screen_sink sink = {&told, NULL, one_by_one, NULL, false};
     struct screen *screen = screen_new(5, 20, &sink);
     static char out[OUTPUT_MAX], expected[OUTPUT_MAX];
     size_t size = 0;

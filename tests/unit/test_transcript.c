@@ -27,7 +27,7 @@ static void collect(void *context, uint64_t number, const char *text, size_t len
 static void run(size_t step, char all[4096])
 {
     struct transcript *transcript =
-        transcript_new(24, 120, NULL, &(struct transcript_sink){all, collect, NULL});
+        transcript_new(24, 120, NULL, &(struct transcript_sink){all, collect, NULL, false});
     assert_non_null(transcript);
     memset(all, 0, 4096);
     for (size_t at = 0; at < sizeof sample - 1; at += step)

@@ -55,6 +55,30 @@ def fill(dashboard, attack, number):
     return host, run, taken
 
 
+LIES = {
+    "https://good.example/": "https://evil.example/",
+    "https://good.example/login": "https://good.example@evil.example/login",
+    "click": "https://evil.example/" + "x" * 2000,
+}
+
+
+def test_a_link_whose_text_lies_shows_its_host_and_on_demand_its_target(page, dashboard):
+    link = "\x1b]8;;%s\x1b\\%s\x1b]8;;\x1b\\"
+    many = "".join(link % (f"https://many.example/{n}", n) for n in range(400))
+    lines = [*(link % (target, text) for text, target in LIES.items()), "https://good.example@evil.example/", many, "https://good.example/ is itself"]
+    run = dashboard.has("liar", lines)
+    page.load(f"/#liar/{run}/L1")
+    page.wait(lambda: page.count(".link") > 100, "the links")
+    shown = page.js("""return [...document.querySelectorAll('.link')].map((a) =>
+        [a.textContent, a.title, a.href, getComputedStyle(a, '::after').content, a.rel, a.target])""")
+    for (text, target), (seen, title, href, after, rel, where) in zip(LIES.items(), shown):
+        assert (seen, title) == (text, target) and "evil.example" in href and after == '" ↗ evil.example"' and "noopener" in rel and where == "_blank"
+    assert shown[3][3] == '" ↗ evil.example"' and shown[-1][0] == "https://good.example/" and shown[-1][3] == "none"
+    page.js("document.querySelector('.link').focus()")
+    page.wait(lambda: page.visible(".link-target") and page.text(".link-target") == "https://evil.example/", "the target under the focus")
+    assert page.js(FOREIGN) == [True, 0, [], 0, None]
+
+
 FOREIGN = """const own = [...document.querySelectorAll('script')].every((s) => s.src.startsWith(location.origin + '/static/'));
     const bad = [...document.querySelectorAll('img, svg, iframe, object, embed')].filter((n) => !(n.src ?? '').startsWith(location.origin) && !n.closest('[data-own], .brand') && n.getAttribute('src') === 'x');
     const links = [...document.querySelectorAll('a[href]')].filter((a) => !/^(https?:|$)/.test(a.protocol));

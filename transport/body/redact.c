@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/hyperlink.h"
 #include "../../common/io.h"
 
 /* bytes; a shorter beginning of a value reveals nothing, and hiding it would hide too much */
@@ -165,10 +166,14 @@ void redactor_add(struct redactor *redactor, const char *value)
 
 /* ---- the visible text ---- */
 
-/* The length of the escape sequence (CSI, the only kind in lines) at text; 0: none. */
+/* The length of the escape sequence (CSI or a hyperlink, the only kinds in lines) at text; 0:
+ * none. */
 static size_t escape_length(const char *text, size_t left)
 {
-    size_t n = 2;
+    size_t n = 2, link = text[0] == '\033' ? hyperlink_length(text, left) : 0;
+
+    if (link)
+        return link;
 
     if (left < 2 || text[0] != '\033' || text[1] != '[')
         return 0;
@@ -342,9 +347,10 @@ static bool rewrite(struct redactor *redactor, const char *text, size_t length, 
     return ok && put(&redactor->out, text + from, length - from);
 }
 
-const char *redact_line(struct redactor *redactor, const char *text, size_t length, size_t covered,
-                        const char *next, size_t next_length, size_t *covers_next,
-                        size_t *out_length)
+/* redact_line for what a person sees. */
+static const char *redact_visible(struct redactor *redactor, const char *text, size_t length,
+                                  size_t covered, const char *next, size_t next_length,
+                                  size_t *covers_next, size_t *out_length)
 {
     size_t own, all, ahead = redactor->longest ? redactor->longest - 1 : 0;
     bool found;
@@ -382,6 +388,65 @@ const char *redact_line(struct redactor *redactor, const char *text, size_t leng
     }
     *out_length = redactor->out.size;
     return redactor->out.bytes;
+}
+
+/* ---- the targets of links ---- */
+
+/* Is the sequence a link whose target has a value in it? */
+static bool leads_to_value(const struct redactor *redactor, const char *sequence, size_t size)
+{
+    size_t length;
+
+    return next_value(redactor, sequence, size, 0, size, &length) != SIZE_MAX;
+}
+
+/* The length of such a sequence at text; else 0. */
+static size_t bad_link(const struct redactor *redactor, const char *text, size_t left)
+{
+    size_t link = text[0] == '\033' ? hyperlink_length(text, left) : 0;
+
+    return link && leads_to_value(redactor, text, link) ? link : 0;
+}
+
+/* Leaves out the links whose target has a value in it; their text stays. */
+static const char *leave_out_links(struct redactor *redactor, const char *text, size_t *length)
+{
+    struct buffer *out = &redactor->out;
+    size_t size = 0, link, from = 0;
+
+    while (from < *length && !bad_link(redactor, text + from, *length - from))
+        from++;
+    if (from == *length)
+        return text;
+    if (text != out->bytes) {
+        out->size = 0;
+        if (!put(out, text, *length)) {
+            *length = sizeof REDACT_MARK - 1;
+            return REDACT_MARK;
+        }
+    }
+    for (size_t i = 0; i < *length; i += link) {
+        link = bad_link(redactor, out->bytes + i, *length - i);
+        if (link == 0) {
+            out->bytes[size++] = out->bytes[i];
+            link = 1;
+        }
+    }
+    out->size = *length = size;
+    return out->bytes;
+}
+
+const char *redact_line(struct redactor *redactor, const char *text, size_t length, size_t covered,
+                        const char *next, size_t next_length, size_t *covers_next,
+                        size_t *out_length)
+{
+    const char *clean =
+        redact_visible(redactor, text, length, covered, next, next_length, covers_next, out_length);
+
+    if (redactor->secrets.count == 0 ||
+        !memmem(clean, *out_length, HYPERLINK_START, strlen(HYPERLINK_START)))
+        return clean;
+    return leave_out_links(redactor, clean, out_length);
 }
 
 const char *redact_text(struct redactor *redactor, const char *text, size_t length,

@@ -1,6 +1,7 @@
 /* Removes secret values from everything that leaves the machine. The values are recognized by their
    fingerprints (common/secrets.h) in the text as a person sees it, so colours inside a value do not
-   hide it. The same lines and secrets always give the same text.
+   hide it. A hyperlink whose target contains a value is left out. The same lines and secrets always
+   give the same text.
 
    A line that was split because it was too long may have a value across the cut. So a line of
    REDACT_LONG bytes or more can only be finished together with the beginning of the next line. */

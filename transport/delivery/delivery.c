@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../common/hex.h"
+#include "../../common/hyperlink.h"
 #include "../../common/io.h"
 #include "../../common/json_read.h"
 #include "delivery_internal.h"
@@ -57,10 +58,40 @@ bool delivery_digest(struct delivery *delivery, char hex[DELIVERY_DIGEST_HEX_SIZ
     return ok && size > 0;
 }
 
+static void prepared_drop(struct prepared *prepared)
+{
+    prepared->from = prepared->end = 0;
+}
+
+const char *delivery_leave_out_links(const struct delivery *delivery, const char *text,
+                                     size_t *length)
+{
+    if (!delivery->without_links || *length > TRANSCRIPT_LINE_MAX * 2)
+        return text;
+    *length = hyperlinks_leave_out(delivery->without_links, text, *length);
+    return delivery->without_links;
+}
+
+bool delivery_refuse_links(struct delivery *delivery)
+{
+    struct line_queue *queue = &delivery->queue;
+
+    if (!(delivery->without_links = malloc(TRANSCRIPT_LINE_MAX * 2)))
+        return false;
+    if (line_queue_size(queue) > 0)
+        queue->end = queue->start + hyperlinks_leave_out(queue->bytes + queue->start,
+                                                         queue->bytes + queue->start,
+                                                         line_queue_size(queue));
+    prepared_drop(&delivery->next);
+    delivery->left_out = true;
+    return true;
+}
+
 static void release(struct delivery *delivery, const char *text, size_t length)
 {
     uint64_t number = delivery->released++;
 
+    text = delivery_leave_out_links(delivery, text, &length);
     if (number > 0)
         digest(delivery, "\n", 1);
     digest(delivery, text, length);
@@ -148,11 +179,6 @@ static void take_finals(void *context, uint64_t number, size_t count, const char
 
 /* ---- life ---- */
 
-static void prepared_drop(struct prepared *prepared)
-{
-    prepared->from = prepared->end = 0;
-}
-
 int delivery_restart(struct delivery *delivery, uint64_t resume)
 {
     const struct run_info *info = delivery->info;
@@ -160,7 +186,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     transcript_free(delivery->transcript);
     delivery->transcript =
         transcript_new(info->rows, info->cols, info->name,
-                       &(struct transcript_sink){delivery, take_final, take_finals});
+                       &(struct transcript_sink){delivery, take_final, take_finals, true});
     if (!delivery->transcript || EVP_DigestInit_ex(delivery->digest, EVP_sha256(), NULL) != 1)
         return -1;
     source_rewind(&delivery->source, info->rows, info->cols, info->started_ms);
@@ -216,6 +242,7 @@ void delivery_close(struct delivery *delivery)
     text_free(&delivery->body);
     text_free(&delivery->next.text);
     free(delivery->held);
+    free(delivery->without_links);
     free(delivery->told.version);
     free(delivery->record_path);
     free(delivery->changes);

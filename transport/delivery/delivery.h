@@ -98,6 +98,7 @@ struct delivery {
     uint64_t cut_line;       /* a line of which only the beginning was sent; UINT64_MAX: none */
     const char *log_problem; /* why output is missing, for a person; NULL: not known */
     bool left_out;           /* lines were left out, so there is no digest */
+    char *without_links;     /* room for a line; NULL: the dashboard takes hyperlinks */
     bool described;
     struct refusals refusals;
     bool output_over;            /* no more bytes will come */

@@ -1,5 +1,6 @@
 /* Handles the answer to a batch. */
 #include <stdio.h>
+#include <string.h>
 
 #include "../http/answer.h"
 #include "../http/verdict.h"
@@ -104,12 +105,23 @@ static enum delivery_verdict mark_line(struct delivery *delivery)
     return DELIVERY_GO_ON;
 }
 
-/* The dashboard will never accept this batch as it is. */
+static bool holds_links(const struct delivery *delivery)
+{
+    static const char link[] = "\\u001b]8;"; /* in JSON */
+
+    return !delivery->without_links &&
+           memmem(delivery->body.bytes, delivery->body.size, link, strlen(link));
+}
+
+/* The dashboard will never accept this batch as it is. If the batch has hyperlinks, they may be the
+ * reason: older dashboards do not take them. */
 static enum delivery_verdict rejected(struct delivery *delivery, const struct answer *answer)
 {
     struct refusals *refusals = &delivery->refusals;
     uint64_t lines = delivery->sent_end - delivery->sent_from;
 
+    if (holds_links(delivery))
+        return delivery_refuse_links(delivery) ? DELIVERY_GO_ON : DELIVERY_RETRY;
     snprintf(refusals->reason, sizeof refusals->reason, "%s",
              answer->error[0] ? answer->error : "it does not say why");
     if (delivery->sent_mark)

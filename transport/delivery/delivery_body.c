@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../common/hyperlink.h"
 #include "../../common/io.h"
 #include "../body/describe.h"
 #include "delivery.h"
@@ -114,6 +115,17 @@ void delivery_prepare(struct delivery *delivery)
         put_queued(delivery, &next->text, delivery->sent_queued, UINT64_MAX, &next->queued);
 }
 
+/* Its colours and its link end where it was cut. */
+static void end_cut_line(struct delivery *delivery, const char *text, size_t length)
+{
+    static const char no_link[] = HYPERLINK_START HYPERLINK_END;
+
+    if (memmem(text, length, HYPERLINK_START, strlen(HYPERLINK_START)))
+        text_escape(&delivery->body, no_link, strlen(no_link));
+    if (memchr(text, '\033', length))
+        text_escape(&delivery->body, "\033[m", 3);
+}
+
 /* Appends a line that can still change. False if it must not be shown yet. */
 static bool put_live(struct delivery *delivery, uint64_t number, bool first)
 {
@@ -131,9 +143,10 @@ static bool put_live(struct delivery *delivery, uint64_t number, bool first)
         delivery->cut_line = number;
     shown = safe;
     text = redact_text(delivery->redactor, text, safe, &shown);
+    text = delivery_leave_out_links(delivery, text, &shown);
     text_escape(&delivery->body, text, shown);
-    if (safe < length && memchr(text, '\033', shown))
-        text_escape(&delivery->body, "\033[m", 3);
+    if (safe < length)
+        end_cut_line(delivery, text, shown);
     return true;
 }
 

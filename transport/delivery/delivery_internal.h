@@ -11,6 +11,13 @@
 int delivery_restart(struct delivery *delivery, uint64_t resume);
 /* Writes the SHA-256 of the final lines so far as hex digits. False when out of memory. */
 bool delivery_digest(struct delivery *delivery, char hex[DELIVERY_DIGEST_HEX_SIZE]);
+/* Sends no hyperlinks from now on, because the dashboard is too old for them. False when out of
+ * memory. */
+bool delivery_refuse_links(struct delivery *delivery);
+/* The text as the dashboard takes it: without hyperlinks after delivery_refuse_links. Valid until
+ * the next call. */
+const char *delivery_leave_out_links(const struct delivery *delivery, const char *text,
+                                     size_t *length);
 /* The number of lines that may be shown now: all, except those behind a long line whose next line
  * is not known. */
 uint64_t delivery_sendable(const struct delivery *delivery);

@@ -1,5 +1,5 @@
-/* Colours of a log line. A line holds text and SGR sequences (ESC [ … m); anything else that could move a cursor or hide
-   text is dropped. The result is pieces of text with a style; whoever draws them uses textContent, so a line can never
+/* Colours of a log line. A line holds text, SGR sequences (ESC [ … m) and links (OSC 8); anything else that could move a
+   cursor or hide text is dropped. The result is pieces of text with a style; whoever draws them uses textContent, so a line can never
    become markup. The 16 named colours are classes, so that each theme has its own readable set; 256 and true colours are
    shifted until they can be read on the theme's background. */
 
@@ -7,7 +7,7 @@ const NAMED = 16;
 const MIN_CONTRAST = 4.5;
 /* eslint-disable no-control-regex */
 const ESCAPES =
-    /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
+    /\x1b\[([0-9;:]*)m|\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
 const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/g;
 
 const PLAIN = Object.freeze({
@@ -26,26 +26,32 @@ export function stripAnsi(line) {
     return line.replace(ESCAPES, '').replace(CONTROLS, '');
 }
 
-/** [{text, style}…]; fg and bg are null, an index below 16, or [r, g, b]. */
-export function parseAnsi(line) {
+/** [{text, style, target}…]; fg and bg are null, an index below 16, or [r, g, b]; target is what a link leads to, or ''. At most the
+    first `most` characters. */
+export function parseAnsi(line, most = Infinity) {
     const pieces = [];
     let style = PLAIN;
+    let target = '';
     let at = 0;
+    let room = most;
     const push = (text) => {
-        const clean = text.replace(CONTROLS, '');
+        const clean = text.replace(CONTROLS, '').slice(0, room);
         if (!clean) return;
+        room -= clean.length;
         const last = pieces[pieces.length - 1];
-        if (last && last.style === style) last.text += clean;
-        else pieces.push({ text: clean, style });
+        if (last && last.style === style && last.target === target) last.text += clean;
+        else pieces.push({ text: clean, style, target });
     };
     if (line.indexOf('\x1b') < 0) {
         push(line);
         return pieces;
     }
     for (const match of line.matchAll(ESCAPES)) {
+        if (room <= 0) return pieces;
         push(line.slice(at, match.index));
         at = match.index + match[0].length;
         if (match[1] !== undefined) style = applySgr(style, match[1]);
+        if (match[2] !== undefined) target = match[2];
     }
     push(line.slice(at));
     return pieces;

@@ -134,7 +134,7 @@ export class LogPanel {
         this.view.addEventListener('moved', ({ detail }) => this.#moved(detail.up));
         this.view.addEventListener('pick', ({ detail }) => this.picker.pick(detail));
         const { body, none, picked, pill } = this.#parts;
-        body.replaceChildren(this.view.element, none, picked, pill);
+        body.replaceChildren(this.view.element, this.view.target, none, picked, pill);
         this.#sticky = true;
         this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         this.#heardAt = Date.now();

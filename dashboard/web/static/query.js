@@ -43,11 +43,3 @@ export function split(text, base, ranges) {
     if (at < text.length) parts.push([text.slice(at), -1]);
     return parts;
 }
-
-/* A link ends in front of what closes a sentence or a bracket. */
-const URLS = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,:;!?)\]}]/g;
-
-/** The links of a text: [[start, end]…], and the text between is their target. */
-export function findLinks(text) {
-    return text.includes('://') ? findAll(text, URLS) : [];
-}

@@ -6,7 +6,8 @@
    fraction. With wrapping rows have any height: they are measured as they are drawn and only the bar is an estimate. */
 import { parseAnsi, paint, isPlain, stripAnsi } from './ansi.js';
 import { soon } from './frames.js';
-import { findAll, findLinks, split } from './query.js';
+import { findLinks, linkTo } from './links.js';
+import { findAll, split } from './query.js';
 import { clockTime, count, el, elapsedTime } from './util.js';
 
 const MAX_CANVAS = 6000000;
@@ -49,6 +50,9 @@ export class View extends EventTarget {
         );
         this.element.addEventListener('scroll', () => this.#scrolled(), { passive: true });
         this.element.addEventListener('click', (event) => this.#clicked(event));
+        this.target = el('div', { class: 'link-target', 'aria-hidden': 'true', hidden: true });
+        for (const name of ['pointerover', 'focusin']) this.element.addEventListener(name, (event) => this.#showTarget(event.target));
+        for (const name of ['pointerout', 'focusout']) this.element.addEventListener(name, () => this.#showTarget(null));
         lines.addEventListener('change', this.#follows);
         this.resizes = new ResizeObserver(() => this.redraw());
         this.resizes.observe(this.element);
@@ -253,6 +257,7 @@ export class View extends EventTarget {
             this.#measure();
             this.#drawn.clear();
             this.rows.replaceChildren();
+            this.#showTarget(null);
             this.#stale = false;
         }
         const rows = this.#lines.rows;
@@ -354,28 +359,39 @@ export class View extends EventTarget {
 
     #text(line, raw) {
         const box = el('span', { class: 'text' });
-        const cut = raw.length > LONG_LINE && !this.#opened.has(line);
-        const shown = cut ? raw.slice(0, LONG_LINE) : raw;
-        const plain = stripAnsi(shown);
-        const links = findLinks(plain);
+        const most = this.#opened.has(line) ? Infinity : LONG_LINE;
+        const hidden = raw.length > most ? stripAnsi(raw).length - most : 0;
+        const pieces = parseAnsi(raw, most);
+        const plain = pieces.map((piece) => piece.text).join('');
+        const links = findLinks(plain, pieces);
         const hits = findAll(plain, this.pattern);
         let at = 0;
         let link = null; // the element of the link that is being written, and which one it is
         let linkOf = -1;
-        for (const { text, style } of parseAnsi(shown)) {
+        for (const { text, style } of pieces) {
             for (const [part, which] of split(text, at, links)) {
-                if (which >= 0 && which !== linkOf) box.append((link = linkTo(plain.slice(...links[which]))));
+                if (which >= 0 && which !== linkOf) {
+                    const [start, end, target] = links[which];
+                    box.append((link = linkTo(target, plain.slice(start, end))));
+                }
                 linkOf = which;
                 this.#pieces(which >= 0 ? link : box, part, at, hits, style);
                 at += part.length;
             }
         }
         if (!box.firstChild) box.append(' ');
-        if (cut) {
-            const rest = `… ${count(raw.length - LONG_LINE)} more characters`;
+        if (hidden > 0) {
+            const rest = `… ${count(hidden)} more characters`;
             box.append(el('button', { type: 'button', class: 'rest', 'data-open': line, text: rest }));
         }
         return box;
+    }
+
+    /** Where the link under the pointer or the focus leads. */
+    #showTarget(node) {
+        const link = node?.closest('.link') ?? null;
+        this.target.hidden = !link;
+        if (link) this.target.textContent = link.title;
     }
 
     #pieces(into, text, base, hits, style) {
@@ -412,8 +428,4 @@ export class View extends EventTarget {
             }),
         );
     }
-}
-
-function linkTo(url) {
-    return el('a', { class: 'link', href: url, target: '_blank', rel: 'noopener noreferrer', title: url });
 }
