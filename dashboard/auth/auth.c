@@ -51,16 +51,16 @@ static bool is_agent(const struct request *request)
     const struct dashboard_settings *settings = request->settings;
     const char *token = bearer(request);
     char own[TOKEN_HASH_SIZE] = "", given[TOKEN_HASH_SIZE];
-    bool has_own;
 
     if (!token)
         return false;
     /* v1 also allows the shared token to a host that has a token of its own, unless a setting
      * forbids it. */
-    has_own = store_host_token(request->server->store, request->host, own);
     if (is_shared(request, token))
-        return !has_own || settings->allow_shared_agent_token;
-    return has_own && settings->agent_token_hash_secret &&
+        return settings->allow_shared_agent_token ||
+               !store_host_token(request->server->store, request->host, own);
+    return settings->agent_token_hash_secret &&
+           store_host_token(request->server->store, request->host, own) &&
            token_hash(settings->agent_token_hash_secret, token, given) == 0 &&
            secret_equal(given, own);
 }
