@@ -1,11 +1,14 @@
 #include "dashboard/store/jobs.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/io.h"
 
 #define FAILING_MS 15000 /* how long a failed job counts as trouble */
+#define GATHER_MS 5      /* between two groups, while many jobs come: */
+#define GATHER_JOBS 8    /* so many in GATHER_MS */
 
 /* ---- waiting jobs ---- */
 
@@ -43,6 +46,33 @@ static void wait_for_jobs(struct jobs *jobs, int idle_ms, void (*idle)(void *), 
     }
 }
 
+static void set_pace(struct pace *pace, int64_t now_ms)
+{
+    int64_t passed = now_ms - pace->since_ms;
+
+    if (passed < GATHER_MS)
+        return;
+    pace->busy = (int64_t)pace->taken * GATHER_MS >= GATHER_JOBS * passed;
+    pace->since_ms = now_ms;
+    pace->taken = 0;
+}
+
+/* A commit costs a sync, and the pages that its jobs share. So while many jobs come, a group is
+ * taken every GATHER_MS only. Under lock; sleeps without the lock, so that no job wakes the thread.
+ */
+static void gather(struct jobs *jobs)
+{
+    struct pace *pace = &jobs->pace;
+    int64_t left = pace->since_ms + GATHER_MS - monotonic_ms();
+
+    if (pace->busy && left > 0 && !jobs->writer.stopping) {
+        worker_unlock(&jobs->writer);
+        poll(NULL, 0, (int)left);
+        worker_lock(&jobs->writer);
+    }
+    set_pace(pace, monotonic_ms());
+}
+
 struct job *jobs_take(struct jobs *jobs, size_t max, int idle_ms, void (*idle)(void *context),
                       void *context)
 {
@@ -51,6 +81,7 @@ struct job *jobs_take(struct jobs *jobs, size_t max, int idle_ms, void (*idle)(v
 
     worker_lock(&jobs->writer);
     wait_for_jobs(jobs, idle_ms, idle, context);
+    gather(jobs);
     group = jobs->first;
     while (*end && count < max) {
         end = &(*end)->next;
@@ -61,6 +92,7 @@ struct job *jobs_take(struct jobs *jobs, size_t max, int idle_ms, void (*idle)(v
         jobs->last = &jobs->first;
     *end = NULL;
     jobs->waiting -= count;
+    jobs->pace.taken += count;
     worker_unlock(&jobs->writer);
     return group;
 }

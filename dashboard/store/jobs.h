@@ -15,13 +15,19 @@ struct jobs {
     struct job *first, **last; /* waiting */
     uint64_t waiting, commits, jobs;
     int64_t failed_ms; /* monotonic: when a job last failed; 0: never */
+    struct pace {
+        int64_t since_ms; /* monotonic */
+        uint64_t taken;   /* jobs, since then */
+        bool busy;
+    } pace;
 };
 
 void jobs_init(struct jobs *jobs);
 /* From any thread. */
 void jobs_submit(struct jobs *jobs, struct job *job);
 /* Takes up to max jobs, as a list. If none waits: waits, and calls idle (unless it is NULL) once
- * when idle_ms have passed. NULL: the store is being closed, and nothing is left. */
+ * when idle_ms have passed. While many jobs come, waits a few milliseconds for more of them. NULL:
+ * the store is being closed, and nothing is left. */
 struct job *jobs_take(struct jobs *jobs, size_t max, int idle_ms, void (*idle)(void *context),
                       void *context);
 /* A transaction of count jobs is over. Called before the answers: a client that is told of a

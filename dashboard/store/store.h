@@ -132,8 +132,11 @@ int txn_runs_suspect(struct txn *txn, const char *host, const char *except);
  * host's state. To be called after every change of a run or host. */
 int txn_host_refresh(struct txn *txn, const char *host);
 /* Does txn_host_seen and txn_host_refresh in one step, for the common case: the run is shown for
- * the host, was busy before the report and is busy after it. facts: the run after the report. 1 if
- * done; 0 if another run is shown, then nothing was changed. */
+ * the host, was busy before the report and is busy after it. facts: the run after the report. An
+ * engine may skip this for STORE_KEEPALIVE_MS after it was stored last: then the host counts as
+ * last seen, and as due by the clock, so much earlier. 1 if done; 0 if another run is shown, then
+ * nothing was changed. */
+#define STORE_KEEPALIVE_MS 5000
 int txn_host_keepalive(struct txn *txn, const char *host, const char *run,
                        const struct run_facts *facts);
 /* Stores the fields of a registration, and that the host reported now. Creates the host if it is
@@ -178,9 +181,9 @@ int store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,
 
 /* ---- verdicts ---- */
 
-/* Stores how the last run with the name row->name, or the last command of an agent, ended; ignores
- * it if a later one is stored. Then chooses the verdict that counts for the host
- * (fleet/verdict.h). */
+/* Stores how the last run with the name row->name, or the last command of an agent (row->run NULL),
+ * ended; ignores it if a later one is stored, or a run that started in the same millisecond as the
+ * command. Then chooses the verdict that counts for the host (fleet/verdict.h). */
 int txn_verdict(struct txn *txn, const char *host, const struct verdict_row *row);
 /* Does the same with the end of a stored run that has ended or crashed. A run that a person stopped
  * has no verdict, and changes nothing. */

@@ -221,7 +221,7 @@ static enum job_result make_two_runs(struct txn *txn, struct work *work)
 
 struct shown {
     char run[RUN_ID_SIZE];
-    int64_t last_seen_ms;
+    int64_t last_seen_ms, run_seen_ms;
 };
 
 static void see_host(void *context, const struct host_row *row)
@@ -230,6 +230,7 @@ static void see_host(void *context, const struct host_row *row)
 
     snprintf(shown->run, sizeof shown->run, "%s", row->run.id);
     shown->last_seen_ms = row->last_seen_ms;
+    shown->run_seen_ms = row->run.facts.last_seen_ms;
 }
 
 static void see_due(void *context, const char *host, const char *run)
@@ -238,8 +239,8 @@ static void see_due(void *context, const char *host, const char *run)
     (*(int *)context)++;
 }
 
-/* The host shows this run; the clock changes it after three intervals. */
-static void check_host(struct fixture *fixture, const char *run)
+/* The host shows this run; the clock changes it after three intervals, or up to early_ms before. */
+static void check_host(struct fixture *fixture, const char *run, int64_t early_ms)
 {
     struct shown shown = {0};
     int64_t due;
@@ -247,23 +248,33 @@ static void check_host(struct fixture *fixture, const char *run)
 
     assert_int_equal(store_host(fixture->store, "host", see_host, &shown), 1);
     assert_string_equal(shown.run, run);
-    due = shown.last_seen_ms + STATE_INTERVALS * (int64_t)10000;
-    assert_int_equal(store_hosts_due(fixture->store, due - 1, due, see_due, &count), 0);
+    due = shown.run_seen_ms + STATE_INTERVALS * (int64_t)10000;
+    assert_int_equal(store_hosts_due(fixture->store, due - early_ms - 1, due, see_due, &count), 0);
     assert_int_equal(count, 1);
 }
 
+/* The run of work reports, work->from ms later. */
 static enum job_result keepalive(struct txn *txn, struct work *work)
 {
     struct run_facts facts = {.exists = true,
                               .interval_ms = 10000,
                               .started_ms = txn->now_ms - 50000,
-                              .last_seen_ms = txn->now_ms};
+                              .last_seen_ms = txn->now_ms + work->from};
     struct run_row run;
 
+    txn->now_ms += work->from;
     assert_int_equal(txn_run_find(txn, work->run, &run), 0);
     report(txn, run.key, txn->now_ms, run.started_ms);
     work->result = txn_host_keepalive(txn, "host", work->run, &facts);
     return JOB_DONE;
+}
+
+static int64_t host_seen_ms(struct fixture *fixture)
+{
+    struct shown shown = {0};
+
+    assert_int_equal(store_host(fixture->store, "host", see_host, &shown), 1);
+    return shown.last_seen_ms;
 }
 
 static enum job_result refresh_host(struct txn *txn, struct work *work)
@@ -276,15 +287,22 @@ static enum job_result refresh_host(struct txn *txn, struct work *work)
 static void a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would(void **state)
 {
     struct fixture *fixture = *state;
+    struct work work = {.apply = keepalive, .run = ids[1]};
+    int64_t seen_ms;
 
     do_work(fixture, (struct work){.apply = make_two_runs});
     /* Of the run that is not shown, nothing is changed in this way. */
     assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[0]}), 0);
-    /* Of the other: as if all runs were looked at. */
+    /* Of the other: as if all runs were looked at, but for what may be stored later. */
+    seen_ms = host_seen_ms(fixture);
     assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[1]}), 1);
-    check_host(fixture, ids[1]);
+    check_host(fixture, ids[1], 2 * STORE_KEEPALIVE_MS); /* its last report is 5 s old */
+    work.from = STORE_KEEPALIVE_MS + 1;
+    assert_int_equal(do_work(fixture, work), 1);
+    assert_true(host_seen_ms(fixture) > seen_ms + STORE_KEEPALIVE_MS);
+    check_host(fixture, ids[1], 0);
     do_work(fixture, (struct work){.apply = refresh_host});
-    check_host(fixture, ids[1]);
+    check_host(fixture, ids[1], 0);
 }
 
 static enum job_result shorten(struct txn *txn, struct work *work)
@@ -643,6 +661,17 @@ static enum job_result end_runs(struct txn *txn, struct work *work)
     return JOB_DONE;
 }
 
+/* The command of the agent that was the run `end_well`. */
+static enum job_result end_command(struct txn *txn, struct work *work)
+{
+    struct verdict_row row = {
+        .name = "switch", .outcome = "failure", .started_ms = 5000000, .ended_ms = 5000001};
+
+    (void)work;
+    assert_int_equal(txn_verdict(txn, "host", &row), 0);
+    return JOB_DONE;
+}
+
 static enum job_result end_well(struct txn *txn, struct work *work)
 {
     (void)work;
@@ -716,6 +745,7 @@ static void verdicts_are_of_the_last_run_of_each_name(void **state)
     assert_int_equal(seen.count, 2); /* a run that was stopped has none */
     assert_string_equal(seen.name, "pull");
     do_work(fixture, (struct work){.apply = end_well});
+    do_work(fixture, (struct work){.apply = end_command}); /* in the same millisecond */
     assert_verdict(fixture, "switch", "success", "01900000-0000-7000-8000-0000000000a5");
     do_work(fixture, (struct work){.apply = lose_run});
     assert_verdict(fixture, "switch", "crashed", RUN);

@@ -76,8 +76,9 @@ int sql_txn_verdict(struct txn *txn, const char *host, const struct verdict_row 
                  "started=excluded.started, ended=excluded.ended, "
                  "success=coalesce(excluded.success,verdicts.success), "
                  "failure=coalesce(excluded.failure,verdicts.failure) WHERE "
-                 "excluded.run=verdicts.run OR "
-                 "excluded.started>=verdicts.started",
+                 "excluded.run=verdicts.run OR excluded.started>verdicts.started OR "
+                 "(excluded.started=verdicts.started AND (excluded.run IS NOT NULL OR "
+                 "verdicts.run IS NULL))",
                  "tttttii", host, row->name ? row->name : "", row->run, row->outcome, row->error,
                  row->started_ms, row->ended_ms) < 0)
         return -1;
@@ -196,12 +197,33 @@ int sql_txn_host_refresh(struct txn *txn, const char *host)
                     facts.exists ? run : NULL, state_changes_at(&host_facts, &facts, txn->now_ms));
 }
 
+/* Whether the host is stored as seen a moment ago, with a change by the clock that is not after
+ * changes_at. 1; 0: no; -1: the store failed. */
+static int is_fresh(struct txn *txn, const char *host, const char *run, int64_t changes_at)
+{
+    struct statement *find =
+        txn_statement(txn, "SELECT 1 FROM hosts WHERE id=?1 AND run=?2 AND last_seen>?3 AND "
+                           "last_seen<=?4 AND changes_at<=?5");
+    int found;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ttiii", host, run, txn->now_ms - STORE_KEEPALIVE_MS, txn->now_ms,
+                   changes_at);
+    found = statement_first(find);
+    statement_reset(find);
+    return found;
+}
+
 int sql_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
                            const struct run_facts *facts)
 {
     /* While a run is busy, the host's own facts do not count. */
     int64_t changes_at = state_changes_at(&(struct host_facts){0}, facts, txn->now_ms);
+    int fresh = is_fresh(txn, host, run, changes_at);
 
+    if (fresh)
+        return fresh;
     if (txn_exec(txn, "UPDATE hosts SET last_seen=?3, changes_at=?4 WHERE id=?1 AND run=?2", "ttii",
                  host, run, txn->now_ms, changes_at) < 0)
         return -1;

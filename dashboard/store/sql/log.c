@@ -405,34 +405,77 @@ int sql_store_log_gaps(struct store *store, int64_t key,
     return statement_end(gaps, step);
 }
 
-static int64_t first_change(struct statement *find, int64_t key, int64_t since, int64_t *newest)
+/* ---- what is new ---- */
+
+#define FEW_CHUNKS 8
+
+/* Reads the lowest line of a change and the newest version. The line; -1: nothing changed. */
+static int64_t read_change(struct statement *find, int64_t *newest)
 {
     int64_t line = -1;
 
-    if (!find)
-        return -1;
-    statement_bind(find, "ii", key, since);
     if (statement_first(find) > 0) {
         if (!column_null(find, 0))
             line = column_int64(find, 0);
         if (!column_null(find, 1))
             *newest = column_int64(find, 1);
     }
+    return line;
+}
+
+/* A splice removes all that is behind its first line. So of the chunks with text, the new ones are
+ * the last ones, and no index of the versions is needed. A gap is also made in the middle; gaps are
+ * few, and have an index of their own. *few: no other chunk can be new. */
+static int64_t change_of_last(struct store *store, int64_t key, int64_t version, int64_t *newest,
+                              bool *few)
+{
+    struct statement *find = store_statement(
+        store, "SELECT min(first), max(version), count(whole) FROM (SELECT * FROM (SELECT first, "
+               "version, 1 AS whole FROM chunks WHERE run=?1 AND text IS NOT NULL ORDER BY first "
+               "DESC LIMIT ?3) AS last UNION ALL SELECT first, version, NULL FROM chunks WHERE "
+               "run=?1 AND text IS NULL) AS known WHERE version>?2");
+    int64_t line;
+
+    *few = true;
+    if (!find)
+        return -1;
+    statement_bind(find, "iii", key, version, (int64_t)FEW_CHUNKS);
+    line = read_change(find, newest);
+    *few = line < 0 || column_int64(find, 2) < FEW_CHUNKS;
     statement_reset(find);
     return line;
 }
 
 int64_t sql_store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest)
 {
-    return first_change(store_statement(store, "SELECT min(first), max(version) FROM chunks WHERE "
-                                               "run=?1 AND version>?2"),
-                        key, version, newest);
+    struct statement *find;
+    bool few;
+    int64_t line = change_of_last(store, key, version, newest, &few);
+
+    if (few)
+        return line;
+    find = store_statement(store, "SELECT min(first) FROM chunks WHERE run=?1 AND version>?2");
+    if (!find)
+        return -1;
+    statement_bind(find, "ii", key, version);
+    line = statement_first(find) > 0 ? column_int64(find, 0) : -1;
+    statement_reset(find);
+    return line;
 }
 
 int64_t sql_store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest)
 {
-    return first_change(store_statement(store, "SELECT (SELECT min(first) FROM chunks WHERE "
-                                               "run=?1 AND at>?2), (SELECT max(version) FROM "
-                                               "chunks WHERE run=?1)"),
-                        key, at_ms, newest);
+    struct statement *find = store_statement(
+        store, "SELECT (SELECT min(first) FROM chunks WHERE run=?1 AND at>?2), (SELECT "
+               "max(version) FROM (SELECT * FROM (SELECT version FROM chunks WHERE run=?1 AND text "
+               "IS NOT NULL ORDER BY first DESC LIMIT 1) AS last UNION ALL SELECT version FROM "
+               "chunks WHERE run=?1 AND text IS NULL) AS known)");
+    int64_t line;
+
+    if (!find)
+        return -1;
+    statement_bind(find, "ii", key, at_ms);
+    line = read_change(find, newest);
+    statement_reset(find);
+    return line;
 }

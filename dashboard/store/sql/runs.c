@@ -92,23 +92,35 @@ int sql_txn_run_create(struct txn *txn, const char *host, const char *id, struct
 
 /* ---- what reports change ---- */
 
+/* In statements of their own, because an UPDATE writes every index that has a column of its SET
+ * list, changed or not, and most reports change neither. */
+static int update_indexed(struct txn *txn, int64_t key, const struct run_update *update)
+{
+    if ((update->finished || update->lost) &&
+        txn_exec(txn,
+                 "UPDATE runs SET lost=CASE WHEN ?3=1 AND ended IS NULL THEN 1 WHEN ?2=1 THEN 0 "
+                 "ELSE lost END WHERE k=?1",
+                 "iii", key, (int64_t)update->finished, (int64_t)update->lost) < 0)
+        return -1;
+    return txn_exec(txn, "UPDATE runs SET started=?2 WHERE k=?1 AND started<>?2", "ii", key,
+                    update->started_ms);
+}
+
 int sql_txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
 {
-    return txn_exec(
-        txn,
-        "UPDATE runs SET last_seen=?2, \"interval\"=?3, command=coalesce(?4,command), "
-        "argv=coalesce(?5,argv), \"user\"=coalesce(?6,\"user\"), name=coalesce(?7,name), "
-        "started=?8, "
-        "last_phase=CASE WHEN coalesce(?9,'') IN ('','done','failed') THEN last_phase ELSE ?9 "
-        "END, phase=CASE WHEN ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
-        "progress=coalesce(?10,progress), lost=CASE WHEN ?12=1 AND ended IS NULL THEN 1 WHEN "
-        "?11=1 THEN 0 ELSE lost END, heartbeats=CASE WHEN ?13>heartbeats THEN ?13 ELSE heartbeats "
-        "END, doubt=CASE WHEN ?13=1 THEN 0 "
-        "ELSE doubt END WHERE k=?1",
-        "iiittttittiii", key, update->last_seen_ms, update->interval_ms, update->command,
-        update->argv, update->user, update->name, update->started_ms, update->phase,
-        update->progress, (int64_t)update->finished, (int64_t)update->lost,
-        (int64_t)update->heartbeat);
+    if (txn_exec(txn,
+                 "UPDATE runs SET last_seen=?2, \"interval\"=?3, command=coalesce(?4,command), "
+                 "argv=coalesce(?5,argv), \"user\"=coalesce(?6,\"user\"), "
+                 "name=coalesce(?7,name), last_phase=CASE WHEN coalesce(?8,'') IN "
+                 "('','done','failed') THEN last_phase ELSE ?8 END, phase=CASE WHEN ended IS NOT "
+                 "NULL AND ?10=0 THEN phase ELSE coalesce(?8,phase) END, "
+                 "progress=coalesce(?9,progress), heartbeats=CASE WHEN ?11>heartbeats THEN ?11 "
+                 "ELSE heartbeats END, doubt=CASE WHEN ?11=1 THEN 0 ELSE doubt END WHERE k=?1",
+                 "iiittttttii", key, update->last_seen_ms, update->interval_ms, update->command,
+                 update->argv, update->user, update->name, update->phase, update->progress,
+                 (int64_t)update->finished, (int64_t)update->heartbeat) < 0)
+        return -1;
+    return update_indexed(txn, key, update);
 }
 
 int sql_txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end)

@@ -287,14 +287,14 @@ static int save_version(struct txn *txn)
 
 /* Applies one job inside the transaction, all of it or nothing; *applied: which. -1: neither could
  * be had (out of memory, or the disk is full); the transaction must not be committed. */
-static int apply(struct txn *txn, struct job *job, bool *applied)
+static int apply_alone(struct txn *txn, struct job *job, bool *applied)
 {
-    if (exec(txn->store->db, "SAVEPOINT job") != SQLITE_OK)
+    if (txn_exec(txn, "SAVEPOINT job", "") < 0)
         return -1;
     *applied = job->apply(txn, job->context) == JOB_DONE;
-    if (!*applied && exec(txn->store->db, "ROLLBACK TO job") != SQLITE_OK)
+    if (!*applied && txn_exec(txn, "ROLLBACK TO job", "") < 0)
         return -1;
-    return exec(txn->store->db, "RELEASE job") == SQLITE_OK ? 0 : -1;
+    return txn_exec(txn, "RELEASE job", "");
 }
 
 /* Whether path is still the file that it was. */
@@ -329,12 +329,13 @@ static bool files_are_there(struct store *store)
  * the next group comes. */
 static bool roll_back(struct store *store)
 {
+    store->changes.count = 0;
     return sqlite3_get_autocommit(store->db) || exec(store->db, "ROLLBACK") == SQLITE_OK;
 }
 
 static bool begin(struct store *store, struct txn *txn)
 {
-    if (!roll_back(store) || exec(store->db, "BEGIN IMMEDIATE") != SQLITE_OK)
+    if (!files_are_there(store) || !roll_back(store) || txn_exec(txn, "BEGIN IMMEDIATE", "") < 0)
         return false;
     if (store_clock_begin(&store->clock, txn) == 0)
         return true;
@@ -342,28 +343,62 @@ static bool begin(struct store *store, struct txn *txn)
     return false;
 }
 
-/* A full disk may end the transaction in the middle of a job; nothing more may then be applied, as
- * each statement would be a transaction of its own. */
-static bool apply_all(struct txn *txn, struct job *group, bool *applied)
+/* False: none of it is stored. */
+static bool commit(struct store *store, struct txn *txn)
 {
-    size_t count = 0;
-
-    for (struct job *job = group; job; job = job->next)
-        if (apply(txn, job, &applied[count++]) < 0 || sqlite3_get_autocommit(txn->store->db))
-            return false;
-    return save_version(txn) == 0;
-}
-
-/* Applies the group's jobs in one transaction. False: none of it is stored. */
-static bool apply_group(struct store *store, struct job *group, bool *applied)
-{
-    struct txn txn = {.store = store, .now_ms = wall_ms()};
-
-    if (files_are_there(store) && begin(store, &txn) && apply_all(&txn, group, applied) &&
-        !sqlite3_get_autocommit(store->db) && exec(store->db, "COMMIT") == SQLITE_OK)
+    if (save_version(txn) == 0 && !sqlite3_get_autocommit(store->db) &&
+        txn_exec(txn, "COMMIT", "") == 0)
         return true;
     roll_back(store);
     return false;
+}
+
+enum outcome { STORED, NOT_STORED, A_JOB_FAILED };
+
+/* Applies the jobs in one transaction, all of them or none. */
+static enum outcome apply_together(struct store *store, struct job *group)
+{
+    struct txn txn = {.store = store, .now_ms = wall_ms()};
+
+    if (!begin(store, &txn)) {
+        roll_back(store);
+        return NOT_STORED;
+    }
+    for (struct job *job = group; job; job = job->next)
+        if (job->apply(&txn, job->context) != JOB_DONE) {
+            roll_back(store);
+            return A_JOB_FAILED;
+        }
+    return commit(store, &txn) ? STORED : NOT_STORED;
+}
+
+/* Applies the jobs in one transaction, each in a savepoint, which costs a copy of each page that
+ * the job changes. False: none of it is stored. A full disk may end the transaction in the middle
+ * of a job; nothing more may then be applied, as each statement would be a transaction of its own.
+ */
+static bool apply_each(struct store *store, struct job *group, bool *applied)
+{
+    struct txn txn = {.store = store, .now_ms = wall_ms()};
+    bool open = begin(store, &txn);
+
+    for (struct job *job = group; open && job; job = job->next)
+        open = apply_alone(&txn, job, applied++) == 0 && sqlite3_get_autocommit(txn.store->db) == 0;
+    if (open)
+        return commit(store, &txn);
+    roll_back(store);
+    return false;
+}
+
+/* False: none of it is stored. Jobs hardly ever fail; if one does, the others are stored in a
+ * second try. */
+static bool apply_group(struct store *store, struct job *group, bool *applied, size_t count)
+{
+    enum outcome outcome = apply_together(store, group);
+
+    if (outcome == A_JOB_FAILED && count > 1)
+        return apply_each(store, group, applied);
+    memset(applied, outcome == STORED, count * sizeof *applied);
+    return outcome == STORED;
 }
 
 static void run_group(struct store *store, struct job *group)
@@ -374,7 +409,7 @@ static void run_group(struct store *store, struct job *group)
     for (struct job *job = group; job; job = job->next)
         count++;
     applied = calloc(count, sizeof *applied);
-    ok = applied && apply_group(store, group, applied);
+    ok = applied && apply_group(store, group, applied, count);
     if (ok)
         changes_tell(&store->changes, store->changes.list, store->changes.count);
     store->changes.count = 0;

@@ -95,6 +95,8 @@ static const char *const schema_steps[] = {
     "ALTER TABLE runs ADD COLUMN eta_low INTEGER;"
     "ALTER TABLE runs ADD COLUMN eta_high INTEGER;"
     "ALTER TABLE runs ADD COLUMN estimate_due INTEGER DEFAULT 0;",
+    /* 11: the new chunks of a run are its last ones; the index cost each batch a page. */
+    "DROP INDEX chunks_version;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
