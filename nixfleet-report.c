@@ -21,8 +21,10 @@ static const struct mode {
     int (*run)(const struct config *config);
     bool of_run; /* a helper of a run: it has no options, and its first word is not a command */
 } modes[] = {
-    {"ship", shipper_main, true}, {"beat", heartbeat_main, true}, {"flush", flush_main, false},
-    {"show", show_main, false},   {"list", list_main, false},     {"analyze", analyze_main, false},
+    {"ship", shipper_main, true},   {"heartbeat", heartbeat_main, true},
+    {"beat", heartbeat_main, true}, /* a run that an older version started */
+    {"flush", flush_main, false},   {"show", show_main, false},
+    {"list", list_main, false},     {"analyze", analyze_main, false},
 };
 
 static const struct mode *find_mode(const char *name)
@@ -39,7 +41,8 @@ int main(int argc, char **argv)
     struct config config;
     const struct mode *mode = argc > 1 ? find_mode(argv[1]) : NULL;
     if (mode == NULL)
-        errx(EXIT_USAGE, "to be called by nixfleet-run: ship, beat, flush, show, list or analyze");
+        errx(EXIT_USAGE,
+             "to be called by nixfleet-run: ship, heartbeat, flush, show, list or analyze");
     if (!mode->of_run)
         setprogname("nixfleet-run"); /* the program that a person started */
 #ifdef __linux__

@@ -431,7 +431,7 @@ static void note_undelivered(struct run *run)
 {
     struct helpers *helpers = &run->helpers;
 
-    if (helpers->one[HELPER_SHIP].starts > 0 && helpers->problem_count == 0 &&
+    if (helpers->one[HELPER_SHIPPER].starts > 0 && helpers->problem_count == 0 &&
         !atomic_load(&run->log.page->delivered))
         helpers_problem(helpers, "output is undelivered: "
                                  "`nixfleet-run --flush` delivers it");

@@ -29,7 +29,7 @@
 #define ANSWER_MAX 4096
 #define NEEDLE "stamp:"
 
-enum kind { BATCH, BEAT, BROWSER };
+enum kind { BATCH, HEARTBEAT, BROWSER };
 
 struct peer {
     enum kind kind;
@@ -48,7 +48,7 @@ struct samples {
 };
 
 struct load {
-    int port, hosts, beats, browsers, epoll;
+    int port, hosts, heartbeat_hosts, browsers, epoll;
     bool bare;
     const char *token;
     struct peer *peers;
@@ -322,11 +322,11 @@ static void open_peer(struct load *load, struct peer *peer)
 /* Spreads each kind over its interval, so that the load is even. */
 static void make_fleet(struct load *load)
 {
-    const int counts[] = {load->hosts, load->beats, load->browsers};
+    const int counts[] = {load->hosts, load->heartbeat_hosts, load->browsers};
     const int64_t every_us[] = {BATCH_MS * 1000, BEAT_MS * 1000, 0};
     size_t n = 0;
 
-    load->peer_count = (size_t)(load->hosts + load->beats + load->browsers);
+    load->peer_count = (size_t)(load->hosts + load->heartbeat_hosts + load->browsers);
     load->peers = calloc(load->peer_count, sizeof *load->peers);
     if (!load->peers)
         fail("memory");
@@ -426,7 +426,7 @@ int main(int argc, char **argv)
     load.port = atoi(argv[1]);
     load.token = argv[2];
     load.hosts = atoi(argv[3]);
-    load.beats = atoi(argv[4]);
+    load.heartbeat_hosts = atoi(argv[4]);
     load.browsers = atoi(argv[5]);
     seconds = atoi(argv[6]);
     load.bare = argc > 7;

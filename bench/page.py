@@ -100,7 +100,7 @@ class Fleet:
         while not self.ending.wait(1 / self.changes):
             name = list(self.runs)[n % len(self.runs)]
             progress = {"built": n % 400, "to_build": 400, "current": f"package-{n}"}
-            self.dashboard.beat(name, self.runs[name], "building", phase="building", progress=progress, interval=60)
+            self.dashboard.heartbeat(name, self.runs[name], "building", phase="building", progress=progress, interval=60)
             n += 1
 
     def write(self):

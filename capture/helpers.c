@@ -93,11 +93,11 @@ static void place(int *fds, int count)
 /* Runs in the new process. Never returns. */
 static void run_helper(struct helpers *helpers, int which, int pipe_end)
 {
-    static char *const modes[] = {"ship", "beat"};
+    static char *const modes[] = {"ship", "heartbeat"};
     char *arguments[] = {"nixfleet-report", modes[which], NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int fds[] = {helpers->log->page_fd, pipe_end, helpers->control_write,
-                 which == HELPER_SHIP ? helpers->log->acks_write : -1};
+                 which == HELPER_SHIPPER ? helpers->log->acks_write : -1};
 
     setsid();
     signals_restore();
@@ -199,7 +199,7 @@ static void take_byte(struct helpers *helpers, char byte)
     if (byte == 'S' && helpers->partial_length == 0)
         helpers->stop_asked = true;
     else if (byte == 'A' && helpers->partial_length == 0)
-        helpers->one[HELPER_SHIP].alone = true;
+        helpers->one[HELPER_SHIPPER].alone = true;
     else if (byte == '\n')
         take_line(helpers);
     else if (helpers->partial_length < sizeof helpers->partial - 1)
@@ -218,7 +218,7 @@ void helpers_read_control(struct helpers *helpers)
 
 void helpers_poke(struct helpers *helpers)
 {
-    int fd = helpers->one[HELPER_SHIP].pipe;
+    int fd = helpers->one[HELPER_SHIPPER].pipe;
 
     if (fd < 0 || !atomic_load_explicit(&helpers->log->page->poke_wanted, memory_order_seq_cst))
         return;

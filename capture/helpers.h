@@ -12,7 +12,7 @@
 
 #define HELPERS_PROBLEMS_MAX 16
 
-enum { HELPER_SHIP, HELPER_BEAT, HELPER_COUNT };
+enum { HELPER_SHIPPER, HELPER_HEARTBEAT, HELPER_COUNT };
 
 struct helper {
     pid_t pid; /* -1: not running */

@@ -115,7 +115,7 @@ struct status_page {
     _Atomic uint32_t token_state; /* enum status_token; set after the token */
     char token[STATUS_TOKEN_SIZE];
     /* Written by the heartbeat. */
-    _Atomic uint32_t beats; /* sent so far, also by a heartbeat process that died */
+    _Atomic uint32_t heartbeats; /* sent so far, also by a heartbeat process that died */
 };
 
 /* Makes a page in new shared memory (a memfd, or else an unlinked POSIX object), with a copy of the

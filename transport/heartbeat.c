@@ -105,7 +105,7 @@ static void send_beat(struct heartbeat *heartbeat)
     heartbeat->next_ms = monotonic_ms() + (int64_t)heartbeat->config->heartbeat_s * 1000;
     if (heartbeat_write(&heartbeat->body, heartbeat->kind, &heartbeat->record.info, heartbeat->page,
                         &heartbeat->end, heartbeat->redactor,
-                        atomic_fetch_add(&heartbeat->page->beats, 1),
+                        atomic_fetch_add(&heartbeat->page->heartbeats, 1),
                         heartbeat->kind == HEARTBEAT_RUNNING ? heartbeat->config->heartbeat_s : 0))
         post_start(&heartbeat->post, heartbeat->body.bytes, heartbeat->body.size,
                    answer_ms(heartbeat), answer_ms(heartbeat));

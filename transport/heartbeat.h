@@ -1,6 +1,6 @@
-/* `nixfleet-report beat`: the child of a run that posts a heartbeat every few seconds, and `lost`
- * at once if the pump has died. It shares only the status page with the shipper, so no upload can
- * delay a heartbeat. */
+/* `nixfleet-report heartbeat`: the child of a run that posts a heartbeat every few seconds, and
+ * `lost` at once if the pump has died. It shares only the status page with the shipper, so no
+ * upload can delay a heartbeat. */
 #ifndef NIXFLEET_HEARTBEAT_H
 #define NIXFLEET_HEARTBEAT_H
 

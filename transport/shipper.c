@@ -56,7 +56,7 @@ struct shipper {
     struct post post;
     struct token_set tokens;
     struct problems problems;
-    struct text beat; /* the `lost` heartbeat of a run whose pump died */
+    struct text lost_heartbeat; /* the `lost` heartbeat of a run whose pump died */
     bool locked, ended, lost, lost_told, lines_done;
     bool reached; /* the dashboard has accepted something */
     bool local;   /* the dashboard does not want the run now, so tries are rare */
@@ -415,9 +415,10 @@ static void send_lost(struct shipper *shipper)
     struct post *post = &shipper->post;
 
     snprintf(post->path, sizeof post->path, "/api/hosts/%s/heartbeat", shipper->record.info.host);
-    if (heartbeat_write(&shipper->beat, HEARTBEAT_LOST, &shipper->record.info, shipper->page, NULL,
-                        shipper->redactor, INT32_MAX, 0))
-        post_start(post, shipper->beat.bytes, shipper->beat.size, STALL_MS, STALL_MS);
+    if (heartbeat_write(&shipper->lost_heartbeat, HEARTBEAT_LOST, &shipper->record.info,
+                        shipper->page, NULL, shipper->redactor, INT32_MAX, 0))
+        post_start(post, shipper->lost_heartbeat.bytes, shipper->lost_heartbeat.size, STALL_MS,
+                   STALL_MS);
 }
 
 /* Only one process may deliver a run at a time; a shipper that is about to end may still do so.

@@ -14,7 +14,7 @@ from wrapper import BIN, RUN, alive, children, environment, kill_quietly, run, w
 
 @pytest.fixture
 def helped(tmp_path):
-    """An environment in which a shell script stands for nixfleet-report; $1 is ship or beat."""
+    """An environment in which a shell script stands for nixfleet-report; $1 is ship or heartbeat."""
     def make(script, **extra):
         report = tmp_path / "report"
         report.write_text("#!/bin/bash\n" + script)
@@ -25,7 +25,7 @@ def helped(tmp_path):
 
 
 def test_a_stop_from_the_dashboard_is_a_sigterm_to_the_commands_group(helped, tmp_path):
-    env = helped(f'if [ $1 = beat ]; then until [ -e {tmp_path}/ready ]; do sleep 0.02; done; printf S >&5; fi; read x <&4; exit 0\n')
+    env = helped(f'if [ $1 = heartbeat ]; then until [ -e {tmp_path}/ready ]; do sleep 0.02; done; printf S >&5; fi; read x <&4; exit 0\n')
     script = f"trap 'echo asked; exit 3' TERM; echo up >{tmp_path}/ready; while :; do sleep 0.02; done"
     done = run("bash", "-c", script, state=None, env=env)
     assert done.returncode == 3 and done.stdout == b"asked\n"

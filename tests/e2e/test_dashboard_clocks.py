@@ -113,7 +113,7 @@ def test_age_counts_from_when_the_dashboard_heard_of_a_run(tmp_path, ended):
         assert [r["id"] for r in dashboard.get("/api/hosts/old/runs").json["runs"]].count(run_id) == 1
 
 
-def beat(dashboard, host, run_id, **fields):
+def heartbeat(dashboard, host, run_id, **fields):
     assert dashboard.post(f"/api/hosts/{host}/heartbeat", {"run": run_id, "status": "building", "name": "switch", **fields}).status == 200
 
 
@@ -121,7 +121,7 @@ def test_dead_hosts_are_not_alive_after_the_servers_clock_went_back(tmp_path):
     clock = Clock(tmp_path / "clock", 2 * DAY)
     dead, other = str(uuid.uuid4()), str(uuid.uuid4())
     with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
-        beat(dashboard, "dead", dead)
+        heartbeat(dashboard, "dead", dead)
         dashboard.post("/api/hosts/box/logs", {"run": other, "lines": ["x"], "exit": {"code": 0}})
         dashboard.kill()
         clock.set(0)
@@ -140,9 +140,9 @@ def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
     live, over = str(uuid.uuid4()), str(uuid.uuid4())
     with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
         dashboard.post("/api/hosts/over/logs", {"run": over, "lines": ["kept"], "exit": {"code": 0}})
-        beat(dashboard, "live", live)
+        heartbeat(dashboard, "live", live)
         clock.set(jump)
-        beat(dashboard, "live", live)
+        heartbeat(dashboard, "live", live)
         host = host_of(dashboard, "live")
         now = time.time() + jump
         assert host["state"] == "busy" and -1 < now - when(host["run"]["started"]) < 60
@@ -155,5 +155,5 @@ def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
         dashboard.post("/api/hosts/over/logs", {"lines": ["more"]})
         assert dashboard.get(f"/api/hosts/over/runs/{over}").status == 200
         clock.set(0)
-        beat(dashboard, "live", str(uuid.uuid4()))
+        heartbeat(dashboard, "live", str(uuid.uuid4()))
         assert host_of(dashboard, "live")["state"] == "busy"

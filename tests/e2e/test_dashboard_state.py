@@ -32,7 +32,7 @@ class Host:
     def run(self):
         return str(uuid.uuid4())
 
-    def beat(self, run, status="running", **fields):
+    def heartbeat(self, run, status="running", **fields):
         answer = self.dashboard.post(f"/api/hosts/{self.id}/heartbeat", {"run": run, "status": status, **fields})
         assert answer.status == 200, answer.body
         return answer.json
@@ -63,28 +63,28 @@ def host(dashboard):
 
 def test_a_run_that_ends_does_not_hide_one_that_goes_on(host):
     long, short = host.run(), host.run()
-    host.beat(long, "building", phase="building")
-    host.beat(short)
+    host.heartbeat(long, "building", phase="building")
+    host.heartbeat(short)
     assert host.told == ("busy", short)
-    host.beat(short, "finished", exit={"code": 0})
+    host.heartbeat(short, "finished", exit={"code": 0})
     assert host.told == ("busy", long)
-    host.beat(long, "building", phase="building")
+    host.heartbeat(long, "building", phase="building")
     assert host.told == ("busy", long)
-    host.beat(long, "finished", exit={"code": 0})
+    host.heartbeat(long, "finished", exit={"code": 0})
     assert host.told == ("idle", short)  # the newest
 
 
 def test_an_old_run_that_is_delivered_late_hides_nothing_and_looks_not_alive(host, dashboard):
     live, old, lost = host.run(), host.run(), host.run()
-    host.beat(live, "building", phase="building")
+    host.heartbeat(live, "building", phase="building")
     host.late(old, ["a", "b"])
     assert host.told == ("busy", live)
     host.late(old, ["c"], start=2, exit={"code": 1})
     assert host.told == ("busy", live)
     host.late(lost, ["x"], age_ms=DAY_MS // 8)
-    host.beat(lost, "lost")
+    host.heartbeat(lost, "lost")
     assert host.told == ("busy", live)
-    host.beat(live, "finished", exit={"code": 0})
+    host.heartbeat(live, "finished", exit={"code": 0})
     assert host.told == ("idle", live)
     runs = dashboard.get(f"/api/hosts/{host.id}/runs").json["runs"]
     assert [run["id"] for run in runs] == [live, lost, old]
@@ -104,42 +104,42 @@ def test_a_host_that_only_delivers_is_not_busy(host):
 
 def test_a_lost_run_gives_way_to_the_next_one(host):
     lost, following = host.run(), host.run()
-    host.beat(lost)
-    host.beat(lost, "lost")
+    host.heartbeat(lost)
+    host.heartbeat(lost, "lost")
     assert host.told == ("crashed", lost)
     host.late(lost, ["what was left"], age_ms=5000)
     assert host.told == ("crashed", lost)
-    host.beat(following)
+    host.heartbeat(following)
     assert host.told == ("busy", following)
-    host.beat(following, "finished", exit={"code": 0})
+    host.heartbeat(following, "finished", exit={"code": 0})
     assert host.told == ("idle", following)
 
 
 def test_a_stop_is_meant_for_the_run_that_is_shown(host):
     hidden, shown = host.run(), host.run()
-    host.beat(hidden)
-    host.beat(shown)
+    host.heartbeat(hidden)
+    host.heartbeat(shown)
     host.stop()
-    assert host.beat(hidden)["stop"] is False
-    assert host.beat(shown)["stop"] is True
-    host.beat(shown, "finished", exit={"signal": "TERM"})
-    assert host.beat(hidden)["stop"] is False
+    assert host.heartbeat(hidden)["stop"] is False
+    assert host.heartbeat(shown)["stop"] is True
+    host.heartbeat(shown, "finished", exit={"signal": "TERM"})
+    assert host.heartbeat(hidden)["stop"] is False
     assert host.told == ("busy", hidden)
 
 
 def test_a_clock_that_is_ahead_makes_no_run_the_newest_for_ever(host):
     ahead, following = host.run(), host.run()
     host.late(ahead, ["x"], age_ms=-10 * DAY_MS, exit={"code": 0})
-    host.beat(following)
-    host.beat(following, "finished", exit={"code": 0})
+    host.heartbeat(following)
+    host.heartbeat(following, "finished", exit={"code": 0})
     assert host.told == ("idle", following)
 
 
 def test_a_removed_run_leaves_the_next_newest(host, dashboard):
     first, second = host.run(), host.run()
     for run in (first, second):
-        host.beat(run)
-        host.beat(run, "finished", exit={"code": 0})
+        host.heartbeat(run)
+        host.heartbeat(run, "finished", exit={"code": 0})
     assert host.told == ("idle", second)
     csrf = {"X-CSRF-Token": dashboard.csrf()}
     assert dashboard.call("DELETE", f"/api/hosts/{host.id}/runs/{second}", headers=csrf).status == 200
@@ -170,13 +170,13 @@ def test_a_heartbeat_each_minute_is_enough_when_it_says_so(dashboard, host):
     """The interval is not seen from outside but in the moment when the state changes: that is noted in the database."""
     slow, default = host.run(), host.run()
     other = Host(dashboard)
-    host.beat(slow, interval=60)
+    host.heartbeat(slow, interval=60)
     host.late(slow, ["a line in between"], age_ms=1000)
-    other.beat(default)
+    other.heartbeat(default)
     assert host.dashboard.get(f"/api/hosts/{host.id}").json["state"] == "busy"
     assert changes_after_s(dashboard, host.id) == 180
     assert changes_after_s(dashboard, other.id) == 30
-    other.beat(default, interval=1)  # no shorter one is believed
+    other.heartbeat(default, interval=1)  # no shorter one is believed
     assert changes_after_s(dashboard, other.id) == 30
 
 
@@ -189,9 +189,9 @@ def changes_after_s(dashboard, host):
 
 def test_the_clock_alone_shows_the_run_that_ended_when_the_one_that_went_on_is_silent(host):
     silent, ended = host.run(), host.run()
-    host.beat(silent, interval=5)
+    host.heartbeat(silent, interval=5)
     time.sleep(0.01)  # a later start
-    host.beat(ended, interval=5)
-    host.beat(ended, "finished", exit={"code": 0})
+    host.heartbeat(ended, interval=5)
+    host.heartbeat(ended, "finished", exit={"code": 0})
     assert host.told == ("busy", silent)
     wait_for(lambda: host.told == ("idle", ended), "three intervals", seconds=60)

@@ -93,7 +93,7 @@ def test_without_a_log_lines_are_streamed_from_memory_and_the_end_is_not_delayed
         done = subprocess.run([RUN, *options, "--", "sh", "-c", "seq 2000; exit 3"], env=env, capture_output=True, text=True,
                               timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
         assert done.returncode == 3 and done.stderr.count("\n") == 1
-        assert server.run().lines == done.stdout.split() and server.run().exit == {"code": 3} and server.run().beats
+        assert server.run().lines == done.stdout.split() and server.run().exit == {"code": 3} and server.run().heartbeats
     done = subprocess.run([RUN, *options, "--", "sh", "-c", "echo x; exit 3"], env=env, capture_output=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
     assert done.returncode == 3  # the dashboard is gone, too
     end_behind(tmp_path)
@@ -142,4 +142,4 @@ def test_a_run_makes_one_more_try_at_its_end_whatever_a_proxy_asked_for(tmp_path
             run.stdin.close()
             run.wait(PATIENCE_S)
         server.wait(lambda: server.run() and server.run().exit == {"code": 0})
-        assert server.text() == "one" and server.run().beats[-1][1]["status"] == "finished"
+        assert server.text() == "one" and server.run().heartbeats[-1][1]["status"] == "finished"

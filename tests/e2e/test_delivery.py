@@ -22,7 +22,7 @@ def test_a_killed_pump_is_reported_lost_before_the_next_heartbeat(tmp_path):
         run.write("one\ntwo\n")
         server.wait(lambda: server.text() == "one\ntwo")
         run.kill()
-        server.wait(lambda: server.run().beats and server.run().beats[-1][1]["status"] == "lost")
+        server.wait(lambda: server.run().heartbeats and server.run().heartbeats[-1][1]["status"] == "lost")
         server.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in (run.shipper, run.heartbeat)), 10)
         assert server.run().exit is None
         assert flush(tmp_path, server.url).returncode == 0
@@ -42,7 +42,7 @@ def test_a_killed_pump_without_a_dashboard_is_delivered_as_lost_by_a_flush(tmp_p
     result = flush(tmp_path, server.url)
     assert result.returncode == 0, result.stderr
     assert server.text() in ("one\ntwo", "")
-    assert server.run().beats[-1][1]["status"] == "lost"
+    assert server.run().heartbeats[-1][1]["status"] == "lost"
     server.stop()
 
 
@@ -235,7 +235,7 @@ def test_after_a_power_cut_the_dashboard_keeps_the_lines_that_only_it_has(damage
             os.truncate(log, len(text))
         assert flush(tmp_path, server.url).returncode == 0
         assert server.text() == text.rstrip("\n") and server.run().exit is None and not server.violations
-        assert server.run().beats[-1][1]["status"] == "lost"
+        assert server.run().heartbeats[-1][1]["status"] == "lost"
 
 
 def test_a_flush_over_a_slow_line_goes_on_as_long_as_it_moves(tmp_path):

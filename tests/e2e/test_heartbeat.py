@@ -12,7 +12,7 @@ from wrapper import RUN, alive, children, environment, kill_quietly, state_of, w
 
 
 def statuses(server):
-    return [beat["status"] for _, beat in server.run().beats] if server.run() else []
+    return [heartbeat["status"] for _, heartbeat in server.run().heartbeats] if server.run() else []
 
 
 def only(path, fault):
@@ -24,7 +24,7 @@ def test_a_run_beats_at_its_start_and_end_and_carries_what_it_knows(tmp_path):
         server.wait(lambda: statuses(server))
         run.write("one\ntwo\n")
         run.finish()
-        first, last = server.run().beats[0][1], server.run().beats[-1][1]
+        first, last = server.run().heartbeats[0][1], server.run().heartbeats[-1][1]
         assert first["status"] == "running" and len(first["load"]) == 3 and first["silent_for"] == 0
         assert last["status"] == "finished" and last["exit"] == {"code": 5} and last["bytes"] == 8
         assert last["seq"] > first["seq"] and (last["command"], last["name"]) == ("fake command", "test")
@@ -36,7 +36,7 @@ def test_beats_go_on_while_an_upload_hangs_and_the_command_is_silent(tmp_path):
         run.write("one\n")
         server.wait_requests(1, "logs")
         server.wait(lambda: len(statuses(server)) >= 2, 15)
-        assert server.run().beats[1][1]["silent_for"] >= 4
+        assert server.run().heartbeats[1][1]["silent_for"] >= 4
         run.finish()
         assert statuses(server)[-1] == "finished"
 
@@ -83,11 +83,11 @@ def test_a_heartbeat_that_is_started_again_goes_on_counting(tmp_path):
         env = environment(tmp_path / "state", NIXFLEET_URL=server.url, NIXFLEET_TOKEN=server.token, NIXFLEET_HOST="testhost")
         with subprocess.Popen([RUN, "--", "sh", "-c", "read x"], env=env, stdin=subprocess.PIPE) as child:
             server.wait(lambda: statuses(server))
-            beats = lambda: [pid for pid in children(child.pid) if "heartbeat" in pathlib.Path(f"/proc/{pid}/comm").read_text()]
-            os.kill(beats()[0], signal.SIGKILL)
+            heartbeats = lambda: [pid for pid in children(child.pid) if "heartbeat" in pathlib.Path(f"/proc/{pid}/comm").read_text()]
+            os.kill(heartbeats()[0], signal.SIGKILL)
             server.wait(lambda: len(statuses(server)) == 2)
             child.stdin.close()
-        counted = [beat["seq"] for _, beat in server.run().beats]
+        counted = [heartbeat["seq"] for _, heartbeat in server.run().heartbeats]
         assert statuses(server)[-1] == "finished" and counted == sorted(set(counted))
 
 

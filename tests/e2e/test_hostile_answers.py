@@ -231,4 +231,4 @@ def test_a_heartbeat_that_is_answered_404_once_does_not_end_the_heartbeats(tmp_p
     with FaultServer() as server:
         server.fault = faultserver.times(1, status(404, only="heartbeat"))
         wrapped(tmp_path, server.url, "sh", "-c", "echo a; sleep 1")
-        assert server.faults == 1 and server.run().beats[-1][1]["status"] == "finished"
+        assert server.faults == 1 and server.run().heartbeats[-1][1]["status"] == "finished"

@@ -259,7 +259,7 @@ def test_a_run_whose_directory_takes_nothing_is_streamed_all_the_same(tmpfs, opt
         env = streaming(place, server)
         done = run("sh", "-c", "seq 1 2000; exit 6", state=None, env=env)
         assert done.returncode == 6 and len(done.stdout.splitlines()) == 2000
-        assert server.text() == done.stdout.decode().rstrip("\n") and server.run().exit == {"code": 6} and server.run().beats
+        assert server.text() == done.stdout.decode().rstrip("\n") and server.run().exit == {"code": 6} and server.run().heartbeats
         assert done.stderr.count(b"\n") == 1 and done.stderr.startswith(b"nixfleet-run: no ")
         assert not server.violations
 

@@ -18,7 +18,7 @@ SECRET = "correct-horse-battery"
 
 
 def everything(server):
-    return "\n".join(str(message) for run in server.runs.values() for _, message in run.batches + run.beats)
+    return "\n".join(str(message) for run in server.runs.values() for _, message in run.batches + run.heartbeats)
 
 
 def test_a_secret_is_replaced_whole_coloured_split_and_in_a_long_line(tmp_path):

@@ -91,7 +91,7 @@ def test_a_token_may_come_through_a_pipe(pause, tmp_path):
         env = environment(tmp_path, server.url, NIXFLEET_TOKEN="")
         done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=40, check=False)
         assert done.stdout == "one\ntwo\n" and done.stderr == ""
-        assert server.text() == "one\ntwo" and server.run().beats and tokens(server) == {f"Bearer {TOKEN}"}
+        assert server.text() == "one\ntwo" and server.run().heartbeats and tokens(server) == {f"Bearer {TOKEN}"}
 
 
 def test_a_flush_may_take_its_token_from_a_pipe(tmp_path):

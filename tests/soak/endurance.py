@@ -102,7 +102,7 @@ class Endurance:
                 process.wait(120)
             self.count("runs")
 
-    def beat(self, number):
+    def heartbeat(self, number):
         """A host without the wrapper."""
         host, seq = f"plain-{number}", 0
         run = f"00000000-0000-4000-8000-{number:012d}"
@@ -241,7 +241,7 @@ class Endurance:
         for number in range(self.options.workers):
             self.start(self.work, number)
         for number in range(self.options.hosts):
-            self.start(self.beat, number)
+            self.start(self.heartbeat, number)
         for number in range(self.options.pages):
             self.start(self.look, number)
         self.start(self.flush_each_minute)

@@ -141,7 +141,7 @@ int main(int argc, char **argv)
     if (run_log_open(&log, &plan) < 0 || pipe2(tell, O_CLOEXEC) < 0)
         return 124;
     shipper = start(argv[1], "ship", config_environment(&config, environ), &log, tell[1]);
-    heartbeat = start(argv[1], "beat", config_environment(&config, environ), &log, tell[1]);
+    heartbeat = start(argv[1], "heartbeat", config_environment(&config, environ), &log, tell[1]);
     close(tell[1]);
     printf("%s %d %d\n", info->id, (int)shipper.pid, (int)heartbeat.pid);
     fflush(stdout);

@@ -88,7 +88,7 @@ class Dashboard:
     def register(self, host, **fields):
         return self.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server", **fields})
 
-    def beat(self, host, run, status, **fields):
+    def heartbeat(self, host, run, status, **fields):
         body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, **fields}
         return self.post(f"/api/hosts/{host}/heartbeat", body)
 
@@ -98,7 +98,7 @@ class Dashboard:
     def begin(self, host, lines=(), command="nixos-rebuild switch", **fields):
         """A run that has started; returns its id."""
         run = new_run()
-        self.beat(host, run, "running", command=command, **fields)
+        self.heartbeat(host, run, "running", command=command, **fields)
         if lines:
             self.write(host, run, 0, lines, command=command)
         return run

@@ -233,7 +233,7 @@ def test_stopping_many_runs_makes_one_notice(page, dashboard):
     say_yes(page)
     page.wait(lambda: page.count(".toast") == 1 and page.text(".toast") == "Stop: asked of 20 hosts")
     for host, run in runs.items():
-        assert dashboard.beat(host, run, "running")["stop"] is True
+        assert dashboard.heartbeat(host, run, "running")["stop"] is True
         dashboard.end(host, run, 1)
 
 

@@ -47,7 +47,7 @@ def test_a_lost_run_is_shown_as_crashed(page, dashboard, host):
     run = dashboard.begin(host, ["x"])
     page.load()
     page.wait(lambda: state(page, host) == "Running")
-    dashboard.beat(host, run, "lost")
+    dashboard.heartbeat(host, run, "lost")
     page.wait(lambda: state(page, host) == "Crashed")
     assert "without reporting how" in page.text(ROW % host + ".what")
 
@@ -145,13 +145,13 @@ def test_the_stepper_follows_the_phase_and_its_bar_never_goes_back(page, dashboa
     assert [s[0] for s in steps(page)] == ["evaluating", "building", "activating", "switching", "done"]
     highest = bar()
     for progress in ({"built": 3, "to_build": 4}, {"built": 0, "to_build": 40, "current": "linux-6.12"}, {"built": 12, "to_build": 40}):
-        dashboard.beat(host, run, "building", phase="building", progress=progress)
+        dashboard.heartbeat(host, run, "building", phase="building", progress=progress)
         told = f"{progress['built']}/{progress['to_build']}"
         page.wait(lambda: page.text(".step-count") == told, told)
         assert bar() >= highest
         highest = bar()
     assert dict(steps(page))["building"] == "now" and dict(steps(page))["evaluating"] == "done"
-    dashboard.beat(host, run, "switching", phase="switching")
+    dashboard.heartbeat(host, run, "switching", phase="switching")
     dashboard.end(host, run, 1, phase="done", outcome="success")
     page.wait(lambda: {s for _, s in steps(page)} == {"done"})
     assert bar() == 100
@@ -177,7 +177,7 @@ def test_the_stepper_follows_the_phase_and_its_bar_never_goes_back(page, dashboa
 def test_only_steps_that_were_taken_are_ticked(page, dashboard, host, command, phases, expected):
     run = dashboard.begin(host, ["x"], command=command)
     for phase in phases:
-        dashboard.beat(host, run, phase, command=command, phase=phase)
+        dashboard.heartbeat(host, run, phase, command=command, phase=phase)
     dashboard.end(host, run, 1, phase="done")
     page.load()
     open_log(page, host)
@@ -191,7 +191,7 @@ def test_what_a_failed_switch_did_not_reach_is_said(page, dashboard, host):
     page.load()
     open_log(page, host)
     page.wait(lambda: "glibc" in page.text(".doing"))
-    dashboard.beat(host, run, "building", phase="building", silent_for=300)
+    dashboard.heartbeat(host, run, "building", phase="building", silent_for=300)
     page.wait(lambda: page.text(".silent").startswith("silent for 5 min"))
     dashboard.end(host, run, 1, 1, phase="failed", error="glibc broke")
     page.wait(lambda: dict(steps(page))["building"] == "bad")
@@ -204,7 +204,7 @@ def test_a_run_is_seen_from_its_first_line_to_its_end(page, dashboard, host):
     run = dashboard.begin(host, ["building the system configuration..."])
     open_log(page, host)
     page.wait(lambda: last_shown(page, host) == "building the system configuration...")
-    dashboard.beat(host, run, "building", phase="building", progress={"built": 12, "to_build": 40, "current": "linux"})
+    dashboard.heartbeat(host, run, "building", phase="building", progress={"built": 12, "to_build": 40, "current": "linux"})
     page.wait(lambda: page.text(ROW % host + ".step-count") == "12/40", "the progress")
     page.wait(lambda: state(page, host) == "Building")
     for i in range(5):
@@ -221,7 +221,7 @@ def test_rows_out_of_sight_are_not_drawn_until_they_are_seen(page, dashboard):
     page.wait(lambda: page.count("tr.host") == 30)
     page.js("window.drawn = 0; new MutationObserver((all) => (drawn += all.length)).observe(document.querySelector('tbody[data-host=sight-29]'), { subtree: true, childList: true, characterData: true, attributes: true })")
     for host in ("sight-29", "sight-00"):  # what is in sight comes later, and is drawn
-        dashboard.beat(host, runs[host], "building", phase="building", progress={"built": 1, "to_build": 2})
+        dashboard.heartbeat(host, runs[host], "building", phase="building", progress={"built": 1, "to_build": 2})
     page.wait(lambda: page.text(ROW % "sight-00" + ".state-count") == "1/2")
     assert page.js("return drawn") == 0 and page.text(ROW % "sight-29" + ".state-count") == ""
     page.js("document.querySelector('tbody[data-host=sight-29]').scrollIntoView()")

@@ -112,7 +112,7 @@ def test_a_screen_reader_finds_its_way(page, dashboard):
     assert unnamed == []
     searches = page.js("return [...document.querySelectorAll('[role=search]')].map((n) => n.ariaLabel)")
     assert len(searches) == len(set(searches)) == 3, "landmarks are told apart"
-    dashboard.beat("spoken", run, "lost")
+    dashboard.heartbeat("spoken", run, "lost")
     page.wait(lambda: page.text("#announce") == "spoken: Crashed")
 
 
@@ -123,7 +123,7 @@ def test_no_width_scrolls_sideways_and_all_is_reached(page, dashboard, width):
     for name in ("narrow", long):
         dashboard.register(name)
         run = dashboard.begin(name, lines(100, "a line that is much longer than a telephone is wide " * 3))
-        dashboard.beat(name, run, "building", phase="building", progress={"built": 12, "to_build": 40, "current": "x" * 200})
+        dashboard.heartbeat(name, run, "building", phase="building", progress={"built": 12, "to_build": 40, "current": "x" * 200})
     page.load("/#?q=a")
     open_log(page, "narrow")
     page.js("document.querySelector('[data-do=runs]').click()")

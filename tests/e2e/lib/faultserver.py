@@ -22,7 +22,7 @@ import time
 
 class Run:
     def __init__(self):
-        self.lines, self.times, self.batches, self.beats = [], [], [], []
+        self.lines, self.times, self.batches, self.heartbeats = [], [], [], []
         self.exit = self.end = None
         self.description = {}
         self.skipped = 0
@@ -134,12 +134,12 @@ class FaultServer:
             return 413, {"error": "too large"}
         with self.changed:
             run = self.runs.setdefault((match[1], message["run"]), Run())
-            answer = self.beat(run, message) if match[2] == "heartbeat" else self.splice(run, message)
+            answer = self.heartbeat(run, message) if match[2] == "heartbeat" else self.splice(run, message)
             self.changed.notify_all()
         return answer
 
-    def beat(self, run, message):
-        run.beats.append((time.monotonic(), message))
+    def heartbeat(self, run, message):
+        run.heartbeats.append((time.monotonic(), message))
         return 200, {"status": "ok", "stop": message["run"] in self.stop_runs}
 
     def splice(self, run, message):
