@@ -6,7 +6,7 @@
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
 #   make check-systemd check-powercut                 with systemd as PID 1; with a machine that loses its power
 #
-# A room is a directory of .c files with those below it; the lists below are the only place that says which program may use which room.
+# Which directories (with those below them) a program may use is said only in the lists below.
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
@@ -21,20 +21,20 @@ VERSION := $(shell cat VERSION)
 CC ?= cc
 CC_FOR_BUILD ?= $(CC)
 PKG_CONFIG ?= pkg-config
-# The system's Python has the system's pytest; one from elsewhere on PATH may not.
+# The system's Python has pytest; another Python on PATH may not have it.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 CFLAGS ?= -O2 -g
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 UNAME := $(shell uname -s)
-# Where objects go and where the programs go: `make asan` has both to itself.
+# The directories of objects and of programs: `make asan` uses its own.
 B ?= build
 OUT ?= .
 HARDEN ?= $(HARDEN_$(UNAME))
 
 # ---- what each program is made of ----------------------------------------------------------------------------------------
-run_ROOMS := capture config common
-report_ROOMS := report transport changes parse config common
-dashboard_ROOMS := dashboard common
+run_DIRS := capture config common
+report_DIRS := report transport changes parse config common
+dashboard_DIRS := dashboard common
 report_EXTRA := $(addprefix capture/,runrecord.c runfile.c runprune.c status.c)
 
 BSD_Linux := libbsd-overlay libmd
@@ -43,13 +43,13 @@ dashboard_PKGS := libcurl libmicrohttpd libpcre2-8 sqlite3 json-c libcrypt libcr
 all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
 
 PROGRAMS := $(basename $(wildcard nixfleet-run.c nixfleet-report.c nixfleet-dashboard.c))
-ROOMS := $(sort $(run_ROOMS) $(report_ROOMS) $(dashboard_ROOMS))
-room_sources = $(foreach room,$(1),$(wildcard $(room)/*.c $(room)/*/*.c $(room)/*/*/*.c))
+DIRS := $(sort $(run_DIRS) $(report_DIRS) $(dashboard_DIRS))
+sources_of = $(foreach dir,$(1),$(wildcard $(dir)/*.c $(dir)/*/*.c $(dir)/*/*/*.c))
 objects = $(patsubst %.c,$(B)/%.o,$(sort $(1)))
 
-run_OBJ := $(call objects,$(call room_sources,$(run_ROOMS)))
-report_OBJ := $(call objects,$(call room_sources,$(report_ROOMS)) $(wildcard $(report_EXTRA)))
-dashboard_OBJ := $(call objects,$(call room_sources,$(dashboard_ROOMS))) $(B)/assets.o
+run_OBJ := $(call objects,$(call sources_of,$(run_DIRS)))
+report_OBJ := $(call objects,$(call sources_of,$(report_DIRS)) $(wildcard $(report_EXTRA)))
+dashboard_OBJ := $(call objects,$(call sources_of,$(dashboard_DIRS))) $(B)/assets.o
 all_OBJ := $(sort $(run_OBJ) $(report_OBJ) $(dashboard_OBJ))
 WEB := $(sort $(shell find dashboard/web -type f ! -name '.*' ! -name '*.md' 2>/dev/null))
 
@@ -61,24 +61,24 @@ BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 # ---- flags -----------------------------------------------------------------------------------------------------------------
-# json-c's loop over members is a statement expression, of which clang from 15 on warns where the macro is used.
+# json-c's macro for a loop over members is a statement expression; clang from 15 on warns about each use.
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wno-gnu-statement-expression
 HARDEN_Linux := -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-# Apart from those: a package's build hardens by itself, and must still compile for the -pie that it is linked with.
+# Separate from CFLAGS: a package's build sets its own hardening in CFLAGS, and is linked with -pie all the same.
 PIE_Linux := -fPIE
 HARDEN_LDFLAGS_Linux := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 HARDEN_Darwin := -fstack-protector-strong
-# Those that are there, in one call: a package that is missing shows as the header that is missing.
+# Asks for the installed packages in one call. A missing package leads to the error that a header is missing.
 pkg_flags = $(shell $(PKG_CONFIG) $(1) $$(for p in $(2); do $(PKG_CONFIG) --exists $$p 2>/dev/null && echo $$p; done 2>/dev/null) 2>/dev/null)
 PKG_CFLAGS := $(call pkg_flags,--cflags,$(all_PKGS))
-# nixfleet-run needs nothing of libc that needs more libraries while it runs: linked as a whole, where there are archives, it
-# starts in four fifths of the time. STATIC= for a shared libc; libbsd and libmd then still come from archives.
+# nixfleet-run uses no part of libc that loads libraries at run time. It is linked statically if libc.a is installed, and then
+# starts in four fifths of the time. `STATIC=` links the shared libc; libbsd and libmd are static in any case.
 found = $(filter /%,$(shell $(CC) -print-file-name=$(1) 2>/dev/null))
 archive = $(or $(call found,lib$(1).a),-l$(1))
 run_LIBS_Linux := $(call archive,bsd) $(call archive,md)
 run_LIBS := $(run_LIBS_$(UNAME))
 STATIC_Linux := $(if $(and $(call found,libc.a),$(call found,rcrt1.o),$(call found,libbsd.a),$(call found,libmd.a)),-static-pie)
-# The sanitizers need a shared one.
+# The sanitizers need the shared libc.
 STATIC ?= $(if $(findstring -fsanitize,$(CFLAGS) $(LDFLAGS)),,$(STATIC_$(UNAME)))
 report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 # Debian's wslay comes without a .pc file.
@@ -104,7 +104,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 all: $(addprefix $(P),$(PROGRAMS))
 
 # ---- objects, archives, programs ------------------------------------------------------------------------------------------
-# Everything is built again when the flags are others than last time (CC included).
+# If the flags (with CC) differ from the last time, everything is built again.
 $(B)/flags: FORCE
 	@mkdir -p $(B)
 	@printf '%s\n' "$$FLAGS_NOW" | cmp -s - $@ || printf '%s\n' "$$FLAGS_NOW" >$@
@@ -115,7 +115,7 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
-# Another PREFIX changes one object.
+# Another PREFIX changes only this object.
 $(B)/capture/helpers.o: COMPILE += -DLIBEXECDIR='"$(LIBEXECDIR)"'
 $(B)/capture/helpers.o: $(B)/libexecdir
 $(B)/libexecdir: FORCE
@@ -127,7 +127,7 @@ $(B)/embed: scripts/embed.c
 	$(call say,CC,$<)
 	@mkdir -p $(B)
 	$(Q)$(CC_FOR_BUILD) -std=gnu11 $(WARN) -O1 -o $@ $<
-# The list of files is part of what the page depends on: one taken away must go from the binary, too.
+# The page also depends on the list of its files: a removed file must be removed from the binary, too.
 $(B)/web.list: FORCE
 	@mkdir -p $(B)
 	@echo '$(WEB)' | cmp -s - $@ || echo '$(WEB)' >$@
@@ -137,7 +137,7 @@ $(B)/assets.c: $(B)/embed $(WEB) $(B)/web.list
 $(B)/assets.o: $(B)/assets.c dashboard/server/assets.h $(B)/flags
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# An archive per program: the linker takes from it what is used, and cannot take what the program may not use.
+# One archive for each program: the linker takes what is used, and cannot take what the program may not use.
 define archive_rule
 $(B)/$(1).a: $$($(1)_OBJ) $(B)/$(1).members
 	@rm -f $$@
@@ -161,7 +161,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/all.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
-# The same program for the tests that put themselves between it and libc.
+# The same program with a shared libc, for tests that use LD_PRELOAD.
 $(B)/preload/nixfleet-run: $(B)/nixfleet-run.o $(B)/run.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
@@ -182,7 +182,7 @@ $(B)/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/all.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(B)/all.a $(all_LIBS) -lm $(LDLIBS)
 
--include $(wildcard $(B)/*.d $(foreach d,$(ROOMS) tests/unit tests/tools tests/fuzz bench,$(addprefix $(B)/$(d)/,*.d */*.d */*/*.d)) \
+-include $(wildcard $(B)/*.d $(foreach d,$(DIRS) tests/unit tests/tools tests/fuzz bench,$(addprefix $(B)/$(d)/,*.d */*.d */*/*.d)) \
 	$(B)/tools/*.d)
 
 # ---- tests -----------------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ asan:
 	@NIXFLEET_BUILD='$(abspath build/asan)' NIXFLEET_BIN_DIR='$(abspath build/asan/bin)' NIXFLEET_ASAN=1 JOBS=$(JOBS) \
 		$(PYTHON) tests/run $(or $(SUITES),unit e2e web)
 
-# Data races: the unit tests and the dashboard, the only program with threads. A report anywhere fails the run.
+# Data races: the unit tests and the dashboard, the only program with threads. Any report is a failure.
 TSAN := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 tsan:
 	@scripts/install-deps check
@@ -227,7 +227,7 @@ fuzz:
 fuzz-built: $(addprefix $(B)/fuzz_,$(FUZZERS))
 
 # ---- demo, benchmarks, lint ------------------------------------------------------------------------------------------------
-# CMD is for a shell, not for make: its dollar signs stay.
+# CMD is for the shell: make must not expand its dollar signs.
 demo: override export CMD := $(value CMD)
 demo:
 	@scripts/install-deps demo
@@ -254,11 +254,11 @@ INSTALL ?= install
 BASHCOMPDIR ?= $(DATADIR)/bash-completion/completions
 ZSHCOMPDIR ?= $(DATADIR)/zsh/site-functions
 FISHCOMPDIR ?= $(DATADIR)/fish/vendor_completions.d
-# scripts/install has the list of what is installed, for both directions.
+# scripts/install has the list of files, for installing and uninstalling.
 install uninstall: export PROGRAM_DIR = $(OUT)
 $(foreach name,INSTALL DESTDIR BINDIR LIBEXECDIR MANDIR DOCDIR BASHCOMPDIR ZSHCOMPDIR FISHCOMPDIR,\
 	$(eval install uninstall: export $(name) := $($(name))))
-# Where there is no systemd, there are no directories for its units.
+# Only Linux has directories for systemd's units.
 install uninstall: export UNITDIR := $(if $(filter Linux,$(UNAME)),$(UNITDIR))
 install uninstall: export USERUNITDIR := $(if $(filter Linux,$(UNAME)),$(USERUNITDIR))
 install: all
@@ -275,7 +275,7 @@ dist:
 	@echo '$(B)/$(DIST).tar.gz'
 distcheck: dist
 	@scripts/distcheck $(B)/$(DIST).tar.gz
-# In machines of their own, some minutes each: not part of check.
+# These use virtual machines or containers and take minutes, so they are not part of check.
 check-systemd check-powercut:
 	@scripts/install-deps $(@:check-%=%)
 	@$(MAKE) --no-print-directory -j$(JOBS) all
