@@ -39,7 +39,7 @@ report_EXTRA := $(addprefix capture/,runrecord.c runfile.c runprune.c status.c)
 
 BSD_Linux := libbsd-overlay libmd
 report_PKGS := libcurl json-c libcrypto $(BSD_$(UNAME))
-dashboard_PKGS := libcurl libmicrohttpd libpcre2-8 sqlite3 json-c libcrypt libcrypto liboath $(BSD_$(UNAME))
+dashboard_PKGS := libcurl libmicrohttpd libpcre2-8 sqlite3 json-c libcrypt libcrypto liboath libpq $(BSD_$(UNAME))
 all_PKGS := $(sort $(report_PKGS) $(dashboard_PKGS) cmocka)
 
 PROGRAMS := $(basename $(wildcard nixfleet-run.c nixfleet-report.c nixfleet-dashboard.c))

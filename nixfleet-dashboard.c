@@ -118,6 +118,14 @@ static int take_settings(struct server *server, struct dashboard_settings *setti
     return complain("out of memory", NULL);
 }
 
+/* Where the store is: a URL, or the data directory. */
+static const char *store_of(const struct server *server)
+{
+    const char *url = settings_of(server->settings.current)->store;
+
+    return url ? url : server->data_dir;
+}
+
 /* ---- commands ---- */
 
 static int hash_password(void)
@@ -176,7 +184,7 @@ static int make_token(struct server *server, const struct dashboard_settings *se
 {
     char host[HOST_ID_SIZE], error[STORE_ERROR_SIZE];
     struct new_token fresh = {.host = host, .secret = settings->agent_token_hash_secret};
-    struct job job = {.apply = apply_token, .done = token_done, .context = &fresh};
+    struct job job = {.host = host, .apply = apply_token, .done = token_done, .context = &fresh};
 
     if (!host_id_normalize(name, host))
         return complain(
@@ -186,9 +194,9 @@ static int make_token(struct server *server, const struct dashboard_settings *se
                  config ? config : "and " INSTALLED_CONFIG " cannot be read: give --config FILE");
         return EX_CONFIG;
     }
-    if (become_owner(server->data_dir))
+    if (!store_is_url(store_of(server)) && become_owner(server->data_dir))
         return EXIT_FAILURE;
-    server->store = store_open(server->data_dir, error);
+    server->store = store_open(store_of(server), error);
     if (!server->store)
         return complain(error, NULL);
     store_submit(server->store, &job);
@@ -203,16 +211,20 @@ static int backup(const struct server *server, const char *file)
 {
     char error[STORE_ERROR_SIZE] = "";
 
-    return store_backup(server->data_dir, file, error) == 0 ? 0 : complain(error, NULL);
+    return store_backup(store_of(server), file, error) == 0 ? 0 : complain(error, NULL);
 }
 
-/* Locks the directory. Returns a descriptor, or -1 after printing the reason. */
+/* Locks the directory. Returns a descriptor, or -1 after printing the reason. Several servers may
+ * share a database: a URL needs no lock, and gives 0. */
 static int lock_or_complain(const char *dir)
 {
     char number[32] = "";
     pid_t holder;
-    int lock = lock_directory(dir, &holder);
+    int lock;
 
+    if (store_is_url(dir))
+        return 0;
+    lock = lock_directory(dir, &holder);
     if (lock < 0 && errno == EWOULDBLOCK) {
         if (holder)
             snprintf(number, sizeof number, " (process %ld)", (long)holder);
@@ -226,11 +238,11 @@ static int lock_or_complain(const char *dir)
 static int restore(const struct server *server, const char *file)
 {
     char kept[STORE_ERROR_SIZE], error[STORE_ERROR_SIZE] = "";
-    AUTO_CLOSE int lock = lock_or_complain(server->data_dir);
+    int lock = lock_or_complain(store_of(server)); /* until the end of the program */
 
     if (lock < 0)
         return EXIT_FAILURE;
-    if (store_restore(server->data_dir, file, kept, error) < 0)
+    if (store_restore(store_of(server), file, kept, error) < 0)
         return complain(error, NULL);
     printf("%s is in place; the database before is in %s\n", file, kept);
     return 0;
@@ -464,7 +476,7 @@ static int open_and_serve(struct server *server, const struct options *options, 
                           uint16_t port)
 {
     char error[STORE_ERROR_SIZE];
-    int lock = lock_or_complain(server->data_dir), listener;
+    int lock = lock_or_complain(store_of(server)), listener;
 
     if (lock < 0)
         return EXIT_FAILURE;
@@ -473,7 +485,7 @@ static int open_and_serve(struct server *server, const struct options *options, 
         return complain(options->listen,
                         errno == EINVAL ? "the address is not numeric" : strerror(errno));
     set_up_signals(); /* before the first thread */
-    server->store = store_open(server->data_dir, error);
+    server->store = store_open(store_of(server), error);
     if (!server->store)
         return complain(error, NULL);
     return serve(server, options, address, listener, port);
@@ -484,7 +496,7 @@ static int run_server(struct server *server, const struct options *options)
     const char *config = options->check ? installed_config(options) : options->config;
     struct problems problems = {0};
     struct dashboard_settings *settings = dashboard_settings_load(config, &problems);
-    char address[LISTEN_ADDRESS_SIZE] = "";
+    char address[LISTEN_ADDRESS_SIZE] = "", error[STORE_ERROR_SIZE] = "";
     uint16_t port;
 
     if (!secrets_prepare())
@@ -504,6 +516,10 @@ static int run_server(struct server *server, const struct options *options)
         return EXIT_FAILURE;
     if (!options->check)
         return open_and_serve(server, options, address, port);
+    if (store_check(store_of(server), error) < 0) {
+        complain(error, NULL);
+        return EX_CONFIG;
+    }
     printf("%s: in order\n", config ? config : "the settings");
     return 0;
 }

@@ -216,7 +216,8 @@ static void submit_refresh(struct live *live, const char *host)
 
     if (!refresh)
         return;
-    refresh->job = (struct job){.apply = refresh_host, .done = refreshed, .context = refresh};
+    refresh->job = (struct job){
+        .host = refresh->host, .apply = refresh_host, .done = refreshed, .context = refresh};
     strlcpy(refresh->host, host, sizeof refresh->host);
     store_submit(live->server->store, &refresh->job);
 }

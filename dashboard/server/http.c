@@ -450,13 +450,28 @@ void request_submit(struct request *request,
     request->apply = apply;
     request->context = context;
     request->drop = drop;
-    request->job = (struct job){.apply = apply_job, .done = job_done, .context = request};
+    request->job = (struct job){.host = request->host[0] ? request->host : NULL,
+                                .apply = apply_job,
+                                .done = job_done,
+                                .context = request};
     /* before the job is queued, because it may be done before this function returns */
     request_suspend(request);
     store_submit(request->server->store, &request->job);
 }
 
 /* ---- libmicrohttpd's callback ---- */
+
+/* An answer that lacks what could not be read would be wrong: a host that is not there, a session
+ * that is over. */
+static bool read_all(struct request *request)
+{
+    if (!store_read_failed(request->server->store) || request->suspended ||
+        request->answer.response) /* which reads while it is sent */
+        return true;
+    answer_later(request, "the store cannot be read now");
+    request->answer.location[0] = request->answer.cookie[0] = '\0';
+    return false;
+}
 
 /* To be called when the headers were read. */
 static void admit(struct request *request, const struct framing *framing, bool odd_target)
@@ -468,7 +483,9 @@ static void admit(struct request *request, const struct framing *framing, bool o
         answer_detail(request, 400, "the path has an encoded slash or NUL");
         request->refused = true;
     } else {
+        (void)store_read_failed(request->server->store); /* of this request, not of others */
         request->http->app->admit(request);
+        request->refused |= !read_all(request);
     }
     if (!request->refused && framing->has_length && framing->length > request->body_max)
         refuse_size(request);
@@ -498,9 +515,12 @@ static void finish(struct request *request)
         answer_later(request, "the dashboard is being stopped");
         return;
     }
+    (void)store_read_failed(request->server->store);
     request->http->app->handle(request);
-    if (!request->suspended)
+    if (!request->suspended) {
+        read_all(request);
         leave(request->http);
+    }
 }
 
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,

@@ -14,6 +14,7 @@
 #include "common/io.h"
 #include "common/setting_list.h"
 #include "common/system.h"
+#include "dashboard/store/store.h"
 
 static const struct setting_row rows[] = {
 #define ROW(id, ...) SETTING_ROW(struct dashboard_settings, __VA_ARGS__),
@@ -147,6 +148,17 @@ static int parse_proxies(struct load *load)
     return 0;
 }
 
+/* The value may hold a password: no line has it. */
+static void check_store(struct load *load)
+{
+    const char *store = load->settings->store;
+
+    if (store && !store_is_url(store))
+        problem_add(load->problems, true,
+                    "NIXFLEET_STORE is not of the form postgresql://USER@HOST/DATABASE; for SQLite "
+                    "in NIXFLEET_DATA_DIR, leave it out");
+}
+
 struct dashboard_settings *dashboard_settings_load(const char *file, struct problems *problems)
 {
     struct dashboard_settings *settings = malloc(sizeof *settings);
@@ -160,8 +172,10 @@ struct dashboard_settings *dashboard_settings_load(const char *file, struct prob
         (void)setting_set(&rows[i], settings, NULL);
     if (!file || read_settings_file(&load) == 0) {
         load.file = NULL;
-        if (read_environment(&load) == 0 && parse_proxies(&load) == 0)
+        if (read_environment(&load) == 0 && parse_proxies(&load) == 0) {
+            check_store(&load);
             return settings;
+        }
     }
     dashboard_settings_free(settings);
     return NULL;

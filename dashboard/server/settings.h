@@ -33,6 +33,7 @@ struct dashboard_settings {
     char *session_secrets;         /* NIXFLEET_SESSION_SECRETS: comma list, the first one signs */
     char *agent_token_hash_secret; /* NIXFLEET_AGENT_TOKEN_HASH_SECRET */
     char *data_dir;                /* NIXFLEET_DATA_DIR */
+    char *store;                   /* NIXFLEET_STORE: a URL; NULL: SQLite in data_dir */
     char *trusted_proxies;         /* NIXFLEET_TRUSTED_PROXY_IPS: addresses and CIDR networks */
     struct networks proxies;       /* the same, parsed */
     char *version_url;             /* NIXFLEET_NIXCFG_VERSION_URL */

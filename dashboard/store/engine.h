@@ -19,7 +19,8 @@
     F(store_snapshot)          \
     F(store_snapshot_end)      \
     F(store_counts)            \
-    F(store_trouble)
+    F(store_trouble)           \
+    F(store_read_failed)
 #define STORE_SHARED_FUNCTIONS(F) \
     F(store_probe)                \
     F(txn_probe)                  \
@@ -97,6 +98,7 @@
 
 struct store_engine {
     __typeof__(store_open) *open;
+    __typeof__(store_check) *check;
     __typeof__(store_backup) *backup;
     __typeof__(store_restore) *restore;
     STORE_FUNCTIONS(STORE_ENGINE_MEMBER)
@@ -107,6 +109,6 @@ struct store_head {
     const struct store_engine *engine;
 };
 
-extern const struct store_engine sqlite_engine;
+extern const struct store_engine sqlite_engine, postgres_engine;
 
 #endif

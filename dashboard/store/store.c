@@ -1,6 +1,8 @@
 /* Hands each call to the engine of the store. */
 #include "dashboard/store/store.h"
 
+#include <string.h>
+
 #include "dashboard/store/engine.h"
 
 static const struct store_engine *engine_of(struct store *store)
@@ -8,21 +10,40 @@ static const struct store_engine *engine_of(struct store *store)
     return ((struct store_head *)store)->engine;
 }
 
-/* One engine so far: a directory is SQLite's. */
-struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE])
+static bool has_prefix(const char *text, const char *prefix)
 {
-    return sqlite_engine.open(dir, error);
+    return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
+bool store_is_url(const char *where)
 {
-    return sqlite_engine.backup(dir, file, error);
+    return has_prefix(where, "postgresql://") || has_prefix(where, "postgres://");
 }
 
-int store_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE],
+static const struct store_engine *engine_for(const char *where)
+{
+    return store_is_url(where) ? &postgres_engine : &sqlite_engine;
+}
+
+struct store *store_open(const char *where, char error[STORE_ERROR_SIZE])
+{
+    return engine_for(where)->open(where, error);
+}
+
+int store_check(const char *where, char error[STORE_ERROR_SIZE])
+{
+    return engine_for(where)->check(where, error);
+}
+
+int store_backup(const char *where, const char *file, char error[STORE_ERROR_SIZE])
+{
+    return engine_for(where)->backup(where, file, error);
+}
+
+int store_restore(const char *where, const char *file, char kept[STORE_ERROR_SIZE],
                   char error[STORE_ERROR_SIZE])
 {
-    return sqlite_engine.restore(dir, file, kept, error);
+    return engine_for(where)->restore(where, file, kept, error);
 }
 
 void store_close(struct store *store)
@@ -71,6 +92,11 @@ void store_counts(struct store *store, struct store_counts *counts)
 const char *store_trouble(struct store *store)
 {
     return engine_of(store)->store_trouble(store);
+}
+
+bool store_read_failed(struct store *store)
+{
+    return engine_of(store)->store_read_failed(store);
 }
 
 int store_probe(struct store *store)

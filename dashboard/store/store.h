@@ -1,5 +1,5 @@
 /* The store: hosts, runs, log lines, commands, history, sessions. The dashboard uses its database
-   only through this header. An engine (sqlite/) implements the header.
+   only through this header. An engine (sqlite/, postgres/) implements the header.
 
    Writes are jobs for one writer thread. The writer takes all waiting jobs, applies them in one
    transaction, and calls done of each job after the commit is on disk. So many jobs share the cost
@@ -34,21 +34,28 @@ struct store;
 #define STORE_HASH_SIZE 65    /* a SHA-256 in hex and a NUL: log digests, hashes of tokens */
 #define STORE_COMMAND_SIZE 32 /* the name of a command and a NUL */
 
-/* Opens the store in the directory dir and starts the writer. Creates the store if there is none,
- * and migrates an older store to this version. On failure, returns NULL with a sentence in error. A
- * damaged store is reported, never replaced. */
-struct store *store_open(const char *dir, char error[STORE_ERROR_SIZE]);
+/* A store is in a directory (SQLite), or in the database of a URL (PostgreSQL):
+ * postgresql://USER@HOST/DATABASE. Several servers may use the database of a URL at the same time.
+ */
+bool store_is_url(const char *where);
+/* Opens the store and starts the writer. Creates the store if there is none, and migrates an older
+ * store to this version. On failure, returns NULL with a sentence in error. A damaged store is
+ * reported, never replaced. */
+struct store *store_open(const char *where, char error[STORE_ERROR_SIZE]);
 /* Finishes the waiting jobs, then closes the store. store may be NULL. No other thread may use the
  * store any more. */
 void store_close(struct store *store);
-/* Copies the store in dir to the new file `file`. A server may use the store meanwhile. 0, or -1
- * with a sentence in error; a file that exists is an error. */
-int store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE]);
+/* Whether the store could be opened, as far as can be told without changing anything. 0, or -1 with
+ * a sentence in error. */
+int store_check(const char *where, char error[STORE_ERROR_SIZE]);
+/* Copies the store in a directory to the new file `file`. A server may use the store meanwhile. 0,
+ * or -1 with a sentence in error; a file that exists is an error. */
+int store_backup(const char *where, const char *file, char error[STORE_ERROR_SIZE]);
 
-/* Replaces the store in dir by the backup in file. No server may use dir: the caller holds the
- * lock of dir. A damaged or foreign file is refused and changes nothing. The old store is moved to
- * a new directory, whose path is written to kept. 0, or -1 with a sentence in error. */
-int store_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE],
+/* Replaces the store in a directory by the backup in file. No server may use the directory: the
+ * caller holds its lock. A damaged or foreign file is refused and changes nothing. The old store is
+ * moved to a new directory, whose path is written to kept. 0, or -1 with a sentence in error. */
+int store_restore(const char *where, const char *file, char kept[STORE_ERROR_SIZE],
                   char error[STORE_ERROR_SIZE]);
 
 /* ---- jobs ---- */
@@ -65,6 +72,8 @@ enum job_result {
 
 struct job {
     struct job *next;
+    const char *host; /* the only host whose data the job reads and changes; NULL: it is not known,
+                         or there is none. Lives as long as the job */
     /* Runs on the writer thread. An engine may roll the job back and call apply again, so apply
      * may change data outside the store only if a second call sets the same data again. */
     enum job_result (*apply)(struct txn *txn, void *context);
@@ -112,6 +121,9 @@ void store_counts(struct store *store, struct store_counts *counts);
 /* A sentence about what is wrong with the store, as its own work has shown; NULL: nothing. The text
  * is constant. */
 const char *store_trouble(struct store *store);
+/* Whether a read of this thread has failed since the last call: what it gave may lack something
+ * that is stored. */
+bool store_read_failed(struct store *store);
 /* Health check: reads a small row. */
 int store_probe(struct store *store);
 /* Health check: writes a small row in the same way as a batch. */

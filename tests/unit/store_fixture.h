@@ -1,4 +1,5 @@
-/* A store in a directory of its own, and jobs that are waited for. */
+/* A store of a test's own, and jobs that are waited for. The store is in a directory, or, if
+   NIXFLEET_TEST_POSTGRES is set, in the database of this URL, which is emptied first. */
 #ifndef NIXFLEET_TESTS_STORE_FIXTURE_H
 #define NIXFLEET_TESTS_STORE_FIXTURE_H
 
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <libpq-fe.h>
 
 #include "cmocka_versions.h"
 
@@ -120,6 +123,24 @@ static inline void remove_dir(const struct fixture *fixture)
     assert_int_equal(rmdir(fixture->dir), 0);
 }
 
+static inline const char *database_url(void)
+{
+    return getenv("NIXFLEET_TEST_POSTGRES");
+}
+
+static inline void empty_database(const char *url)
+{
+    PGconn *connection = PQconnectdb(url);
+    PGresult *result;
+
+    assert_int_equal(PQstatus(connection), CONNECTION_OK);
+    result = PQexec(connection, "SET client_min_messages=error; DROP SCHEMA public CASCADE; CREATE "
+                                "SCHEMA public");
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    PQfinish(connection);
+}
+
 static inline int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
@@ -127,7 +148,9 @@ static inline int set_up(void **state)
 
     assert_non_null(fixture);
     make_dir(fixture);
-    fixture->store = store_open(fixture->dir, error);
+    if (database_url())
+        empty_database(database_url());
+    fixture->store = store_open(database_url() ? database_url() : fixture->dir, error);
     assert_string_equal(error, "");
     assert_non_null(fixture->store);
     *state = fixture;

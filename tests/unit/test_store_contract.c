@@ -446,7 +446,7 @@ static void versions_grow_over_restarts(void **state)
     splice(fixture, 0, 1, "one");
     assert_int_equal(store_log_changed(fixture->store, fixture->run.key, 0, &before), 0);
     store_close(fixture->store);
-    fixture->store = store_open(fixture->dir, error);
+    fixture->store = store_open(database_url() ? database_url() : fixture->dir, error);
     assert_string_equal(error, "");
     splice(fixture, 1, 1, "two");
     assert_int_equal(store_log_changed(fixture->store, fixture->run.key, before, &after), 1);

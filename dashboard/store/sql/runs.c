@@ -165,6 +165,7 @@ int sql_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, host, HOST_ID_SIZE);
     statement_reset(find);
+    txn_lock_host(txn, host);
     if (found < 0 ||
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
         sql_txn_builds_remove(txn, key) < 0)

@@ -49,6 +49,7 @@ struct sql_driver {
     int (*run)(struct txn *txn, struct statement *statement);
     int64_t (*rows)(struct txn *txn);
     int64_t (*version)(struct txn *txn);
+    void (*lock_host)(struct txn *txn, const char *host);
     bool (*column_null)(struct statement *statement, int column);
     int64_t (*column_int64)(struct statement *statement, int column);
     const char *(*column_text)(struct statement *statement, int column);
@@ -81,6 +82,10 @@ int txn_exec(struct txn *txn, const char *sql, const char *types, ...);
 int64_t txn_rows(struct txn *txn);
 /* The next version: larger than every version of the run before, over restarts. */
 int64_t txn_version(struct txn *txn);
+
+/* Before a job that did not say whose host it is about (struct job) changes the host: keeps other
+ * servers from changing it until the end of the transaction. */
+void txn_lock_host(struct txn *txn, const char *host);
 
 /* The next row. 1: there is one; 0: no more; -1: failed. */
 int statement_step(struct statement *statement);

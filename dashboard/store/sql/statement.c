@@ -124,6 +124,11 @@ int64_t txn_version(struct txn *txn)
     return driver_of(txn->store)->version(txn);
 }
 
+void txn_lock_host(struct txn *txn, const char *host)
+{
+    driver_of(txn->store)->lock_host(txn, host);
+}
+
 int statement_step(struct statement *statement)
 {
     return statement->driver->step(statement);

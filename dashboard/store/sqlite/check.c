@@ -16,7 +16,7 @@ struct store_check {
     atomic_bool failed;
 };
 
-int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE])
+int check_structure(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE])
 {
     sqlite3_stmt *statement = NULL;
     const char *found = NULL;
@@ -68,7 +68,7 @@ static void *run(void *context)
     struct store_check *check = context;
     char error[STORE_ERROR_SIZE];
 
-    if (check->structure && store_check(check->db, check->path, error) < 0) {
+    if (check->structure && check_structure(check->db, check->path, error) < 0) {
         if (!worker_stopping(&check->worker)) {
             fprintf(stderr, "nixfleet-dashboard: %s\n", error);
             atomic_store(&check->failed, true);

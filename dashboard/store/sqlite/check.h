@@ -8,7 +8,7 @@
 #include "dashboard/store/sqlite/sqlite.h"
 
 /* Reads the whole file (SQLite's quick_check). 0, or -1 with a line in error that names path. */
-int store_check(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE]);
+int check_structure(sqlite3 *db, const char *path, char error[STORE_ERROR_SIZE]);
 
 /* A thread that looks at all stored lines; damage is told (damage.h). */
 struct store_check;

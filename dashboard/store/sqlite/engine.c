@@ -31,9 +31,11 @@ struct kept {
     struct statement head;
     const char *sql; /* the address of the literal is the key */
     sqlite3_stmt *statement;
+    bool *failed; /* of the reader; NULL: the writer's */
 };
 
 struct statements {
+    bool *failed; /* for each of them */
     struct kept kept[STATEMENTS_MAX];
     size_t count;
 };
@@ -42,6 +44,7 @@ struct statements {
 struct reader {
     sqlite3 *db;
     struct statements statements;
+    bool failed; /* a read has, since this was last asked */
 };
 
 struct store {
@@ -126,7 +129,7 @@ static int migrate(sqlite3 *db, char *error)
 /* Damage is reported at the start, not at some later read. */
 static int check(struct store *store, off_t size, char *error)
 {
-    return size <= CHECK_FIRST_MAX ? store_check(store->db, store->path, error) : 0;
+    return size <= CHECK_FIRST_MAX ? check_structure(store->db, store->path, error) : 0;
 }
 
 static void finalize_all(struct statements *statements)
@@ -164,7 +167,8 @@ static struct statement *keep(struct statements *statements, sqlite3 *db, const 
         fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
         return NULL;
     }
-    *kept = (struct kept){.head = {&driver}, .sql = sql, .statement = statement};
+    *kept = (struct kept){
+        .head = {&driver}, .sql = sql, .statement = statement, .failed = statements->failed};
     statements->count++;
     return &kept->head;
 }
@@ -470,22 +474,47 @@ static const char *sqlite_store_trouble(struct store *store)
 
 /* ---- readers ---- */
 
-/* This thread's reader; NULL when it cannot be opened. Closed with the thread. */
-static struct reader *open_reader(struct store *store)
+/* This thread's reader, which may not be open; NULL when out of memory. Closed with the thread. */
+static struct reader *own_reader(struct store *store)
 {
     struct reader *reader = pthread_getspecific(store->reader);
 
     if (reader || !(reader = calloc(1, sizeof *reader)))
         return reader;
+    reader->statements.failed = &reader->failed;
+    if (pthread_setspecific(store->reader, reader) == 0)
+        return reader;
+    free(reader);
+    return NULL;
+}
+
+/* This thread's reader, open; NULL when it cannot be opened. */
+static struct reader *open_reader(struct store *store)
+{
+    struct reader *reader = own_reader(store);
+
+    if (!reader || reader->db)
+        return reader;
     if (sqlite3_open_v2(store->path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK ||
-        pthread_setspecific(store->reader, reader) != 0) {
-        close_reader(reader);
+                        NULL) != SQLITE_OK) {
+        sqlite3_close_v2(reader->db);
+        reader->db = NULL;
+        reader->failed = true;
         return NULL;
     }
     sqlite3_busy_timeout(reader->db, BUSY_MS);
     exec(reader->db, "PRAGMA cache_size=-4096");
     return reader;
+}
+
+static bool sqlite_store_read_failed(struct store *store)
+{
+    struct reader *reader = own_reader(store);
+    bool failed = !reader || reader->failed;
+
+    if (reader)
+        reader->failed = false;
+    return failed;
 }
 
 /* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
@@ -556,8 +585,12 @@ static struct statement *store_prepare(struct store *store, const char *sql, boo
 {
     struct reader *reader = open_reader(store);
 
+    struct statement *statement = reader ? keep(&reader->statements, reader->db, sql) : NULL;
+
     (void)many;
-    return reader ? keep(&reader->statements, reader->db, sql) : NULL;
+    if (reader && !statement)
+        reader->failed = true;
+    return statement;
 }
 
 static sqlite3_stmt *own(struct statement *statement)
@@ -580,8 +613,11 @@ static void bind(struct statement *statement, const struct sql_value *values, in
 
 static int step(struct statement *statement)
 {
+    struct kept *kept = (struct kept *)statement;
     int result = sqlite3_step(own(statement));
 
+    if (result != SQLITE_ROW && result != SQLITE_DONE && kept->failed)
+        *kept->failed = true;
     return result == SQLITE_ROW ? 1 : result == SQLITE_DONE ? 0 : -1;
 }
 
@@ -608,6 +644,13 @@ static int64_t next_version(struct txn *txn)
 {
     txn->store->version_used = true;
     return ++txn->store->version;
+}
+
+/* The writer is alone. */
+static void lock_host(struct txn *txn, const char *host)
+{
+    (void)txn;
+    (void)host;
 }
 
 static bool is_null(struct statement *statement, int column)
@@ -638,6 +681,7 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
                                          .run = run,
                                          .rows = rows,
                                          .version = next_version,
+                                         .lock_host = lock_host,
                                          .column_null = is_null,
                                          .column_int64 = number,
                                          .column_text = text,
@@ -646,7 +690,16 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
 #define OWN_MEMBER(name) .name = sqlite_##name,
 #define SHARED_MEMBER(name) .name = sql_##name,
 
+/* What is wrong with a file shows when it is opened. */
+static int sqlite_store_check(const char *dir, char error[STORE_ERROR_SIZE])
+{
+    (void)dir;
+    (void)error;
+    return 0;
+}
+
 const struct store_engine sqlite_engine = {.open = sqlite_store_open,
+                                           .check = sqlite_store_check,
                                            .backup = sqlite_store_backup,
                                            .restore = sqlite_restore,
                                            STORE_OWN_FUNCTIONS(OWN_MEMBER)

@@ -27,7 +27,7 @@ static int examine(sqlite3 *db, const char *file, char error[STORE_ERROR_SIZE])
     sqlite3_stmt *statement = NULL;
     int64_t version = 0;
 
-    if (store_check(db, file, error) < 0)
+    if (check_structure(db, file, error) < 0)
         return -1;
     if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL) == SQLITE_OK &&
         sqlite3_step(statement) == SQLITE_ROW)

@@ -1,4 +1,7 @@
 """A nixfleet-dashboard of a test's own: free port, data below the test's directory, requests by urllib."""
+import atexit
+import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -9,9 +12,32 @@ import time
 import urllib.error
 import urllib.request
 
+from lib import postgres
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
 TOKEN = "shared-token-of-the-tests"
+
+
+# Where the dashboards of this test program store: each data directory stands for a database of its own.
+POSTGRES = os.environ.get("NIXFLEET_TEST_STORE") == "postgresql"
+
+
+@functools.cache
+def database_server():
+    """The PostgreSQL server of this test program, which ends with it."""
+    server = postgres.Postgres()
+    atexit.register(server.close)
+    return server
+
+
+def store_of(data):
+    """The URL of the database that stands for a data directory, made when it is new."""
+    server = database_server()
+    name = "t" + hashlib.sha256(os.path.realpath(data).encode()).hexdigest()[:16]
+    if not server.sql(f"SELECT 1 FROM pg_database WHERE datname='{name}'", "postgres"):
+        server.sql(f"CREATE DATABASE {name}", "postgres")
+    return server.url(name)
 
 
 class Answer:
@@ -34,6 +60,8 @@ class Dashboard:
     def __init__(self, data, dev=True, options=(), before=(), **settings):
         """before: a command and its options that starts the dashboard, as prlimit does."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
+        if POSTGRES:
+            settings.setdefault("NIXFLEET_STORE", store_of(data))
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
         self.command = [*before, str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
         self.errors = tempfile.TemporaryFile()

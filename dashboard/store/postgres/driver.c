@@ -1,0 +1,97 @@
+/* Statements of the writer and of the threads that read. */
+#include "dashboard/store/postgres/postgres.h"
+
+#define VERSIONS_AT_ONCE 256 /* as the sequence in schema.h */
+
+static struct statement *txn_prepare(struct txn *txn, const char *sql, bool many)
+{
+    struct pg_statement *statement = connection_statement(txn->store->writer, sql, many);
+
+    if (!statement)
+        return NULL;
+    statement->head.driver = &pg_driver;
+    return &statement->head;
+}
+
+static struct statement *store_prepare(struct store *store, const char *sql, bool many)
+{
+    struct connection *connection = pool_enter(store->pool);
+    struct pg_statement *statement;
+
+    if (!connection)
+        return NULL;
+    statement = connection_statement(connection, sql, many);
+    if (!statement) {
+        pool_fail(store->pool);
+        pool_leave(store->pool);
+        return NULL;
+    }
+    statement->head.driver = &pg_driver;
+    statement->pooled = true;
+    return &statement->head;
+}
+
+static int step(struct statement *statement)
+{
+    int result = pg_step(statement);
+
+    if (result < 0 && ((struct pg_statement *)statement)->pooled)
+        pool_fail(connection_pool(((struct pg_statement *)statement)->connection));
+    return result;
+}
+
+static void reset(struct statement *statement)
+{
+    struct pg_statement *own = (struct pg_statement *)statement;
+
+    pg_clear(own);
+    if (!own->pooled)
+        return;
+    own->pooled = false;
+    pool_leave(connection_pool(own->connection));
+}
+
+/* How it ends shows when the next result is needed, at the latest at the commit. */
+static int run(struct txn *txn, struct statement *statement)
+{
+    (void)statement;
+    return connection_failed(txn->store->writer) ? -1 : 0;
+}
+
+static int64_t rows(struct txn *txn)
+{
+    return connection_rows(txn->store->writer);
+}
+
+static int64_t version(struct txn *txn)
+{
+    struct store *store = txn->store;
+    struct statement *next;
+
+    if (store->versions_left == 0) {
+        next = txn_statement(txn, "SELECT nextval('chunk_version')");
+        if (next && statement_step(next) > 0) {
+            store->version = column_int64(next, 0);
+            store->versions_left = VERSIONS_AT_ONCE;
+            statement_reset(next);
+        }
+    }
+    if (store->versions_left == 0)
+        return 0; /* the job has failed */
+    store->versions_left--;
+    return store->version++;
+}
+
+const struct sql_driver pg_driver = {.txn_prepare = txn_prepare,
+                                     .store_prepare = store_prepare,
+                                     .bind = pg_bind,
+                                     .step = step,
+                                     .reset = reset,
+                                     .run = run,
+                                     .rows = rows,
+                                     .version = version,
+                                     .lock_host = pg_lock_host,
+                                     .column_null = pg_column_null,
+                                     .column_int64 = pg_column_int64,
+                                     .column_text = pg_column_text,
+                                     .column_size = pg_column_size};

@@ -1,0 +1,158 @@
+"""A PostgreSQL server of a test's own, in a directory below TMPDIR, reached by a socket in it or on loopback.
+
+As a program: `python3 postgres.py COMMAND…` runs the command with the server's URL in NIXFLEET_TEST_POSTGRES."""
+import glob
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+
+
+def programs():
+    """The directory of initdb and postgres: Debian does not put it on PATH."""
+    found = shutil.which("initdb")
+    places = [os.path.dirname(os.path.realpath(found))] if found else sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    if not places:
+        raise RuntimeError("no PostgreSQL here: scripts/install-deps check")
+    return places[-1]
+
+
+def account():
+    """Who runs the server: never root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("neither the user postgres nor nobody is here")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Postgres:
+    """durable: with fsync, as people run it. Settings are lines of postgresql.conf. The server is started at once;
+    `standby_of` makes it a copy of another that follows it."""
+
+    def __init__(self, durable=False, settings=(), standby_of=None):
+        self.bin = programs()
+        self.owner = account()
+        base = pathlib.Path(os.environ.get("TMPDIR") or "/tmp")
+        if self.owner and base != pathlib.Path("/tmp"):
+            base.chmod(base.stat().st_mode | 0o011)  # the server's user must get through
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="pg.", dir=base))
+        if self.owner:
+            os.chown(self.directory, self.owner.pw_uid, self.owner.pw_gid)
+        self.data = self.directory / "data"
+        self.port = free_port()
+        self.process = None
+        self.log = open(self.directory / "log", "ab")
+        try:
+            self.make(standby_of)
+            lines = ["listen_addresses='127.0.0.1'", f"port={self.port}", f"unix_socket_directories='{self.directory}'",
+                     "max_connections=60", "shared_buffers=32MB", "log_min_messages=warning", *settings, *(() if durable else FAST)]
+            with open(self.data / "postgresql.conf", "a") as configuration:
+                configuration.write("\n".join(["", *lines, ""]))
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def make(self, primary):
+        if primary:
+            self.run("pg_basebackup", "-h", str(primary.directory), "-p", str(primary.port), "-U", "nixfleet", "-D", str(self.data), "-R", "-X",
+                     "stream", "-c", "fast", "--no-sync")
+        else:
+            self.run("initdb", "-D", str(self.data), "-U", "nixfleet", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+
+    def as_owner(self):
+        if not self.owner:
+            return {}
+        return {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
+
+    def run(self, program, *arguments):
+        done = subprocess.run([f"{self.bin}/{program}", *arguments], cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=120, **self.as_owner())
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stdout}")
+        return done.stdout
+
+    def start(self):
+        self.process = subprocess.Popen([f"{self.bin}/postgres", "-D", str(self.data)], cwd=self.directory, stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log, **self.as_owner())
+        end = time.monotonic() + 60
+        while subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", str(self.directory), "-p", str(self.port)], check=False).returncode:
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("PostgreSQL does not start: " + (self.directory / "log").read_text())
+            time.sleep(0.05)
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT ends it in order, SIGQUIT at once; after SIGKILL its children end by themselves."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+        if self.process:
+            self.process.wait(60)
+
+    def kill(self):
+        """The end that leaves nothing in order: all of its processes at once."""
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=subprocess.PIPE, text=True, check=False).stdout
+        for pid in [self.process.pid, *map(int, children.split())]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+    def promote(self):
+        self.run("pg_ctl", "promote", "-w", "-D", str(self.data))
+
+    def url(self, database="nixfleet", tcp=False, **options):
+        host = "127.0.0.1" if tcp else str(self.directory)
+        query = urllib.parse.urlencode({"host": host, "port": self.port, **options})
+        return f"postgresql://nixfleet@/{database}?{query}"
+
+    def sql(self, command, database="nixfleet"):
+        return self.run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory), "-p", str(self.port), "-U", "nixfleet",
+                        "-d", database, "-c", command).strip()
+
+    def database(self, name="nixfleet"):
+        """A new, empty database; returns its URL."""
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', "postgres")
+        self.sql(f'CREATE DATABASE "{name}"', "postgres")
+        return self.url(name)
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.stop(signal.SIGQUIT)
+        self.log.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def main():
+    with Postgres() as server:
+        environment = dict(os.environ, NIXFLEET_TEST_POSTGRES=server.database())
+        return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
