@@ -4,6 +4,7 @@
 #   make demo            see it work (CMD='...')      make check         every test
 #   make asan tsan fuzz bench lint format clean            V=1 shows the commands
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
+#   make check-postgres                               the dashboard's tests once more, with PostgreSQL
 #   make check-systemd check-powercut                 with systemd as PID 1; with a machine that loses its power
 #
 # Which directories (with those below them) a program may use is said only in the lists below.
@@ -97,7 +98,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
+.PHONY: all check check-postgres check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
 	dist distcheck check-package check-systemd check-powercut \
 	deps FORCE
 
@@ -193,6 +194,11 @@ check:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) $(PYTHON) tests/run unit e2e web
+# The dashboard's tests, with all that it stores in PostgreSQL.
+check-postgres:
+	@scripts/install-deps check
+	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
+	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run e2e -k e2e/test_dashboard
 unit e2e web:
 	@scripts/install-deps $(if $(filter unit,$@),unit,check)
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs

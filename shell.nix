@@ -33,6 +33,7 @@ pkgs.mkShell {
     e2fsprogs
     nginx
     haproxy
+    postgresql
     prometheus
     util-linux
     # For `make fuzz`. The package itself would make this shell's CC its own.

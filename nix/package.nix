@@ -8,6 +8,7 @@
 , pcre2
 , wslay
 , sqlite
+, libpq
 , libxcrypt
 , oath-toolkit
 , libbsd
@@ -41,6 +42,7 @@ stdenv.mkDerivation {
     pcre2
     wslay
     sqlite
+    libpq
     libxcrypt
     oath-toolkit
   ] ++ lib.optionals stdenv.hostPlatform.isLinux [ libbsd libmd ];

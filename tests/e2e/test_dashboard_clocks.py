@@ -117,6 +117,7 @@ def heartbeat(dashboard, host, run_id, **fields):
     assert dashboard.post(f"/api/hosts/{host}/heartbeat", {"run": run_id, "status": "building", "name": "switch", **fields}).status == 200
 
 
+@pytest.mark.sqlite
 def test_dead_hosts_are_not_alive_after_the_servers_clock_went_back(tmp_path):
     clock = Clock(tmp_path / "clock", 2 * DAY)
     dead, other = str(uuid.uuid4()), str(uuid.uuid4())
@@ -134,6 +135,7 @@ def test_dead_hosts_are_not_alive_after_the_servers_clock_went_back(tmp_path):
         assert host_of(dashboard, "box")["verdict"]["outcome"] == "failure"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("jump", [2 * DAY, -2 * DAY, 400 * DAY])
 def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
     clock = Clock(tmp_path / "clock")

@@ -12,7 +12,7 @@ import tempfile
 import termios
 
 import pytest
-from lib.dashserver import BIN, TOKEN, Dashboard, wait_for
+from lib.dashserver import BIN, TOKEN, Dashboard, store_settings, wait_for
 from lib.people import PASSWORD, cookie_of, settings, sign_in
 from lib.ws import WebSocket
 
@@ -167,7 +167,7 @@ def test_a_wrong_command_line_is_told_in_one_line(arguments, words):
 
 
 def test_a_token_for_a_host_is_made_beside_a_server_that_runs(tmp_path):
-    config = write(tmp_path / "config", **settings(NIXFLEET_API_TOKEN=TOKEN))
+    config = write(tmp_path / "config", **settings(NIXFLEET_API_TOKEN=TOKEN), **store_settings(tmp_path / "data"))
     with Dashboard(tmp_path / "data", dev=False, options=["--config", str(config)]) as dashboard:
         done = run("--data", tmp_path / "data", "token", "HSB1", config=config)
         assert done.returncode == 0
@@ -212,6 +212,7 @@ def test_the_copy_for_the_service_belongs_to_the_owner_of_its_directory(tmp_path
 
 # ---- one server
 
+@pytest.mark.sqlite
 def test_a_second_server_on_the_same_directory_is_refused(tmp_path):
     with Dashboard(tmp_path / "data") as dashboard:
         second = run("--dev", "--listen", "127.0.0.1:0", "--data", tmp_path / "data")

@@ -10,6 +10,8 @@ import uuid
 import pytest
 from lib.dashserver import Dashboard, wait_for
 
+pytestmark = pytest.mark.sqlite  # the file itself
+
 RUNS = 20
 
 

@@ -118,6 +118,7 @@ class Traced(Dashboard):
         super().kill()
 
 
+@pytest.mark.sqlite
 @pytest.mark.skipif(not traceable(), reason="no strace, or tracing is not permitted")
 def test_the_answer_is_sent_after_the_disk_has_what_it_acknowledges(tmp_path):
     trace = tmp_path / "trace"
@@ -140,6 +141,7 @@ def test_the_answer_is_sent_after_the_disk_has_what_it_acknowledges(tmp_path):
     assert len([c for c in calls if re.search(r"f(data)?sync(\(\d+<[^>]*nixfleet\.db-wal>| resumed)", c)]) >= 20
 
 
+@pytest.mark.sqlite
 @pytest.mark.skipif(not traceable(), reason="no strace, or tracing is not permitted")
 def test_a_disk_that_cannot_sync_is_never_acknowledged(tmp_path):
     with Dashboard(tmp_path / "data") as dashboard:
@@ -164,6 +166,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_refuses_says_so_and_recovers_without_a_restart(small_disk):
     with Dashboard(small_disk / "data") as dashboard:
         ballast = small_disk / "ballast"

@@ -1,12 +1,10 @@
 """What is kept and what goes: of one run, of a host, of all."""
-import contextlib
 import datetime
-import sqlite3
 import time
 import uuid
 
 import pytest
-from lib.dashserver import Dashboard, wait_for
+from lib.dashserver import Dashboard, sql, wait_for
 
 
 def run_id():
@@ -38,8 +36,7 @@ def runs(dashboard, host="alpha"):
 
 def restarted(data, **settings):
     """The dashboard as it would be if it had heard of each run when the run ended: age counts from there."""
-    with contextlib.closing(sqlite3.connect(data / "nixfleet.db")) as db, db:
-        db.execute("UPDATE runs SET created=ended, last_seen=ended WHERE ended<created")
+    sql(data, "UPDATE runs SET created=ended, last_seen=ended WHERE ended<created")
     return Dashboard(data, **settings)
 
 

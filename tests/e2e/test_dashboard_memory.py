@@ -7,7 +7,8 @@ import pytest
 from lib.dashserver import Dashboard
 from lib.memory import SHIM, Memory
 
-pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failmem.c is not built"),
+pytestmark = [pytest.mark.sqlite,  # where it is the dashboard's memory that runs out, and not that of libpq
+              pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failmem.c is not built"),
               pytest.mark.skipif("NIXFLEET_ASAN" in os.environ, reason="a build with sanitizers has its own malloc")]
 
 ALL = 1 << 40

@@ -4,7 +4,10 @@ import subprocess
 import threading
 import uuid
 
+import pytest
 from lib.dashserver import BIN, Dashboard, wait_for
+
+pytestmark = pytest.mark.sqlite  # the file itself
 
 
 def command(data, *words):

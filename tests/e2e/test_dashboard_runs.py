@@ -270,6 +270,7 @@ def test_health_and_metrics_answer(dashboard):
     assert wait_for(lambda: b"nixfleet_hosts " in dashboard.get("/metrics").body)
 
 
+@pytest.mark.sqlite
 def test_a_damaged_store_is_reported_and_left_as_it_is(tmp_path):
     with Dashboard(tmp_path) as dashboard:
         dashboard.post(LOGS, {"lines": ["x"] * 2000})

@@ -1,14 +1,13 @@
 """What a host is said to be while several runs of it are told of: live ones, lost ones, and those that are delivered late."""
 import datetime
 import pathlib
-import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 
 import pytest
-from lib.dashserver import TOKEN, Dashboard
+from lib.dashserver import TOKEN, Dashboard, sql
 from lib.faultserver import free_port
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
@@ -182,9 +181,8 @@ def test_a_heartbeat_each_minute_is_enough_when_it_says_so(dashboard, host):
 
 def changes_after_s(dashboard, host):
     data = dashboard.command[dashboard.command.index("--data") + 1]
-    with sqlite3.connect(f"file:{data}/nixfleet.db?mode=ro", uri=True) as store:
-        changes, seen = store.execute("SELECT changes_at, r.last_seen FROM hosts h JOIN runs r ON r.id=h.run WHERE h.id=?", (host,)).fetchone()
-    return round((changes - seen) / 1000)
+    changes, seen = sql(data, f"SELECT changes_at, r.last_seen FROM hosts h JOIN runs r ON r.id=h.run WHERE h.id='{host}'")
+    return round((int(changes) - int(seen)) / 1000)
 
 
 def test_the_clock_alone_shows_the_run_that_ended_when_the_one_that_went_on_is_silent(host):

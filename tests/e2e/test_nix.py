@@ -55,7 +55,7 @@ def test_the_package_has_the_libraries_that_the_makefile_links(tmp_path):
     package = evaluate(tmp_path, f"let p = import {ROOT}/default.nix {{ inherit pkgs; }}; in "
                                  "{ inherit (p) pname version; inputs = map (x: x.name) p.buildInputs; meta = p.meta; }")
     assert package["pname"] == "nixfleet"
-    assert {"curl", "json_c", "openssl", "libmicrohttpd", "pcre2", "wslay", "sqlite", "libxcrypt", "oath-toolkit", "libbsd",
+    assert {"curl", "json_c", "openssl", "libmicrohttpd", "pcre2", "wslay", "sqlite", "libpq", "libxcrypt", "oath-toolkit", "libbsd",
             "libmd"} == set(package["inputs"])
     assert package["meta"]["mainProgram"] == "nixfleet-run"
     assert package["version"] == (ROOT / "VERSION").read_text().strip()
@@ -93,7 +93,7 @@ def test_the_shell_has_every_tool_that_a_target_asks_for(tmp_path):
     shell = set(evaluate(tmp_path, f"map (p: p.name) (import {ROOT}/shell.nix {{ inherit pkgs; }}).arguments.packages"))
     of_stdenv = {"cc", "make", "pkg-config"}
     package = {"nix-build": "nix", "python3": "python3-env", "clang-format": "clang-tools", "clang-tidy": "clang-tools",
-               "node": "nodejs", "unbuffer": "expect", "script": "util-linux"}
+               "node": "nodejs", "initdb": "postgresql", "unbuffer": "expect", "script": "util-linux"}
     tools = re.search(r"^tools\(\) \{(.*?)^\}", (ROOT / "scripts/install-deps").read_text(), re.MULTILINE | re.DOTALL)[1]
     wanted = {word for line in re.findall(r"echo (.*) ;;", tools) for word in line.split()}
     assert len(wanted) > 15

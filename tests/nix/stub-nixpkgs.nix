@@ -26,7 +26,7 @@ let
   };
 
   packageNames = [
-    "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "pcre2" "wslay" "sqlite" "libxcrypt" "oath-toolkit" "libbsd" "libmd"
+    "pkg-config" "mandoc" "curl" "json_c" "openssl" "libmicrohttpd" "pcre2" "wslay" "sqlite" "libpq" "postgresql" "libxcrypt" "oath-toolkit" "libbsd" "libmd"
     "coreutils" "nix" "cmocka" "git" "nginx" "haproxy" "prometheus" "tmux" "expect" "less" "zsh" "fish" "clang-tools" "cppcheck" "shellcheck" "eslint" "nodejs" "asciinema" "chromium"
     "chromedriver" "strace" "e2fsprogs" "clang" "util-linux" "vim" "nixpkgs-fmt"
   ];

@@ -1,11 +1,13 @@
 """A nixfleet-dashboard of a test's own: free port, data below the test's directory, requests by urllib."""
 import atexit
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -40,6 +42,20 @@ def store_of(data):
     return server.url(name)
 
 
+def store_settings(data):
+    """What a configuration needs beside the data directory to find the same store."""
+    return {"NIXFLEET_STORE": store_of(data)} if POSTGRES else {}
+
+
+def sql(data, command):
+    """Runs a command in the store behind the dashboard's back, and returns the fields of the first row as texts."""
+    if POSTGRES:
+        return database_server().sql(command, store_of(data).split("/")[3].split("?")[0]).split("\n")[0].split("|")
+    with contextlib.closing(sqlite3.connect(pathlib.Path(data) / "nixfleet.db")) as store, store:
+        row = store.execute(command).fetchone()
+    return [str(field) for field in row] if row else []
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -60,8 +76,7 @@ class Dashboard:
     def __init__(self, data, dev=True, options=(), before=(), **settings):
         """before: a command and its options that starts the dashboard, as prlimit does."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
-        if POSTGRES:
-            settings.setdefault("NIXFLEET_STORE", store_of(data))
+        settings = {**store_settings(data), **settings}
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
         self.command = [*before, str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
         self.errors = tempfile.TemporaryFile()
