@@ -9,7 +9,7 @@
 
 #include "../common/io.h"
 #include "body/heartbeat_body.h"
-#include "away.h"
+#include "outage.h"
 #include "helper.h"
 #include "http/answer.h"
 #include "http/post.h"
@@ -32,7 +32,7 @@ struct heartbeat {
     struct redactor *redactor;
     struct post post;
     struct token_set tokens;
-    struct away away;
+    struct outage outage;
     struct problems problems;
     struct text body;
     struct run_end end;
@@ -56,7 +56,7 @@ static int open_run(struct heartbeat *heartbeat)
     if (post_open(&heartbeat->post, heartbeat->config, &heartbeat->tokens,
                   heartbeat->record.info.host, "heartbeat", &heartbeat->problems) < 0)
         return -1;
-    away_open(&heartbeat->away, heartbeat->config);
+    outage_open(&heartbeat->outage, heartbeat->config);
     redactor_add(heartbeat->redactor, heartbeat->tokens.file);
     redactor_add(heartbeat->redactor, heartbeat->tokens.variable);
     return 0;
@@ -125,7 +125,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
     struct post *post = &heartbeat->post;
 
     if (answer->status)
-        away_answered(&heartbeat->away);
+        outage_answered(&heartbeat->outage);
     switch (verdict_of(answer)) {
     case VERDICT_TAKEN:
         backoff_reset(&post->backoff);
@@ -168,7 +168,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
 
 static bool finished(const struct heartbeat *heartbeat)
 {
-    int64_t most = away_patience_ms(&heartbeat->away, heartbeat->config);
+    int64_t most = outage_patience_ms(&heartbeat->outage, heartbeat->config);
 
     if (heartbeat->told || heartbeat->over)
         return true;

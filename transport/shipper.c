@@ -15,7 +15,7 @@
 #include "../changes/changes.h"
 #include "../common/heap.h"
 #include "../common/io.h"
-#include "away.h"
+#include "outage.h"
 #include "helper.h"
 #include "body/heartbeat_body.h"
 #include "delivery/delivery.h"
@@ -63,7 +63,7 @@ struct shipper {
     bool over;
     int64_t ended_ms; /* monotonic time */
     int64_t next_ms;  /* monotonic time of the earliest next batch */
-    struct away away;
+    struct outage outage;
     bool alone;           /* the wrapper was told not to wait */
     pid_t finder;         /* child that finds out what the run changed; 0: none */
     int64_t finder_until; /* monotonic time */
@@ -101,7 +101,7 @@ static int open_network(struct shipper *shipper)
     if (post_open(&shipper->post, shipper->config, &shipper->tokens, shipper->record.info.host,
                   "logs", &shipper->problems) < 0)
         return -1;
-    away_open(&shipper->away, shipper->config);
+    outage_open(&shipper->outage, shipper->config);
     redactor_add(shipper->redactor, shipper->tokens.file);
     redactor_add(shipper->redactor, shipper->tokens.variable);
     return 0;
@@ -290,7 +290,7 @@ static void stop_waiting(struct shipper *shipper)
     (void)write_all(HELPER_PUMP_FD, "A", 1); /* fails if the pump has stopped waiting by itself */
     helper_stay_behind();
     /* from here on, waiting for a disk is allowed */
-    if (!away_stay(&shipper->away, shipper->config))
+    if (!outage_stay(&shipper->outage, shipper->config))
         shipper->over = true;
 }
 
@@ -299,11 +299,11 @@ static void notice_silence(struct shipper *shipper)
 {
     int64_t waited = monotonic_ms() - shipper->ended_ms;
 
-    if (!shipper->ended || shipper->alone || shipper->away.answered ||
-        waited < away_patience_ms(&shipper->away, shipper->config))
+    if (!shipper->ended || shipper->alone || shipper->outage.answered ||
+        waited < outage_patience_ms(&shipper->outage, shipper->config))
         return;
     stop_waiting(shipper);
-    away_silent(&shipper->away, shipper->config);
+    outage_note(&shipper->outage, shipper->config);
 }
 
 static void go_local(struct shipper *shipper)
@@ -399,7 +399,7 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
     enum delivery_verdict verdict;
 
     if (answer->status)
-        away_answered(&shipper->away);
+        outage_answered(&shipper->outage);
     if (shipper->lines_done) {
         take_lost_answer(shipper, answer);
         return;
@@ -497,9 +497,9 @@ static int patience(struct shipper *shipper, bool more)
     int pause = backoff_left(&shipper->post.backoff);
     int64_t most = shipper->ended ? left_after_end(shipper) : PACE_MS;
 
-    if (shipper->ended && !shipper->alone && !shipper->away.answered)
-        most =
-            shipper->ended_ms + away_patience_ms(&shipper->away, shipper->config) - monotonic_ms();
+    if (shipper->ended && !shipper->alone && !shipper->outage.answered)
+        most = shipper->ended_ms + outage_patience_ms(&shipper->outage, shipper->config) -
+               monotonic_ms();
     if (most > PACE_MS)
         most = PACE_MS;
 

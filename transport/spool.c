@@ -25,7 +25,7 @@ struct dashboard {
     struct token_set tokens; /* of config, when they are needed */
     bool tokens_loaded;
     struct problems problems;
-    bool away;
+    bool unreachable;
     int troubled;                  /* runs in sequence */
     struct stored_failure failure; /* the last one */
     size_t undelivered;
@@ -48,7 +48,7 @@ static bool still_undelivered(struct dashboard *dashboard, struct stored_run *ru
     struct stored_failure failure;
     enum stored_result result;
 
-    if (!dashboard->config || dashboard->away ||
+    if (!dashboard->config || dashboard->unreachable ||
         (host[0] && strcmp(host, dashboard->unwanted) == 0))
         return true;
     load_tokens(dashboard);
@@ -57,7 +57,7 @@ static bool still_undelivered(struct dashboard *dashboard, struct stored_run *ru
     if (result != STORED_DONE)
         dashboard->failure = failure;
     dashboard->troubled = result == STORED_TROUBLED ? dashboard->troubled + 1 : 0;
-    dashboard->away = result == STORED_LATER || dashboard->troubled == TROUBLED_MOST;
+    dashboard->unreachable = result == STORED_LATER || dashboard->troubled == TROUBLED_MOST;
     if (result == STORED_UNWANTED)
         snprintf(dashboard->unwanted, sizeof dashboard->unwanted, "%s", host);
     return result == STORED_LATER || result == STORED_UNWANTED || result == STORED_KEPT ||

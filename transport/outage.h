@@ -2,31 +2,31 @@
  * after the wrapper. STATE_DIR/unanswered holds the URL of the dashboard if it did not answer the
  * last run, and is empty otherwise. The one process that continues holds a lock (flock) on this
  * file. */
-#ifndef NIXFLEET_AWAY_H
-#define NIXFLEET_AWAY_H
+#ifndef NIXFLEET_OUTAGE_H
+#define NIXFLEET_OUTAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "../config/config.h"
 
-struct away {
+struct outage {
     int fd;        /* of the file; -1: none */
     bool known;    /* an earlier run got no answer */
     bool answered; /* this run got an answer */
 };
 
 /* config->url must be set. A file that cannot be opened counts as empty. */
-void away_open(struct away *away, const struct config *config);
+void outage_open(struct outage *outage, const struct config *config);
 /* To be called after an answer of any kind. */
-void away_answered(struct away *away);
+void outage_answered(struct outage *outage);
 /* To be called if there is no answer: notes this for the next runs. */
-void away_silent(struct away *away, const struct config *config);
+void outage_note(struct outage *outage, const struct config *config);
 /* The milliseconds that the end of the run may wait, in total, for answers that may never come;
  * less than the flush timeout. */
-int64_t away_patience_ms(const struct away *away, const struct config *config);
+int64_t outage_patience_ms(const struct outage *outage, const struct config *config);
 /* True if this process is the one that continues after the wrapper; this holds until the process
  * ends. */
-bool away_stay(struct away *away, const struct config *config);
+bool outage_stay(struct outage *outage, const struct config *config);
 
 #endif
