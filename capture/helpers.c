@@ -216,15 +216,15 @@ void helpers_read_control(struct helpers *helpers)
             take_byte(helpers, bytes[i]);
 }
 
-void helpers_poke(struct helpers *helpers)
+void helpers_wake(struct helpers *helpers)
 {
     int fd = helpers->one[HELPER_SHIPPER].pipe;
 
-    if (fd < 0 || !atomic_load_explicit(&helpers->log->page->poke_wanted, memory_order_seq_cst))
+    if (fd < 0 || !atomic_load_explicit(&helpers->log->page->wake_wanted, memory_order_seq_cst))
         return;
-    atomic_store(&helpers->log->page->poke_wanted, 0);
+    atomic_store(&helpers->log->page->wake_wanted, 0);
     if (write(fd, "p", 1) < 0) {
-        /* Full: enough pokes wait. Broken: SIGCHLD will tell that the helper has died. */
+        /* Full: enough bytes wait. Broken: SIGCHLD will tell that the helper has died. */
     }
 }
 

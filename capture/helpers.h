@@ -58,7 +58,7 @@ int64_t helpers_tick(struct helpers *helpers);
 /* Reads the messages of the helpers. To be called when the control pipe is readable. */
 void helpers_read_control(struct helpers *helpers);
 /* Wakes the shipper if it sleeps. Never waits. */
-void helpers_poke(struct helpers *helpers);
+void helpers_wake(struct helpers *helpers);
 /* Notes a problem for a person. Drops a text that was noted before. */
 void helpers_problem(struct helpers *helpers, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -21,8 +21,8 @@
 #include "../common/system.h"
 #include "nixrecord.h"
 
-/* The pause between two looks at the ring while output comes. A poke for each piece of output would
- * cost the pump more than the piece. */
+/* The pause between two looks at the ring while output comes. Waking it for each piece of output
+ * would cost the pump more than the piece. */
 #define NAP_MS 10
 #define CHUNK ((size_t)64 << 10)
 /* Output that was streamed should be on the disk soon. */
@@ -336,7 +336,7 @@ static bool waiting(const struct writer *writer)
            (atomic_load(&page->end) && atomic_load(&page->bytes) != writer->ended_at);
 }
 
-/* Milliseconds until the next work that no poke announces; -1: none. */
+/* Milliseconds until the next work of which no other process tells; -1: none. */
 static int64_t pause_for(const struct writer *writer, bool worked)
 {
     int64_t due = unsynced(writer) ? writer->sync_ms : 0, left;
@@ -349,7 +349,7 @@ static int64_t pause_for(const struct writer *writer, bool worked)
     return due == 0 ? -1 : left > 0 ? left : 0;
 }
 
-static void sleep_until_poked(struct writer *writer, bool worked)
+static void sleep_until_woken(struct writer *writer, bool worked)
 {
     struct pollfd from[2] = {{.fd = writer->channel, .events = POLLIN},
                              {.fd = writer->acks, .events = POLLIN}};
@@ -403,7 +403,7 @@ static void serve(struct writer *writer)
             tell_finished(writer);
         sync_files(writer, false);
         prune_beside(writer);
-        sleep_until_poked(writer, worked);
+        sleep_until_woken(writer, worked);
     }
     work(writer);
 }

@@ -19,8 +19,8 @@ enum { WRITER_AWAKE, WRITER_NAPS, WRITER_SLEEPS };
 struct log_writer_start {
     const struct log_plan *plan;
     struct status_page *page;
-    /* a socket: a byte from the pump is a poke; end of file means that no process can write to the
-     * ring any more. The writer sends a byte when it has finished */
+    /* a socket: a byte from the pump wakes the writer; end of file means that no process can write
+     * to the ring any more. The writer sends a byte when it has finished */
     int channel;
     /* a pipe: a byte from the shipper means that there is a new acknowledgement. The writer waits
      * for its end of file. -1: nothing is streamed */

@@ -25,7 +25,7 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe)
 void pump_record(struct pump *pump, const void *bytes, size_t size)
 {
     run_log_append(pump->log, bytes, size);
-    helpers_poke(pump->helpers);
+    helpers_wake(pump->helpers);
     pump->bytes += size;
 }
 

@@ -114,14 +114,14 @@ int run_log_open(struct run_log *log, const struct log_plan *plan)
     return 0;
 }
 
-static void poke(const struct run_log *log)
+static void wake_writer(const struct run_log *log)
 {
     if (log->channel >= 0)
-        /* a full socket has enough pokes */
+        /* a full socket has enough bytes */
         (void)send(log->channel, "p", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void poke_if_wanted(const struct run_log *log)
+static void wake_writer_if_wanted(const struct run_log *log)
 {
     struct status_page *page = log->page;
     uint32_t sleeps = atomic_load(&page->writer_sleeps);
@@ -131,7 +131,7 @@ static void poke_if_wanted(const struct run_log *log)
          atomic_load(&page->bytes) - atomic_load(&page->taken) < WRITER_NAP_BYTES))
         return;
     atomic_store(&page->writer_sleeps, WRITER_AWAKE);
-    poke(log);
+    wake_writer(log);
 }
 
 void run_log_reaped(struct run_log *log, pid_t pid)
@@ -172,7 +172,7 @@ static bool wait_for_room(struct run_log *log, size_t size)
 {
     if (status_ring_room(log->page) >= size || given_up(log))
         return false;
-    poke_if_wanted(log);
+    wake_writer_if_wanted(log);
     return standing_still_ms(log) < PATIENCE_MS;
 }
 
@@ -182,7 +182,7 @@ int run_log_pause(struct run_log *log)
         atomic_load(&log->page->bytes) - atomic_load(&log->page->taken) < PACE_BYTES ||
         given_up(log))
         return 0;
-    poke_if_wanted(log);
+    wake_writer_if_wanted(log);
     if (standing_still_ms(log) < PACE_PATIENCE_MS)
         return PACE_MS;
     return wait_for_room(log, log->page->ring_size / 8) ? PAUSE_MS : 0;
@@ -215,7 +215,7 @@ void run_log_append(struct run_log *log, const void *bytes, size_t size)
         nanosleep(&pause, NULL);
     status_ring_write(log->page, bytes, size);
     atomic_store(&log->page->output_ms, now);
-    poke_if_wanted(log);
+    wake_writer_if_wanted(log);
 }
 
 void run_log_resize(struct run_log *log, uint32_t rows, uint32_t cols)
@@ -240,7 +240,7 @@ void run_log_end(struct run_log *log, enum status_end how, int code)
         atomic_store(&log->page->end, how);
     }
     atomic_store(&log->page->over, 1);
-    poke(log);
+    wake_writer(log);
 }
 
 bool run_log_wait(struct run_log *log, int64_t until_ms)

@@ -87,7 +87,7 @@ struct status_page {
     _Atomic uint32_t end_code;   /* exit status, or number of the signal */
     _Atomic int64_t ended_ms;    /* wall clock time of the end */
     _Atomic uint32_t over; /* 1: the pump waits for `finished`, whether there is an end or not */
-    _Atomic uint32_t poke_wanted; /* set to 1 by the shipper before it sleeps; cleared by the pump
+    _Atomic uint32_t wake_wanted; /* set to 1 by the shipper before it sleeps; cleared by the pump
                                      when it wakes the shipper */
     /* Written by the log writer. */
     _Atomic uint64_t taken; /* bytes that are in the log, or will never be there */

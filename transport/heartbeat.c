@@ -27,7 +27,7 @@
 struct heartbeat {
     const struct config *config;
     struct status_page *page;
-    int poke_fd; /* -1: the pump has closed it */
+    int wake_fd; /* -1: the pump has closed it */
     struct run_record record;
     struct redactor *redactor;
     struct post post;
@@ -68,7 +68,7 @@ static void look_at_end(struct heartbeat *heartbeat)
 {
     uint32_t how = atomic_load(&heartbeat->page->end);
 
-    if (heartbeat->ended || (how == STATUS_RUNNING && heartbeat->poke_fd >= 0))
+    if (heartbeat->ended || (how == STATUS_RUNNING && heartbeat->wake_fd >= 0))
         return;
     /* read again: the pump sets it before it closes the pipe */
     how = atomic_load(&heartbeat->page->end);
@@ -195,17 +195,17 @@ static void run(struct heartbeat *heartbeat)
 {
     while (look_at_end(heartbeat), !finished(heartbeat)) {
         const struct client_answer *answer;
-        bool poked;
+        bool woken;
 
         send_beat(heartbeat);
         answer =
-            client_wait(heartbeat->post.client, heartbeat->poke_fd, patience(heartbeat), &poked);
-        if (poked) {
+            client_wait(heartbeat->post.client, heartbeat->wake_fd, patience(heartbeat), &woken);
+        if (woken) {
             char bytes[64];
-            ssize_t n = read(heartbeat->poke_fd, bytes, sizeof bytes);
+            ssize_t n = read(heartbeat->wake_fd, bytes, sizeof bytes);
 
             if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-                heartbeat->poke_fd = -1;
+                heartbeat->wake_fd = -1;
         }
         if (answer)
             take_answer(heartbeat, answer);
@@ -215,7 +215,7 @@ static void run(struct heartbeat *heartbeat)
 int heartbeat_main(const struct config *config)
 {
     struct heartbeat heartbeat = {.config = config,
-                                  .poke_fd = HELPER_POKE_FD,
+                                  .wake_fd = HELPER_WAKE_FD,
                                   /* Problems that both helpers have are reported by the shipper. */
                                   .problems = {.fd = HELPER_PUMP_FD,
                                                .to_pump = true,

@@ -49,7 +49,7 @@ extern char **environ;
 struct shipper {
     const struct config *config;
     struct status_page *page;
-    int poke_fd; /* -1: the pump has closed it */
+    int wake_fd; /* -1: the pump has closed it */
     struct run_record record;
     struct redactor *redactor;
     struct delivery delivery;
@@ -158,13 +158,13 @@ static void look_at_finder(struct shipper *shipper)
 
 /* ---- the state of the pump ---- */
 
-static void drain_pokes(struct shipper *shipper)
+static void drain_wake_bytes(struct shipper *shipper)
 {
     char bytes[64];
-    ssize_t n = read(shipper->poke_fd, bytes, sizeof bytes);
+    ssize_t n = read(shipper->wake_fd, bytes, sizeof bytes);
 
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-        shipper->poke_fd = -1;
+        shipper->wake_fd = -1;
 }
 
 static void look_at_end(struct shipper *shipper)
@@ -173,7 +173,7 @@ static void look_at_end(struct shipper *shipper)
     uint32_t how = atomic_load(&page->end);
     struct run_end end = {0};
 
-    if (shipper->ended || (how == STATUS_RUNNING && shipper->poke_fd >= 0))
+    if (shipper->ended || (how == STATUS_RUNNING && shipper->wake_fd >= 0))
         return;
     how = atomic_load(&page->end); /* read again: the pump sets it before it closes the pipe */
     shipper->ended = true;
@@ -248,7 +248,7 @@ static void start_older(struct shipper *shipper)
     if (shipper->older != 0)
         return;
     helper_die_with(parent);
-    close(HELPER_POKE_FD);
+    close(HELPER_WAKE_FD);
     close(HELPER_PUMP_FD);
     close(HELPER_ACKS_FD);
     close_fd(&shipper->delivery.source.marks_fd);
@@ -505,10 +505,10 @@ static int patience(struct shipper *shipper, bool more)
 
     if (more)
         return client_sending(shipper->post.client) ? SEND_FIRST_MS : 0;
-    atomic_store(&page->poke_wanted, 1);
+    atomic_store(&page->wake_wanted, 1);
     if (source_left(&shipper->delivery.source) > 0 &&
         line_queue_size(&shipper->delivery.queue) <= DELIVERY_QUEUE_MAX)
-        return 0; /* output came before the pump could see that a poke is wanted */
+        return 0; /* output came before the pump could see that it must wake us */
     if (!shipper->locked)
         return LOCK_PAUSE_MS;
     if (shipper->finder > 0)
@@ -525,7 +525,7 @@ static void run(struct shipper *shipper)
     while (!finished(shipper)) {
         size_t budget = client_busy(shipper->post.client) ? READ_BUDGET_BUSY : READ_BUDGET;
         const struct client_answer *answer;
-        bool more, poked;
+        bool more, woken;
 
         look_at_end(shipper);
         look_at_finder(shipper);
@@ -539,9 +539,9 @@ static void run(struct shipper *shipper)
         if (!more)
             start_older(shipper);
         answer =
-            client_wait(shipper->post.client, shipper->poke_fd, patience(shipper, more), &poked);
-        if (poked)
-            drain_pokes(shipper);
+            client_wait(shipper->post.client, shipper->wake_fd, patience(shipper, more), &woken);
+        if (woken)
+            drain_wake_bytes(shipper);
         if (answer) {
             take_answer(shipper, answer);
             if (!finished(shipper))
@@ -554,7 +554,7 @@ static void run(struct shipper *shipper)
 int shipper_main(const struct config *config)
 {
     struct shipper shipper = {.config = config,
-                              .poke_fd = HELPER_POKE_FD,
+                              .wake_fd = HELPER_WAKE_FD,
                               .problems = {.fd = HELPER_PUMP_FD, .to_pump = true}};
 
     heap_use_large_pages(HEAP_SIZE);

@@ -24,7 +24,7 @@ extern char **environ;
 
 struct helper {
     pid_t pid;
-    int poke_fd;
+    int wake_fd;
 };
 
 static void place(int fd, int at)
@@ -43,7 +43,7 @@ static struct helper start(const char *report, const char *mode, char **environm
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         exit(121);
-    helper.poke_fd = pipe_fds[1];
+    helper.wake_fd = pipe_fds[1];
     helper.pid = fork();
     if (helper.pid == 0) {
         char *argv[] = {(char *)report, (char *)mode, NULL};
@@ -83,8 +83,8 @@ static void copy(struct run_log *log, struct helper *shipper, int tell_fd, bool 
             if (n <= 0)
                 return;
             run_log_append(log, bytes, (size_t)n);
-            if (atomic_exchange(&log->page->poke_wanted, 0))
-                (void)!write(shipper->poke_fd, "", 1);
+            if (atomic_exchange(&log->page->wake_wanted, 0))
+                (void)!write(shipper->wake_fd, "", 1);
         }
     }
 }
@@ -147,8 +147,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     copy(&log, &shipper, tell[0], &stop);
     run_log_end(&log, STATUS_EXITED, code);
-    close(shipper.poke_fd);
-    close(heartbeat.poke_fd);
+    close(shipper.wake_fd);
+    close(heartbeat.wake_fd);
     run_log_wait(&log, monotonic_ms() + 20000);
     run_log_close(&log);
     hear_the_rest(tell[0], heartbeat.pid);

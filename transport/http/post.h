@@ -11,7 +11,7 @@
 #include "token.h"
 
 /* Descriptors that a helper inherits from the pump (docs/helpers.md). */
-enum { HELPER_PAGE_FD = 3, HELPER_POKE_FD, HELPER_PUMP_FD, HELPER_ACKS_FD };
+enum { HELPER_PAGE_FD = 3, HELPER_WAKE_FD, HELPER_PUMP_FD, HELPER_ACKS_FD };
 
 enum problem {
     PROBLEM_URL,
