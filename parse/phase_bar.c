@@ -203,13 +203,13 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
         at = comma ? comma + 2 : stop;
     }
     stream->meters.bar_seen = true;
-    build_counted(stream, stream->meters.builds.done - before.done,
-                  stream->meters.builds.failed - before.failed);
+    const int64_t ended = stream->meters.builds.done - before.done;
+    build_counted(stream, ended, stream->meters.builds.failed - before.failed);
     if (stream->meters.builds.running > 0 && stream->meters.builds.running != before.running)
         phase_set(stream, PHASE_BUILDING);
     if (close != NULL && end - close > 2)
         activity(stream, close + 2, end);
-    else if (stream->phase == PHASE_NONE && stream->meters.builds.worked)
+    else if (ended > 0 || (stream->phase == PHASE_NONE && stream->meters.builds.worked))
         phase_set(stream, PHASE_BUILDING);
     else if (stream->phase <= PHASE_EVALUATING && stream->meters.paths.running > 0)
         phase_set(stream, PHASE_FETCHING);
@@ -230,7 +230,7 @@ void bar_left_behind(struct stream *stream)
     stream->phase = before;
 }
 
-/* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'". */
+/* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'", "copying path '…'". */
 static bool bare(struct stream *stream, const struct line *line, int id)
 {
     if (!line->redrawn || stream->believe.raw_open || stream->believe.units_block)
@@ -285,6 +285,8 @@ const struct rule bar_rules[] = {
     {"[", bar, 0, true},
     {"evaluating ", bare, PHASE_EVALUATING, true},
     {"fetching git input '", bare, PHASE_EVALUATING, true},
+    {"copying '", bare, PHASE_EVALUATING, true},
+    {"copying path '", bare, PHASE_FETCHING, true},
     {"\xE2\x94\x97\xE2\x94\x81 ", monitor, 0, true},
     {"\xE2\x94\x83 ", monitor, 0, true},
     {NULL, NULL, 0, false},

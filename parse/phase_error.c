@@ -200,6 +200,18 @@ static bool number_consequence(struct stream *stream, const struct line *line, i
            consequence(stream, line, 0);
 }
 
+/* "cannot build on 'ssh://…': error: failed to start SSH connection …": nix then tries another
+ * machine, or this one. */
+static bool no_machine(struct stream *stream, const struct line *line, int argument)
+{
+    (void)argument;
+    if (stream->believe.units_block || stream->believe.raw_open ||
+        find(line->after, line->length - (size_t)(line->after - line->text), "': error: ") == NULL)
+        return false;
+    error_text(stream, RANK_GENERAL, line);
+    return true;
+}
+
 static bool general_error(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
@@ -286,6 +298,7 @@ const struct rule nix_error_rules[] = {
     {"error: output path ", other_hash, 0, false},
     {"fixed-output derivation produced path ", other_hash, 0, false},
     {"error: Cannot build ", cannot_build, 0, false},
+    {"cannot build on '", no_machine, 0, false},
     {"building of ", timed_out, 0, false},
     {"error: building of ", timed_out, 0, false},
     {"error: a '", wrong_system, 0, false},

@@ -676,7 +676,7 @@ def test_what_sudo_runs_is_captured_also_where_sudo_uses_a_terminal_of_its_own(s
     (tmp_path / "sudoers").chmod(0o440)
     script = f"mount --bind {tmp_path}/sudoers /etc/sudoers; x=$({RUN} {command} sh -c 'echo out; echo err >&2' 2>&1); echo captured $x with $?"
     with Terminal("unshare", "-m", "sh", "-c", script, wrapped=False, env=environment(state)) as terminal:
-        terminal.until("captured out err with 0")
+        terminal.until("captured (?:sudo: unable to resolve host [^\n]*)?out err with 0")  # as in a chroot without /etc/hosts
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
 
 
