@@ -230,7 +230,8 @@ void bar_left_behind(struct stream *stream)
     stream->phase = before;
 }
 
-/* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'", "copying path '…'". */
+/* A bar without a status: "evaluating derivation 'X'", "fetching git input '…'", "copying path
+ * '…'". */
 static bool bare(struct stream *stream, const struct line *line, int id)
 {
     if (!line->redrawn || stream->believe.raw_open || stream->believe.units_block)

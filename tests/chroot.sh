@@ -44,7 +44,7 @@ clean_up() {
     umount "$root/proc" 2>/dev/null || true
     umount "$root" 2>/dev/null || true
     # Nothing of the host may still be mounted when the directory is removed.
-    if grep -q " $root[ /]" /proc/mounts; then
+    if grep -q " ${root}[ /]" /proc/mounts; then
         echo "chroot.sh: $root still has mounts; not removed" >&2
     elif [ -n "${KEEP:-}" ]; then
         echo "chroot.sh: kept: $root" >&2

@@ -1033,7 +1033,8 @@ static void see_duration(void *context, const struct duration_row *row)
                                        " %lld", (long long)row->ms[i]);
 }
 
-static void assert_durations(struct txn *txn, const char *host, const char *name, const char *expected)
+static void assert_durations(struct txn *txn, const char *host, const char *name,
+                             const char *expected)
 {
     struct seen_text seen = {0};
 

@@ -6,8 +6,7 @@
 #include "dashboard/store/postgres/postgres.h"
 #include "dashboard/store/postgres/schema.h"
 
-#define LOCK \
-    "6083474316513869824" /* no other program takes this number */
+#define LOCK "6083474316513869824" /* no other program takes this number */
 
 /* kv is there from the beginning: its rows say what else is. */
 static bool begin(struct connection *writer)
