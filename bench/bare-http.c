@@ -1,8 +1,8 @@
-/* The peer of nixfleet-dashboard: the same HTTP library with the same number of threads, which
-   reads each body, keeps nothing, and answers 200 at once. What the dashboard costs beyond this is
-   the price of checking, keeping and telling.
+/* The comparison for nixfleet-dashboard: the same HTTP library with the same number of threads. It
+   reads each body, stores nothing, and answers 200 at once. What the dashboard costs beyond this is
+   the price of checking, storing and sending.
 
-       bare-http        prints its port, ends with its standard input */
+   bare-http prints its port; ends at the end of its standard input */
 #include <microhttpd.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
-/* The least that a program can do to run a command under a pty and keep its output: fork, exec, one
-   poll-and-copy loop with a 64 KiB buffer, an append to a log. What nixfleet-run costs beyond this
-   is the price of what it does beyond this.
+/* The minimum for running a command under a pty and logging its output: fork, exec, one loop with
+   poll and a 64 KiB buffer, an append to a log. What nixfleet-run costs beyond this is the price of
+   its other functions.
 
-       bare-loop LOG COMMAND [ARGUMENT ...] */
+     bare-loop LOG COMMAND [ARGUMENT ...] */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

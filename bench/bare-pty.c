@@ -1,7 +1,7 @@
-/* The least that a program can do to run a command under a pty: fork, exec, copy what it writes.
-   The yardstick of a start.
+/* The minimum for running a command under a pty: fork, exec, copy the output. The comparison for
+   the time of a start.
 
-       bare-pty COMMAND [ARGUMENT ...] */
+     bare-pty COMMAND [ARGUMENT ...] */
 #include <pty.h>
 #include <stdio.h>
 #include <sys/wait.h>

@@ -1,12 +1,13 @@
-/* A fleet against a dashboard, from one thread: hosts that post a batch of 1 KB each second, hosts
-   that heartbeat each 10 s, and browsers that watch all hosts and follow one log each.
+/* A fleet that uses a dashboard, simulated by one thread: hosts that post a batch of 1 KB each
+   second, hosts that send a heartbeat every 10 s, and browsers that show all hosts and follow one
+   log each.
 
-       dashboard-load PORT TOKEN HOSTS HEARTBEATS BROWSERS SECONDS [bare]
+     dashboard-load PORT TOKEN HOSTS HEARTBEATS BROWSERS SECONDS [bare]
 
-   Every sender has a kept-alive connection of its own and a fixed time at which its next request is
-   due; a latency counts from that time on, so that a server that falls behind cannot hide it by
-   slowing its clients down. The first WARM_S seconds are not counted. Prints `name value` lines.
-   bare: the peer only answers, so that lines are numbered here. */
+   Every sender has a kept-alive connection of its own and a fixed time for its next request. A
+   latency counts from that time on, so that a server that falls behind cannot hide this by delaying
+   its clients. The first WARM_S seconds do not count. Prints lines `name value`. bare: the server
+   only answers, so the lines are numbered here. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -35,9 +36,9 @@ struct peer {
     enum kind kind;
     int socket, number;
     bool busy, upgraded;
-    int64_t due_us;   /* when the next request is to be sent; of a busy one: was */
-    int64_t next;     /* lines that its log has */
-    int64_t stamp_us; /* a browser: the newest line seen */
+    int64_t due_us;   /* when the next request is due; while busy: was due */
+    int64_t next;     /* lines in its log */
+    int64_t stamp_us; /* a browser: time in the newest line that it got */
     char *in;
     size_t in_size, in_room;
 };
@@ -146,7 +147,7 @@ static void send_request(struct load *load, struct peer *peer)
         peer->number, peer->kind == BATCH ? "logs" : "heartbeat", load->token, size, body);
 
     if (send(peer->socket, request, (size_t)n, MSG_NOSIGNAL) != n)
-        fail("send"); /* a kilobyte always fits: the answer to the one before has come */
+        fail("send"); /* a kilobyte always fits, because the last request was answered */
     peer->busy = true;
 }
 
@@ -164,7 +165,7 @@ static void send_upgrade(struct load *load, struct peer *peer)
         fail("send");
 }
 
-/* A client's frames are masked (RFC 6455, 5.3); a mask of zeros leaves the text as it is. */
+/* The frames of a client are masked (RFC 6455, 5.3). A mask of zeros does not change the text. */
 static void send_frame(struct peer *peer, const char *text)
 {
     size_t size = strlen(text);
@@ -236,8 +237,8 @@ static void begin_watching(struct load *load, struct peer *peer)
     peer->upgraded = true;
 }
 
-/* Takes whole frames off the front; a line is looked for in each frame by itself, as the splice of
- * one batch never is larger than one. */
+/* Takes complete frames from the front. A line is searched in each frame separately, because the
+ * splice of a batch fits in one frame. */
 static void take_frames(struct load *load, struct peer *peer)
 {
     size_t at = 0;
@@ -351,7 +352,7 @@ static void open_fleet(struct load *load)
         load->peers[i].due_us += load->start_us;
 }
 
-/* Browsers come when the runs that they follow are there. */
+/* Browsers connect when the runs that they follow exist. */
 static void open_browsers(struct load *load)
 {
     for (size_t i = 0; i < load->peer_count; i++)

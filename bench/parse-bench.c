@@ -1,5 +1,6 @@
-/* How fast bytes become lines, on one core: MB/s for plain and for escape-heavy text, through the
-   screen alone and through the transcript (screen and phase). One line each: "what MB/s". */
+/* How fast bytes become lines, on one core: MB/s for plain text and for text with many escape
+   sequences, through the screen alone and through the transcript (screen and phase). Prints lines
+   "what MB/s". */
 #include "../parse/screen.h"
 #include "../parse/transcript.h"
 
@@ -110,7 +111,7 @@ static void measure(const char *what, void (*through)(const char *), const char 
     printf("%-24s %6.0f MB/s\n", what, best);
 }
 
-/* Arguments: the measurements to make; without them, all. */
+/* The arguments select measurements; without arguments, all. */
 static bool wanted(int argc, char **argv, const char *what)
 {
     for (int i = 1; i < argc; i++)

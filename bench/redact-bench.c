@@ -1,5 +1,5 @@
-/* How fast output is searched for secrets, on one core: MB/s of plain text in lines, by the number
-   of secret values, and what their preparation costs at the start of a run. One line each. */
+/* How fast output is searched for secrets, on one core: MB/s of plain lines for several numbers of
+   secret values, and the time for preparing the values at the start of a run. One line each. */
 #include "../common/secrets.h"
 #include "../transport/body/redact.h"
 
@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define TEXT_SIZE ((size_t)32 << 20)
-#define BLOCK_SIZE ((size_t)64 << 10) /* as it comes from a log */
+#define BLOCK_SIZE ((size_t)64 << 10) /* the size of a read from a log */
 #define ROUNDS 4
 
 static double now(void)
@@ -37,7 +37,7 @@ static char *plain_text(void)
     return text;
 }
 
-/* So many values of 20 to 59 random letters and digits; all begin alike, as tokens do. */
+/* `count` values of 20 to 59 random letters and digits, which begin alike, as tokens do. */
 static char *fingerprints(size_t count, double *seconds)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";

@@ -1,11 +1,11 @@
-/* Writes a C file that holds the files named on the command line: the page goes into the
-   dashboard's binary, so that one file is all that is installed and a page never meets a server of
-   another version.
+/* Writes a C file that contains the files on the command line. So the page is part of the
+   dashboard's binary: only one file is installed, and a page never meets a server of another
+   version.
 
-       embed DIRECTORY FILE... >assets.c
+     embed DIRECTORY FILE... >assets.c
 
-   Each FILE lies below DIRECTORY; its path in the URL is what follows DIRECTORY. Runs at build
-   time, on the building machine, and so uses nothing but the C library. */
+   Each FILE is below DIRECTORY; its path in the URL is the part behind DIRECTORY. Runs on the
+   machine that builds, so it uses only the C library. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ static const struct {
 };
 
 struct file {
-    const char *path; /* in the URL, from its '/' */
+    const char *path; /* in the URL, beginning with '/' */
     size_t size;
     uint64_t hash;
 };
@@ -51,8 +51,8 @@ static const char *content_type(const char *path)
     return "application/octet-stream";
 }
 
-/* Writes the bytes as one array and takes their FNV-1a hash on the way: enough to tell two versions
- * of a file apart. */
+/* Writes the bytes as one array, and computes their FNV-1a hash, which is enough to tell two
+ * versions of a file apart. */
 static void write_bytes(const char *name, size_t index, struct file *file)
 {
     FILE *in = fopen(name, "rb");

@@ -1,4 +1,4 @@
-/* Whatever a dashboard answers: no crash, and values within their bounds. */
+/* Any answer of a dashboard: no crash, and values are within their limits. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Bodies of requests: whatever comes is either refused with a reason or an object of valid UTF-8;
-   and the functions that cut and strip the text of lines stay inside of it. */
+/* Bodies of requests: any body is either refused with a reason or becomes an object of valid UTF-8.
+   The functions that cut and strip the text of lines do not leave the text. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check_text((const char *)bytes, size);
     text_json_bytes(&out, (const char *)bytes, size);
     if (size < 1000 && utf8_valid((const char *)bytes, size) &&
-        !out.failed) { /* what is written is read back the same */
+        !out.failed) { /* what was written reads back the same */
         json_object *back;
 
         if (json_read(out.bytes, out.size, 1, &back, &problem) < 0 ||

@@ -1,5 +1,5 @@
-/* Any bytes as a file of settings, and as the values of settings: no crash, and what is taken is
- * within its bounds. */
+/* Any bytes as a settings file and as values of settings: no crash, and accepted values are within
+ * their limits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static int take_variable(void *context, const char *name, const char *value)
     const size_t *size = context;
 
     if (strlen(name) + strlen(value) > *size)
-        abort(); /* more than there was */
+        abort(); /* more than the text had */
     for (int i = 0; i < SET_COUNT; i++)
         if (strcmp(name, setting_rows[i].variable) == 0)
             setenv(name, value, 1);
@@ -35,7 +35,7 @@ static void check(const struct config *config)
         abort();
 }
 
-/* The first line is the command line, in words; what follows is the file. */
+/* The first line is the command line, in words; the rest is the file. */
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     char *text = malloc(size + 1), *rest, *words[ARGUMENTS_MAX + 1], error[CONFIG_ERROR_SIZE];
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         check(&config);
         config_free(&config);
     } else if (error[0] == '\0') {
-        abort(); /* a refusal says why */
+        abort(); /* a refusal must have a reason */
     }
     if (secrets_parse(&secrets, text) == 0 && secrets.count > SECRETS_MAX)
         abort();

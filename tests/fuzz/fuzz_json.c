@@ -1,5 +1,5 @@
-/* JSON: what is read is valid UTF-8 throughout, and is the same again once it is written; what is
-   refused has a reason and a place. */
+/* JSON: what is read is valid UTF-8, and reads back the same after it was written; what is refused
+   has a reason and a position. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

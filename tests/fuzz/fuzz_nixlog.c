@@ -1,4 +1,4 @@
-/* Any bytes, whole and cut in two: the text that comes out is the same. */
+/* Any bytes, in one piece and in two: the resulting text is the same. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Lines of any text, with anything in front of them: the counts stay sane whatever comes. The first
- * byte decides which lines are redrawn. */
+/* Lines of any text, with anything in front of them: the counts stay possible. The first byte
+ * decides which lines are redrawn. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     for (int64_t number = 0; at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t length = (size_t)((stop == NULL ? end : stop) - at);
-        char *line = malloc(length + 1); /* a copy of its own, so that reading past it is seen */
+        /* a separate copy, so that a sanitizer sees a read behind the end */
+        char *line = malloc(length + 1);
         if (line == NULL)
             break;
         memcpy(line, at, length);
@@ -41,7 +42,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     now = phase_view(phase);
     if (now->outcome == OUTCOME_SUCCESS && now->error[0] != '\0')
         abort();
-    for (size_t k = 1; k < now->errors.count; k++) /* no error twice */
+    for (size_t k = 1; k < now->errors.count; k++) /* no error may appear twice */
         for (size_t j = 0; j < k; j++)
             if (strcmp(now->errors.text[j], now->errors.text[k]) == 0)
                 abort();

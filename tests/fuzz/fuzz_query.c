@@ -1,5 +1,5 @@
-/* Request lines against the whole server, in this process: whatever stands in a path or a query,
-   the answer is one of HTTP's, and never "internal error". The first byte picks the call. */
+/* Request lines for the whole server, in this process: for any path and query, the answer is a
+   valid HTTP answer, and never "internal error". The first byte selects the call. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
@@ -42,7 +42,7 @@ static int connected(void)
     return fd;
 }
 
-/* Sends a whole request and reads to the end of the connection. */
+/* Sends a whole request and reads until the connection ends. */
 static size_t exchange(const char *request, size_t size, char *answer, size_t room)
 {
     int fd = connected();
@@ -101,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     length = (size_t)snprintf(request, sizeof request, "GET %s",
                               calls[bytes[0] % (sizeof calls / sizeof *calls)]);
-    for (size_t i = 1; i < size; i++) /* the end of the line is not its business */
+    for (size_t i = 1; i < size; i++) /* the end of the line is not tested here */
         request[length++] =
             bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == 0 ? '%' : (char)bytes[i];
     length += (size_t)snprintf(request + length, sizeof request - length,

@@ -1,5 +1,5 @@
-/* nix's own record beside a log, in pieces: the counts and the derivations stay sane, however the
-   bytes are cut. The bytes up to the first NUL are the log, those behind it the record. */
+/* nix's internal log beside a log, in pieces: the counts and the derivations stay possible, however
+   the bytes are divided. The bytes up to the first NUL are the log, the others the internal log. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -9,8 +9,8 @@
 
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 
-/* What the sink was told. When lines become final does depend on the cuts, within what is fed at
-   once; so there is a sum for each. */
+/* What the sink received. The division of the bytes influences when lines become final, within one
+   call, so each kind has a sum of its own. */
 struct record {
     uint64_t next;
     uint64_t seen, final;
@@ -22,7 +22,8 @@ static void mix(uint64_t *sum, const void *bytes, size_t size)
         *sum = (*sum ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
 }
 
-/* Bytes of the character, SGR sequence or link at the start of a text; aborts on anything else. */
+/* The bytes of the character, SGR sequence or link at the start of a text. Aborts on anything
+ * else. */
 static size_t unit(const char *text, size_t length, bool colours)
 {
     uint8_t first = (uint8_t)text[0];
@@ -52,7 +53,7 @@ static void check_text(const char *text, size_t length, bool colours)
     for (size_t i = 0; i < length;) {
         size_t link = text[i] == '\033' ? hyperlink_length(text + i, length - i) : 0;
 
-        if (link > 0) { /* by turns a beginning and an end */
+        if (link > 0) { /* beginnings and ends must alternate */
             CHECK(open == (text[i + strlen(HYPERLINK_START)] == HYPERLINK_END[0]));
             open = !open;
             links += link;

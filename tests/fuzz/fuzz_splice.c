@@ -1,5 +1,5 @@
-/* Splices of every shape, all in one transaction, against a plain array: what a reader then gets is
-   the array. Three bytes are one operation: how, how far back, how many lines. */
+/* Splices of all kinds, in one transaction, compared with a plain array: a reader must get the
+   content of the array. Three bytes are one operation: which kind, how far back, how many lines. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ static int64_t splice(struct txn *txn, struct run_row *run, struct model *model,
     if (txn_log_splice(txn, run, &chunk) < 0 || run->lines != model->count)
         abort();
     if (op[0] & 0x40 && count && txn_log_splice(txn, run, &chunk) != 0)
-        abort(); /* a retry changes nothing */
+        abort(); /* a retry must change nothing */
     return count;
 }
 
@@ -99,7 +99,7 @@ static void submit(struct input *input)
     pthread_mutex_unlock(&lock);
 }
 
-/* One message: its lines must be the model's. */
+/* One message: its lines must be those of the model. */
 static void compare(struct model *model, struct text *message)
 {
     json_object *object, *lines, *from;
@@ -137,7 +137,7 @@ static void read_back(const struct input *input)
     }
     for (int64_t line = 0; line < model->count; line++)
         if (model->seen[line] == model->missing[line])
-            abort(); /* a line that no message brought, or one that is not there */
+            abort(); /* a line that no message had, or that should not exist */
 }
 
 static void open_store(void)

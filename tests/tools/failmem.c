@@ -1,11 +1,10 @@
-/* Preloaded: lets allocations of the process fail while a test wants them to, as on a machine that
+/* For LD_PRELOAD: makes allocations of the process fail when a test wants it, as on a machine that
    is short of memory.
 
-     FAILMEM=FILE   shared with the test: three 64-bit numbers. The process counts its allocations
-                    in the first number. Those from the second number (included) to the third
-                    (excluded) fail.
+     FAILMEM=FILE shared with the test: three 64-bit numbers. The process counts its allocations in
+   the first number. Those from the second number (included) to the third (excluded) fail.
 
-   What the process executes is left alone. */
+   Programs that the process executes are not affected. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

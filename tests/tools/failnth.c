@@ -10,8 +10,8 @@
 
    Only that process counts: its children, and what they execute, are left alone, as are other
    programs that inherit the environment. */
-#undef _FORTIFY_SOURCE /* its macros and inlines have the names that are defined here */
-#pragma GCC diagnostic ignored "-Wpedantic" /* dlsym gives a function as an object */
+#undef _FORTIFY_SOURCE /* its macros and inline functions have the names that are defined here */
+#pragma GCC diagnostic ignored "-Wpedantic" /* dlsym returns a function as an object pointer */
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -34,8 +34,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* write: to a file (the disk is full); write_any: to whatever it is. */
-/* One word a line would be no easier to read. */
+/* write: only to a file (the disk is full); write_any: to anything. */
+/* One word on each line would not be easier to read. */
 /* clang-format off */
 #define FUNCTIONS(X) \
     X(malloc) X(calloc) X(realloc) X(strdup) X(open) X(pipe) X(fork) X(write) X(write_any) \
@@ -60,8 +60,8 @@ static const char *const names[] = {
 static long calls[F_COUNT];
 static int chosen = -1, problem = ENOMEM;
 static long nth;
-static pid_t counted; /* the only process that is concerned; 0: none */
-static int in_fork;   /* it is yet to be forked */
+static pid_t counted; /* the only process that counts; 0: none */
+static int in_fork;   /* that process was not forked yet */
 static char count_path[256];
 
 static int standard_problem(enum function f)
@@ -124,7 +124,8 @@ __attribute__((constructor)) static void start(void)
     }
     in_fork = getenv("FAILNTH_FORK") ? atoi(getenv("FAILNTH_FORK")) : 0;
     unsetenv("FAILNTH_FORK");
-    unsetenv("FAILNTH"); /* what is started by this one counts nothing, and sees nothing of it */
+    /* programs that this process starts must not count, and not see the variable */
+    unsetenv("FAILNTH");
     unsetenv("FAILNTH_PROGRAM");
     unsetenv("FAILNTH_COUNT");
     unsetenv("LD_PRELOAD");
@@ -159,7 +160,7 @@ static int fails(enum function f)
     return 1;
 }
 
-/* The next definition of a function. dlsym may allocate before malloc is known: glibc then gets by
+/* The next definition of a function. dlsym may allocate before malloc is known; glibc can do
  * without. */
 #define REAL(f) ((__typeof__(&f))dlsym(RTLD_NEXT, #f))
 
@@ -341,7 +342,7 @@ int ttyname_r(int fd, char *name, size_t size)
     return fails(F_ttyname_r) ? problem : REAL(ttyname_r)(fd, name, size);
 }
 
-/* Those without a peculiarity. */
+/* Functions without special cases. */
 #define WRAP(type, failure, f, parameters, arguments)        \
     type f parameters                                        \
     {                                                        \

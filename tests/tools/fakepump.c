@@ -1,7 +1,7 @@
-/* A pump without a command: what comes on stdin is the output of a run. Starts the helpers as
-   docs/helpers.md says, prints the run's id and the helpers' process ids on stdout, what they tell
-   on stderr, ends the run at the end of stdin with the status of its second argument, and waits for
-   the helpers. For tests of the helpers alone.
+/* A pump without a command: standard input is the output of a run. Starts the helpers as
+   docs/helpers.md describes, prints the run's id and the helpers' process ids on stdout and their
+   messages on stderr, ends the run at the end of stdin with the status in its second argument, and
+   waits for the helpers. For tests of the helpers alone.
 
      fakepump /path/to/nixfleet-report STATUS */
 #include <errno.h>
@@ -89,7 +89,7 @@ static void copy(struct run_log *log, struct helper *shipper, int tell_fd, bool 
     }
 }
 
-/* Until both have ended, or the shipper goes on alone and the heartbeat has ended. */
+/* Waits until both have ended, or the heartbeat has ended and the shipper continues alone. */
 static void hear_the_rest(int tell_fd, pid_t heartbeat)
 {
     char text[512];
@@ -98,7 +98,7 @@ static void hear_the_rest(int tell_fd, pid_t heartbeat)
 
     while (!alone && (n = read(tell_fd, text, sizeof text)) > 0) {
         (void)!write(2, text, (size_t)n);
-        alone = text[n - 1] == 'A'; /* the last that it says */
+        alone = text[n - 1] == 'A'; /* its last message */
     }
     if (alone)
         waitpid(heartbeat, NULL, 0);
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 
     if (argc < 2 || config_load(&config, 2, only_name, error) < 0)
         return 125;
-    signal(SIGPIPE, SIG_IGN); /* as the pump: a helper may die at any moment */
+    signal(SIGPIPE, SIG_IGN); /* like the pump, because a helper may die at any moment */
     info->started_ms = wall_ms();
     info->pid = getpid();
     run_id_make(info->started_ms, info->id);
@@ -152,5 +152,5 @@ int main(int argc, char **argv)
     run_log_wait(&log, monotonic_ms() + 20000);
     run_log_close(&log);
     hear_the_rest(tell[0], heartbeat.pid);
-    _exit(code); /* nothing is freed here: a tool, not the product */
+    _exit(code); /* nothing is freed, because this is only a tool */
 }

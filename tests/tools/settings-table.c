@@ -1,6 +1,6 @@
-/* The settings of both programs as lines of tab-separated fields, for the tests that compare them
-   with help, manuals, completions and Nix options: program, variable, option, letter, kind, lowest,
-   highest, standard. What there is none of is "-". */
+/* Prints the settings of both programs as lines of tab-separated fields, for tests that compare
+   them with help, manuals, completions and Nix options: program, variable, option, letter, kind,
+   lowest, highest, standard. "-" means none. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* Preloaded: a wall clock that jumps. It is off by the milliseconds that the file SHIM_CLOCK holds,
-   as text; a test writes there what time it shall be, at any moment. The monotonic clock stays. */
+/* For LD_PRELOAD: a wall clock that jumps. It is off by the milliseconds (as text) in the file
+   SHIM_CLOCK, which a test may change at any moment. The monotonic clock is not changed. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* Texts that every reader of JSON must accept or refuse. Each text is tried alone, and as the value
-   of a member in what a reader expects ({"v":TEXT}); no text may be read differently there. */
+   of a member in an object ({"v":TEXT}), with the same result. */
 #ifndef NIXFLEET_JSON_CASES_H
 #define NIXFLEET_JSON_CASES_H
 
 #include <stddef.h>
 
-/* OPEN: RFC 8259 leaves the answer to the reader; the name says what we have decided. */
+/* OPEN: RFC 8259 leaves the decision to the reader; the name says what we decided. */
 enum verdict { ACCEPT, REFUSE, OPEN_ACCEPT, OPEN_REFUSE };
 
 struct json_case {
@@ -112,12 +112,12 @@ static const struct json_case json_cases[] = {
     N("{\"a\":1}a") N("{\"a\":[1}") N("{\"a\":{1}") N("{\"a\":01}") N("{\"a\":.5}") N("{\"a\":1.}") N("{\"a\":-}") N("{\"b\":1,\"a\"}")
     N("{\"a\":1,\"b\"") N("{\"a\":1,b:2}") N("{\"a\" :1 ,}") N("{\"a\": \"b\" \"c\"}") N("{(\"a\":1)}")
 
-    /* two members of one name; a NUL in a name */
+    /* two members with one name; a NUL in a name */
     ON("{\"a\":1,\"a\":2}") ON("{\"a\":1,\"a\":1}") ON("{\"a\":1,\"b\":2,\"a\":3}") ON("{\"\":1,\"\":2}") ON("{\"a\":1,\"\\u0061\":2}")
     ON("{\"\\n\":1,\"\\u000a\":2}") ON("{\"a\":null,\"a\":1}") ON("{\"a\":{},\"a\":{}}") ON("[{\"a\":1,\"a\":2}]") ON("{\"\\ud800\":1,\"\\udc00\":2}")
     ON("{\"\xc3\xa9\":1,\"\\u00e9\":2}") ON("{\"x\":{\"a\":1,\"a\":2}}") ON("{\"a\\u0000\":1}") ON("{\"\\u0000\":1}") ON("{\"a\\u0000b\":1,\"a\":2}")
 
-    /* white space, comments, and what else stands around a value */
+    /* white space, comments, and other text around a value */
     Y(" 1") Y("1 ") Y("\t1") Y("1\t") Y("\n1\n") Y("\r\n1\r\n") Y(" [ ] ") Y("  \t\r\n  {}  \t\r\n  ") Y("{} ") Y(" \"a\" ")
     N("") N(" ") N("\n") N("\t\t") N("\f1") N("1\f") N("\v1") N("1\v") N("\xc2\xa0") N("\xe2\x80\x83" "1") N("\xe2\x80\xa8" "1") N("1\xe3\x80\x80")
     N("\xef\xbb\xbf" "1") N("\xef\xbb\xbf{}") N("1\x1a") N("\0") N("\0" "1") N("{}\0") N("[1]\0") N("\x1b[1m1") N("{}\x01") N("\x7f") N("\x85")

@@ -1,4 +1,4 @@
-/* The page's files are in the binary, whole and with what a browser needs to be told. */
+/* The files of the page are in the binary, complete and with the headers that a browser needs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* What signing in rests on: passwords, one-time codes, tokens, cookies, limits. */
+/* The parts of signing in: passwords, one-time codes, tokens, cookies, limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

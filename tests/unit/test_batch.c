@@ -1,4 +1,4 @@
-/* The JSON that is sent, what is read from answers, and where a token may go. */
+/* The JSON that is sent, what is read from answers, and to which URLs a token may be sent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +109,7 @@ static void lines_and_times_are_eaten_from_the_front(void **state)
     time_runs_free(&times);
 }
 
-/* A megabyte that waits, half of which goes with each batch, does not take two. */
+/* A megabyte that waits, half of which is removed with each batch, does not need two megabytes. */
 static void a_queue_that_is_eaten_as_it_grows_takes_little_room(void **state)
 {
     const size_t most = (size_t)1 << 20;

@@ -1,4 +1,4 @@
-/* What a page is told of the hosts: everything that changed, once, in order, at a bounded pace. */
+/* The changes of hosts that a page gets: each one, once, in order, at a limited rate. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,7 @@ static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
     }
     assert_int_equal(change_feed_since(log, &seen, hosts, 3), 3);
     assert_string_equal(hosts[0], "h0");
-    change_feed_note(log, "h1", false); /* told in the first part, and changed again */
+    change_feed_note(log, "h1", false); /* sent in the first part, and changed again */
     change_feed_release(log, 2000);
     assert_int_equal(change_feed_since(log, &seen, hosts, 10), 3);
     assert_string_equal(hosts[0], "h3");
@@ -71,7 +71,7 @@ static void progress_of_one_host_has_a_pace(void **state)
     }
     assert_uint_in_range(told, 7, 9);
     assert_true(change_feed_waits(log));
-    change_feed_release(log, 13000); /* the last of it is told, too */
+    change_feed_release(log, 13000); /* the rest is sent, too */
     assert_int_equal(change_feed_since(log, &seen, hosts, 10), 1);
     assert_false(change_feed_waits(log));
     change_feed_free(log);
@@ -94,12 +94,12 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
     change_feed_note(log, "h1998", false);
     change_feed_release(log, 10020);
     count = change_feed_since(log, &seen, hosts, 2000);
-    assert_uint_in_range(count, 2, 700); /* a part of the progress, and all of the states */
+    assert_uint_in_range(count, 2, 700); /* a part of the progress changes, and all state changes */
     for (size_t i = 0; i < count; i++)
         if (strcmp(hosts[i], "h1998") == 0)
             count = 0;
     assert_int_equal(count, 0);
-    for (int64_t now = 11000; change_feed_waits(log); now += 1000) /* and nobody is forgotten */
+    for (int64_t now = 11000; change_feed_waits(log); now += 1000) /* and no host is forgotten */
         change_feed_release(log, now);
     seen = 0;
     assert_int_equal(change_feed_since(log, &seen, hosts, 2000), 1999);

@@ -1,4 +1,4 @@
-/* Wrong clocks: what is made of a writer's times, and when the server's own clock is believed. */
+/* Wrong clocks: how times of a writer are converted, and when the server trusts its own clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,8 +24,8 @@ static void a_writers_clock_is_corrected(void **state)
         assert_int_equal(clock_server_time(NOW + wrong[i] - 2000, offset, NOW), NOW - 2000);
         assert_int_equal(clock_server_time(NOW + wrong[i] + 2000, offset, NOW), NOW);
     }
-    assert_int_equal(clock_offset(NOW - 4000, NOW), 0); /* the network's time */
-    assert_int_equal(clock_offset(0, NOW), 0);          /* not said */
+    assert_int_equal(clock_offset(NOW - 4000, NOW), 0); /* the time that the network takes */
+    assert_int_equal(clock_offset(0, NOW), 0);          /* not sent */
 }
 
 static void without_a_word_of_the_clock_only_the_impossible_is_corrected(void **state)

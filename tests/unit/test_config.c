@@ -1,5 +1,5 @@
-/* Which of the four sources of a setting wins, which values are refused, and what a run is
-   called. */
+/* Which of the four sources of a setting counts, which values are refused, and how a run is
+   named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,7 +90,7 @@ static void assert_loads(struct scene *scene, const char *line)
         fail_msg("'%s': %s", line, scene->error);
 }
 
-/* A warning has these words, and is one line. */
+/* A warning contains these words, and is one line. */
 static void assert_told(const struct scene *scene, const char *words)
 {
     const struct config_warnings *warnings = &scene->config.warnings;
@@ -336,7 +336,7 @@ static void what_is_no_file_of_settings_is_told_and_passed_over(void **state)
     assert_loads(scene, "true");
     assert_told(scene, "run.conf is a directory");
     rmdir(path);
-    assert_int_equal(mkfifo(path, 0600), 0); /* reading it would wait for ever */
+    assert_int_equal(mkfifo(path, 0600), 0); /* reading the FIFO would wait for ever */
     assert_loads(scene, "true");
     assert_told(scene, "run.conf is no file");
     unlink(path);
@@ -344,7 +344,7 @@ static void what_is_no_file_of_settings_is_told_and_passed_over(void **state)
     assert_loads(scene, "true");
     assert_told(scene, "Too many levels");
     unlink(path);
-    assert_int_equal(symlink("/dev/null", path), 0); /* how a file is masked */
+    assert_int_equal(symlink("/dev/null", path), 0); /* this is how systemd masks a file */
     assert_loads(scene, "true");
     assert_int_equal(scene->config.warnings.count, 0);
 }
@@ -373,7 +373,7 @@ static void redact_patterns_of_all_sources_add_up(void **state)
     assert_null(scene->config.redact[5]);
 }
 
-/* Which token is used where files and environment name dashboards and tokens. */
+/* Which token is used if files and environment name dashboards and tokens. */
 static void a_token_goes_to_no_other_dashboard_than_its_own(void **state)
 {
     static const struct {
@@ -456,7 +456,8 @@ static void a_helper_that_loads_its_environment_has_the_same_settings(void **sta
     assert_string_equal(variable(made, "NIXFLEET_HEARTBEAT"), "7");
     assert_string_equal(variable(made, "NIXFLEET_REDACT"), "A,B");
     assert_string_equal(variable(made, "NIXFLEET_NOHUP"), "1");
-    assert_string_equal(variable(made, "NIXFLEET_QUIET"), "0"); /* a file may say otherwise */
+    /* because a file may say otherwise */
+    assert_string_equal(variable(made, "NIXFLEET_QUIET"), "0");
     assert_string_equal(variable(made, "NIXFLEET_TOKEN"), "kept");
     for (char **entry = made; *entry; entry++)
         free(*entry);

@@ -1,4 +1,4 @@
-/* A connection that never brings a request is shut down; one that works is left alone. */
+/* A connection without a request is shut down; one with requests is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -53,7 +53,7 @@ static int connect_to(uint16_t port)
     return fd;
 }
 
-/* True while nothing has come and nobody has hung up. */
+/* True while nothing has arrived and the server has not closed the connection. */
 static bool open_still(int fd, int wait_ms)
 {
     struct pollfd heard = {.fd = fd, .events = POLLIN};
@@ -81,7 +81,8 @@ static void a_header_without_an_end_is_cut_and_a_working_connection_is_not(void 
     slow = connect_to(port);
     busy = connect_to(port);
     assert_int_equal(write(slow, "GET / HTTP/1.1\r\nX:", 18), 18);
-    for (int i = 0; open_still(slow, 200) && i < 200; i++) { /* a byte now and then from both */
+    /* both send a byte from time to time */
+    for (int i = 0; open_still(slow, 200) && i < 200; i++) {
         assert_true(write(slow, "x", 1) <= 1);
         assert_int_equal(write(busy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27), 27);
         assert_true(read(busy, answer, sizeof answer) > 12);

@@ -1,4 +1,4 @@
-/* Where the dashboard's settings come from, and when it must not start with them. */
+/* The sources of the dashboard's settings, and when it must not start with them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@ static int forget(void **state)
     return 0;
 }
 
-/* A file with this content, read and unlinked. */
+/* Loads settings from a file with this content. */
 static struct dashboard_settings *load(const char *text, struct problems *problems)
 {
     char path[] = "/tmp/nixfleet-settings-XXXXXX";

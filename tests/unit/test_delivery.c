@@ -1,5 +1,5 @@
-/* What is sent of a run, and what answers mean, without a network: a log, its marks, and a
- * dashboard that is played here. */
+/* What is sent of a run, and what answers mean, without a network: the test has a log with marks,
+ * and acts as the dashboard. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static int temporary(void)
     return fd;
 }
 
-/* One line more, a quarter of a second after the one before. */
+/* Adds a line, a quarter of a second after the previous one. */
 static void line(struct played *played, const char *text)
 {
     struct run_mark mark = {.offset = played->size,
@@ -89,7 +89,7 @@ static void open_all(struct played *played)
     delivery_output_ends(&played->delivery, &end);
 }
 
-/* The next batch, as large as what is there makes it. */
+/* Builds the next batch from everything that is there. */
 static void build(struct played *played)
 {
     while (delivery_read(&played->delivery, SIZE_MAX, false))
@@ -151,7 +151,7 @@ static void a_batch_of_lines_that_are_all_escapes_fits(void **state)
     assert_int_equal(verdict, DELIVERY_DONE);
 }
 
-/* Else one that is broken would be asked as fast as it answers. */
+/* Otherwise a broken dashboard would be asked as fast as it answers. */
 static void a_dashboard_that_always_goes_back_is_met_with_pauses(void **state)
 {
     struct played *played = *state;
@@ -216,7 +216,7 @@ static void derivations_are_told_with_their_times_and_again_only_when_they_chang
     assert_false(says(played, "\"name\":\"alpha\""));
 }
 
-/* More than one batch may tell: the end comes with the last of them. */
+/* Several batches may be needed; the last one has the end. */
 static void the_end_comes_when_all_derivations_are_told(void **state)
 {
     struct played *played = *state;
@@ -240,7 +240,7 @@ static void the_end_comes_when_all_derivations_are_told(void **state)
     assert_int_equal(ends, 1);
 }
 
-/* The dashboard has the bar already, and is told of it again. */
+/* The dashboard has the bar already, and gets it again. */
 static void a_bar_that_moves_on_came_when_it_came_first(void **state)
 {
     struct played *played = *state;
@@ -265,7 +265,8 @@ static void a_bar_that_moves_on_came_when_it_came_first(void **state)
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* It was sent as it came, and kept less far than that: by a disk that was full, or by /dev/null. */
+/* The output was sent as it came, but not stored as far: the disk was full, or the log is
+ * /dev/null. */
 static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **state)
 {
     struct played *played = *state;
@@ -287,7 +288,8 @@ static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **s
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* Removed before a helper was started again. What counts as left would be asked for without end. */
+/* The log was removed before a helper was started again. If bytes counted as left, the helper would
+ * ask for them without end. */
 static void of_a_log_that_cannot_be_opened_nothing_is_left(void **state)
 {
     struct played *played = *state;
@@ -301,7 +303,7 @@ static void of_a_log_that_cannot_be_opened_nothing_is_left(void **state)
     assert_int_equal(source_left(&played->delivery.source), 0);
 }
 
-/* Lines that are there stay, and are known to. */
+/* Lines that exist stay, and the delivery knows them. */
 static void batches_without_lines_leave_what_is_there(void **state)
 {
     struct played *played = *state;

@@ -1,6 +1,6 @@
-/* Floods: a log that takes many batches, its lines taken together, the next batch prepared while
- * one is in flight. Whatever the dashboard answers meanwhile, it has the lines of the log in the
- * end. */
+/* Floods: a log that takes many batches, lines that are taken together, and a next batch that is
+ * prepared while one is in flight. Whatever the dashboard answers, in the end it has the lines of
+ * the log. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,20 +19,20 @@
 #define LINES 150000
 #define SECRET "hunter2-hunter2"
 
-/* A dashboard, the log that it is sent, and what it must have in the end. */
+/* A dashboard, the log that is sent, and what the dashboard must have in the end. */
 struct flood {
     char *argv[2];
     struct run_info info;
     struct redactor *redactor;
     struct delivery delivery;
     int log;
-    uint64_t size, quiet;  /* quiet: where lines end that fill the window and are all plain */
-    char *expected, *have; /* each line with its LF */
+    uint64_t size, quiet;  /* quiet: the end of lines that fill the window and are all plain */
+    char *expected, *have; /* each line followed by LF */
     size_t expected_size, have_size;
     uint64_t have_lines;
-    int batches, prepared; /* that were in flight; those that were only put together */
-    size_t budget;         /* bytes that are read at once */
-    size_t largest;        /* bytes of text that a batch may have */
+    int batches, prepared; /* batches that were in flight; batches that were prepared before */
+    size_t budget;         /* bytes that are read in one call */
+    size_t largest;        /* bytes of text in the largest batch */
 };
 
 static void add_line(struct flood *flood, int number, FILE *log)
@@ -42,7 +42,8 @@ static void add_line(struct flood *flood, int number, FILE *log)
     if (number % 1000 == 7) {
         fprintf(log, "the password is %s.\r\n", SECRET);
         flood->expected_size += (size_t)sprintf(to, "the password is [redacted].\n");
-    } else if (number % 5000 == 100) { /* waits for the one after it: a secret could be cut there */
+        /* this line waits for the next one, because a secret could be cut there */
+    } else if (number % 5000 == 100) {
         fprintf(log, "%0*d\r\n", REDACT_LONG + 100, number);
         flood->expected_size += (size_t)sprintf(to, "%0*d\n", REDACT_LONG + 100, number);
     } else if (number % 1000 == 500) {
@@ -114,7 +115,7 @@ static void open_from(struct flood *flood, struct run_ack ack)
     delivery_output_ends(&flood->delivery, &end);
 }
 
-/* What lies in front of line `number` of a text. */
+/* The bytes before line `number` of a text. */
 static size_t bytes_before(const char *text, uint64_t number)
 {
     const char *at = text;
@@ -124,7 +125,7 @@ static size_t bytes_before(const char *text, uint64_t number)
     return (size_t)(at - text);
 }
 
-/* Reads until nothing more fits, and puts the next batch together. */
+/* Reads until the queue is full, and builds the next batch. */
 static void build(struct flood *flood)
 {
     struct delivery *delivery = &flood->delivery;
@@ -141,7 +142,7 @@ static void build(struct flood *flood)
     delivery_prepare(delivery);
 }
 
-/* Takes the lines of the batch in flight, but no more than `most`. */
+/* The dashboard takes the lines of the batch in flight, but at most `most`. */
 static void take_lines(struct flood *flood, uint64_t most)
 {
     const struct text *body = &flood->delivery.body;
@@ -179,7 +180,7 @@ static enum delivery_verdict answer(struct flood *flood, int status)
     return delivery_take(&flood->delivery, &answer);
 }
 
-/* Plays to the end; in the third batch something happens. */
+/* Delivers everything; in the third batch something happens. */
 static void play(struct flood *flood, void (*third)(struct flood *))
 {
     enum delivery_verdict verdict = DELIVERY_GO_ON;
@@ -219,7 +220,7 @@ static void nothing_depends_on_how_much_is_read_at_once(void **state)
     play(flood, NULL);
 }
 
-/* The lines that it has come in a flood, too, and end in the middle of one. */
+/* The lines that the dashboard has also came in a flood, and end in the middle of a read. */
 static void a_dashboard_that_has_the_beginning_is_sent_the_rest(void **state)
 {
     struct flood *flood = *state;
@@ -287,7 +288,7 @@ static void a_batch_can_be_repeated_when_the_next_one_is_prepared(void **state)
     play(flood, was_busy);
 }
 
-/* As it is done when there are too many: some in flight are no longer queued. */
+/* If there are too many lines, some of those in flight are not in the queue any more. */
 static void lines_can_be_left_out_before_the_next_batch_is_prepared(void **state)
 {
     struct flood *flood = *state;
@@ -322,8 +323,8 @@ static void grow_to(struct flood *flood, uint64_t size)
         delivery_output_ends(&flood->delivery, &end);
 }
 
-/* The lines in flight end with some that can still change, and are no longer in the window when the
-   next batch is prepared. */
+/* The lines in flight end with lines that can still change, and are not in the window any more when
+   the next batch is prepared. */
 static void a_flood_can_begin_while_the_last_lines_are_in_flight(void **state)
 {
     struct flood *flood = *state;
@@ -367,8 +368,7 @@ static enum delivery_verdict answer_at_random(struct flood *flood, int calm)
     }
 }
 
-/* The log grows, is read and prepared from at any time, and a dashboard answers whatever it
-   likes. */
+/* The log grows, batches are read and prepared at any time, and the dashboard gives any answer. */
 static void play_at_random(struct flood *flood)
 {
     struct delivery *delivery = &flood->delivery;
@@ -408,7 +408,7 @@ static void whatever_is_answered_when_the_lines_are_those_of_the_log(void **stat
     }
 }
 
-/* They would be sent again with the next batch, and the dashboard would write this one anew. */
+/* They would be sent again with the next batch, and the dashboard would write this batch again. */
 static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **state)
 {
     struct flood *flood = *state;
@@ -421,7 +421,7 @@ static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **
     assert_true(delivery->released < transcript_line_count(delivery->transcript));
     take_lines(flood, UINT64_MAX);
     assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
-    assert_true(delivery_read(delivery, 10000, false)); /* a few lines: so those are shown, too */
+    assert_true(delivery_read(delivery, 10000, false)); /* a few lines, so these are shown, too */
     assert_true(delivery_build(delivery));
     assert_int_equal(delivery->sent_end, transcript_line_count(delivery->transcript));
     take_lines(flood, UINT64_MAX);

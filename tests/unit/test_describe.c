@@ -1,4 +1,4 @@
-/* How a run is described, whatever its command. */
+/* The description of a run, for any command. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ static json_object *described(const struct run_info *info, struct redactor *reda
     json_open(&out, NULL, '{');
     describe_whole(&out, info, redactor);
     json_close(&out, '}');
-    json_string(&out, NULL, "", 0); /* room for the NUL */
+    json_string(&out, NULL, "", 0); /* space for the NUL */
     out.bytes[out.size - 3] = '\0';
     object = json_tokener_parse(out.bytes);
     text_free(&out);
@@ -46,7 +46,7 @@ static void a_command_is_told_whole(void **state)
     json_object_put(object);
 }
 
-/* Two letters of two bytes each, so that the bound falls inside of one of them or the next. */
+/* Two letters of two bytes each, so that the limit is inside one of them or between them. */
 static void a_long_command_is_cut_between_letters(void **state)
 {
     enum { WORD = 300000 };

@@ -1,5 +1,4 @@
-/* A heap of large pages is a heap: in the first thread, in others, and when it is asked for twice.
- */
+/* A heap of large pages works: in the first thread, in others, and after a second call. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +17,7 @@
 #define SIZE ((size_t)4 << 20)
 #define BLOCKS 64
 
-/* Blocks of all sizes come, grow and go; none writes into another. */
+/* Blocks of all sizes are allocated, grow and are freed; none overwrites another. */
 static void use(unsigned seed)
 {
     struct {
@@ -72,7 +71,7 @@ static void every_thread_may_have_one(void **state)
 
 #if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
-/* proc_pid_smaps(5): the mapping that holds address; hg: madvise has asked for large pages. */
+/* proc_pid_smaps(5): the mapping that contains address. hg: madvise has asked for large pages. */
 static bool asked_for(const void *address)
 {
     char line[512];
@@ -101,7 +100,8 @@ static void what_is_allocated_next_is_in_large_pages(void **state)
     heap_use_large_pages(SIZE);
     first = malloc(SIZE / 2);
     second = malloc(SIZE / 4);
-    assert_true(asked_for(first + SIZE / 4)); /* its head may lie in front of the first page */
+    /* the head of the block may be before the first page */
+    assert_true(asked_for(first + SIZE / 4));
     assert_true(asked_for(second + SIZE / 4 - 1));
     free(first);
     free(second);

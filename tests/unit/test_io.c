@@ -1,4 +1,4 @@
-/* Counting by blocks is counting. */
+/* Counting in blocks gives the same result as counting bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

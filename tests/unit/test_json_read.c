@@ -1,5 +1,5 @@
-/* Every reader of JSON takes what RFC 8259 allows and nothing else, whatever json-c is installed.
- */
+/* Every reader of JSON accepts what RFC 8259 allows and nothing else, with any version of
+ * json-c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static bool wanted(const struct json_case *tried)
     return tried->verdict == ACCEPT || tried->verdict == OPEN_ACCEPT;
 }
 
-/* A copy that ends where its memory ends, so that a sanitizer sees a byte read behind the end. */
+/* A copy at the end of its allocation, so that a sanitizer sees a read behind the end. */
 static char *wrapped(const char *before, const struct json_case *tried, const char *after,
                      size_t *size)
 {
@@ -153,7 +153,7 @@ static void ignore_download(void *context, int64_t done, int64_t expected)
     (void)context, (void)done, (void)expected;
 }
 
-/* A record that is read is taken out of the text; anything else passes through. */
+/* A record that is read is removed from the text; anything else passes unchanged. */
 static void nix_records_are_read_so(void **state)
 {
     (void)state;
@@ -203,7 +203,7 @@ static void escapes_become_what_they_stand_for(void **state)
     EXPECT_TEXT("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\b\f\n\r\t");
     EXPECT_TEXT("\"a\\u0000b\"", "a\0b");
     EXPECT_TEXT("\"\\u0041\\u00e9\\u2705\\ud83d\\ude80\"", "A\xc3\xa9\xe2\x9c\x85\xf0\x9f\x9a\x80");
-    /* U+1D800: versions of json-c before 0.19 take the last 16 bits for half a pair */
+    /* U+1D800: json-c before 0.19 takes the last 16 bits for half a pair */
     EXPECT_TEXT("\"\\ud836\\udc00\"", "\xf0\x9d\xa0\x80");
     EXPECT_TEXT("\"\\udbff\\udfff\"", "\xf4\x8f\xbf\xbf");
     EXPECT_TEXT("\"0123456789\\t0123456789\"", "0123456789\t0123456789");
@@ -318,7 +318,7 @@ static void the_number_of_objects_is_limited(void **state)
     free(text);
 }
 
-/* A string is looked at eight bytes at a time: each byte is seen wherever it stands. */
+/* A string is read eight bytes at a time; each byte counts at any position. */
 static void every_byte_of_a_string_is_looked_at(void **state)
 {
     char text[42];
@@ -335,7 +335,7 @@ static void every_byte_of_a_string_is_looked_at(void **state)
                 text[0] = text[length + 1] = '"';
                 text[at] = (char)byte;
                 if (length == at && byte == '\\')
-                    continue; /* the closing quote's escape */
+                    continue; /* this would escape the closing quote */
                 assert_int_equal(json_read(text, length + 2, 1, &value, &problem), plain ? 0 : -1);
                 json_object_put(value);
             }
@@ -344,8 +344,8 @@ static void every_byte_of_a_string_is_looked_at(void **state)
 /* ---- memory ---- */
 
 #if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
-/* json-c's calls come here, too. Allocation number failing_allocation and all behind it fail; 0:
-   none does. */
+/* json-c's calls come here, too. Allocation number failing_allocation and all later ones fail; 0:
+   none. */
 static int failing_allocation;
 
 void *__libc_malloc(size_t size);

@@ -1,4 +1,4 @@
-/* What the monitor tells of the command is what has happened to it. */
+/* The reports of the monitor are what has happened to the command. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,10 +16,9 @@
 #include "../../capture/monitor.h"
 #include "../../common/io.h"
 
-static bool
-    continue_at_once; /* whoever stopped the command continues it before the monitor looks */
+static bool continue_at_once; /* continue the command before the monitor looks at its stop */
 
-/* In place of libc's. */
+/* Replaces libc's function. */
 int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
     long result = syscall(SYS_waitid, type, id, info, options, NULL);
@@ -41,7 +40,7 @@ static void stop_once(void *context)
     execlp("sh", "sh", "-c", "kill -STOP $$; exec sleep 60", (char *)NULL);
 }
 
-/* The monitor's channel, its command under way. */
+/* Starts a monitor with this command. Returns the channel. */
 static int start(pid_t *monitor, void (*command)(void *))
 {
     int ends[2];
@@ -118,8 +117,8 @@ static void note_wake(int signal)
     woken = 1;
 }
 
-/* A pump that had no processor: it stops with its command only when that goes on already, or has
- * ended, and it was woken for that before. */
+/* A pump that has to wait for a processor: when it stops with its command, the command continues
+ * already or has ended, and the pump was woken before it stopped. */
 static int stop_late(int ending)
 {
     sigset_t block, before;
@@ -140,7 +139,7 @@ static int stop_late(int ending)
         sigsuspend(&before);
     sigprocmask(SIG_SETMASK, &before, NULL);
     for (int i = 0; i < 50; i++)
-        usleep(1000); /* each wake ends one of them */
+        usleep(1000); /* each wake-up ends one of the stops */
     raise(SIGSTOP);
     kill(report.pid, SIGKILL);
     report = hear(channel);

@@ -11,7 +11,7 @@
 
 #define WORDS_MAX 8
 
-/* Of a line that is split at '|'. */
+/* The words of a line, which is split at '|'. */
 static bool about_nix(const char *line)
 {
     char text[256], *rest = text, *words[WORDS_MAX] = {0};

@@ -1,4 +1,4 @@
-/* internal-json becomes the text that nix would have printed; everything else passes through. */
+/* internal-json becomes the text that nix would have printed; everything else passes unchanged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Lines to phase and progress, where the end-to-end logs cannot reach: live states, exit statuses,
- * bounds. */
+/* From lines to phase and progress, for cases that the end-to-end logs do not have: live states,
+ * exit statuses, limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* What the command left in its pipe when it ended reaches the caller, however full the pump was. */
+/* What the command left in its pipe when it ended reaches the caller, however full the pump's
+ * buffer was. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,7 @@ struct ended {
     int from[2], to[2];
 };
 
-/* held: somebody still has the writing end, so that there is no end of file. */
+/* held: another process still has the writing end, so there is no end of file. */
 static struct ended *make_ended(int room, bool held)
 {
     struct ended *ended = calloc(1, sizeof *ended);
@@ -105,7 +106,7 @@ static void *read_all(void *context)
     return (void *)total;
 }
 
-/* Whenever the reader makes room, between any two steps of the pump. */
+/* The reader makes space at any moment between two steps of the pump. */
 static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
 {
     (void)state;
@@ -123,13 +124,12 @@ static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
     }
 }
 
-/* As with `yes 2>&1 | head -1`, where the monitor's hold on the pty keeps the end from being
-   seen. */
+/* As with `yes 2>&1 | head -1`: the monitor still has the pty open, so there is no end of file. */
 static void a_caller_who_has_gone_is_not_waited_for(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN); /* as in nixfleet-run */
-    alarm(30);                /* waiting is the mistake to be found */
+    signal(SIGPIPE, SIG_IGN); /* as nixfleet-run does */
+    alarm(30);                /* the mistake to be found is waiting */
     for (int gone_before = 0; gone_before < 2; gone_before++) {
         struct ended *ended = make_ended(4096, true);
 

@@ -1,4 +1,4 @@
-/* What redaction promises, on lines alone. */
+/* What redaction guarantees for single lines. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +53,8 @@ static void values_of_one_length_and_of_others_are_all_found(void **state)
     expect(*state, "battery-stapl shorty " SECRET, "[redacted] [redacted] [redacted]");
     expect(*state, "short", "short");
     expect(*state, "xshortyx", "x[redacted]x");
-    expect(*state, "correct-horse-battery-staple", "[redacted]"); /* each overlaps the one before */
+    /* each overlaps the previous one */
+    expect(*state, "correct-horse-battery-staple", "[redacted]");
     expect(*state, "\033[1mshor\033[mty", "\033[1m[redacted]\033[m");
 }
 
@@ -144,7 +145,7 @@ static void without_readable_fingerprints_there_is_no_redactor(void **state)
     assert_null(redactor_new("2:0123456789abcdef0123456789abcdef:0,", NULL, NULL, NULL));
 }
 
-/* As a terminal shows them: a tab is as many blanks as are missing to the next stop. */
+/* As a terminal shows them: a tab is shown as several blanks, up to the next tab stop. */
 static void blanks_of_a_value_may_be_several(void **state)
 {
     redactor_add(*state, "tab\tbed-secret");
@@ -153,7 +154,7 @@ static void blanks_of_a_value_may_be_several(void **state)
     expect(*state, "two  blanks", "two  blanks");
 }
 
-/* A text that was cut to `room`, with a value at its edge and others that shrink it. */
+/* A text that was cut to `room`, with a value at its edge and other values that make it shorter. */
 static void a_value_at_the_edge_of_a_cut_text_leaves_nothing(void **state)
 {
     enum { SHOWN = 511, ROOM = SHOWN + 1 + REDACT_AHEAD };

@@ -1,4 +1,4 @@
-/* The record of a run, as the log writer leaves it and its readers find it. */
+/* The record of a run, as the log writer writes it and readers find it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static int set_scene(void **state)
     return 0;
 }
 
-/* The pump has gone, and the log writer has done what it does then. */
+/* The pump ends, and the log writer does what remains. */
 static void leave(struct scene *scene)
 {
     pid_t writer = scene->log.writer;
@@ -94,7 +94,7 @@ static char *path_of(struct scene *scene, const char *ending)
     return path;
 }
 
-/* Waits until all that was appended is taken. */
+/* Waits until everything that was appended is taken. */
 static void settle(struct scene *scene)
 {
     const struct status_page *page = scene->log.page;
@@ -291,12 +291,12 @@ static void acknowledgements_are_rewritten_in_place(void **state)
     assert_int_equal(run_ack_write(fd, &refused), 0);
     read_back(scene, &record);
     assert_true(record.ack.lines == 1 && !record.ack.delivered && !run_undelivered(&record));
-    assert_true(record.end.known && record.end.code == 3); /* its neighbour is untouched */
+    assert_true(record.end.known && record.end.code == 3); /* the slot before it is unchanged */
     run_record_free(&record);
     close(fd);
 }
 
-/* The shipper is alone: the pump has gone, and the command with it. */
+/* The shipper is alone: the pump and the command have ended. */
 static void what_the_shipper_acknowledges_is_written_down_also_after_the_pump(void **state)
 {
     const struct run_ack ack = {.lines = 3, .delivered = true};
@@ -417,7 +417,7 @@ static void there_is_one_deliverer_at_a_time(void **state)
     close(other);
 }
 
-/* ---- a writer that stands still, or is killed ---- */
+/* ---- a writer that stops, or is killed ---- */
 
 static void a_writer_that_stands_still_delays_nothing_and_loses_nothing(void **state)
 {
@@ -473,7 +473,7 @@ static void what_the_ring_loses_is_one_line_in_the_log(void **state)
     run_record_free(&record);
 }
 
-/* Kills the writer, and lets the pump notice. */
+/* Kills the writer; the pump notices. */
 static void kill_writer(struct scene *scene)
 {
     pid_t writer = scene->log.writer;
@@ -515,7 +515,8 @@ static void what_a_killed_writer_did_not_count_is_not_written_again(void **state
     {
         int fd = open(path_of(scene, "log"), O_WRONLY | O_APPEND | O_CLOEXEC);
 
-        assert_int_equal(write_all(fd, "tw", 2), 0); /* it was killed before it could count these */
+        /* the writer was killed before it could count these */
+        assert_int_equal(write_all(fd, "tw", 2), 0);
         close(fd);
     }
     kill_writer(scene);
@@ -531,7 +532,7 @@ static void writers_that_are_killed_again_and_again_are_given_up(void **state)
     for (int i = 0; i < 10 && scene->log.writer > 0; i++)
         kill_writer(scene);
     assert_int_equal(scene->log.writer, -1);
-    run_log_append(&scene->log, "x", 1); /* and nobody waits for one */
+    run_log_append(&scene->log, "x", 1); /* and no process waits for one */
     assert_false(run_log_wait(&scene->log, monotonic_ms() + PATIENCE_MS));
 }
 
@@ -544,7 +545,7 @@ static void take_line(void *context, const char *line)
     strcat(strcat(text, line), "\n");
 }
 
-/* Runs to the end, and returns what is said. */
+/* Runs to the end, and returns the messages. */
 static const char *told(struct scene *scene)
 {
     static char text[4096];
@@ -670,7 +671,7 @@ static void a_log_that_reaches_a_limit_ends_early_and_its_end_is_recorded(void *
     run_record_free(&record);
 }
 
-/* ---- what is left of a record ---- */
+/* ---- damaged records ---- */
 
 static void a_cut_record_tells_what_is_left(void **state)
 {
@@ -749,7 +750,7 @@ static void a_record_of_an_older_version_is_whole(void **state)
     run_record_free(&record);
 }
 
-/* ---- whose text is in the log ---- */
+/* ---- logs that other runs have used ---- */
 
 static enum run_log_state log_state(struct scene *scene, uint64_t *length)
 {
@@ -787,7 +788,7 @@ static void a_log_that_was_used_again_is_known_as_overwritten(void **state)
     assert_int_equal(log_state(scene, &length), RUN_LOG_GONE);
 }
 
-/* As two nightly updates begin in the same way. */
+/* Two nightly updates begin in the same way. */
 static void logs_that_only_differ_at_their_ends_are_told_apart(void **state)
 {
     struct scene *scene = *state;
@@ -816,7 +817,8 @@ static void nul_bytes_that_a_power_cut_left_are_not_the_runs(void **state)
     assert_int_equal(truncate(path_of(scene, "log"), 13), 0);
     assert_int_equal(log_state(scene, &length), RUN_LOG_THERE);
     assert_true(length == 13);
-    assert_int_equal(truncate(path_of(scene, "log"), 18), 0); /* the size is right, the end NUL */
+    /* the size is right, but the end is NUL bytes */
+    assert_int_equal(truncate(path_of(scene, "log"), 18), 0);
     assert_int_equal(log_state(scene, &length), RUN_LOG_THERE);
     assert_true(length == 13);
     assert_int_equal(truncate(path_of(scene, "log"), 0), 0);
@@ -865,7 +867,7 @@ static void a_link_in_the_place_of_the_log_is_not_followed(void **state)
     assert_int_equal(log_state(scene, &length), RUN_LOG_GONE);
 }
 
-/* ---- how many are kept ---- */
+/* ---- removing old runs ---- */
 
 static size_t count_runs(struct scene *scene)
 {
@@ -878,7 +880,7 @@ static size_t count_runs(struct scene *scene)
     return count;
 }
 
-/* Undelivered for most; the one at local is not owed. */
+/* Most are undelivered; the run at local is not. */
 static void make_records(struct scene *scene, size_t count, size_t local)
 {
     struct run_info info = scene->plan.info;
@@ -901,7 +903,7 @@ static void make_records(struct scene *scene, size_t count, size_t local)
     }
 }
 
-/* One look costs no more than a few hundred records, and each is looked at in the end. */
+/* One call examines a few hundred records, and after several calls each was examined. */
 static void thousands_of_undelivered_runs_do_not_hide_the_ones_that_may_go(void **state)
 {
     const struct run_bounds few = {10, INT64_MAX / 2, UINT64_MAX / 2};

@@ -1,4 +1,4 @@
-/* What parse/screen promises, line by line. */
+/* What parse/screen guarantees, line by line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 struct heard {
     char finals[1 << 17],
-        seen[1 << 17]; /* each line followed by '|'; redrawn ones begin with '~' */
+        seen[1 << 17]; /* each line is followed by '|'; redrawn ones begin with '~' */
     uint64_t count;
     size_t longest;
 };
@@ -148,13 +148,14 @@ static void a_hyperlink_is_kept_with_its_text(void **state)
                                                                                          "|d|");
     assert_string_equal(links_of("\033[1m" TO("http://a.example") "a\033[mb" END "\n"),
                         TO("http://a.example") "\033[1ma\033[mb" END "|");
-    assert_string_equal(lines_of(TO("http://a.example") "a" END "\n"), "a|"); /* not asked for */
+    /* hyperlinks were not asked for */
+    assert_string_equal(lines_of(TO("http://a.example") "a" END "\n"), "a|");
 }
 
 static void a_hyperlink_goes_where_its_cells_go(void **state)
 {
     (void)state;
-    /* over the end of a row, under a rewrite, moved by an insertion */
+    /* across the end of a row, under a rewrite, moved by an insertion */
     assert_string_equal(links_of("0123456789012345678" TO("http://a.example") "abc" END "\n"),
                         "0123456789012345678" TO("http://a.example") "abc" END "|");
     assert_string_equal(links_of(TO("http://a.example") "abc" END "\rX\n"),
@@ -176,7 +177,7 @@ static void a_target_that_no_page_may_offer_is_no_link(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-        /* and the link in front does not go on over this text */
+        /* and the link before does not continue over this text */
         snprintf(text, sizeof text, TO("http://a.example") "a" TO("%s") "b" END "\n", targets[i]);
         assert_string_equal(links_of(text), TO("http://a.example") "a" END "b|");
     }
@@ -197,7 +198,7 @@ static void a_target_has_an_end(void **state)
     assert_string_equal(heard.finals, text);
 }
 
-/* More than a line has room for, more than there are numbers for, and then fewer again. */
+/* More than a line has space for, more than there are numbers for, and then fewer again. */
 static void too_many_hyperlinks_leave_the_text(void **state)
 {
     static char text[1 << 17], plain[16384];
@@ -225,13 +226,13 @@ static void too_many_hyperlinks_leave_the_text(void **state)
     size = 0;
     for (int i = 0; i < 1500; i++)
         size += (size_t)snprintf(plain + size, sizeof plain - size, "%d ", i);
-    for (const char *at = heard.finals; *at; at++) /* what is seen is the text */
+    for (const char *at = heard.finals; *at; at++) /* what was seen is the text */
         assert_true((unsigned char)*at >= ' ' || *at == '\033');
     assert_memory_equal(heard.seen, plain, size);
     assert_non_null(strstr(heard.finals, "1499 "));
 }
 
-/* A program that was killed in the middle of its title or picture. */
+/* A program that was killed while it wrote a title or picture. */
 static void a_string_that_is_never_closed_ends_at_a_line_feed_or_after_4_kib(void **state)
 {
     static const char *const starts[] = {"\033]0;", "\033P", "\033_", "\033^", "\033X", "\033k"};
@@ -331,7 +332,7 @@ static void live_lines_and_changes_can_be_asked_for(void **state)
     screen_free(screen);
 }
 
-/* Their numbers change, and with them what is under each. */
+/* Their numbers change, so the lines under each number change. */
 static void lines_that_move_on_count_as_changed(void **state)
 {
     (void)state;

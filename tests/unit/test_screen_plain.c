@@ -1,5 +1,6 @@
-/* Floods of plain lines pass the screen by: nobody may be able to tell. Whatever is printed is fed
- * to two screens, to one of them byte by byte, so that there is never a flood. */
+/* Floods of plain lines do not go through the rows of the screen, and no difference may be seen.
+ * All output is fed to two screens; one of them gets it byte by byte, so that there is never a
+ * flood. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,12 +15,12 @@
 #define ROUNDS 400
 #define OUTPUT_MAX 60000
 
-/* All that a sink was told, in two texts. */
+/* Everything that a sink received, in two texts. */
 struct told {
     char *seen, *final;
     size_t seen_size, final_size;
     uint64_t next;
-    size_t together; /* lines that came with others */
+    size_t together; /* lines that came together with others */
 };
 
 static void on_seen(void *context, uint64_t line, const char *text, size_t length, bool redrawn)
@@ -157,7 +158,7 @@ static void assert_same_state(struct screen *one, struct screen *other)
     }
 }
 
-/* The lines that could still change when they were looked at, from `first` on. */
+/* The lines that could still change at one moment, from `first` on. */
 struct remembered {
     uint64_t first, count;
     char **line;
@@ -200,7 +201,7 @@ static const char *line_now(struct screen *screen, const struct told *told, uint
     return at;
 }
 
-/* Below the lowest line that changed they are as they were. */
+/* Lines below the lowest changed line are unchanged. */
 static void assert_only_those_changed(struct screen *screen, const struct told *told,
                                       const struct remembered *before, uint64_t lowest)
 {
@@ -212,7 +213,7 @@ static void assert_only_those_changed(struct screen *screen, const struct told *
     }
 }
 
-/* Returns how many lines went together. */
+/* Returns how many lines came together. */
 static size_t compare(uint32_t rows, uint32_t cols, int others)
 {
     static char out[OUTPUT_MAX];

@@ -1,4 +1,4 @@
-/* Secret values are found where they stand, and known again without being kept. */
+/* Secret values are found, and recognized again without being stored. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@ static char *add(struct secrets *secrets, char *const environment[], char *const
     return secrets_add_all(secrets, environment, argv, patterns);
 }
 
-/* Each entry alone; is the text known then? */
+/* Each entry alone: is the text recognized? */
 static void variables_are_chosen_by_name_in_any_case(void **state)
 {
     static const char *const secret[] = {"API_TOKEN",       "db_password",
@@ -118,7 +118,7 @@ static void a_value_is_known_in_each_usual_form(void **state)
         {"key-\xf0\x9f\x94\x91-1", "key-\\ud83d\\udd11-1"}, /* beyond U+FFFF */
         {"a/b/c/d", "a\\/b\\/c\\/d"},                       /* PHP */
         {"p@ss w/rd&1", "p%40ss%20w%2Frd%261"},             /* a URL */
-        {"p@ss w/rd&1", "p%40ss%20w%2frd%261"},             /* in small letters */
+        {"p@ss w/rd&1", "p%40ss%20w%2frd%261"},             /* in lower case */
         {"p@ss w/rd&1", "p%40ss+w%2Frd%261"},               /* a form */
         {"p@ss w/rd&1", "p%40ss%20w/rd%261"},               /* Python's quote */
         {"pass!(1)", "pass!(1)"},                           /* encodeURIComponent */
@@ -189,7 +189,8 @@ static void what_output_holds_by_itself_is_no_secret(void **state)
     for (size_t i = 0; i < LENGTH(secret); i++)
         assert_true(secrets_add(&secrets, secret[i]) && knows(&secrets, secret[i]));
     assert_false(secrets_add(&secrets, "{\n  \"type\": \"sa\",\n        \n------\nrestart\n}"));
-    assert_true(secrets_add_any(&secrets, "switch")); /* a token */
+    /* accepted, because it is certainly a token */
+    assert_true(secrets_add_any(&secrets, "switch"));
     secrets_free(&secrets);
 }
 
@@ -281,14 +282,14 @@ static void a_damaged_text_is_refused_wherever_it_is_cut(void **state)
         text[cut] = '\0';
         errno = 0;
         if (cut == head || strchr(",", saved))
-            assert_int_equal(secrets_parse(&again, text), 0); /* fewer of them */
+            assert_int_equal(secrets_parse(&again, text), 0); /* and a smaller set */
         else if (secrets_parse(&again, text) == 0 || (errno != EINVAL && errno != EBADMSG))
             fail_msg("cut at %zu", cut);
         text[cut] = saved;
         secrets_free(&again);
     }
     assert_int_equal(secrets_parse(&again, "0123456789abcdef0123456789abcdef,9:a:b"), -1);
-    assert_int_equal(errno, EBADMSG); /* of an older version */
+    assert_int_equal(errno, EBADMSG); /* written by an older version */
     assert_int_equal(secrets_parse(&again, ""), 0);
     assert_int_equal(again.count, 0);
     free(text);

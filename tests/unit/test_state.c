@@ -1,4 +1,4 @@
-/* What a host and a run are: every state, and the moment at which the clock alone changes it. */
+/* All states of hosts and runs, and the moment at which the clock alone changes the state. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -147,10 +147,11 @@ static void a_failed_switch_counts_until_a_switch_succeeds(void **state)
     the_verdict_that_counts(rows, 4, "sh");
     rows[0] = (struct verdict_row){.name = "switch", .outcome = "failure", .started_ms = 100};
     rows[1] = (struct verdict_row){.name = "boot", .outcome = "success", .started_ms = 101};
-    the_verdict_that_counts(rows, 2, "boot"); /* the system of today is another */
+    the_verdict_that_counts(rows, 2, "boot"); /* the system has been replaced since */
 }
 
-/* The promise of state_changes_at: until then the state stays, and then it is another. */
+/* What state_changes_at promises: until then the state stays the same, and then it is another
+ * one. */
 static void the_state_changes_exactly_when_it_is_said_to(void **state)
 {
     struct run_facts runs[6] = {{0}, open_run(), open_run(), open_run(), open_run(), open_run()};
@@ -193,10 +194,10 @@ static void a_busy_run_outranks_all_others_and_then_the_one_heard_of_last(void *
     lost.lost = true;
     assert_true(run_outranks(&live, &over, now));
     assert_false(run_outranks(&over, &live, now));
-    assert_true(run_outranks(&over, &silent, now)); /* it began after the other fell silent */
+    assert_true(run_outranks(&over, &silent, now)); /* it began after the other run became silent */
     silent.last_seen_ms = START + 6000;
     assert_true(run_outranks(&silent, &over, now));
-    assert_true(run_outranks(&over, &lost, now)); /* however late that is known */
+    assert_true(run_outranks(&over, &lost, now)); /* however late this is known */
     assert_false(run_outranks(&over, &over, now));
 }
 

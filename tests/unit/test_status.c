@@ -1,4 +1,4 @@
-/* The page that pump and helpers share. */
+/* The page that the pump and the helpers share. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,7 +15,8 @@
 
 #include "../../capture/status.h"
 
-#define RING (4 * STATUS_RING_LEAST) /* a ring that is small enough to be gone round in a test */
+/* a ring that is small enough to be filled several times in a test */
+#define RING (4 * STATUS_RING_LEAST)
 
 static struct status_page *page;
 static int page_fd;
@@ -40,7 +41,7 @@ static int close_page(void **state)
     return close(page_fd);
 }
 
-/* What stands at an offset of the command's output in these tests. */
+/* The byte at an offset of the command's output in these tests. */
 static unsigned char byte_at(uint64_t offset)
 {
     return (unsigned char)(offset * 7 + offset / 251);
@@ -153,7 +154,7 @@ static void the_ring_begins_again_where_the_log_has_everything(void **state)
     assert_output(5000, 100);
     assert_int_equal(status_ring_read(page, 4000, out, 1000, &skipped), 0); /* in the log */
     assert_true(skipped == 0);
-    page->taken = 5100; /* with a gap: the log does not have everything */
+    page->taken = 5100; /* with a gap, because the log does not have everything */
     write_output(100);
     assert_true(page->ring_first == 5000);
 }
@@ -174,7 +175,7 @@ static void memory_that_a_slow_disk_made_the_ring_use_is_given_back(void **state
     assert_true(info.st_blocks * 512 < 4 << 20);
 }
 
-/* However much is written, as long as the log writer is not far behind. */
+/* However much is written, while the log writer is not far behind. */
 static void a_log_that_keeps_up_uses_a_small_part_of_the_ring(void **state)
 {
     struct stat info;
@@ -189,7 +190,7 @@ static void a_log_that_keeps_up_uses_a_small_part_of_the_ring(void **state)
     assert_true(info.st_blocks * 512 < 4 << 20);
 }
 
-/* The ring grows and begins again at any state of it; what is not in the log is always there. */
+/* The ring grows and starts again at any moment; what is not in the log is always in the ring. */
 static void what_the_log_lacks_is_in_the_ring(void **state)
 {
     unsigned random = 1;
@@ -208,7 +209,7 @@ static void what_the_log_lacks_is_in_the_ring(void **state)
             page->taken = page->log_bytes = page->taken + (random >> 4) % (lacking + 1);
         offset = page->taken;
         lacking = page->bytes - offset;
-        if (lacking > sizeof out) { /* a look at both ends */
+        if (lacking > sizeof out) { /* compare both ends only */
             assert_int_equal(status_ring_read(page, page->bytes - 1000, out, 1000, &skipped), 1000);
             assert_output(page->bytes - 1000, 1000);
             lacking = sizeof out;
@@ -283,7 +284,7 @@ static void *read_on(void *context)
     return NULL;
 }
 
-/* As the log writer does that comes back after a long wait. */
+/* Like a log writer that reads again after a long wait. */
 static void what_is_overwritten_while_it_is_read_is_not_taken_for_output(void **state)
 {
     struct racer racer = {false, 0, 0};
@@ -357,7 +358,7 @@ static void a_writer_that_died_in_the_middle_is_noticed_and_survived(void **stat
     status_set_progress(page, &set);
     page->progress_seq |= 1;
     assert_false(status_get_progress(page, &got));
-    status_set_progress(page, &set); /* its successor */
+    status_set_progress(page, &set); /* the next shipper */
     assert_true(status_get_progress(page, &got));
 }
 

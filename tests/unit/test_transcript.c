@@ -1,4 +1,4 @@
-/* The whole pipeline: the same lines and the same phase however the bytes are cut. */
+/* The whole pipeline: the same lines and the same phase, however the bytes are divided. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static void feed(struct transcript *transcript, const char *text)
     transcript_feed(transcript, text, strlen(text));
 }
 
-/* nix draws its bar again only when something has changed: a frame may stand for many minutes. */
+/* nix draws its bar again only when something has changed, so a frame may stay for many minutes. */
 static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
     assert_non_null(transcript);
     feed(transcript, "these 40 derivations will be built:\r\n  /nix/store/" HASH "-a.drv\r\n"
                      "\r\x1b[0m\x1b[K[\x1b[34;1m1\x1b[0m/\x1b[32;1m12\x1b[0m/40 bui");
-    assert_int_equal(transcript_phase(transcript)->progress.built, 0); /* not whole yet */
+    assert_int_equal(transcript_phase(transcript)->progress.built, 0); /* not complete yet */
     feed(transcript, "lt, 118 copied (1803.4 MiB)] building \x1b[1mfoo\x1b[0m (buildPhase)");
     for (int i = 0; i < 3; i++) {
         const struct phase_view *view = transcript_phase(transcript);

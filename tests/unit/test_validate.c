@@ -1,4 +1,4 @@
-/* A body that breaks v1's form is told where and why; a good one is let through. */
+/* The answer to a body with a wrong form says where and why; a right body passes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,7 +7,7 @@
 
 #include "dashboard/fleet/validate.h"
 
-/* Expects the whole compact answer, or "" for none. */
+/* Expects this compact answer, or "" for none. */
 static void expect(const char *text, const struct field_rule *rules, const char *expected)
 {
     json_object *body = json_tokener_parse(text), *answer = validate_body(body, rules);
