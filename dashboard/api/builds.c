@@ -3,6 +3,7 @@
 
 #include "dashboard/api/api.h"
 #include "dashboard/api/report.h"
+#include "dashboard/fleet/clock.h"
 #include "dashboard/server/server.h"
 #include "dashboard/store/store.h"
 
@@ -71,15 +72,30 @@ bool builds_valid(json_object *list)
     return true;
 }
 
+/* Puts the times of a derivation on the server's clock. How long it took stays as it was. */
+static void convert_times(const struct report *report, struct derivation_row *row)
+{
+    int64_t started = clock_server_time(row->started_ms, report->offset_ms, report->now_ms),
+            ended = clock_server_time(row->ended_ms, report->offset_ms, report->now_ms);
+
+    if (started && ended && row->started_ms <= row->ended_ms)
+        started = ended - (row->ended_ms - row->started_ms);
+    row->started_ms = started;
+    row->ended_ms = ended;
+}
+
 int builds_apply(struct txn *txn, int64_t key, const struct report *report)
 {
     json_object *list = report->derivations;
     struct derivation_row row;
 
-    for (size_t i = 0; list && i < json_object_array_length(list); i++)
-        if (derivation_of(json_object_array_get_idx(list, i), &row) &&
-            txn_derivation_put(txn, key, &row) < 0)
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+        if (!derivation_of(json_object_array_get_idx(list, i), &row))
+            continue;
+        convert_times(report, &row);
+        if (txn_derivation_put(txn, key, &row) < 0)
             return -1;
+    }
     return report->changes ? txn_changes_put(txn, key, report->changes) : 0;
 }
 

@@ -344,6 +344,14 @@ static void read_exit(struct report *report, const char **why)
                                                                                         : "failure";
 }
 
+/* A count of the progress; -1: it is not there. */
+static int64_t count_of(json_object *progress, const char *name)
+{
+    json_object *value;
+
+    return member(progress, name, json_type_int, &value) ? json_object_get_int64(value) : -1;
+}
+
 #define COUNT_NAME(name) #name,
 
 /* Drops impossible counts, and members that the protocol does not know. */
@@ -365,6 +373,8 @@ static void read_progress(struct report *report, const char **why)
                       json_object_get_int64(count) > most)
             json_object_object_del(value, key);
     }
+    report->built = count_of(value, "built");
+    report->to_build = count_of(value, "to_build");
     report->progress = json_text(value, why);
 }
 
@@ -518,6 +528,7 @@ static struct report *read_report(struct request *request,
     }
     report->from = -1;
     report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
+    report->built = report->to_build = -1;
     report->now_ms = wall_ms();
     report->offset_ms = clock_offset(writer_ms(request), report->now_ms);
     report->object = request_object(request, &problem);

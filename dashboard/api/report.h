@@ -33,6 +33,7 @@ struct report {
     int64_t offset_ms, now_ms;
     int64_t error_line, byte_count, bytes, silent_for; /* -1: absent; silent_for in seconds */
     int64_t interval;                                  /* between heartbeats, in ms; 0: absent */
+    int64_t built, to_build;                           /* of the progress; -1: absent */
     bool lost, finished, killed;                       /* killed: a signal ended the command */
 };
 

@@ -7,6 +7,7 @@
 #include "dashboard/api/api.h"
 #include "dashboard/api/report.h"
 #include "dashboard/fleet/state.h"
+#include "dashboard/fleet/timing.h"
 #include "dashboard/server/server.h"
 
 /* bytes of text; the writer thread hashes at most this much at the end of a run */
@@ -97,6 +98,24 @@ static int finish_run(struct txn *txn, const struct run_row *run, const struct r
     if (!report->finished)
         return 0;
     return txn_run_finish(txn, run->key, &end) < 0 ? -1 : txn_run_verdict(txn, run->host, run->id);
+}
+
+/* When the run is expected to end, as far as the report changes this. */
+static int time_run(struct txn *txn, const struct run_row *run, const struct report *report)
+{
+    const struct timing_report timing = {
+        .at_ms = report->newest_ms ? report->newest_ms : txn->now_ms,
+        .phase = report->phase ? report->phase : run->phase,
+        .phase_changed = report->phase && strcmp(report->phase, run->phase) != 0,
+        .derivations = report->derivations != NULL,
+        .built = report->built,
+        .to_build = report->to_build,
+        .ended = report->finished && !report->status,
+        .stopped = report->lost || report->finished,
+        .success = report->outcome && strcmp(outcome_of(run, report), "success") == 0,
+        .ended_ms = ended_ms(txn, run, report)};
+
+    return timing_report(txn, run, &timing);
 }
 
 static struct run_facts facts_of(const struct run_row *run)
@@ -236,7 +255,8 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
     }
     if (txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
         builds_apply(txn, run.key, report) < 0 || update_run(txn, &run, report) < 0 ||
-        finish_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0)
+        finish_run(txn, &run, report) < 0 || time_run(txn, &run, report) < 0 ||
+        host_changed(txn, &run, report) < 0)
         return JOB_FAILED;
     answer_next(request, 200, run.lines);
     return JOB_DONE;
@@ -261,7 +281,7 @@ static enum job_result apply_heartbeat(struct txn *txn, struct request *request,
     if (located <= 0)
         return located < 0 ? JOB_FAILED : JOB_DONE;
     if (run.key && (update_run(txn, &run, report) < 0 || finish_run(txn, &run, report) < 0 ||
-                    host_changed(txn, &run, report) < 0))
+                    time_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0))
         return JOB_FAILED;
     if (!run.key &&
         (txn_runs_suspect(txn, request->host, NULL) < 0 || refresh_host(txn, request->host) < 0))

@@ -11,9 +11,7 @@
 
 #include "common/id.h"
 
-#define RUN_NAME_SIZE                                                           \
-    160 /* bytes of a run's name that are used to find its durations, and a NUL \
-         */
+#define RUN_NAME_SIZE 160 /* of a run's name, with a NUL: its durations are found by it */
 #define RUN_PHASES_SIZE 320
 
 /* ---- runs ---- */

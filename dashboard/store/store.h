@@ -372,9 +372,9 @@ void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms);
  * store failed. */
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
                           int64_t now_ms, int64_t *keys, size_t max);
-/* Removes up to max rows of each kind: history and commands from before oldest_ms, durations of
- * which none was added since oldest_ms, and hidden runs without lines whose last report is from
- * before forgotten_ms (wall clock). Returns how many were removed, or -1. */
+/* Removes up to max rows of each kind: history and commands from before oldest_ms, and, from before
+ * forgotten_ms (wall clock), hidden runs without lines by their last report, and durations by the
+ * last one that was added. Returns how many were removed, or -1. */
 int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max);
 
 #endif

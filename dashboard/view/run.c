@@ -30,6 +30,26 @@ static int64_t silent_for_s(const struct run_details *run, int64_t now_ms)
                : 0;
 }
 
+/* How long the run will still take: all three members, or null. A run that is not busy is not
+ * expected to end. */
+static void add_eta(struct text *out, const struct run_details *run, enum run_state state,
+                    int64_t now_ms)
+{
+    const struct {
+        const char *name;
+        int64_t at_ms;
+    } members[] = {{"eta_ms", run->eta_ms},
+                   {"eta_low_ms", run->eta_low_ms},
+                   {"eta_high_ms", run->eta_high_ms}};
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (!run->eta_ms || state != RUN_BUSY)
+            text_key_raw(out, members[i].name, NULL);
+        else
+            text_key_int(out, members[i].name,
+                         members[i].at_ms > now_ms ? members[i].at_ms - now_ms : 0);
+}
+
 /* A run without heartbeats ends with its last lines. */
 static int64_t ended_ms(const struct run_details *run, enum run_state state)
 {
@@ -58,6 +78,7 @@ void run_object(const struct run_details *run, int64_t now_ms, struct text *out)
     text_key_int(out, "silent_for", silent_for_s(run, now_ms));
     text_key_time(out, "last_seen", run->facts.last_seen_ms);
     text_key_int(out, "interval", run->facts.interval_ms / 1000);
+    add_eta(out, run, state, now_ms);
     text_key_raw(out, "lost", state == RUN_CRASHED ? "true" : "false");
     text_key_raw(out, "stop_requested", run->stop ? "true" : "false");
     text_key_time(out, "stop_at", run->stop_ms);

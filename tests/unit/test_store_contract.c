@@ -1073,7 +1073,7 @@ static enum job_result trim_durations(struct txn *txn, struct work *work)
     assert_durations(txn, "host", "switch", "");
     assert_durations(txn, "host", "pull", "phase pulling: 5");
     assert_durations(txn, "other", "switch", "phase building: 2");
-    assert_int_equal(txn_expire(txn, txn->now_ms, 0, 10), 1); /* the other host's is older */
+    assert_int_equal(txn_expire(txn, 0, txn->now_ms, 10), 1); /* the other host's is older */
     assert_durations(txn, "other", "switch", "");
     assert_durations(txn, "host", "pull", "phase pulling: 5");
     assert_int_equal(txn_host_remove(txn, "host"), 1);

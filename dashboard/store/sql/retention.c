@@ -69,7 +69,7 @@ int64_t sql_txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms,
     if (txn_exec(txn,
                  "DELETE FROM durations WHERE (host, name, kind, what) IN (SELECT host, name, "
                  "kind, what FROM durations WHERE at<?1 LIMIT ?2)",
-                 "ii", oldest_ms, max) < 0)
+                 "ii", forgotten_ms, max) < 0)
         return -1;
     removed += txn_rows(txn);
     if (txn_exec(txn,

@@ -1,0 +1,627 @@
+#include "dashboard/fleet/estimate.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Percentiles of past durations: the range that is answered leaves out the extremes. */
+#define LOW 20
+#define MIDDLE 50
+#define HIGH 80
+/* The least width of a range on each side, in percent: by how many past durations it is known. */
+#define WIDTH_FEW 35
+#define WIDTH_MANY 20
+#define MANY 3
+#define NEAREST 3     /* past runs that are the most like this one */
+#define NEAR 200      /* percent: a run that is like this one has at most so much more or less */
+#define LEAST_SHARE 3 /* what is counted takes at least this part of what it usually takes */
+/* A phase or derivation that took this much longer (percent) than any before is overdue. */
+#define OVERDUE 125
+#define OVERDUE_LEAST_MS 2000
+
+/* Past durations, sorted. */
+struct values {
+    int64_t ms[DURATIONS_KEPT];
+    size_t count;
+};
+
+struct known {
+    char *name;
+    struct values values;
+};
+
+/* A derivation that is not built yet. */
+struct pending {
+    char *name;
+    int64_t elapsed_ms; /* -1: it waits */
+};
+
+struct estimate {
+    int64_t now_ms;
+    bool failed; /* out of memory: no estimate */
+    /* Of past runs, newest first: a run that was never in a phase has 0 there. */
+    int64_t phases[PHASE_COUNT][DURATIONS_KEPT];
+    size_t runs;
+    struct duration_row work, wall, each;
+    struct known *known;
+    size_t known_count, known_room;
+    /* Of this run. */
+    struct pending *pending;
+    size_t pending_count, pending_room;
+    int64_t *built;
+    size_t built_count, built_room;
+    int64_t work_ms, first_ms; /* of all its builds until now; when the first began, 0: none did */
+    size_t building;
+};
+
+/* ---- names ---- */
+
+/* The length of a version's part that says what kind of file it is: "1.2.tar.gz" has ".tar.gz". */
+static size_t extension_length(const char *part, size_t length)
+{
+    size_t kept = length;
+
+    while (kept > 0) {
+        size_t at = kept;
+
+        while (at > 0 && part[at - 1] != '.')
+            at--;
+        if (at == 0 || !isalpha((unsigned char)part[at]) || kept - at > 6)
+            break;
+        kept = at - 1;
+    }
+    return length - kept;
+}
+
+void derivation_key(const char *name, char out[DERIVATION_KEY_SIZE])
+{
+    size_t size = 0;
+
+    for (const char *part = name; *part;) {
+        size_t length = strcspn(part, "-"), skip = 0;
+
+        if (part != name && isdigit((unsigned char)*part))
+            skip = length - extension_length(part, length);
+        if (length > skip || part == name) {
+            if (size && !skip && size < DERIVATION_KEY_SIZE - 1)
+                out[size++] = '-';
+            for (size_t i = skip; i < length && size < DERIVATION_KEY_SIZE - 1; i++)
+                out[size++] = part[i];
+        }
+        part += length + (part[length] == '-');
+    }
+    out[size] = '\0';
+}
+
+/* ---- collecting ---- */
+
+/* Room for one more of count things of size bytes at *at. */
+static bool grow(struct estimate *estimate, void **at, size_t *room, size_t count, size_t size)
+{
+    size_t more = *room ? *room * 2 : 64;
+    void *grown;
+
+    if (count < *room)
+        return true;
+    grown = realloc(*at, more * size);
+    if (!grown) {
+        estimate->failed = true;
+        return false;
+    }
+    *at = grown;
+    *room = more;
+    return true;
+}
+
+struct estimate *estimate_new(int64_t now_ms)
+{
+    struct estimate *estimate = calloc(1, sizeof *estimate);
+
+    if (estimate)
+        estimate->now_ms = now_ms;
+    return estimate;
+}
+
+void estimate_free(struct estimate *estimate)
+{
+    if (!estimate)
+        return;
+    for (size_t i = 0; i < estimate->known_count; i++)
+        free(estimate->known[i].name);
+    for (size_t i = 0; i < estimate->pending_count; i++)
+        free(estimate->pending[i].name);
+    free(estimate->known);
+    free(estimate->pending);
+    free(estimate->built);
+    free(estimate);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t *first = a, *second = b;
+
+    return (*first > *second) - (*first < *second);
+}
+
+static void add_known(struct estimate *estimate, const struct duration_row *row)
+{
+    struct known *known;
+
+    if (!grow(estimate, (void **)&estimate->known, &estimate->known_room, estimate->known_count,
+              sizeof *known))
+        return;
+    known = &estimate->known[estimate->known_count];
+    if (!(known->name = strdup(row->what))) {
+        estimate->failed = true;
+        return;
+    }
+    estimate->known_count++;
+    known->values.count = row->count;
+    memcpy(known->values.ms, row->ms, row->count * sizeof *row->ms);
+    qsort(known->values.ms, row->count, sizeof *row->ms, by_size);
+}
+
+void estimate_history(void *context, const struct duration_row *row)
+{
+    struct estimate *estimate = context;
+    int phase;
+
+    if (strcmp(row->kind, DURATION_DERIVATION) == 0) {
+        add_known(estimate, row);
+    } else if (strcmp(row->kind, DURATION_BUILDS) == 0) {
+        if (strcmp(row->what, BUILDS_WORK) == 0)
+            estimate->work = *row;
+        else if (strcmp(row->what, BUILDS_WALL) == 0)
+            estimate->wall = *row;
+        else if (strcmp(row->what, BUILDS_EACH) == 0)
+            estimate->each = *row;
+    } else if (strcmp(row->kind, DURATION_PHASE) == 0 && (phase = phase_index(row->what)) >= 0) {
+        memcpy(estimate->phases[phase], row->ms, row->count * sizeof *row->ms);
+        if (row->count > estimate->runs)
+            estimate->runs = row->count;
+    }
+}
+
+bool estimate_knows(const struct estimate *estimate)
+{
+    return estimate->runs > 0 && !estimate->failed;
+}
+
+static void add_built(struct estimate *estimate, int64_t ms)
+{
+    if (grow(estimate, (void **)&estimate->built, &estimate->built_room, estimate->built_count,
+             sizeof *estimate->built))
+        estimate->built[estimate->built_count++] = ms;
+}
+
+static void add_pending(struct estimate *estimate, const char *name, int64_t elapsed_ms)
+{
+    char key[DERIVATION_KEY_SIZE];
+    struct pending *pending;
+
+    derivation_key(name, key);
+    if (!grow(estimate, (void **)&estimate->pending, &estimate->pending_room,
+              estimate->pending_count, sizeof *pending))
+        return;
+    pending = &estimate->pending[estimate->pending_count];
+    pending->elapsed_ms = elapsed_ms;
+    if (!(pending->name = strdup(key)))
+        estimate->failed = true;
+    else
+        estimate->pending_count++;
+}
+
+void estimate_derivation(void *context, const struct derivation_row *row)
+{
+    struct estimate *estimate = context;
+    int64_t started = row->started_ms && row->started_ms < estimate->now_ms ? row->started_ms
+                                                                            : estimate->now_ms,
+            elapsed = estimate->now_ms - started;
+
+    if (strcmp(row->state, "waiting") == 0) {
+        add_pending(estimate, row->name, -1);
+        return;
+    }
+    if (!row->started_ms || strcmp(row->state, "fetched") == 0 || elapsed > ESTIMATE_MAX_MS)
+        return;
+    if (row->ended_ms && row->ended_ms >= row->started_ms) {
+        elapsed = row->ended_ms - row->started_ms;
+        if (strcmp(row->state, "built") == 0)
+            add_built(estimate, elapsed);
+    } else if (strcmp(row->state, "building") == 0) {
+        add_pending(estimate, row->name, elapsed);
+        estimate->building++;
+    } else {
+        return;
+    }
+    estimate->work_ms += elapsed;
+    if (!estimate->first_ms || started < estimate->first_ms)
+        estimate->first_ms = started;
+}
+
+/* ---- what past durations say ---- */
+
+/* The value at a percentile of sorted values, between two of them where need be. */
+static int64_t percentile(const int64_t *sorted, size_t count, int64_t percent)
+{
+    int64_t place = (int64_t)(count - 1) * percent, at = place / 100, rest = place % 100;
+
+    return rest ? sorted[at] + (sorted[at + 1] - sorted[at]) * rest / 100 : sorted[at];
+}
+
+static struct estimate_left spread(const int64_t *sorted, size_t count)
+{
+    return (struct estimate_left){percentile(sorted, count, MIDDLE), percentile(sorted, count, LOW),
+                                  percentile(sorted, count, HIGH)};
+}
+
+/* What is left of something that has taken elapsed_ms: only past ones that took longer count.
+ * False: none did. */
+static bool residual(const struct values *past, int64_t elapsed_ms, struct estimate_left *left)
+{
+    size_t first = 0;
+
+    while (first < past->count && past->ms[first] <= elapsed_ms)
+        first++;
+    if (first == past->count)
+        return false;
+    *left = spread(past->ms + first, past->count - first);
+    left->ms -= elapsed_ms;
+    left->low_ms -= elapsed_ms;
+    left->high_ms -= elapsed_ms;
+    return true;
+}
+
+static bool is_overdue(int64_t elapsed_ms, int64_t longest_ms)
+{
+    return elapsed_ms > longest_ms * OVERDUE / 100 + OVERDUE_LEAST_MS;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct known *)a)->name, ((const struct known *)b)->name);
+}
+
+/* ---- the derivations that are left ---- */
+
+/* The sums over the derivations that are left. */
+struct workload {
+    struct estimate_left sum, longest;
+    size_t counted, overdue;
+};
+
+/* What a derivation takes whose name is new: the median of this run's; else of all known. */
+static bool unknown_values(struct estimate *estimate, struct values *out)
+{
+    int64_t *all = estimate->built;
+    size_t count = estimate->built_count;
+
+    if (!count) {
+        all = calloc(estimate->known_count, sizeof *all);
+        for (size_t i = 0; all && i < estimate->known_count; i++) {
+            const struct values *values = &estimate->known[i].values;
+
+            if (values->count)
+                all[count++] = percentile(values->ms, values->count, MIDDLE);
+        }
+    }
+    if (count) {
+        struct estimate_left all_spread;
+
+        qsort(all, count, sizeof *all, by_size);
+        all_spread = spread(all, count);
+        *out = (struct values){{all_spread.low_ms, all_spread.ms, all_spread.high_ms}, 3};
+    }
+    if (all != estimate->built)
+        free(all);
+    return count > 0;
+}
+
+static void add_work(struct workload *load, const struct estimate_left *left)
+{
+    load->counted++;
+    load->sum.ms += left->ms;
+    load->sum.low_ms += left->low_ms;
+    load->sum.high_ms += left->high_ms;
+    if (left->ms > load->longest.ms)
+        load->longest.ms = left->ms;
+    if (left->low_ms > load->longest.low_ms)
+        load->longest.low_ms = left->low_ms;
+    if (left->high_ms > load->longest.high_ms)
+        load->longest.high_ms = left->high_ms;
+}
+
+/* False: nothing is known of any derivation that is left. */
+static bool weigh(struct estimate *estimate, struct workload *load)
+{
+    struct values other = {0};
+    bool known_any = unknown_values(estimate, &other);
+
+    qsort(estimate->known, estimate->known_count, sizeof *estimate->known, by_name);
+    for (size_t i = 0; known_any && i < estimate->pending_count; i++) {
+        const struct pending *pending = &estimate->pending[i];
+        const struct known key = {.name = pending->name},
+                           *found = bsearch(&key, estimate->known, estimate->known_count,
+                                            sizeof key, by_name);
+        const struct values *past = found && found->values.count ? &found->values : &other;
+        int64_t elapsed = pending->elapsed_ms > 0 ? pending->elapsed_ms : 0;
+        struct estimate_left left;
+
+        if (residual(past, elapsed, &left))
+            add_work(load, &left);
+        else if (is_overdue(elapsed, past->ms[past->count - 1]))
+            load->overdue++;
+    }
+    return known_any;
+}
+
+/* A value of a past run, and how far that run is from this one. */
+struct sample {
+    int64_t value, distance; /* percent of the smaller one */
+};
+
+static int by_distance(const void *a, const void *b)
+{
+    const struct sample *first = a, *second = b;
+
+    return (first->distance > second->distance) - (first->distance < second->distance);
+}
+
+static int64_t distance(int64_t a, int64_t b)
+{
+    int64_t small = a < b ? a : b, large = a < b ? b : a;
+
+    return large * 100 / (small > 0 ? small : 1);
+}
+
+/* The values of the past runs that are the most like this one, sorted: of those that are near, or
+ * of the next one alone. Returns how many. */
+static size_t nearest(struct sample *samples, size_t count, int64_t *out)
+{
+    size_t taken = 0;
+
+    qsort(samples, count, sizeof *samples, by_distance);
+    while (taken < count && taken < NEAREST && (!taken || samples[taken].distance <= NEAR)) {
+        out[taken] = samples[taken].value;
+        taken++;
+    }
+    qsort(out, taken, sizeof *out, by_size);
+    return taken;
+}
+
+/* Builds at once, in percent: the work of past runs by their time. *near: one of them did about as
+ * much work. 0: not known. */
+static int64_t past_parallel(const struct estimate *estimate, int64_t work_ms, bool *near)
+{
+    struct sample samples[DURATIONS_KEPT];
+    int64_t values[DURATIONS_KEPT];
+    size_t count = 0;
+
+    for (size_t i = 0; i < estimate->work.count && i < estimate->wall.count; i++)
+        if (estimate->wall.ms[i] > 0)
+            samples[count++] = (struct sample){estimate->work.ms[i] * 100 / estimate->wall.ms[i],
+                                               distance(estimate->work.ms[i], work_ms)};
+    count = nearest(samples, count, values);
+    *near = count > 0 && samples[0].distance <= NEAR;
+    return count ? percentile(values, count, MIDDLE) : 0;
+}
+
+/* Builds at once, in percent, of a run that does so much work in all. Most runs build much at once
+ * at first and little at the end, so a past run says more than this one, if there is one like it.
+ */
+static int64_t parallel(const struct estimate *estimate, int64_t work_ms)
+{
+    bool near;
+    int64_t past = past_parallel(estimate, work_ms, &near),
+            elapsed = estimate->first_ms ? estimate->now_ms - estimate->first_ms : 0, own;
+
+    own = estimate->built_count && elapsed > 0 ? estimate->work_ms * 100 / elapsed
+                                               : (int64_t)estimate->building * 100;
+    if (!past || (!near && own))
+        past = own;
+    return past < 100 ? 100 : past;
+}
+
+/* How long all builds that are left take: all work by what is done at once, less the time until
+ * now. */
+static int64_t wall_of(const struct estimate *estimate, int64_t left_ms)
+{
+    int64_t work = estimate->work_ms + left_ms,
+            elapsed = estimate->first_ms ? estimate->now_ms - estimate->first_ms : 0;
+
+    return work * 100 / parallel(estimate, work) - elapsed;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* How long the builds that are left take. What some take longer and others less evens out: only
+ * half of the width counts. */
+static enum estimate_answer builds_left(struct estimate *estimate, struct estimate_left *left)
+{
+    struct workload load = {0};
+    int64_t width;
+
+    if (!estimate->pending_count || !weigh(estimate, &load))
+        return ESTIMATE_NONE;
+    if (!load.counted && load.overdue == estimate->building && load.overdue)
+        return ESTIMATE_OVERDUE;
+    width = load.counted > 1 ? 2 : 1;
+    left->ms = larger(load.longest.ms, wall_of(estimate, load.sum.ms));
+    left->low_ms = larger(load.longest.low_ms,
+                          wall_of(estimate, load.sum.ms - (load.sum.ms - load.sum.low_ms) / width));
+    left->high_ms =
+        larger(load.longest.high_ms,
+               wall_of(estimate, load.sum.ms + (load.sum.high_ms - load.sum.ms) / width));
+    return ESTIMATE_LEFT;
+}
+
+/* ---- the phases that are left ---- */
+
+/* Time at a place, in a past run or (past: -1) in this one. */
+static int64_t time_at(const struct estimate *estimate, const struct estimate_run *run, int place,
+                       int past)
+{
+    int64_t ms = 0;
+
+    for (int i = 0; i < PHASE_COUNT; i++)
+        if (phase_place(i) == place)
+            ms += past < 0 ? run->times.ms[i] : estimate->phases[i][past];
+    return ms;
+}
+
+/* What each derivation took in past runs that built about as many. Returns how many runs. */
+static size_t nearest_each(const struct estimate *estimate, int64_t builds, int64_t *out)
+{
+    struct sample samples[DURATIONS_KEPT];
+    size_t count = 0;
+
+    for (size_t i = 0; i < estimate->each.count && i < estimate->runs; i++) {
+        int64_t each = estimate->each.ms[i],
+                all = time_at(estimate, NULL, phase_place(phase_index("building")), (int)i);
+
+        if (each > 0)
+            samples[count++] = (struct sample){each, distance(all / each, builds)};
+    }
+    return nearest(samples, count, out);
+}
+
+/* The same where only numbers are known: of the derivations, and of the time that each took in past
+ * runs with about as many. */
+static enum estimate_answer counted_left(const struct estimate *estimate,
+                                         const struct estimate_run *run, struct estimate_left *left)
+{
+    int64_t elapsed = time_at(estimate, run, phase_place(phase_index("building")), -1), count = 0,
+            all = 0, each[DURATIONS_KEPT], least;
+    size_t found;
+
+    if (run->to_build > 0 && run->built >= 0) {
+        all = run->to_build;
+        count = all - run->built;
+    } else {
+        for (size_t i = 0; i < estimate->pending_count; i++)
+            count += estimate->pending[i].elapsed_ms < 0;
+        all = (int64_t)(estimate->pending_count + estimate->built_count);
+    }
+    found = nearest_each(estimate, all, each);
+    if (count <= 0 || !found)
+        return ESTIMATE_NONE;
+    *left = spread(each, found);
+    least = left->low_ms * count / LEAST_SHARE;
+    left->ms = larger(left->ms * all - elapsed, least);
+    left->low_ms = larger(left->low_ms * all - elapsed, least);
+    left->high_ms = larger(left->high_ms * all - elapsed, left->high_ms * count);
+    return ESTIMATE_LEFT;
+}
+
+/* What a past run took behind a place, less what this run took there already. */
+static int64_t time_behind(const struct estimate *estimate, const struct estimate_run *run,
+                           int place, int past)
+{
+    int64_t ms = 0;
+
+    for (int at = place + 1; at <= phase_place(PHASE_COUNT - 1); at++)
+        ms += larger(0, time_at(estimate, run, at, past) - time_at(estimate, run, at, -1));
+    return ms;
+}
+
+/* From the end of a place to the end of the run, by all past runs. */
+static struct estimate_left left_behind(const struct estimate *estimate,
+                                        const struct estimate_run *run, int place)
+{
+    int64_t ms[DURATIONS_KEPT];
+
+    for (size_t i = 0; i < estimate->runs; i++)
+        ms[i] = time_behind(estimate, run, place, (int)i);
+    qsort(ms, estimate->runs, sizeof *ms, by_size);
+    return spread(ms, estimate->runs);
+}
+
+/* From now to the end of a run that is at a place: past runs that were there for longer count.
+ * up_to: the place at whose begin to stop. */
+static enum estimate_answer phases_left(const struct estimate *estimate,
+                                        const struct estimate_run *run, int up_to,
+                                        struct estimate_left *left)
+{
+    int place = phase_place(run->phase);
+    int64_t elapsed = time_at(estimate, run, place, -1), longest = 0, ms[DURATIONS_KEPT];
+    size_t count = 0;
+
+    for (size_t i = 0; i < estimate->runs; i++) {
+        int64_t here = time_at(estimate, run, place, (int)i);
+
+        longest = larger(longest, here);
+        if (here > elapsed)
+            ms[count++] = here - elapsed + time_behind(estimate, run, place, (int)i) -
+                          (up_to > place ? time_behind(estimate, run, up_to - 1, (int)i) : 0);
+    }
+    if (!longest)
+        return ESTIMATE_NONE; /* no past run was here */
+    if (!count && is_overdue(elapsed, longest))
+        return ESTIMATE_OVERDUE;
+    if (!count) { /* a little longer than ever: the rest is still to come */
+        *left = up_to > place ? (struct estimate_left){0} : left_behind(estimate, run, place);
+        return ESTIMATE_LEFT;
+    }
+    qsort(ms, count, sizeof *ms, by_size);
+    *left = spread(ms, count);
+    return ESTIMATE_LEFT;
+}
+
+/* What is beyond this is no estimate of a run. */
+static enum estimate_answer bounded(enum estimate_answer answer, struct estimate_left *left)
+{
+    if (answer != ESTIMATE_LEFT || left->ms > ESTIMATE_MAX_MS)
+        return answer == ESTIMATE_LEFT ? ESTIMATE_NONE : answer;
+    if (left->high_ms > ESTIMATE_MAX_MS)
+        left->high_ms = ESTIMATE_MAX_MS;
+    return answer;
+}
+
+static void add_left(struct estimate_left *left, const struct estimate_left *more)
+{
+    left->ms += more->ms;
+    left->low_ms += more->low_ms;
+    left->high_ms += more->high_ms;
+}
+
+/* A range says no more than is known. */
+static void widen(const struct estimate *estimate, struct estimate_left *left)
+{
+    int64_t width = left->ms * (estimate->runs < MANY ? WIDTH_FEW : WIDTH_MANY) / 100;
+
+    left->ms = larger(left->ms, 1);
+    if (left->low_ms > left->ms - width)
+        left->low_ms = left->ms - width;
+    left->low_ms = larger(left->low_ms, 0);
+    left->high_ms = larger(left->high_ms, left->ms + width);
+}
+
+enum estimate_answer estimate_remaining(struct estimate *estimate, const struct estimate_run *run,
+                                        struct estimate_left *left)
+{
+    int place = phase_place(run->phase), builds_at = phase_place(phase_index("building"));
+    enum estimate_answer answer = ESTIMATE_NONE;
+    struct estimate_left part = {0};
+
+    if (!estimate_knows(estimate))
+        return ESTIMATE_NONE;
+    if (place <= builds_at) {
+        answer = builds_left(estimate, left);
+        if (answer == ESTIMATE_NONE)
+            answer = counted_left(estimate, run, left);
+    }
+    if (answer == ESTIMATE_LEFT) {
+        if (place < builds_at && phases_left(estimate, run, builds_at, &part) == ESTIMATE_LEFT)
+            add_left(left, &part);
+        part = left_behind(estimate, run, builds_at);
+        add_left(left, &part);
+    } else if (answer == ESTIMATE_NONE) {
+        answer = phases_left(estimate, run, 0, left);
+    }
+    if (answer == ESTIMATE_LEFT)
+        widen(estimate, left);
+    return bounded(answer, left);
+}
