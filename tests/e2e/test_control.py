@@ -38,7 +38,7 @@ def test_a_problem_is_said_once_however_often_it_is_reported(helped):
 
 
 @pytest.mark.parametrize("misfortune", ["kill -9 $$", "kill -STOP $$", "read x <&4; exec sleep 60", "exit 0"])
-def test_what_is_owed_is_said_also_when_the_shipper_cannot(misfortune, helped):
+def test_undelivered_output_is_reported_even_if_the_shipper_cannot(misfortune, helped):
     env = helped(f"if [ $1 = ship ]; then {misfortune}; fi; read x <&4; exit 0\n", NIXFLEET_FLUSH_TIMEOUT="1")
     done = run("sh", "-c", "echo hi; exit 4", state=None, env=env)
     assert (done.returncode, done.stdout) == (4, b"hi\n")

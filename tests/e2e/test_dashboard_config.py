@@ -228,7 +228,7 @@ def test_a_second_server_on_the_same_port_is_refused(tmp_path):
         assert second.returncode == 1 and f"{address}: Address already in use" in second.stderr
 
 
-def test_an_address_that_is_none_is_told(tmp_path):
+def test_an_invalid_address_is_reported(tmp_path):
     done = run("--dev", "--listen", "127.0.0.999:80", "--data", tmp_path)
     assert done.returncode == 78 and "127.0.0.999" in done.stderr
 

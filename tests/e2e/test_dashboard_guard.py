@@ -112,7 +112,7 @@ def test_a_flood_of_wrong_passwords_does_not_delay_the_right_one(tmp_path):
             wait_for(lambda: any(one.done() and one.result() == 503 for one in flood.tries))  # more wait than can be served soon
 
 
-def test_the_newest_of_those_who_wait_is_next(tmp_path):
+def test_the_newest_waiting_sign_in_is_next(tmp_path):
     """Also where no right password is known yet, as after a restart."""
     with Dashboard(tmp_path, dev=False, NIXFLEET_TRUST_PROXY_HEADERS="1", **settings()) as dashboard, Flood(dashboard, 30) as flood:
         cookie_of(sign_in(dashboard, headers={ADDRESS: "192.0.2.2"}))

@@ -127,7 +127,7 @@ def test_the_bounds_may_come_from_the_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["NIXFLEET_KEEP_DAYS", "NIXFLEET_KEEP_RUNS", "NIXFLEET_KEEP_MB", "NIXFLEET_RUN_MB"])
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
-def test_a_bound_that_is_none_is_named(tmp_path, name, value):
+def test_an_invalid_limit_is_named(tmp_path, name, value):
     import subprocess
     from lib.dashserver import BIN
     done = subprocess.run([BIN / "nixfleet-dashboard", "--dev", "--listen", "127.0.0.1:0", "--data", tmp_path], env={name: value},

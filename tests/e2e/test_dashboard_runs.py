@@ -122,7 +122,7 @@ def test_a_field_of_a_heartbeat_of_the_wrong_form_is_named(dashboard, run, field
     assert refused.status == 400 and next(iter(field)) in refused.json["error"]
 
 
-def test_what_a_terminal_would_act_on_is_made_harmless_in_lines(dashboard, run):
+def test_escape_sequences_in_lines_are_made_harmless(dashboard, run):
     lines = ["\x1b[2Jclear", "tab\there", "\u009b31mred", "\x1b[32mgreen\x1b[0m", "two\nlines"]
     assert dashboard.post(LOGS, {"run": run, "from": 0, "lines": lines}).json["next"] == 5
     assert text_of(dashboard, run, "?color=1") == "?[2Jclear\ntab here\n??31mred\n\x1b[32mgreen\x1b[0m\ntwo lines\n"

@@ -62,7 +62,7 @@ def test_a_log_is_searched_as_it_is_asked_for(dashboard, question, lines):
 
 
 @pytest.mark.parametrize("q", ["(", "[", "*", "(?<x", "a{99999}", "x" * 2000])
-def test_what_is_no_expression_is_refused_with_the_reason(dashboard, q):
+def test_an_invalid_expression_is_refused_with_the_reason(dashboard, q):
     run = write(dashboard, "asked", LINES)
     refused = found(dashboard, "asked", run, q=q, regex=1)
     assert refused.status == 400 and refused.json["error"].startswith("q is not a regular expression: ")

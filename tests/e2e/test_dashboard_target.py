@@ -68,7 +68,7 @@ def test_an_open_page_is_told_when_the_target_comes(tmp_path, publisher):
 
 @pytest.mark.parametrize("body", [b"", b"no json", b"[]", json.dumps({"hash": "<script>"}).encode(), b"{\"hash\":\"" + b"a" * 70000],
                          ids=["empty", "text", "list", "not a commit", "too long"])
-def test_what_is_no_commit_is_no_target(tmp_path, publisher, body):
+def test_a_text_that_is_not_a_commit_is_not_a_target(tmp_path, publisher, body):
     publisher.body = body
     with Dashboard(tmp_path / "data", NIXFLEET_NIXCFG_VERSION_URL=publisher.url) as dashboard:
         assert refresh(dashboard).json == {"hash": None, "full_hash": None, "message": None}

@@ -125,7 +125,7 @@ def test_a_run_that_the_dashboard_always_fails_at_keeps_no_other_one_back(tmp_pa
     server.stop()
 
 
-def test_a_dashboard_that_fails_at_every_run_is_left_in_peace(tmp_path):
+def test_a_dashboard_that_fails_at_every_run_is_not_tried_for_each(tmp_path):
     server = FaultServer()
     server.stop()
     leave_undelivered(tmp_path, server, 4)

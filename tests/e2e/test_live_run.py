@@ -68,7 +68,7 @@ def test_a_token_that_is_refused_gives_way_to_the_other_one(tmp_path, good):
         assert tried[0] == ("Bearer a-token-for-tests" if good == "file" else "Bearer an-old-one") and tried[-1] == "Bearer a-token-for-tests"
 
 
-def test_with_both_tokens_refused_the_run_stays_owed_and_says_so_once(tmp_path):
+def test_with_both_tokens_refused_the_run_stays_undelivered_and_says_so_once(tmp_path):
     token_file = tmp_path / "token"
     token_file.write_text("one\n")
     with FaultServer() as server:

@@ -56,7 +56,7 @@ def test_what_was_not_wanted_is_said_once_and_delivered_by_a_flush(name, tmp_pat
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.2, 0.4, 0.6, 0.8])
-def test_what_a_failing_dashboard_is_owed_is_said_at_whatever_moment_the_end_comes(pause, tmp_path):
+def test_undelivered_output_is_reported_whenever_the_end_comes(pause, tmp_path):
     with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1) as run:
         server.fault = status(500)
         run.write("one\n")

@@ -159,7 +159,7 @@ def test_an_empty_record_is_not_kept(tmp_path, nix):
     wait_for(lambda: records(tmp_path) == [], "the log writer to remove it")
 
 
-def test_a_nix_that_never_answers_is_waited_for_by_no_command(tmp_path, nix):
+def test_no_command_waits_for_a_nix_that_never_answers(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8", answer=f"echo $$ >>{tmp_path}/pids; exec sleep 600"))
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     wait_for((tmp_path / "pids").exists, "nix to be asked")

@@ -253,7 +253,7 @@ def test_a_run_whose_record_is_damaged_is_listed_and_shown(state, left):
     assert shown.stdout == b"precious\n"
 
 
-def test_what_is_no_file_among_the_records_delays_nobody(state):
+def test_a_fifo_among_the_records_delays_nobody(state):
     state.mkdir(mode=0o700)
     os.mkfifo(state / "01a22158-0000-7787-99e4-3a4d16c73f43.run")
     (state / "01a22158-0000-7787-99e4-3a4d16c73f44.run").mkdir()
@@ -375,7 +375,7 @@ def test_runs_beyond_the_size_are_removed(state):
 
 
 @pytest.mark.parametrize("bound", [{"NIXFLEET_KEEP_RUNS": "1"}, {"NIXFLEET_KEEP_DAYS": "1"}, {"NIXFLEET_KEEP_SIZE": "1K"}])
-def test_what_is_owed_or_alive_is_never_removed(state, bound):
+def test_an_undelivered_or_living_run_is_never_removed(state, bound):
     owed = make_run(state, 1, age_days=100, size=50000, stream=1)
     lost_and_owed = make_run(state, 2, age_days=100, size=50000, stream=1, ended=False)
     local = make_run(state, 3, age_days=100, size=50000)

@@ -45,7 +45,7 @@ def test_a_wrong_file_is_said_and_the_command_runs(state):
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_no_file_in_its_place_is_said_and_waited_for_by_nobody(state, make):
+def test_a_settings_file_that_is_not_a_file_is_reported_and_not_waited_for(state, make):
     env = with_file(state, None)
     make(state.parent / "config" / "nixfleet" / "run.conf")
     done = run("echo", "hi", state=state, env=env)
@@ -54,7 +54,7 @@ def test_what_is_no_file_in_its_place_is_said_and_waited_for_by_nobody(state, ma
 
 
 @pytest.mark.parametrize("keywords", [{"stderr": subprocess.STDOUT}, {"options": ["-q"]}])
-def test_nothing_of_it_is_in_captured_output_or_said_with_quiet(state, keywords):
+def test_warnings_are_not_in_captured_output_or_printed_with_quiet(state, keywords):
     env = with_file(state, "NIXFLEET_HARTBEAT=20\n")
     env.update(BAD)
     done = run("echo", "hi", state=state, env=env, **keywords)

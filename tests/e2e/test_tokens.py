@@ -44,7 +44,7 @@ def test_a_token_file_is_a_token_or_settings(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_token_is_never_sent_and_said(name, tmp_path):
+def test_a_text_that_is_not_a_token_is_reported_and_never_sent(name, tmp_path):
     (tmp_path / "token").write_text(BAD[name][0])
     with FaultServer() as server:
         done = wrapped(tmp_path, server.url, "echo", "hi", NIXFLEET_TOKEN="", NIXFLEET_TOKEN_FILE=tmp_path / "token")
@@ -75,7 +75,7 @@ def test_the_variable_serves_where_the_file_does_not(tmp_path):
         assert server.text() == "hi"
 
 
-def test_a_real_dashboard_wants_a_token_and_that_is_what_is_said(tmp_path):
+def test_a_real_dashboard_requires_a_token_and_the_message_says_so(tmp_path):
     with Dashboard(tmp_path / "data") as dashboard:
         none = wrapped(tmp_path / "state", dashboard.url, "true", NIXFLEET_TOKEN="", HOME=tmp_path)
         wrong = wrapped(tmp_path / "state", dashboard.url, "true", NIXFLEET_TOKEN="wrong-token")

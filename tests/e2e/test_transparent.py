@@ -67,7 +67,7 @@ def test_no_command_is_125(state):
     assert done.returncode == 125 and len(done.stderr.splitlines()) == 1
 
 
-def test_options_end_at_the_first_word_that_is_none(state):
+def test_options_end_at_the_first_other_word(state):
     done = subprocess.run([RUN, "-q", "printf", "%s,", "-q", "--", "--url", "x"], env=environment(state), capture_output=True, timeout=30)
     assert done.stdout == b"-q,--,--url,x,"
 

@@ -40,7 +40,7 @@ static void an_address_has_one_spelling(void **state)
     }
 }
 
-static void what_is_no_address_is_refused(void **state)
+static void a_text_that_is_not_an_address_is_refused(void **state)
 {
     static const char *const cases[] = {"",         "unknown",   "1.2.3",    "1.2.3.4.5",
                                         "_hidden",  "[::1",      "[::1]x",   "::g",
@@ -107,7 +107,7 @@ static void a_bad_entry_is_named(void **state)
     }
 }
 
-static void the_client_is_the_right_most_that_is_no_proxy(void **state)
+static void the_client_is_the_right_most_entry_that_is_not_a_proxy(void **state)
 {
     static const struct {
         const char *peer, *forwarded, *client;
@@ -142,11 +142,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_has_one_spelling),
-        cmocka_unit_test(what_is_no_address_is_refused),
+        cmocka_unit_test(a_text_that_is_not_an_address_is_refused),
         cmocka_unit_test(an_ipv6_client_is_counted_by_its_64),
         cmocka_unit_test(networks_are_addresses_and_cidr),
         cmocka_unit_test(a_bad_entry_is_named),
-        cmocka_unit_test(the_client_is_the_right_most_that_is_no_proxy),
+        cmocka_unit_test(the_client_is_the_right_most_entry_that_is_not_a_proxy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

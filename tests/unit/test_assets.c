@@ -37,7 +37,7 @@ static void the_root_is_the_index(void **state)
     assert_string_equal(root->content_type, "text/html; charset=utf-8");
 }
 
-static void what_is_not_there_is_not_found(void **state)
+static void an_unknown_path_is_not_found(void **state)
 {
     (void)state;
     assert_null(asset_find(""));
@@ -63,7 +63,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_of_a_file_is_there),
         cmocka_unit_test(the_root_is_the_index),
-        cmocka_unit_test(what_is_not_there_is_not_found),
+        cmocka_unit_test(an_unknown_path_is_not_found),
         cmocka_unit_test(an_etag_is_quoted_and_of_the_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

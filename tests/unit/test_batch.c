@@ -80,7 +80,7 @@ static void plain_http_is_for_this_machine(void **state)
     assert_false(client_url_allowed("file:///etc/passwd", true, &why));
 }
 
-static void lines_and_times_are_eaten_from_the_front(void **state)
+static void lines_and_times_are_dropped_from_the_front(void **state)
 {
     struct line_queue queue = {0};
     struct time_runs times = {0};
@@ -110,7 +110,7 @@ static void lines_and_times_are_eaten_from_the_front(void **state)
 }
 
 /* A megabyte that waits, half of which is removed with each batch, does not need two megabytes. */
-static void a_queue_that_is_eaten_as_it_grows_takes_little_room(void **state)
+static void a_queue_that_shrinks_as_it_grows_needs_little_memory(void **state)
 {
     const size_t most = (size_t)1 << 20;
     struct line_queue queue = {0};
@@ -140,8 +140,8 @@ int main(void)
         cmocka_unit_test(an_exit_names_its_signal),
         cmocka_unit_test(answers_are_read_within_bounds),
         cmocka_unit_test(plain_http_is_for_this_machine),
-        cmocka_unit_test(lines_and_times_are_eaten_from_the_front),
-        cmocka_unit_test(a_queue_that_is_eaten_as_it_grows_takes_little_room),
+        cmocka_unit_test(lines_and_times_are_dropped_from_the_front),
+        cmocka_unit_test(a_queue_that_shrinks_as_it_grows_needs_little_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 
 static char hosts[2000][HOST_ID_SIZE];
 
-static void state_changes_are_told_at_once_in_order(void **state)
+static void state_changes_are_sent_at_once_and_in_order(void **state)
 {
     struct change_feed *log = change_feed_new();
     uint64_t seen = 0;
@@ -30,7 +30,7 @@ static void state_changes_are_told_at_once_in_order(void **state)
     change_feed_free(log);
 }
 
-static void who_is_slow_hears_of_each_host_once_and_in_parts(void **state)
+static void a_slow_page_gets_each_changed_host_once_and_in_parts(void **state)
 {
     struct change_feed *log = change_feed_new();
     uint64_t seen = 0;
@@ -109,8 +109,8 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(state_changes_are_told_at_once_in_order),
-        cmocka_unit_test(who_is_slow_hears_of_each_host_once_and_in_parts),
+        cmocka_unit_test(state_changes_are_sent_at_once_and_in_order),
+        cmocka_unit_test(a_slow_page_gets_each_changed_host_once_and_in_parts),
         cmocka_unit_test(progress_of_one_host_has_a_pace),
         cmocka_unit_test(a_state_change_does_not_wait_behind_progress),
     };

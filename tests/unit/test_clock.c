@@ -28,7 +28,7 @@ static void a_writers_clock_is_corrected(void **state)
     assert_int_equal(clock_offset(0, NOW), 0);          /* not sent */
 }
 
-static void without_a_word_of_the_clock_only_the_impossible_is_corrected(void **state)
+static void without_a_writers_clock_only_impossible_times_are_corrected(void **state)
 {
     (void)state;
     assert_int_equal(clock_server_time(NOW - HOUR, 0, NOW), NOW - HOUR);
@@ -83,7 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_writers_clock_is_corrected),
-        cmocka_unit_test(without_a_word_of_the_clock_only_the_impossible_is_corrected),
+        cmocka_unit_test(without_a_writers_clock_only_impossible_times_are_corrected),
         cmocka_unit_test(a_clock_that_goes_on_is_trusted),
         cmocka_unit_test(a_clock_that_jumped_is_not_trusted_for_a_day),
         cmocka_unit_test(a_start_far_from_the_newest_stored_time_is_not_trusted),

@@ -68,7 +68,7 @@ static void the_environment_outranks_the_file(void **state)
     dashboard_settings_free(settings);
 }
 
-static void everything_that_makes_no_sense_is_named_at_once(void **state)
+static void all_wrong_settings_are_named_at_once(void **state)
 {
     struct problems problems;
     struct dashboard_settings *settings;
@@ -92,7 +92,7 @@ static void everything_that_makes_no_sense_is_named_at_once(void **state)
     dashboard_settings_free(settings);
 }
 
-static void a_file_that_others_can_read_is_told(void **state)
+static void a_file_that_others_can_read_is_reported(void **state)
 {
     char path[] = "/tmp/nixfleet-settings-XXXXXX";
     int fd = mkstemp(path);
@@ -107,7 +107,7 @@ static void a_file_that_others_can_read_is_told(void **state)
     assert_true(says(&problems, false, "chmod 600"));
 }
 
-static void it_starts_only_with_every_secret_in_order(void **state)
+static void it_starts_only_with_valid_secrets(void **state)
 {
     static char hash[] = HASH, secret[] = "0123456789abcdef", word[] = "x",
                 totp[] = "not base32 !!", list[] = "0123456789abcdef,x";
@@ -197,9 +197,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(the_environment_outranks_the_file, forget),
-        cmocka_unit_test_teardown(everything_that_makes_no_sense_is_named_at_once, forget),
-        cmocka_unit_test(a_file_that_others_can_read_is_told),
-        cmocka_unit_test(it_starts_only_with_every_secret_in_order),
+        cmocka_unit_test_teardown(all_wrong_settings_are_named_at_once, forget),
+        cmocka_unit_test(a_file_that_others_can_read_is_reported),
+        cmocka_unit_test(it_starts_only_with_valid_secrets),
         cmocka_unit_test(settings_that_are_held_outlive_a_reload),
         cmocka_unit_test(dev_mode_stays_on_loopback),
         cmocka_unit_test(a_fatal_problem_counts_behind_any_number_of_others),

@@ -152,7 +152,7 @@ static void a_batch_of_lines_that_are_all_escapes_fits(void **state)
 }
 
 /* Otherwise a broken dashboard would be asked as fast as it answers. */
-static void a_dashboard_that_always_goes_back_is_met_with_pauses(void **state)
+static void a_dashboard_that_always_goes_back_causes_pauses(void **state)
 {
     struct played *played = *state;
     int at_once = 0;
@@ -217,7 +217,7 @@ static void derivations_are_told_with_their_times_and_again_only_when_they_chang
 }
 
 /* Several batches may be needed; the last one has the end. */
-static void the_end_comes_when_all_derivations_are_told(void **state)
+static void the_end_is_sent_behind_the_last_derivation(void **state)
 {
     struct played *played = *state;
     char text[128];
@@ -241,7 +241,7 @@ static void the_end_comes_when_all_derivations_are_told(void **state)
 }
 
 /* The dashboard has the bar already, and gets it again. */
-static void a_bar_that_moves_on_came_when_it_came_first(void **state)
+static void a_bar_keeps_the_time_of_its_first_state(void **state)
 {
     struct played *played = *state;
 
@@ -267,7 +267,7 @@ static void a_bar_that_moves_on_came_when_it_came_first(void **state)
 
 /* The output was sent as it came, but not stored as far: the disk was full, or the log is
  * /dev/null. */
-static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **state)
+static void missing_output_is_reported_behind_the_last_delivered_line(void **state)
 {
     struct played *played = *state;
     struct run_end end = {.known = true, .bytes = 1000};
@@ -290,7 +290,7 @@ static void what_is_missing_behind_what_the_dashboard_has_is_said_there(void **s
 
 /* The log was removed before a helper was started again. If bytes counted as left, the helper would
  * ask for them without end. */
-static void of_a_log_that_cannot_be_opened_nothing_is_left(void **state)
+static void a_log_that_cannot_be_opened_has_no_bytes_left(void **state)
 {
     struct played *played = *state;
     struct source source;
@@ -325,19 +325,18 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_of_lines_that_are_all_escapes_fits, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_dashboard_that_always_goes_back_is_met_with_pauses, setup,
+        cmocka_unit_test_setup_teardown(a_dashboard_that_always_goes_back_causes_pauses, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_conflict_about_lines_that_were_never_sent_is_no_answer,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             derivations_are_told_with_their_times_and_again_only_when_they_change, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_end_comes_when_all_derivations_are_told, setup,
+        cmocka_unit_test_setup_teardown(the_end_is_sent_behind_the_last_derivation, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_bar_that_moves_on_came_when_it_came_first, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(what_is_missing_behind_what_the_dashboard_has_is_said_there,
+        cmocka_unit_test_setup_teardown(a_bar_keeps_the_time_of_its_first_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(missing_output_is_reported_behind_the_last_delivered_line,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(of_a_log_that_cannot_be_opened_nothing_is_left, setup,
+        cmocka_unit_test_setup_teardown(a_log_that_cannot_be_opened_has_no_bytes_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(batches_without_lines_leave_what_is_there, setup, teardown),
     };

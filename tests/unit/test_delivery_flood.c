@@ -394,7 +394,7 @@ static void play_at_random(struct flood *flood)
     assert_memory_equal(flood->have, flood->expected, flood->expected_size);
 }
 
-static void whatever_is_answered_when_the_lines_are_those_of_the_log(void **state)
+static void any_answers_lead_to_the_lines_of_the_log(void **state)
 {
     struct flood *flood = *state;
 
@@ -453,8 +453,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_flood_can_begin_while_the_last_lines_are_in_flight, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(whatever_is_answered_when_the_lines_are_those_of_the_log,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(any_answers_lead_to_the_lines_of_the_log, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

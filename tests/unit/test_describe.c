@@ -32,7 +32,7 @@ static const char *text_of(json_object *object, const char *key)
     return json_object_get_string(json_object_object_get(object, key));
 }
 
-static void a_command_is_told_whole(void **state)
+static void a_command_is_described_completely(void **state)
 {
     char *argv[] = {"nixos-rebuild", "switch", "--flake", ".#a b", NULL};
     struct run_info info = {.argv = argv, .name = "switch", .user = "root", .cols = 80, .rows = 24};
@@ -72,7 +72,7 @@ static void a_long_command_is_cut_between_letters(void **state)
     free(word);
 }
 
-static void a_secret_at_the_bound_is_not_told_in_part(void **state)
+static void a_secret_at_the_limit_is_not_shown_in_part(void **state)
 {
     static const char secret[] = "correct-horse-battery-staple";
     struct redactor *redactor = redactor_new("", NULL, NULL, NULL);
@@ -99,9 +99,9 @@ static void a_secret_at_the_bound_is_not_told_in_part(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_command_is_told_whole),
+        cmocka_unit_test(a_command_is_described_completely),
         cmocka_unit_test(a_long_command_is_cut_between_letters),
-        cmocka_unit_test(a_secret_at_the_bound_is_not_told_in_part),
+        cmocka_unit_test(a_secret_at_the_limit_is_not_shown_in_part),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

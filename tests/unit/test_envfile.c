@@ -69,7 +69,7 @@ static void carriage_returns_of_other_systems_are_dropped(void **state)
     assert_reads("A=1\r\nB='2'\r\nC=a\\\r\nb\r\n", "A<1>B<2>C<ab>");
 }
 
-static void what_is_no_assignment_is_passed_over(void **state)
+static void a_line_that_is_not_an_assignment_is_skipped(void **state)
 {
     (void)state;
     assert_reads("export A=1\n1B=2\nC-D=3\n=4\nE\nF=5\n", "F<5>");
@@ -112,7 +112,7 @@ int main(void)
         cmocka_unit_test(blanks_around_a_value_go_and_those_in_it_stay),
         cmocka_unit_test(backslashes),
         cmocka_unit_test(carriage_returns_of_other_systems_are_dropped),
-        cmocka_unit_test(what_is_no_assignment_is_passed_over),
+        cmocka_unit_test(a_line_that_is_not_an_assignment_is_skipped),
         cmocka_unit_test(a_name_of_any_length_does_no_harm),
         cmocka_unit_test(a_nul_byte_ends_nothing),
         cmocka_unit_test(the_receiver_can_end_it),

@@ -90,7 +90,7 @@ static void what_is_written_back_is_json_again(void **state)
     }
 }
 
-static void the_dashboard_reads_bodies_so(void **state)
+static void the_dashboard_reads_bodies_by_the_standard(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
@@ -105,7 +105,7 @@ static void the_dashboard_reads_bodies_so(void **state)
     }
 }
 
-static void the_helper_reads_answers_so(void **state)
+static void the_helper_reads_answers_by_the_standard(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
@@ -154,7 +154,7 @@ static void ignore_download(void *context, int64_t done, int64_t expected)
 }
 
 /* A record that is read is removed from the text; anything else passes unchanged. */
-static void nix_records_are_read_so(void **state)
+static void nix_records_are_read_by_the_standard(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
@@ -414,9 +414,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_text_is_accepted_or_refused_as_the_standard_says),
         cmocka_unit_test(what_is_written_back_is_json_again),
-        cmocka_unit_test(the_dashboard_reads_bodies_so),
-        cmocka_unit_test(the_helper_reads_answers_so),
-        cmocka_unit_test(nix_records_are_read_so),
+        cmocka_unit_test(the_dashboard_reads_bodies_by_the_standard),
+        cmocka_unit_test(the_helper_reads_answers_by_the_standard),
+        cmocka_unit_test(nix_records_are_read_by_the_standard),
         cmocka_unit_test(escapes_become_what_they_stand_for),
         cmocka_unit_test(half_a_surrogate_pair_becomes_a_replacement_character),
         cmocka_unit_test(numbers_keep_their_value_and_their_text),

@@ -79,7 +79,7 @@ static void finish(int channel, pid_t monitor)
     assert_int_equal(waitpid(monitor, NULL, 0), monitor);
 }
 
-static void each_stop_and_the_end_are_told(void **state)
+static void each_stop_and_the_end_are_reported(void **state)
 {
     pid_t monitor;
     int channel = start(&monitor, stop_twice_and_exit);
@@ -172,7 +172,7 @@ static void a_pump_that_stops_late_is_woken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_stop_and_the_end_are_told),
+        cmocka_unit_test(each_stop_and_the_end_are_reported),
         cmocka_unit_test(a_stop_that_is_over_at_once_is_not_taken_for_the_end),
         cmocka_unit_test(a_pump_that_stops_late_is_woken),
     };

@@ -23,7 +23,7 @@ static bool about_nix(const char *line)
     return nix_command(words);
 }
 
-static void what_starts_nix_or_changes_a_profile_is_known_by_its_words(void **state)
+static void commands_that_use_nix_are_recognized_by_their_words(void **state)
 {
     static const char *const yes[] = {"nix|build|.#a",
                                       "/run/current-system/sw/bin/nixos-rebuild|switch",
@@ -43,7 +43,7 @@ static void what_starts_nix_or_changes_a_profile_is_known_by_its_words(void **st
             fail_msg("not known: %s", yes[i]);
 }
 
-static void other_commands_are_none_wherever_they_lie(void **state)
+static void other_commands_do_not_count_in_any_directory(void **state)
 {
     static const char *const no[] = {"true",
                                      "echo|x",
@@ -63,8 +63,8 @@ static void other_commands_are_none_wherever_they_lie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_starts_nix_or_changes_a_profile_is_known_by_its_words),
-        cmocka_unit_test(other_commands_are_none_wherever_they_lie),
+        cmocka_unit_test(commands_that_use_nix_are_recognized_by_their_words),
+        cmocka_unit_test(other_commands_do_not_count_in_any_directory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,7 +124,7 @@ static void a_builders_line_cannot_leave_its_prefix(void **state)
            "builder> Building\x1b[m\r\n");
 }
 
-static void what_is_no_record_passes_through(void **state)
+static void a_line_that_is_not_a_record_passes_unchanged(void **state)
 {
     (void)state;
     static const char *const texts[] = {"@nix {broken\n",
@@ -176,7 +176,7 @@ int main(void)
         cmocka_unit_test(a_message_becomes_its_text),
         cmocka_unit_test(a_builders_line_carries_its_name),
         cmocka_unit_test(a_builders_line_cannot_leave_its_prefix),
-        cmocka_unit_test(what_is_no_record_passes_through),
+        cmocka_unit_test(a_line_that_is_not_a_record_passes_unchanged),
         cmocka_unit_test(a_record_over_the_bound_passes_through),
         cmocka_unit_test(the_builds_are_counted),
     };

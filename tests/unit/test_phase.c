@@ -145,7 +145,7 @@ static void looking_for_paths_and_sources_is_no_download(void **state)
     assert_string_equal(phase_view(phase)->progress.current, "x-1.0");
 }
 
-static void what_was_built_last_is_not_current_while_it_is_activated(void **state)
+static void the_last_build_is_not_current_during_activation(void **state)
 {
     (void)state;
     redraw("[1/0/1 built] building a");
@@ -211,7 +211,7 @@ static void a_derivation_that_is_counted_twice_for_a_moment_is_no_other_one(void
     assert_int_equal(phase_view(phase)->progress.to_build, 9);
 }
 
-static void a_total_that_really_grows_is_believed(void **state)
+static void a_total_that_really_grows_counts(void **state)
 {
     (void)state;
     redraw("[1/0/1 built] building a");
@@ -221,7 +221,7 @@ static void a_total_that_really_grows_is_believed(void **state)
     assert_int_equal(phase_view(phase)->progress.to_build, 12);
 }
 
-static void an_error_that_the_command_survived_is_none_of_a_success(void **state)
+static void a_successful_run_has_no_error_that_it_survived(void **state)
 {
     (void)state;
     say("error: unable to download 'https://c': Couldn't resolve host name");
@@ -288,8 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_call_keeps_what_it_had_not_built, begin, end),
         cmocka_unit_test_setup_teardown(a_bar_in_any_unit_tells_the_bytes, begin, end),
         cmocka_unit_test_setup_teardown(looking_for_paths_and_sources_is_no_download, begin, end),
-        cmocka_unit_test_setup_teardown(what_was_built_last_is_not_current_while_it_is_activated,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(the_last_build_is_not_current_during_activation, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(exit_status_4_after_a_switch_is_active_with_failed_units,
                                         begin, end),
         cmocka_unit_test_setup_teardown(the_exit_status_beats_the_text, begin, end),
@@ -297,9 +297,8 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(
             a_derivation_that_is_counted_twice_for_a_moment_is_no_other_one, begin, end),
-        cmocka_unit_test_setup_teardown(a_total_that_really_grows_is_believed, begin, end),
-        cmocka_unit_test_setup_teardown(an_error_that_the_command_survived_is_none_of_a_success,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_total_that_really_grows_counts, begin, end),
+        cmocka_unit_test_setup_teardown(a_successful_run_has_no_error_that_it_survived, begin, end),
         cmocka_unit_test_setup_teardown(causes_come_before_consequences_and_none_comes_twice, begin,
                                         end),
         cmocka_unit_test_setup_teardown(more_hosts_and_errors_than_are_kept_do_no_harm, begin, end),

@@ -44,7 +44,7 @@ static void fractions_are_read_to_the_millisecond(void **state)
     assert_int_equal(parsed("2024-02-29T23:59:60Z"), parsed("2024-03-01T00:00:00Z"));
 }
 
-static void what_is_no_time_is_refused(void **state)
+static void a_text_that_is_not_a_time_is_refused(void **state)
 {
     static const char *const wrong[] = {"",
                                         "now",
@@ -100,7 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_moment_is_read_from_every_zone),
         cmocka_unit_test(fractions_are_read_to_the_millisecond),
-        cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(a_text_that_is_not_a_time_is_refused),
         cmocka_unit_test(what_is_written_is_read_back),
         cmocka_unit_test(hex_has_two_digits_for_each_byte),
     };

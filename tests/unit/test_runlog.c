@@ -342,7 +342,7 @@ static void bytes_are_appended_as_they_are(void **state)
     free(text);
 }
 
-static void marks_are_spaced_but_for_the_windows(void **state)
+static void marks_have_a_minimum_distance_except_for_window_changes(void **state)
 {
     struct scene *scene = *state;
     struct run_mark mark[4];
@@ -381,7 +381,7 @@ static void files_are_private_whatever_the_umask_is(void **state)
     }
 }
 
-static void runs_are_listed_oldest_first_and_other_files_passed_over(void **state)
+static void runs_are_listed_oldest_first_without_other_files(void **state)
 {
     struct scene *scene = *state;
     char path[128], **ids;
@@ -504,7 +504,7 @@ static void a_writer_that_is_killed_is_followed_by_another(void **state)
     run_record_free(&record);
 }
 
-static void what_a_killed_writer_did_not_count_is_not_written_again(void **state)
+static void bytes_that_a_killed_writer_did_not_count_are_not_written_again(void **state)
 {
     struct scene *scene = *state;
 
@@ -560,7 +560,7 @@ static const char *told(struct scene *scene)
     return text;
 }
 
-static void a_place_that_cannot_be_made_is_told(void **state)
+static void a_directory_that_cannot_be_created_is_reported(void **state)
 {
     struct scene *scene = *state;
 
@@ -673,7 +673,7 @@ static void a_log_that_reaches_a_limit_ends_early_and_its_end_is_recorded(void *
 
 /* ---- damaged records ---- */
 
-static void a_cut_record_tells_what_is_left(void **state)
+static void a_cut_record_gives_what_is_left(void **state)
 {
     struct scene *scene = *state;
     struct run_record record;
@@ -716,7 +716,7 @@ static void a_record_of_nul_bytes_still_has_its_log(void **state)
     run_record_free(&record);
 }
 
-static void what_is_no_file_is_no_record(void **state)
+static void a_record_must_be_a_file(void **state)
 {
     struct scene *scene = *state;
     struct run_record record;
@@ -806,7 +806,7 @@ static void logs_that_only_differ_at_their_ends_are_told_apart(void **state)
     assert_int_equal(log_state(scene, &length), RUN_LOG_OVERWRITTEN);
 }
 
-static void nul_bytes_that_a_power_cut_left_are_not_the_runs(void **state)
+static void nul_bytes_of_a_power_cut_do_not_belong_to_the_run(void **state)
 {
     struct scene *scene = *state;
     uint64_t length;
@@ -827,7 +827,7 @@ static void nul_bytes_that_a_power_cut_left_are_not_the_runs(void **state)
     assert_true(length == 0);
 }
 
-static void nul_bytes_that_a_command_wrote_are(void **state)
+static void nul_bytes_of_the_command_belong_to_the_run(void **state)
 {
     static const char nuls[100];
     struct scene *scene = *state;
@@ -944,16 +944,16 @@ int main(void)
         WITH_SCENE(acknowledgements_are_rewritten_in_place),
         WITH_SCENE(what_the_shipper_acknowledges_is_written_down_also_after_the_pump),
         WITH_SCENE(bytes_are_appended_as_they_are),
-        WITH_SCENE(marks_are_spaced_but_for_the_windows),
+        WITH_SCENE(marks_have_a_minimum_distance_except_for_window_changes),
         WITH_SCENE(files_are_private_whatever_the_umask_is),
-        WITH_SCENE(runs_are_listed_oldest_first_and_other_files_passed_over),
+        WITH_SCENE(runs_are_listed_oldest_first_without_other_files),
         WITH_SCENE(there_is_one_deliverer_at_a_time),
         WITH_SCENE(a_writer_that_stands_still_delays_nothing_and_loses_nothing),
         WITH_SCENE(what_the_ring_loses_is_one_line_in_the_log),
         WITH_SCENE(a_writer_that_is_killed_is_followed_by_another),
-        WITH_SCENE(what_a_killed_writer_did_not_count_is_not_written_again),
+        WITH_SCENE(bytes_that_a_killed_writer_did_not_count_are_not_written_again),
         WITH_SCENE(writers_that_are_killed_again_and_again_are_given_up),
-        WITH_SCENE(a_place_that_cannot_be_made_is_told),
+        WITH_SCENE(a_directory_that_cannot_be_created_is_reported),
         WITH_SCENE(a_directory_that_others_may_write_to_is_not_used),
         WITH_SCENE(a_link_in_the_place_of_a_file_is_not_followed),
         WITH_SCENE(a_log_that_cannot_be_opened_is_kept_in_the_directory),
@@ -961,14 +961,14 @@ int main(void)
         WITH_SCENE(a_pipe_gets_a_copy),
         WITH_SCENE(a_device_that_is_full_gets_no_copy),
         WITH_SCENE(a_log_that_reaches_a_limit_ends_early_and_its_end_is_recorded),
-        WITH_SCENE(a_cut_record_tells_what_is_left),
+        WITH_SCENE(a_cut_record_gives_what_is_left),
         WITH_SCENE(a_record_of_nul_bytes_still_has_its_log),
-        WITH_SCENE(what_is_no_file_is_no_record),
+        WITH_SCENE(a_record_must_be_a_file),
         WITH_SCENE(a_record_of_an_older_version_is_whole),
         WITH_SCENE(a_log_that_was_used_again_is_known_as_overwritten),
         WITH_SCENE(logs_that_only_differ_at_their_ends_are_told_apart),
-        WITH_SCENE(nul_bytes_that_a_power_cut_left_are_not_the_runs),
-        WITH_SCENE(nul_bytes_that_a_command_wrote_are),
+        WITH_SCENE(nul_bytes_of_a_power_cut_do_not_belong_to_the_run),
+        WITH_SCENE(nul_bytes_of_the_command_belong_to_the_run),
         WITH_SCENE(a_log_of_another_user_is_not_opened),
         WITH_SCENE(a_link_in_the_place_of_the_log_is_not_followed),
         WITH_SCENE(thousands_of_undelivered_runs_do_not_hide_the_ones_that_may_go),

@@ -268,7 +268,7 @@ static void plain_lines_are_the_same_in_a_flood(void **state)
     assert_true(together > 10000);
 }
 
-static void so_they_are_between_whatever_else_a_terminal_is_told(void **state)
+static void plain_lines_between_other_output_are_the_same(void **state)
 {
     size_t together = 0;
     (void)state;
@@ -283,7 +283,7 @@ static void one_by_one(void *context, uint64_t line, const char *text, size_t le
     on_final(context, line, text, length);
 }
 
-static void who_does_not_take_them_together_gets_each(void **state)
+static void without_finals_each_line_is_reported(void **state)
 {
     struct told told = told_new();
     struct screen_sink sink = {&told, NULL, one_by_one, NULL, false};
@@ -308,8 +308,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_lines_are_the_same_in_a_flood),
-        cmocka_unit_test(so_they_are_between_whatever_else_a_terminal_is_told),
-        cmocka_unit_test(who_does_not_take_them_together_gets_each),
+        cmocka_unit_test(plain_lines_between_other_output_are_the_same),
+        cmocka_unit_test(without_finals_each_line_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static void variables_are_chosen_by_name_in_any_case(void **state)
     }
 }
 
-static void values_within_values_and_words_are_found(void **state)
+static void values_inside_values_and_words_are_found(void **state)
 {
     char *environment[] = {"DATABASE_URL=postgres://app:hunter2%40home@db:5432/app",
                            "HTTPS_PROXY=http://user:proxy-pass-1@proxy:8080",
@@ -170,7 +170,7 @@ static void a_long_value_is_known_by_its_pieces(void **state)
     secrets_free(&secrets);
 }
 
-static void what_output_holds_by_itself_is_no_secret(void **state)
+static void ordinary_words_are_not_secrets(void **state)
 {
     static const char *const values[] = {
         "",       "12345",   "        ", "------",     "======\n======",    "abababab",
@@ -300,10 +300,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variables_are_chosen_by_name_in_any_case),
-        cmocka_unit_test(values_within_values_and_words_are_found),
+        cmocka_unit_test(values_inside_values_and_words_are_found),
         cmocka_unit_test(a_value_is_known_in_each_usual_form),
         cmocka_unit_test(a_long_value_is_known_by_its_pieces),
-        cmocka_unit_test(what_output_holds_by_itself_is_no_secret),
+        cmocka_unit_test(ordinary_words_are_not_secrets),
         cmocka_unit_test(values_that_are_not_known_are_named),
         cmocka_unit_test(hundreds_of_values_are_all_known),
         cmocka_unit_test(the_text_form_gives_the_same_set_and_no_value),

@@ -152,7 +152,7 @@ static void a_failed_switch_counts_until_a_switch_succeeds(void **state)
 
 /* What state_changes_at promises: until then the state stays the same, and then it is another
  * one. */
-static void the_state_changes_exactly_when_it_is_said_to(void **state)
+static void the_state_changes_exactly_when_state_changes_at_says(void **state)
 {
     struct run_facts runs[6] = {{0}, open_run(), open_run(), open_run(), open_run(), open_run()};
 
@@ -179,7 +179,7 @@ static void the_state_changes_exactly_when_it_is_said_to(void **state)
     }
 }
 
-static void a_busy_run_outranks_all_others_and_then_the_one_heard_of_last(void **state)
+static void a_busy_run_outranks_others_and_then_the_one_with_the_latest_report(void **state)
 {
     struct run_facts silent = open_run(), live = open_run(), over = open_run(), lost = open_run();
     int64_t now = START + 100000;
@@ -212,8 +212,8 @@ int main(void)
         cmocka_unit_test(a_run_without_heartbeats_ends_by_itself),
         cmocka_unit_test(a_silent_run_on_a_host_that_is_heard_has_crashed),
         cmocka_unit_test(a_failed_switch_counts_until_a_switch_succeeds),
-        cmocka_unit_test(the_state_changes_exactly_when_it_is_said_to),
-        cmocka_unit_test(a_busy_run_outranks_all_others_and_then_the_one_heard_of_last),
+        cmocka_unit_test(the_state_changes_exactly_when_state_changes_at_says),
+        cmocka_unit_test(a_busy_run_outranks_others_and_then_the_one_with_the_latest_report),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

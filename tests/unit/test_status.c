@@ -97,7 +97,7 @@ static void another_mapping_sees_the_same(void **state)
     status_unmap(other);
 }
 
-static void what_is_no_page_is_refused(void **state)
+static void a_file_that_is_not_a_page_is_refused(void **state)
 {
     int null = open("/dev/null", O_RDWR), other;
     struct status_page *foreign = status_create("", 0, &other);
@@ -234,7 +234,7 @@ static void there_is_room_until_the_log_would_lose_something(void **state)
     assert_int_equal(status_ring_room(page), 0);
 }
 
-static void a_reader_that_is_late_is_told_how_much_it_has_missed(void **state)
+static void a_late_reader_learns_how_much_it_has_missed(void **state)
 {
     uint64_t skipped, total = 0;
     size_t got;
@@ -314,7 +314,7 @@ static void marks_are_there_until_newer_ones_take_their_place(void **state)
     assert_false(status_get_mark(page, STATUS_MARKS + 10, &mark));
 }
 
-static void marks_that_nobody_writes_down_are_not_overwritten(void **state)
+static void marks_that_are_not_written_yet_are_not_overwritten(void **state)
 {
     struct run_mark mark;
 
@@ -362,7 +362,7 @@ static void a_writer_that_died_in_the_middle_is_noticed_and_survived(void **stat
     assert_true(status_get_progress(page, &got));
 }
 
-static void texts_end_even_where_their_writer_forgot(void **state)
+static void texts_end_even_if_their_writer_forgot(void **state)
 {
     struct status_progress set, got;
 
@@ -380,7 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PAGE(a_new_page_is_empty),
         WITH_PAGE(another_mapping_sees_the_same),
-        WITH_PAGE(what_is_no_page_is_refused),
+        WITH_PAGE(a_file_that_is_not_a_page_is_refused),
         WITH_PAGE(the_ring_gives_back_what_was_written),
         WITH_PAGE(the_ring_goes_round),
         WITH_PAGE(the_ring_begins_again_where_the_log_has_everything),
@@ -388,15 +388,15 @@ int main(void)
         WITH_PAGE(a_log_that_keeps_up_uses_a_small_part_of_the_ring),
         WITH_PAGE(what_the_log_lacks_is_in_the_ring),
         WITH_PAGE(there_is_room_until_the_log_would_lose_something),
-        WITH_PAGE(a_reader_that_is_late_is_told_how_much_it_has_missed),
+        WITH_PAGE(a_late_reader_learns_how_much_it_has_missed),
         WITH_PAGE(one_write_larger_than_the_ring_keeps_its_newest_part),
         WITH_PAGE(what_is_overwritten_while_it_is_read_is_not_taken_for_output),
         WITH_PAGE(marks_are_there_until_newer_ones_take_their_place),
-        WITH_PAGE(marks_that_nobody_writes_down_are_not_overwritten),
+        WITH_PAGE(marks_that_are_not_written_yet_are_not_overwritten),
         WITH_PAGE(an_acknowledgement_is_read_as_it_was_set),
         WITH_PAGE(progress_is_read_as_it_was_set),
         WITH_PAGE(a_writer_that_died_in_the_middle_is_noticed_and_survived),
-        WITH_PAGE(texts_end_even_where_their_writer_forgot),
+        WITH_PAGE(texts_end_even_if_their_writer_forgot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static void feed(struct transcript *transcript, const char *text)
 }
 
 /* nix draws its bar again only when something has changed, so a frame may stay for many minutes. */
-static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
+static void a_bar_that_does_not_move_is_read(void **state)
 {
     (void)state;
     struct transcript *transcript = transcript_new(24, 120, NULL, NULL);
@@ -97,7 +97,7 @@ static void the_frame_of_a_bar_that_stands_is_looked_at(void **state)
     transcript_free(transcript);
 }
 
-static void a_line_that_was_looked_at_still_counts_when_it_ends(void **state)
+static void a_line_that_was_reported_early_still_counts_when_it_ends(void **state)
 {
     (void)state;
     struct transcript *transcript = transcript_new(24, 120, NULL, NULL);
@@ -114,8 +114,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_change_nothing),
         cmocka_unit_test(what_is_on_the_screen_can_be_read_before_it_is_final),
-        cmocka_unit_test(the_frame_of_a_bar_that_stands_is_looked_at),
-        cmocka_unit_test(a_line_that_was_looked_at_still_counts_when_it_ends),
+        cmocka_unit_test(a_bar_that_does_not_move_is_read),
+        cmocka_unit_test(a_line_that_was_reported_early_still_counts_when_it_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ static void expect(const char *text, const struct field_rule *rules, const char 
 #define FAULT(field, msg, type) \
     "{\"detail\":[{\"loc\":[\"body\",\"" field "\"],\"msg\":\"" msg "\",\"type\":\"" type "\"}]}"
 
-static void good_bodies_pass_with_keys_that_no_one_knows(void **state)
+static void valid_bodies_with_unknown_keys_pass(void **state)
 {
     (void)state;
     expect("{\"hostname\":\"Hsb1\",\"host_type\":\"nixos\",\"x\":[1],\"icon\":null}",
@@ -51,7 +51,7 @@ static void a_broken_field_is_named(void **state)
     expect("{\"status\":7}", status_fields, FAULT("status", "str type expected", "type_error.str"));
 }
 
-static void what_is_no_object_is_refused(void **state)
+static void a_body_that_is_not_an_object_is_refused(void **state)
 {
     (void)state;
     expect("[]", command_fields,
@@ -62,9 +62,9 @@ static void what_is_no_object_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_bodies_pass_with_keys_that_no_one_knows),
+        cmocka_unit_test(valid_bodies_with_unknown_keys_pass),
         cmocka_unit_test(a_broken_field_is_named),
-        cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(a_body_that_is_not_an_object_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,7 @@ def address_seen(front):
 
 
 @pytest.mark.parametrize("front", ["http_host", "manual", "haproxy"], indirect=True)
-def test_everything_works_through(front, chromium, dashboard):
+def test_the_page_works_through_a_proxy(front, chromium, dashboard):
     chromium.cdp("Network.clearBrowserCookies")
     run = dashboard.has("behind", ["one", "two", "three"])
     address = f"/#behind/{run}/L2"
