@@ -462,10 +462,10 @@ static int serve(struct server *server, const struct options *options, const cha
     target_stop(server->target);
     task_queue_stop(server->tasks);
     http_stop(http);
+    store_close(server->store); /* its last jobs tell the live thread's parts how they ended */
     live_free(server->live);
     target_free(server->target);
     task_queue_free(server->tasks);
-    store_close(server->store);
     ratelimit_free(server->limits);
     known_password_free(server->known);
     return 0;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* A text that is being built. If memory runs out, failed is set and later additions are dropped;
- * the caller checks failed once, at the end. */
+ * the caller checks failed once, at the end. Whoever cannot read what is to be added sets failed,
+ * too. */
 struct text {
     char *bytes; /* not NUL-terminated */
     size_t size, room;

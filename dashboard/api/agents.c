@@ -9,16 +9,10 @@
 #include "dashboard/server/server.h"
 #include "dashboard/fleet/validate.h"
 
-static void answer_invalid(struct request *request, json_object *detail)
-{
-    answer_puts(request, 422, json_object_to_json_string_ext(detail, JSON_C_TO_STRING_PLAIN));
-    json_object_put(detail);
-}
-
 static json_object *read_checked(struct request *request, const struct field_rule *rules)
 {
     struct json_problem unread;
-    json_object *object = request_object(request, &unread), *problem;
+    json_object *object = request_object(request, &unread);
 
     if (!object && unread.no_memory)
         return NULL;
@@ -28,13 +22,7 @@ static json_object *read_checked(struct request *request, const struct field_rul
                     "JSON\",\"type\":\"value_error.jsondecode\"}]}");
         return NULL;
     }
-    problem = validate_body(object, rules);
-    if (problem) {
-        answer_invalid(request, problem);
-        json_object_put(object);
-        return NULL;
-    }
-    if (!clean_or_answer(request, object, 422)) {
+    if (!validate_or_answer(request, object, rules) || !clean_or_answer(request, object, 422)) {
         json_object_put(object);
         return NULL;
     }
@@ -67,7 +55,8 @@ static void add_handout(struct text *out, const char *command, const char *token
     text_puts(out, "}");
 }
 
-static void read_fields(json_object *body, struct host_fields *fields)
+/* 0, or -1 when out of memory. */
+static int read_fields(json_object *body, struct host_fields *fields)
 {
     json_object *metrics = NULL;
     const char *why = NULL;
@@ -87,8 +76,10 @@ static void read_fields(json_object *body, struct host_fields *fields)
                                    .comment = body_text(body, "comment"),
                                    .test_status = body_text(body, "test_status"),
                                    .poll_interval = body_number(body, "poll_interval", 30)};
-    if (field_typed(body, "metrics", json_type_object, &metrics, &why))
-        fields->metrics = json_object_to_json_string_ext(metrics, JSON_C_TO_STRING_SPACED);
+    if (!field_typed(body, "metrics", json_type_object, &metrics, &why))
+        return 0;
+    fields->metrics = json_object_to_json_string_ext(metrics, JSON_C_TO_STRING_SPACED);
+    return fields->metrics ? 0 : -1;
 }
 
 static enum job_result apply_register(struct txn *txn, struct request *request, void *context)
@@ -98,10 +89,10 @@ static enum job_result apply_register(struct txn *txn, struct request *request, 
     struct host_fields fields;
     struct text out = {0};
 
-    read_fields(context, &fields);
-    if (txn_host_register(txn, host, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        txn_runs_suspect(txn, host, NULL) < 0 || txn_command_take(txn, host, command) < 0 ||
-        provision(txn, request, token) < 0 || txn_host_refresh(txn, host) < 0)
+    if (read_fields(context, &fields) < 0 || txn_host_register(txn, host, &fields) < 0 ||
+        txn_host_agent_seen(txn, host) < 0 || txn_runs_suspect(txn, host, NULL) < 0 ||
+        txn_command_take(txn, host, command) < 0 || provision(txn, request, token) < 0 ||
+        txn_host_refresh(txn, host) < 0)
         return JOB_FAILED;
     txn_changed(txn, host, NULL);
     text_puts(&out, "{");
@@ -174,7 +165,8 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
     struct host_fields fields;
     struct history_row line;
 
-    read_fields(body, &fields);
+    if (read_fields(body, &fields) < 0)
+        return JOB_FAILED;
     if (!fields.comment)
         fields.comment = derive_comment(status, output, derived);
     line = (struct history_row){.icon = ok ? "✓" : "✗",

@@ -212,3 +212,15 @@ bool clean_or_answer(struct request *request, json_object *object, unsigned stat
         answer_detail(request, status, "%s: expected at most %zu bytes", field, limit);
     return false;
 }
+
+bool validate_or_answer(struct request *request, json_object *object,
+                        const struct field_rule *rules)
+{
+    struct text answer = {0};
+
+    if (validate_body(object, rules, &answer))
+        return true;
+    answer_text(request, &answer);
+    request->answer.status = 422;
+    return false;
+}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "common/json.h"
+#include "dashboard/fleet/validate.h"
 #include "dashboard/server/http.h"
 
 /* Changes the strings of object in place, those of nested objects and arrays included:
@@ -25,5 +26,10 @@ const char *body_clean(json_object *object, size_t *limit);
    memory). Status 400 uses the form of our own calls, {"error"}, another status that of v1's calls,
    {"detail"}. */
 bool clean_or_answer(struct request *request, json_object *object, unsigned status);
+
+/* Checks the form of a body of v1 (fleet/validate.h). False: answered with 422 (503 when out of
+   memory). */
+bool validate_or_answer(struct request *request, json_object *object,
+                        const struct field_rule *rules);
 
 #endif

@@ -20,27 +20,30 @@ static void redirect(struct request *request, const char *where)
     snprintf(request->answer.location, sizeof request->answer.location, "%s", where);
 }
 
-/* The decoded value of a field of a form body; NULL: absent. The caller frees it. */
-static char *form_field(const char *form, const char *name)
+/* *out: the decoded value of a field of a form body, which the caller frees; NULL: absent. False:
+ * out of memory. */
+static bool form_field(const char *form, const char *name, char **out)
 {
     size_t length = strlen(name);
+
+    *out = NULL;
 
     while (form && *form) {
         size_t part = strcspn(form, "&");
 
         if (part > length && strncmp(form, name, length) == 0 && form[length] == '=') {
-            char *value = strndup(form + length + 1, part - length - 1);
+            char *value = *out = strndup(form + length + 1, part - length - 1);
 
             for (char *c = value; c && *c; c++)
                 if (*c == '+')
                     *c = ' ';
             if (value)
                 MHD_http_unescape(value);
-            return value;
+            return value != NULL;
         }
         form += part + (form[part] == '&');
     }
-    return NULL;
+    return true;
 }
 
 /* A session that is about to begin. */
@@ -75,11 +78,11 @@ static enum job_result apply_session(struct txn *txn, struct request *request, v
      * cannot use it. */
     int fresh = session->step ? txn_totp_use(txn, session->step) : 1;
 
-    if (fresh <= 0) {
+    if (fresh == 0) {
         refuse_code(request, "this one-time code was used before");
-        return fresh < 0 ? JOB_FAILED : JOB_DONE;
+        return JOB_DONE;
     }
-    if (txn_session_add(txn, session->key, (int64_t)SESSION_SECONDS * 1000) < 0)
+    if (fresh < 0 || txn_session_add(txn, session->key, (int64_t)SESSION_SECONDS * 1000) < 0)
         return JOB_FAILED;
     log_line(LOG_NOTICE, "signed in from %s", request->address);
     set_cookie(request, session->cookie, SESSION_SECONDS);
@@ -105,12 +108,19 @@ static struct session *session_new(const struct dashboard_settings *settings)
 static bool begin_session(struct request *request)
 {
     const struct dashboard_settings *settings = request->settings;
-    AUTO_FREE char *code = form_field(request->body, "totp");
+    AUTO_FREE char *code = NULL;
     int64_t step = 0;
     struct session *session;
+    bool read = form_field(request->body, "totp", &code);
+    int right = settings->totp_secret && read
+                    ? totp_check(settings->totp_secret, code ? code : "", wall_ms() / 1000, &step)
+                    : 1;
 
-    if (settings->totp_secret &&
-        !totp_check(settings->totp_secret, code, wall_ms() / 1000, &step)) {
+    if (!read || right < 0) {
+        answer_no_memory(request);
+        return false;
+    }
+    if (!right) {
         refuse_code(request, code && *code ? "wrong one-time code" : "no one-time code");
         return false;
     }
@@ -127,8 +137,12 @@ static bool begin_session(struct request *request)
 static bool check_and_sign_in(struct request *request)
 {
     const char *hash = request->settings->password_hash;
-    AUTO_FREE char *password = form_field(request->body, "password");
+    AUTO_FREE char *password = NULL;
 
+    if (!form_field(request->body, "password", &password)) {
+        answer_no_memory(request);
+        return false;
+    }
     if (!password || !hash || !password_check(password, hash)) {
         refuse_sign_in(request, "wrong password", "/login?error=Invalid+password");
         return false;
@@ -139,10 +153,12 @@ static bool check_and_sign_in(struct request *request)
 
 void post_login(struct request *request)
 {
-    AUTO_FREE char *password = form_field(request->body, "password");
+    AUTO_FREE char *password = NULL;
 
     if (request->server->dev)
         redirect(request, "/");
+    else if (!form_field(request->body, "password", &password))
+        answer_no_memory(request);
     else if (password &&
              known_password_is(request->server->known, request->settings->password_hash, password))
         begin_session(request);
@@ -157,6 +173,8 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
     if (txn_session_drop(txn, session->key) < 0)
         return JOB_FAILED;
     log_line(LOG_INFO, "signed out from %s", request->address);
+    set_cookie(request, "", 0);
+    redirect(request, "/login");
     return JOB_DONE;
 }
 
@@ -167,33 +185,46 @@ static void logged_out(struct request *request)
 
 void post_logout(struct request *request)
 {
-    AUTO_FREE char *given = form_field(request->body, "csrf_token");
+    AUTO_FREE char *given = NULL;
     const struct dashboard_settings *settings = request->settings;
     struct session *session;
 
-    if (!auth_csrf_matches(request, given ? given : request_header(request, "X-CSRF-Token"))) {
-        answer_detail(request, 403, "Invalid CSRF token");
+    if (!form_field(request->body, "csrf_token", &given)) {
+        answer_no_memory(request);
         return;
     }
-    redirect(request, "/login");
-    if (request->server->dev || !(session = calloc(1, sizeof *session)))
+    if (!auth_csrf_matches(request, given ? given : request_header(request, "X-CSRF-Token"))) {
+        auth_refuse(request, 403, "Invalid CSRF token");
         return;
-    set_cookie(request, "", 0);
-    session_key(settings->password_hash, settings->totp_secret, request->caller.token,
-                session->key);
+    }
+    if (request->server->dev) {
+        redirect(request, "/login");
+        return;
+    }
+    session = calloc(1, sizeof *session);
+    if (!session || session_key(settings->password_hash, settings->totp_secret,
+                                request->caller.token, session->key) < 0) {
+        free(session);
+        answer_no_memory(request);
+        return;
+    }
     request->after = logged_out;
     request_submit(request, apply_logout, session, free);
 }
 
 /* ---- the session ---- */
 
-static void add_person(struct request *request, struct text *out)
+/* False: the CSRF token could not be made. */
+static bool add_person(struct request *request, struct text *out)
 {
     char csrf[TOKEN_HASH_SIZE];
 
+    if (!auth_csrf(request, csrf))
+        return false;
     text_key_json(out, "role", "person");
-    text_key_json(out, "csrf", auth_csrf(request, csrf) ? csrf : NULL);
+    text_key_json(out, "csrf", csrf);
     text_key_time(out, "expires", request->caller.expires_ms);
+    return true;
 }
 
 /* Also shows which client address and which server name arrive here, which helps to set up a
@@ -202,16 +233,18 @@ void get_session(struct request *request)
 {
     char agent_of[HOST_ID_SIZE];
     struct text out = {0};
+    bool known = true;
 
     text_puts(&out, "{");
     if (auth_person(request)) {
-        add_person(request, &out);
+        known = add_person(request, &out);
     } else if (auth_agent_of(request, agent_of)) {
         text_key_json(&out, "role", "agent");
         text_key_json(&out, "agent_of", *agent_of ? agent_of : NULL);
-    } else if (auth_allows(request, ROLE_VIEW)) {
+    } else if ((known = auth_allows(request, ROLE_VIEW))) {
         text_key_json(&out, "role", "view");
-    } else {
+    }
+    if (auth_unsure(request) || !known) {
         text_free(&out);
         return;
     }
@@ -226,17 +259,15 @@ void get_session(struct request *request)
 static void serve(struct request *request, const struct asset *asset)
 {
     const char *known = request_header(request, "If-None-Match");
+    bool same = known && strcmp(known, asset->etag) == 0;
 
+    answer_response(request, same ? 304 : 200,
+                    MHD_create_response_from_buffer(same ? 0 : asset->size, (void *)asset->bytes,
+                                                    MHD_RESPMEM_PERSISTENT));
+    if (!request->answer.response)
+        return;
     request->answer.etag = asset->etag;
     request->answer.type = asset->content_type;
-    if (known && strcmp(known, asset->etag) == 0) {
-        request->answer.status = 304;
-        request->answer.response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
-        return;
-    }
-    request->answer.status = 200;
-    request->answer.response =
-        MHD_create_response_from_buffer(asset->size, (void *)asset->bytes, MHD_RESPMEM_PERSISTENT);
 }
 
 /* Some paths serve a file with another name. */
@@ -258,10 +289,11 @@ void get_asset(struct request *request)
 {
     const char *path = request->path;
 
-    if (strcmp(path, "/") == 0 && !auth_person(request))
-        redirect(request, "login"); /* a relative path: if a proxy passes a prefix on, the page can
-                                       still say what is wrong */
-    else if (strcmp(path, "/login") == 0 && auth_person(request))
+    if (strcmp(path, "/") == 0 && !auth_person(request)) {
+        if (!auth_unsure(request))
+            redirect(request, "login"); /* a relative path: if a proxy passes a prefix on, the page
+                                           can still say what is wrong */
+    } else if (strcmp(path, "/login") == 0 && auth_person(request))
         redirect(request, "/");
     else
         serve(request, find_asset(path));

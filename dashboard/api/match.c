@@ -15,12 +15,15 @@ struct match {
     pcre2_code *code; /* NULL: every line matches */
     pcre2_match_data *data;
     pcre2_match_context *limits;
+    bool failed; /* out of memory at some line */
 };
 
 static void say(int code, char error[MATCH_ERROR_SIZE])
 {
     PCRE2_UCHAR8 reason[128] = "";
 
+    if (code == PCRE2_ERROR_HEAP_FAILED)
+        return;
     pcre2_get_error_message(code, reason, sizeof reason);
     snprintf(error, MATCH_ERROR_SIZE, "q is not a regular expression: %s", (const char *)reason);
 }
@@ -33,10 +36,8 @@ static pcre2_code *compile(const struct match_question *question, char error[MAT
     int reason = 0;
     PCRE2_SIZE at;
 
-    if (!context) {
-        snprintf(error, MATCH_ERROR_SIZE, "no memory");
+    if (!context)
         return NULL;
-    }
     if (!question->regex)
         options |= PCRE2_LITERAL;
     else
@@ -56,7 +57,7 @@ struct match *match_open(const struct match_question *question, char error[MATCH
 {
     struct match *match = calloc(1, sizeof *match);
 
-    snprintf(error, MATCH_ERROR_SIZE, "no memory");
+    error[0] = '\0';
     if (!match)
         return NULL;
     match->kind = question->kind;
@@ -101,8 +102,19 @@ static bool is_kind(const char *text, const char *kind)
 
 bool match_line(struct match *match, const char *text, size_t size)
 {
+    int found;
+
     if (match->kind && !is_kind(text, match->kind))
         return false;
-    return !match->code || pcre2_match(match->code, (PCRE2_SPTR8)text, size, 0, PCRE2_NO_UTF_CHECK,
-                                       match->data, match->limits) >= 0;
+    if (!match->code)
+        return true;
+    found = pcre2_match(match->code, (PCRE2_SPTR8)text, size, 0, PCRE2_NO_UTF_CHECK, match->data,
+                        match->limits);
+    match->failed |= found == PCRE2_ERROR_NOMEMORY;
+    return found >= 0;
+}
+
+bool match_failed(const struct match *match)
+{
+    return match->failed;
 }

@@ -19,12 +19,14 @@ struct match_question {
 
 struct match;
 
-/* NULL with a sentence in error: q is not a valid regular expression, or memory is short. The
- * caller frees it with match_close. */
+/* NULL with a sentence in error: q is not a valid regular expression; "": out of memory. The caller
+ * frees it with match_close. */
 struct match *match_open(const struct match_question *question, char error[MATCH_ERROR_SIZE]);
 void match_close(struct match *match);
 /* Whether the line matches. text: without escape sequences, NUL-terminated. A line for which the
  * expression takes too long does not match. */
 bool match_line(struct match *match, const char *text, size_t size);
+/* Whether memory was short at a line; this line then counts as one that does not match. */
+bool match_failed(const struct match *match);
 
 #endif

@@ -176,7 +176,8 @@ static void visit_host(void *context, const struct host_row *row)
         add_host(page, HOST_FAILING, verdict_is_problem(row->verdict.outcome));
     if (row->current_generation)
         add_info(page, HOST_GENERATION, "generation", row->current_generation, 1);
-    store_verdicts(page->store, row->id, visit_verdict, page);
+    if (store_verdicts(page->store, row->id, visit_verdict, page) < 0)
+        page->samples[HOSTS].failed = true;
     add_moment(page, HOST_SWITCH, NULL, page->switch_ms);
 }
 
@@ -221,7 +222,7 @@ void get_metrics(struct request *request)
 
     add_totals(&page, request);
     store_snapshot(page.store);
-    store_hosts(page.store, visit_host, &page);
+    out.failed = store_hosts(page.store, visit_host, &page) < 0;
     store_snapshot_end(page.store);
     join(&page, &out);
     answer_text(request, &out);

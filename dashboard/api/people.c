@@ -78,18 +78,14 @@ static enum job_result apply_command(struct txn *txn, struct request *request, v
 
 void post_command(struct request *request)
 {
-    json_object *body = read_body(request),
-                *problem = body ? validate_body(body, command_fields) : NULL;
+    json_object *body = read_body(request);
 
     if (!body)
         return;
-    if (problem) {
-        answer_puts(request, 422, json_object_to_json_string_ext(problem, JSON_C_TO_STRING_PLAIN));
-        json_object_put(problem);
+    if (validate_or_answer(request, body, command_fields))
+        request_submit(request, apply_command, body, body_free);
+    else
         json_object_put(body);
-        return;
-    }
-    request_submit(request, apply_command, body, body_free);
 }
 
 /* ---- hosts ---- */
@@ -309,7 +305,7 @@ void get_logs_download(struct request *request)
     start = out.size;
     read = store_history(request->server->store, request->host, 0, true,
                          json ? add_json_entry : add_text_entry, &out);
-    if (read < 0 || out.size == start) {
+    if (read < 0 || (out.size == start && !out.failed)) {
         text_free(&out);
         answer_detail(request, read < 0 ? 503 : 404,
                       read < 0 ? "The store cannot be read" : "No logs found");

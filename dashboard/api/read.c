@@ -27,10 +27,14 @@ void answer_no_store(struct request *request)
 
 bool find_run(struct request *request, struct run_row *run)
 {
-    if (store_run_find(request->server->store, request->run, run) && !run->deleted &&
-        strcmp(run->host, request->host) == 0)
+    int found = store_run_find(request->server->store, request->run, run);
+
+    if (found > 0 && !run->deleted && strcmp(run->host, request->host) == 0)
         return true;
-    answer_detail(request, 404, "Run not found");
+    if (found < 0)
+        answer_no_store(request);
+    else
+        answer_detail(request, 404, "Run not found");
     return false;
 }
 
@@ -52,12 +56,17 @@ void get_host(struct request *request)
 {
     struct text out = {0};
 
-    if (host_json(request->server->store, request->host, true, wall_ms(), &out)) {
+    int found = host_json(request->server->store, request->host, true, wall_ms(), &out);
+
+    if (found > 0) {
         answer_text(request, &out);
-    } else {
-        text_free(&out);
-        answer_detail(request, 404, "Host not found");
+        return;
     }
+    text_free(&out);
+    if (found < 0)
+        answer_no_store(request);
+    else
+        answer_detail(request, 404, "Host not found");
 }
 
 void get_runs(struct request *request)
@@ -79,12 +88,17 @@ void get_run(struct request *request)
 {
     struct text out = {0};
 
-    if (run_json(request->server->store, request->host, request->run, wall_ms(), &out)) {
+    int found = run_json(request->server->store, request->host, request->run, wall_ms(), &out);
+
+    if (found > 0) {
         answer_text(request, &out);
         return;
     }
     text_free(&out);
-    answer_detail(request, 404, "Run not found");
+    if (found < 0)
+        answer_no_store(request);
+    else
+        answer_detail(request, 404, "Run not found");
 }
 
 void get_all_runs(struct request *request)
@@ -124,7 +138,7 @@ static void get_window(struct request *request)
         return;
     }
     text_key(&out, "gaps");
-    log_gaps_json(request->server->store, run.key, &out);
+    out.failed |= !log_gaps_json(request->server->store, run.key, &out);
     text_puts(&out, "}");
     answer_text(request, &out);
 }
@@ -139,8 +153,8 @@ void get_run_lines(struct request *request)
 /* ---- polling: GET logs?since= ---- */
 
 /* "since" is a time (since_ms), or an earlier `next` of ours: "vVERSION", or "vVERSION.LINE" if the
-   lines from LINE on are still to be sent. Returns the first line to send, or -1. *newest: the
-   version for the next call. */
+   lines from LINE on are still to be sent. Returns the first line to send; -1: none; -2: the store
+   failed. *newest: the version for the next call. */
 static int64_t changed_since(struct request *request, int64_t key, const char *since,
                              int64_t since_ms, int64_t *newest)
 {
@@ -153,22 +167,33 @@ static int64_t changed_since(struct request *request, int64_t key, const char *s
                                : store_log_changed(store, key, 0, newest);
     *newest = strtoll(since + 1, &end, 10);
     changed = store_log_changed(store, key, *newest, newest);
+    if (changed < -1)
+        return changed;
     rest = *end == '.' ? strtoll(end + 1, NULL, 10) : -1;
     return rest >= 0 && (changed < 0 || rest < changed) ? rest : changed;
 }
 
-/* Finds the run of the request: by its id, or else the host's run. */
+/* Finds the run of the request: by its id, or else the host's run. False: the request is answered.
+ */
 static bool find_asked(struct request *request, char id[RUN_ID_SIZE], struct run_row *run)
 {
     const char *asked = request_query(request, "run");
+    int found = 0;
 
     id[0] = '\0';
     if (asked && strlen(asked) == RUN_ID_SIZE - 1 && run_id_valid(asked))
         snprintf(id, RUN_ID_SIZE, "%s", asked);
     else if (!asked)
-        store_run_of_host(request->server->store, request->host, id);
-    return store_run_find(request->server->store, id, run) && !run->deleted &&
-           strcmp(run->host, request->host) == 0;
+        found = store_run_of_host(request->server->store, request->host, id);
+    if (found >= 0)
+        found = store_run_find(request->server->store, id, run);
+    if (found > 0 && !run->deleted && strcmp(run->host, request->host) == 0)
+        return true;
+    if (found < 0)
+        answer_no_store(request);
+    else
+        answer_detail(request, 404, "Run not found");
+    return false;
 }
 
 static void get_changes(struct request *request)
@@ -180,10 +205,8 @@ static void get_changes(struct request *request)
     int64_t newest = 0, since_ms = 0, from, end;
     char id[RUN_ID_SIZE];
 
-    if (!find_asked(request, id, &run)) {
-        answer_detail(request, 404, "Run not found");
+    if (!find_asked(request, id, &run))
         return;
-    }
     if (since && *since && since[0] != 'v' && strcmp(since, "0") != 0 &&
         !rfc3339_parse(since, &since_ms)) {
         answer_detail(request, 400,
@@ -194,6 +217,7 @@ static void get_changes(struct request *request)
     text_puts(&out, "{");
     text_key_json(&out, "run", id);
     end = run.lines;
+    out.failed |= from < -1;
     if (from < 0) {
         text_key_int(&out, "from", run.lines);
         text_puts(&out, ",\"lines\":[]");
@@ -207,7 +231,7 @@ static void get_changes(struct request *request)
     }
     text_printf(&out, end < run.lines ? ",\"next\":\"v%lld.%lld\"" : ",\"next\":\"v%lld\"",
                 (long long)newest, (long long)end);
-    run_progress_json(store, id, &out);
+    out.failed |= !run_progress_json(store, id, &out);
     text_puts(&out, "}");
     answer_text(request, &out);
 }
@@ -261,7 +285,7 @@ static bool stream_read(struct stream *stream)
 {
     stream->block.size = stream->sent = 0;
     return store_log(stream->store, stream->key, stream->at, stream_chunk, stream) == 0 &&
-           stream->block.size > 0;
+           !stream->block.failed && stream->block.size > 0;
 }
 
 /* Whether the log ends where the stream ends. The run may have been deleted, or the store may have
@@ -270,7 +294,7 @@ static bool stream_is_whole(struct stream *stream)
 {
     struct run_row run;
 
-    return !stream->block.failed && store_run_find(stream->store, stream->run, &run) &&
+    return !stream->block.failed && store_run_find(stream->store, stream->run, &run) > 0 &&
            !run.deleted && stream->at >= (run.lines < stream->lines ? run.lines : stream->lines);
 }
 
@@ -315,11 +339,12 @@ void get_run_log(struct request *request)
                               .lines = run.lines,
                               .color = color && strcmp(color, "0") != 0};
     memcpy(stream->run, run.id, sizeof stream->run);
-    request->answer.status = 200;
-    request->answer.type = "text/plain; charset=utf-8";
-    request->answer.response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-                                                                 stream_more, stream, stream_free);
-    if (!request->answer.response)
+    answer_response(request, 200,
+                    MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_more,
+                                                      stream, stream_free));
+    if (request->answer.response)
+        request->answer.type = "text/plain; charset=utf-8";
+    else
         stream_free(stream);
 }
 

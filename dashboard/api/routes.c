@@ -200,6 +200,10 @@ static bool within_limit(struct request *request, const struct route *route)
                           route->per_minute, monotonic_ms());
     if (wait == 0)
         return true;
+    if (wait < 0) {
+        answer_no_memory(request);
+        return false;
+    }
     if (route->handle == post_login)
         log_line(LOG_WARNING, "refused sign-in from %s: too many tries", request->address);
     request->answer.retry_after_s = (int)((wait + 999) / 1000);

@@ -204,13 +204,28 @@ static void answer_next(struct request *request, unsigned status, int64_t next)
 
 /* Whether the batch is late, such as a batch of a killed process that waited in a slow proxy: the
  * run has ended with more lines than the batch has, and begins with these. The batch must not cut
- * off the others. */
-static bool is_late(struct txn *txn, const struct run_row *run, const struct report *report,
-                    int64_t from)
+ * off the others. 1, 0, or -1 if the store failed. */
+static int is_late(struct txn *txn, const struct run_row *run, const struct report *report,
+                   int64_t from)
 {
-    return run->ended && !report->exit && report->text && !report->skipped && from < run->lines &&
-           from + report->count < run->lines &&
-           txn_log_equal(txn, run->key, from, report->text, report->size);
+    if (!run->ended || report->exit || !report->text || report->skipped || from >= run->lines ||
+        from + report->count >= run->lines)
+        return 0;
+    return txn_log_equal(txn, run->key, from, report->text, report->size);
+}
+
+/* Whether the log differs from the one that the writer describes: 1, 0, or -1 if the store failed.
+ */
+static int is_other_log(struct txn *txn, const struct run_row *run, const struct report *report,
+                        int64_t limit)
+{
+    char digest[STORE_HASH_SIZE];
+    int made;
+
+    if (!report->digest[0] || run->stored > DIGEST_MAX || run->stored > limit / 10 * 9)
+        return 0;
+    made = txn_log_digest(txn, run->key, digest);
+    return made > 0 ? strcmp(digest, report->digest) != 0 : made;
 }
 
 static enum job_result apply_batch(struct txn *txn, struct request *request, void *context)
@@ -218,7 +233,7 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
     const struct report *report = context;
     int64_t limit = (int64_t)request->settings->run_mb << 20;
     struct run_row run;
-    int located = locate_run(txn, request, report, &run), spliced = 0;
+    int located = locate_run(txn, request, report, &run), spliced = 0, late, other;
     int64_t from;
 
     if (located <= 0)
@@ -228,7 +243,10 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
         answer_next(request, 409, run.lines);
         return JOB_DONE;
     }
-    if (is_late(txn, &run, report, from)) {
+    late = is_late(txn, &run, report, from);
+    if (late < 0)
+        return JOB_FAILED;
+    if (late) {
         answer_next(request, 200, from + report->count);
         return JOB_DONE;
     }
@@ -241,19 +259,16 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
                                                  .times = report->times});
     if (spliced < 0 || (run.stored > limit && txn_log_shorten(txn, &run, limit / 10 * 9) < 0))
         return JOB_FAILED;
-    if (report->digest[0] && run.stored <= DIGEST_MAX && run.stored <= limit / 10 * 9) {
-        char digest[STORE_HASH_SIZE];
-
-        if (txn_log_digest(txn, run.key, digest) && strcmp(digest, report->digest) != 0) {
-            /* the end is not recorded: the writer sends it again behind the right lines */
-            answer_next(request, 409, 0);
-            return txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
-                           (run.fresh && refresh_host(txn, run.host) < 0)
-                       ? JOB_FAILED
-                       : JOB_DONE;
-        }
+    other = is_other_log(txn, &run, report, limit);
+    if (other > 0) {
+        /* the end is not recorded: the writer sends it again behind the right lines */
+        answer_next(request, 409, 0);
+        return txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
+                       (run.fresh && refresh_host(txn, run.host) < 0)
+                   ? JOB_FAILED
+                   : JOB_DONE;
     }
-    if (txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
+    if (other < 0 || txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
         builds_apply(txn, run.key, report) < 0 || update_run(txn, &run, report) < 0 ||
         finish_run(txn, &run, report) < 0 || time_run(txn, &run, report) < 0 ||
         host_changed(txn, &run, report) < 0)

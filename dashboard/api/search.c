@@ -92,9 +92,13 @@ static bool search_next(void *context, const struct chunk *chunk)
 
     if (!chunk->text || !chunk->count)
         return true;
-    if (search->read >= READ_MAX || !(copy = malloc(chunk->size + 1))) {
+    if (search->read >= READ_MAX) {
         search->more = true;
         search->next = chunk->first > search->from ? chunk->first : search->from;
+        return false;
+    }
+    if (!(copy = malloc(chunk->size + 1))) {
+        search->out.failed = true;
         return false;
     }
     memcpy(copy, chunk->text, chunk->size);
@@ -120,9 +124,17 @@ static bool open_search(struct request *request, struct search *search)
     char error[MATCH_ERROR_SIZE];
 
     search->match = match_open(&question, error);
-    if (!search->match)
+    if (!search->match && *error)
         answer_error(request, 400, "%s", error);
+    else if (!search->match)
+        answer_no_memory(request);
     return search->match != NULL;
+}
+
+static void close_search(struct search *search)
+{
+    search->out.failed |= match_failed(search->match);
+    match_close(search->match);
 }
 
 void get_run_search(struct request *request)
@@ -136,7 +148,7 @@ void get_run_search(struct request *request)
         return;
     text_puts(&search.out, "{\"matches\":[");
     read = store_log(request->server->store, run.key, search.from, search_next, &search) == 0;
-    match_close(search.match);
+    close_search(&search);
     if (!read) {
         text_free(&search.out);
         answer_no_store(request);
@@ -175,10 +187,10 @@ static void keep_run(void *context, const struct run_details *run)
 static int search_run(struct store *store, struct search *search, const struct found_run *run)
 {
     struct run_row row;
-    int read;
+    int read = store_run_find(store, run->id, &row);
 
-    if (!store_run_find(store, run->id, &row) || row.deleted)
-        return 0;
+    if (read <= 0 || row.deleted)
+        return read < 0 ? -1 : 0;
     search->run = run;
     read = store_log(store, row.key, search->from, search_next, search);
     search->run = NULL;
@@ -211,9 +223,10 @@ struct place {
 static int search_rest(struct store *store, struct search *search, struct place *place)
 {
     struct run_page page = {0};
+    int found = place->id[0] ? store_run(store, NULL, place->id, keep_run, &page) : 0;
 
-    if (!place->id[0] || store_run(store, NULL, place->id, keep_run, &page) <= 0)
-        return 0;
+    if (found <= 0)
+        return found;
     place->started_ms = page.runs[0].started_ms;
     return search_run(store, search, &page.runs[0]);
 }
@@ -261,7 +274,7 @@ void get_search(struct request *request)
         return;
     text_puts(&search.out, "{\"matches\":[");
     done = search_runs(request->server->store, &search, &place);
-    match_close(search.match);
+    close_search(&search);
     if (done < 0) {
         text_free(&search.out);
         answer_no_store(request);

@@ -22,14 +22,28 @@ static const char *bearer(const struct request *request)
 
 /* ---- hosts ---- */
 
+/* Whether found is 1 (yes); 0: no; -1: memory or the store failed. Then nobody is let in, but the
+ * caller must not be told that the token is wrong. */
+static bool is_sure(struct request *request, int found)
+{
+    request->unsure |= found < 0;
+    return found > 0;
+}
+
+static bool hash_token(struct request *request, const char *token, char hash[TOKEN_HASH_SIZE])
+{
+    const char *secret = request->settings->agent_token_hash_secret;
+
+    return secret && is_sure(request, token_hash(secret, token, hash) < 0 ? -1 : 1);
+}
+
 /* Finds the host that has this token of its own. False: none. */
-static bool token_owner(const struct request *request, const char *token, char host[HOST_ID_SIZE])
+static bool token_owner(struct request *request, const char *token, char host[HOST_ID_SIZE])
 {
     char hash[TOKEN_HASH_SIZE];
 
-    return request->settings->agent_token_hash_secret &&
-           token_hash(request->settings->agent_token_hash_secret, token, hash) == 0 &&
-           store_token_owner(request->server->store, hash, host);
+    return hash_token(request, token, hash) &&
+           is_sure(request, store_token_owner(request->server->store, hash, host));
 }
 
 static bool is_shared(const struct request *request, const char *token)
@@ -37,7 +51,7 @@ static bool is_shared(const struct request *request, const char *token)
     return request->settings->api_token && secret_equal(token, request->settings->api_token);
 }
 
-bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE])
+bool auth_agent_of(struct request *request, char host[HOST_ID_SIZE])
 {
     const char *token = bearer(request);
 
@@ -46,37 +60,42 @@ bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE])
 }
 
 /* True for the shared token or this host's own, as v1 accepts them. */
-static bool is_agent(const struct request *request)
+static bool is_agent(struct request *request)
 {
     const struct dashboard_settings *settings = request->settings;
     const char *token = bearer(request);
     char own[TOKEN_HASH_SIZE] = "", given[TOKEN_HASH_SIZE];
+    bool shared;
+    int has_own;
 
     if (!token)
         return false;
     /* v1 also allows the shared token to a host that has a token of its own, unless a setting
      * forbids it. */
-    if (is_shared(request, token))
-        return settings->allow_shared_agent_token ||
-               !store_host_token(request->server->store, request->host, own);
-    return settings->agent_token_hash_secret &&
-           store_host_token(request->server->store, request->host, own) &&
-           token_hash(settings->agent_token_hash_secret, token, given) == 0 &&
+    shared = is_shared(request, token);
+    if (shared && settings->allow_shared_agent_token)
+        return true;
+    has_own = store_host_token(request->server->store, request->host, own);
+    if (shared)
+        return is_sure(request, has_own < 0 ? -1 : !has_own);
+    return is_sure(request, has_own) && hash_token(request, token, given) &&
            secret_equal(given, own);
 }
 
 /* ---- people ---- */
 
-/* When the stored session of this token ends, in ms of the wall clock; 0: there is none. */
+/* When the stored session of this token ends, in ms of the wall clock; 0: there is none; -1: the
+ * store or memory failed. */
 static int64_t session_end(struct server *server, const struct dashboard_settings *settings,
                            const char *token)
 {
     char key[TOKEN_HASH_SIZE];
 
-    return settings->password_hash &&
-                   session_key(settings->password_hash, settings->totp_secret, token, key) == 0
-               ? store_session_end(server->store, key, wall_ms())
-               : 0;
+    if (!settings->password_hash)
+        return 0;
+    return session_key(settings->password_hash, settings->totp_secret, token, key) < 0
+               ? -1
+               : store_session_end(server->store, key, wall_ms());
 }
 
 static bool find_session(struct request *request)
@@ -88,13 +107,15 @@ static bool find_session(struct request *request)
     int64_t signed_until_s, stored_until;
 
     if (!cookie || !settings->session_secrets ||
-        !cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000, caller->token,
-                       &signed_until_s))
+        !is_sure(request, cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000,
+                                        caller->token, &signed_until_s)))
         return false;
     stored_until = session_end(request->server, settings, caller->token);
+    if (!is_sure(request, stored_until < 0 ? -1 : stored_until > 0))
+        return false;
     caller->expires_ms =
         stored_until < signed_until_s * 1000 ? stored_until : signed_until_s * 1000;
-    return stored_until > 0;
+    return true;
 }
 
 bool auth_person(struct request *request)
@@ -112,7 +133,7 @@ static bool is_viewer(struct request *request)
     const char *token = bearer(request), *expected = request->settings->view_token;
 
     if (!token || !expected || !secret_equal(token, expected) ||
-        token_hash(VIEW_KEY, token, request->caller.token) < 0)
+        !is_sure(request, token_hash(VIEW_KEY, token, request->caller.token) < 0 ? -1 : 1))
         return false;
     request->caller.kind = CALLER_VIEW;
     return true;
@@ -123,7 +144,9 @@ bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE])
     if (!auth_person(request))
         return false;
     if (!request->server->dev)
-        return csrf_make(request->settings->session_secrets, request->caller.token, out) == 0;
+        return is_sure(
+            request,
+            csrf_make(request->settings->session_secrets, request->caller.token, out) < 0 ? -1 : 1);
     snprintf(out, TOKEN_HASH_SIZE, "%s", request->server->dev_csrf);
     return true;
 }
@@ -132,9 +155,9 @@ bool auth_csrf_matches(struct request *request, const char *given)
 {
     if (!auth_person(request))
         return false;
-    return request->server->dev
-               ? secret_equal(given, request->server->dev_csrf)
-               : csrf_check(request->settings->session_secrets, request->caller.token, given);
+    return request->server->dev ? secret_equal(given, request->server->dev_csrf)
+                                : is_sure(request, csrf_check(request->settings->session_secrets,
+                                                              request->caller.token, given));
 }
 
 bool auth_still(struct server *server, const struct caller *caller)
@@ -178,17 +201,33 @@ static const char *why_not_enough(struct request *request, const char *token, en
     return NULL;
 }
 
+bool auth_unsure(struct request *request)
+{
+    if (request->unsure)
+        answer_later(request,
+                     "who calls cannot be found out now: out of memory, or the store fails");
+    return request->unsure;
+}
+
+void auth_refuse(struct request *request, unsigned status, const char *reason)
+{
+    if (!auth_unsure(request))
+        answer_detail(request, status, "%s", reason);
+}
+
+static const char *missing_role(enum role role)
+{
+    return role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated";
+}
+
 static void refuse_token(struct request *request, const char *token, enum role role)
 {
     const char *why = why_not_enough(request, token, role);
 
-    log_line(LOG_WARNING, "refused token from %s: %s%s%s", request->address,
-             why ? why : "it is unknown", *request->host ? ", for host " : "", request->host);
-    if (why)
-        answer_detail(request, 403, "%s", why);
-    else
-        answer_detail(request, 401,
-                      role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
+    if (!request->unsure)
+        log_line(LOG_WARNING, "refused token from %s: %s%s%s", request->address,
+                 why ? why : "it is unknown", *request->host ? ", for host " : "", request->host);
+    auth_refuse(request, why ? 403 : 401, why ? why : missing_role(role));
 }
 
 static bool has_role(struct request *request, enum role role)
@@ -213,12 +252,11 @@ bool auth_allows(struct request *request, enum role role)
         if (token)
             refuse_token(request, token, role);
         else
-            answer_detail(request, 401,
-                          role == ROLE_AGENT ? "Invalid or missing token" : "Not authenticated");
+            auth_refuse(request, 401, missing_role(role));
         return false;
     }
     if (role != ROLE_CHANGE || auth_csrf_matches(request, request_header(request, "X-CSRF-Token")))
         return true;
-    answer_detail(request, 403, "Invalid CSRF token");
+    auth_refuse(request, 403, "Invalid CSRF token");
     return false;
 }

@@ -14,9 +14,16 @@ enum role {
     ROLE_CHANGE, /* a person's session, with its CSRF token */
 };
 
-/* True if the caller has the role; then request->caller describes the caller. Otherwise answers 401
- * or 403, logs a refused token, and returns false. */
+/* If memory or the store fails, these functions return false and set request->unsure. auth_refuse
+ * then answers 503, so that a client does not take its token for a wrong one. */
+
+/* True if the caller has the role; then request->caller describes the caller. Otherwise answers
+ * 401, 403 or 503, logs a refused token, and returns false. */
 bool auth_allows(struct request *request, enum role role);
+/* Answers 503 if request->unsure; else returns false. */
+bool auth_unsure(struct request *request);
+/* Answers with this status and reason, or with 503 if request->unsure. */
+void auth_refuse(struct request *request, unsigned status, const char *reason);
 /* The CSRF token that a page of this caller must send with changes. False if the caller has no
  * session. */
 bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE]);
@@ -26,7 +33,7 @@ bool auth_csrf_matches(struct request *request, const char *given);
 bool auth_person(struct request *request);
 /* For GET /api/session: the host whose own token the caller has; "" for the shared token. False:
  * the caller has no token of an agent. */
-bool auth_agent_of(const struct request *request, char host[HOST_ID_SIZE]);
+bool auth_agent_of(struct request *request, char host[HOST_ID_SIZE]);
 /* Whether an earlier caller still has its role: its session has not ended, nobody signed out, and
  * the settings still accept it. Any thread may call. */
 bool auth_still(struct server *server, const struct caller *caller);

@@ -29,19 +29,14 @@ bool secrets_prepare(void)
 {
     char token[TOKEN_SIZE], hash[TOKEN_HASH_SIZE];
 
-    return token_make(token) == 0 && token_hash("secret", token, hash) == 0 &&
-           secret_equal(token, token);
+    return token_make(token) == 0 && token_hash("secret", token, hash) == 0;
 }
 
-/* Compares digests of both, so that the time does not even depend on the length. */
 bool secret_equal(const char *given, const char *expected)
 {
-    unsigned char a[SHA256_DIGEST_LENGTH], b[SHA256_DIGEST_LENGTH];
+    size_t size = expected ? strlen(expected) : 0;
 
-    if (!given || !expected || !SHA256((const unsigned char *)given, strlen(given), a) ||
-        !SHA256((const unsigned char *)expected, strlen(expected), b))
-        return false;
-    return CRYPTO_memcmp(a, b, sizeof a) == 0;
+    return given && expected && strlen(given) == size && CRYPTO_memcmp(given, expected, size) == 0;
 }
 
 /* out must have BASE64_SIZE(size) bytes. */
@@ -190,27 +185,29 @@ static bool totp_digits(const char *code, char out[TOTP_DIGITS + 1])
     return count == TOTP_DIGITS;
 }
 
-bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step)
+int totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step)
 {
     char *secret = NULL, expected[TOTP_DIGITS + 1], given[TOTP_DIGITS + 1];
     size_t size = 0;
-    bool found = false;
+    int found = 0;
 
-    if (!secret_base32 || !code || !totp_digits(code, given) ||
-        !totp_decode(secret_base32, &secret, &size)) {
+    if (!totp_digits(code, given))
+        return 0;
+    if (!totp_decode(secret_base32, &secret, &size)) {
         free(secret);
-        return false;
+        return -1;
     }
     for (int64_t at = -TOTP_WINDOW; at <= TOTP_WINDOW; at++) {
         int64_t candidate = now_s / TOTP_STEP_SECONDS + at;
 
-        if (candidate < 0 ||
-            oath_hotp_generate(secret, size, (uint64_t)candidate, TOTP_DIGITS, false,
-                               OATH_HOTP_DYNAMIC_TRUNCATION, expected) != OATH_OK)
+        if (candidate < 0)
             continue;
-        if (secret_equal(given, expected)) {
+        if (oath_hotp_generate(secret, size, (uint64_t)candidate, TOTP_DIGITS, false,
+                               OATH_HOTP_DYNAMIC_TRUNCATION, expected) != OATH_OK)
+            found = found ? found : -1;
+        else if (secret_equal(given, expected)) {
             *step = candidate;
-            found = true;
+            found = 1;
         }
     }
     OPENSSL_cleanse(secret, size);
@@ -254,16 +251,19 @@ int cookie_sign(const char *secrets, const char *token, int64_t expires_s,
                : -1;
 }
 
-static bool signed_by_any(const char *secrets, const char *payload, const char *given)
+/* 1, 0, or -1 when out of memory. */
+static int signed_by_any(const char *secrets, const char *payload, const char *given)
 {
     char expected[BASE64_SIZE(SHA256_DIGEST_LENGTH)];
-    bool found = false;
+    int found = 0;
 
     for (const char *at = secrets;; at++) {
         size_t size = strcspn(at, ",");
 
-        if (signature(at, size, payload, expected) == 0 && secret_equal(given, expected))
-            found = true;
+        if (size > 0 && signature(at, size, payload, expected) < 0)
+            found = found ? found : -1;
+        else if (size > 0 && secret_equal(given, expected))
+            found = 1;
         at += size;
         if (!*at)
             return found;
@@ -293,25 +293,28 @@ static bool decode(const char *payload, char *out, size_t out_size)
     return true;
 }
 
-bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
-                   int64_t *expires_s)
+int cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
+                  int64_t *expires_s)
 {
     char copy[SESSION_COOKIE_SIZE], json[SESSION_COOKIE_SIZE], *dot;
-    int end = 0;
+    int end = 0, is_signed;
 
     if (!cookie || strlen(cookie) >= sizeof copy || strncmp(cookie, "v1.", 3) != 0)
-        return false;
+        return 0;
     memcpy(copy, cookie + 3, strlen(cookie) - 2);
     dot = strchr(copy, '.');
     if (!dot)
-        return false;
+        return 0;
     *dot = '\0';
-    /* Only what we signed is parsed, so it has the form that we wrote. */
-    if (!signed_by_any(secrets, copy, dot + 1) || !decode(copy, json, sizeof json) ||
+    is_signed = signed_by_any(secrets, copy, dot + 1);
+    if (is_signed <= 0)
+        return is_signed;
+    /* Only what we signed is parsed at all, so its form is our own. */
+    if (!decode(copy, json, sizeof json) ||
         sscanf(json, "{\"exp\":%" SCNd64 ",\"t\":\"%43[A-Za-z0-9_-]\",\"v\":1}%n", expires_s, token,
                &end) != 2 ||
         end == 0 || json[end])
-        return false;
+        return 0;
     return now_s < *expires_s;
 }
 
@@ -329,14 +332,17 @@ int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE
     return token_hash(first, text, out);
 }
 
-bool csrf_check(const char *secrets, const char *session, const char *given)
+int csrf_check(const char *secrets, const char *session, const char *given)
 {
     char expected[TOKEN_HASH_SIZE];
+    int found = 0;
 
     for (const char *at = secrets; *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
-        if (csrf_make(at, session, expected) == 0 && secret_equal(given, expected))
-            return true;
-    return false;
+        if (csrf_make(at, session, expected) < 0)
+            found = -1;
+        else if (secret_equal(given, expected))
+            return 1;
+    return found;
 }
 
 int session_key(const char *password_hash, const char *totp_secret, const char *token,

@@ -18,8 +18,8 @@
    server cannot run. */
 bool secrets_prepare(void);
 
-/* Compares in a time that does not depend on the content of the strings. NULL is equal to
- * nothing. */
+/* Compares in a time that does not depend on the content of the strings, only on their lengths.
+ * NULL is equal to nothing. */
 bool secret_equal(const char *given, const char *expected);
 
 /* Writes a new random token. Returns 0, or -1 if the system gives no random bytes. */
@@ -45,8 +45,9 @@ bool totp_secret_valid(const char *secret_base32);
 int totp_secret_make(char out[TOTP_SECRET_SIZE]);
 /* Checks a code of six digits, with or without spaces between them, against an RFC 6238 secret at
    now_s; one step of 30 s earlier or later is allowed. *step: the step that matched. A caller that
-   refuses this and earlier steps from then on prevents replays. */
-bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step);
+   refuses this and earlier steps from then on prevents replays. 1: right; 0: wrong; -1: out of
+   memory, or the secret is not totp_secret_valid. */
+int totp_check(const char *secret_base32, const char *code, int64_t now_s, int64_t *step);
 
 /* Writes "v1.<payload>.<signature>". The payload is base64url of {"exp":…,"t":…,"v":1}; the
    signature is HMAC-SHA256 of the payload with the first of the comma-separated secrets. token:
@@ -54,9 +55,9 @@ bool totp_check(const char *secret_base32, const char *code, int64_t now_s, int6
 int cookie_sign(const char *secrets, const char *token, int64_t expires_s,
                 char out[SESSION_COOKIE_SIZE]);
 /* Checks the signature with each of the secrets, then the time. Returns the token and the time at
-   which the cookie expires. */
-bool cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
-                   int64_t *expires_s);
+   which the cookie expires. 1: valid; 0: not; -1: out of memory. */
+int cookie_verify(const char *secrets, const char *cookie, int64_t now_s, char token[TOKEN_SIZE],
+                  int64_t *expires_s);
 
 /* The key under which a session is stored: HMAC-SHA256 of its token, keyed with what a person signs
    in with, not with the secrets that sign the cookie. So a changed password ends every session, and
@@ -73,7 +74,7 @@ bool secrets_valid(const char *secrets, size_t min);
    stored. Returns 0 or -1. */
 int csrf_make(const char *secrets, const char *session, char out[TOKEN_HASH_SIZE]);
 /* Whether given is the CSRF token of the session for any of the secrets: an open page keeps its
-   token when secrets are rotated. given may be NULL. */
-bool csrf_check(const char *secrets, const char *session, const char *given);
+   token when secrets are rotated. given may be NULL. 1, 0, or -1 when out of memory. */
+int csrf_check(const char *secrets, const char *session, const char *given);
 
 #endif

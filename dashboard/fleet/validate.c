@@ -155,39 +155,40 @@ static bool check(const struct field_rule *rule, json_object *value, struct faul
     return rule->kind != FIELD_INTEGER || check_integer(rule, value, fault);
 }
 
-static void add(json_object **answer, const char *field, const struct fault *fault)
+static void add(struct text *answer, const char *field, const struct fault *fault)
 {
-    json_object *entry = json_object_new_object(), *loc = json_object_new_array(), *detail;
-
-    if (!*answer) {
-        *answer = json_object_new_object();
-        json_object_object_add(*answer, "detail", json_object_new_array());
+    text_puts(answer, answer->size ? ",{\"loc\":[\"body\"" : "{\"detail\":[{\"loc\":[\"body\"");
+    if (field) {
+        text_puts(answer, ",");
+        text_json(answer, field);
     }
-    json_object_array_add(loc, json_object_new_string("body"));
-    if (field)
-        json_object_array_add(loc, json_object_new_string(field));
-    json_object_object_add(entry, "loc", loc);
-    json_object_object_add(entry, "msg", json_object_new_string(fault->msg));
-    json_object_object_add(entry, "type", json_object_new_string(fault->type));
-    json_object_object_get_ex(*answer, "detail", &detail);
-    json_object_array_add(detail, entry);
+    text_puts(answer, "]");
+    text_key_json(answer, "msg", fault->msg);
+    text_key_json(answer, "type", fault->type);
+    text_puts(answer, "}");
 }
 
-json_object *validate_body(json_object *body, const struct field_rule *rules)
+bool validate_body(json_object *body, const struct field_rule *rules, struct text *answer)
 {
-    json_object *answer = NULL, *value;
+    json_object *value;
     struct fault fault;
+    bool right = true;
 
     if (!json_object_is_type(body, json_type_object)) {
         fail(&fault, "type_error.dict", "value is not a valid dict", 0);
-        add(&answer, NULL, &fault);
-        return answer;
+        add(answer, NULL, &fault);
+        text_puts(answer, "]}");
+        return false;
     }
     for (const struct field_rule *rule = rules; rule->name; rule++) {
         value = NULL;
         json_object_object_get_ex(body, rule->name, &value);
-        if (!check(rule, value, &fault))
-            add(&answer, rule->name, &fault);
+        if (!check(rule, value, &fault)) {
+            add(answer, rule->name, &fault);
+            right = false;
+        }
     }
-    return answer;
+    if (!right)
+        text_puts(answer, "]}");
+    return right;
 }

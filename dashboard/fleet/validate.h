@@ -5,7 +5,7 @@
 #define NIXFLEET_DASHBOARD_FLEET_VALIDATE_H
 
 #include <stdbool.h>
-#include <json-c/json.h>
+#include "common/json.h"
 
 enum field_kind { FIELD_TEXT, FIELD_INTEGER, FIELD_FLAG, FIELD_OBJECT };
 
@@ -25,8 +25,9 @@ extern const struct field_rule status_fields[];
 extern const struct field_rule test_progress_fields[];
 extern const struct field_rule command_fields[];
 
-/* Checks a parsed body. null counts as absent. NULL if the form is right; otherwise the body of the
-   answer, which the caller frees with json_object_put. The answer contains no value of the body. */
-json_object *validate_body(json_object *body, const struct field_rule *rules);
+/* Checks a parsed body. null counts as absent. True if the form is right; otherwise answer, which
+   must be empty, becomes the body of the answer, without any value of the checked body. The caller
+   frees it. */
+bool validate_body(json_object *body, const struct field_rule *rules, struct text *answer);
 
 #endif

@@ -88,7 +88,7 @@ static struct host_entry *find(struct change_feed *feed, const char *host)
     return NULL;
 }
 
-void change_feed_note(struct change_feed *feed, const char *host, bool progress)
+bool change_feed_note(struct change_feed *feed, const char *host, bool progress)
 {
     struct host_entry *entry;
 
@@ -97,6 +97,7 @@ void change_feed_note(struct change_feed *feed, const char *host, bool progress)
     if (entry && entry->in != &feed->states && !(progress && entry->in == &feed->progress))
         move(entry, progress ? &feed->progress : &feed->states);
     pthread_mutex_unlock(&feed->lock);
+    return entry != NULL;
 }
 
 static void give_number(struct change_feed *feed, struct host_entry *entry, int64_t now_ms)

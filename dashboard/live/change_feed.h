@@ -23,9 +23,8 @@ struct change_feed;
 /* NULL when out of memory. */
 struct change_feed *change_feed_new(void);
 void change_feed_free(struct change_feed *feed);
-/* Notes that the host has changed. When out of memory, the change is dropped; the host's next
- * change shows everything. */
-void change_feed_note(struct change_feed *feed, const char *host, bool progress);
+/* Notes that the host has changed. False: out of memory, the change is dropped. */
+bool change_feed_note(struct change_feed *feed, const char *host, bool progress);
 /* Gives numbers to the changes that may be sent now. now_ms: of the monotonic clock. */
 void change_feed_release(struct change_feed *feed, int64_t now_ms);
 /* True while a noted change has no number yet. */

@@ -109,6 +109,16 @@ void events_end_sessions(struct events *events, bool recheck)
     pthread_mutex_unlock(&events->lock);
 }
 
+void events_end(struct events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    for (struct listener *listener = events->listeners; listener; listener = listener->next) {
+        listener->ended = true;
+        wake_up(listener);
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
 void events_stop(struct events *events)
 {
     pthread_mutex_lock(&events->lock);
@@ -125,13 +135,17 @@ static void add_event(struct listener *listener, const char *name, const struct 
     text_printf(out, "event: %s\ndata: ", name);
     text_add(out, data->bytes, data->size);
     text_puts(out, "\n\n");
+    out->failed |= data->failed;
 }
 
 static void add_host_update(struct listener *listener, const char *host)
 {
     struct text data = {0}, object = {0};
+    int found = host_json(listener->server->store, host, true, wall_ms(), &object);
 
-    if (host_json(listener->server->store, host, true, wall_ms(), &object)) {
+    if (found < 0 || object.failed) {
+        listener->out.failed = true; /* the stream ends, and the client connects again */
+    } else if (found) {
         text_puts(&data, "{");
         text_key_json(&data, "type", "host_update");
         text_key_json(&data, "host_id", host);
@@ -179,14 +193,16 @@ static void add_lines_of(struct listener *listener, size_t i)
 {
     struct follower follower = take_follower(listener, i);
     struct text lines = {0}, run = {0};
-    bool built = follower.due && follower_splice(listener->server->store, &follower, &lines);
+    int built = follower.due ? follower_splice(listener->server->store, &follower, &lines) : 0,
+        told = follower.changed ? follower_run(listener->server->store, &follower, &run) : 0;
 
     put_follower(listener, i, &follower);
-    if (built) {
+    listener->out.failed |= built < 0 || told < 0;
+    if (built > 0) {
         add_id(listener);
         add_event(listener, "splice", &lines);
     }
-    if (follower.changed && follower_run(listener->server->store, &follower, &run))
+    if (told > 0)
         add_event(listener, "run", &run);
     text_free(&lines);
     text_free(&run);
@@ -280,21 +296,27 @@ static void resume(struct follower *follower, const char *last_id)
     }
 }
 
-static void follow(struct listener *listener, const char *runs, const char *last_id)
+/* A run that is not there is not followed. False: the store failed. */
+static bool follow(struct listener *listener, const char *runs, const char *last_id)
 {
     while (runs && *runs && listener->follower_count < RUNS_MAX) {
         size_t length = strcspn(runs, ",");
         struct follower *follower = &listener->followers[listener->follower_count];
         char id[RUN_ID_SIZE];
+        int found;
 
         snprintf(id, sizeof id, "%.*s", (int)(length < sizeof id ? length : sizeof id - 1), runs);
-        if (follower_start(listener->server->store, follower, id, 0)) {
+        found = follower_start(listener->server->store, follower, id, 0);
+        if (found < 0)
+            return false;
+        if (found) {
             follower->changed = true;
             resume(follower, last_id);
             listener->follower_count++;
         }
         runs += length + (runs[length] == ',');
     }
+    return true;
 }
 
 /* False if the request names more runs than RUNS_MAX. */
@@ -336,7 +358,8 @@ static struct listener *listener_new(struct request *request)
     listener->seen = change_feed_newest(live_change_feed(request->server->live));
     text_printf(&listener->out, "event: connected\ndata: {\"clients\": %zu}\n\n",
                 live_count(request->server->live) + 1);
-    follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));
+    listener->out.failed |=
+        !follow(listener, request_query(request, "runs"), request_header(request, "Last-Event-ID"));
     return listener;
 }
 
@@ -349,7 +372,8 @@ void get_events(struct request *request)
         answer_detail(request, 400, "runs: at most %d runs", RUNS_MAX);
         return;
     }
-    if (!(listener = listener_new(request)) || !enlist(listener)) {
+    listener = listener_new(request);
+    if (!listener || listener->out.failed || !enlist(listener)) {
         if (listener)
             forget(listener);
         answer_later(request, "no room for another stream of events");

@@ -21,6 +21,8 @@ void events_free(struct events *events);
 void events_round(struct events *events, uint64_t newest, const struct change *changes,
                   size_t count);
 void events_end_sessions(struct events *events, bool recheck);
+/* Ends all streams. Their clients connect again, and read everything anew. */
+void events_end(struct events *events);
 /* Ends all streams; a stream that begins later ends at once. */
 void events_stop(struct events *events);
 

@@ -11,20 +11,22 @@
 #define SPLICE_LINES 2000
 #define SPLICE_BYTES ((size_t)512 << 10)
 
-bool follower_start(struct store *store, struct follower *follower, const char *run, int64_t from)
+int follower_start(struct store *store, struct follower *follower, const char *run, int64_t from)
 {
     struct run_row row;
+    int found = store_run_find(store, run, &row);
 
-    if (!store_run_find(store, run, &row) || row.deleted)
-        return false;
+    if (found <= 0 || row.deleted)
+        return found < 0 ? -1 : 0;
     memset(follower, 0, sizeof *follower);
     snprintf(follower->run, sizeof follower->run, "%s", run);
     snprintf(follower->host, sizeof follower->host, "%s", row.host);
     follower->key = row.key;
     follower->next = from >= 0 ? from : row.lines + from < 0 ? 0 : row.lines + from;
-    store_log_changed(store, row.key, 0, &follower->version);
+    if (store_log_changed(store, row.key, 0, &follower->version) < -1)
+        return -1;
     follower->due = true;
-    return true;
+    return 1;
 }
 
 static int by_run(const void *a, const void *b)
@@ -48,40 +50,41 @@ void follower_touch(struct follower *follower, const struct change *changes, siz
         follower->due = follower->changed = true;
 }
 
-static bool build_splice(struct store *store, struct follower *follower, struct text *out)
+static int build_splice(struct store *store, struct follower *follower, struct text *out)
 {
     int64_t newest = follower->version,
             changed = store_log_changed(store, follower->key, follower->version, &newest),
             from = follower->next, end;
     struct run_row row;
+    int found = store_run_find(store, follower->run, &row);
 
-    if (!store_run_find(store, follower->run, &row))
-        return false;
+    if (found <= 0 || changed < -1)
+        return changed < -1 ? -1 : found;
     if (changed >= 0 && changed < from)
         from = changed;
     if (changed < 0 && from >= row.lines)
-        return false;
+        return 0;
     text_puts(out, "{");
     text_key_json(out, "type", "splice");
     text_key_json(out, "host", follower->host);
     text_key_json(out, "run", follower->run);
-    if (!log_window_json(store, follower->key, from, SPLICE_LINES, SPLICE_BYTES, out, &end)) {
-        out->size = 0;
-        return false;
-    }
+    out->failed |=
+        !log_window_json(store, follower->key, from, SPLICE_LINES, SPLICE_BYTES, out, &end);
     text_key_int(out, "total", row.lines);
     text_key(out, "gaps");
-    log_gaps_json(store, follower->key, out);
+    out->failed |= !log_gaps_json(store, follower->key, out);
     text_puts(out, "}");
+    if (out->failed)
+        return -1;
     follower->next = end;
     follower->version = newest;
     follower->due = end < row.lines;
-    return true;
+    return 1;
 }
 
-bool follower_splice(struct store *store, struct follower *follower, struct text *out)
+int follower_splice(struct store *store, struct follower *follower, struct text *out)
 {
-    bool built;
+    int built;
 
     follower->due = false;
     store_snapshot(store);
@@ -90,15 +93,12 @@ bool follower_splice(struct store *store, struct follower *follower, struct text
     return built;
 }
 
-bool follower_run(struct store *store, const struct follower *follower, struct text *out)
+int follower_run(struct store *store, const struct follower *follower, struct text *out)
 {
-    size_t start = out->size;
+    int found;
 
     text_puts(out, "{\"type\":\"run\",\"run\":");
-    if (!run_json(store, NULL, follower->run, wall_ms(), out)) {
-        out->size = start;
-        return false;
-    }
+    found = run_json(store, NULL, follower->run, wall_ms(), out);
     text_puts(out, "}");
-    return true;
+    return out->failed ? -1 : found;
 }

@@ -17,16 +17,19 @@ struct follower {
     bool changed;               /* the run itself may have changed */
 };
 
-/* Begins at line from (negative: that many lines before the end). False if there is no such run. */
-bool follower_start(struct store *store, struct follower *follower, const char *run, int64_t from);
+/* Begins at line from (negative: that many lines before the end). 1; 0: there is no such run; -1:
+ * the store failed. */
+int follower_start(struct store *store, struct follower *follower, const char *run, int64_t from);
 /* Makes the follower due if its run is among the changes, which changes_sort has sorted. */
 void follower_touch(struct follower *follower, const struct change *changes, size_t count);
 /* Sorts changes by run, for follower_touch. */
 void changes_sort(struct change *changes, size_t count);
-/* Appends the next splice: lines that changed below `next`, and new lines. False if there is
- * nothing to send. The follower stays due if one message is not enough. */
-bool follower_splice(struct store *store, struct follower *follower, struct text *out);
-/* Appends the `run` message. False if the run does not exist any more. */
-bool follower_run(struct store *store, const struct follower *follower, struct text *out);
+/* Appends the next splice: lines that changed below `next`, and new lines. 1; 0: there is nothing
+ * to send; -1: memory or the store failed, and the receiver must connect again. The follower stays
+ * due if one message is not enough. */
+int follower_splice(struct store *store, struct follower *follower, struct text *out);
+/* Appends the `run` message. 1; 0: the run does not exist any more; -1: memory or the store failed.
+ */
+int follower_run(struct store *store, const struct follower *follower, struct text *out);
 
 #endif

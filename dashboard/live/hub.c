@@ -27,6 +27,7 @@ struct intake {
     struct page *arrivals;
     struct change *changes;
     size_t change_count, change_room;
+    bool lost; /* changes that there was no memory for */
     bool woken, closed;
 };
 
@@ -39,6 +40,7 @@ struct live {
     atomic_bool stopping;
     _Atomic int64_t went_round_ms;
     atomic_bool recheck; /* ask the store whether sessions are still valid */
+    atomic_bool stale;   /* a host could not be refreshed: the next tick looks for it again */
     int wake[2];
     struct page *pages;
     atomic_size_t count;
@@ -76,10 +78,11 @@ static void on_changes(void *context, const struct change *changes, size_t count
     bool asleep;
 
     pthread_mutex_lock(&intake->lock);
-    /* otherwise the next change of the same host shows everything */
     if (make_room(intake, count)) {
         memcpy(intake->changes + intake->change_count, changes, count * sizeof *changes);
         intake->change_count += count;
+    } else {
+        intake->lost = true;
     }
     asleep = !intake->woken;
     intake->woken = true;
@@ -191,6 +194,7 @@ static void drop_closed(struct live *live)
 /* The clock has changed a host's state, so another of its runs may be shown now. */
 struct refresh {
     struct job job;
+    struct live *live;
     char host[HOST_ID_SIZE];
 };
 
@@ -206,16 +210,22 @@ static enum job_result refresh_host(struct txn *txn, void *context)
 
 static void refreshed(void *context, bool ok)
 {
-    (void)ok; /* on failure, the next report of the host refreshes it */
-    free(context);
+    struct refresh *refresh = context;
+
+    if (!ok)
+        atomic_store(&refresh->live->stale, true);
+    free(refresh);
 }
 
 static void submit_refresh(struct live *live, const char *host)
 {
     struct refresh *refresh = calloc(1, sizeof *refresh);
 
-    if (!refresh)
+    if (!refresh) {
+        atomic_store(&live->stale, true);
         return;
+    }
+    refresh->live = live;
     refresh->job = (struct job){
         .host = refresh->host, .apply = refresh_host, .done = refreshed, .context = refresh};
     strlcpy(refresh->host, host, sizeof refresh->host);
@@ -236,18 +246,20 @@ static void clock_changed(void *context, const char *host, const char *run)
 /* Finds the hosts whose state the clock has changed since the last tick. */
 static void tick(struct live *live)
 {
-    int64_t now = wall_ms();
+    int64_t now = wall_ms(), since = live->ticked_wall_ms;
 
     if (monotonic_ms() < live->tick_ms)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
     /* If the clock went back, the due hosts are before the time of the last tick. */
-    store_hosts_due(live->server->store, now < live->ticked_wall_ms ? 0 : live->ticked_wall_ms, now,
-                    clock_changed, live);
+    if (atomic_exchange(&live->stale, false) || now < since)
+        since = 0;
+    if (store_hosts_due(live->server->store, since, now, clock_changed, live) < 0)
+        atomic_store(&live->stale, true);
     live->ticked_wall_ms = now;
 }
 
-static struct change *take_changes(struct live *live, size_t *count)
+static struct change *take_changes(struct live *live, size_t *count, bool *lost)
 {
     struct intake *intake = &live->intake;
     struct change *changes;
@@ -255,7 +267,9 @@ static struct change *take_changes(struct live *live, size_t *count)
     pthread_mutex_lock(&intake->lock);
     changes = intake->changes;
     *count = intake->change_count;
+    *lost = intake->lost;
     intake->changes = NULL;
+    intake->lost = false;
     intake->change_count = intake->change_room = 0;
     intake->woken = false;
     pthread_mutex_unlock(&intake->lock);
@@ -274,20 +288,31 @@ static void end_sessions(struct live *live, bool recheck)
     events_end_sessions(live->events, recheck);
 }
 
+/* No page may show an old state as the present one. All connect again, and read everything anew. */
+static void end_all(struct live *live)
+{
+    for (struct page *page = live->pages; page; page = page->next)
+        page->closing = true;
+    events_end(live->events);
+}
+
 /* Passes the changes since the last round to the change feed, the followers and the event
  * streams. */
 static void begin_round(struct live *live)
 {
     size_t count;
     struct change *changes;
+    bool lost;
 
     end_sessions(live, atomic_exchange(&live->recheck, false));
     tick(live);
-    changes = take_changes(live, &count);
+    changes = take_changes(live, &count, &lost);
     if (count)
         changes_sort(changes, count);
     for (size_t i = 0; i < count; i++)
-        change_feed_note(live->messages.hosts, changes[i].host, changes[i].progress);
+        lost |= !change_feed_note(live->messages.hosts, changes[i].host, changes[i].progress);
+    if (lost)
+        end_all(live);
     change_feed_release(live->messages.hosts, monotonic_ms());
     for (struct page *page = live->pages; page; page = page->next)
         for (size_t i = 0; i < page->follower_count; i++)

@@ -75,7 +75,10 @@ static void build_changes(struct host_messages *messages, struct text *out,
 
     text_puts(out, "{\"type\":\"changed\",\"hosts\":[");
     for (size_t i = 0; i < count; i++) {
-        if (host_json(messages->store, hosts[i], false, wall_ms(), out))
+        int found = host_json(messages->store, hosts[i], false, wall_ms(), out);
+
+        out->failed |= found < 0;
+        if (found != 0)
             continue;
         text_puts(&gone, gone.size ? "," : "");
         text_json(&gone, hosts[i]);
@@ -87,7 +90,7 @@ static void build_changes(struct host_messages *messages, struct text *out,
     text_free(&gone);
 }
 
-struct message *host_messages_since(struct host_messages *messages, uint64_t *seen)
+bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct message **out)
 {
     char hosts[PART_MAX][HOST_ID_SIZE];
     uint64_t from = *seen, to = from;
@@ -97,22 +100,23 @@ struct message *host_messages_since(struct host_messages *messages, uint64_t *se
     if (messages->changes && messages->changes_from == from && messages->changes_to > from) {
         *seen = messages->changes_to;
         messages->changes->references++;
-        return messages->changes;
+        *out = messages->changes;
+        return true;
     }
+    *out = NULL;
     count = change_feed_since(messages->hosts, &to, hosts, PART_MAX);
     if (!count) {
         *seen = to;
-        return NULL;
+        return true;
     }
     if (!(fresh = message_new()))
-        return NULL;
+        return false;
     store_snapshot(messages->store);
     build_changes(messages, &fresh->text, hosts, count);
     store_snapshot_end(messages->store);
-    fresh = share(&messages->changes, fresh);
-    if (fresh) {
-        messages->changes_from = from;
-        *seen = messages->changes_to = to;
-    }
-    return fresh;
+    if (!(*out = share(&messages->changes, fresh)))
+        return false;
+    messages->changes_from = from;
+    *seen = messages->changes_to = to;
+    return true;
 }

@@ -19,11 +19,13 @@
 
 /* ---- messages to a page ---- */
 
+/* A page that lacks a message would show an old state as the present one. It is closed instead: it
+ * connects again, and reads everything anew. */
 static void send_text(struct page *page, struct text *text)
 {
     struct wslay_event_msg message = {WSLAY_TEXT_FRAME, (const uint8_t *)text->bytes, text->size};
 
-    if (!text->failed && text->size && wslay_event_queue_msg(page->ws, &message) != 0)
+    if (text->failed || (text->size && wslay_event_queue_msg(page->ws, &message) != 0))
         page->closing = true;
     text_free(text);
 }
@@ -101,8 +103,11 @@ static struct follower *find_follower(struct page *page, const char *run)
 static void start_follower(struct page *page, const char *run, int64_t from)
 {
     struct follower *follower = find_follower(page, run), fresh;
+    int found = follower_start(page->server->store, &fresh, run, from);
 
-    if (!follower_start(page->server->store, &fresh, run, from))
+    if (found < 0)
+        page->closing = true;
+    else if (!found)
         send_error(page, "there is no such run");
     else if (follower)
         *follower = fresh;
@@ -139,7 +144,7 @@ static void on_message(wslay_event_context_ptr ws,
         field_int(object, "from", &from, &why);
     }
     if (!object && problem.no_memory)
-        send_error(page, "out of memory");
+        page->closing = true; /* what it asked for is lost: it asks again when it has connected */
     else if (!object || why)
         send_error(page, "the message was not understood");
     else if (strcmp(op, "subscribe") == 0) {
@@ -236,8 +241,10 @@ bool page_open(struct page *page)
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_receive, .send_callback = on_send, .on_msg_recv_callback = on_message};
 
-    if (wslay_event_context_server_init(&page->ws, &callbacks, page) != 0)
+    if (wslay_event_context_server_init(&page->ws, &callbacks, page) != 0) {
+        page->ws = NULL; /* wslay has freed it already, and leaves the pointer */
         return false;
+    }
     wslay_event_config_set_max_recv_msg_length(page->ws, MESSAGE_MAX);
     fcntl(page->socket, F_SETFL, fcntl(page->socket, F_GETFL) | O_NONBLOCK);
     send_hello(page);
@@ -257,26 +264,31 @@ void page_free(struct page *page)
 
 static void feed_hosts(struct page *page)
 {
-    struct message *message;
+    struct message *message = NULL;
+    bool built = true;
 
     if (!page->hosts)
         return;
-    if (page->has_hosts) {
-        send_message(page, host_messages_since(page->messages, &page->seen));
-    } else if ((message = host_messages_all(page->messages, &page->seen))) {
-        page->has_hosts = true;
-        send_message(page, message);
-    }
+    if (page->has_hosts)
+        built = host_messages_since(page->messages, &page->seen, &message);
+    else
+        built = (message = host_messages_all(page->messages, &page->seen));
+    page->has_hosts = true;
+    page->closing |= !built;
+    send_message(page, message);
 }
 
 static void send_lines(struct page *page, struct follower *follower)
 {
     struct text run = {0}, lines = {0};
+    int told = follower->changed ? follower_run(page->server->store, follower, &run) : 0;
+    int built = follower->due ? follower_splice(page->server->store, follower, &lines) : 0;
 
-    if (follower->changed && follower_run(page->server->store, follower, &run))
-        send_text(page, &run);
     follower->changed = false;
-    if (follower->due && follower_splice(page->server->store, follower, &lines))
+    page->closing |= told < 0 || built < 0;
+    if (told > 0)
+        send_text(page, &run);
+    if (built > 0)
         send_text(page, &lines);
     text_free(&run);
     text_free(&lines);

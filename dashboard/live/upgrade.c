@@ -10,18 +10,20 @@
 
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-static bool accept_key(const char *key, char out[32])
+/* 1; 0: the key is too long; -1: out of memory. */
+static int accept_key(const char *key, char out[32])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     char text[128];
     int length = snprintf(text, sizeof text, "%s" GUID, key);
 
-    if (length < 0 || (size_t)length >= sizeof text ||
-        EVP_Digest(text, (size_t)length, digest, &size, EVP_sha1(), NULL) != 1)
-        return false;
+    if (length < 0 || (size_t)length >= sizeof text)
+        return 0;
+    if (EVP_Digest(text, (size_t)length, digest, &size, EVP_sha1(), NULL) != 1)
+        return -1;
     EVP_EncodeBlock((unsigned char *)out, digest, (int)size);
-    return true;
+    return 1;
 }
 
 /* A page of another site must not use the session of its visitor. */
@@ -45,8 +47,11 @@ static void upgraded(void *context, struct MHD_Connection *connection, void *sta
     char csrf[65] = "";
 
     (void)connection;
-    auth_csrf(request, csrf);
-    live_add(server->live, socket, &request->caller, csrf, handle, extra, extra_size);
+    auth_csrf(request, csrf); /* a caller with the view token has none */
+    if (request->unsure)
+        MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+    else
+        live_add(server->live, socket, &request->caller, csrf, handle, extra, extra_size);
 }
 
 void get_websocket(struct request *request)
@@ -56,9 +61,14 @@ void get_websocket(struct request *request)
     const char *version = request_header(request, "Sec-WebSocket-Version");
     struct MHD_Response *response;
     char accepted[32];
+    int made = key ? accept_key(key, accepted) : 0;
 
+    if (made < 0) {
+        answer_no_memory(request);
+        return;
+    }
     if (!upgrade || strcasecmp(upgrade, "websocket") != 0 || !key || !version ||
-        strcmp(version, "13") != 0 || !accept_key(key, accepted)) {
+        strcmp(version, "13") != 0 || !made) {
         answer_detail(request, 400,
                       "This is a WebSocket (version 13), and the request asks for no upgrade. A "
                       "proxy must use HTTP/1.1 and pass the headers Upgrade and Connection on.");
@@ -76,8 +86,12 @@ void get_websocket(struct request *request)
         answer_detail(request, 503, "No room for another channel");
         return;
     }
-    MHD_add_response_header(response, "Upgrade", "websocket");
-    MHD_add_response_header(response, "Sec-WebSocket-Accept", accepted);
+    if (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||
+        MHD_add_response_header(response, "Sec-WebSocket-Accept", accepted) != MHD_YES) {
+        MHD_destroy_response(response);
+        answer_no_memory(request);
+        return;
+    }
     request->answer.status = MHD_HTTP_SWITCHING_PROTOCOLS;
     request->answer.response = response;
 }

@@ -254,7 +254,7 @@ static void answer_message(struct request *request, unsigned status, const char 
 {
     struct text *body = &request->answer.body;
 
-    body->size = 0;
+    text_free(body);
     request->answer.status = status;
     text_puts(body, "{");
     text_key_json(body, key, message);
@@ -294,6 +294,15 @@ void answer_no_memory(struct request *request)
     answer_later(request, "out of memory");
 }
 
+void answer_response(struct request *request, unsigned status, struct MHD_Response *response)
+{
+    if (!response)
+        answer_no_memory(request);
+    else
+        request->answer.status = status;
+    request->answer.response = response;
+}
+
 json_object *request_object(struct request *request, struct json_problem *problem)
 {
     json_object *object =
@@ -319,55 +328,65 @@ void answer_puts(struct request *request, unsigned status, const char *json)
     text_puts(&request->answer.body, json);
 }
 
-static void add_headers(const struct request *request, struct MHD_Response *response)
+static bool add(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+/* False: out of memory. An answer that lacks one of its headers must not be sent. */
+static bool add_headers(const struct request *request, struct MHD_Response *response)
 {
     const struct answer *answer = &request->answer;
     char number[16];
+    bool ok = true;
 
-    MHD_add_response_header(response, "Content-Type",
-                            answer->type ? answer->type : "application/json");
-    MHD_add_response_header(
-        response, "Content-Security-Policy",
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; font-src 'self'; "
-        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "X-Frame-Options", "DENY");
-    MHD_add_response_header(response, "Referrer-Policy", "strict-origin-when-cross-origin");
-    MHD_add_response_header(response, "Cache-Control", answer->etag ? "no-cache" : "no-store");
+    ok &= add(response, "Content-Type", answer->type ? answer->type : "application/json");
+    ok &= add(response, "Content-Security-Policy",
+              "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+              "connect-src 'self'; font-src 'self'; "
+              "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'");
+    ok &= add(response, "X-Content-Type-Options", "nosniff");
+    ok &= add(response, "X-Frame-Options", "DENY");
+    ok &= add(response, "Referrer-Policy", "strict-origin-when-cross-origin");
+    ok &= add(response, "Cache-Control", answer->etag ? "no-cache" : "no-store");
     if (!request->server->dev && !request->settings->dev_cookies)
-        MHD_add_response_header(response, "Strict-Transport-Security",
-                                "max-age=31536000; includeSubDomains");
+        ok &= add(response, "Strict-Transport-Security", "max-age=31536000; includeSubDomains");
     if (answer->etag)
-        MHD_add_response_header(response, "ETag", answer->etag);
+        ok &= add(response, "ETag", answer->etag);
     if (request->close)
-        MHD_add_response_header(response, "Connection", "close");
+        ok &= add(response, "Connection", "close");
     if (answer->allow[0])
-        MHD_add_response_header(response, "Allow", answer->allow);
+        ok &= add(response, "Allow", answer->allow);
     if (answer->stream) /* nginx would otherwise delay events until a buffer is full */
-        MHD_add_response_header(response, "X-Accel-Buffering", "no");
+        ok &= add(response, "X-Accel-Buffering", "no");
     if (answer->location[0])
-        MHD_add_response_header(response, "Location", answer->location);
+        ok &= add(response, "Location", answer->location);
     if (answer->cookie[0])
-        MHD_add_response_header(response, "Set-Cookie", answer->cookie);
+        ok &= add(response, "Set-Cookie", answer->cookie);
     if (answer->disposition[0])
-        MHD_add_response_header(response, "Content-Disposition", answer->disposition);
+        ok &= add(response, "Content-Disposition", answer->disposition);
     if (answer->retry_after_s) {
         snprintf(number, sizeof number, "%d", answer->retry_after_s);
-        MHD_add_response_header(response, "Retry-After", number);
+        ok &= add(response, "Retry-After", number);
     }
+    return ok;
+}
+
+/* There was no memory for the body. */
+static void replace_answer(struct answer *answer)
+{
+    text_free(&answer->body);
+    *answer = (struct answer){.status = 503, .retry_after_s = RETRY_AFTER_S};
 }
 
 static enum MHD_Result send_answer(struct request *request)
 {
     struct answer *answer = &request->answer;
     struct MHD_Response *response = answer->response;
-    enum MHD_Result result;
+    enum MHD_Result result = MHD_NO;
 
-    if (answer->body.failed) {
-        text_free(&answer->body);
-        answer->status = 503;
-    }
+    if (answer->body.failed)
+        replace_answer(answer);
     if (!response)
         response = MHD_create_response_from_buffer(
             answer->body.size, answer->body.bytes ? answer->body.bytes : (void *)"",
@@ -376,10 +395,9 @@ static enum MHD_Result send_answer(struct request *request)
         return MHD_NO;
     answer->body = (struct text){0};
     answer->response = NULL;
-    if (answer->status != 101)
-        add_headers(request, response);
-    result =
-        MHD_queue_response(request->connection, answer->status ? answer->status : 500, response);
+    if (answer->status == 101 || add_headers(request, response))
+        result = MHD_queue_response(request->connection, answer->status ? answer->status : 500,
+                                    response);
     MHD_destroy_response(response);
     return result;
 }
@@ -411,8 +429,11 @@ static void leave(struct http *http)
 static enum job_result apply_job(struct txn *txn, void *context)
 {
     struct request *request = context;
+    enum job_result result = request->apply(txn, request, request->context);
 
-    return request->apply(txn, request, request->context);
+    /* Without memory for the answer, the job is rolled back: otherwise a command that was taken
+     * from its slot would reach no agent. */
+    return request->answer.body.failed ? JOB_FAILED : result;
 }
 
 static void job_done(void *context, bool ok)

@@ -72,6 +72,7 @@ struct request {
     const struct route *route; /* of the app; NULL: none was found */
     size_t body_max;           /* bytes that the app accepts */
     bool refused;              /* the answer is made already; the body is read and dropped */
+    bool unsure;               /* out of memory, or the store failed: who calls is not known */
     bool close;                /* answered without reading the body, so the connection ends */
     struct answer answer;
     bool suspended; /* waits for the store or another thread */
@@ -122,6 +123,9 @@ void answer_detail(struct request *request, unsigned status, const char *format,
     __attribute__((format(printf, 3, 4)));
 /* Answers 503 when out of memory: the same request may succeed later. */
 void answer_no_memory(struct request *request);
+/* Answers with a response that the caller made, and takes it over. NULL (libmicrohttpd had no
+ * memory for it): answers 503. */
+void answer_response(struct request *request, unsigned status, struct MHD_Response *response);
 /* Answers 200 with a JSON text; takes the text over. */
 void answer_text(struct request *request, struct text *text);
 void answer_puts(struct request *request, unsigned status, const char *json);

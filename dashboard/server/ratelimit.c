@@ -96,7 +96,7 @@ int64_t ratelimit_take(struct ratelimit *limit, const char *address, const char 
     int64_t wait_ms = 0;
 
     if (make_key(limit, address, path, key) < 0)
-        return RATELIMIT_WINDOW_MS;
+        return -1;
     pthread_mutex_lock(&limit->lock);
     window = find(limit, key, now_ms);
     if (window->calls < calls)

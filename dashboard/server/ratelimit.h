@@ -17,7 +17,8 @@ struct ratelimit *ratelimit_new(size_t slots);
 void ratelimit_free(struct ratelimit *limit);
 
 /* Counts one call of address to path at now_ms (monotonic). Returns 0 if it is one of the first
-   `calls` in its window, else the milliseconds (> 0) until the next window. */
+   `calls` in its window, else the milliseconds (> 0) until the next window; -1 when out of
+   memory. */
 int64_t ratelimit_take(struct ratelimit *limit, const char *address, const char *path, int calls,
                        int64_t now_ms);
 

@@ -147,8 +147,10 @@ void changes_note(struct changes *changes, const char *host, const char *run, bo
         size_t room = changes->room ? changes->room * 2 : 64;
         struct change *grown = realloc(changes->list, room * sizeof *grown);
 
-        if (!grown)
-            return; /* the host's next change is noted, and shows all */
+        if (!grown) {
+            changes->lost = true;
+            return;
+        }
         changes->list = grown;
         changes->room = room;
     }
@@ -156,6 +158,12 @@ void changes_note(struct changes *changes, const char *host, const char *run, bo
     snprintf(change->host, sizeof change->host, "%s", host);
     snprintf(change->run, sizeof change->run, "%s", run ? run : "");
     change->progress = progress;
+}
+
+void changes_reset(struct changes *changes)
+{
+    changes->count = 0;
+    changes->lost = false;
 }
 
 void changes_watch(struct changes *changes, void (*watch)(void *, const struct change *, size_t),

@@ -43,6 +43,7 @@ bool jobs_failing(struct jobs *jobs);
 struct changes {
     struct change *list; /* the writer thread's: those of the transaction */
     size_t count, room;
+    bool lost; /* one could not be noted: the transaction must not be committed */
 
     pthread_mutex_t lock; /* protects these two; held while the watcher is called, because the
                              watcher may go at any time */
@@ -52,7 +53,10 @@ struct changes {
 
 void changes_init(struct changes *changes);
 void changes_free(struct changes *changes);
+/* Out of memory, lost is set. */
 void changes_note(struct changes *changes, const char *host, const char *run, bool progress);
+/* Forgets the changes of a transaction that was rolled back, or told. */
+void changes_reset(struct changes *changes);
 void changes_watch(struct changes *changes,
                    void (*watch)(void *context, const struct change *changes, size_t count),
                    void *context);

@@ -181,12 +181,12 @@ int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool
     return engine_of(txn->store)->txn_host_set_token(txn, host, hash, make);
 }
 
-bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
+int store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
 {
     return engine_of(store)->store_host_token(store, host, hash);
 }
 
-bool store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
+int store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
 {
     return engine_of(store)->store_token_owner(store, hash, host);
 }
@@ -328,12 +328,12 @@ int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     return engine_of(txn->store)->txn_run_hide(txn, key, host);
 }
 
-bool store_run_find(struct store *store, const char *id, struct run_row *row)
+int store_run_find(struct store *store, const char *id, struct run_row *row)
 {
     return engine_of(store)->store_run_find(store, id, row);
 }
 
-bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
+int store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
     return engine_of(store)->store_run_of_host(store, host, id);
 }
@@ -355,12 +355,12 @@ int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lin
     return engine_of(txn->store)->txn_log_splice(txn, row, lines);
 }
 
-bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
+int txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
 {
     return engine_of(txn->store)->txn_log_equal(txn, key, from, text, size);
 }
 
-bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
+int txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
     return engine_of(txn->store)->txn_log_digest(txn, key, out);
 }

@@ -176,10 +176,10 @@ int txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE]
  * there is no such host. */
 int txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make);
 
-/* Reads the hash of the host's own token. False if it has none, or the store failed. */
-bool store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE]);
-/* Finds the host whose own token has this hash. False if there is none, or the store failed. */
-bool store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE]);
+/* Reads the hash of the host's own token. 1; 0 if it has none; -1 if the store failed. */
+int store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE]);
+/* Finds the host whose own token has this hash. 1; 0 if there is none; -1 if the store failed. */
+int store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE]);
 /* Visits all hosts, in the order of their names. */
 int store_hosts(struct store *store, void (*visit)(void *context, const struct host_row *row),
                 void *context);
@@ -240,8 +240,8 @@ int store_commands(struct store *store, const char *host, int64_t limit,
 /* Adds a session that ends lifetime_ms after now, and removes the sessions that have ended. */
 int txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms);
 int txn_session_drop(struct txn *txn, const char *hash);
-/* When the session ends, in milliseconds of the wall clock; 0 if there is none, it has ended by
- * now_ms, or the store failed. */
+/* When the session ends, in milliseconds of the wall clock; 0 if there is none, or it has ended by
+ * now_ms; -1 if the store failed. */
 int64_t store_session_end(struct store *store, const char *hash, int64_t now_ms);
 /* Uses a step of the one-time codes (RFC 6238): this step and every earlier one cannot be used
  * again. 1 if the step could be used; 0 if this or a later step was used before. */
@@ -271,11 +271,11 @@ int txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes
  * host: the host of the run, "" if there is no such run. */
 int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE]);
 
-/* Finds a run by its id, a deleted run too. False if there is none, or the store failed. */
-bool store_run_find(struct store *store, const char *id, struct run_row *row);
-/* Finds the host's newest open run, or else its newest run. False if there is none, or the store
+/* Finds a run by its id, a deleted run too. 1; 0 if there is none; -1 if the store failed. */
+int store_run_find(struct store *store, const char *id, struct run_row *row);
+/* Finds the host's newest open run, or else its newest run. 1; 0 if there is none; -1 if the store
  * failed. */
-bool store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE]);
+int store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE]);
 /* Visits a run that is not deleted. host: only if it is a run of this host; NULL: of any. 1 if
  * visited; 0 if there is no such run. */
 int store_run(struct store *store, const char *host, const char *id,
@@ -334,11 +334,12 @@ int txn_durations_trim(struct txn *txn, const char *host, int64_t max);
  * Updates row->lines and row->stored (txn_run_save_counts stores them). 1 if the log changed; 0 if
  * it had these lines already. */
 int txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk *lines);
-/* True if the log has these lines (joined by LF) from line `from` on; more lines may follow. False
- * also if the store failed. */
-bool txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size);
-/* The SHA-256, in hex, of all lines joined by LF. False if there is a gap, or the store failed. */
-bool txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE]);
+/* Whether the log has these lines (joined by LF) from line `from` on; more lines may follow. 1, 0,
+ * or -1 if the store failed. */
+int txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size);
+/* The SHA-256, in hex, of all lines joined by LF. 1; 0 if there is a gap; -1 if the store failed.
+ */
+int txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE]);
 /* Drops lines from the middle until the text has at most `bytes` bytes. The newest chunk stays, and
  * at the start a quarter of `bytes`, or the lines before the first gap if these are less. The
  * dropped lines become a gap. Updates row->stored. 1 if the log changed; 0 if it was small
@@ -355,10 +356,10 @@ int store_log(struct store *store, int64_t key, int64_t from,
 /* Visits only the gaps, in order. */
 int store_log_gaps(struct store *store, int64_t key,
                    void (*visit)(void *context, int64_t first, int64_t count), void *context);
-/* The lowest line that changed after version; -1 if none did, or the store failed. *newest: set to
- * the highest version of the run, if a line changed. */
+/* The lowest line that changed after version; -1 if none did, -2 if the store failed. *newest: set
+ * to the highest version of the run, if a line changed. */
 int64_t store_log_changed(struct store *store, int64_t key, int64_t version, int64_t *newest);
-/* The lowest line that arrived after at_ms (wall clock); -1 if none did, or the store failed.
+/* The lowest line that arrived after at_ms (wall clock); -1 if none did, -2 if the store failed.
  * *newest: set to the highest version of the run, if the run has lines. */
 int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64_t *newest);
 

@@ -107,7 +107,8 @@ static void add_host(void *context, const struct host_row *row)
     if (view->history) {
         text_key(out, "status_history");
         text_puts(out, "[");
-        store_history(view->store, row->id, HISTORY_SHOWN, false, add_history_line, out);
+        out->failed |=
+            store_history(view->store, row->id, HISTORY_SHOWN, false, add_history_line, out) < 0;
         text_puts(out, "]");
     }
     text_key_json(out, "state", host_state_name(state));
@@ -121,7 +122,7 @@ static void add_host(void *context, const struct host_row *row)
     if (view->history) {
         text_key(out, "verdicts");
         text_puts(out, "[");
-        store_verdicts(view->store, row->id, add_verdict_entry, out);
+        out->failed |= store_verdicts(view->store, row->id, add_verdict_entry, out) < 0;
         text_puts(out, "]");
     }
     text_key(out, "run");
@@ -139,9 +140,9 @@ bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *
     return store_hosts(store, add_host, &view) == 0;
 }
 
-bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out)
+int host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out)
 {
     struct host_view view = {store, out, now_ms, history};
 
-    return store_host(store, id, add_host, &view) > 0;
+    return store_host(store, id, add_host, &view);
 }

@@ -11,7 +11,8 @@
 /* Appends all HOSTs with commas between. history: also v1's status_history, which is long. False if
  * the store failed. */
 bool hosts_json(struct store *store, bool history, int64_t now_ms, struct text *out);
-/* Appends one HOST. False if the store failed or there is no such host. */
-bool host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out);
+/* Appends one HOST. 1; 0 if there is no such host; -1 if the store failed: then out may have a part
+ * of it. */
+int host_json(struct store *store, const char *id, bool history, int64_t now_ms, struct text *out);
 
 #endif

@@ -101,12 +101,12 @@ static void add_alone(void *context, const struct run_details *run)
     run_object(run, list->now_ms, list->out);
 }
 
-bool run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
-              struct text *out)
+int run_json(struct store *store, const char *host, const char *id, int64_t now_ms,
+             struct text *out)
 {
     struct run_list list = {.now_ms = now_ms, .out = out};
 
-    return store_run(store, host, id, add_alone, &list) > 0;
+    return store_run(store, host, id, add_alone, &list);
 }
 
 static void add_progress(void *context, const struct run_details *run)
@@ -118,9 +118,9 @@ static void add_progress(void *context, const struct run_details *run)
     text_key_raw(out, "exit", run->exit);
 }
 
-void run_progress_json(struct store *store, const char *id, struct text *out)
+bool run_progress_json(struct store *store, const char *id, struct text *out)
 {
-    store_run(store, NULL, id, add_progress, out);
+    return store_run(store, NULL, id, add_progress, out) >= 0;
 }
 
 bool runs_json(struct store *store, const char *host, const char *before, int64_t limit,

@@ -126,12 +126,12 @@ static void read_back(const struct input *input)
     struct model *model = input->model;
     struct follower follower;
 
-    if (!follower_start(store, &follower, input->run, 0))
+    if (follower_start(store, &follower, input->run, 0) <= 0)
         abort();
     while (follower.due) {
         struct text message = {0};
 
-        if (follower_splice(store, &follower, &message))
+        if (follower_splice(store, &follower, &message) > 0)
             compare(model, &message);
         text_free(&message);
     }

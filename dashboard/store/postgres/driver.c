@@ -31,6 +31,12 @@ static struct statement *store_prepare(struct store *store, const char *sql, boo
     return &statement->head;
 }
 
+static int bind(struct statement *statement, const struct sql_value *values, int count)
+{
+    pg_bind(statement, values, count);
+    return connection_failed(((struct pg_statement *)statement)->connection) ? -1 : 0;
+}
+
 static int step(struct statement *statement)
 {
     int result = pg_step(statement);
@@ -40,15 +46,17 @@ static int step(struct statement *statement)
     return result;
 }
 
-static void reset(struct statement *statement)
+/* libpq has the texts of all rows in memory: none is missing. */
+static int reset(struct statement *statement)
 {
     struct pg_statement *own = (struct pg_statement *)statement;
 
     pg_clear(own);
-    if (!own->pooled)
-        return;
-    own->pooled = false;
-    pool_leave(connection_pool(own->connection));
+    if (own->pooled) {
+        own->pooled = false;
+        pool_leave(connection_pool(own->connection));
+    }
+    return 0;
 }
 
 /* How it ends shows when the next result is needed, at the latest at the commit. */
@@ -73,7 +81,7 @@ static int64_t version(struct txn *txn)
         if (next && statement_step(next) > 0) {
             store->version = column_int64(next, 0);
             store->versions_left = VERSIONS_AT_ONCE;
-            statement_reset(next);
+            statement_close(next, 1);
         }
     }
     if (store->versions_left == 0)
@@ -84,7 +92,7 @@ static int64_t version(struct txn *txn)
 
 const struct sql_driver pg_driver = {.txn_prepare = txn_prepare,
                                      .store_prepare = store_prepare,
-                                     .bind = pg_bind,
+                                     .bind = bind,
                                      .step = step,
                                      .reset = reset,
                                      .run = run,

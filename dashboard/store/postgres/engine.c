@@ -145,7 +145,7 @@ static bool is_connected(struct store *store)
 static bool begin(struct store *store, struct txn *txn, const struct job *group)
 {
     connection_recover(store->writer);
-    store->changes.count = 0;
+    changes_reset(&store->changes);
     store->versions_left = 0; /* versions are taken behind the locks */
     if (!connection_send(store->writer, "BEGIN"))
         return false;
@@ -166,6 +166,8 @@ static bool commit(struct store *store, struct txn *txn)
 {
     bool ok;
 
+    if (store->changes.lost)
+        return false;
     pg_notify(txn, store->changes.list, store->changes.count);
     ok = !connection_failed(store->writer) && connection_send(store->writer, "COMMIT") &&
          connection_committed(store->writer);

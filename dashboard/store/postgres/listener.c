@@ -109,16 +109,17 @@ static void tell_all(struct listener *listener)
         store, "SELECT h.id, r.id FROM hosts h LEFT JOIN runs r ON r.host=h.id AND r.deleted=0 AND "
                "(r.ended IS NULL OR r.silent_since>?1 OR r.last_seen>?1)");
     size_t count = 0;
+    int step;
 
     if (!find)
         return;
     statement_bind(find, "i", wall_ms() - RECENT_MS);
-    while (statement_step(find) > 0) {
+    while ((step = statement_step(find)) > 0) {
         const char *run = column_text(find, 1);
 
         count = add_change(listener, count, column_text(find, 0), run ? run : "", false);
     }
-    statement_reset(find);
+    statement_end(find, step);
     changes_tell(&store->changes, listener->changes, count);
 }
 

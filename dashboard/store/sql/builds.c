@@ -78,8 +78,7 @@ int sql_store_changes(struct store *store, int64_t key,
     statement_bind(find, "i", key);
     if ((found = statement_first(find)) > 0)
         visit(context, column_text(find, 0));
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_txn_builds_remove(struct txn *txn, int64_t key)

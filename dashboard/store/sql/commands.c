@@ -51,8 +51,7 @@ static int find_command(struct txn *txn, const char *host, char command[STORE_CO
         column_copy(find, 0, command, STORE_COMMAND_SIZE);
         *queued_ms = column_int64(find, 1);
     }
-    statement_reset(find);
-    return found < 0 ? -1 : 0;
+    return statement_close(find, found) < 0 ? -1 : 0;
 }
 
 int sql_txn_command_take(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE])
@@ -106,8 +105,7 @@ static int find_running(struct txn *txn, const char *host, int64_t *id, int64_t 
         *created_ms = column_int64(find, 1);
         column_copy(find, 2, command, STORE_COMMAND_SIZE);
     }
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_txn_command_finish(struct txn *txn, const char *host, const char *status,
@@ -115,7 +113,7 @@ int sql_txn_command_finish(struct txn *txn, const char *host, const char *status
 {
     bool ok = strcmp(status, "ok") == 0;
     char command[STORE_COMMAND_SIZE];
-    int64_t id, created_ms;
+    int64_t id = 0, created_ms = 0;
     int found = find_running(txn, host, &id, &created_ms, command);
     struct verdict_row verdict = {.name = command,
                                   .outcome = ok ? "success" : "failure",

@@ -4,13 +4,14 @@
 static int64_t count_rows(struct store *store, const char *sql)
 {
     struct statement *find = store_statement(store, sql);
-    int64_t count;
+    int64_t count = -1;
+    int found;
 
     if (!find)
         return -1;
-    count = statement_step(find) > 0 ? column_int64(find, 0) : -1;
-    statement_reset(find);
-    return count;
+    if ((found = statement_first(find)) > 0)
+        count = column_int64(find, 0);
+    return statement_close(find, found) < 0 ? -1 : count;
 }
 
 void sql_count(struct store *store, struct store_counts *counts)

@@ -178,8 +178,7 @@ int sql_txn_host_facts(struct txn *txn, const char *host, struct host_facts *fac
         facts->last_seen_ms = column_int64(find, 0);
         facts->agent_seen_ms = column_int64(find, 1);
     }
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_txn_host_refresh(struct txn *txn, const char *host)
@@ -211,8 +210,7 @@ static int is_fresh(struct txn *txn, const char *host, const char *run, int64_t 
     statement_bind(find, "ttiii", host, run, txn->now_ms - STORE_KEEPALIVE_MS, txn->now_ms,
                    changes_at);
     found = statement_first(find);
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
@@ -354,8 +352,7 @@ static int read_token(struct statement *find, const char *host, char hash[STORE_
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, hash, STORE_HASH_SIZE);
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_SIZE])
@@ -363,25 +360,25 @@ int sql_txn_host_token(struct txn *txn, const char *host, char hash[STORE_HASH_S
     return read_token(txn_statement(txn, SELECT_TOKEN), host, hash);
 }
 
-bool sql_store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
+int sql_store_host_token(struct store *store, const char *host, char hash[STORE_HASH_SIZE])
 {
-    return read_token(store_statement(store, SELECT_TOKEN), host, hash) > 0 && hash[0];
+    int found = read_token(store_statement(store, SELECT_TOKEN), host, hash);
+
+    return found > 0 ? hash[0] != '\0' : found;
 }
 
-bool sql_store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
+int sql_store_token_owner(struct store *store, const char *hash, char host[HOST_ID_SIZE])
 {
     struct statement *find =
         store_statement(store, "SELECT id FROM hosts WHERE agent_token_hash=?");
-    bool found;
+    int found;
 
     if (!find)
-        return false;
+        return -1;
     statement_bind(find, "t", hash);
-    found = statement_step(find) > 0;
-    if (found)
-        strlcpy(host, column_text(find, 0), HOST_ID_SIZE);
-    statement_reset(find);
-    return found;
+    if ((found = statement_first(find)) > 0)
+        column_copy(find, 0, host, HOST_ID_SIZE);
+    return statement_close(find, found);
 }
 
 int sql_txn_host_set_token(struct txn *txn, const char *host, const char *hash, bool make)
@@ -487,8 +484,7 @@ int sql_store_host(struct store *store, const char *host,
         read_host(find, &row);
         visit(context, &row);
     }
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 int sql_store_hosts_due(struct store *store, int64_t after_ms, int64_t until_ms,

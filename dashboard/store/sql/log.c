@@ -13,22 +13,27 @@
 #include "dashboard/store/sql/sql.h"
 #include "dashboard/store/sql/sum.h"
 
-/* The times of the first `count` lines. Caller frees; NULL when there are none. */
-static char *times_prefix(const char *times, int64_t count)
+/* *out: the times of the first `count` lines, which the caller frees; NULL: there are none. 0, or
+ * -1 when out of memory. */
+static int times_prefix(const char *times, int64_t count, char **out)
 {
-    struct text list = {0}, out = {0};
+    struct text list = {0}, text = {0};
 
+    *out = NULL;
     if (!times)
-        return NULL;
+        return 0;
     times_slice(&list, times, 0, count);
-    text_puts(&out, "[");
-    text_add(&out, list.bytes, list.size);
-    text_add(&out, "]", 2); /* and its NUL */
-    out.failed |= list.failed;
+    text_puts(&text, "[");
+    text_add(&text, list.bytes, list.size);
+    text_add(&text, "]", 2); /* and its NUL */
+    text.failed |= list.failed;
     text_free(&list);
-    if (out.failed)
-        text_free(&out);
-    return out.bytes;
+    if (text.failed) {
+        text_free(&text);
+        return -1;
+    }
+    *out = text.bytes;
+    return 0;
 }
 
 #define CHUNK_COLUMNS "first, count, text, times, sum"
@@ -43,6 +48,9 @@ static enum chunk_damage read_chunk(struct statement *row, int column, int64_t k
                             .text = column_text(row, column + 2),
                             .size = (size_t)column_size(row, column + 2),
                             .times = column_text(row, column + 3)};
+    if ((!chunk->text && !column_null(row, column + 2)) ||
+        (!chunk->times && !column_null(row, column + 3)))
+        return CHUNK_UNREAD;
     return column_null(row, column + 4) ? CHUNK_GOOD
                                         : chunk_check(key, chunk, column_int64(row, column + 4));
 }
@@ -52,14 +60,18 @@ static enum chunk_damage read_chunk(struct statement *row, int column, int64_t k
 static int shorten_chunk(struct txn *txn, int64_t key, const struct chunk *chunk, int64_t keep,
                          bool damaged)
 {
-    AUTO_FREE char *times = times_prefix(chunk->times, keep);
+    AUTO_FREE char *times = NULL;
     struct chunk kept = {.first = chunk->first,
                          .count = keep,
                          .text = chunk->text,
-                         .size = chunk->text ? lines_prefix(chunk->text, chunk->size, keep) : 0,
-                         .times = times};
-    int64_t sum = chunk_sum(key, &kept);
+                         .size = chunk->text ? lines_prefix(chunk->text, chunk->size, keep) : 0};
+    int64_t sum;
 
+    if (times_prefix(chunk->times, keep, &times) < 0)
+        return -1;
+    kept.times = times;
+    if (chunk_sum(key, &kept, &sum) < 0)
+        return -1;
     return txn_exec(
         txn, "UPDATE chunks SET count=?3, text=?4, times=?5, sum=?6 WHERE run=?1 AND first=?2",
         "iiibti", key, chunk->first, keep, kept.text, kept.size, times, damaged ? ~sum : sum);
@@ -80,13 +92,15 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
     statement_bind(last, "ii", row->key, from);
     while (ok == 0 && (step = statement_step(last)) > 0) {
         struct chunk chunk;
-        bool damaged = read_chunk(last, 0, row->key, &chunk) != CHUNK_GOOD;
+        enum chunk_damage damage = read_chunk(last, 0, row->key, &chunk);
         int64_t keep = from - chunk.first;
 
-        if (keep > 0) {
+        if (damage == CHUNK_UNREAD) {
+            ok = -1;
+        } else if (keep > 0) {
             row->stored -=
                 chunk.text ? (int64_t)(chunk.size - lines_prefix(chunk.text, chunk.size, keep)) : 0;
-            ok = shorten_chunk(txn, row->key, &chunk, keep, damaged);
+            ok = shorten_chunk(txn, row->key, &chunk, keep, damage != CHUNK_GOOD);
         } else {
             row->stored -= (int64_t)chunk.size;
         }
@@ -98,17 +112,22 @@ static int cut(struct txn *txn, struct run_row *row, int64_t from)
 
 static int put(struct txn *txn, int64_t key, const struct chunk *chunk)
 {
+    int64_t sum;
+
+    if (chunk_sum(key, chunk, &sum) < 0)
+        return -1;
     return txn_exec(txn,
                     "INSERT INTO chunks(run, first, count, version, at, text, times, sum) "
                     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8) ON CONFLICT(run, first) DO UPDATE SET "
                     "count=?3, version=?4, "
                     "at=?5, text=?6, times=?7, sum=?8",
                     "iiiiibti", key, chunk->first, chunk->count, txn_version(txn), txn->now_ms,
-                    chunk->text, chunk->size, chunk->times, chunk_sum(key, chunk));
+                    chunk->text, chunk->size, chunk->times, sum);
 }
 
 /* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
-   lost. Only whole chunks need be looked at: a retry is cut as the first try was. */
+   lost. False also if the store failed: the lines are then stored once more. Only whole chunks need
+   be looked at: a retry is cut as the first try was. */
 static bool same_already(struct txn *txn, const struct run_row *row, const struct chunk *lines)
 {
     struct statement *find;
@@ -123,8 +142,7 @@ static bool same_already(struct txn *txn, const struct run_row *row, const struc
     if (statement_first(find) > 0 && column_int64(find, 0) == lines->count && column_text(find, 1))
         same = (size_t)column_size(find, 1) == lines->size &&
                memcmp(column_text(find, 1), lines->text, lines->size) == 0;
-    statement_reset(find);
-    return same;
+    return statement_close(find, same) > 0;
 }
 
 static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
@@ -191,7 +209,7 @@ static bool compare_chunk(struct statement *chunk, int64_t from, const char **at
     return true;
 }
 
-bool sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
+int sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *text, size_t size)
 {
     struct statement *chunks = txn_statement_many(
         txn, "SELECT first, count, text FROM chunks WHERE run=?1 AND first+count>?2 "
@@ -199,48 +217,59 @@ bool sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *t
              "first<=?2),0) ORDER BY first");
     const char *at = text;
     bool whole = false;
+    int step = 0;
 
     if (!chunks)
-        return false;
+        return -1;
     statement_bind(chunks, "ii", key, from);
-    while (!whole && statement_step(chunks) > 0 &&
+    while (!whole && (step = statement_step(chunks)) > 0 &&
            compare_chunk(chunks, from, &at, text + size, &whole))
         ;
-    statement_reset(chunks);
-    return whole;
+    return statement_end(chunks, step) < 0 ? -1 : whole;
 }
 
-bool sql_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
+/* 1: all lines were added; 0: there is a gap; -1. Damage shows in the digest itself. */
+static int digest_lines(struct statement *all, int64_t key, EVP_MD_CTX *context)
+{
+    int step = 0, added = 1;
+    bool first = true;
+
+    while (added > 0 && (step = statement_step(all)) > 0) {
+        struct chunk chunk;
+
+        if (read_chunk(all, 0, key, &chunk) == CHUNK_UNREAD)
+            added = -1;
+        else if (!chunk.text)
+            added = 0;
+        else if (chunk.count > 0) {
+            if ((!first && EVP_DigestUpdate(context, "\n", 1) != 1) ||
+                EVP_DigestUpdate(context, chunk.text, chunk.size) != 1)
+                added = -1;
+            first = false;
+        }
+    }
+    return statement_end(all, step) < 0 ? -1 : added;
+}
+
+int sql_txn_log_digest(struct txn *txn, int64_t key, char out[STORE_HASH_SIZE])
 {
     struct statement *all =
         txn_statement_many(txn, "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? ORDER BY first");
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
-    bool ok = all && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1, first = true;
+    int made = all && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 ? 1 : -1;
 
-    if (ok)
+    if (made > 0) {
         statement_bind(all, "i", key);
-    while (ok && statement_step(all) > 0) {
-        struct chunk chunk;
-
-        (void)read_chunk(all, 0, key, &chunk); /* the digest itself tells damage */
-        if (!chunk.text) {
-            ok = false;
-        } else if (chunk.count > 0) {
-            if (!first)
-                EVP_DigestUpdate(context, "\n", 1);
-            EVP_DigestUpdate(context, chunk.text, chunk.size);
-            first = false;
-        }
+        made = digest_lines(all, key, context);
     }
-    if (all)
-        statement_reset(all);
-    ok = ok && EVP_DigestFinal_ex(context, digest, &length) == 1;
-    if (ok)
+    if (made > 0 && EVP_DigestFinal_ex(context, digest, &length) != 1)
+        made = -1;
+    if (made > 0)
         hex_encode(digest, length, out);
     EVP_MD_CTX_free(context);
-    return ok;
+    return made;
 }
 
 int sql_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
@@ -290,19 +319,22 @@ struct reading {
     int64_t key, from, expected; /* expected: the line that the next chunk must begin with */
     bool (*visit)(void *context, const struct chunk *chunk);
     void *context;
+    bool failed; /* out of memory */
 };
 
 static void tell_damage(const struct reading *reading, int64_t first, int64_t count)
 {
     struct statement *find = store_statement(reading->store, "SELECT host, id FROM runs WHERE k=?");
+    int found;
 
     if (!find)
         return;
     statement_bind(find, "i", reading->key);
-    if (statement_first(find) > 0)
+    found = statement_first(find);
+    if (found > 0 && column_text(find, 0) && column_text(find, 1))
         damage_found(store_damage(reading->store), column_text(find, 0), column_text(find, 1),
                      first, count);
-    statement_reset(find);
+    statement_close(find, found); /* what could not be told is told when it is read again */
 }
 
 #define DAMAGED "[this line is damaged in the dashboard's store]"
@@ -327,8 +359,9 @@ static bool visit_damaged(struct reading *reading, int64_t end)
         if (reading->expected > reading->from)
             more = reading->visit(reading->context, &chunk);
     }
+    reading->failed |= text.failed;
     text_free(&text);
-    return more;
+    return more && !reading->failed;
 }
 
 static bool visit_hole(struct reading *reading, int64_t end)
@@ -370,7 +403,7 @@ int sql_store_log(struct store *store, int64_t key, int64_t from,
         store, "SELECT " CHUNK_COLUMNS ", (SELECT lines FROM runs WHERE k=?1) FROM chunks WHERE "
                "run=?1 AND first>=coalesce((SELECT max(first) FROM chunks WHERE run=?1 AND "
                "first<=?2),0) ORDER BY first");
-    struct reading reading = {store, key, from, from == 0 ? 0 : -1, visit, context};
+    struct reading reading = {store, key, from, from == 0 ? 0 : -1, visit, context, false};
     int64_t end = -1;
     bool more = true;
     int step = 0;
@@ -383,11 +416,12 @@ int sql_store_log(struct store *store, int64_t key, int64_t from,
         enum chunk_damage damage = read_chunk(chunks, 0, key, &chunk);
 
         end = column_int64(chunks, 5);
-        more = visit_chunk(&reading, &chunk, damage, end);
+        reading.failed = damage == CHUNK_UNREAD;
+        more = !reading.failed && visit_chunk(&reading, &chunk, damage, end);
     }
     if (more && step == 0 && reading.expected >= 0)
         visit_hole(&reading, end);
-    return statement_end(chunks, step);
+    return statement_end(chunks, step) < 0 || reading.failed ? -1 : 0;
 }
 
 int sql_store_log_gaps(struct store *store, int64_t key,
@@ -409,12 +443,18 @@ int sql_store_log_gaps(struct store *store, int64_t key,
 
 #define FEW_CHUNKS 8
 
-/* Reads the lowest line of a change and the newest version. The line; -1: nothing changed. */
+#define CHANGE_FAILED (-2)
+
+/* Reads the lowest line of a change and the newest version. The line; -1: nothing changed;
+ * CHANGE_FAILED. */
 static int64_t read_change(struct statement *find, int64_t *newest)
 {
     int64_t line = -1;
+    int found = statement_first(find);
 
-    if (statement_first(find) > 0) {
+    if (found < 0)
+        return CHANGE_FAILED;
+    if (found > 0) {
         if (!column_null(find, 0))
             line = column_int64(find, 0);
         if (!column_null(find, 1))
@@ -438,11 +478,11 @@ static int64_t change_of_last(struct store *store, int64_t key, int64_t version,
 
     *few = true;
     if (!find)
-        return -1;
+        return CHANGE_FAILED;
     statement_bind(find, "iii", key, version, (int64_t)FEW_CHUNKS);
     line = read_change(find, newest);
     *few = line < 0 || column_int64(find, 2) < FEW_CHUNKS;
-    statement_reset(find);
+    statement_close(find, 0); /* no text was read */
     return line;
 }
 
@@ -454,12 +494,13 @@ int64_t sql_store_log_changed(struct store *store, int64_t key, int64_t version,
 
     if (few)
         return line;
-    find = store_statement(store, "SELECT min(first) FROM chunks WHERE run=?1 AND version>?2");
+    find = store_statement(store, "SELECT min(first), NULL FROM chunks WHERE run=?1 AND "
+                                  "version>?2");
     if (!find)
-        return -1;
+        return CHANGE_FAILED;
     statement_bind(find, "ii", key, version);
-    line = statement_first(find) > 0 ? column_int64(find, 0) : -1;
-    statement_reset(find);
+    line = read_change(find, &(int64_t){0});
+    statement_close(find, 0);
     return line;
 }
 
@@ -473,9 +514,9 @@ int64_t sql_store_log_arrived(struct store *store, int64_t key, int64_t at_ms, i
     int64_t line;
 
     if (!find)
-        return -1;
+        return CHANGE_FAILED;
     statement_bind(find, "ii", key, at_ms);
     line = read_change(find, newest);
-    statement_reset(find);
+    statement_close(find, 0);
     return line;
 }

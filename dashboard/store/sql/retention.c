@@ -7,7 +7,7 @@ static int64_t read_time(struct statement *find)
     int64_t ms = find && statement_first(find) > 0 ? column_int64(find, 0) : 0;
 
     if (find)
-        statement_reset(find);
+        statement_close(find, 0);
     return ms;
 }
 
@@ -30,14 +30,15 @@ size_t sql_store_runs_expired(struct store *store, const struct retention_limits
         " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"
         " LIMIT ?5");
     size_t count = 0;
+    int step = 0;
 
     if (!find)
         return 0;
     statement_bind(find, "iiiii", now_ms - STATE_LOST_MS, now_ms - limits->keep_ms,
                    limits->keep_runs, limits->keep_bytes, (int64_t)max);
-    while (count < max && statement_step(find) > 0)
+    while (count < max && (step = statement_step(find)) > 0)
         keys[count++] = column_int64(find, 0);
-    statement_reset(find);
+    statement_end(find, step); /* what was not found now is found later */
     return count;
 }
 

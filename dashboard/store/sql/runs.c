@@ -35,8 +35,7 @@ static int read_row(struct statement *find, struct run_row *row)
         row->suspect_ms = column_int64(find, 15);
         row->estimate_due_ms = column_int64(find, 16);
     }
-    statement_reset(find);
-    return found < 0 ? -1 : 0;
+    return statement_close(find, found) < 0 ? -1 : 0;
 }
 
 #define SELECT_BY_ID "SELECT " ROW_COLUMNS " FROM runs WHERE id=?"
@@ -51,15 +50,15 @@ int sql_txn_run_find(struct txn *txn, const char *id, struct run_row *row)
     return read_row(find, row);
 }
 
-bool sql_store_run_find(struct store *store, const char *id, struct run_row *row)
+int sql_store_run_find(struct store *store, const char *id, struct run_row *row)
 {
     struct statement *find = store_statement(store, SELECT_BY_ID);
 
     memset(row, 0, sizeof *row);
     if (!find)
-        return false;
+        return -1;
     statement_bind(find, "t", id);
-    return read_row(find, row) == 0 && row->key;
+    return read_row(find, row) < 0 ? -1 : row->key != 0;
 }
 
 int sql_txn_run_find_open(struct txn *txn, const char *host, struct run_row *row)
@@ -164,7 +163,7 @@ int sql_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     statement_bind(find, "i", key);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, host, HOST_ID_SIZE);
-    statement_reset(find);
+    found = statement_close(find, found);
     txn_lock_host(txn, host);
     if (found < 0 ||
         txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
@@ -221,7 +220,7 @@ void read_run(struct statement *row, int column, struct run_details *run)
     run->eta_high_ms = column_int64(row, ++c);
 }
 
-bool sql_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
+int sql_store_run_of_host(struct store *store, const char *host, char id[RUN_ID_SIZE])
 {
     struct statement *find = store_statement(
         store,
@@ -232,12 +231,11 @@ bool sql_store_run_of_host(struct store *store, const char *host, char id[RUN_ID
     int found;
 
     if (!find)
-        return false;
+        return -1;
     statement_bind(find, "t", host);
     if ((found = statement_first(find)) > 0)
         column_copy(find, 0, id, RUN_ID_SIZE);
-    statement_reset(find);
-    return found > 0;
+    return statement_close(find, found);
 }
 
 int sql_store_run(struct store *store, const char *host, const char *id,
@@ -256,8 +254,7 @@ int sql_store_run(struct store *store, const char *host, const char *id,
         read_run(find, 0, &row);
         visit(context, &row);
     }
-    statement_reset(find);
-    return found;
+    return statement_close(find, found);
 }
 
 #define RUNS_BEFORE                                                                   \

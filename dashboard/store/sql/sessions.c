@@ -20,14 +20,15 @@ int64_t sql_store_session_end(struct store *store, const char *hash, int64_t now
 {
     struct statement *find =
         store_statement(store, "SELECT expires FROM sessions WHERE token_hash=? AND expires>?");
-    int64_t end;
+    int64_t end = 0;
+    int found;
 
     if (!find)
-        return 0;
+        return -1;
     statement_bind(find, "ti", hash, now_ms);
-    end = statement_step(find) > 0 ? column_int64(find, 0) : 0;
-    statement_reset(find);
-    return end;
+    if ((found = statement_first(find)) > 0)
+        end = column_int64(find, 0);
+    return statement_close(find, found) < 0 ? -1 : end;
 }
 
 /* In one statement: another server may use the same step at the same time. */

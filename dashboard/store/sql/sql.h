@@ -32,7 +32,7 @@ struct sql_value {
     int64_t number;
     const char *text;
     size_t size;
-    bool lives; /* the text lives until the statement is reset */
+    bool lives; /* the text lives until the statement was run, or is reset */
 };
 #define SQL_VALUES_MAX 24
 
@@ -41,9 +41,10 @@ struct sql_value {
 struct sql_driver {
     struct statement *(*txn_prepare)(struct txn *txn, const char *sql, bool many);
     struct statement *(*store_prepare)(struct store *store, const char *sql, bool many);
-    void (*bind)(struct statement *statement, const struct sql_value *values, int count);
+    int (*bind)(struct statement *statement, const struct sql_value *values, int count);
     int (*step)(struct statement *statement);
-    void (*reset)(struct statement *statement);
+    /* -1: column_text had no memory for a text of the rows that were read. */
+    int (*reset)(struct statement *statement);
     /* Runs a statement that was bound and returns no rows. An engine may return 0 before it knows
      * how the statement ends: if it fails then, the job fails. */
     int (*run)(struct txn *txn, struct statement *statement);
@@ -72,9 +73,9 @@ struct statement *txn_statement_many(struct txn *txn, const char *sql);
 struct statement *store_statement(struct store *store, const char *sql);
 struct statement *store_statement_many(struct store *store, const char *sql);
 
-/* Binds the parameters in order. types: "t" const char * (or NULL), "b" const char * and size_t
- * (bytes that live until the statement is reset, or NULL), "i" int64_t. What is not UTF-8 is
- * replaced (see store.h). */
+/* Binds the parameters in order. types: "t" const char * (or NULL), "b" const char * and size_t (or
+ * NULL), "i" int64_t. Texts must live until the statement was run, or is reset. What is not UTF-8
+ * is replaced (see store.h). */
 void statement_bind(struct statement *statement, const char *types, ...);
 /* Binds and runs a statement that returns no rows. 0 or -1. */
 int txn_exec(struct txn *txn, const char *sql, const char *types, ...);
@@ -91,11 +92,16 @@ void txn_lock_host(struct txn *txn, const char *host);
 int statement_step(struct statement *statement);
 /* Steps to the first row and copies nothing. NULL is allowed. 1: there is one; 0; -1. */
 int statement_first(struct statement *statement);
-void statement_reset(struct statement *statement);
-/* Ends reading: resets; `step` is the last result of statement_step. 0 or -1. */
+/* Ends reading: resets; `step` is the last result of statement_step. 0, or -1 if that failed, or
+ * column_text had no memory for a text: then what was read must not be used. */
 int statement_end(struct statement *statement, int step);
 
-/* A column's text, or NULL. Lives until the next step. */
+/* Ends reading one row: `found` is what statement_first returned. The same, or -1 as above. */
+int statement_close(struct statement *statement, int found);
+
+/* A column's text, or NULL; also NULL when out of memory (statement_end). Lives until the next
+ * step.
+ */
 const char *column_text(struct statement *statement, int column);
 /* Bytes of column_text. */
 size_t column_size(struct statement *statement, int column);

@@ -46,22 +46,27 @@ struct values {
     int repaired_count;
 };
 
-static void add_text(struct values *values, const char *text, size_t size, bool lives)
+/* 0, or -1 when out of memory. */
+static int add_text(struct values *values, const char *text, size_t size)
 {
     struct sql_value *value = &values->list[values->count++];
     char *valid;
 
-    *value = (struct sql_value){.is_text = true, .text = text, .size = size, .lives = lives};
+    *value = (struct sql_value){.is_text = true, .text = text, .size = size, .lives = true};
     if (!text || utf8_valid(text, size))
-        return;
+        return 0;
     value->lives = false;
     value->text = valid = utf8_replace(text, size, &value->size);
-    if (valid)
-        values->repaired[values->repaired_count++] = valid;
+    if (!valid)
+        return -1;
+    values->repaired[values->repaired_count++] = valid;
+    return 0;
 }
 
-static void read_values(struct values *values, const char *types, va_list arguments)
+static int read_values(struct values *values, const char *types, va_list arguments)
 {
+    int failed = 0;
+
     for (; *types && values->count < SQL_VALUES_MAX; types++) {
         if (*types == 'i') {
             values->list[values->count++] =
@@ -70,24 +75,28 @@ static void read_values(struct values *values, const char *types, va_list argume
             const char *text = va_arg(arguments, const char *);
             size_t size = va_arg(arguments, size_t);
 
-            add_text(values, text, size, true);
+            failed |= add_text(values, text, size);
         } else {
             const char *text = va_arg(arguments, const char *);
 
-            add_text(values, text, text ? strlen(text) : 0, false);
+            failed |= add_text(values, text, text ? strlen(text) : 0);
         }
     }
+    return failed;
 }
 
-static void bind_list(struct statement *statement, const char *types, va_list arguments)
+/* 0, or -1 when out of memory: a parameter may be NULL then, and the statement must not be run. */
+static int bind_list(struct statement *statement, const char *types, va_list arguments)
 {
     struct values values;
+    int failed;
 
     values.count = values.repaired_count = 0;
-    read_values(&values, types, arguments);
-    statement->driver->bind(statement, values.list, values.count);
+    failed = read_values(&values, types, arguments);
+    failed |= statement->driver->bind(statement, values.list, values.count);
     while (values.repaired_count > 0)
         free(values.repaired[--values.repaired_count]);
+    return failed ? -1 : 0;
 }
 
 void statement_bind(struct statement *statement, const char *types, ...)
@@ -95,7 +104,8 @@ void statement_bind(struct statement *statement, const char *types, ...)
     va_list arguments;
 
     va_start(arguments, types);
-    bind_list(statement, types, arguments);
+    /* Statements that read have identifiers as texts, which are UTF-8 and not copied. */
+    (void)bind_list(statement, types, arguments);
     va_end(arguments);
 }
 
@@ -105,13 +115,14 @@ int txn_exec(struct txn *txn, const char *sql, const char *types, ...)
 {
     struct statement *statement = txn_statement(txn, sql);
     va_list arguments;
+    int bound;
 
     if (!statement)
         return -1;
     va_start(arguments, types);
-    bind_list(statement, types, arguments);
+    bound = bind_list(statement, types, arguments);
     va_end(arguments);
-    return statement->driver->run(txn, statement);
+    return bound < 0 ? -1 : statement->driver->run(txn, statement);
 }
 
 int64_t txn_rows(struct txn *txn)
@@ -139,15 +150,14 @@ int statement_first(struct statement *statement)
     return statement ? statement_step(statement) : -1;
 }
 
-void statement_reset(struct statement *statement)
-{
-    statement->driver->reset(statement);
-}
-
 int statement_end(struct statement *statement, int step)
 {
-    statement_reset(statement);
-    return step < 0 ? -1 : 0;
+    return statement->driver->reset(statement) < 0 || step < 0 ? -1 : 0;
+}
+
+int statement_close(struct statement *statement, int found)
+{
+    return statement->driver->reset(statement) < 0 ? -1 : found;
 }
 
 /* ---- columns ---- */

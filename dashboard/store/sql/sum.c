@@ -3,35 +3,45 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-/* The first four bytes of SHA-256 over two pieces. OpenSSL is linked for other things, and fast. */
-static uint32_t sum_of(const void *head, size_t head_size, const void *text, size_t size)
+/* *sum: the first four bytes of SHA-256 over two pieces. OpenSSL is linked for other things, and
+ * fast. 0, or -1 when out of memory. */
+static int sum_of(const void *head, size_t head_size, const void *text, size_t size, uint32_t *sum)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
+    unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(context, head, head_size) == 1 &&
+                EVP_DigestUpdate(context, text, size) == 1 &&
+                EVP_DigestFinal_ex(context, digest, NULL) == 1;
 
-    if (!context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
-        EVP_DigestUpdate(context, head, head_size) != 1 ||
-        EVP_DigestUpdate(context, text, size) != 1 ||
-        EVP_DigestFinal_ex(context, digest, NULL) != 1)
-        memset(digest, 0, 4);
     EVP_MD_CTX_free(context);
-    return (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
+    if (!made)
+        return -1;
+    *sum = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
            digest[3];
+    return 0;
 }
 
-int64_t chunk_sum(int64_t key, const struct chunk *chunk)
+int chunk_sum(int64_t key, const struct chunk *chunk, int64_t *sum)
 {
     int64_t place[4] = {key, chunk->first, chunk->count, chunk->text != NULL};
     const char *text = chunk->text ? chunk->text : "", *times = chunk->times ? chunk->times : "";
-    uint64_t high = sum_of(place, sizeof place, text, chunk->text ? chunk->size : 0),
-             low = sum_of(place, sizeof place, times, strlen(times));
+    uint32_t high, low;
 
-    return (int64_t)(high << 32 | low);
+    if (sum_of(place, sizeof place, text, chunk->text ? chunk->size : 0, &high) < 0 ||
+        sum_of(place, sizeof place, times, strlen(times), &low) < 0)
+        return -1;
+    *sum = (int64_t)((uint64_t)high << 32 | low);
+    return 0;
 }
 
 enum chunk_damage chunk_check(int64_t key, const struct chunk *chunk, int64_t sum)
 {
-    uint64_t differs = (uint64_t)chunk_sum(key, chunk) ^ (uint64_t)sum;
+    int64_t right;
+    uint64_t differs;
 
+    if (chunk_sum(key, chunk, &right) < 0)
+        return CHUNK_UNREAD;
+    differs = (uint64_t)right ^ (uint64_t)sum;
     return differs >> 32 ? CHUNK_TEXT : differs ? CHUNK_TIMES : CHUNK_GOOD;
 }

@@ -5,13 +5,14 @@
 #include "dashboard/store/sql/sql.h"
 
 /* The checksum of a chunk of the run with this key: the high half is of its place and text, the low
- * half of its times. */
-int64_t chunk_sum(int64_t key, const struct chunk *chunk);
+ * half of its times. 0, or -1 when out of memory. */
+int chunk_sum(int64_t key, const struct chunk *chunk, int64_t *sum);
 
 enum chunk_damage {
     CHUNK_GOOD,
     CHUNK_TIMES, /* the times are wrong, the text is right */
     CHUNK_TEXT,
+    CHUNK_UNREAD, /* out of memory: nobody knows */
 };
 enum chunk_damage chunk_check(int64_t key, const struct chunk *chunk, int64_t sum);
 

@@ -23,8 +23,7 @@ int sql_txn_run_timing(struct txn *txn, int64_t key, struct run_timing *timing)
         timing->eta_high_ms = column_int64(find, 6);
         timing->due_ms = column_int64(find, 7);
     }
-    statement_reset(find);
-    return found < 0 ? -1 : 0;
+    return statement_close(find, found) < 0 ? -1 : 0;
 }
 
 int sql_txn_run_set_timing(struct txn *txn, int64_t key, const struct run_timing *timing)
@@ -49,13 +48,13 @@ int sql_txn_duration_add(struct txn *txn, const char *host, const char *name, co
     statement_bind(find, "tttt", host, name, kind, what);
     if ((found = statement_first(find)) >= 0)
         durations_add(last, found ? column_text(find, 0) : NULL, ms);
-    statement_reset(find);
-    return found < 0 ? -1
-                     : txn_exec(txn,
-                                "INSERT INTO durations(host, name, kind, what, at, last) "
-                                "VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT(host, name, kind, what) DO "
-                                "UPDATE SET at=?5, last=?6",
-                                "ttttit", host, name, kind, what, txn->now_ms, last);
+    return statement_close(find, found) < 0
+               ? -1
+               : txn_exec(txn,
+                          "INSERT INTO durations(host, name, kind, what, at, last) "
+                          "VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT(host, name, kind, what) DO "
+                          "UPDATE SET at=?5, last=?6",
+                          "ttttit", host, name, kind, what, txn->now_ms, last);
 }
 
 int sql_txn_durations(struct txn *txn, const char *host, const char *name,

@@ -57,7 +57,7 @@ static void check_logs(struct store_check *check)
         statement_bind(next, "i", key);
         found = statement_first(next) > 0;
         key = found ? column_int64(next, 0) : 0;
-        statement_reset(next);
+        statement_close(next, 0);
         if (!found || sql_store_log(check->store, key, 0, go_on, check) < 0)
             return;
     }

@@ -333,7 +333,7 @@ static bool files_are_there(struct store *store)
  * the next group comes. */
 static bool roll_back(struct store *store)
 {
-    store->changes.count = 0;
+    changes_reset(&store->changes);
     return sqlite3_get_autocommit(store->db) || exec(store->db, "ROLLBACK") == SQLITE_OK;
 }
 
@@ -350,7 +350,7 @@ static bool begin(struct store *store, struct txn *txn)
 /* False: none of it is stored. */
 static bool commit(struct store *store, struct txn *txn)
 {
-    if (save_version(txn) == 0 && !sqlite3_get_autocommit(store->db) &&
+    if (!store->changes.lost && save_version(txn) == 0 && !sqlite3_get_autocommit(store->db) &&
         txn_exec(txn, "COMMIT", "") == 0)
         return true;
     roll_back(store);
@@ -416,7 +416,7 @@ static void run_group(struct store *store, struct job *group)
     ok = applied && apply_group(store, group, applied, count);
     if (ok)
         changes_tell(&store->changes, store->changes.list, store->changes.count);
-    store->changes.count = 0;
+    changes_reset(&store->changes);
     for (size_t i = 0; i < count; i++)
         failed |= !(ok && applied[i]);
     jobs_count(&store->jobs, count, failed);
@@ -517,30 +517,6 @@ static bool sqlite_store_read_failed(struct store *store)
     return failed;
 }
 
-/* This thread's reading connection; NULL when it cannot be opened. Closed with the thread. */
-static sqlite3 *reader_of(struct store *store)
-{
-    struct reader *reader = open_reader(store);
-
-    return reader ? reader->db : NULL;
-}
-
-static void sqlite_store_snapshot(struct store *store)
-{
-    sqlite3 *db = reader_of(store);
-
-    if (db)
-        exec(db, "BEGIN");
-}
-
-static void sqlite_store_snapshot_end(struct store *store)
-{
-    sqlite3 *db = reader_of(store);
-
-    if (db)
-        exec(db, "COMMIT");
-}
-
 static int sqlite_store_backup(const char *dir, const char *file, char error[STORE_ERROR_SIZE])
 {
     AUTO_FREE char *path = NULL;
@@ -598,17 +574,20 @@ static sqlite3_stmt *own(struct statement *statement)
     return ((struct kept *)statement)->statement;
 }
 
-static void bind(struct statement *statement, const struct sql_value *values, int count)
+static int bind(struct statement *statement, const struct sql_value *values, int count)
 {
+    int failed = 0;
+
     for (int i = 0; i < count; i++) {
         const struct sql_value *value = &values[i];
 
         if (!value->is_text)
-            sqlite3_bind_int64(own(statement), i + 1, value->number);
+            failed |= sqlite3_bind_int64(own(statement), i + 1, value->number);
         else if (value->text) /* else NULL already: bindings were cleared */
-            sqlite3_bind_text(own(statement), i + 1, value->text, (int)value->size,
-                              value->lives ? SQLITE_STATIC : SQLITE_TRANSIENT);
+            failed |= sqlite3_bind_text(own(statement), i + 1, value->text, (int)value->size,
+                                        value->lives ? SQLITE_STATIC : SQLITE_TRANSIENT);
     }
+    return failed ? -1 : 0;
 }
 
 static int step(struct statement *statement)
@@ -621,9 +600,9 @@ static int step(struct statement *statement)
     return result == SQLITE_ROW ? 1 : result == SQLITE_DONE ? 0 : -1;
 }
 
-static void reset(struct statement *statement)
+static int reset(struct statement *statement)
 {
-    sqlite3_reset(own(statement));
+    return sqlite3_reset(own(statement)) == SQLITE_OK ? 0 : -1;
 }
 
 static int run(struct txn *txn, struct statement *statement)
@@ -631,8 +610,30 @@ static int run(struct txn *txn, struct statement *statement)
     int result = step(statement);
 
     (void)txn;
-    reset(statement);
-    return result < 0 ? -1 : 0;
+    return reset(statement) < 0 || result < 0 ? -1 : 0;
+}
+
+static void run_alone(struct store *store, const char *sql)
+{
+    struct statement *statement = store_prepare(store, sql, false);
+
+    if (statement) {
+        step(statement);
+        reset(statement);
+    }
+}
+
+/* Its end is prepared first, because a snapshot that cannot be ended for lack of memory would show
+ * an old state until the thread's next one. */
+static void sqlite_store_snapshot(struct store *store)
+{
+    if (store_prepare(store, "COMMIT", false))
+        run_alone(store, "BEGIN");
+}
+
+static void sqlite_store_snapshot_end(struct store *store)
+{
+    run_alone(store, "COMMIT");
 }
 
 static int64_t rows(struct txn *txn)

@@ -19,7 +19,7 @@ class WebSocket:
         while b"\r\n\r\n" not in head:
             part = self.socket.recv(4096)
             if not part:
-                break
+                raise EOFError
             head += part
         head, _, self.buffer = head.partition(b"\r\n\r\n")
         self.status = int(head.split()[1])
