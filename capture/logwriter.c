@@ -159,6 +159,23 @@ static bool write_gap(struct writer *writer, uint64_t size)
     return true;
 }
 
+static void tell_pump(const struct writer *writer)
+{
+    if (writer->channel >= 0)
+        /* a failure means that the pump is gone */
+        (void)send(writer->channel, "t", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void let_pump_continue(const struct writer *writer)
+{
+    struct status_page *page = writer->page;
+
+    if (atomic_load(&page->pump_waits) &&
+        atomic_load(&page->bytes) - atomic_load(&page->taken) <= WRITER_LOW_BYTES &&
+        atomic_exchange(&page->pump_waits, 0))
+        tell_pump(writer);
+}
+
 /* Takes one piece of output. False if there is none, or no log. */
 static bool take_output(struct writer *writer)
 {
@@ -183,6 +200,7 @@ static bool take_output(struct writer *writer)
     if (atomic_load(&page->gap) == 0)
         atomic_store(&page->log_bytes, taken + done);
     atomic_store(&page->taken, taken + lost + done);
+    let_pump_continue(writer);
     copy(writer, bytes, size);
     return done == size;
 }
@@ -372,13 +390,6 @@ static bool just_finished(struct writer *writer)
            !atomic_exchange(&writer->page->finished, 1);
 }
 
-static void tell_finished(const struct writer *writer)
-{
-    if (writer->channel >= 0)
-        /* a failure means that the pump is gone */
-        (void)send(writer->channel, "f", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /* Writes all there is. True if there was something to write. */
 static bool work(struct writer *writer)
 {
@@ -400,7 +411,7 @@ static void serve(struct writer *writer)
         bool worked = work(writer);
 
         if (just_finished(writer))
-            tell_finished(writer);
+            tell_pump(writer);
         sync_files(writer, false);
         prune_beside(writer);
         sleep_until_woken(writer, worked);

@@ -15,6 +15,8 @@
 enum { WRITER_AWAKE, WRITER_NAPS, WRITER_SLEEPS };
 /* While the writer naps, it wants a byte only if this many bytes wait. */
 #define WRITER_NAP_BYTES ((uint64_t)256 << 10)
+/* A pump that waits goes on when no more than this is left. */
+#define WRITER_LOW_BYTES ((uint64_t)512 << 10)
 
 struct log_writer_start {
     const struct log_plan *plan;

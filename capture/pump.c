@@ -28,6 +28,7 @@ enum {
     POLL_SIGNALS,
     POLL_CHILD,
     POLL_CONTROL,
+    POLL_LOG,
     POLL_KEYS,
     POLL_MASTER_OUT,
     POLL_FLOWS,
@@ -285,6 +286,8 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     polls[POLL_CHILD] =
         (struct pollfd){.fd = pump->child->ended ? -1 : pump->child->channel, .events = POLLIN};
     polls[POLL_CONTROL] = (struct pollfd){.fd = pump->helpers->control_read, .events = POLLIN};
+    if (pump->log_pause_ms)
+        polls[POLL_LOG] = (struct pollfd){.fd = pump->log->channel, .events = POLLIN};
     if (keys_wanted(pump))
         polls[POLL_KEYS] = (struct pollfd){.fd = pump->terminal->fd, .events = POLLIN};
     if (pump->keys_start < pump->keys_end)
@@ -292,8 +295,7 @@ static void fill_polls(const struct pump *pump, struct pollfd *polls)
     for (int i = 0; i < 3; i++) {
         const struct flow *flow = &pump->flows[i];
 
-        if (flow->from >= 0 && flow->end < PUMP_BUFFER && !pump->log_pause_ms &&
-            flow_may_read(pump, flow))
+        if (!pump->log_pause_ms && flow_may_read(pump, flow))
             polls[POLL_FLOWS + 2 * i] = (struct pollfd){.fd = flow->from, .events = POLLIN};
         if (flow_pending(flow))
             polls[POLL_FLOWS + 2 * i + 1] = (struct pollfd){.fd = flow->to.fd, .events = POLLOUT};
@@ -367,6 +369,8 @@ static void step(struct pump *pump)
         keys_write(pump);
     if (polls[POLL_CONTROL].revents)
         helpers_read_control(pump->helpers);
+    if (polls[POLL_LOG].revents)
+        run_log_hear(pump->log);
     if (polls[POLL_CHILD].revents)
         hear_of_child(pump);
     if (polls[POLL_SIGNALS].revents)
@@ -393,7 +397,7 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
 {
     struct pollfd ready = {.fd = flow->from, .events = POLLIN};
 
-    if (flow->from < 0 || flow->left == 0 || flow->end == PUMP_BUFFER || flow->short_ends)
+    if (!flow_may_read(pump, flow))
         return 0;
     /* poll also moves bytes that are still on their way through the pty. Only its answer "nothing"
      * counts: after a failed poll, the read, which does not wait, finds out */
@@ -412,7 +416,7 @@ static size_t left_in(const struct flow *flow)
 
     if (!flow->is_pipe || ioctl(flow->from, FIONREAD, &waiting) < 0)
         return PTY_HOLDS;
-    return (size_t)waiting;
+    return (size_t)waiting > flow->ahead ? (size_t)waiting - flow->ahead : 0;
 }
 
 /* The command has ended. Takes what it left in the pty and the pipes, but not what other processes

@@ -19,7 +19,8 @@
 #define PUMP_BUFFER ((size_t)64 * 1024)
 
 /* One direction: from a descriptor of the command to one of the caller. Bytes [start, end) of
- * buffer are in the log and not yet written to the caller. */
+ * buffer are in the log and not yet written to the caller. Before them come `ahead` bytes that are
+ * in the log, too, but still in the pipe of the command (pump_flow.c). */
 struct flow {
     int from;       /* -1: ended */
     struct sink to; /* if the reader is gone, bytes are logged and dropped */
@@ -28,7 +29,10 @@ struct flow {
     bool held_cr; /* a CR is logged, and will be written when the next byte is known */
     /* the waiting bytes have LF instead of CR LF, because the terminal adds the CR again */
     bool short_ends;
-    size_t left; /* after the end of the command: its bytes that are still to be read */
+    size_t left;    /* after the end of the command: its bytes that are still to be read */
+    uint64_t bytes; /* read so far */
+    bool flood;     /* much output comes, and much of it at once */
+    size_t ahead;
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];
 };

@@ -95,9 +95,8 @@ static void copy_once(struct pump *pump)
 
     for (int i = 0; i < 3; i++) {
         const struct flow *flow = &pump->flows[i];
-        bool room = flow->from >= 0 && flow->end < PUMP_BUFFER;
 
-        polls[i] = (struct pollfd){.fd = room ? flow->from : -1, .events = POLLIN};
+        polls[i] = (struct pollfd){.fd = flow_has_space(flow) ? flow->from : -1, .events = POLLIN};
         polls[3 + i] =
             (struct pollfd){.fd = flow_pending(flow) ? flow->to.fd : -1, .events = POLLOUT};
     }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,12 +15,21 @@
 /* The most that a person can read at a glance; a pty returns up to 4 KiB if more is waiting. */
 #define FEW_BYTES ((size_t)3072)
 
+/* A flood goes from pipe to pipe without a copy: bytes that wait in the pipe of the command are
+   logged, and then moved to the pipe of the caller. This moves whole pages, even nearly empty
+   ones, and a pipe holds only 16 pages. Less output is copied, which fills the pages: if a caller
+   does not read yet, the command can write as much and end as without nixfleet-run. */
+#define FLOOD_BYTES (PUMP_BUFFER / 2)
+#define FLOOD_FROM ((uint64_t)1 << 20)
+
 void flow_init(struct flow *flow, int from, int to, bool is_pipe)
 {
     flow->from = from;
     sink_open(&flow->to, from >= 0 ? to : -1);
     flow->is_pipe = is_pipe;
-    flow->start = flow->end = 0;
+    flow->flood = false;
+    flow->bytes = 0;
+    flow->start = flow->end = flow->ahead = 0;
 }
 
 void pump_record(struct pump *pump, const void *bytes, size_t size)
@@ -55,12 +65,18 @@ static void drop_cr(struct flow *flow, size_t start)
 
 bool flow_pending(const struct flow *flow)
 {
-    return flow->start < flow->end;
+    return flow->start < flow->end || flow->ahead > 0;
+}
+
+bool flow_has_space(const struct flow *flow)
+{
+    return flow->from >= 0 && flow->end < PUMP_BUFFER && flow->ahead == 0;
 }
 
 bool flow_may_read(const struct pump *pump, const struct flow *flow)
 {
-    return !flow->short_ends && (pump->state == PUMP_RUNNING || flow->left > 0);
+    return flow_has_space(flow) && !flow->short_ends &&
+           (pump->state == PUMP_RUNNING || flow->left > 0);
 }
 
 void pump_say(struct pump *pump, const char *text)
@@ -84,10 +100,24 @@ void flow_give_held_cr(struct flow *flow)
     flow->held_cr = false;
 }
 
+/* Reads the logged bytes in the pipe of the command into the buffer. */
+static void take_ahead(struct flow *flow)
+{
+    size_t room = PUMP_BUFFER - flow->end;
+    ssize_t n = read(flow->from, flow->buffer + flow->end, flow->ahead < room ? flow->ahead : room);
+
+    flow->end += n > 0 ? (size_t)n : 0;
+    flow->ahead -= n > 0 ? (size_t)n : flow->ahead; /* another process has read them */
+}
+
 /* Drops bytes that can no longer be written; otherwise poll would report POLLOUT for ever. */
 static void flow_discard(struct flow *flow)
 {
-    flow->start = flow->end = 0;
+    do {
+        flow->start = flow->end = 0;
+        if (flow->ahead > 0)
+            take_ahead(flow);
+    } while (flow->end > 0);
     flow->held_cr = flow->short_ends = false;
 }
 
@@ -104,6 +134,32 @@ static void drop_echo(struct pump *pump, struct flow *flow, size_t start)
     pump->echo_comes = false;
 }
 
+static void count_read(struct pump *pump, struct flow *flow, const void *bytes, size_t n)
+{
+    flow->left -= n < flow->left ? n : flow->left;
+    flow->bytes += n;
+    flow->flood = n >= FLOOD_BYTES && flow->bytes > FLOOD_FROM;
+    pump_record(pump, bytes, n);
+}
+
+static bool can_move(const struct pump *pump, const struct flow *flow)
+{
+    return flow->flood && flow->is_pipe && flow->to.pipe && flow->to.fd >= 0 && flow->end == 0 &&
+           pump->state == PUMP_RUNNING;
+}
+
+/* Logs what waits in the command's pipe. 0: it has to be read. */
+static size_t look_ahead(struct pump *pump, struct flow *flow)
+{
+    size_t n = sink_peek(&flow->to, flow->from, flow->buffer, PUMP_BUFFER);
+
+    if (n == 0)
+        return 0;
+    count_read(pump, flow, flow->buffer, n);
+    flow->ahead = n;
+    return n;
+}
+
 size_t flow_read(struct pump *pump, struct flow *flow)
 {
     size_t start = flow->end, fresh;
@@ -111,8 +167,10 @@ size_t flow_read(struct pump *pump, struct flow *flow)
 
     flow_give_held_cr(flow);
     fresh = flow->end;
-    if (flow->from < 0 || flow->end == PUMP_BUFFER)
+    if (!flow_has_space(flow))
         return 0;
+    if (can_move(pump, flow) && (fresh = look_ahead(pump, flow)) > 0)
+        return fresh;
     do
         n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
     while (n < 0 && errno == EINTR);
@@ -123,8 +181,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
         return 0;
     }
     flow->end += (size_t)n;
-    flow->left -= (size_t)n < flow->left ? (size_t)n : flow->left;
-    pump_record(pump, flow->buffer + fresh, (size_t)n);
+    count_read(pump, flow, flow->buffer + fresh, (size_t)n);
     if (pump->terminal->shared && flow == &pump->flows[0]) {
         pump->alert_ms = monotonic_ms() + ALERT_MS;
         keys_look_at_modes(pump);
@@ -221,11 +278,43 @@ static void prepare_terminal(struct pump *pump, struct flow *flow)
         terminal_begin_output(pump->terminal);
 }
 
+/* Moves what is logged and still in the command's pipe. As sink_write. Where that does not work, it
+ * is read instead. */
+static ssize_t move_ahead(struct flow *flow)
+{
+    ssize_t n = sink_move(&flow->to, flow->from, flow->ahead);
+    int waiting;
+
+    if (n > 0) {
+        flow->ahead -= (size_t)n;
+    } else if (n == 0 ||
+               (errno == EAGAIN && ioctl(flow->from, FIONREAD, &waiting) == 0 && waiting == 0)) {
+        flow->ahead = 0; /* another process has read from the command's pipe */
+    } else if (errno != EAGAIN && errno != EINTR && errno != EPIPE) {
+        flow->to.pipe = false;
+        take_ahead(flow);
+        errno = EINTR;
+    }
+    return n;
+}
+
+/* Writes what comes next. As sink_write. */
+static ssize_t write_next(struct flow *flow)
+{
+    ssize_t n;
+
+    if (flow->ahead > 0)
+        return move_ahead(flow);
+    n = sink_write(&flow->to, flow->buffer + flow->start, flow->end - flow->start);
+    flow->start += n > 0 ? (size_t)n : 0;
+    return n;
+}
+
 void flow_write(struct pump *pump, struct flow *flow)
 {
     prepare_terminal(pump, flow);
-    while (flow->start < flow->end) {
-        ssize_t n = sink_write(&flow->to, flow->buffer + flow->start, flow->end - flow->start);
+    while (flow_pending(flow)) {
+        ssize_t n = write_next(flow);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -235,7 +324,6 @@ void flow_write(struct pump *pump, struct flow *flow)
             flow_failed(pump, flow);
             return;
         }
-        flow->start += (size_t)n;
         if (pump->give_up_ms)
             pump->give_up_ms = monotonic_ms() + GIVE_UP_MS;
     }

@@ -20,8 +20,10 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe);
 size_t flow_read(struct pump *pump, struct flow *flow);
 /* Whether bytes wait to be written. */
 bool flow_pending(const struct flow *flow);
-/* Whether the flow may be read: after the end of the command, only the bytes that the command has
- * left. */
+/* Whether the flow has a source, and space for more bytes. */
+bool flow_has_space(const struct flow *flow);
+/* Whether the flow may be read: it has space; after the end of the command, only the bytes that the
+ * command has left. */
 bool flow_may_read(const struct pump *pump, const struct flow *flow);
 /* Writes a line for a person now, not at the end of the run. Drops the line if pump->errors is
  * NULL. */

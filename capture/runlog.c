@@ -24,7 +24,6 @@
  * (status.c). */
 #define PACE_BYTES ((uint64_t)1 << 20)
 #define PACE_PATIENCE_MS 50
-#define PACE_MS 1
 
 /* ---- the log writer ---- */
 
@@ -183,9 +182,18 @@ int run_log_pause(struct run_log *log)
         given_up(log))
         return 0;
     wake_writer_if_wanted(log);
+    atomic_store(&log->page->pump_waits, 1);
     if (standing_still_ms(log) < PACE_PATIENCE_MS)
-        return PACE_MS;
+        return PAUSE_MS;
     return wait_for_room(log, log->page->ring_size / 8) ? PAUSE_MS : 0;
+}
+
+void run_log_hear(struct run_log *log)
+{
+    char bytes[64];
+
+    if (recv(log->channel, bytes, sizeof bytes, MSG_DONTWAIT) == 0)
+        close_fd(&log->channel); /* it was killed */
 }
 
 static void mark(struct run_log *log)
@@ -250,12 +258,11 @@ bool run_log_wait(struct run_log *log, int64_t until_ms)
     while (!atomic_load(&log->page->finished) && log->channel >= 0) {
         struct pollfd told = {.fd = log->channel, .events = POLLIN};
         int64_t left = until_ms - monotonic_ms();
-        char byte;
 
         if (left <= 0 || (poll(&told, 1, (int)left) < 0 && errno != EINTR))
             return false;
-        if (told.revents && recv(log->channel, &byte, 1, MSG_DONTWAIT) == 0)
-            close_fd(&log->channel); /* the log writer was killed */
+        if (told.revents)
+            run_log_hear(log);
     }
     return atomic_load(&log->page->finished);
 }

@@ -40,8 +40,11 @@ int run_log_open(struct run_log *log, const struct log_plan *plan);
  * ring behind: waits less than a second for space while the log writer makes progress; if it makes
  * none, drops the oldest output. */
 void run_log_append(struct run_log *log, const void *bytes, size_t size);
-/* The milliseconds to wait before the next append, because the log has no space now; 0: none. */
+/* The milliseconds to wait before the next append, because the log has no space now; 0: none. If
+ * there is space earlier, log->channel becomes readable. */
 int run_log_pause(struct run_log *log);
+/* To be called when log->channel is readable. */
+void run_log_hear(struct run_log *log);
 /* Notes a new size of the window. */
 void run_log_resize(struct run_log *log, uint32_t rows, uint32_t cols);
 /* Records how the command ended; STATUS_RUNNING: not known. Output of processes that the command

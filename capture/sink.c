@@ -76,6 +76,9 @@ void sink_open(struct sink *sink, int fd)
     *sink = (struct sink){.fd = fd, .way = SINK_SMALL, .stage = {-1, -1}};
     if (fd < 0 || fstat(fd, &info) < 0)
         return;
+#ifdef __linux__
+    sink->pipe = S_ISFIFO(info.st_mode);
+#endif
     ours = reopen(fd, info.st_mode);
     sink->ours = ours >= 0;
     if (sink->ours)
@@ -135,6 +138,11 @@ static void empty_stage(struct sink *sink, size_t size)
     }
 }
 
+static bool make_stage(struct sink *sink)
+{
+    return sink->stage[0] >= 0 || pipe2(sink->stage, O_CLOEXEC | O_NONBLOCK) == 0;
+}
+
 static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
 {
     ssize_t staged, moved = 0;
@@ -142,7 +150,7 @@ static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
 
     if (!has_room(sink->fd))
         return -1;
-    if (sink->stage[0] < 0 && pipe2(sink->stage, O_CLOEXEC | O_NONBLOCK) < 0)
+    if (!make_stage(sink))
         return write_small(sink, bytes, size);
     staged = write(sink->stage[1], bytes, size);
     if (staged < 0)
@@ -159,6 +167,39 @@ static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
     empty_stage(sink, (size_t)(staged - moved));
     errno = problem;
     return moved > 0 ? moved : -1;
+}
+
+size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size)
+{
+    ssize_t staged, n;
+
+    if (!make_stage(sink))
+        return 0;
+    staged = tee(from, sink->stage[1], size, SPLICE_F_NONBLOCK);
+    if (staged <= 0)
+        return 0;
+    n = read(sink->stage[0], bytes, (size_t)staged);
+    if (n < staged) /* not seen */
+        empty_stage(sink, (size_t)(n < 0 ? staged : staged - n));
+    return n < 0 ? 0 : (size_t)n;
+}
+
+ssize_t sink_move(struct sink *sink, int from, size_t size)
+{
+    return splice(from, NULL, sink->fd, NULL, size, SPLICE_F_NONBLOCK);
+}
+#else
+size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size)
+{
+    (void)sink, (void)from, (void)bytes, (void)size;
+    return 0;
+}
+
+ssize_t sink_move(struct sink *sink, int from, size_t size)
+{
+    (void)sink, (void)from, (void)size;
+    errno = ENOSYS;
+    return -1;
 }
 #endif
 

@@ -19,7 +19,8 @@ struct sink {
     int fd;    /* -1: the reader is gone */
     bool ours; /* fd is closed by sink_close */
     enum sink_way way;
-    int stage[2]; /* SINK_PIPE: a pipe of our own, empty between two calls; -1: not made yet */
+    bool pipe;    /* fd is a pipe: sink_move can be used */
+    int stage[2]; /* a pipe of our own, empty between two calls; -1: not made yet */
 };
 
 /* Finds the way to write to fd, which stays the caller's (-1: none). Opens a pipe or terminal again
@@ -28,6 +29,12 @@ void sink_open(struct sink *sink, int fd);
 /* Returns as write(2) to a non-blocking descriptor: the number of written bytes, or -1 with errno.
  * After EAGAIN, poll for POLLOUT. */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t size);
+/* Linux: copies at most size bytes that wait in the pipe `from`, and leaves them there. Returns the
+ * number of bytes; 0 if there are none, or on failure (read(2) then says why). */
+size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size);
+/* Linux: moves at most size bytes from the pipe `from` to the sink, which must be a pipe, without a
+ * copy. Returns as sink_write. */
+ssize_t sink_move(struct sink *sink, int from, size_t size);
 /* Closes the sink's own descriptors. */
 void sink_close(struct sink *sink);
 

@@ -86,6 +86,9 @@ struct status_page {
     _Atomic uint32_t end;        /* enum status_end; set when bytes has its final value */
     _Atomic uint32_t end_code;   /* exit status, or number of the signal */
     _Atomic int64_t ended_ms;    /* wall clock time of the end */
+    /* 1: the pump wants a byte on the log writer's channel when most of the output is in the log;
+       cleared by the log writer */
+    _Atomic uint32_t pump_waits;
     _Atomic uint32_t over; /* 1: the pump waits for `finished`, whether there is an end or not */
     _Atomic uint32_t wake_wanted; /* set to 1 by the shipper before it sleeps; cleared by the pump
                                      when it wakes the shipper */

@@ -384,7 +384,7 @@ def test_an_undelivered_or_living_run_is_never_removed(state, bound):
     run("true", state=state, env=environment(state, **bound))
     wait_for(lambda: not local.exists(), "the removal")
     assert owed.exists() and lost_and_owed.exists()
-    assert sum(1 for record in records(state) if not record["end"].strip()) == 2
+    wait_for(lambda: sum(1 for record in records(state) if not record["end"].strip()) == 2, "the records of the two")
     alive.communicate(b"\n", timeout=20)
     assert alive.returncode == 0
 

@@ -1,5 +1,5 @@
-/* What the command left in its pipe when it ended reaches the caller, however full the pump's
- * buffer was. */
+/* What the command writes, and what it left in its pipe when it ended, reaches the caller, however
+ * full the pump's buffer was. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,12 +148,201 @@ static void a_caller_who_has_gone_is_not_waited_for(void **state)
     alarm(0);
 }
 
+/* ---- a flood ---- */
+
+#define FLOOD ((size_t)5 << 20)
+
+/* A command that writes much to its pipe, and ends. */
+struct flood {
+    struct pump pump;
+    struct child child;
+    struct terminal terminal;
+    struct run_log log; /* takes nothing */
+    struct helpers helpers;
+    int from[2], to[2], channel[2];
+    pthread_t command;
+    size_t size, piece; /* what it writes, and how much at once */
+};
+
+static unsigned char byte_at(size_t offset)
+{
+    return (unsigned char)(offset * 7 + offset / 4096);
+}
+
+static void *write_flood(void *context)
+{
+    struct flood *flood = context;
+    const struct keeper_report end = {.what = KEEPER_ENDED};
+    unsigned char *bytes = malloc(flood->size);
+
+    for (size_t i = 0; i < flood->size; i++)
+        bytes[i] = byte_at(i);
+    for (size_t done = 0; done < flood->size;) {
+        size_t rest = flood->size - done;
+        ssize_t n = write(flood->from[1], bytes + done, rest < flood->piece ? rest : flood->piece);
+
+        if (n <= 0)
+            break; /* its reader has gone */
+        done += (size_t)n;
+    }
+    free(bytes);
+    close_fd(&flood->from[1]);
+    (void)write_all(flood->channel[1], &end, sizeof end);
+    return NULL;
+}
+
+static struct flood *make_flood(size_t size, size_t piece)
+{
+    struct flood *flood = calloc(1, sizeof *flood);
+
+    assert_non_null(flood);
+    signal(SIGPIPE, SIG_IGN); /* as in nixfleet-run */
+    alarm(60);                /* waiting for ever is a mistake to be found */
+    flood->size = size;
+    flood->piece = piece;
+    assert_int_equal(pipe2(flood->from, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(flood->to, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, flood->channel), 0);
+    assert_int_equal(fcntl(flood->from[0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(flood->channel[0], F_SETFL, O_NONBLOCK), 0);
+    flood->child = (struct child){.pid = -1,
+                                  .keeper = -1,
+                                  .channel = flood->channel[0],
+                                  .master = -1,
+                                  .err = -1,
+                                  .out = flood->from[0]};
+    flood->terminal = (struct terminal){.fd = -1};
+    flood->helpers = (struct helpers){.control_read = -1,
+                                      .control_write = -1,
+                                      .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}}};
+    flood->pump.child = &flood->child;
+    flood->pump.terminal = &flood->terminal;
+    flood->pump.log = &flood->log;
+    flood->pump.helpers = &flood->helpers;
+    flood->pump.signals = -1;
+    pump_init(&flood->pump, &(struct streams){0});
+    sink_close(&flood->pump.flows[1].to);
+    sink_open(&flood->pump.flows[1].to, flood->to[1]);
+    assert_true(flood->pump.flows[1].to.pipe);
+    assert_int_equal(pthread_create(&flood->command, NULL, write_flood, flood), 0);
+    return flood;
+}
+
+static void free_flood(struct flood *flood)
+{
+    assert_int_equal(pthread_join(flood->command, NULL), 0);
+    pump_free(&flood->pump);
+    close_fd(&flood->child.out);
+    close_fd(&flood->to[0]);
+    close_fd(&flood->to[1]);
+    close_fd(&flood->channel[0]);
+    close_fd(&flood->channel[1]);
+    alarm(0);
+    free(flood);
+}
+
+/* Reads in pieces that no pipe holds, and checks them. */
+static void *check_flood(void *context)
+{
+    struct flood *flood = context;
+    unsigned char bytes[10007];
+    size_t total = 0;
+    ssize_t n;
+
+    while ((n = read(flood->to[0], bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < n; i++, total++)
+            if (bytes[i] != byte_at(total))
+                return (void *)total;
+    return (void *)total;
+}
+
+static void a_flood_arrives_whole(void **state)
+{
+    static const size_t pieces[] = {1 << 20, 65536, 5000, 4096, 77};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        struct flood *flood = make_flood(FLOOD, pieces[i]);
+        pthread_t reader;
+        void *total;
+
+        assert_int_equal(pthread_create(&reader, NULL, check_flood, flood), 0);
+        pump_run(&flood->pump);
+        assert_int_equal(flood->pump.bytes, FLOOD);
+        sink_close(&flood->pump.flows[1].to);
+        close_fd(&flood->to[1]);
+        assert_int_equal(pthread_join(reader, &total), 0);
+        assert_int_equal((size_t)total, FLOOD);
+        free_flood(flood);
+    }
+}
+
+/* As without us, a command need not wait for a reader that sleeps, as long as a pipe holds what it
+ * has written. Few bytes in many pages would fill the caller's pipe. */
+static void a_pipe_that_nobody_reads_holds_what_it_would_without_us(void **state)
+{
+    static const size_t sizes[] = {100, 20000, 32768};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t piece = 1; piece <= 1 << 16; piece *= 16) {
+            struct flood *flood = make_flood(sizes[i], piece);
+
+            pump_run(&flood->pump);
+            assert_int_equal(flood->pump.bytes, sizes[i]);
+            free_flood(flood);
+        }
+}
+
+/* Reads a little, and goes. */
+static void *read_some(void *context)
+{
+    struct flood *flood = context;
+    char bytes[100000];
+
+    for (size_t total = 0; total < FLOOD / 4;) {
+        ssize_t n = read(flood->to[0], bytes, sizeof bytes);
+
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+    }
+    close_fd(&flood->to[0]);
+    return NULL;
+}
+
+static void who_goes_in_the_middle_of_a_flood_ends_it(bool nohup)
+{
+    struct flood *flood = make_flood(FLOOD, 1 << 20);
+    pthread_t reader;
+
+    flood->pump.nohup = nohup;
+    assert_int_equal(pthread_create(&reader, NULL, read_some, flood), 0);
+    pump_run(&flood->pump);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    if (nohup)
+        assert_int_equal(flood->pump.bytes, FLOOD); /* all is logged */
+    else
+        assert_in_range(flood->pump.bytes, FLOOD / 4, FLOOD - 1); /* the command had a SIGPIPE */
+    free_flood(flood);
+}
+
+static void a_reader_who_goes_ends_a_flood(void **state)
+{
+    (void)state;
+    who_goes_in_the_middle_of_a_flood_ends_it(false);
+    who_goes_in_the_middle_of_a_flood_ends_it(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_buffer_at_the_end_hides_nothing_behind_it),
         cmocka_unit_test(a_caller_who_reads_meanwhile_gets_all_of_it),
         cmocka_unit_test(a_caller_who_has_gone_is_not_waited_for),
+        cmocka_unit_test(a_flood_arrives_whole),
+        cmocka_unit_test(a_pipe_that_nobody_reads_holds_what_it_would_without_us),
+        cmocka_unit_test(a_reader_who_goes_ends_a_flood),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
