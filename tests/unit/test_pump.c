@@ -172,7 +172,7 @@ static unsigned char byte_at(size_t offset)
 static void *write_flood(void *context)
 {
     struct flood *flood = context;
-    const struct keeper_report end = {.what = KEEPER_ENDED};
+    const struct monitor_report end = {.what = MONITOR_ENDED};
     unsigned char *bytes = malloc(flood->size);
 
     for (size_t i = 0; i < flood->size; i++)
@@ -206,7 +206,7 @@ static struct flood *make_flood(size_t size, size_t piece)
     assert_int_equal(fcntl(flood->from[0], F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(fcntl(flood->channel[0], F_SETFL, O_NONBLOCK), 0);
     flood->child = (struct child){.pid = -1,
-                                  .keeper = -1,
+                                  .monitor = -1,
                                   .channel = flood->channel[0],
                                   .master = -1,
                                   .err = -1,
