@@ -289,7 +289,7 @@ void get_asset(struct request *request)
 {
     const char *path = request->path;
 
-    if (strcmp(path, "/") == 0 && !auth_person(request)) {
+    if (strcmp(path, "/") == 0 && !auth_may_read(request)) {
         if (!auth_unsure(request))
             redirect(request, "login"); /* a relative path: if a proxy passes a prefix on, the page
                                            can still say what is wrong */

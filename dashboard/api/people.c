@@ -90,6 +90,16 @@ void post_command(struct request *request)
 
 /* ---- hosts ---- */
 
+/* Who did it, from where: in the host's history. */
+static int note(struct txn *txn, const struct request *request, const char *what)
+{
+    char message[sizeof request->address + 64];
+    struct history_row line = {.icon = "✓", .message = message};
+
+    snprintf(message, sizeof message, "%s, from %s", what, request->address);
+    return txn_history_add(txn, request->host, &line);
+}
+
 static enum job_result apply_token(struct txn *txn, struct request *request, void *context)
 {
     const char *secret = request->settings->agent_token_hash_secret;
@@ -109,6 +119,9 @@ static enum job_result apply_token(struct txn *txn, struct request *request, voi
         answer_detail(request, 404, "Host not found");
         return JOB_DONE;
     }
+    if (note(txn, request, "new token made") < 0)
+        return JOB_FAILED;
+    txn_changed(txn, request->host, NULL);
     text_puts(&out, "{");
     text_key_json(&out, "status", "ok");
     text_key_json(&out, "host_id", request->host);
@@ -138,6 +151,8 @@ static enum job_result apply_add(struct txn *txn, struct request *request, void 
         answer_detail(request, 409, "Host already exists");
         return JOB_DONE;
     }
+    if (note(txn, request, "host added") < 0)
+        return JOB_FAILED;
     txn_changed(txn, request->host, NULL);
     text_puts(&out, "{");
     text_key_json(&out, "status", "ok");

@@ -244,6 +244,11 @@ static bool has_role(struct request *request, enum role role)
     }
 }
 
+bool auth_may_read(struct request *request)
+{
+    return has_role(request, ROLE_VIEW);
+}
+
 bool auth_allows(struct request *request, enum role role)
 {
     const char *token = bearer(request);

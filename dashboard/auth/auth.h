@@ -24,6 +24,9 @@ bool auth_allows(struct request *request, enum role role);
 bool auth_unsure(struct request *request);
 /* Answers with this status and reason, or with 503 if request->unsure. */
 void auth_refuse(struct request *request, unsigned status, const char *reason);
+/* Whether the caller may read everything: a person, or a holder of the view token. Answers
+ * nothing. */
+bool auth_may_read(struct request *request);
 /* The CSRF token that a page of this caller must send with changes. False if the caller has no
  * session. */
 bool auth_csrf(struct request *request, char out[TOKEN_HASH_SIZE]);

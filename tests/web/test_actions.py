@@ -284,16 +284,44 @@ def test_the_target_commit_marks_who_is_behind_it(page, dashboard):
         Publisher.answer = {"gitCommit": COMMIT, "message": "the wanted one"}
 
 
+def test_who_may_only_read_is_told_so_and_offered_nothing_else(chromium):
+    """The page behind a proxy that adds the view token."""
+    server = Dashboard(NIXFLEET_VIEW_TOKEN="the-view-token-of-the-tests-0123")
+    try:
+        chromium.cdp("Network.clearBrowserCookies")
+        chromium.cdp("Network.enable")
+        chromium.cdp("Network.setExtraHTTPHeaders", {"headers": {"Authorization": "Bearer the-view-token-of-the-tests-0123"}})
+        chromium.driver.get(server.url)
+        chromium.wait(lambda: chromium.visible("#welcome") and "may only read" in chromium.text("#welcome"), "why not")
+        assert chromium.count("#welcome form") == 0 and "THE-TOKEN" in chromium.text("#welcome [data-way=curl]") and chromium.visible("#only-reads")
+        agents(server, "watched")
+        chromium.wait(lambda: chromium.count("tr.host") == 1)
+        assert not chromium.visible(row("watched") + "[data-do=switch]") and not chromium.visible(row("watched") + ".pick")
+        chromium.click(row("watched") + "[data-do=menu]")
+        assert chromium.js("return [...document.querySelectorAll('.menu button')].map((b) => b.textContent)") == ["Open log", "History…", "Download history"]
+    finally:
+        chromium.cdp("Network.setExtraHTTPHeaders", {"headers": {}})
+        server.close()
+
+
 def test_an_empty_dashboard_says_how_to_begin(chromium):
     empty = Dashboard()
     try:
         sign_in(chromium, empty.url)
         chromium.wait(lambda: chromium.visible("#welcome"))
         assert not chromium.visible("#hosts") and not chromium.visible("#filters")
-        assert f"NIXFLEET_URL={empty.url}" in chromium.text("#welcome [data-way=bash]")
-        assert f'url = "{empty.url}";' in chromium.text("#welcome [data-way=NixOS]")
-        command = chromium.text("#welcome [data-way=curl]").replace("THE-TOKEN", TOKEN)
-        subprocess.run(["bash", "-c", command], capture_output=True, check=True)
-        chromium.wait(lambda: chromium.count("tr.host") == 1 and not chromium.visible("#welcome"), "the first host")
+        chromium.type("#welcome input", "First_1")
+        chromium.click("#welcome [data-do=first-host]")
+        chromium.wait(lambda: chromium.count("dialog .secret") == 1, "the token")
+        token, ways = chromium.text("dialog .secret"), {way: chromium.text(f"dialog [data-way={way}]") for way in ("NixOS", "bash", "curl")}
+        assert f"NIXFLEET_URL={empty.url}" in ways["bash"] and f'url = "{empty.url}";' in ways["NixOS"] and token in ways["bash"]
+        assert chromium.text("dialog [role=status]") == "first_1 has not reported yet."
+        subprocess.run(["bash", "-c", ways["curl"]], capture_output=True, check=True)
+        chromium.wait(lambda: chromium.text("dialog [role=status]") == "first_1 has reported.", "the first report")
+        chromium.click("dialog .primary")
+        chromium.wait(lambda: chromium.count("tr.host") == 1 and not chromium.visible("#welcome") and token not in chromium.js("return document.documentElement.outerHTML"))
+        choose(chromium, "first_1", "History…")
+        chromium.wait(lambda: chromium.js("return [...document.querySelectorAll('.history li span')].map((n) => n.textContent)")
+                      == ["✓ new token made, from 127.0.0.1", "✓ host added, from 127.0.0.1"], "who did it")
     finally:
         empty.close()

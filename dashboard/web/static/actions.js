@@ -1,11 +1,12 @@
 /* What a person sets off: commands for one host or for many, the waiting command, tokens, deletion. Whatever changes a host
    or stops work asks once and names the hosts. */
-import { api } from './api.js';
+import { api, mayChange } from './api.js';
 import { addHostBox, confirmBox, historyBox, menu, tokenBox } from './dialogs.js';
+import { keyOf } from './hosts.js';
 import { isOpen, title } from './runs.js';
 import { hasAgent } from './signals.js';
 import { toast } from './say.js';
-import { el, plural, setText } from './util.js';
+import { el, plural, serverNow, setText, toMs } from './util.js';
 
 const VERBS = {
     pull: 'Pull',
@@ -21,6 +22,8 @@ const IN_BULK = ['pull', 'switch', 'test', 'update', 'stop'];
 const $ = (id) => document.getElementById(id);
 
 export class Actions {
+    #awaited = null; // the host whose token is shown
+
     constructor({ fleet, logs }) {
         Object.assign(this, { fleet, logs });
         this.#buildBar();
@@ -61,15 +64,17 @@ export class Actions {
     openHostMenu(opener, row) {
         const open = row.panel?.run;
         const items = [[row.panel ? 'Close log' : 'Open log', () => this.logs.toggle(row)]];
-        if (hasAgent(row.host)) {
+        if (hasAgent(row.host) && mayChange()) {
             const off = { disabled: !row.ready(this.fleet.live) };
             items.push(['Pull and switch…', () => this.act(row, 'pull-switch'), off]);
             items.push(['Restart agent…', () => this.act(row, 'restart'), off]);
         }
         items.push(null, ['History…', () => this.#history(row)], ['Download history', () => this.#download(row)]);
-        if (open && !isOpen(open)) items.push(['Delete this run…', () => this.#deleteRun(row), { danger: true }]);
-        items.push(['New agent token…', () => this.#newToken(row)], null);
-        items.push(['Remove host…', () => this.#remove(row), { danger: true }]);
+        if (mayChange()) {
+            if (open && !isOpen(open)) items.push(['Delete this run…', () => this.#deleteRun(row), { danger: true }]);
+            items.push(['New agent token…', () => this.#newToken(row)], null);
+            items.push(['Remove host…', () => this.#remove(row), { danger: true }]);
+        }
         menu(opener, items);
     }
 
@@ -101,10 +106,19 @@ export class Actions {
     async #showToken(host, heading) {
         try {
             const { agent_token: token } = await api.agentToken(host);
-            tokenBox({ heading, host, token });
+            const said = tokenBox({ heading, host, token });
+            this.#awaited = { host, since: serverNow(), said };
         } catch (error) {
             toast(`${host}: ${error.message}`, 'bad');
         }
+    }
+
+    /** A host's newest state: the host whose token is shown has reported. */
+    heard(host) {
+        const { host: id, since, said } = this.#awaited ?? {};
+        if (keyOf(host) !== id || toMs(host.last_seen) < since) return;
+        setText(said, `${id} has reported.`);
+        this.#awaited = null;
     }
 
     async #remove(row) {
@@ -150,10 +164,13 @@ export class Actions {
     }
 
     addHost() {
-        addHostBox(async (host) => {
-            const added = await api.addHost(host);
-            await this.#showToken(added.host_id, `${added.host_id} is added`);
-        });
+        addHostBox((host) => this.add(host));
+    }
+
+    /** Throws an Error to be shown if the host cannot be added. */
+    async add(host) {
+        const added = await api.addHost(host);
+        await this.#showToken(added.host_id, `${added.host_id} is added`);
     }
 
     /* ---- many hosts ---- */
@@ -200,7 +217,8 @@ export class Actions {
             () => this.actMany(command),
             { danger: command === 'stop' },
         ]);
-        menu(opener, [['Add a host…', () => this.addHost()], null, ...many, ...(many.length ? [null] : []), ...more]);
+        const changes = [['Add a host…', () => this.addHost()], null, ...many, ...(many.length ? [null] : [])];
+        menu(opener, [...(mayChange() ? changes : []), ...more]);
     }
 
     #buildBar() {

@@ -7,6 +7,9 @@ export function setCsrf(token) {
     for (const field of document.querySelectorAll('input[name="csrf_token"]')) field.value = csrf;
 }
 
+/** Is this page of somebody who signed in? One that only shows (with the view token) may change nothing. */
+export const mayChange = () => csrf !== '';
+
 async function call(method, path, body) {
     const headers = { Accept: 'application/json' };
     if (method !== 'GET') headers['X-CSRF-Token'] = csrf;

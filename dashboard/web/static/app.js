@@ -1,7 +1,7 @@
 /* The page's story: connect, keep the list of hosts, open what the address names, pass on what a person asks for. */
 import { Actions } from './actions.js';
 import { Address } from './address.js';
-import { setCsrf } from './api.js';
+import { mayChange, setCsrf } from './api.js';
 import { colourButton } from './colours.js';
 import { helpBox } from './dialogs.js';
 import { FindAll } from './findall.js';
@@ -45,7 +45,10 @@ const handlers = {
     hello(message) {
         setServerNow(message.now);
         setCsrf(message.csrf);
-        $('logout').hidden = !!message.dev;
+        $('logout').hidden = !!message.dev || !mayChange();
+        $('only-reads').hidden = mayChange();
+        document.body.classList.toggle('only-reads', !mayChange());
+        showWelcome($('welcome'), (hostname) => actions.add({ hostname }));
         setTarget(message.target);
         if (version && version !== message.version)
             notice('The dashboard was updated. Reload this page to use the new version.', ['Reload', () => location.reload()]);
@@ -149,6 +152,7 @@ function setHost(host) {
     const before = known?.verdict(true);
     const row = fleet.set(host);
     const now = row.verdict(true);
+    actions.heard(host);
     if (known && now !== before && (row.panel || fleet.rows.size <= ANNOUNCED_HOSTS))
         announce(`${row.name}: ${verdictWords(host, now)}`);
     if (host.run) {
@@ -245,7 +249,6 @@ $('skip').addEventListener('click', (event) => {
     $('hosts').focus();
 });
 colourButton($('theme'), () => logs.redraw());
-showWelcome($('welcome'), () => actions.addHost());
 
 /* ---- keyboard ---- */
 

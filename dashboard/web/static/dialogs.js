@@ -93,7 +93,8 @@ export function addHostBox(add) {
                 name: 'hostname',
                 required: true,
                 maxlength: '63',
-                pattern: '[A-Za-z][A-Za-z0-9\\-]*',
+                pattern: '[A-Za-z0-9][A-Za-z0-9_\\-]*',
+                title: 'Letters, digits, - and _; a letter or digit first',
                 autocomplete: 'off',
                 spellcheck: 'false',
                 autofocus: true,
@@ -125,8 +126,10 @@ export function addHostBox(add) {
     show(dialog);
 }
 
-/** A new token, which is shown this one time, and what to do with it on the host. */
+/** A new token, which is shown this one time, and what to do with it on the host. Returns the element that says whether
+    the host has reported. */
 export function tokenBox({ heading, host, token }) {
+    const said = el('p', { class: 'muted', role: 'status', text: `${host} has not reported yet.` });
     show(
         el(
             'dialog',
@@ -144,10 +147,12 @@ export function tokenBox({ heading, host, token }) {
                 ),
                 el('p', { text: 'On the host, one of these:' }),
                 setupWays(host, token),
+                said,
                 el('div', { class: 'dialog-buttons' }, el('button', { class: 'primary', text: 'Done' })),
             ),
         ),
     );
+    return said;
 }
 
 /** A list of times and texts, newest first. */

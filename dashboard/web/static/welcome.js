@@ -1,17 +1,52 @@
-/* What a dashboard without hosts shows: how the first one gets here. */
+/* What a dashboard without hosts shows: the first host gets its name and its token here. */
+import { mayChange } from './api.js';
 import { setupWays } from './setup.js';
 import { el } from './util.js';
 
-export function showWelcome(box, addHost) {
+/** `add(name)` adds the host and shows its token; it may throw an Error to be shown. */
+export function showWelcome(box, add) {
     box.replaceChildren(
         el('h2', { text: 'No hosts yet' }),
-        el('p', { text: 'A host appears here with its first report. Add a host to get its token and the lines to type there:' }),
-        el(
-            'p',
-            {},
-            el('button', { type: 'button', class: 'primary', 'data-do': 'add-host', text: 'Add a host…', onclick: addHost }),
-        ),
-        el('p', { text: 'Or use the token that the dashboard was set up with (NIXFLEET_API_TOKEN):' }),
-        setupWays('myhost'),
+        el('p', { text: 'A host appears here with its first report. It needs a token, and one of the ways to report that are shown with the token: bash, NixOS or curl.' }),
+        ...(mayChange() ? [firstHost(add)] : forViewers()),
     );
+}
+
+function firstHost(add) {
+    const error = el('p', { class: 'form-error', role: 'alert', hidden: true });
+    const name = el('input', {
+        name: 'hostname',
+        required: true,
+        maxlength: '63',
+        pattern: '[A-Za-z0-9][A-Za-z0-9_\\-]*',
+        title: 'Letters, digits, - and _; a letter or digit first',
+        autocomplete: 'off',
+        spellcheck: 'false',
+    });
+    const form = el(
+        'form',
+        { class: 'first-host' },
+        el('label', { class: 'stack' }, 'Name of the first host', name),
+        el('button', { class: 'primary', 'data-do': 'first-host', text: 'Add the host and show its token' }),
+        error,
+    );
+    form.addEventListener('submit', async (event) => {
+        event.preventDefault();
+        error.hidden = true;
+        try {
+            await add(name.value);
+        } catch (problem) {
+            error.textContent = problem.message;
+            error.hidden = false;
+        }
+    });
+    return form;
+}
+
+function forViewers() {
+    return [
+        el('p', { text: 'You may only read: somebody who signs in with the password can add a host and gets its token here.' }),
+        el('p', { text: 'With a token, type one of these on the host:' }),
+        setupWays('myhost'),
+    ];
 }
