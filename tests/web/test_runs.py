@@ -81,21 +81,6 @@ def test_two_runs_are_compared(page, dashboard):
     assert page.count(".comparison tr.differs") >= 3
 
 
-def test_the_time_that_is_left_is_told_from_runs_that_were_alike(page, dashboard):
-    for seconds in (1000, 4000):
-        run = dashboard.begin("left", ["x"], started=at(seconds))
-        dashboard.end("left", run, 1, ended=at(0))
-    dashboard.begin("left", ["x"], started=at(60))
-    page.load()
-    open_log(page, "left")
-    page.wait(lambda: re.fullmatch(r"1[45] min \d\d s to 1 h 05 min left", page.text(".left")), "the time and its range")
-
-
-def at(seconds_ago):
-    t = time.time() - seconds_ago
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(t)) + ".000Z"
-
-
 def test_two_hundred_thousand_lines_are_scrolled_and_searched(page, dashboard):
     run = dashboard.begin("large")
     for start in range(0, 200_000, 20_000):

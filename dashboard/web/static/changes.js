@@ -6,8 +6,9 @@ import { bytes, el, plural } from './util.js';
 export class Changes {
     #run = null;
 
-    constructor({ host }) {
-        this.host = host;
+    /** `told` is called with the list once it is known. */
+    constructor({ host, told }) {
+        Object.assign(this, { host, told });
         this.element = el('div', { class: 'changes', hidden: true });
     }
 
@@ -24,7 +25,14 @@ export class Changes {
         if (id !== this.#run.id || !answer?.changes?.length) return;
         this.element.replaceChildren(...answer.changes.map(profile));
         this.element.hidden = false;
+        this.told(answer.changes);
     }
+}
+
+/** `41 → 42`, with the profile's name unless it is the system's; '' unless both were told. */
+export function generations({ profile, old_generation: old, new_generation: now }) {
+    if (old === undefined || now === undefined) return '';
+    return `${profile === 'system' ? '' : `${profile} `}${old} → ${now}`;
 }
 
 const kind = ({ old, new: now }) => (old === undefined ? 'added' : now === undefined ? 'removed' : 'changed');

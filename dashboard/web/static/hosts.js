@@ -1,5 +1,6 @@
 /* One host of the table: a <tbody> that holds its row and, when open, its log, so that sorting moves both together. A host
    that changes changes its own cells only. */
+import { heard, remaining } from './remaining.js';
 import {
     Bar,
     SILENT_AFTER_S,
@@ -82,6 +83,7 @@ export class HostRow {
     set(host) {
         if (host.metrics !== this.host?.metrics) this.#metrics = metricsOf(host);
         this.host = host;
+        heard(host.run);
         this.heardAt = Date.now();
         this.#hay = '';
     }
@@ -251,7 +253,7 @@ export class HostRow {
             if (run.stop_requested) parts.push('stopping');
             if (silent >= SILENT_AFTER_S * 1000) parts.push(`silent for ${duration(silent)}`);
             parts.push(run.progress?.current || title(run));
-            return [parts.join(' · '), duration(elapsedMs(run))];
+            return [parts.join(' · '), [duration(elapsedMs(run)), remaining(run)?.short].filter(Boolean).join(' · ')];
         }
         if (host.pending_command) return [`${host.pending_command} is queued; the agent has not taken it yet`, ''];
         const failure = standingFailure(host);

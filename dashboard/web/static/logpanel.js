@@ -7,7 +7,8 @@ import { askLine, menu } from './dialogs.js';
 import { Finder } from './finder.js';
 import { Lines } from './lines.js';
 import { Picker } from './picker.js';
-import { RunHeader, timeLeft } from './runheader.js';
+import { heard } from './remaining.js';
+import { RunHeader } from './runheader.js';
 import { RunList } from './runlist.js';
 import { isOpen, title, verdict } from './runs.js';
 import { toast } from './say.js';
@@ -43,13 +44,13 @@ export class LogPanel {
         this.id = `log-${++serial}`;
         this.stepper = new Stepper();
         this.header = new RunHeader();
-        this.runList = new RunList({ host, pick: (run) => this.pickRun(run), changed: () => this.tick() });
+        this.runList = new RunList({ host, pick: (run) => this.pickRun(run) });
         this.builds = new Builds({
             host,
             alone: (one) => this.finder.alone(nameInFront(one.name)),
             fold: (one) => this.finder.toggleFront(nameInFront(one.name)),
         });
-        this.changes = new Changes({ host });
+        this.changes = new Changes({ host, told: (changes) => this.header.changed(changes) });
         this.#build();
         this.finder = new Finder({ parts: this.#parts, reveal: (line) => this.#reveal(line), host });
         this.picker = new Picker({
@@ -160,6 +161,7 @@ export class LogPanel {
 
     /** A run's newest state; a run that is not the one shown is offered, and forced on nobody who reads. */
     update(run) {
+        heard(run);
         if (this.run && run.id !== this.run.id) return this.#other(run);
         const ended = this.run && isOpen(this.run) && !isOpen(run);
         this.run = run;
@@ -222,7 +224,7 @@ export class LogPanel {
     tick() {
         if (!this.run || !this.#inView) return;
         this.header.tick();
-        this.stepper.update(this.run, this.#heardAt, timeLeft(this.run, this.runList.runs));
+        this.stepper.update(this.run, this.#heardAt);
         setAttr(this.#parts.watch, 'aria-pressed', String(this.isWatched(this.run)));
     }
 

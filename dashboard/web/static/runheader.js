@@ -1,9 +1,9 @@
-/* What a run is, on top of its log: the whole command, who started it and when, how long it took, how it ended and why, and
-   how long it will still take. */
+/* What a run is, on top of its log: the whole command, who started it and when, how long it took and will still take, how it
+   ended and why, and which generation it made. */
+import { generations } from './changes.js';
+import { remaining, remainingWords } from './remaining.js';
 import { elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
 import { bytes, copyButton, dayAndTime, duration, el, plural, setText, toMs } from './util.js';
-
-const LEAST_PAST = 2; // runs that it takes to say how long such a run takes
 
 export class RunHeader {
     #run = null;
@@ -26,13 +26,16 @@ export class RunHeader {
                 fact('user', 'User'),
                 fact('started', 'Started'),
                 fact('duration', 'Duration'),
+                fact('left', 'Remaining'),
                 fact('exit', 'Ended'),
+                fact('generation', 'Generation'),
                 fact('size', 'Log'),
             ),
         );
     }
 
     update(run) {
+        if (this.#run?.id !== run.id) this.changed([]);
         this.#run = run;
         setText(this.#command, title(run));
         this.#say('user', run.user ?? '');
@@ -46,25 +49,19 @@ export class RunHeader {
     }
 
     tick() {
-        if (this.#run) this.#say('duration', duration(elapsedMs(this.#run)));
+        if (!this.#run) return;
+        this.#say('duration', duration(elapsedMs(this.#run)));
+        this.#say('left', remainingWords(this.#run));
+        this.#facts.left.toggleAttribute('data-overdue', !!remaining(this.#run)?.overdue);
+    }
+
+    /** What the run has changed, once that is known. */
+    changed(changes) {
+        this.#say('generation', changes.map(generations).filter(Boolean).join(', '));
     }
 
     #say(name, text) {
         setText(this.#facts[name], text);
         this.#facts[name].parentElement.hidden = !text;
     }
-}
-
-/** How long `run` will still take, by the runs of the same command that succeeded: words, or '' where nobody can know. */
-export function timeLeft(run, past) {
-    const same = past.filter(
-        (one) => one.id !== run.id && !isOpen(one) && verdict(one) === 'ok' && title(one) === title(run) && one.started,
-    );
-    if (!isOpen(run) || same.length < LEAST_PAST) return '';
-    const took = same.map(elapsedMs).sort((a, b) => a - b);
-    const already = elapsedMs(run);
-    const shortest = took[0] - already;
-    const longest = took[took.length - 1] - already;
-    if (longest <= 0) return `longer than the last ${took.length} runs (${duration(took[took.length - 1])} at most)`;
-    return shortest > 0 ? `${duration(shortest)} to ${duration(longest)} left` : `at most ${duration(longest)} left`;
 }

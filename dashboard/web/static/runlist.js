@@ -15,9 +15,9 @@ export class RunList {
     #shown = null; // id of the run in the panel
     #compared = null;
 
-    /** `pick(run)` shows a run in the panel; `changed()` is called when the list became another one. */
-    constructor({ host, pick, changed }) {
-        Object.assign(this, { host, pick, changed });
+    /** `pick(run)` shows a run in the panel. */
+    constructor({ host, pick }) {
+        Object.assign(this, { host, pick });
         this.bars = el('div', { class: 'trend', role: 'group', 'aria-label': `Durations of the last runs of ${host}` });
         this.body = el('tbody');
         this.older = el('button', { type: 'button', text: 'Older runs', onclick: () => this.#loadOlder(), hidden: true });
@@ -65,7 +65,6 @@ export class RunList {
             return; // what is known stays
         }
         this.#draw();
-        this.changed();
     }
 
     async #loadOlder() {

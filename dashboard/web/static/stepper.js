@@ -30,7 +30,6 @@ export class Stepper {
     #doing = el('span', { class: 'doing' });
     #elapsed = el('span', { class: 'elapsed num' });
     #silent = el('span', { class: 'silent', hidden: true });
-    #left = el('span', { class: 'left num', hidden: true });
     #shape = '';
     #farthest = new Bar();
     element = el(
@@ -38,12 +37,11 @@ export class Stepper {
         { class: 'stepper' },
         this.#list,
         this.#bar,
-        el('p', { class: 'now' }, this.#doing, this.#silent, this.#left, this.#elapsed),
+        el('p', { class: 'now' }, this.#doing, this.#silent, this.#elapsed),
     );
 
-    /** `heardAt`: browser time of the run's newest message, for what counts on by itself. `left`: words for the time that
-        remains, or ''. */
-    update(run, heardAt, left = '') {
+    /** `heardAt`: browser time of the run's newest message, for what counts on by itself. */
+    update(run, heardAt) {
         const told = story(run);
         const shape = JSON.stringify(told.steps);
         if (shape !== this.#shape) {
@@ -59,8 +57,6 @@ export class Stepper {
         setAttr(this.#bar, 'aria-valuenow', Math.round(bar * 100));
         setText(this.#doing, open ? this.#now(run) : [endedWords(run), reason(run)].filter(Boolean).join(': '));
         setText(this.#elapsed, open ? duration(elapsedMs(run)) : '');
-        this.#left.hidden = !open || !left;
-        setText(this.#left, left);
         const silent = silentMs(run, heardAt);
         this.#silent.hidden = silent < SILENT_AFTER_S * 1000;
         if (!this.#silent.hidden) setText(this.#silent, `silent for ${duration(silent)}`);
