@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/io.h"
+#include "common/worker.h"
 #include "dashboard/auth/auth.h"
 #include "dashboard/live/events.h"
 #include "dashboard/live/socket.h"
@@ -23,21 +23,19 @@
 
 /* What other threads pass to the live thread. */
 struct intake {
-    pthread_mutex_t lock;
     struct page *arrivals;
     struct change *changes;
     size_t change_count, change_room;
-    bool lost; /* changes that there was no memory for */
-    bool woken, closed;
+    bool lost; /* changes were dropped, because memory was short */
+    bool woken;
 };
 
 struct live {
     struct server *server;
     struct host_messages messages;
     struct events *events;
-    pthread_t thread;
+    struct worker worker; /* its lock protects intake */
     struct intake intake;
-    atomic_bool stopping;
     _Atomic int64_t went_round_ms;
     atomic_bool recheck; /* ask the store whether sessions are still valid */
     atomic_bool stale;   /* a host could not be refreshed: the next tick looks for it again */
@@ -77,7 +75,7 @@ static void on_changes(void *context, const struct change *changes, size_t count
     struct intake *intake = &live->intake;
     bool asleep;
 
-    pthread_mutex_lock(&intake->lock);
+    worker_lock(&live->worker);
     if (make_room(intake, count)) {
         memcpy(intake->changes + intake->change_count, changes, count * sizeof *changes);
         intake->change_count += count;
@@ -86,7 +84,7 @@ static void on_changes(void *context, const struct change *changes, size_t count
     }
     asleep = !intake->woken;
     intake->woken = true;
-    pthread_mutex_unlock(&intake->lock);
+    worker_unlock(&live->worker);
     if (asleep)
         wake(live);
 }
@@ -104,21 +102,21 @@ void live_add(struct live *live, int socket, const struct caller *caller, const 
 {
     struct page *page =
         page_new(live->server, &live->messages, socket, caller, csrf, extra, extra_size);
-    bool closed;
+    bool stopping;
 
     if (!page) {
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
         return;
     }
     page->handle = handle;
-    pthread_mutex_lock(&live->intake.lock);
-    closed = live->intake.closed;
-    if (!closed) {
+    worker_lock(&live->worker);
+    stopping = live->worker.stopping;
+    if (!stopping) {
         page->next = live->intake.arrivals;
         live->intake.arrivals = page;
     }
-    pthread_mutex_unlock(&live->intake.lock);
-    if (closed)
+    worker_unlock(&live->worker);
+    if (stopping)
         close_page(page);
     else
         wake(live);
@@ -156,10 +154,10 @@ static void take_arrivals(struct live *live)
 {
     struct page *page, *next;
 
-    pthread_mutex_lock(&live->intake.lock);
+    worker_lock(&live->worker);
     page = live->intake.arrivals;
     live->intake.arrivals = NULL;
-    pthread_mutex_unlock(&live->intake.lock);
+    worker_unlock(&live->worker);
     for (; page; page = next) {
         next = page->next;
         if (live->count >= PAGES_MAX || !auth_still(live->server, &page->caller) ||
@@ -264,7 +262,7 @@ static struct change *take_changes(struct live *live, size_t *count, bool *lost)
     struct intake *intake = &live->intake;
     struct change *changes;
 
-    pthread_mutex_lock(&intake->lock);
+    worker_lock(&live->worker);
     changes = intake->changes;
     *count = intake->change_count;
     *lost = intake->lost;
@@ -272,7 +270,7 @@ static struct change *take_changes(struct live *live, size_t *count, bool *lost)
     intake->lost = false;
     intake->change_count = intake->change_room = 0;
     intake->woken = false;
-    pthread_mutex_unlock(&intake->lock);
+    worker_unlock(&live->worker);
     return changes;
 }
 
@@ -365,7 +363,7 @@ static void *run(void *context)
     struct pollfd *polls = calloc(PAGES_MAX + 1, sizeof *polls);
 
     live->ticked_wall_ms = wall_ms();
-    while (polls && !atomic_load(&live->stopping) && wait_for_work(live, polls)) {
+    while (polls && !worker_stopping(&live->worker) && wait_for_work(live, polls)) {
         int64_t now = monotonic_ms();
         size_t n = 1;
 
@@ -393,7 +391,7 @@ void live_free(struct live *live)
     change_feed_free(live->messages.hosts);
     events_free(live->events);
     free(live->intake.changes);
-    pthread_mutex_destroy(&live->intake.lock);
+    worker_destroy(&live->worker);
     free(live);
 }
 
@@ -417,9 +415,9 @@ struct live *live_start(struct server *server)
     live->wake[0] = live->wake[1] = -1;
     live->messages = (struct host_messages){.store = server->store, .hosts = change_feed_new()};
     live->events = events_new();
-    pthread_mutex_init(&live->intake.lock, NULL);
+    worker_init(&live->worker);
     if (!live->messages.hosts || !live->events || make_wake(live->wake) < 0 ||
-        pthread_create(&live->thread, NULL, run, live) != 0) {
+        worker_start(&live->worker, run, live) < 0) {
         live_free(live);
         return NULL;
     }
@@ -433,12 +431,9 @@ void live_stop(struct live *live)
         return;
     events_stop(live->events);
     store_watch(live->server->store, NULL, NULL);
-    atomic_store(&live->stopping, true);
-    wake(live);
-    pthread_join(live->thread, NULL);
-    pthread_mutex_lock(&live->intake.lock);
-    live->intake.closed = true;
-    pthread_mutex_unlock(&live->intake.lock);
+    worker_ask_stop(&live->worker);
+    wake(live); /* the thread waits in poll */
+    worker_stop(&live->worker);
     take_arrivals(live);
     for (struct page *page = live->pages; page; page = page->next)
         page->closing = true;

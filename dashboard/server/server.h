@@ -11,23 +11,24 @@
 
 /* The locks of the program, outermost first. A thread that holds one lock may take only locks
    further down. libmicrohttpd has locks of its own, below all of these: a connection may be
-   suspended or resumed under any of them. Which fields a lock protects is said in its struct.
+   suspended or resumed under any of them. Each struct says which fields its lock protects.
 
-   store  changes           the watcher; held while the hub's watcher takes its intake
-   live   intake.lock       changes and new pages on their way to the live thread
-   live   events.lock       the list of event streams, and their flags
+   store  changes           the watcher; held while the watcher passes changes to the live thread
+   live   live thread       changes and new pages for the live thread
+   live   events            the list of event streams, and their flags
    live   change feed       its entries and queues
-   fleet  retention         its step; held while the step is handed to the store
-   fleet  target            the commit, and who waits for it; not held while they are called
-   server task queue        the tasks that wait
-   store  jobs              the jobs that wait, and counters
-   server http.lock         how many requests are handled
+   fleet  retention         its step; held while the step is submitted to the store
+   fleet  target            the commit, and who waits for it; released while these are called
+   server task queue        the waiting tasks
+   store  jobs              the waiting jobs, and counters
+   server http              the number of requests that are being handled
    server connections       the list of connections
-   server settings          the settings that are in use
-   server rate limit, auth known passwords: their tables; no other lock is taken under these
+   server settings          the settings in use
+   server rate limit, auth known passwords: their tables; under these no other lock is taken
 
-   Threads: two of libmicrohttpd, the store's writer, the live thread, and one worker each for the
-   task queue, retention, the target commit, connections and the check of a large database. */
+   Threads: two of libmicrohttpd, and one worker (common/worker.h) each for the store's writer, the
+   live channel, the task queue, retention, the target commit, connections and the check of a large
+   database. */
 struct known_password;
 struct live;
 struct ratelimit;
