@@ -146,6 +146,7 @@ static void copy(struct writer *writer, const char *bytes, size_t size)
 static bool write_gap(struct writer *writer, uint64_t size)
 {
     struct status_page *page = writer->page;
+    struct run_gap gap = {.offset = atomic_load(&page->log_size), .missing = size};
     char line[80];
     int length =
         snprintf(line, sizeof line, "\n[nixfleet-run: %llu bytes of output were not logged]\n",
@@ -155,6 +156,9 @@ static bool write_gap(struct writer *writer, uint64_t size)
     atomic_store(&page->taken, atomic_load(&page->taken) + size);
     if (write_some(writer->files.log_fd, line, (size_t)length) < (size_t)length)
         return false;
+    gap.length = (uint64_t)length;
+    if (writer->files.run_fd >= 0) /* on failure, a delivery takes the line for output */
+        (void)run_gap_write(writer->files.run_fd, &gap);
     atomic_store(&page->log_size, atomic_load(&page->log_size) + (uint64_t)length);
     return true;
 }

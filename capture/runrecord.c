@@ -111,6 +111,17 @@ int run_file_write(int run_fd, const struct run_file *file)
     return write_slot(run_fd, text, FILE_WIDTH, FILE_AT);
 }
 
+int run_gap_write(int run_fd, const struct run_gap *gap)
+{
+    char text[100];
+    off_t end = lseek(run_fd, 0, SEEK_END);
+    int length =
+        snprintf(text, sizeof text, "gap=%llu %llu %llu\n", (unsigned long long)gap->offset,
+                 (unsigned long long)gap->length, (unsigned long long)gap->missing);
+
+    return end >= 0 && pwrite(run_fd, text, (size_t)length, end) == length ? 0 : -1;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -177,6 +188,22 @@ static void parse_file(const char *value, struct run_file *file)
                               .first = first,
                               .last_size = last_size,
                               .last = last};
+}
+
+static int add_gap(struct run_record *record, const char *value)
+{
+    unsigned long long offset, length, missing;
+    struct run_gap *grown;
+
+    if (record->gap_count >= RUN_GAPS_MAX ||
+        sscanf(value, "%llu %llu %llu", &offset, &length, &missing) != 3)
+        return 0;
+    grown = realloc(record->gaps, (record->gap_count + 1) * sizeof *grown);
+    if (!grown)
+        return -1;
+    record->gaps = grown;
+    grown[record->gap_count++] = (struct run_gap){offset, length, missing};
+    return 0;
 }
 
 static int add_argument(struct run_info *info, size_t *count, const char *value)
@@ -254,6 +281,8 @@ static int parse_field(struct reading *reading, const char *key, char *value)
         return keep(&info->cwd, value);
     else if (strcmp(key, "secrets") == 0)
         return keep(&info->secrets, value);
+    else if (strcmp(key, "gap") == 0)
+        return add_gap(reading->record, value);
     else if (strcmp(key, "arg") == 0)
         return add_argument(info, &reading->arguments, value);
     else if (strcmp(key, "stream") == 0) {
@@ -422,6 +451,7 @@ void run_record_free(struct run_record *record)
     free(record->info.log_path);
     free(record->info.cwd);
     free(record->info.secrets);
+    free(record->gaps);
     memset(record, 0, sizeof *record);
 }
 

@@ -12,7 +12,8 @@
      ID.run       the description: text lines "key=value", values with %XX for '%' and control
                   characters. Its first three lines are the slots `end=…`, `ack=…` and `file=…`,
                   padded with spaces to a fixed width and rewritten in place, so that they can be
-                  written on a full disk. The last line is `whole=1`; a file without it was cut.
+                  written on a full disk. The last line of the description is `whole=1`; a file
+                  without it was cut. After it may come lines `gap=…` (struct run_gap).
 
    The log writer of the run (logwriter.h) writes all of it, except `ack` after the end of the run,
    which the delivering process rewrites.
@@ -54,6 +55,13 @@ struct run_file {
     uint64_t first, last;
 };
 
+/* Output that is missing inside a log, because its disk did not answer. At offset in the log, a
+ * line of `length` bytes stands for `missing` bytes of output. */
+struct run_gap {
+    uint64_t offset, length, missing;
+};
+#define RUN_GAPS_MAX 1000 /* read from a record */
+
 /* The facts of a run when it started. Strings belong to the struct. */
 struct run_info {
     char id[RUN_ID_SIZE];
@@ -78,6 +86,8 @@ struct run_record {
     struct run_end end;
     struct run_ack ack;
     struct run_file file;
+    struct run_gap *gaps; /* in the order of their offsets */
+    size_t gap_count;
     bool alive; /* its log writer holds the lock */
     /* cut, empty or overwritten (a power cut): missing fields are guesses. Such a run is
      * undelivered, unless the rest of the record says otherwise */
@@ -160,6 +170,8 @@ char *run_record_format(const struct run_info *info, const char *log_path, size_
 /* Rewrites a slot of an open .run file in place. Returns 0, or -1 with errno. */
 int run_end_write(int run_fd, const struct run_end *end);
 int run_file_write(int run_fd, const struct run_file *file);
+/* Adds a line to an open .run file. Returns 0, or -1 with errno. */
+int run_gap_write(int run_fd, const struct run_gap *gap);
 /* The identity of a log to which this run has written size bytes. False if the log cannot be
  * read. */
 bool run_file_of(int log_fd, uint64_t size, struct run_file *file);

@@ -249,6 +249,8 @@ static void source_of(struct source *source, const struct stored_run *run)
 
     source_open(source, run->log_fd, run->marks_fd, NULL, size, record->info.rows,
                 record->info.cols, record->info.started_ms);
+    source->gaps = record->gaps;
+    source->gap_count = record->gap_count;
 }
 
 /* Whether repeated answers of this kind may be about this run only. */

@@ -288,6 +288,61 @@ static void missing_output_is_reported_behind_the_last_delivered_line(void **sta
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
+/* The log lacks output, because its disk did not answer. The dashboard got all of it live, and some
+ * of what came then: what is left keeps its number. */
+static void output_that_the_log_lacks_shifts_no_line(void **state)
+{
+    static const char gap[] = "\n[nixfleet-run: 12 bytes of output were not logged]\n";
+    struct run_gap gaps[] = {{.offset = 8, .length = sizeof gap - 1, .missing = 12}};
+    struct played *played = *state;
+    struct run_end end = {.known = true};
+    struct source source;
+
+    line(played, "one\ntwo\n");
+    line(played, gap);
+    line(played, "sent\nleft\n"); /* the dashboard has "sent" as line 5 */
+    end.bytes = end.log_bytes = played->size;
+    source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
+    source.gaps = gaps;
+    source.gap_count = 1;
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){.lines = 6, .bytes = 8 + 12 + 5}),
+                     0);
+    delivery_output_ends(&played->delivery, &end);
+    build(played);
+    assert_true(says(played, "\"from\":6,"));
+    assert_true(says(played, "\"text\":\"left\""));
+    assert_true(says(played, "\"line_count\":7,"));
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+}
+
+/* The dashboard has a part of what the log lacks. */
+static void output_that_nobody_has_is_one_line(void **state)
+{
+    static const char gap[] = "\n[nixfleet-run: 1000 bytes of output were not logged]\n";
+    struct run_gap gaps[] = {{.offset = 8, .length = sizeof gap - 1, .missing = 1000}};
+    struct played *played = *state;
+    struct run_end end = {.known = true};
+    struct source source;
+
+    line(played, "one\ntwo\n");
+    line(played, gap);
+    line(played, "left\n");
+    end.bytes = end.log_bytes = played->size;
+    source_open(&source, played->log, played->marks, NULL, played->size, 24, 80, 0);
+    source.gaps = gaps;
+    source.gap_count = 1;
+    assert_int_equal(delivery_open(&played->delivery, &played->info, played->redactor, &source,
+                                   &(struct run_ack){.lines = 40, .bytes = 408}),
+                     0);
+    delivery_output_ends(&played->delivery, &end);
+    build(played);
+    assert_true(says(played, "\"from\":40,"));
+    assert_true(
+        says(played, "\"text\":\"\\n[nixfleet-run: 600 bytes of output were not kept]\\nleft\""));
+    assert_int_equal(accept_it(played), DELIVERY_DONE);
+}
+
 /* The log was removed before a helper was started again. If bytes counted as left, the helper would
  * ask for them without end. */
 static void a_log_that_cannot_be_opened_has_no_bytes_left(void **state)
@@ -336,6 +391,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bar_keeps_the_time_of_its_first_state, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_output_is_reported_behind_the_last_delivered_line,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(output_that_the_log_lacks_shifts_no_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(output_that_nobody_has_is_one_line, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_that_cannot_be_opened_has_no_bytes_left, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(batches_without_lines_leave_what_is_there, setup, teardown),

@@ -444,7 +444,7 @@ static void what_the_ring_loses_is_one_line_in_the_log(void **state)
     static char bytes[1 << 16];
     struct run_record record;
     unsigned long long lost;
-    size_t size, sent = 1;
+    size_t size, sent = 1, gap_at, gap_length;
     char *text, *gap;
 
     create(scene);
@@ -467,10 +467,15 @@ static void what_the_ring_loses_is_one_line_in_the_log(void **state)
                      1);
     assert_true(size == sent - lost + strcspn(gap + 1, "\n") + 2);
     assert_string_equal(text + size - 14, "the last line\n");
-    free(text);
+    gap_at = (size_t)(gap - text);
+    gap_length = strcspn(gap + 1, "\n") + 2;
     read_back(scene, &record);
     assert_true(record.end.log_bytes == size && record.end.bytes == size);
+    assert_true(record.gap_count == 1 && record.gaps[0].offset == gap_at &&
+                record.gaps[0].length == gap_length && record.gaps[0].missing == lost);
+    assert_false(record.damaged);
     run_record_free(&record);
+    free(text);
 }
 
 /* Kills the writer; the pump notices. */

@@ -199,6 +199,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->changed = delivery->cut_line = UINT64_MAX;
     delivery->left_out = false;
     delivery->done = false;
+    delivery->known_bytes = 0;
     delivery->told.count = delivery->told.sent_count = 0;
     close_fd(&delivery->record_fd); /* it is read again from its beginning */
     prepared_drop(&delivery->next);
@@ -269,16 +270,34 @@ static void pass_over_known_lines(struct delivery *delivery)
         transcript_feed(delivery->transcript, line, sizeof line - 1);
 }
 
+/* Handles `missing` bytes of output before the source's position. The part of them that the
+ * dashboard has, and output after them that it has, is not sent again. */
 static void note_missing(struct delivery *delivery, uint64_t missing)
 {
     const char *why = delivery->log_problem;
+    uint64_t from = source_position(&delivery->source) - missing;
+    uint64_t known = delivery->acked_bytes > from ? delivery->acked_bytes - from : 0;
     char line[192];
-    int length = snprintf(line, sizeof line,
-                          "\r\n[nixfleet-run: %llu bytes of output were not kept%s%s]\r\n",
-                          (unsigned long long)missing, why ? ": " : "", why ? why : "");
+    int length;
 
     pass_over_known_lines(delivery);
+    if (known >= missing) {
+        delivery->known_bytes = known - missing;
+        return;
+    }
+    length = snprintf(line, sizeof line,
+                      "\r\n[nixfleet-run: %llu bytes of output were not kept%s%s]\r\n",
+                      (unsigned long long)(missing - known), why ? ": " : "", why ? why : "");
     transcript_feed(delivery->transcript, line, (size_t)length);
+}
+
+/* Feeds output, but for the bytes at its start that the dashboard has. */
+static void feed(struct delivery *delivery, const char *bytes, size_t size)
+{
+    size_t known = size < delivery->known_bytes ? size : (size_t)delivery->known_bytes;
+
+    delivery->known_bytes -= known;
+    transcript_feed(delivery->transcript, bytes + known, size - known);
 }
 
 static void note_changes(struct delivery *delivery)
@@ -298,19 +317,20 @@ static void note_changes(struct delivery *delivery)
 static void note_missing_end(struct delivery *delivery)
 {
     struct source *source = &delivery->source;
+    uint64_t missing = delivery->end.bytes - source->offset;
 
     if (delivery->end.bytes <= source->offset)
         return;
-    note_missing(delivery, delivery->end.bytes - source->offset);
     source->offset = delivery->end.bytes;
     source->lossy = true;
+    note_missing(delivery, missing);
 }
 
 /* A lost run whose log is shorter than it was: the machine lost power before the disk had all of
  * it. Only the dashboard has the end. */
 static void keep_what_only_the_dashboard_has(struct delivery *delivery)
 {
-    bool shorter = delivery->source.offset < delivery->acked_bytes ||
+    bool shorter = source_position(&delivery->source) < delivery->acked_bytes ||
                    transcript_line_count(delivery->transcript) < delivery->had;
 
     if (delivery->end.known || delivery->had == 0 || !shorter)
@@ -403,7 +423,7 @@ bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
             return false;
         }
         transcript_time(delivery->transcript, delivery->source.time_ms);
-        transcript_feed(delivery->transcript, bytes, n);
+        feed(delivery, bytes, n);
         note_changes(delivery);
         budget -= n;
     }

@@ -94,6 +94,7 @@ struct delivery {
     uint64_t has, had; /* lines that it has now; lines that it had when reading began */
     uint64_t acked_bytes; /* of the output that became the lines that it has; 0: not known */
     /* changed: the lowest line that changed while a batch was in flight */
+    uint64_t known_bytes; /* of output: the next ones, which the dashboard has */
     uint64_t synced, changed;
     uint64_t cut_line;       /* a line of which only the beginning was sent; UINT64_MAX: none */
     const char *log_problem; /* why output is missing, for a person; NULL: not known */

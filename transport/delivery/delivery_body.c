@@ -411,7 +411,7 @@ bool delivery_build(struct delivery *delivery)
     }
     delivery->sent_bytes =
         delivery->sent_end == delivery_sendable(delivery) && delivery->cut_line == UINT64_MAX
-            ? delivery->source.offset
+            ? source_position(&delivery->source)
             : 0;
     delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole &&
                           !delivery->hold_end && changes_fit(delivery);

@@ -18,7 +18,7 @@ void source_open(struct source *source, int log_fd, int marks_fd, struct status_
 
 void source_rewind(struct source *source, uint32_t rows, uint32_t cols, int64_t time_ms)
 {
-    source->offset = source->next_mark = 0;
+    source->offset = source->next_mark = source->next_gap = source->shift = 0;
     source->rows = rows;
     source->cols = cols;
     source->time_ms = time_ms;
@@ -42,6 +42,11 @@ static uint64_t log_limit(const struct source *source)
         return limit;
     log = atomic_load(&source->page->log_bytes);
     return log < limit ? log : limit;
+}
+
+uint64_t source_position(const struct source *source)
+{
+    return source->offset + source->shift;
 }
 
 uint64_t source_left(const struct source *source)
@@ -130,6 +135,24 @@ static size_t read_ring(struct source *source, void *out, size_t size, uint64_t 
     return n;
 }
 
+/* The offset of the next gap in the log; UINT64_MAX if there is none. */
+static uint64_t next_gap(const struct source *source)
+{
+    return source->next_gap < source->gap_count ? source->gaps[source->next_gap].offset
+                                                : UINT64_MAX;
+}
+
+/* Passes the line that stands for missing output. Returns how much is missing. */
+static uint64_t pass_gap(struct source *source)
+{
+    const struct run_gap *gap = &source->gaps[source->next_gap++];
+
+    source->lossy = true;
+    source->offset += gap->length;
+    source->shift += gap->missing - gap->length;
+    return gap->missing;
+}
+
 size_t source_read(struct source *source, void *out, size_t size, uint64_t *missing)
 {
     size_t n = 0;
@@ -140,8 +163,14 @@ size_t source_read(struct source *source, void *out, size_t size, uint64_t *miss
         uint64_t log = log_limit(source), next = apply_marks(source);
         uint64_t limit = source->offset < log ? log : output_limit(source);
 
+        if (source->offset >= next_gap(source)) {
+            *missing = pass_gap(source);
+            break;
+        }
         if (limit > next)
             limit = next;
+        if (limit > next_gap(source))
+            limit = next_gap(source);
         if (size > limit - source->offset)
             size = (size_t)(limit - source->offset);
         if (source->offset < log)

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../capture/runrecord.h"
 #include "../../capture/status.h"
 
 struct source {
@@ -17,7 +18,11 @@ struct source {
     uint64_t limit;           /* bytes of output to read; without a page, those in the log */
     uint64_t offset;          /* of the next byte of output */
     uint64_t next_mark;       /* index of the next mark in marks_fd */
-    int64_t time_ms;          /* wall time of the byte at offset */
+    /* of a log without a page: where output is missing in it; set after source_open */
+    const struct run_gap *gaps;
+    size_t gap_count, next_gap;
+    uint64_t shift;  /* how much more output there was before offset than the log has */
+    int64_t time_ms; /* wall time of the byte at offset */
     uint32_t rows, cols;
     bool lossy;  /* part of the output could not be read */
     bool failed; /* the log cannot be read */
@@ -32,6 +37,8 @@ void source_rewind(struct source *source, uint32_t rows, uint32_t cols, int64_t 
 /* Copies up to size bytes that came at one time (time_ms) in one window (rows, cols). Returns how
  * many; 0: no more are available now. *missing: how many bytes of output before these are lost. */
 size_t source_read(struct source *source, void *out, size_t size, uint64_t *missing);
+/* The number of bytes of output before the next byte. */
+uint64_t source_position(const struct source *source);
 /* The number of bytes that could be read now. */
 uint64_t source_left(const struct source *source);
 
