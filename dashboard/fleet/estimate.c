@@ -393,8 +393,8 @@ static size_t nearest(struct sample *samples, size_t count, int64_t *out)
  * much work. 0: not known. */
 static int64_t past_parallel(const struct estimate *estimate, int64_t work_ms, bool *near)
 {
-    struct sample samples[DURATIONS_KEPT];
-    int64_t values[DURATIONS_KEPT];
+    struct sample samples[DURATIONS_KEPT] = {0};
+    int64_t values[DURATIONS_KEPT] = {0};
     size_t count = 0;
 
     for (size_t i = 0; i < estimate->work.count && i < estimate->wall.count; i++)
@@ -475,7 +475,7 @@ static int64_t time_at(const struct estimate *estimate, const struct estimate_ru
 /* What each derivation took in past runs that built about as many. Returns how many runs. */
 static size_t nearest_each(const struct estimate *estimate, int64_t builds, int64_t *out)
 {
-    struct sample samples[DURATIONS_KEPT];
+    struct sample samples[DURATIONS_KEPT] = {0};
     size_t count = 0;
 
     for (size_t i = 0; i < estimate->each.count && i < estimate->runs; i++) {
@@ -494,7 +494,7 @@ static enum estimate_answer counted_left(const struct estimate *estimate,
                                          const struct estimate_run *run, struct estimate_left *left)
 {
     int64_t elapsed = time_at(estimate, run, phase_place(phase_index("building")), -1), count = 0,
-            all = 0, each[DURATIONS_KEPT], least;
+            all = 0, each[DURATIONS_KEPT] = {0}, least;
     size_t found;
 
     if (run->to_build > 0 && run->built >= 0) {
@@ -531,7 +531,7 @@ static int64_t time_behind(const struct estimate *estimate, const struct estimat
 static struct estimate_left left_behind(const struct estimate *estimate,
                                         const struct estimate_run *run, int place)
 {
-    int64_t ms[DURATIONS_KEPT];
+    int64_t ms[DURATIONS_KEPT] = {0};
 
     for (size_t i = 0; i < estimate->runs; i++)
         ms[i] = time_behind(estimate, run, place, (int)i);
@@ -562,7 +562,9 @@ static enum estimate_answer phases_left(const struct estimate *estimate,
     if (!count && is_overdue(elapsed, longest))
         return ESTIMATE_OVERDUE;
     if (!count) { /* a little longer than ever: the rest is still to come */
-        *left = up_to > place ? (struct estimate_left){0} : left_behind(estimate, run, place);
+        *left = (struct estimate_left){0};
+        if (up_to <= place)
+            *left = left_behind(estimate, run, place);
         return ESTIMATE_LEFT;
     }
     qsort(ms, count, sizeof *ms, by_size);

@@ -62,12 +62,12 @@ def test_a_derivation_is_shown_alone_and_folded(page, dashboard):
 
 def test_what_a_switch_changed_is_folded_above_the_log(page, dashboard):
     run = dashboard.begin("changed", ["x"])
-    change = {"profile": "system", "old": "/nix/store/a-old", "new": "/nix/store/b-new", "old_generation": 41, "new_generation": 42, "size": 12_582_912,
+    change = {"profile": "system", "old": "/nix/store/a-old", "new": "/nix/store/b-new", "old_generation": 41, "new_generation": 42, "size": 12_582_912, "rebuilt": 3,
               "packages": [{"name": "openssl", "old": "3.0.13", "new": "3.0.14"}, {"name": "htop", "new": "3.3"}, {"name": "nano", "old": "8.0"}]}
     dashboard.end("changed", run, 1, changes=[change])
     page.load()
     open_log(page, "changed")
-    page.wait(lambda: page.text(".change summary") == "system: generation 41 → 42 · 1 changed · 1 added · 1 removed · +12.0 MB")
+    page.wait(lambda: page.text(".change summary") == "system: generation 41 → 42 · 1 changed · 1 added · 1 removed · 3 rebuilt · +12.0 MB")
     page.click(".change summary")
     rows = page.js("return [...document.querySelectorAll('.package-list li')].map((r) => [r.dataset.kind, ...[...r.children].map((c) => c.textContent)])")
     assert rows == [["changed", "~", "openssl", "3.0.13 → 3.0.14"], ["added", "+", "htop", "3.3"], ["removed", "−", "nano", "8.0"]]

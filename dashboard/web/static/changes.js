@@ -30,9 +30,10 @@ export class Changes {
 }
 
 /** `41 → 42`, with the profile's name unless it is the system's; '' unless both were told. */
-export function generations({ profile, old_generation: old, new_generation: now }) {
+export function generationWords(change) {
+    const { old_generation: old, new_generation: now } = change;
     if (old === undefined || now === undefined) return '';
-    return `${profile === 'system' ? '' : `${profile} `}${old} → ${now}`;
+    return `${change.profile === 'system' ? '' : `${change.profile} `}${old} → ${now}`;
 }
 
 const kind = ({ old, new: now }) => (old === undefined ? 'added' : now === undefined ? 'removed' : 'changed');
@@ -48,7 +49,7 @@ export function changeWords(change) {
     const words = [
         `${change.profile}${generations ? `: generation ${generations}` : ''}`,
         ...parts,
-        change.rebuilt?.length ? `${change.rebuilt.length} rebuilt` : '',
+        change.rebuilt ? `${change.rebuilt} rebuilt` : '',
         change.more ? `${change.more} more` : '',
         change.size ? `${change.size < 0 ? '−' : '+'}${bytes(Math.abs(change.size))}` : '',
     ];
@@ -62,7 +63,7 @@ function profile(change) {
         el('summary', { text: changeWords(change) }),
         el('p', { class: 'paths muted' }, el('code', { text: change.old ?? '' }), ' → ', el('code', { text: change.new ?? '' })),
         el('ul', { class: 'package-list' }, ...(change.packages ?? []).map(package_)),
-        change.rebuilt?.length ? el('p', { class: 'muted', text: `${plural(change.rebuilt.length, 'package')} of the same version rebuilt: ${change.rebuilt.join(', ')}` }) : '',
+        change.rebuilt ? el('p', { class: 'muted', text: `${plural(change.rebuilt, 'package')} of the same version, rebuilt` }) : '',
     );
 }
 

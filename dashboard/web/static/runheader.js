@@ -1,6 +1,6 @@
 /* What a run is, on top of its log: the whole command, who started it and when, how long it took and will still take, how it
    ended and why, and which generation it made. */
-import { generations } from './changes.js';
+import { generationWords } from './changes.js';
 import { remaining, remainingWords } from './remaining.js';
 import { elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
 import { bytes, copyButton, dayAndTime, duration, el, plural, setText, toMs } from './util.js';
@@ -57,7 +57,7 @@ export class RunHeader {
 
     /** What the run has changed, once that is known. */
     changed(changes) {
-        this.#say('generation', changes.map(generations).filter(Boolean).join(', '));
+        this.#say('generation', changes.map(generationWords).filter(Boolean).join(', '));
     }
 
     #say(name, text) {
