@@ -1,5 +1,6 @@
 #include "dashboard/server/connections.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -115,6 +116,9 @@ enum MHD_Result connections_accept(void *context, const struct sockaddr *address
     bool many;
 
     (void)size;
+    /* Makes the thread's error state while there is memory: OpenSSL 3.6 that has no memory for it
+     * calls itself until the stack ends. */
+    ERR_clear_error();
     if (!key_of(connections, address, key))
         return MHD_YES;
     worker_lock(&connections->worker);

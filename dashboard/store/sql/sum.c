@@ -1,5 +1,6 @@
 #include "dashboard/store/sql/sum.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -8,11 +9,15 @@
 static int sum_of(const void *head, size_t head_size, const void *text, size_t size, uint32_t *sum)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(context, head, head_size) == 1 &&
-                EVP_DigestUpdate(context, text, size) == 1 &&
-                EVP_DigestFinal_ex(context, digest, NULL) == 1;
+    EVP_MD_CTX *context;
+    bool made;
+
+    ERR_clear_error(); /* makes the thread's error state: see connections_accept */
+    context = EVP_MD_CTX_new();
+    made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+           EVP_DigestUpdate(context, head, head_size) == 1 &&
+           EVP_DigestUpdate(context, text, size) == 1 &&
+           EVP_DigestFinal_ex(context, digest, NULL) == 1;
 
     EVP_MD_CTX_free(context);
     if (!made)
