@@ -28,11 +28,12 @@ enum {
     POLL_SIGNALS,
     POLL_CHILD,
     POLL_CONTROL,
-    POLL_LOG,
     POLL_KEYS,
     POLL_MASTER_OUT,
     POLL_FLOWS,
-    POLL_COUNT = POLL_FLOWS + 6
+    POLL_LOG = POLL_FLOWS + 6, /* last: usually left out, as poll(2) counts entries against the
+                                  limit on descriptors */
+    POLL_COUNT
 };
 
 /* ---- setting up ---- */
@@ -345,14 +346,16 @@ static void serve_flows(struct pump *pump, const struct pollfd *polls)
  * again. */
 static int wait_for_events(struct pump *pump, struct pollfd *polls, int timeout)
 {
+    nfds_t count = pump->log_pause_ms ? POLL_COUNT : POLL_LOG;
+
     if (pump->terminal->in_output && !flow_pending(&pump->flows[0])) {
-        int ready = poll(polls, POLL_COUNT, 0);
+        int ready = poll(polls, count, 0);
 
         if (ready != 0)
             return ready;
         terminal_end_output(pump->terminal);
     }
-    return poll(polls, POLL_COUNT, timeout);
+    return poll(polls, count, timeout);
 }
 
 static void step(struct pump *pump)
