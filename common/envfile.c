@@ -91,19 +91,39 @@ static void read_value(struct reader *r)
     r->value[kept] = '\0';
 }
 
-int envfile_parse(const char *text, size_t size, envfile_set *set, void *context)
+static size_t line_number(const char *text, const char *at)
+{
+    size_t number = 1;
+
+    for (; text < at; text++)
+        number += *text == '\n';
+    return number;
+}
+
+/* Notes the line that begins at `start`, unless it is blank or a comment. */
+static void note_wrong(const struct reader *r, const char *text, const char *start, size_t *wrong)
+{
+    if (*wrong == 0 && start < r->end && !strchr("\n#;", *start))
+        *wrong = line_number(text, start);
+}
+
+int envfile_parse(const char *text, size_t size, envfile_set *set, void *context,
+                  size_t *wrong_line)
 {
     struct reader r = {.at = text, .end = text + size, .value = malloc(size + 1)};
     char name[128];
     int result = 0;
 
+    *wrong_line = 0;
     if (!r.value)
         return -1;
     while (r.at < r.end && result == 0) {
+        const char *start;
         size_t length = 0;
 
         while (r.at < r.end && is_blank(*r.at))
             r.at++;
+        start = r.at;
         while (r.at < r.end && length < sizeof name - 1 && is_name_character(*r.at, length == 0))
             name[length++] = *r.at++;
         name[length] = '\0';
@@ -113,6 +133,8 @@ int envfile_parse(const char *text, size_t size, envfile_set *set, void *context
             r.at++;
             read_value(&r);
             result = set(context, name, r.value);
+        } else {
+            note_wrong(&r, text, start, wrong_line);
         }
         skip_line(&r);
     }

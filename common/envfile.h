@@ -14,7 +14,9 @@ typedef int envfile_set(void *context, const char *name, const char *value);
 /* Parses size bytes. The text has comments (# or ;), blank lines, and lines NAME=value with
    optional '…' or "…"; backslash escapes work inside double quotes and outside quotes; a backslash
    at the end of a line continues the line; CR before LF is dropped. Any other line is skipped, as
-   systemd does. Returns 0, the result of set that ended the parse, or -1 with errno ENOMEM. */
-int envfile_parse(const char *text, size_t size, envfile_set *set, void *context);
+   systemd does; *wrong_line is the number of the first such line, or 0. Returns 0, the result of
+   set that ended the parse, or -1 with errno ENOMEM. */
+int envfile_parse(const char *text, size_t size, envfile_set *set, void *context,
+                  size_t *wrong_line);
 
 #endif

@@ -22,8 +22,9 @@ enum setting_kind {
 enum {
     SETTING_ADDS = 1, /* each source adds to the list of weaker sources */
     SETTING_CREDENTIAL =
-        2,             /* belongs to the dashboard whose URL its source, or a weaker one, has */
-    SETTING_SECRET = 4 /* is not passed to helpers, and is overwritten when it is freed */
+        2,              /* belongs to the dashboard whose URL its source, or a weaker one, has */
+    SETTING_SECRET = 4, /* is not passed to helpers, and is overwritten when it is freed */
+    SETTING_PATH = 8    /* in a file it begins with '/' */
 };
 
 struct setting_row {

@@ -101,6 +101,7 @@ struct source {
     struct setting_values values;
     struct config_warnings *warnings;
     const char *name; /* for a person: a path, or "the environment" */
+    bool is_file;
 };
 
 /* A wrong value counts as not set: the value of a weaker source, or the standard, is used. */
@@ -108,6 +109,12 @@ static int put_checked(struct source *source, enum setting which, const char *te
 {
     char why[SETTING_WHY_SIZE];
 
+    /* the directory in which the next command is started says nothing about a file */
+    if (source->is_file && setting_rows[which].properties & SETTING_PATH && *text && *text != '/') {
+        config_warn(source->warnings, "%s in %s: '%s' does not begin with /: not used",
+                    setting_rows[which].variable, source->name, text);
+        return 0;
+    }
     if (*text == '\0' || setting_check(&setting_rows[which], text, why))
         return setting_put(&source->values, which, text);
     config_warn(source->warnings, "%s in %s: %s: not used", setting_rows[which].variable,
@@ -157,17 +164,23 @@ static int from_file(struct source *source, const char *path)
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     const char *what = fd >= 0 ? what_it_is(fd) : NULL;
     AUTO_FREE char *text = NULL;
-    size_t size = 0;
+    size_t size = 0, wrong_line;
+    int result;
 
     source->name = path;
+    source->is_file = true;
     if (what) {
         config_warn(source->warnings, "%s is %s: no settings are read there", path, what);
         return 0;
     }
     if (fd >= 0)
         text = read_open_file(fd, ENVFILE_LIMIT, &size);
-    if (text)
-        return envfile_parse(text, size, put_variable, source);
+    if (text) {
+        result = envfile_parse(text, size, put_variable, source, &wrong_line);
+        if (wrong_line > 0)
+            config_warn(source->warnings, "%s: line %zu is not NAME=value", path, wrong_line);
+        return result;
+    }
     if (errno != ENOENT && errno != EACCES && errno != ENOTDIR)
         config_warn(source->warnings, "%s: %s: no settings are read there", path, strerror(errno));
     return 0;

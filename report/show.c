@@ -119,7 +119,10 @@ static int open_run(struct source *source, const char *dir, const char *id)
     int marks_fd, problem;
 
     if (run_record_read(dir, id, &record) != 0) {
-        warn("%s", id);
+        if (errno == EBADMSG)
+            warnx("%s/%s.run is not a regular file", dir, id);
+        else
+            warn("%s", id);
         return -1;
     }
     state = run_log_of(dir, &record, &source->log_fd);

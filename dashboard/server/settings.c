@@ -100,7 +100,7 @@ static void check_mode(struct load *load)
 
 static int read_settings_file(struct load *load)
 {
-    size_t size;
+    size_t size, wrong_line;
     char *text = read_file(load->file, ENVFILE_LIMIT, &size);
     int status;
 
@@ -109,7 +109,10 @@ static int read_settings_file(struct load *load)
         return 0;
     }
     check_mode(load);
-    status = envfile_parse(text, size, from_file, load);
+    status = envfile_parse(text, size, from_file, load, &wrong_line);
+    if (wrong_line > 0)
+        problem_add(load->problems, false, "%s: line %zu is not NAME=value", load->file,
+                    wrong_line);
     wipe(text, size);
     free_pointer(&text);
     return status;

@@ -263,6 +263,9 @@ def test_a_fifo_among_the_records_delays_nobody(state):
     done = subprocess.run([RUN, "--flush"], env=environment(state, NIXFLEET_URL="http://127.0.0.1:9", NIXFLEET_HOST="h"),
                           capture_output=True, timeout=20)
     assert done.returncode == 0
+    for name in ("01a22158-0000-7787-99e4-3a4d16c73f43", "01a22158-0000-7787-99e4-3a4d16c73f44"):
+        shown = subprocess.run([RUN, "--show", name], env=environment(state), capture_output=True, timeout=20)
+        assert shown.returncode == 1 and shown.stderr == f"nixfleet-run: {state}/{name}.run is not a regular file\n".encode()
 
 
 # ---- a directory that others can write to ----

@@ -52,9 +52,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         unsetenv(setting_rows[i].variable);
     rest = memchr(text, '\n', size);
     if (rest) {
-        size_t left = size - (size_t)(rest + 1 - text);
+        size_t left = size - (size_t)(rest + 1 - text), wrong_line;
 
-        envfile_parse(rest + 1, left, take_variable, &left);
+        envfile_parse(rest + 1, left, take_variable, &left, &wrong_line);
         *rest = '\0';
     }
     words[count++] = "nixfleet-run";

@@ -326,6 +326,23 @@ static void names_that_are_none_are_told_with_what_was_meant(void **state)
     assert_int_equal(scene->config.warnings.count, 3);
 }
 
+static void lines_of_another_form_and_relative_paths_are_told(void **state)
+{
+    struct scene *scene = *state;
+
+    write_file(scene, "NIXFLEET_KEEP_RUNS=7\nNIXFLEET_TOKEN: secret\nNIXFLEET_STATE_DIR=runs\n"
+                      "NIXFLEET_TOKEN_FILE=~/token\n");
+    assert_loads(scene, "true");
+    assert_told(scene, "run.conf: line 2 is not NAME=value");
+    assert_told(scene, "'runs' does not begin with /: not used");
+    assert_told(scene, "'~/token' does not begin with /: not used");
+    assert_int_equal(scene->config.warnings.count, 3);
+    assert_int_equal(scene->config.keep_runs, 7);
+    assert_null(scene->config.token_file);
+    assert_int_equal(scene->config.state_dir[0], '/');
+    assert_null(strstr(scene->config.state_dir, "/runs"));
+}
+
 static void what_is_no_file_of_settings_is_told_and_passed_over(void **state)
 {
     struct scene *scene = *state;
@@ -542,6 +559,7 @@ int main(void)
         WITH_SCENE(a_wrong_value_leaves_that_of_a_weaker_source),
         WITH_SCENE(a_key_for_an_address_without_tls_keeps_all_from_being_sent),
         WITH_SCENE(names_that_are_none_are_told_with_what_was_meant),
+        WITH_SCENE(lines_of_another_form_and_relative_paths_are_told),
         WITH_SCENE(what_is_no_file_of_settings_is_told_and_passed_over),
         WITH_SCENE(values_are_brought_into_form),
         WITH_SCENE(redact_patterns_of_all_sources_add_up),

@@ -28,8 +28,9 @@ static int note(void *context, const char *name, const char *value)
 static void assert_reads(const char *text, const char *wanted)
 {
     struct seen seen = {0};
+    size_t wrong;
 
-    assert_int_equal(envfile_parse(text, strlen(text), note, &seen), 0);
+    assert_int_equal(envfile_parse(text, strlen(text), note, &seen, &wrong), 0);
     assert_string_equal(seen.text, wanted);
 }
 
@@ -89,19 +90,44 @@ static void a_name_of_any_length_does_no_harm(void **state)
 static void a_nul_byte_ends_nothing(void **state)
 {
     struct seen seen = {0};
+    size_t wrong;
 
     (void)state;
-    assert_int_equal(envfile_parse("A=x\0y\nB=1\n", 10, note, &seen), 0);
+    assert_int_equal(envfile_parse("A=x\0y\nB=1\n", 10, note, &seen, &wrong), 0);
     assert_string_equal(seen.text, "A<xy>B<1>");
 }
 
 static void the_receiver_can_end_it(void **state)
 {
     struct seen seen = {.stop_at = 2};
+    size_t wrong;
 
     (void)state;
-    assert_int_equal(envfile_parse("A=1\nB=2\nC=3\n", 12, note, &seen), 7);
+    assert_int_equal(envfile_parse("A=1\nB=2\nC=3\n", 12, note, &seen, &wrong), 7);
     assert_string_equal(seen.text, "A<1>B<2>");
+}
+
+static void the_first_line_that_is_skipped_is_told(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t line;
+    } cases[] = {{"", 0},
+                 {"A=1\n\n  # x\n;y\n\r\n \t", 0},
+                 {"A=1\nB\nC\n", 2},
+                 {"A=\"1\n2\"\nexport B=3", 3},
+                 {"A=1 \\\n2\n=3", 3},
+                 {"9A=1", 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct seen seen = {0};
+        size_t wrong = 99;
+
+        assert_int_equal(envfile_parse(cases[i].text, strlen(cases[i].text), note, &seen, &wrong),
+                         0);
+        assert_int_equal(wrong, cases[i].line);
+    }
 }
 
 int main(void)
@@ -116,6 +142,7 @@ int main(void)
         cmocka_unit_test(a_name_of_any_length_does_no_harm),
         cmocka_unit_test(a_nul_byte_ends_nothing),
         cmocka_unit_test(the_receiver_can_end_it),
+        cmocka_unit_test(the_first_line_that_is_skipped_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
