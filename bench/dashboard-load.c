@@ -27,6 +27,7 @@
 #define BATCH_MS 1000
 #define BEAT_MS 10000
 #define BATCH_LINES 8
+#define IN_SIGHT 30
 #define ANSWER_MAX 4096
 #define NEEDLE "stamp:"
 
@@ -168,12 +169,30 @@ static void send_upgrade(struct load *load, struct peer *peer)
 /* The frames of a client are masked (RFC 6455, 5.3). A mask of zeros does not change the text. */
 static void send_frame(struct peer *peer, const char *text)
 {
-    size_t size = strlen(text);
-    char frame[256] = {(char)0x81, (char)(0x80 | size)};
+    size_t size = strlen(text), head = size < 126 ? 6 : 8;
+    char frame[4096] = {(char)0x81};
 
-    memcpy(frame + 6, text, size);
-    if (send(peer->socket, frame, size + 6, MSG_NOSIGNAL) < 0)
+    frame[1] = (char)(0x80 | (size < 126 ? size : 126));
+    if (size >= 126) {
+        frame[2] = (char)(size >> 8);
+        frame[3] = (char)size;
+    }
+    memcpy(frame + head, text, size);
+    if (send(peer->socket, frame, size + head, MSG_NOSIGNAL) < 0)
         fail("send");
+}
+
+/* Each browser has other hosts in sight. */
+static void send_view(struct load *load, struct peer *peer)
+{
+    char text[2048] = "{\"op\":\"view\",\"hosts\":[";
+    size_t size = strlen(text);
+
+    for (int i = 0; i < IN_SIGHT; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s\"load-%d\"", i ? "," : "",
+                                 (peer->number * IN_SIGHT + i) % load->hosts);
+    snprintf(text + size, sizeof text - size, "]}");
+    send_frame(peer, text);
 }
 
 /* ---- answers ---- */
@@ -212,7 +231,8 @@ static void see_lines(struct load *load, struct peer *peer, char *text, size_t s
 {
     char *end = text + size;
 
-    load->pages_bytes += size;
+    if (now_us() >= load->counted_us)
+        load->pages_bytes += size;
     for (char *at = text; (at = memmem(at, (size_t)(end - at), NEEDLE, sizeof NEEDLE - 1));) {
         int64_t stamp = strtoll(at + sizeof NEEDLE - 1, NULL, 10);
 
@@ -232,6 +252,7 @@ static void begin_watching(struct load *load, struct peer *peer)
 
     run_id(&followed, run);
     send_frame(peer, "{\"op\":\"subscribe\"}");
+    send_view(load, peer);
     snprintf(text, sizeof text, "{\"op\":\"tail\",\"run\":\"%s\",\"from\":-50}", run);
     send_frame(peer, text);
     peer->upgraded = true;

@@ -5,6 +5,7 @@
 #include "dashboard/api/api.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/auth/auth.h"
+#include "dashboard/fleet/state.h"
 #include "common/utf8.h"
 #include "dashboard/server/server.h"
 #include "dashboard/fleet/validate.h"
@@ -82,19 +83,33 @@ static int read_fields(json_object *body, struct host_fields *fields)
     return fields->metrics ? 0 : -1;
 }
 
+/* Whether a call of the agent changes nothing that a page tells of the host, other than when it was
+ * seen: the agent is reachable, and no command waits. 1; 0; -1: the store failed. */
+static int is_quiet(struct txn *txn, const char *host)
+{
+    struct host_facts facts;
+    int found = txn_host_facts(txn, host, &facts);
+
+    return found <= 0
+               ? found
+               : facts.agent_seen_ms && !facts.command_waits && host_reachable(&facts, txn->now_ms);
+}
+
 static enum job_result apply_register(struct txn *txn, struct request *request, void *context)
 {
     const char *host = request->host;
     char command[STORE_COMMAND_SIZE], token[TOKEN_SIZE];
     struct host_fields fields;
     struct text out = {0};
+    int quiet = is_quiet(txn, host), changed;
 
-    if (read_fields(context, &fields) < 0 || txn_host_register(txn, host, &fields) < 0 ||
+    if (quiet < 0 || read_fields(context, &fields) < 0 ||
+        (changed = txn_host_register(txn, host, &fields)) < 0 ||
         txn_host_agent_seen(txn, host) < 0 || txn_runs_suspect(txn, host, NULL) < 0 ||
         txn_command_take(txn, host, command) < 0 || provision(txn, request, token) < 0 ||
         txn_host_refresh(txn, host) < 0)
         return JOB_FAILED;
-    txn_changed(txn, host, NULL);
+    (quiet && !changed ? txn_progressed : txn_changed)(txn, host, NULL);
     text_puts(&out, "{");
     text_key_json(&out, "status", "registered");
     text_key_json(&out, "host_id", host);
@@ -115,14 +130,16 @@ static enum job_result apply_poll(struct txn *txn, struct request *request, void
 {
     char command[STORE_COMMAND_SIZE], token[TOKEN_SIZE];
     struct text out = {0};
+    int quiet = is_quiet(txn, request->host);
 
     (void)context;
-    if (txn_host_seen(txn, request->host) < 0 || txn_host_agent_seen(txn, request->host) < 0 ||
+    if (quiet < 0 || txn_host_seen(txn, request->host) < 0 ||
+        txn_host_agent_seen(txn, request->host) < 0 ||
         txn_runs_suspect(txn, request->host, NULL) < 0 ||
         txn_command_take(txn, request->host, command) < 0 || provision(txn, request, token) < 0 ||
         txn_host_refresh(txn, request->host) < 0)
         return JOB_FAILED;
-    txn_changed(txn, request->host, NULL);
+    (quiet ? txn_progressed : txn_changed)(txn, request->host, NULL);
     text_puts(&out, "{");
     add_handout(&out, command, token);
     answer_text(request, &out);

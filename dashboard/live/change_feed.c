@@ -19,7 +19,8 @@ struct host_entry {
     char host[HOST_ID_SIZE]; /* must be first: entries are compared as names */
     TAILQ_ENTRY(host_entry) link;
     struct queue *in;
-    uint64_t number;
+    uint64_t number, state; /* of its newest change, and of its newest state change */
+    uint64_t noted;
     int64_t numbered_ms;
 };
 
@@ -27,7 +28,7 @@ struct change_feed {
     pthread_mutex_t lock;
     void *by_name;
     struct queue states, progress, numbered;
-    uint64_t newest;
+    uint64_t newest, newest_state, noted;
     int64_t released_ms, credit; /* in thousandths of a host */
 };
 
@@ -94,6 +95,8 @@ bool change_feed_note(struct change_feed *feed, const char *host, bool progress)
 
     pthread_mutex_lock(&feed->lock);
     entry = find(feed, host);
+    if (entry)
+        entry->noted = ++feed->noted;
     if (entry && entry->in != &feed->states && !(progress && entry->in == &feed->progress))
         move(entry, progress ? &feed->progress : &feed->states);
     pthread_mutex_unlock(&feed->lock);
@@ -113,8 +116,10 @@ void change_feed_release(struct change_feed *feed, int64_t now_ms)
     int64_t passed;
 
     pthread_mutex_lock(&feed->lock);
-    while ((entry = TAILQ_FIRST(&feed->states)))
+    while ((entry = TAILQ_FIRST(&feed->states))) {
         give_number(feed, entry, now_ms);
+        entry->state = feed->newest_state = entry->number;
+    }
     passed = now_ms - feed->released_ms;
     feed->released_ms = now_ms;
     feed->credit += (passed < CREDIT_MS ? passed : CREDIT_MS) * PROGRESS_PER_S;
@@ -148,17 +153,38 @@ uint64_t change_feed_newest(struct change_feed *feed)
     return newest;
 }
 
-size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
-                         size_t max)
+uint64_t change_feed_newest_state(struct change_feed *feed)
 {
-    struct host_entry *entry, *first = NULL;
+    uint64_t newest;
+
+    pthread_mutex_lock(&feed->lock);
+    newest = feed->newest_state;
+    pthread_mutex_unlock(&feed->lock);
+    return newest;
+}
+
+/* The oldest change with a number above seen. Under lock. */
+static struct host_entry *first_after(struct change_feed *feed, uint64_t seen)
+{
+    struct host_entry *first = NULL;
+
+    for (struct host_entry *entry = TAILQ_LAST(&feed->numbered, queue);
+         entry && entry->number > seen; entry = TAILQ_PREV(entry, queue, link))
+        first = entry;
+    return first;
+}
+
+static size_t since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE], size_t max,
+                    bool states)
+{
+    uint64_t from = *seen;
+    struct host_entry *entry;
     size_t count = 0;
 
     pthread_mutex_lock(&feed->lock);
-    for (entry = TAILQ_LAST(&feed->numbered, queue); entry && entry->number > *seen;
-         entry = TAILQ_PREV(entry, queue, link))
-        first = entry;
-    for (entry = first; entry && count < max; entry = TAILQ_NEXT(entry, link)) {
+    for (entry = first_after(feed, from); entry && count < max; entry = TAILQ_NEXT(entry, link)) {
+        if (states && entry->state <= from)
+            continue;
         memcpy(out[count++], entry->host, HOST_ID_SIZE);
         *seen = entry->number;
     }
@@ -167,4 +193,37 @@ size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[H
         *seen = feed->newest;
     pthread_mutex_unlock(&feed->lock);
     return count;
+}
+
+size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                         size_t max)
+{
+    return since(feed, seen, out, max, false);
+}
+
+size_t change_feed_states_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                                size_t max)
+{
+    return since(feed, seen, out, max, true);
+}
+
+void change_feed_look(struct change_feed *feed, struct viewed *hosts, size_t count)
+{
+    pthread_mutex_lock(&feed->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct host_entry **found = tfind(hosts[i].host, &feed->by_name, by_host);
+
+        hosts[i].noted = found ? (*found)->noted : 0;
+    }
+    pthread_mutex_unlock(&feed->lock);
+}
+
+uint64_t change_feed_noted(struct change_feed *feed)
+{
+    uint64_t noted;
+
+    pthread_mutex_lock(&feed->lock);
+    noted = feed->noted;
+    pthread_mutex_unlock(&feed->lock);
+    return noted;
 }

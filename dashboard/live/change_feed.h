@@ -7,8 +7,10 @@
    A *state* change (a phase, a start, an end, a host's data) gets its number at once. *Progress*
    (more lines, the next of 400 builds) gets numbers for each host at most every PROGRESS_MS, and
    for the fleet at most for PROGRESS_PER_S hosts a second, in turn. So with thousands of busy hosts
-   the rows of the page still move, and neither server nor browser is overloaded. Any thread may
-   call. */
+   the rows of the page still move, and neither server nor browser is overloaded.
+
+   A page that says which hosts it has in sight needs the state changes of all hosts, and the
+   progress of these few: change_feed_states_since and change_feed_look. Any thread may call. */
 #ifndef NIXFLEET_DASHBOARD_LIVE_CHANGE_FEED_H
 #define NIXFLEET_DASHBOARD_LIVE_CHANGE_FEED_H
 
@@ -35,5 +37,20 @@ uint64_t change_feed_newest(struct change_feed *feed);
  * behind them. Returns how many. */
 size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
                          size_t max);
+/* The number of the newest state change. */
+uint64_t change_feed_newest_state(struct change_feed *feed);
+/* The same as change_feed_since, for state changes only. */
+size_t change_feed_states_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                                size_t max);
+
+/* A host that a page has in sight. Here, changes and progress are counted as they are noted. */
+struct viewed {
+    char host[HOST_ID_SIZE];
+    uint64_t noted, sent; /* its newest change, and the newest that the page was sent; 0: none */
+};
+/* Sets `noted` of each host. */
+void change_feed_look(struct change_feed *feed, struct viewed *hosts, size_t count);
+/* The newest change of any host. */
+uint64_t change_feed_noted(struct change_feed *feed);
 
 #endif

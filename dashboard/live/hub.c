@@ -319,23 +319,31 @@ static void begin_round(struct live *live)
     free(changes);
 }
 
-static bool more_to_send(const struct live *live)
+/* In how many ms a page needs a message; -1: none does. */
+static int pages_pause_ms(const struct live *live)
 {
-    for (const struct page *page = live->pages; page; page = page->next)
-        if (page_wants_more(page))
-            return true;
-    return false;
+    int least = -1;
+
+    for (const struct page *page = live->pages; page && least; page = page->next) {
+        int pause = page_pause_ms(page);
+
+        if (pause >= 0 && (least < 0 || pause < least))
+            least = pause;
+    }
+    return least;
 }
 
 /* The longest time to wait. Between rounds the wake-up pipe is not polled. */
 static int pause_ms(struct live *live, int64_t now, bool *between)
 {
+    int pages = pages_pause_ms(live), pause = TICK_MS;
+
     *between = now < live->round_ms;
-    if (more_to_send(live))
-        return 0;
     if (*between)
-        return (int)(live->round_ms - now);
-    return change_feed_waits(live->messages.hosts) ? ROUND_MS : TICK_MS;
+        pause = (int)(live->round_ms - now);
+    else if (change_feed_waits(live->messages.hosts))
+        pause = ROUND_MS;
+    return pages >= 0 && pages < pause ? pages : pause;
 }
 
 /* Waits for sockets or for the next round. False: poll failed. */
@@ -413,11 +421,12 @@ struct live *live_start(struct server *server)
         return NULL;
     live->server = server;
     live->wake[0] = live->wake[1] = -1;
-    live->messages = (struct host_messages){.store = server->store, .hosts = change_feed_new()};
+    live->messages = (struct host_messages){
+        .store = server->store, .hosts = change_feed_new(), .texts = host_texts_new(server->store)};
     live->events = events_new();
     worker_init(&live->worker);
-    if (!live->messages.hosts || !live->events || make_wake(live->wake) < 0 ||
-        worker_start(&live->worker, run, live) < 0) {
+    if (!live->messages.hosts || !live->messages.texts || !live->events ||
+        make_wake(live->wake) < 0 || worker_start(&live->worker, run, live) < 0) {
         live_free(live);
         return NULL;
     }

@@ -42,7 +42,9 @@ static struct message *share(struct message **kept, struct message *fresh)
 void host_messages_free(struct host_messages *messages)
 {
     message_release(messages->all);
-    message_release(messages->changes);
+    message_release(messages->changes.message);
+    message_release(messages->states.message);
+    host_texts_free(messages->texts);
 }
 
 struct message *host_messages_all(struct host_messages *messages, uint64_t *seen)
@@ -90,21 +92,25 @@ static void build_changes(struct host_messages *messages, struct text *out,
     text_free(&gone);
 }
 
-bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct message **out)
+typedef size_t list_changes(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                            size_t max);
+
+static bool since(struct host_messages *messages, uint64_t *seen, list_changes *list,
+                  struct changes_message *kept, struct message **out)
 {
     char hosts[PART_MAX][HOST_ID_SIZE];
     uint64_t from = *seen, to = from;
     struct message *fresh;
     size_t count;
 
-    if (messages->changes && messages->changes_from == from && messages->changes_to > from) {
-        *seen = messages->changes_to;
-        messages->changes->references++;
-        *out = messages->changes;
+    if (kept->message && kept->from == from && kept->to > from) {
+        *seen = kept->to;
+        kept->message->references++;
+        *out = kept->message;
         return true;
     }
     *out = NULL;
-    count = change_feed_since(messages->hosts, &to, hosts, PART_MAX);
+    count = list(messages->hosts, &to, hosts, PART_MAX);
     if (!count) {
         *seen = to;
         return true;
@@ -114,9 +120,20 @@ bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct 
     store_snapshot(messages->store);
     build_changes(messages, &fresh->text, hosts, count);
     store_snapshot_end(messages->store);
-    if (!(*out = share(&messages->changes, fresh)))
+    if (!(*out = share(&kept->message, fresh)))
         return false;
-    messages->changes_from = from;
-    *seen = messages->changes_to = to;
+    kept->from = from;
+    *seen = kept->to = to;
     return true;
+}
+
+bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct message **out)
+{
+    return since(messages, seen, change_feed_since, &messages->changes, out);
+}
+
+bool host_messages_states_since(struct host_messages *messages, uint64_t *seen,
+                                struct message **out)
+{
+    return since(messages, seen, change_feed_states_since, &messages->states, out);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "dashboard/live/change_feed.h"
+#include "dashboard/live/view.h"
 #include "common/json.h"
 #include "dashboard/store/store.h"
 
@@ -21,9 +22,14 @@ void message_release(struct message *message);
 struct host_messages {
     struct store *store;
     struct change_feed *hosts;
-    struct message *all, *changes; /* the newest of each kind */
-    uint64_t all_seen, changes_from, changes_to;
+    struct host_texts *texts;
+    struct message *all; /* the newest */
+    uint64_t all_seen;
     int64_t all_ms;
+    struct changes_message {
+        struct message *message; /* the newest */
+        uint64_t from, to;
+    } changes, states;
 };
 
 void host_messages_free(struct host_messages *messages);
@@ -33,5 +39,8 @@ struct message *host_messages_all(struct host_messages *messages, uint64_t *seen
 /* *out: the message with the hosts that changed after *seen, or with the first of them; moves
  * *seen. NULL: nothing changed. The caller releases it. False: the store or memory failed. */
 bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct message **out);
+/* The same with the hosts whose state changed: not for progress alone. */
+bool host_messages_states_since(struct host_messages *messages, uint64_t *seen,
+                                struct message **out);
 
 #endif

@@ -11,7 +11,7 @@
 #include "dashboard/fleet/target.h"
 
 #define PING_MS 15000
-#define MESSAGE_MAX 4096 /* bytes of a message from a page */
+#define MESSAGE_MAX 16384 /* bytes of a message from a page: VIEW_MAX names */
 /* Bytes that are read from a page before something is written to it: each ping in them queues a
  * pong. */
 #define READ_MAX ((size_t)16 << 10)
@@ -131,7 +131,7 @@ static void on_message(wslay_event_context_ptr ws,
     struct page *page = context;
     const char *why = NULL, *op = "", *run = NULL;
     struct json_problem problem;
-    json_object *object;
+    json_object *object, *seen = NULL;
     int64_t from = -500;
 
     (void)ws;
@@ -142,6 +142,7 @@ static void on_message(wslay_event_context_ptr ws,
         field_string(object, "op", &op, &why);
         field_string(object, "run", &run, &why);
         field_int(object, "from", &from, &why);
+        field_typed(object, "hosts", json_type_array, &seen, &why);
     }
     if (!object && problem.no_memory)
         page->closing = true; /* what it asked for is lost: it asks again when it has connected */
@@ -150,6 +151,9 @@ static void on_message(wslay_event_context_ptr ws,
     else if (strcmp(op, "subscribe") == 0) {
         page->hosts = true;
         page->has_hosts = false;
+        view_clear(&page->view);
+    } else if (strcmp(op, "view") == 0 && seen && view_set(&page->view, seen)) {
+        /* feed_view sends what is new in sight */
     } else if (strcmp(op, "tail") == 0 && run && strlen(run) == RUN_ID_SIZE - 1)
         start_follower(page, run, from);
     else if (strcmp(op, "untail") == 0 && run)
@@ -258,6 +262,7 @@ void page_free(struct page *page)
     if (page->ws)
         wslay_event_context_free(page->ws);
     message_release(page->sending);
+    view_clear(&page->view);
     free(page->early);
     free(page);
 }
@@ -269,13 +274,25 @@ static void feed_hosts(struct page *page)
 
     if (!page->hosts)
         return;
-    if (page->has_hosts)
-        built = host_messages_since(page->messages, &page->seen, &message);
-    else
+    if (!page->has_hosts)
         built = (message = host_messages_all(page->messages, &page->seen));
+    else if (page->view.known)
+        built = host_messages_states_since(page->messages, &page->seen, &message);
+    else
+        built = host_messages_since(page->messages, &page->seen, &message);
     page->has_hosts = true;
     page->closing |= !built;
     send_message(page, message);
+}
+
+static void feed_view(struct page *page)
+{
+    struct text out = {0};
+
+    if (page->has_hosts &&
+        view_message(&page->view, page->messages->hosts, page->messages->texts, &out))
+        send_text(page, &out);
+    text_free(&out);
 }
 
 static void send_lines(struct page *page, struct follower *follower)
@@ -328,18 +345,25 @@ static void feed(struct page *page)
     for (size_t i = 0; i < page->follower_count; i++)
         send_lines(page, &page->followers[i]);
     feed_hosts(page);
+    feed_view(page);
     feed_target(page);
     feed_ping(page);
 }
 
-bool page_wants_more(const struct page *page)
+int page_pause_ms(const struct page *page)
 {
+    struct change_feed *feed = page->messages->hosts;
+
     if (wslay_event_want_write(page->ws))
-        return false;
+        return -1;
     for (size_t i = 0; i < page->follower_count; i++)
         if (page->followers[i].due || page->followers[i].changed)
-            return true;
-    return page->hosts && page->seen < change_feed_newest(page->messages->hosts);
+            return 0;
+    if (!page->hosts)
+        return -1;
+    if (page->view.known && page->seen >= change_feed_newest_state(feed))
+        return view_pause_ms(&page->view, feed);
+    return page->view.known || page->seen < change_feed_newest(feed) ? 0 : -1;
 }
 
 bool page_wants_to_read(const struct page *page)

@@ -26,6 +26,7 @@ struct page {
     char csrf[65];
     char *early; /* bytes that came with the request */
     size_t early_size, early_taken;
+    struct view view;
     bool hosts;      /* the page asked for hosts */
     bool has_hosts;  /* the page was sent all hosts */
     uint64_t seen;   /* the newest change of hosts that the page was sent */
@@ -54,7 +55,8 @@ void page_serve(struct page *page, bool readable);
 /* False while the page has not accepted what it was sent; its socket must not be polled for reading
  * then. */
 bool page_wants_to_read(const struct page *page);
-/* True if a message is due and the socket has accepted all earlier ones. */
-bool page_wants_more(const struct page *page);
+/* In how many ms a message is due; -1: none before the next change, or before the socket has
+ * accepted all earlier ones. */
+int page_pause_ms(const struct page *page);
 
 #endif

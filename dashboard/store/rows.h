@@ -111,6 +111,7 @@ struct chunk {
 struct host_facts {
     int64_t last_seen_ms;  /* when the last report of the host arrived; 0: never */
     int64_t agent_seen_ms; /* when the host's agent last called; 0: there is no agent */
+    bool command_waits;    /* for the agent */
 };
 
 /* How the last run with one name ended on a host. */

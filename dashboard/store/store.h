@@ -152,7 +152,7 @@ int txn_host_refresh(struct txn *txn, const char *host);
 int txn_host_keepalive(struct txn *txn, const char *host, const char *run,
                        const struct run_facts *facts);
 /* Stores the fields of a registration, and that the host reported now. Creates the host if it is
- * new. */
+ * new. 1 if it is new, or a field changed other than metrics and poll_interval; else 0. */
 int txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields);
 /* Adds a host by hand. 1 if added; 0 if the host exists already, then nothing was changed. */
 int txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields);

@@ -93,7 +93,8 @@ static void add_host(void *context, const struct host_row *row)
     const struct host_view *view = context;
     struct text *out = view->out;
     int64_t since = 0;
-    struct host_facts facts = {row->last_seen_ms, row->agent_seen_ms};
+    struct host_facts facts = {.last_seen_ms = row->last_seen_ms,
+                               .agent_seen_ms = row->agent_seen_ms};
     enum host_state state = state_of_host(&facts, &row->run.facts, view->now_ms, &since);
 
     text_comma(out);

@@ -68,6 +68,54 @@ def test_a_page_that_reads_late_catches_up_with_every_host(dashboard):
                 seen[host["id"]] = host["run"]["phase"]
 
 
+def test_a_page_gets_the_progress_of_the_hosts_in_sight_and_the_states_of_all(dashboard):
+    hosts = ["near", "far"]
+    runs = {host: run_id() for host in hosts}
+
+    def report(host, built, phase="building"):
+        dashboard.post(f"/api/hosts/{host}/heartbeat",
+                       {"run": runs[host], "status": phase, "phase": phase, "progress": {"built": built, "to_build": 99}})
+
+    def changes_until(page, host, done):
+        """All that the page is sent, up to a change of the host that `done` accepts."""
+        seen = []
+        while True:
+            for one in page.until("changed")["hosts"]:
+                seen.append(one)
+                if one["id"] == host and done(one["run"]):
+                    return seen
+
+    for host in hosts:
+        report(host, 0)
+    with ws.WebSocket(dashboard.url) as page:
+        page.send({"op": "subscribe"})
+        page.until("hosts")
+        page.send({"op": "view", "hosts": ["near", "nobody"]})
+        changes_until(page, "near", lambda run: True)  # as it comes into sight
+        for built in range(1, 5):
+            report("far", built)
+            report("near", built)
+        seen = changes_until(page, "near", lambda run: run["progress"]["built"] == 4)
+        report("far", 5, "switching")
+        seen += changes_until(page, "far", lambda run: run["phase"] == "switching")
+        assert [one["run"]["phase"] for one in seen if one["id"] == "far"] == ["switching"]
+        page.send({"op": "view", "hosts": ["far"]})  # all that it has missed
+        changes_until(page, "far", lambda run: run["progress"]["built"] == 5)
+        report("far", 6, "switching")
+        changes_until(page, "far", lambda run: run["progress"]["built"] == 6)
+        page.send({"op": "subscribe"})  # again of all hosts
+        page.until("hosts")
+        report("near", 7)
+        changes_until(page, "near", lambda run: run["progress"]["built"] == 7)
+
+
+def test_a_view_that_is_no_list_of_names_is_refused(dashboard):
+    with ws.WebSocket(dashboard.url) as page:
+        for wrong in ({"op": "view"}, {"op": "view", "hosts": "near"}, {"op": "view", "hosts": [1]}):
+            page.send(wrong)
+            page.until("error")
+
+
 def test_a_removed_host_is_told_as_gone(dashboard):
     dashboard.post("/api/hosts/alpha/heartbeat", {"run": run_id(), "status": "finished", "exit": {"code": 0}})
     with ws.WebSocket(dashboard.url) as page:

@@ -106,6 +106,49 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
     change_feed_free(log);
 }
 
+static void who_wants_states_is_not_told_of_progress(void **state)
+{
+    struct change_feed *log = change_feed_new();
+    uint64_t seen = 0;
+
+    (void)state;
+    change_feed_note(log, "a", false);
+    change_feed_note(log, "b", true);
+    change_feed_release(log, 10000);
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 1);
+    assert_string_equal(hosts[0], "a");
+    assert_int_equal(seen, change_feed_newest(log));
+    change_feed_note(log, "a", true);
+    change_feed_note(log, "b", false);
+    change_feed_release(log, 11000);
+    change_feed_note(log, "b", true); /* the progress behind it does not hide a state */
+    change_feed_release(log, 12000);
+    assert_true(change_feed_newest_state(log) > seen);
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 1);
+    assert_string_equal(hosts[0], "b");
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 0);
+    change_feed_free(log);
+}
+
+static void what_is_in_sight_has_its_newest_change(void **state)
+{
+    struct viewed viewed[] = {{.host = "a"}, {.host = "b"}, {.host = "nobody"}};
+    struct change_feed *log = change_feed_new();
+    uint64_t before;
+
+    (void)state;
+    change_feed_note(log, "a", true);
+    change_feed_note(log, "b", false);
+    change_feed_look(log, viewed, 3);
+    assert_true(viewed[0].noted && viewed[1].noted && !viewed[2].noted);
+    before = viewed[0].noted;
+    change_feed_note(log, "a", true); /* no pace */
+    change_feed_look(log, viewed, 3);
+    assert_true(viewed[0].noted > before);
+    assert_int_equal(viewed[0].noted, change_feed_noted(log));
+    change_feed_free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +156,8 @@ int main(void)
         cmocka_unit_test(a_slow_page_gets_each_changed_host_once_and_in_parts),
         cmocka_unit_test(progress_of_one_host_has_a_pace),
         cmocka_unit_test(a_state_change_does_not_wait_behind_progress),
+        cmocka_unit_test(who_wants_states_is_not_told_of_progress),
+        cmocka_unit_test(what_is_in_sight_has_its_newest_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

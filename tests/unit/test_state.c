@@ -16,7 +16,7 @@ static const struct host_facts *agent(int64_t last_seen_ms)
 {
     static struct host_facts host;
 
-    host = (struct host_facts){last_seen_ms, last_seen_ms};
+    host = (struct host_facts){.last_seen_ms = last_seen_ms, .agent_seen_ms = last_seen_ms};
     return &host;
 }
 

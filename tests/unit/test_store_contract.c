@@ -541,6 +541,9 @@ static enum job_result write_host(struct txn *txn, struct work *work)
     struct host_tests tests = {.total = 3, .passed = 3, .summary = "3/3 passed"};
 
     (void)work;
+    assert_int_equal(txn_host_register(txn, "host", &fields), 1);
+    assert_int_equal(txn_host_register(txn, "host", &fields), 0);
+    fields.metrics = "{\"cpu\": 2}";
     assert_int_equal(txn_host_register(txn, "host", &fields), 0);
     assert_int_equal(txn_host_add(txn, "host", &fields), 0);
     assert_int_equal(txn_host_add(txn, "other", &fields), 1);

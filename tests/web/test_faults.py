@@ -109,6 +109,25 @@ def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
     assert [seen[i] for i in range(len(seen))] == list(mock.runs[RUN % 1].lines)
 
 
+def test_a_page_says_what_it_has_in_sight_and_trusts_the_server_for_the_rest(page, mock):
+    for i in range(36):
+        mock.host(f"host-{i:02d}")
+    for i in (0, 35):  # as last told: of the second, which is out of sight, no heartbeat was told since
+        mock.run(f"host-{i:02d}", RUN % i, last_seen=iso(60))
+    views = lambda: [message["hosts"] for message in mock.heard if message["op"] == "view"]
+    page.load("/#?sort=name")
+    page.wait(lambda: views() and "host-00" in views()[-1] and "host-35" not in views()[-1], "the hosts in sight")
+    page.js("document.querySelector('#sort').value = 'seen'; document.querySelector('#sort').dispatchEvent(new Event('change'))")
+    page.wait(lambda: mock.heard[-1] == {"op": "subscribe"}, "an order that needs all progress")
+    page.js("document.querySelector('#sort').value = 'name'; document.querySelector('#sort').dispatchEvent(new Event('change'))")
+    page.wait(lambda: mock.heard[-1]["op"] == "view" and "host-00" in mock.heard[-1]["hosts"], "the hosts in sight again")
+    mock.refuse = True
+    mock.drop()
+    page.wait(lambda: page.text("#chip-problem .chip-count") == "1", "staleness of the host in sight only")
+    assert page.text(ROW % "host-00" + ".state-text") == "No heartbeat"
+    assert page.text("#chip-busy .chip-count") == "1"
+
+
 def test_a_browser_that_goes_offline_says_so_at_once(page, mock):
     mock.host("alpha")
     page.load()

@@ -168,7 +168,7 @@ static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
 int sql_txn_host_facts(struct txn *txn, const char *host, struct host_facts *facts)
 {
     struct statement *find =
-        txn_statement(txn, "SELECT last_seen, agent_seen FROM hosts WHERE id=?");
+        txn_statement(txn, "SELECT last_seen, agent_seen, pending_command FROM hosts WHERE id=?");
     int found;
 
     if (!find)
@@ -177,6 +177,7 @@ int sql_txn_host_facts(struct txn *txn, const char *host, struct host_facts *fac
     if ((found = statement_first(find)) > 0) {
         facts->last_seen_ms = column_int64(find, 0);
         facts->agent_seen_ms = column_int64(find, 1);
+        facts->command_waits = !column_null(find, 2);
     }
     return statement_close(find, found);
 }
@@ -230,14 +231,10 @@ int sql_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
 
 /* ---- what hosts and people store ---- */
 
-int sql_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
+/* The fields of a registration that hardly ever change. 1 if one did; 0; -1. */
+static int update_fields(struct txn *txn, const char *host, const struct host_fields *fields)
 {
-    if (txn_exec(txn,
-                 "INSERT INTO hosts(id, hostname, criticality, status, host_type, location, "
-                 "device_type) VALUES(?1,?1,coalesce(?2,'low'),'ok',NULL,NULL,NULL) ON "
-                 "CONFLICT(id) DO NOTHING",
-                 "tt", host, fields->criticality) < 0 ||
-        txn_exec(
+    if (txn_exec(
             txn,
             "UPDATE hosts SET host_type=coalesce(?2,host_type), location=coalesce(?3,location), "
             "device_type=coalesce(?4,device_type), theme_color=coalesce(?5,theme_color), "
@@ -245,18 +242,44 @@ int sql_txn_host_register(struct txn *txn, const char *host, const struct host_f
             "config_repo=coalesce(?7,config_repo), agent_version=coalesce(?8,agent_version), "
             "nixpkgs_version=coalesce(?9,nixpkgs_version), os_version=coalesce(?10,os_version), "
             "os_name=coalesce(?11,os_name), icon=coalesce(?12,icon), "
-            "comment=coalesce(?13,comment), test_status=coalesce(?14,test_status), "
-            "poll_interval=?15, last_seen=?16, status='ok' WHERE id=?1",
-            "ttttttttttttttii", host, fields->host_type, fields->location, fields->device_type,
+            "comment=coalesce(?13,comment), test_status=coalesce(?14,test_status), status='ok' "
+            "WHERE id=?1 AND (host_type, location, device_type, theme_color, current_generation, "
+            "config_repo, agent_version, nixpkgs_version, os_version, os_name, icon, comment, "
+            "test_status, status) IS DISTINCT FROM (coalesce(?2,host_type), "
+            "coalesce(?3,location), coalesce(?4,device_type), coalesce(?5,theme_color), "
+            "coalesce(?6,current_generation), coalesce(?7,config_repo), "
+            "coalesce(?8,agent_version), coalesce(?9,nixpkgs_version), coalesce(?10,os_version), "
+            "coalesce(?11,os_name), coalesce(?12,icon), coalesce(?13,comment), "
+            "coalesce(?14,test_status), 'ok')",
+            "tttttttttttttt", host, fields->host_type, fields->location, fields->device_type,
             fields->theme_color, fields->current_generation, fields->config_repo,
             fields->agent_version, fields->nixpkgs_version, fields->os_version, fields->os_name,
-            fields->icon, fields->comment, fields->test_status, fields->poll_interval,
-            txn->now_ms) < 0)
+            fields->icon, fields->comment, fields->test_status) < 0)
         return -1;
-    if (!fields->metrics)
-        return 0;
-    return txn_exec(txn, "UPDATE hosts SET metrics=?2, metrics_updated_at=?3 WHERE id=?1", "tti",
-                    host, fields->metrics, txn->now_ms);
+    return txn_rows(txn) > 0;
+}
+
+int sql_txn_host_register(struct txn *txn, const char *host, const struct host_fields *fields)
+{
+    bool fresh;
+    int changed;
+
+    if (txn_exec(txn,
+                 "INSERT INTO hosts(id, hostname, criticality, status, host_type, location, "
+                 "device_type) VALUES(?1,?1,coalesce(?2,'low'),'ok',NULL,NULL,NULL) ON "
+                 "CONFLICT(id) DO NOTHING",
+                 "tt", host, fields->criticality) < 0)
+        return -1;
+    fresh = txn_rows(txn) > 0;
+    changed = update_fields(txn, host, fields);
+    if (changed < 0 ||
+        txn_exec(txn,
+                 "UPDATE hosts SET poll_interval=?2, last_seen=?3, metrics=coalesce(?4,metrics), "
+                 "metrics_updated_at=CASE WHEN ?4 IS NULL THEN metrics_updated_at ELSE ?3 END "
+                 "WHERE id=?1",
+                 "tiit", host, fields->poll_interval, txn->now_ms, fields->metrics) < 0)
+        return -1;
+    return fresh || changed;
 }
 
 int sql_txn_host_add(struct txn *txn, const char *host, const struct host_fields *fields)

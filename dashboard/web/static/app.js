@@ -12,14 +12,37 @@ import { Notifier } from './notify.js';
 import { announce, notice, toast } from './say.js';
 import { verdictWords } from './signals.js';
 import { Timeline } from './timeline.js';
-import { duration, prefs, setServerNow, setText } from './util.js';
+import { duration, prefs, serverNow, setServerNow, setText, throttle } from './util.js';
 import { showWelcome } from './welcome.js';
 
 const LOST_GRACE_MS = 1500;
+const VIEW_EVERY_MS = 200;
+const MOST_IN_SIGHT = 128; // of more hosts the server sends no progress
 const ANNOUNCED_HOSTS = 30; // of more than that only those whose log is open
 const $ = (id) => document.getElementById(id);
 
 const live = new Live(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/ws`);
+
+/* The server sends the state changes of all hosts, and the progress of those in sight. Only a list in the order of "seen"
+   needs the progress of all. */
+const EVERYTHING = 'everything';
+let told = '';
+
+function subscribe() {
+    live.send({ op: 'subscribe' });
+    told = EVERYTHING;
+    tellView();
+}
+
+const tellView = throttle(() => {
+    const everything = fleet.sort === 'seen' && !document.hidden;
+    const hosts = document.hidden ? [] : fleet.inView.slice(0, MOST_IN_SIGHT);
+    const wanted = everything ? EVERYTHING : hosts.join();
+    if (wanted === told) return;
+    if (live.send(everything ? { op: 'subscribe' } : { op: 'view', hosts })) told = wanted;
+}, VIEW_EVERY_MS);
+document.addEventListener('visibilitychange', () => tellView());
+
 const notifier = new Notifier(toast);
 const fleet = new Fleet({
     row: (id) => ({
@@ -29,6 +52,7 @@ const fleet = new Fleet({
         toggle: () => logs.toggle(fleet.get(id)),
     }),
     changed: () => actions.drawBar(),
+    seen: () => tellView(),
     chip: (name) => show({ only: fleet.only === name ? '' : name }, { step: true }),
 });
 const logs = new Logs({ fleet, live, notifier, moved: (how) => writeAddress(how) });
@@ -92,7 +116,7 @@ live.addEventListener('state', () => {
     if (live.state === 'live') {
         refusals = 0;
         advice = '';
-        live.send({ op: 'subscribe' });
+        subscribe();
         logs.reconnected();
     }
     showConnection();
@@ -134,6 +158,7 @@ function showConnection() {
     setText($('conn-text'), words);
     if (fleet.live !== heard) {
         fleet.live = heard;
+        if (!heard) fleet.lost(serverNow() - (Date.now() - live.lostSince));
         document.body.classList.toggle('old', !heard);
         $('lost').hidden = heard;
         fleet.redrawAll();
@@ -189,6 +214,7 @@ function readAddress({ panels, settings, first = false }) {
     $('filter').value = q;
     $('sort').value = sort;
     fleet.filter({ text: q, only, sort: $('sort').value || 'criticality' });
+    tellView();
     logs.apply(panels).then(() => fleet.arrange());
 }
 
@@ -225,6 +251,7 @@ function pick(object, names) {
 
 function show(settings, how) {
     fleet.filter(settings);
+    tellView();
     writeAddress(how);
 }
 

@@ -47,7 +47,8 @@ export class Fleet {
     #calls;
     #drawDirty = () => this.#draw();
 
-    /** `calls.row(row)` gives a new row what its buttons do; `calls.changed()` is told of every new arrangement. */
+    /** `calls.row(row)` gives a new row what its buttons do; `calls.changed()` is told of every new arrangement, and
+        `calls.seen()` when other rows came into sight. */
     constructor(calls) {
         this.#calls = calls;
         this.arrangeSoon = throttle(() => this.arrange(), ARRANGE_EVERY_MS);
@@ -120,6 +121,17 @@ export class Fleet {
             row.panel?.setInView(isIntersecting);
             if (isIntersecting) row.draw(this.live, this.target, this.#picked.has(row.id));
         }
+        this.#calls.seen();
+    }
+
+    /** The ids of the hosts in sight. */
+    get inView() {
+        return [...this.rows.values()].filter((row) => row.inView).map((row) => row.id);
+    }
+
+    /** The connection is lost; the server was heard until `ms`, of its clock. */
+    lost(ms) {
+        for (const row of this.rows.values()) if (!row.inView) row.host.toldUntil = ms;
     }
 
     showMore() {

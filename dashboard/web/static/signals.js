@@ -12,6 +12,9 @@ export function hasAgent(host) {
     return !!host.agent_seen;
 }
 
+/** Of a host that was not in sight, the server told only when its state changed: until the connection was lost. */
+const lastSeen = (what, host) => Math.max(toMs(what.last_seen), host.toldUntil ?? 0);
+
 const OUTCOMES = { success: 'ok', failure: 'bad', units_failed: 'warn', crashed: 'crashed' };
 
 /** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok' 'over', or 'none' where nothing ran. `live`: the server is heard; else our own
@@ -21,7 +24,8 @@ export function hostVerdict(host, live) {
     if (host.state === 'busy' && !isOpen(run)) return 'busy'; // an agent works without telling of a run
     if (isOpen(run)) {
         const patience = STALE_AFTER_INTERVALS * 1000 * (run.interval || INTERVAL_S);
-        const aged = !live && toMs(run.last_seen) && serverNow() - toMs(run.last_seen) > patience;
+        const seen = lastSeen(run, host);
+        const aged = !live && seen && serverNow() - seen > patience;
         return run.status === 'stale' || aged ? 'stale' : 'busy';
     }
     if (host.verdict) return OUTCOMES[host.verdict.outcome] ?? 'over';
@@ -40,7 +44,7 @@ export function standingFailure(host) {
 export function reach(host, live) {
     if (!hasAgent(host)) return null;
     if (live) return host.reachable ? 'online' : 'offline';
-    const seen = toMs(host.last_seen);
+    const seen = lastSeen(host, host);
     return seen && serverNow() - seen < OFFLINE_AFTER_MS ? 'online' : 'offline';
 }
 
