@@ -49,12 +49,60 @@ struct nixlog {
     int64_t transferred, to_transfer;
 };
 
+/* ---- functions that the sink does not have ---- */
+
+static void no_text(void *context, const void *bytes, size_t size)
+{
+    (void)context, (void)bytes, (void)size;
+}
+
+static void no_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
+                     int64_t expected, int64_t running, int64_t failed)
+{
+    (void)context, (void)process, (void)what, (void)done, (void)expected, (void)running;
+    (void)failed;
+}
+
+static void no_start(void *context, const char *path, const char *machine, bool build)
+{
+    (void)context, (void)path, (void)machine, (void)build;
+}
+
+static void no_path(void *context, const char *path)
+{
+    (void)context, (void)path;
+}
+
+static void no_step(void *context, const char *path, const char *phase)
+{
+    (void)context, (void)path, (void)phase;
+}
+
+static void no_download(void *context, int64_t done, int64_t expected)
+{
+    (void)context, (void)done, (void)expected;
+}
+
+static struct nixlog_sink complete(struct nixlog_sink sink)
+{
+    sink.text = sink.text ? sink.text : no_text;
+    sink.count = sink.count ? sink.count : no_count;
+    sink.started = sink.started ? sink.started : no_start;
+    sink.ended = sink.ended ? sink.ended : no_path;
+    sink.step = sink.step ? sink.step : no_step;
+    sink.owner = sink.owner ? sink.owner : no_path;
+    sink.download = sink.download ? sink.download : no_download;
+    return sink;
+}
+
+/* ---- the filter ---- */
+
 struct nixlog *nixlog_new(enum nixlog_form form, const struct nixlog_sink *sink)
 {
     struct nixlog *nixlog = calloc(1, sizeof *nixlog);
     if (nixlog == NULL)
         return NULL;
-    nixlog->sink = *sink;
+    nixlog->sink = complete(*sink);
     nixlog->mark = marks[form];
     nixlog->mark_length = strlen(nixlog->mark);
     nixlog->line_start = true;

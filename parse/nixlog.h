@@ -17,7 +17,7 @@
 
 enum nixlog_count { NIXLOG_BUILDS, NIXLOG_PATHS };
 
-/* Receives the results. Pointers are valid until the call returns. */
+/* Receives the results. Pointers are valid until the call returns. Each function may be NULL. */
 struct nixlog_sink {
     void *context;
     void (*text)(void *context, const void *bytes, size_t size);

@@ -52,12 +52,6 @@ static void on_record_started(void *context, const char *path, const char *machi
     phase_record_started(transcript->phase, path, machine, build);
 }
 
-/* On the terminal the text says this, too, and phase checks whether it is nix's own. */
-static void on_started(void *context, const char *path, const char *machine, bool build)
-{
-    (void)context, (void)path, (void)machine, (void)build;
-}
-
 static void on_ended(void *context, const char *path)
 {
     struct transcript *transcript = context;
@@ -74,17 +68,6 @@ static void on_owner(void *context, const char *path)
 {
     struct transcript *transcript = context;
     phase_owner(transcript->phase, path);
-}
-
-/* The terminal shows this text already. */
-static void on_record_text(void *context, const void *bytes, size_t size)
-{
-    (void)context, (void)bytes, (void)size;
-}
-
-static void on_record_owner(void *context, const char *path)
-{
-    (void)context, (void)path;
 }
 
 static void on_download(void *context, int64_t done, int64_t expected)
@@ -121,11 +104,21 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
         return NULL;
     if (sink != NULL)
         transcript->sink = *sink;
-    const struct nixlog_sink lines = {transcript, on_text, on_count, on_started,
-                                      on_ended,   on_step, on_owner, on_download};
-    const struct nixlog_sink records = {transcript,        on_record_text, on_record_count,
-                                        on_record_started, on_ended,       on_step,
-                                        on_record_owner,   on_download};
+    /* On the terminal the text says what starts, too, and phase checks whether it is nix's own. */
+    const struct nixlog_sink lines = {.context = transcript,
+                                      .text = on_text,
+                                      .count = on_count,
+                                      .ended = on_ended,
+                                      .step = on_step,
+                                      .owner = on_owner,
+                                      .download = on_download};
+    /* The terminal shows the text of the records already. */
+    const struct nixlog_sink records = {.context = transcript,
+                                        .count = on_record_count,
+                                        .started = on_record_started,
+                                        .ended = on_ended,
+                                        .step = on_step,
+                                        .download = on_download};
     transcript->nixlog = nixlog_new(NIXLOG_LINES, &lines);
     transcript->record = nixlog_new(NIXLOG_RECORDS, &records);
     transcript->screen =

@@ -63,39 +63,11 @@ static void on_text(void *context, const void *bytes, size_t size)
     log->any = true;
 }
 
-static void on_count(void *context, uint64_t process, enum nixlog_count what, int64_t done,
-                     int64_t expected, int64_t running, int64_t failed)
-{
-    (void)context, (void)process, (void)what, (void)done, (void)expected, (void)running;
-    (void)failed;
-}
-
-static void on_started(void *context, const char *path, const char *machine, bool build)
-{
-    (void)context, (void)path, (void)machine, (void)build;
-}
-
-static void on_ended(void *context, const char *path)
-{
-    (void)context, (void)path;
-}
-
-static void on_step(void *context, const char *path, const char *step)
-{
-    (void)context, (void)path, (void)step;
-}
-
-static void on_download(void *context, int64_t done, int64_t expected)
-{
-    (void)context, (void)done, (void)expected;
-}
-
 static int print_log(const char *path, struct build_log *log)
 {
     static char buffer[1 << 16];
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const struct nixlog_sink sink = {log,      on_text, on_count, on_started,
-                                     on_ended, on_step, on_owner, on_download};
+    const struct nixlog_sink sink = {.context = log, .text = on_text, .owner = on_owner};
     struct nixlog *nixlog = fd < 0 ? NULL : nixlog_new(NIXLOG_RECORDS, &sink);
     ssize_t size = -1;
     if (nixlog == NULL)

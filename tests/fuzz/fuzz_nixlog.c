@@ -28,21 +28,6 @@ static void on_count(void *context, uint64_t process, enum nixlog_count what, in
         abort();
 }
 
-static void on_started(void *context, const char *path, const char *machine, bool build)
-{
-    (void)context, (void)path, (void)machine, (void)build;
-}
-
-static void on_path(void *context, const char *path)
-{
-    (void)context, (void)path;
-}
-
-static void on_step(void *context, const char *path, const char *step)
-{
-    (void)context, (void)path, (void)step;
-}
-
 static void on_download(void *context, int64_t done, int64_t expected)
 {
     (void)context, (void)expected;
@@ -53,9 +38,10 @@ static void on_download(void *context, int64_t done, int64_t expected)
 static struct output filter(const unsigned char *data, size_t size, size_t cut)
 {
     struct output output = {NULL, 0};
-    struct nixlog *nixlog =
-        nixlog_new(NIXLOG_LINES, &(struct nixlog_sink){&output, on_text, on_count, on_started,
-                                                       on_path, on_step, on_path, on_download});
+    struct nixlog *nixlog = nixlog_new(
+        NIXLOG_LINES,
+        &(struct nixlog_sink){
+            .context = &output, .text = on_text, .count = on_count, .download = on_download});
     if (nixlog == NULL)
         return output;
     nixlog_feed(nixlog, data, cut);

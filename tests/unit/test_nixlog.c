@@ -38,32 +38,12 @@ static void on_count(void *context, uint64_t process, enum nixlog_count what, in
     }
 }
 
-static void on_started(void *context, const char *path, const char *machine, bool build)
-{
-    (void)context, (void)path, (void)machine, (void)build;
-}
-
-static void on_path(void *context, const char *path)
-{
-    (void)context, (void)path;
-}
-
-static void on_step(void *context, const char *path, const char *step)
-{
-    (void)context, (void)path, (void)step;
-}
-
-static void on_download(void *context, int64_t done, int64_t expected)
-{
-    (void)context, (void)done, (void)expected;
-}
-
 static struct output filter(const char *bytes, size_t size, size_t step)
 {
     struct output output = {0};
     struct nixlog *nixlog =
-        nixlog_new(NIXLOG_LINES, &(struct nixlog_sink){&output, on_text, on_count, on_started,
-                                                       on_path, on_step, on_path, on_download});
+        nixlog_new(NIXLOG_LINES,
+                   &(struct nixlog_sink){.context = &output, .text = on_text, .count = on_count});
     assert_non_null(nixlog);
     for (size_t at = 0; at < size; at += step)
         nixlog_feed(nixlog, bytes + at, size - at < step ? size - at : step);
