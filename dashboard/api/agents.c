@@ -172,6 +172,16 @@ static const char *derive_comment(const char *status, const char *output,
     return output && strstr(output, "Updating") ? "Pull successful" : NULL;
 }
 
+/* The end of a job that has stored a report of the host. */
+static enum job_result host_updated(struct txn *txn, struct request *request)
+{
+    if (txn_host_refresh(txn, request->host) < 0)
+        return JOB_FAILED;
+    txn_changed(txn, request->host, NULL);
+    answer_puts(request, 200, "{\"status\":\"updated\"}");
+    return JOB_DONE;
+}
+
 static enum job_result apply_status(struct txn *txn, struct request *request, void *context)
 {
     json_object *body = context;
@@ -193,11 +203,9 @@ static enum job_result apply_status(struct txn *txn, struct request *request, vo
                                 .output = output};
     if (txn_host_status(txn, host, status, &fields) < 0 || txn_host_agent_seen(txn, host) < 0 ||
         txn_command_finish(txn, host, status, output, fields.comment) < 0 ||
-        txn_history_add(txn, host, &line) < 0 || txn_host_refresh(txn, host) < 0)
+        txn_history_add(txn, host, &line) < 0)
         return JOB_FAILED;
-    txn_changed(txn, host, NULL);
-    answer_puts(request, 200, "{\"status\":\"updated\"}");
-    return JOB_DONE;
+    return host_updated(txn, request);
 }
 
 void post_status(struct request *request)
@@ -249,11 +257,9 @@ static enum job_result apply_tests(struct txn *txn, struct request *request, voi
              (long long)tests.total);
     tests.summary = summary;
     if (txn_host_tests(txn, host, &tests) < 0 || txn_host_agent_seen(txn, host) < 0 ||
-        add_test_line(txn, host, &tests) < 0 || txn_host_refresh(txn, host) < 0)
+        add_test_line(txn, host, &tests) < 0)
         return JOB_FAILED;
-    txn_changed(txn, host, NULL);
-    answer_puts(request, 200, "{\"status\":\"updated\"}");
-    return JOB_DONE;
+    return host_updated(txn, request);
 }
 
 void post_test_progress(struct request *request)

@@ -13,6 +13,7 @@
 #include "dashboard/live/hub.h"
 #include "dashboard/fleet/state.h"
 #include "dashboard/server/server.h"
+#include "dashboard/view/host.h"
 #include "dashboard/fleet/target.h"
 #include "dashboard/fleet/validate.h"
 
@@ -269,20 +270,6 @@ void get_command_logs(struct request *request)
     answer_text(request, &out);
 }
 
-static void add_json_entry(void *context, const struct history_row *row)
-{
-    struct text *out = context;
-    char time[RFC3339_SIZE];
-
-    rfc3339_format(row->at_ms, time);
-    text_comma(out);
-    text_printf(out, "{\"timestamp\":\"%.23s000Z\"", time);
-    text_key_json(out, "icon", row->icon);
-    text_key_json(out, "message", row->message);
-    text_key_json(out, "output", row->output);
-    text_puts(out, "}");
-}
-
 static void add_text_entry(void *context, const struct history_row *row)
 {
     const char *output = row->output;
@@ -319,7 +306,7 @@ void get_logs_download(struct request *request)
                 request->host, now);
     start = out.size;
     read = store_history(request->server->store, request->host, 0, true,
-                         json ? add_json_entry : add_text_entry, &out);
+                         json ? history_line_json : add_text_entry, &out);
     if (read < 0 || (out.size == start && !out.failed)) {
         text_free(&out);
         answer_detail(request, read < 0 ? 503 : 404,

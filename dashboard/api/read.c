@@ -38,83 +38,78 @@ bool find_run(struct request *request, struct run_row *run)
     return false;
 }
 
+/* Answers with out and its end; ok: whether the store has filled out. Takes out over. */
+static void answer_list(struct request *request, bool ok, struct text *out, const char *end)
+{
+    if (!ok) {
+        text_free(out);
+        answer_no_store(request);
+        return;
+    }
+    text_puts(out, end);
+    answer_text(request, out);
+}
+
+/* Answers with out; found: 1, 0 if there is no such thing, -1 if the store failed. Takes out
+ * over. */
+static void answer_found(struct request *request, int found, struct text *out, const char *missing)
+{
+    if (found > 0) {
+        answer_text(request, out);
+        return;
+    }
+    text_free(out);
+    if (found < 0)
+        answer_no_store(request);
+    else
+        answer_detail(request, 404, "%s", missing);
+}
+
 void get_hosts(struct request *request)
 {
     struct text out = {0};
 
     text_puts(&out, "{\"hosts\":[");
-    if (!hosts_json(request->server->store, true, wall_ms(), &out)) {
-        text_free(&out);
-        answer_no_store(request);
-        return;
-    }
-    text_puts(&out, "]}");
-    answer_text(request, &out);
+    answer_list(request, hosts_json(request->server->store, true, wall_ms(), &out), &out, "]}");
 }
 
 void get_host(struct request *request)
 {
     struct text out = {0};
-
     int found = host_json(request->server->store, request->host, true, wall_ms(), &out);
 
-    if (found > 0) {
-        answer_text(request, &out);
-        return;
-    }
-    text_free(&out);
-    if (found < 0)
-        answer_no_store(request);
-    else
-        answer_detail(request, 404, "Host not found");
+    answer_found(request, found, &out, "Host not found");
 }
 
 void get_runs(struct request *request)
 {
     struct text out = {0};
+    bool ok;
 
     text_puts(&out, "{\"runs\":");
-    if (!runs_json(request->server->store, request->host, request_query(request, "before"),
-                   request_number(request, "limit", 1, 500, 50), wall_ms(), &out)) {
-        text_free(&out);
-        answer_no_store(request);
-        return;
-    }
-    text_puts(&out, "}");
-    answer_text(request, &out);
+    ok = runs_json(request->server->store, request->host, request_query(request, "before"),
+                   request_number(request, "limit", 1, 500, 50), wall_ms(), &out);
+    answer_list(request, ok, &out, "}");
 }
 
 void get_run(struct request *request)
 {
     struct text out = {0};
-
     int found = run_json(request->server->store, request->host, request->run, wall_ms(), &out);
 
-    if (found > 0) {
-        answer_text(request, &out);
-        return;
-    }
-    text_free(&out);
-    if (found < 0)
-        answer_no_store(request);
-    else
-        answer_detail(request, 404, "Run not found");
+    answer_found(request, found, &out, "Run not found");
 }
 
 void get_all_runs(struct request *request)
 {
     struct text out = {0};
+    bool ok;
 
     text_puts(&out, "{\"runs\":");
-    if (!runs_brief_json(request->server->store, request_query(request, "before"),
+    ok = runs_brief_json(request->server->store, request_query(request, "before"),
                          request_number(request, "since", 0, INT64_MAX / 2, 0),
-                         request_number(request, "limit", 1, ALL_RUNS_MAX, 500), wall_ms(), &out)) {
-        text_free(&out);
-        answer_no_store(request);
-        return;
-    }
-    text_puts(&out, "}");
-    answer_text(request, &out);
+                         request_number(request, "limit", 1, ALL_RUNS_MAX, 500), wall_ms(), &out);
+    answer_list(request, ok, &out, "}");
 }
 
 static void get_window(struct request *request)

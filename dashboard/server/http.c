@@ -250,10 +250,12 @@ static bool take_body(struct request *request, const char *bytes, size_t size)
 /* ---- answering ---- */
 
 static void answer_message(struct request *request, unsigned status, const char *key,
-                           const char *message)
+                           const char *format, va_list arguments)
 {
     struct text *body = &request->answer.body;
+    char message[400];
 
+    vsnprintf(message, sizeof message, format, arguments);
     text_free(body);
     request->answer.status = status;
     text_puts(body, "{");
@@ -263,24 +265,20 @@ static void answer_message(struct request *request, unsigned status, const char 
 
 void answer_error(struct request *request, unsigned status, const char *format, ...)
 {
-    char message[400];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    answer_message(request, status, "error", format, arguments);
     va_end(arguments);
-    answer_message(request, status, "error", message);
 }
 
 void answer_detail(struct request *request, unsigned status, const char *format, ...)
 {
-    char message[400];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    answer_message(request, status, "detail", format, arguments);
     va_end(arguments);
-    answer_message(request, status, "detail", message);
 }
 
 void answer_later(struct request *request, const char *reason)

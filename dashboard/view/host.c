@@ -13,9 +13,8 @@ struct host_view {
     bool history;
 };
 
-static void add_history_line(void *context, const struct history_row *row)
+static void begin_line(struct text *out, const struct history_row *row)
 {
-    struct text *out = context;
     char time[RFC3339_SIZE];
 
     rfc3339_format(row->at_ms, time);
@@ -23,6 +22,18 @@ static void add_history_line(void *context, const struct history_row *row)
     text_printf(out, "{\"timestamp\":\"%.23s000Z\"", time);
     text_key_json(out, "icon", row->icon);
     text_key_json(out, "message", row->message);
+}
+
+static void add_line(void *context, const struct history_row *row)
+{
+    begin_line(context, row);
+    text_puts(context, "}");
+}
+
+void history_line_json(void *out, const struct history_row *row)
+{
+    begin_line(out, row);
+    text_key_json(out, "output", row->output);
     text_puts(out, "}");
 }
 
@@ -108,8 +119,7 @@ static void add_host(void *context, const struct host_row *row)
     if (view->history) {
         text_key(out, "status_history");
         text_puts(out, "[");
-        out->failed |=
-            store_history(view->store, row->id, HISTORY_SHOWN, false, add_history_line, out) < 0;
+        out->failed |= store_history(view->store, row->id, HISTORY_SHOWN, false, add_line, out) < 0;
         text_puts(out, "]");
     }
     text_key_json(out, "state", host_state_name(state));
