@@ -21,7 +21,7 @@ struct limits {
  * they must be small. */
 static const struct limits fields[] = {
     {.name = "command", .string = 16384},
-    {.name = "argv", .string = 4096, .entries = 256, .json = 65536},
+    {.name = "argv", .string = 4096, .entries = 256, .json = 65536, .has_lines = true},
     {.name = "error", .string = 4096},
     {.name = "failed", .string = 256, .entries = 100, .json = 65536},
     {.name = "failed_units", .string = 256, .entries = 100, .json = 65536},

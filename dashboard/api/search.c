@@ -18,6 +18,7 @@
 #define RUNS_AT_ONCE 32             /* runs that are read from the store at a time */
 #define RUNS_MAX 500                /* runs that are searched for one answer */
 #define COMMAND_SHOWN 200
+#define CUT_MARK "\xe2\x80\xa6"
 
 struct search {
     struct match *match;
@@ -31,7 +32,7 @@ struct search {
 
 /* A run whose log is searched among others. */
 struct found_run {
-    char id[RUN_ID_SIZE], host[HOST_ID_SIZE], command[COMMAND_SHOWN + 1];
+    char id[RUN_ID_SIZE], host[HOST_ID_SIZE], command[COMMAND_SHOWN + sizeof CUT_MARK];
     int64_t started_ms;
 };
 
@@ -174,11 +175,13 @@ static void keep_run(void *context, const struct run_details *run)
     struct run_page *page = context;
     struct found_run *kept = &page->runs[page->count++];
     const char *command = run->command ? run->command : "";
+    size_t shown;
 
     snprintf(kept->id, sizeof kept->id, "%s", run->id);
     snprintf(kept->host, sizeof kept->host, "%s", run->host);
-    snprintf(kept->command, sizeof kept->command, "%.*s",
-             (int)shown_size(command, strlen(command), COMMAND_SHOWN), command);
+    shown = shown_size(command, strlen(command), COMMAND_SHOWN);
+    snprintf(kept->command, sizeof kept->command, "%.*s%s", (int)shown, command,
+             command[shown] ? CUT_MARK : "");
     kept->started_ms = run->facts.started_ms;
 }
 

@@ -237,6 +237,27 @@ def test_stopping_many_runs_makes_one_notice(page, dashboard):
         dashboard.end(host, run, 1)
 
 
+def test_the_bar_of_a_selection_covers_no_button_in_part(page, dashboard):
+    """Wherever the list is scrolled to: half a button below another one is easily missed."""
+    names = [f"covered{i:02d}" for i in range(20)]
+    agents(dashboard, *names)
+    for width in (1280, 390):
+        page.size(width, 800)
+        page.load("/#?q=covered")
+        page.click(row(names[0]) + ".pick")
+        page.wait(lambda: page.visible("#bulk"))
+        assert page.js("""const bar = [...document.querySelectorAll('#bulk button')], rows = [...document.querySelectorAll('tr.host :is(button, input)')], bad = [];
+            for (let y = 0; y < 400; y += 13) {
+                window.scrollTo(0, y);
+                const boxes = bar.map((b) => b.getBoundingClientRect());
+                for (const one of rows) {
+                    const r = one.getBoundingClientRect();
+                    if (r.width && boxes.some((b) => r.left < b.right && r.right > b.left && r.top < b.bottom && r.bottom > b.top)) bad.push([y, one.outerHTML]);
+                }
+            }
+            return bad;""") == [], width
+
+
 # ---- hosts come and go ----
 
 
@@ -270,16 +291,16 @@ def test_a_host_is_added_with_its_token_and_removed(page, dashboard):
 
 
 def test_the_target_commit_marks_who_is_behind_it(page, dashboard):
-    for host, commit in (("current", COMMIT), ("behind", "f" * 40)):
+    for host, commit in (("at-target", COMMIT), ("at-other", "f" * 40)):
         dashboard.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server", "current_generation": commit[:12]})
-    page.load()
+    page.load("/#?q=at-")
     page.wait(lambda: page.text("#target-hash") == COMMIT[:7], "the target")
-    page.wait(lambda: "utdated" in page.js("return document.querySelector('tbody[data-host=behind]')?.outerHTML || ''"), "the mark")
-    assert "Outdated" not in page.js("return document.querySelector('tbody[data-host=current]')?.outerHTML || ''")
+    page.wait(lambda: "utdated" in page.js("return document.querySelector('tbody[data-host=at-other]')?.outerHTML || ''"), "the mark")
+    assert "Outdated" not in page.js("return document.querySelector('tbody[data-host=at-target]')?.outerHTML || ''")
     Publisher.answer = {"gitCommit": "f" * 40, "message": "the next one"}
     try:
         page.wait(lambda: (page.js("document.querySelector('#target-refresh').click()"), page.text("#target-hash") == "f" * 7)[1], "the next target")
-        page.wait(lambda: "Outdated" in page.js("return document.querySelector('tbody[data-host=current]')?.outerHTML || ''"), "the other mark")
+        page.wait(lambda: "Outdated" in page.js("return document.querySelector('tbody[data-host=at-target]')?.outerHTML || ''"), "the other mark")
     finally:
         Publisher.answer = {"gitCommit": COMMIT, "message": "the wanted one"}
 

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import shlex
 import time
 
 import pytest
@@ -52,6 +53,17 @@ def test_the_runs_of_a_host_are_a_list_with_outcome_and_duration(page, dashboard
     page.wait(lambda: page.attr(f"tr[data-run='{old}']", "aria-current") == "true")
 
 
+def test_the_command_is_copied_as_a_shell_needs_it(page, dashboard):
+    script = "printf '%s\\n' it's\n# two lines"
+    words = ["env", "A=b c", "sh", "-c", script, "--flake", ".#hsb1", "github:x/y?ref=main", ""]
+    run = dashboard.begin("quoted", command=" ".join(words).replace("\n", " "))
+    dashboard.write("quoted", run, 0, ["x"], argv=words)
+    page.load()
+    open_log(page, "quoted")
+    page.wait(lambda: "'--flake" not in page.text(".command") and "'sh'" not in page.text(".command") and page.text(".command").startswith("env 'A=b c' sh -c '"), "quotes where needed")
+    assert shlex.split(page.text(".command")) == words
+
+
 def test_more_runs_are_loaded_on_demand(page, dashboard):
     for i in range(53):
         dashboard.has("many", ["x"], command=f"command {i}")
@@ -77,7 +89,7 @@ def test_two_runs_are_compared(page, dashboard):
     assert table["Outcome"] == ["Succeeded", "Failed with exit 1"]
     assert table["Reason"] == ["–", "it broke"]
     assert table["Failed derivations"] == ["–", "openssl-3.0"]
-    assert table["Difference"][1].endswith("+20 lines")
+    assert table["Log"][1].startswith("31 lines") and table["Log"][1].endswith("(+20)")
     assert page.count(".comparison tr.differs") >= 3
 
 

@@ -78,7 +78,7 @@ export class FindAll {
     }
 
     get #soFar() {
-        return `${plural(this.#found, 'match', 'matches')} in ${plural(this.#runs, 'run')}`;
+        return `${plural(this.#found, 'match', 'matches')} in ${plural(this.#runs, 'searched run')}`;
     }
 
     #say(text) {

@@ -4,6 +4,7 @@ import { heard, remaining } from './remaining.js';
 import {
     Bar,
     SILENT_AFTER_S,
+    brief,
     counts,
     elapsedMs,
     endMs,
@@ -240,7 +241,7 @@ export class HostRow {
             if (c.fill.style.transform !== scale) c.fill.style.transform = scale;
         }
         const [what, when] = this.#detail(host, run, open);
-        setText(c.what, what);
+        setText(c.what, brief(what));
         setText(c.when, when);
         setAttr(c.what, 'title', what || null);
     }

@@ -2,7 +2,7 @@
    ended and why, and which generation it made. */
 import { generationWords } from './changes.js';
 import { remaining, remainingWords } from './remaining.js';
-import { elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
+import { commandLine, elapsedMs, exitWords, isOpen, reason, verdict } from './runs.js';
 import { bytes, copyButton, dayAndTime, duration, el, plural, setText, toMs } from './util.js';
 
 export class RunHeader {
@@ -19,7 +19,7 @@ export class RunHeader {
         this.element = el(
             'div',
             { class: 'run-header' },
-            el('p', { class: 'command-line' }, this.#command, copyButton('Copy the command', () => title(this.#run))),
+            el('p', { class: 'command-line' }, this.#command, copyButton('Copy the command', () => commandLine(this.#run))),
             el(
                 'dl',
                 { class: 'facts' },
@@ -37,7 +37,7 @@ export class RunHeader {
     update(run) {
         if (this.#run?.id !== run.id) this.changed([]);
         this.#run = run;
-        setText(this.#command, title(run));
+        setText(this.#command, commandLine(run));
         this.#say('user', run.user ?? '');
         this.#say('started', run.started ? dayAndTime(toMs(run.started), true) : '');
         this.tick();

@@ -131,7 +131,7 @@ export class RunList {
             'tr',
             { 'data-run': run.id, 'aria-current': here ? 'true' : null },
             el('td', {}, mark, ` ${spoken(run)}`),
-            el('td', { class: 'num', text: run.started ? dayAndTime(toMs(run.started)) : '' }),
+            el('td', { class: 'num', text: run.started ? dayAndTime(toMs(run.started), true) : '' }),
             el('td', { class: 'num', text: duration(elapsedMs(run)) }),
             el('td', {}, el('button', { type: 'button', class: 'plain', 'data-do': 'pick-run', text: title(run), title: title(run), onclick: () => this.pick(run) })),
             el(
@@ -144,7 +144,7 @@ export class RunList {
                           'data-do': 'compare',
                           'aria-pressed': String(this.#compared === run.id),
                           text: 'Compare',
-                          'aria-label': `Compare with the run of ${dayAndTime(toMs(run.started))}`,
+                          'aria-label': `Compare with the run of ${dayAndTime(toMs(run.started), true)}`,
                           onclick: () => this.#toggleCompared(run),
                       }),
             ),
@@ -193,7 +193,7 @@ function sideBySide(pair, details = [null, null]) {
         );
     };
     const each = (label, fact) => row(label, pair.map(fact));
-    const head = (run) => el('th', { scope: 'col', text: dayAndTime(toMs(run.started)) });
+    const head = (run) => el('th', { scope: 'col', text: dayAndTime(toMs(run.started), true) });
     return el(
         'table',
         {},
@@ -204,13 +204,12 @@ function sideBySide(pair, details = [null, null]) {
             each('Command', title),
             each('Outcome', spoken),
             each('Reason', reason),
-            each('Duration', (run) => duration(elapsedMs(run))),
-            each('Difference', (run) => (run === after ? difference(...pair) : '')),
+            each('Duration', (run) => duration(elapsedMs(run)) + (run === after ? longer(...pair) : '')),
             each('Built or fetched', counts),
             each('Failed derivations', (run) => (run.failed ?? []).join(', ')),
             each('Failed units', (run) => (run.failed_units ?? []).join(', ')),
             each('User', (run) => run.user ?? ''),
-            each('Log', (run) => `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}`),
+            each('Log', (run) => `${plural(run.lines ?? 0, 'line')}, ${bytes(run.bytes ?? 0)}` + (run === after ? moreLines(...pair) : '')),
             ...(details[0] ? [row('Changes', details.map(({ changes }) => changes.map(changeWords).join('\n')))] : []),
             ...(details[0] ? slowest(details).map(([name, values]) => row(name, values)) : []),
         ),
@@ -231,11 +230,15 @@ function slowest(details) {
         .map((name) => [name, times.map((map) => (map.has(name) ? duration(map.get(name)) : ''))]);
 }
 
-function difference(before, after) {
-    const ms = elapsedMs(after) - elapsedMs(before);
+/** By how much two durations differ, as they are written: ' (+7 s)', '' for none. */
+function longer(before, after) {
+    const seconds = Math.floor(elapsedMs(after) / 1000) - Math.floor(elapsedMs(before) / 1000);
+    return seconds ? ` (${seconds < 0 ? '−' : '+'}${duration(Math.abs(seconds) * 1000)})` : '';
+}
+
+function moreLines(before, after) {
     const lines = (after.lines ?? 0) - (before.lines ?? 0);
-    const signed = (n, text) => `${n < 0 ? '−' : '+'}${text}`;
-    return `${signed(ms, duration(Math.abs(ms)))}, ${signed(lines, count(Math.abs(lines)))} lines`;
+    return lines ? ` (${lines < 0 ? '−' : '+'}${count(Math.abs(lines))})` : '';
 }
 
 function spoken(run) {

@@ -37,6 +37,19 @@ export function title(run) {
     return run.command || argv || 'command';
 }
 
+/* What a shell takes as it stands; every other word is quoted. */
+const PLAIN_WORD = /^[\w@%+=:,./-][\w@%+=:,./#~-]*$/;
+const quoted = (word) => (PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** The command as it can be typed again: its words as a shell needs them. Where the words are not all known, as it was
+    told. */
+export function commandLine(run) {
+    const { argv } = run;
+    if (!Array.isArray(argv) || argv.length < 2) return title(run);
+    const whole = !run.command || argv.join(' ').replace(/[\n\t]/g, ' ') === run.command;
+    return whole ? argv.map(quoted).join(' ') : title(run);
+}
+
 function plan(run) {
     const words = Array.isArray(run.argv) ? run.argv : title(run).split(/\s+/);
     for (const [i, word] of words.entries()) {
@@ -121,6 +134,9 @@ export function reason(run) {
     if (run.error) return run.error;
     return run.status === 'crashed' || run.lost ? 'nixfleet-run ended without reporting how' : '';
 }
+
+/** A reason in few words: without what says little in a narrow place. */
+export const brief = (text) => text.replace(/^error: /, '').replace(/\/nix\/store\/[0-9a-z]{32}-/g, '');
 
 export function elapsedMs(run) {
     const start = toMs(run.started);
