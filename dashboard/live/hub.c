@@ -18,7 +18,9 @@
 
 #define ROUND_MS 20 /* changes within this time are sent together */
 #define ROUND_LATE_MS 10000
-#define TICK_MS 500 /* how often to look for states and sessions that the clock has changed */
+#define BLIND_MS 1500 /* pages are told to come back when the store could not be read for so long \
+                       */
+#define TICK_MS 500   /* how often to look for states and sessions that the clock has changed */
 #define PAGES_MAX 1000
 
 /* What other threads pass to the live thread. */
@@ -43,6 +45,7 @@ struct live {
     struct page *pages;
     atomic_size_t count;
     int64_t round_ms, tick_ms, ticked_wall_ms;
+    int64_t blind_ms; /* monotonic: since when the store cannot be read; 0: it can */
 };
 
 /* ---- from other threads ---- */
@@ -160,8 +163,8 @@ static void take_arrivals(struct live *live)
     worker_unlock(&live->worker);
     for (; page; page = next) {
         next = page->next;
-        if (live->count >= PAGES_MAX || !auth_still(live->server, &page->caller) ||
-            !page_open(page)) {
+        if (live->blind_ms || live->count >= PAGES_MAX ||
+            !auth_still(live->server, &page->caller) || !page_open(page)) {
             close_page(page);
             continue;
         }
@@ -252,8 +255,13 @@ static void tick(struct live *live)
     /* If the clock went back, the due hosts are before the time of the last tick. */
     if (atomic_exchange(&live->stale, false) || now < since)
         since = 0;
-    if (store_hosts_due(live->server->store, since, now, clock_changed, live) < 0)
+    if (store_hosts_due(live->server->store, since, now, clock_changed, live) < 0) {
         atomic_store(&live->stale, true);
+        if (!live->blind_ms)
+            live->blind_ms = monotonic_ms();
+    } else {
+        live->blind_ms = 0;
+    }
     live->ticked_wall_ms = now;
 }
 
@@ -294,6 +302,14 @@ static void end_all(struct live *live)
     events_end(live->events);
 }
 
+/* A page whose channel ends says that it waits. With an open channel it would say that all is
+ * shown.
+ */
+static bool is_blind(const struct live *live)
+{
+    return live->blind_ms && monotonic_ms() - live->blind_ms >= BLIND_MS;
+}
+
 /* Passes the changes since the last round to the change feed, the followers and the event
  * streams. */
 static void begin_round(struct live *live)
@@ -308,8 +324,11 @@ static void begin_round(struct live *live)
     if (count)
         changes_sort(changes, count);
     for (size_t i = 0; i < count; i++)
-        lost |= !change_feed_note(live->messages.hosts, changes[i].host, changes[i].progress);
-    if (lost)
+        if (changes[i].host[0])
+            lost |= !change_feed_note(live->messages.hosts, changes[i].host, changes[i].progress);
+        else
+            live_recheck(live);
+    if (lost || is_blind(live))
         end_all(live);
     change_feed_release(live->messages.hosts, monotonic_ms());
     for (struct page *page = live->pages; page; page = page->next)

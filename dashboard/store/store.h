@@ -88,7 +88,7 @@ void store_submit(struct store *store, struct job *job);
 
 /* ---- the change feed ---- */
 
-/* A change of a host. run: the run that changed, or "". */
+/* A change of a host. run: the run that changed, or "". If host is "": a session was ended. */
 struct change {
     char host[HOST_ID_SIZE], run[RUN_ID_SIZE];
     bool progress; /* the run only made progress: it has more lines, or its next build */

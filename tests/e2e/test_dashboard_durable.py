@@ -1,6 +1,4 @@
 """What was acknowledged is kept: over kills, failing disks and full ones."""
-import http.client
-import json
 import os
 import random
 import re
@@ -12,52 +10,11 @@ import time
 import uuid
 
 import pytest
-from lib.dashserver import TOKEN, Dashboard, wait_for
+from lib.dashserver import Dashboard, wait_for
+from lib.writers import Writer, logs, whole
 
 KILLS = int(os.environ.get("NIXFLEET_TEST_KILLS", "200"))
 SECONDS = float(os.environ.get("NIXFLEET_TEST_KILL_SECONDS", "25"))
-
-
-def logs(host):
-    return f"/api/hosts/{host}/logs"
-
-
-def whole(dashboard, host, run):
-    return dashboard.get(f"/api/hosts/{host}/runs/{run}/log").body.decode()
-
-
-class Writer(threading.Thread):
-    """Posts numbered lines to a run of its own; a batch is sent until it is acknowledged."""
-
-    def __init__(self, dashboard, number):
-        super().__init__(daemon=True)
-        self.dashboard, self.host, self.run_id = dashboard, f"writer-{number}", str(uuid.uuid4())
-        self.random = random.Random(number)
-        self.acked, self.stopping, self.problem = 0, False, None
-
-    def body(self):
-        count = self.random.randrange(1, 40)
-        return count, json.dumps({"run": self.run_id, "from": self.acked, "text": "\n".join(f"line {self.acked + i}" for i in range(count))})
-
-    def run(self):
-        connection = None
-        while not self.stopping and not self.problem:
-            count, body = self.body()
-            while not self.stopping:
-                try:
-                    connection = connection or http.client.HTTPConnection(self.dashboard.url.removeprefix("http://"), timeout=20)
-                    connection.request("POST", logs(self.host), body, {"Authorization": "Bearer " + TOKEN})
-                    answer = connection.getresponse()
-                    said = json.loads(answer.read())
-                except (OSError, http.client.HTTPException, ValueError):
-                    connection = None
-                    time.sleep(0.005)
-                    continue
-                if answer.status == 200 and said["next"] == self.acked + count:
-                    self.acked += count
-                else:
-                    self.problem = (answer.status, said, self.acked, count)
-                break
 
 
 def test_every_acknowledged_line_survives_hundreds_of_kills_under_load(tmp_path):

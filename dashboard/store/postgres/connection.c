@@ -208,6 +208,11 @@ static const char *const settings[] = {
     "current_setting('synchronous_commit') IN ('off','local','remote_write')",
 };
 
+/* What the admin sees in pg_stat_activity. */
+static const char *const uses[] = {"SET application_name='nixfleet-dashboard reads'",
+                                   "SET application_name='nixfleet-dashboard writes'",
+                                   "SET application_name='nixfleet-dashboard listens'"};
+
 static int refuse(struct connection *connection, char *error, const char *why)
 {
     const char *host = PQhost(connection->conn);
@@ -244,6 +249,7 @@ static int set_up(struct connection *connection, char *error)
         return refuse(connection, error, PQerrorMessage(connection->conn));
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         connection_send(connection, settings[i]);
+    connection_send(connection, uses[connection->use]);
     if (connection->use == CONNECTION_READS)
         connection_send(connection, "SET default_transaction_read_only=on");
     if (connection_finish(connection) == 0)

@@ -31,7 +31,7 @@ struct pg_statement {
     bool last;     /* of a cursor: result has its last rows */
 };
 
-enum connection_use { CONNECTION_READS, CONNECTION_WRITES };
+enum connection_use { CONNECTION_READS, CONNECTION_WRITES, CONNECTION_LISTENS };
 
 /* Makes a connection that is not connected yet. The URL and pool (NULL: none) must outlive it. NULL
  * when out of memory. */

@@ -11,7 +11,7 @@
 
 #define GROUP_MAX 200 /* jobs in one transaction: its locks are held as long as it takes */
 #define PAUSE_FIRST_MS 250
-#define PAUSE_MAX_MS 5000
+#define PAUSE_MAX_MS 1000
 
 static void *write_groups(void *context);
 

@@ -19,7 +19,7 @@
 #define PAYLOADS_MAX 16  /* of one transaction */
 #define LOOK_MS 250      /* how often the pool is tended */
 #define TEND_MS 30000    /* and how often clocks and partitions */
-#define PAUSE_MAX_MS 5000
+#define PAUSE_MAX_MS 1000
 #define CLOCK_MS 5000              /* servers whose clocks differ by more disagree about states */
 #define RECENT_MS (60 * 60 * 1000) /* a run that ended longer ago does not change any more */
 
@@ -279,7 +279,7 @@ struct listener *pg_listen(struct store *store)
         return NULL;
     listener->store = store;
     worker_init(&listener->worker);
-    listener->connection = connection_new(store->url, CONNECTION_WRITES, NULL);
+    listener->connection = connection_new(store->url, CONNECTION_LISTENS, NULL);
     if (listener->connection && worker_start(&listener->worker, listen, listener) == 0)
         return listener;
     pg_listen_stop(listener);

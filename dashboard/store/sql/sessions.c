@@ -11,8 +11,10 @@ int sql_txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
                     "tii", hash, txn->now_ms, txn->now_ms + lifetime_ms);
 }
 
+/* Other servers may have pages of the session. */
 int sql_txn_session_drop(struct txn *txn, const char *hash)
 {
+    txn_changed(txn, "", NULL);
     return txn_exec(txn, "DELETE FROM sessions WHERE token_hash=?", "t", hash);
 }
 

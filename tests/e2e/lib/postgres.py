@@ -44,6 +44,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def runs(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Postgres:
     """durable: with fsync, as people run it. Settings are lines of postgresql.conf. The server is started at once;
     `standby_of` makes it a copy of another that follows it."""
@@ -95,7 +102,8 @@ class Postgres:
         self.process = subprocess.Popen([f"{self.bin}/postgres", "-D", str(self.data)], cwd=self.directory, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, **self.as_owner())
         end = time.monotonic() + 60
-        while subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", str(self.directory), "-p", str(self.port)], check=False).returncode:
+        ready = [f"{self.bin}/pg_isready", "-q", "-h", str(self.directory), "-p", str(self.port), "-U", "nixfleet", "-d", "postgres"]
+        while subprocess.run(ready, check=False).returncode:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("PostgreSQL does not start: " + (self.directory / "log").read_text())
             time.sleep(0.05)
@@ -109,13 +117,18 @@ class Postgres:
 
     def kill(self):
         """The end that leaves nothing in order: all of its processes at once."""
+        self.process.send_signal(signal.SIGSTOP)  # it starts no more of them
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=subprocess.PIPE, text=True, check=False).stdout
-        for pid in [self.process.pid, *map(int, children.split())]:
+        pids = [self.process.pid, *map(int, children.split())]
+        for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait()
+        end = time.monotonic() + 20
+        while any(map(runs, pids)) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def promote(self):
         self.run("pg_ctl", "promote", "-w", "-D", str(self.data))
