@@ -439,16 +439,20 @@ static void note_undelivered(struct run *run)
 
 static void finish(struct run *run)
 {
+    bool left_behind;
+
     terminal_leave(&run->terminal);
     child_release(&run->child);
     record_end(run);
     child_wait(&run->child);
-    pump_stay_behind(&run->pump);
+    left_behind = pump_stay_behind(&run->pump);
     tell_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
     helpers_kill(&run->helpers);
     note_undelivered(run);
     tell_problems(run);
+    if (run->plan.file && !left_behind)
+        run_log_let_go(&run->log, monotonic_ms() + LOG_WAIT_MS);
     run_log_close(&run->log);
 }
 

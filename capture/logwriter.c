@@ -42,6 +42,7 @@ struct writer {
     struct status_page *page;
     struct log_files files;
     int channel, acks; /* -1: closed by the other end */
+    bool alone;        /* no other process can write to the ring any more */
     uint32_t ack_seq;  /* of the acknowledgement that is on the disk */
     /* bytes of output when the end was written; UINT64_MAX: the end is not written */
     uint64_t ended_at;
@@ -341,13 +342,19 @@ static void prepare_for_nix(struct writer *writer)
 
 /* ---- the loop ---- */
 
-static void hear(int *fd)
+/* Takes what fd says. True at its end. */
+static bool at_end(int fd)
 {
     char bytes[64];
-    ssize_t n = read(*fd, bytes, sizeof bytes);
+    ssize_t n = read(fd, bytes, sizeof bytes);
 
-    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-        close_fd(fd);
+    return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+}
+
+static void hear_acks(struct writer *writer)
+{
+    if (at_end(writer->acks))
+        close_fd(&writer->acks);
 }
 
 static bool waiting(const struct writer *writer)
@@ -382,9 +389,9 @@ static void sleep_until_woken(struct writer *writer, bool worked)
         (void)poll(from, 2, (int)pause_for(writer, worked));
     atomic_store(&writer->page->writer_sleeps, WRITER_AWAKE);
     if (from[0].revents)
-        hear(&writer->channel);
+        writer->alone = at_end(writer->channel);
     if (from[1].revents)
-        hear(&writer->acks);
+        hear_acks(writer);
 }
 
 /* True once: when the run is over and all is written. */
@@ -411,7 +418,7 @@ static bool work(struct writer *writer)
 
 static void serve(struct writer *writer)
 {
-    while (writer->channel >= 0) {
+    while (!writer->alone) {
         bool worked = work(writer);
 
         if (just_finished(writer))
@@ -423,6 +430,27 @@ static void serve(struct writer *writer)
     work(writer);
 }
 
+static bool shipper_is_gone(struct writer *writer)
+{
+    struct pollfd acks = {.fd = writer->acks, .events = POLLIN};
+
+    while (writer->acks >= 0 && poll(&acks, 1, 0) > 0)
+        hear_acks(writer);
+    return writer->acks < 0;
+}
+
+/* A second run with the same --log may follow at once: the pump waits for the end of file on the
+ * channel. While a shipper reads the log, the log stays ours. */
+static void unlock(struct writer *writer)
+{
+    /* the end of this process would also do that */
+    if (writer->files.run_fd >= 0)
+        (void)flock(writer->files.run_fd, LOCK_UN);
+    if (writer->files.log_fd >= 0 && shipper_is_gone(writer))
+        (void)flock(writer->files.log_fd, LOCK_UN);
+    close_fd(&writer->channel);
+}
+
 /* No process is left that could write to the ring. */
 static void let_run_go(struct writer *writer)
 {
@@ -431,11 +459,10 @@ static void let_run_go(struct writer *writer)
     identify(writer);
     sync_files(writer, true);
     close_fd(&writer->files.copy_fd);
-    if (writer->files.run_fd >= 0)
-        (void)flock(writer->files.run_fd, LOCK_UN); /* the end of this process would also do that */
+    unlock(writer);
     while (writer->acks >= 0) {
         take_ack(writer);
-        hear(&writer->acks);
+        hear_acks(writer);
     }
     take_ack(writer);
     if (plan->nix_record)

@@ -93,8 +93,8 @@ void pump_run(struct pump *pump);
 void pump_wait_delivery(struct pump *pump, int64_t deadline_ms);
 /* To be called after child_wait. If other processes still have the command's pipes or terminal
  * open, makes a process that copies their output to the caller and to the log until they close
- * them. */
-void pump_stay_behind(struct pump *pump);
+ * them. Returns whether there is such a process. */
+bool pump_stay_behind(struct pump *pump);
 void pump_free(struct pump *pump);
 
 #endif

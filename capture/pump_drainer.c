@@ -114,9 +114,10 @@ static void copy_once(struct pump *pump)
     }
 }
 
-void pump_stay_behind(struct pump *pump)
+bool pump_stay_behind(struct pump *pump)
 {
     bool held = false;
+    pid_t pid;
 
     for (int i = 0; i < 3; i++) {
         if (held_by_others(&pump->flows[i]))
@@ -124,8 +125,9 @@ void pump_stay_behind(struct pump *pump)
         else
             pump->flows[i].from = -1;
     }
-    if (!held || fork() != 0)
-        return; /* if no process can be made, the next write of the other processes fails */
+    pid = held ? fork() : -1;
+    if (pid != 0)
+        return pid > 0; /* if no process can be made, the next write of the other processes fails */
     become_drainer(pump);
     while (copying(pump))
         copy_once(pump);

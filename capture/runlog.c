@@ -267,6 +267,26 @@ bool run_log_wait(struct run_log *log, int64_t until_ms)
     return atomic_load(&log->page->finished);
 }
 
+void run_log_let_go(struct run_log *log, int64_t until_ms)
+{
+    int64_t left;
+
+    if (!log->page)
+        return;
+    close_fd(&log->acks_read);
+    close_fd(&log->acks_write);
+    if (log->channel >= 0)
+        (void)shutdown(log->channel, SHUT_WR);
+    while (log->channel >= 0 && (left = until_ms - monotonic_ms()) > 0) {
+        struct pollfd told = {.fd = log->channel, .events = POLLIN};
+
+        if (poll(&told, 1, (int)left) < 0 && errno != EINTR)
+            return;
+        if (told.revents)
+            run_log_hear(log);
+    }
+}
+
 void run_log_close(struct run_log *log)
 {
     if (!log->page)

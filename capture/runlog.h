@@ -58,6 +58,9 @@ void run_log_reaped(struct run_log *log, pid_t pid);
 /* Calls say with one line for each problem of the log. */
 void run_log_report(const struct run_log *log, void (*say)(void *context, const char *line),
                     void *context);
+/* If no other process appends to the log: waits until another run may use the log file, at most
+ * until until_ms (monotonic). */
+void run_log_let_go(struct run_log *log, int64_t until_ms);
 /* Closes the log. The log writer then writes the rest and ends. */
 void run_log_close(struct run_log *log);
 

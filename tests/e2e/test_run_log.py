@@ -217,6 +217,12 @@ def test_a_log_that_is_standard_output_adds_to_it_and_cuts_nothing(state, tmp_pa
 
 
 # ---- two runs, one --log ----
+def test_runs_that_follow_each_other_at_once_may_use_one_log_file(state, tmp_path):
+    for i in range(60):
+        run("echo", i, state=state, options=["--log", tmp_path / "same"], env=environment(state, NIXFLEET_KEEP_RUNS="3"))
+        assert (tmp_path / "same").read_text() == f"{i}\n"
+
+
 def test_two_runs_with_one_log_file_do_not_pass_for_each_other(state, tmp_path):
     options = ["--log", tmp_path / "same"]
     run("sh", "-c", "echo OUTPUT-OF-A; echo A2; echo A3", state=state, options=options)

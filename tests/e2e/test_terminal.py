@@ -203,8 +203,10 @@ def test_what_is_typed_ahead_is_for_the_next_reader(state, tmp_path, typed):
 def test_a_job_beside_the_command_writes_whole_lines(state, tmp_path):
     """And so does the command, also one that sets its terminal for itself."""
     script = (f"(until [ -e {tmp_path}/up ]; do sleep 0.02; done; for i in $(seq 300); do echo job $i; sleep 0.002; done; touch {tmp_path}/go) & "
-              f"{RUN} -q sh -c 'stty -opost; printf \"raw\\nline\\r\\n\"; stty opost; touch {tmp_path}/up; until [ -e {tmp_path}/go ]; do echo command; sleep 0.01; done'")
+              f"{RUN} -q sh -c 'stty -opost; printf \"raw\\nline\\r\\n\"; stty opost; until [ -e {tmp_path}/go ]; do echo command; sleep 0.01; done'")
     with Terminal("bash", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        terminal.until("line\r\n")
+        (tmp_path / "up").touch()
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
     assert terminal.screen.startswith(b"raw\nline\r\n")
     rest = terminal.screen.partition(b"line\r\n")[2]

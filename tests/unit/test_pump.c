@@ -324,7 +324,8 @@ static void who_goes_in_the_middle_of_a_flood_ends_it(bool nohup)
     if (nohup)
         assert_int_equal(flood->pump.bytes, FLOOD); /* all is logged */
     else
-        assert_uint_in_range(flood->pump.bytes, FLOOD / 4, FLOOD - 1); /* the command had a SIGPIPE */
+        assert_uint_in_range(flood->pump.bytes, FLOOD / 4,
+                             FLOOD - 1); /* the command had a SIGPIPE */
     free_flood(flood);
 }
 
