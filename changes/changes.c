@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "closure.h"
 
 #define OUTPUT_MAX ((size_t)8 << 20) /* bytes in an answer of nix-store */
-#define STORE_HASH 32
-#define SIZES_AT_ONCE 500 /* paths in one query */
+#define SIZES_AT_ONCE 500            /* paths in one query */
 
 /* ---- nix-store ---- */
 
@@ -108,54 +108,11 @@ static char *ask(char **arguments, int64_t until_ms)
 
 /* ---- closures ---- */
 
-struct closure {
-    char *text;  /* the answer, cut into its lines */
-    char **path; /* sorted by name */
-    size_t count;
-};
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static bool closure_read(struct closure *closure, const char *path, int64_t until_ms)
 {
     char *arguments[] = {(char *)nix_store(), "-q", "--requisites", (char *)path, NULL};
-    size_t lines = 0;
 
-    *closure = (struct closure){.text = ask(arguments, until_ms)};
-    for (char *at = closure->text; at && *at; at++)
-        lines += *at == '\n';
-    closure->path = lines ? calloc(lines, sizeof *closure->path) : NULL;
-    if (!closure->path)
-        return false;
-    for (char *at = closure->text, *end; (end = strchr(at, '\n')); at = end + 1) {
-        *end = '\0';
-        closure->path[closure->count++] = at;
-    }
-    qsort(closure->path, closure->count, sizeof *closure->path, by_text);
-    return true;
-}
-
-static void closure_free(struct closure *closure)
-{
-    free(closure->path);
-    free(closure->text);
-}
-
-/* Collects the paths that only `one` has. Returns their number. */
-static size_t only_in(const struct closure *one, const struct closure *other, char **out)
-{
-    size_t count = 0, at = 0;
-
-    for (size_t i = 0; i < one->count; i++) {
-        while (at < other->count && strcmp(other->path[at], one->path[i]) < 0)
-            at++;
-        if (at == other->count || strcmp(other->path[at], one->path[i]) != 0)
-            out[count++] = one->path[i];
-    }
-    return count;
+    return closure_parse(closure, ask(arguments, until_ms));
 }
 
 /* The size of all paths in bytes; -1: not known. */
@@ -167,139 +124,17 @@ static int64_t size_of(char **path, size_t count, int64_t until_ms)
     for (size_t from = 0; from < count; from += SIZES_AT_ONCE) {
         size_t some = count - from < SIZES_AT_ONCE ? count - from : SIZES_AT_ONCE;
         AUTO_FREE char *text = NULL;
+        int64_t size;
 
         memcpy(arguments + 3, path + from, some * sizeof *path);
         arguments[3 + some] = NULL;
         text = ask(arguments, until_ms);
-        if (!text)
+        size = text ? closure_sizes(text) : -1;
+        if (size < 0 || size > INT64_MAX - sum)
             return -1;
-        for (char *at = text, *end; *at; at = *end ? end + 1 : end) {
-            sum += strtoll(at, &end, 10);
-            end += strcspn(end, "\n");
-        }
+        sum += size;
     }
     return sum;
-}
-
-/* ---- packages ---- */
-
-/* A store path as name and version. Nix's rule: the version begins at the first dash that no letter
- * follows. */
-struct package {
-    const char *name, *version;
-    size_t length; /* of the name */
-};
-
-static bool package_of(const char *path, struct package *package)
-{
-    const char *base = strrchr(path, '/');
-
-    if (!base || strlen(base) < STORE_HASH + 3)
-        return false;
-    package->name = base + STORE_HASH + 2;
-    package->length = strlen(package->name);
-    package->version = package->name + package->length;
-    for (const char *at = package->name; (at = strchr(at, '-')); at++) {
-        if ((at[1] | 32) >= 'a' && (at[1] | 32) <= 'z')
-            continue;
-        package->length = (size_t)(at - package->name);
-        package->version = at[1] ? at + 1 : at;
-        break;
-    }
-    return true;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct package *one = a, *two = b;
-    size_t least = one->length < two->length ? one->length : two->length;
-    int order = memcmp(one->name, two->name, least);
-
-    if (order == 0)
-        order = (one->length > two->length) - (one->length < two->length);
-    return order ? order : strcmp(one->version, two->version);
-}
-
-static size_t packages_of(char **path, size_t count, struct package *out)
-{
-    size_t used = 0;
-
-    for (size_t i = 0; i < count; i++)
-        used += package_of(path[i], &out[used]);
-    qsort(out, used, sizeof *out, by_name);
-    return used;
-}
-
-static bool same_name(const struct package *one, const struct package *two)
-{
-    return one->length == two->length && memcmp(one->name, two->name, one->length) == 0;
-}
-
-/* Joins the versions of all packages with the name of package[from]. Returns the number of these
- * packages. */
-static size_t versions(const struct package *package, size_t from, size_t count, char *out,
-                       size_t size)
-{
-    size_t at = from, length = 0;
-
-    out[0] = '\0';
-    for (; at < count && same_name(&package[at], &package[from]); at++) {
-        if (at > from && strcmp(package[at].version, package[at - 1].version) == 0)
-            continue;
-        if (length < size)
-            length += (size_t)snprintf(out + length, size - length, "%s%s", at > from ? ", " : "",
-                                       package[at].version);
-    }
-    return at - from;
-}
-
-static void put(json_object *list, const struct package *package, const char *old, const char *new)
-{
-    json_object *object = json_object_new_object();
-    int length = (int)(package->length < 200 ? package->length : 200);
-
-    json_object_object_add(object, "name", json_object_new_string_len(package->name, length));
-    if (old)
-        json_object_object_add(object, "old", json_object_new_string(old));
-    if (new)
-        json_object_object_add(object, "new", json_object_new_string(new));
-    json_object_array_add(list, object);
-}
-
-/* Both lists are sorted. A name in only one list was added or removed. Another name has other
- * versions, or was only rebuilt. */
-static void put_packages(json_object *profile, const struct package *old, size_t old_count,
-                         const struct package *new, size_t new_count)
-{
-    json_object *list = json_object_new_array();
-    int64_t rebuilt = 0, more = 0;
-    size_t i = 0, j = 0;
-
-    while (i < old_count || j < new_count) {
-        char before[256], after[256];
-        int order = i == old_count   ? 1
-                    : j == new_count ? -1
-                    : same_name(&old[i], &new[j])
-                        ? 0
-                        : by_name(&(struct package){old[i].name, "", old[i].length},
-                                  &(struct package){new[j].name, "", new[j].length});
-        const struct package *package = order <= 0 ? &old[i] : &new[j];
-
-        if (order <= 0)
-            i += versions(old, i, old_count, before, sizeof before);
-        if (order >= 0)
-            j += versions(new, j, new_count, after, sizeof after);
-        if (order == 0 && strcmp(before, after) == 0)
-            rebuilt++;
-        else if (json_object_array_length(list) >= CHANGES_PACKAGES_MAX)
-            more++;
-        else
-            put(list, package, order <= 0 ? before : NULL, order >= 0 ? after : NULL);
-    }
-    json_object_object_add(profile, "packages", list);
-    json_object_object_add(profile, "rebuilt", json_object_new_int64(rebuilt));
-    if (more > 0)
-        json_object_object_add(profile, "more", json_object_new_int64(more));
 }
 
 static void compare(json_object *profile, const struct closure *old, const struct closure *new,
@@ -307,17 +142,14 @@ static void compare(json_object *profile, const struct closure *old, const struc
 {
     AUTO_FREE char **gone = calloc(old->count + 1, sizeof *gone);
     AUTO_FREE char **come = calloc(new->count + 1, sizeof *come);
-    AUTO_FREE struct package *before = calloc(old->count + 1, sizeof *before);
-    AUTO_FREE struct package *after = calloc(new->count + 1, sizeof *after);
     size_t gone_count, come_count;
     int64_t less, more;
 
-    if (!gone || !come || !before || !after)
+    if (!gone || !come)
         return;
-    gone_count = only_in(old, new, gone);
-    come_count = only_in(new, old, come);
-    put_packages(profile, before, packages_of(gone, gone_count, before), after,
-                 packages_of(come, come_count, after));
+    gone_count = closure_only_in(old, new, gone);
+    come_count = closure_only_in(new, old, come);
+    closure_put_packages(profile, gone, gone_count, come, come_count);
     less = size_of(gone, gone_count, until_ms);
     more = less < 0 ? -1 : size_of(come, come_count, until_ms);
     if (more >= 0)

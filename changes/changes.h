@@ -7,9 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define CHANGES_MS 5000 /* the time for all calls of nix-store */
-/* packages listed for one profile; the others are counted as "more" */
-#define CHANGES_PACKAGES_MAX 1000
+#define CHANGES_MS 5000                      /* the time for all calls of nix-store */
 #define CHANGES_SIZE_MAX ((size_t)200 << 10) /* bytes of the JSON text */
 
 /* True if the record DIR/ID.profiles says that the run changed a profile. */

@@ -80,7 +80,7 @@ static void convert_times(const struct report *report, struct derivation_row *ro
 
     if (started && ended && row->started_ms <= row->ended_ms)
         started = ended - (row->ended_ms - row->started_ms);
-    row->started_ms = started;
+    row->started_ms = clock_server_time(started, 0, report->now_ms); /* 0 if that was before 2020 */
     row->ended_ms = ended;
 }
 
