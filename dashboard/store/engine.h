@@ -7,8 +7,8 @@
 
 #include "dashboard/store/store.h"
 
-/* F(name) for each function of store.h that is called on a store or a transaction: those that every
- * engine has of its own, and those that consist of SQL (sql/). */
+/* F(name) for each function of store.h that is called on a store or a transaction: first the
+ * functions that every engine has of its own, then those that engines with SQL share (sql/). */
 #define STORE_FUNCTIONS(F) STORE_OWN_FUNCTIONS(F) STORE_SHARED_FUNCTIONS(F)
 #define STORE_OWN_FUNCTIONS(F) \
     F(store_close)             \

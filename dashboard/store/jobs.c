@@ -7,8 +7,8 @@
 #include "common/io.h"
 
 #define FAILING_MS 15000 /* how long a failed job counts as trouble */
-#define GATHER_MS 5      /* between two groups, while many jobs come: */
-#define GATHER_JOBS 8    /* so many in GATHER_MS */
+#define GATHER_MS 5      /* the time between two groups while many jobs come */
+#define GATHER_JOBS 8    /* this many jobs in GATHER_MS are many */
 
 /* ---- waiting jobs ---- */
 
@@ -29,7 +29,7 @@ void jobs_submit(struct jobs *jobs, struct job *job)
     worker_unlock(&jobs->writer);
 }
 
-/* Waits until there are jobs, or the store is closed. Under lock. */
+/* Waits until there are jobs, or the store is being closed. The caller holds the lock. */
 static void wait_for_jobs(struct jobs *jobs, int idle_ms, void (*idle)(void *), void *context)
 {
     struct timespec moment = worker_in(idle_ms);
@@ -57,9 +57,9 @@ static void set_pace(struct pace *pace, int64_t now_ms)
     pace->taken = 0;
 }
 
-/* A commit costs a sync, and the pages that its jobs share. So while many jobs come, a group is
- * taken every GATHER_MS only. Under lock; sleeps without the lock, so that no job wakes the thread.
- */
+/* A commit costs a sync and the pages that its jobs share. So while many jobs come, a group is
+ * taken only every GATHER_MS. The caller holds the lock, which is released while the thread sleeps,
+ * so that no job wakes the thread. */
 static void gather(struct jobs *jobs)
 {
     struct pace *pace = &jobs->pace;

@@ -42,14 +42,14 @@ size_t lines_strip(char *text, size_t size)
                          ((text[i] >= '0' && text[i] <= '9') || text[i] == ';' || text[i] == ':');
                  i++)
                 ;
-            continue; /* the final byte goes, too */
+            continue; /* the final byte is removed, too */
         }
         text[to++] = text[i];
     }
     return to;
 }
 
-/* The times as a list, which the caller puts; NULL: none. */
+/* The times as a list, which the caller frees with json_object_put; NULL: none. */
 static json_object *read_times(const char *times)
 {
     struct json_problem problem;

@@ -1,4 +1,4 @@
-/* Hands each call to the engine of the store. */
+/* Passes each call to the engine of the store. */
 #include "dashboard/store/store.h"
 
 #include <string.h>

@@ -10,12 +10,13 @@
 #include "common/log.h"
 
 #define STATEMENTS_MAX 160
-#define PENDING_MAX 64 /* sent, and not yet answered */
-#define WAIT_MS 20000  /* longer than the server's own limits (see settings) */
+#define PENDING_MAX 64 /* sent, and not answered yet */
+#define WAIT_MS 20000  /* longer than the limits of the server (see settings) */
 #define FETCH_FIRST 16
 #define FETCH_MAX 512
-#define FETCH_BYTES (256 << 10) /* a fetch that brought less is followed by a larger one */
-#define SERVER_LEAST 130000     /* PostgreSQL 13 */
+/* if a fetch returned fewer bytes, the next one asks for more rows */
+#define FETCH_BYTES (256 << 10)
+#define SERVER_LEAST 130000 /* PostgreSQL 13 */
 #define INT8_OID 20
 #define TEXT_OID 25
 
@@ -26,8 +27,9 @@ struct connection {
     PGconn *conn; /* NULL: not connected */
     bool failed, in_transaction;
     int64_t rows;
-    bool committed;                            /* the last answer was that of a COMMIT */
-    struct pg_statement *pending[PENDING_MAX]; /* the statement that is prepared; NULL: else */
+    bool committed; /* the last answer was the answer to a COMMIT */
+    /* the statement that is being prepared; NULL: other statements */
+    struct pg_statement *pending[PENDING_MAX];
     int pending_count;
     struct pg_statement statements[STATEMENTS_MAX];
     unsigned statement_count;
@@ -42,7 +44,7 @@ static bool lose(struct connection *connection)
     return false;
 }
 
-/* Waits for bytes until the moment. */
+/* Waits for bytes until this moment. */
 static bool wait_for_bytes(struct connection *connection, bool write_too, int64_t until_ms)
 {
     struct pollfd wait = {.fd = PQsocket(connection->conn),
@@ -56,7 +58,8 @@ static bool wait_for_bytes(struct connection *connection, bool write_too, int64_
     return !(wait.revents & (POLLIN | POLLHUP | POLLERR)) || PQconsumeInput(connection->conn);
 }
 
-/* The next result; *result NULL: the end of a statement's results. False: lost. */
+/* Reads the next result; *result NULL: a statement has no more results. False: the connection is
+ * lost. */
 static bool next_result(struct connection *connection, PGresult **result)
 {
     int64_t until_ms = monotonic_ms() + WAIT_MS;
@@ -75,7 +78,7 @@ static bool next_result(struct connection *connection, PGresult **result)
     }
 }
 
-/* Whether the admin need not hear of it: the caller tries again, or says what is wrong. */
+/* Whether the admin need not see it, because the caller tries again or reports it. */
 static bool is_expected(const char *state)
 {
     static const char *const states[] = {"40P01", "40001", "55P03", NULL}; /* locks */
@@ -116,7 +119,7 @@ static void note_result(struct connection *connection, struct pg_statement *prep
     connection->rows = -1;
 }
 
-/* The result of one statement that was sent. False: lost. */
+/* Reads the result of one statement that was sent. False: the connection is lost. */
 static bool take_result(struct connection *connection, struct pg_statement *prepares,
                         PGresult **keep)
 {
@@ -173,7 +176,7 @@ int64_t connection_rows(struct connection *connection)
 
 /* ---- sending ---- */
 
-/* Makes room for what is sent next. */
+/* Makes space for what is sent next. */
 static bool make_room(struct connection *connection, int count)
 {
     if (connection->pending_count + count > PENDING_MAX)
@@ -208,7 +211,7 @@ static const char *const settings[] = {
     "current_setting('synchronous_commit') IN ('off','local','remote_write')",
 };
 
-/* What the admin sees in pg_stat_activity. */
+/* What this engine requires of a server. */
 static const char *const uses[] = {"SET application_name='nixfleet-dashboard reads'",
                                    "SET application_name='nixfleet-dashboard writes'",
                                    "SET application_name='nixfleet-dashboard listens'"};
@@ -222,7 +225,7 @@ static int refuse(struct connection *connection, char *error, const char *why)
     return -1;
 }
 
-/* What this engine needs of a server, and cannot do without. */
+/* The URL overrides the values before it. */
 static int check_server(struct connection *connection, char *error)
 {
     const char *encoding = PQparameterStatus(connection->conn, "server_encoding"),
@@ -259,7 +262,7 @@ static int set_up(struct connection *connection, char *error)
     return -1;
 }
 
-/* The URL outranks the values in front of it. */
+/* The text of libpq in one line. */
 static PGconn *connect_by_url(const char *url)
 {
     static const char *const names[] = {"fallback_application_name",
@@ -391,10 +394,10 @@ PGconn *connection_handle(struct connection *connection)
     return connection->conn;
 }
 
-/* ---- statements ---- */
+/* Replaces `?` by `$` and its number, unless the number follows. No literal in our statements
+ * contains `?`. The caller frees the result. */
 
-/* `?` becomes `$` and its number, which may follow it. No literal of ours contains `?`. The caller
- * frees. */
+/* Parameters in the protocol's binary form. */
 static char *number_parameters(const char *sql)
 {
     char *text = malloc(strlen(sql) * 2 + 1), *to = text;
@@ -455,7 +458,7 @@ struct pg_statement *connection_statement(struct connection *connection, const c
     return statement;
 }
 
-/* Parameters as the protocol takes them, in binary. */
+/* Fetches the next rows of a cursor. */
 struct parameters {
     Oid types[SQL_VALUES_MAX];
     const char *values[SQL_VALUES_MAX];

@@ -1,6 +1,7 @@
 /* A connection to PostgreSQL. Statements are prepared once and sent without waiting (libpq's
-   pipeline mode): only a result that is needed costs a round trip. Every wait has a limit; a server
-   that does not answer within the limit counts as lost. One thread at a time uses a connection. */
+   pipeline mode), so that only a result that is needed costs a round trip. Every wait has a limit;
+   a server that does not answer within the limit counts as lost. Only one thread at a time may use
+   a connection. */
 #ifndef NIXFLEET_DASHBOARD_STORE_POSTGRES_CONNECTION_H
 #define NIXFLEET_DASHBOARD_STORE_POSTGRES_CONNECTION_H
 
@@ -19,51 +20,51 @@ struct pg_statement {
     struct connection *connection;
     const char *sql; /* the address of the literal is the key */
     char *text;      /* the same with $1 for ?1 */
-    unsigned number; /* makes its name, and that of its cursor */
+    unsigned number; /* gives the statement and its cursor their names */
     bool many;       /* read through a cursor */
-    bool prepared;   /* in the server's session */
+    bool prepared;   /* it is prepared in the server's session */
     bool sent;       /* since the last reset */
-    bool pooled;     /* counts as a use of its pooled connection, until it is reset */
+    bool pooled;     /* counts as a use of its connection of the pool, until it is reset */
     bool began;      /* its cursor needed a transaction of its own */
     PGresult *result;
     int row, rows; /* of result; row -1: before the first */
     int fetch;     /* of a cursor: how many rows to ask for next */
-    bool last;     /* of a cursor: result has its last rows */
+    bool last;     /* of a cursor: result has the last rows */
 };
 
 enum connection_use { CONNECTION_READS, CONNECTION_WRITES, CONNECTION_LISTENS };
 
-/* Makes a connection that is not connected yet. The URL and pool (NULL: none) must outlive it. NULL
- * when out of memory. */
+/* Makes a connection that is not connected yet. The URL and pool (NULL: none) must be valid until
+ * connection_free. NULL when out of memory. */
 struct connection *connection_new(const char *url, enum connection_use use, struct pool *pool);
 void connection_free(struct connection *connection);
-/* Connects, anew if it was connected before; may take seconds. 0, or -1 with a sentence in error.
- */
+/* Connects, again if it was connected before; may take seconds. Returns 0, or -1 with a sentence in
+ * error. */
 int connection_open(struct connection *connection, char error[STORE_ERROR_SIZE]);
-/* Whether it is connected, as far as is known without asking. */
+/* Whether it is connected, as far as is known without asking the server. */
 bool connection_alive(struct connection *connection);
-/* Whether the server, or the network, has ended the connection while it was idle. */
+/* Whether the server or the network has ended the connection while it was idle. */
 bool connection_went(struct connection *connection);
-/* Drops the connection: the server undoes what was not committed. */
+/* Drops the connection; the server rolls back what was not committed. */
 void connection_drop(struct connection *connection);
 
-/* Sends a command without parameters, and does not wait. False: the connection is lost. */
+/* Sends a command without parameters; does not wait. False: the connection is lost. */
 bool connection_send(struct connection *connection, const char *command);
-/* Waits until everything that was sent is done. 0; -1: some of it failed, or the connection is
- * lost. */
+/* Waits until everything that was sent is done. Returns 0; -1 if some of it failed, or the
+ * connection is lost. */
 int connection_finish(struct connection *connection);
-/* The same, and whether the last command that was sent was a COMMIT that did commit. */
+/* Does the same. Returns whether the last command that was sent was a COMMIT, and succeeded. */
 bool connection_committed(struct connection *connection);
-/* Whether something has failed since the last connection_recover: nothing more can be done in this
- * transaction. */
+/* Whether something has failed since the last connection_recover; then nothing more can be done in
+ * this transaction. */
 bool connection_failed(const struct connection *connection);
 void connection_recover(struct connection *connection);
-/* Rows that the last statement changed; -1: it failed. */
+/* The number of rows that the last statement changed; -1: it failed. */
 int64_t connection_rows(struct connection *connection);
-/* Notes that a transaction is open, or is none any more: a cursor needs one. */
+/* Sets whether a transaction is open, because a cursor needs one. */
 void connection_in_transaction(struct connection *connection, bool open);
 
-/* The kept statement for a literal, ready to be bound. NULL: the connection is lost or has
+/* The stored statement for a literal, ready for binding. NULL: the connection is lost or has
  * failed. */
 struct pg_statement *connection_statement(struct connection *connection, const char *sql,
                                           bool many);
@@ -73,7 +74,7 @@ PGconn *connection_handle(struct connection *connection);
 /* The part of struct sql_driver that works on one statement (see sql.h). */
 void pg_bind(struct statement *statement, const struct sql_value *values, int count);
 int pg_step(struct statement *statement);
-/* Forgets the rows. */
+/* Frees the rows. */
 void pg_clear(struct pg_statement *statement);
 bool pg_column_null(struct statement *statement, int column);
 int64_t pg_column_int64(struct statement *statement, int column);

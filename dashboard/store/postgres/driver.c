@@ -1,7 +1,7 @@
-/* Statements of the writer and of the threads that read. */
+/* Statements of the writer and of the reading threads. */
 #include "dashboard/store/postgres/postgres.h"
 
-#define VERSIONS_AT_ONCE 256 /* as the sequence in schema.h */
+#define VERSIONS_AT_ONCE 256 /* the name of the sequence in schema.h */
 
 static struct statement *txn_prepare(struct txn *txn, const char *sql, bool many)
 {
@@ -46,7 +46,7 @@ static int step(struct statement *statement)
     return result;
 }
 
-/* libpq has the texts of all rows in memory: none is missing. */
+/* libpq has the texts of all rows in memory, so none can be missing. */
 static int reset(struct statement *statement)
 {
     struct pg_statement *own = (struct pg_statement *)statement;
@@ -59,7 +59,7 @@ static int reset(struct statement *statement)
     return 0;
 }
 
-/* How it ends shows when the next result is needed, at the latest at the commit. */
+/* The result shows when the next result is needed, or at the commit. */
 static int run(struct txn *txn, struct statement *statement)
 {
     (void)statement;

@@ -1,4 +1,4 @@
-/* Opening and closing, and the writer thread. */
+/* Opens and closes the store; the writer thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "dashboard/store/postgres/postgres.h"
 #include "dashboard/store/sql/damage.h"
 
-#define GROUP_MAX 200 /* jobs in one transaction: its locks are held as long as it takes */
+#define GROUP_MAX 200 /* jobs in one transaction, which holds its locks until its end */
 #define PAUSE_FIRST_MS 250
 #define PAUSE_MAX_MS 1000
 
@@ -79,7 +79,7 @@ static struct store *postgres_store_open(const char *url, char error[STORE_ERROR
 
 static void postgres_store_close(struct store *store)
 {
-    worker_stop(&store->jobs.writer); /* which finishes the jobs first */
+    worker_stop(&store->jobs.writer); /* finishes the jobs first */
     pg_listen_stop(store->listener);
     free_store(store);
 }
@@ -122,7 +122,8 @@ static void postgres_store_submit(struct store *store, struct job *job)
     jobs_submit(&store->jobs, job);
 }
 
-/* Connects if need be. While PostgreSQL is away jobs fail at once, but for one try now and then. */
+/* Connects if necessary. While PostgreSQL is not available, jobs fail at once, except for a try
+ * from time to time. */
 static bool is_connected(struct store *store)
 {
     char error[STORE_ERROR_SIZE];
@@ -146,7 +147,7 @@ static bool begin(struct store *store, struct txn *txn, const struct job *group)
 {
     connection_recover(store->writer);
     changes_reset(&store->changes);
-    store->versions_left = 0; /* versions are taken behind the locks */
+    store->versions_left = 0; /* versions are taken under the locks */
     if (!connection_send(store->writer, "BEGIN"))
         return false;
     connection_in_transaction(store->writer, true);
@@ -175,8 +176,7 @@ static bool commit(struct store *store, struct txn *txn)
     return ok;
 }
 
-/* All jobs or none. Most often all of them can be done, and then nothing marks where each begins.
- */
+/* All jobs or none. Usually all of them succeed, so no savepoints are needed. */
 static bool apply_together(struct txn *txn, struct job *group, bool *applied)
 {
     for (struct job *job = group; job; job = job->next)
@@ -185,7 +185,7 @@ static bool apply_together(struct txn *txn, struct job *group, bool *applied)
     return true;
 }
 
-/* One job, all of it or nothing. False: nothing more can be done in this transaction. */
+/* Applies one job, all of it or nothing. False: nothing more can be done in this transaction. */
 static bool apply_alone(struct txn *txn, struct job *job, bool *applied)
 {
     struct connection *writer = txn->store->writer;
@@ -219,8 +219,8 @@ static bool try_group(struct store *store, struct job *group, bool *applied,
     return false;
 }
 
-/* A COMMIT without an answer may have been done or not: its jobs are not acknowledged, and not
- * applied again here. Whoever sent them sends them again, and what is there already is found. */
+/* A COMMIT without an answer may have succeeded or not: its jobs are not acknowledged, and not
+ * applied again here. The senders send them again, and what is stored already is recognized. */
 static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
     if (!is_connected(store))
@@ -246,9 +246,8 @@ static void run_group(struct store *store, struct job *group)
     }
 }
 
-/* A job about no host in particular gets a transaction of its own: it locks what it needs as it
- * goes, and must not hold other locks meanwhile. Cuts the group's first part off, and returns the
- * rest. */
+/* A job that is about no single host gets a transaction of its own: it takes locks while it runs,
+ * and must not hold others. Cuts off the first part of the group, and returns the rest. */
 static struct job *split(struct job *group)
 {
     struct job *last = group, *rest;

@@ -1,9 +1,10 @@
-/* What other servers have written. Each transaction sends its changes with NOTIFY; one thread
-   listens. A payload is the node that wrote, and a line for each change: `c` or `p` (progress), the
-   host, and the run. Too many changes are one `*`. After the connection was lost, and for a `*`,
-   every host and the runs that may have changed are told: so a lost notification is made good.
+/* Learns what other servers have written. Each transaction sends its changes with NOTIFY; one
+   thread listens. A payload has the node that wrote, and a line for each change: `c` or `p`
+   (progress), the host, and the run. Too many changes are one `*`. After a lost connection, and for
+   a `*`, every host and the runs that may have changed are passed on, so that a lost notification
+   has no effect.
 
-   The thread also tends the pool, and the partitions, and compares the clocks. */
+   The thread also maintains the pool and the partitions, and compares the clocks. */
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,23 +16,23 @@
 #include "dashboard/store/postgres/partitions.h"
 #include "dashboard/store/postgres/postgres.h"
 
-#define PAYLOAD_MAX 7900 /* bytes; the server takes less than 8000 */
+#define PAYLOAD_MAX 7900 /* bytes; the server accepts fewer than 8000 */
 #define PAYLOADS_MAX 16  /* of one transaction */
-#define LOOK_MS 250      /* how often the pool is tended */
-#define TEND_MS 30000    /* and how often clocks and partitions */
+#define LOOK_MS 250      /* how often the pool is checked */
+#define TEND_MS 30000    /* how often clocks and partitions are checked */
 #define PAUSE_MAX_MS 1000
-#define CLOCK_MS 5000              /* servers whose clocks differ by more disagree about states */
+#define CLOCK_MS 5000 /* servers whose clocks differ by more would show different states */
 #define RECENT_MS (60 * 60 * 1000) /* a run that ended longer ago does not change any more */
 
 struct listener {
     struct store *store;
     struct connection *connection;
     struct worker worker;
-    struct change *changes; /* that were read from one payload */
+    struct change *changes; /* read from one payload */
     size_t room;
-    bool away;           /* PostgreSQL cannot be reached, and this was logged */
-    int64_t tended_ms;   /* monotonic; 0: not yet */
-    atomic_bool differs; /* the clocks do */
+    bool away;           /* PostgreSQL is not available, and this was logged */
+    int64_t tended_ms;   /* monotonic time; 0: not yet */
+    atomic_bool differs; /* the clocks differ */
 };
 
 /* ---- sending ---- */
@@ -81,7 +82,7 @@ static struct change *next_change(struct listener *listener, size_t count)
         struct change *grown = realloc(listener->changes, room * sizeof *grown);
 
         if (!grown)
-            return NULL; /* the next change of the host shows all */
+            return NULL; /* the next change of the host shows everything */
         listener->changes = grown;
         listener->room = room;
     }
@@ -101,7 +102,7 @@ static size_t add_change(struct listener *listener, size_t count, const char *ho
     return count + 1;
 }
 
-/* Tells of all that may have changed unheard. */
+/* Passes on everything that may have changed without a notification. */
 static void tell_all(struct listener *listener)
 {
     struct store *store = listener->store;
@@ -141,7 +142,7 @@ static void hear(struct listener *listener, char *payload)
     size_t count = 0;
 
     if (strcmp(node, store->node) == 0)
-        return; /* our own: told after the commit */
+        return; /* our own change: passed on after the commit */
     while (payload) {
         char *line = strsep(&payload, "\n");
 
@@ -174,7 +175,7 @@ static void tell_away(struct listener *listener, const char *error)
     listener->away = true;
 }
 
-/* Whether all connections are there. */
+/* Whether all connections are connected. */
 static bool connect_all(struct listener *listener)
 {
     char error[STORE_ERROR_SIZE];
@@ -228,7 +229,7 @@ static void tend(struct listener *listener)
     connection_recover(listener->connection);
 }
 
-/* Waits for a notification, LOOK_MS at most. */
+/* Waits for a notification, at most LOOK_MS. */
 static void wait_for_word(struct listener *listener)
 {
     PGconn *handle = connection_handle(listener->connection);
@@ -264,7 +265,7 @@ static void *listen(void *context)
         }
         pause_ms = LOOK_MS;
         tend(listener);
-        hear_all(listener); /* also those that came while something was asked */
+        hear_all(listener); /* also notifications that came while another answer was read */
         wait_for_word(listener);
         hear_all(listener);
     }

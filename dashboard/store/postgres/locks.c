@@ -1,5 +1,5 @@
-/* Locking hosts. A host is one of a fixed number of rows, found by a hash: so a host need not exist
-   to be locked, and no row is left behind. Rows are locked in their order, in one statement. */
+/* Locks hosts. Each host has one of a fixed number of rows, found by a hash. So a host need not
+   exist to be locked, and no row is left behind. One statement locks the rows, in their order. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 #define SLOT_TEXT 8 /* bytes of a number and a comma */
 
-/* FNV-1a. All servers must agree on it, also those of another version. */
+/* FNV-1a. All servers must use the same hash, also those of another version. */
 static unsigned slot_of(const char *host)
 {
     uint32_t hash = 2166136261u;

@@ -1,4 +1,4 @@
-/* Making the tables, and making them newer. */
+/* Creates the tables, and migrates them to newer versions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,9 +6,9 @@
 #include "dashboard/store/postgres/postgres.h"
 #include "dashboard/store/postgres/schema.h"
 
-#define LOCK "6083474316513869824" /* no other program takes this number */
+#define LOCK "6083474316513869824" /* no other program uses this number */
 
-/* kv is there from the beginning: its rows say what else is. */
+/* kv exists from the beginning; its rows say what else exists. */
 static bool begin(struct connection *writer)
 {
     return connection_send(writer, "BEGIN") &&
@@ -30,7 +30,8 @@ static int64_t read_number(struct connection *writer, const char *sql)
     return number;
 }
 
-/* A step is many statements: one by one, because the protocol takes one at a time. */
+/* A step has many statements, which are sent one by one, because the protocol takes one at a
+ * time. */
 static bool run_step(struct connection *writer, const char *step)
 {
     char *text = strdup(step), *rest = text;

@@ -14,7 +14,7 @@ static int64_t first_key(int64_t week)
     return week << atoi(WEEK_SHIFT);
 }
 
-/* Runs a query of one number; -1 on failure. */
+/* Runs a query that returns one number. Returns -1 on failure. */
 static int64_t ask(struct connection *connection, const char *sql, const struct sql_value *value)
 {
     struct pg_statement *statement = connection_statement(connection, sql, false);
@@ -68,7 +68,7 @@ static void make(struct connection *connection, int64_t week)
     commit(connection);
 }
 
-/* Whether a run with lines is left in the week; also when that cannot be told. */
+/* Whether the week still has a run with lines. True also if that is not known. */
 static bool is_needed(struct connection *connection, int64_t week)
 {
     struct sql_value from = {.number = first_key(week)};
@@ -79,7 +79,7 @@ static bool is_needed(struct connection *connection, int64_t week)
                &from) != 0;
 }
 
-/* Under a lock that keeps out whoever would write: then what was looked at still holds. */
+/* Under a lock that excludes writers, so that the answer stays true. */
 static void drop(struct connection *connection, int64_t week)
 {
     char command[80];

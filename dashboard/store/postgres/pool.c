@@ -6,10 +6,11 @@
 #include "common/worker.h"
 
 #define CONNECTIONS 6 /* about as many threads read at the same time */
-#define WAIT_MS 2000  /* for a connection that others use */
+#define WAIT_MS 2000  /* how long to wait for a connection that others use */
 
 struct pool {
-    struct worker worker; /* only its lock and wake-up are used; they protect what follows */
+    /* only its lock and wake-up are used; the lock protects the following fields */
+    struct worker worker;
     struct connection *connections[CONNECTIONS];
     bool used[CONNECTIONS];
     pthread_key_t hold;
@@ -53,7 +54,7 @@ void pool_free(struct pool *pool)
     free(pool);
 }
 
-/* Takes a connection that is dead and not used; CONNECTIONS: there is none. */
+/* Finds a connection that is dead and not used; CONNECTIONS: none. */
 static size_t take_dead(struct pool *pool)
 {
     size_t i = 0;
@@ -101,7 +102,8 @@ static struct hold *hold_of(struct pool *pool)
     return NULL;
 }
 
-/* Takes a connection that lives; CONNECTIONS: there is none. *busy: others use one. Under lock. */
+/* Finds a connection that is alive and free; CONNECTIONS: none. *busy: others use one. The caller
+ * holds the lock. */
 static size_t take_alive(struct pool *pool, bool *busy)
 {
     *busy = false;
@@ -162,7 +164,7 @@ void pool_leave(struct pool *pool)
 
     if (--hold->uses > 0)
         return;
-    connection_finish(hold->connection); /* no transaction stays open */
+    connection_finish(hold->connection); /* no transaction may stay open */
     hold->connection = NULL;
     give_back(pool, hold->index);
 }

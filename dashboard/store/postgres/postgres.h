@@ -1,11 +1,11 @@
-/* What the files of this engine share. One connection writes: a group of jobs is one transaction. A
-   bounded pool of connections reads, and one connection listens for what other servers have
-   written.
+/* Declarations for the files of this engine. One connection writes: a group of jobs is one
+   transaction. A limited pool of connections reads, and one connection listens for changes that
+   other servers have written.
 
-   Several servers may write at the same time. A job says whose host it is about; the transaction
-   locks the hosts of its jobs first, in one order, so that servers never wait for each other in a
-   circle, and what happens to a host happens in one order. Versions are taken under these locks, so
-   that of two changes of a run the one that is committed later has the higher version. */
+   Several servers may write at the same time. A job says which host it is about; the transaction
+   locks the hosts of its jobs first, in a fixed order, so that servers never wait for each other in
+   a circle, and changes of a host happen one after the other. Versions are taken under these locks,
+   so that of two changes of a run, the one that is committed later has the higher version. */
 #ifndef NIXFLEET_DASHBOARD_STORE_POSTGRES_POSTGRES_H
 #define NIXFLEET_DASHBOARD_STORE_POSTGRES_POSTGRES_H
 
@@ -22,38 +22,39 @@ struct listener;
 struct store {
     struct sql_store sql;
     char *url;
-    char node[NODE_SIZE]; /* names this server's notifications; new at each start */
+    char node[NODE_SIZE]; /* names the notifications of this server; new at each start */
     struct pool *pool;
     struct listener *listener;
     struct jobs jobs;
     struct changes changes;
 
-    struct connection *writer;  /* the writer thread's, and so is what follows */
+    struct connection *writer;  /* the fields from here on belong to the writer thread */
     int64_t retry_ms, pause_ms; /* monotonic: when to connect again; how long to wait after that */
     int64_t version;
     unsigned versions_left;
 };
 
-/* Brings the tables to this version, under a lock that lets one server do so at a time. 0, or -1
- * with a sentence in error. */
+/* Creates the tables, or migrates them to this version, under a lock that only one server can hold.
+ * Returns 0, or -1 with a sentence in error. */
 int pg_migrate(struct connection *writer, char error[STORE_ERROR_SIZE]);
 
-/* Whether the tables are there and of a version that this one can work with, or can be made.
- * Changes nothing. 0, or -1 with a sentence in error. */
+/* Whether the tables exist and have a version that this program can use, or can be created. Changes
+ * nothing. Returns 0, or -1 with a sentence in error. */
 int pg_check_tables(struct connection *connection, char error[STORE_ERROR_SIZE]);
 
-/* Locks what belongs to the hosts of these jobs until the end of the transaction. Sends only.
- * False: out of memory. */
+/* Locks the hosts of these jobs until the end of the transaction. Sends only, does not wait. False:
+ * out of memory. */
 bool pg_lock_hosts(struct txn *txn, const struct job *group);
 void pg_lock_host(struct txn *txn, const char *host);
 
-/* Sends the changes of a transaction to the other servers, as a part of it. Sends only. */
+/* Sends the changes of a transaction to the other servers, as a part of the transaction. Sends
+ * only, does not wait. */
 void pg_notify(struct txn *txn, const struct change *changes, size_t count);
-/* Starts the thread that hears of the changes of other servers, and tends the pool. NULL when out
- * of resources. */
+/* Starts the thread that receives the changes of other servers and maintains the pool. NULL when
+ * out of resources. */
 struct listener *pg_listen(struct store *store);
 void pg_listen_stop(struct listener *listener);
-/* What is wrong, in constant text; NULL: nothing. */
+/* A sentence about what is wrong, constant text; NULL: nothing. */
 const char *pg_listen_trouble(struct listener *listener);
 
 extern const struct sql_driver pg_driver;

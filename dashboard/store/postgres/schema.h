@@ -1,17 +1,18 @@
-/* The steps that make the database what this version expects; the row `schema` of kv counts those
-   that are done. Never change a step that has been released: add one. A step that only adds leaves
-   an older version at work beside the newer one. A step that takes away or changes a meaning must
-   set `schema_least` to its own number: then an older version refuses to start.
+/* The steps that bring the database to this version; the row `schema` of kv counts the steps that
+   were done. Never change a step that has been released: add a step. After a step that only adds
+   something, an older version can still work beside the newer one. A step that removes something,
+   or changes a meaning, must set `schema_least` to its own number; then an older version refuses to
+   start.
 
-   Names compare by bytes (COLLATE "C"), as in the other engine. The key of a run has the week of
-   its creation in front: so the chunks of a week are one partition, which can be dropped as a
-   whole. */
+   Names are compared by bytes (COLLATE "C"), as in the other engine. The key of a run begins with
+   the week of its creation, so that the chunks of a week are one partition, which can be dropped as
+   a whole. */
 #ifndef NIXFLEET_DASHBOARD_STORE_POSTGRES_SCHEMA_H
 #define NIXFLEET_DASHBOARD_STORE_POSTGRES_SCHEMA_H
 
 #define WEEK_S "604800"
 #define WEEK_SHIFT "32"    /* bits of a run's number within its week */
-#define LOCK_SLOTS "16384" /* a host is locked as one of these rows */
+#define LOCK_SLOTS "16384" /* each host is locked as one of these rows */
 
 static const char *const schema_steps[] = {
     /* 1 */

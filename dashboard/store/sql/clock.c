@@ -1,4 +1,4 @@
-/* The server's clock jumps: stored times follow it. */
+/* If the server's clock jumps, stored times are adjusted. */
 #include <stdio.h>
 
 #include "common/io.h"
@@ -12,8 +12,8 @@
 /* A column, but not later than the first parameter; NULL stays. */
 #define EARLIER(column) "CASE WHEN " column ">?1 THEN ?1 ELSE " column " END"
 
-/* What lives goes on as if nothing had happened: a jump makes no run stale, and no duration wrong.
- */
+/* Moves the times of living runs and hosts, so that a jump makes no run stale and no duration
+ * wrong. */
 static int shift_living(struct txn *txn, int64_t before_ms, int64_t jump_ms)
 {
     return txn_exec(txn,
@@ -32,8 +32,8 @@ static int shift_living(struct txn *txn, int64_t before_ms, int64_t jump_ms)
                : 0;
 }
 
-/* Nothing has happened in the future: what is stored so was written while the clock was ahead. A
- * run keeps its duration. */
+/* A time in the future was stored while the clock was ahead, and is reduced to now. A run keeps its
+ * duration. */
 static int clamp_future(struct txn *txn)
 {
     static const char *const clamps[] = {

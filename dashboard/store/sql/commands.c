@@ -1,4 +1,4 @@
-/* What v1 knows of a host: one slot for a command, the log of commands, the history. */
+/* The data of v1: for each host one slot for a command, the log of commands, the history. */
 #include "dashboard/store/sql/sql.h"
 
 #include <string.h>
@@ -33,7 +33,7 @@ int sql_txn_command_stop(struct txn *txn, const char *host, const char *by)
         "tit", host, txn->now_ms, by);
 }
 
-/* 0: command is "" if there is none. */
+/* Returns 0, with command "" if there is none; or -1. */
 static int find_command(struct txn *txn, const char *host, char command[STORE_COMMAND_SIZE],
                         int64_t *queued_ms)
 {
@@ -88,7 +88,7 @@ int sql_txn_command_cancel(struct txn *txn, const char *host, char command[STORE
                     "t", host);
 }
 
-/* The newest command that is not completed. 1, or 0: there is none. */
+/* The newest command that is not completed. 1, or 0 if there is none. */
 static int find_running(struct txn *txn, const char *host, int64_t *id, int64_t *created_ms,
                         char command[STORE_COMMAND_SIZE])
 {
@@ -127,7 +127,7 @@ int sql_txn_command_finish(struct txn *txn, const char *host, const char *status
         return -1;
     if (strcmp(command, "restart") == 0 || strcmp(command, "stop") == 0)
         return 0;
-    verdict.started_ms = created_ms; /* a run of the command has started later, and says more */
+    verdict.started_ms = created_ms; /* a run of the command started later, and knows more */
     return sql_txn_verdict(txn, host, &verdict);
 }
 
@@ -146,7 +146,7 @@ int sql_txn_history_add(struct txn *txn, const char *host, const struct history_
                     "ti", host, (int64_t)HISTORY_MAX);
 }
 
-/* Outputs may be large: without them their pages are not read. */
+/* Outputs may be large: without them, their pages are not read. */
 int sql_store_history(struct store *store, const char *host, int64_t limit, bool outputs,
                       void (*visit)(void *context, const struct history_row *row), void *context)
 {

@@ -8,9 +8,8 @@
 
 #include "common/log.h"
 
-#define TOLD_MAX                                                                     \
-    1000 /* damages that are told; with more the store is lost, and one line says so \
-          */
+/* damages that are reported; with more of them the store is lost, and one line says so */
+#define TOLD_MAX 1000
 
 struct damage {
     pthread_mutex_t lock; /* protects told and count */
@@ -39,7 +38,7 @@ void damage_free(struct damage *damage)
     free(damage);
 }
 
-/* Under lock. */
+/* The caller holds the lock. */
 static bool was_told(const struct damage *damage, const char *run, int64_t first)
 {
     for (size_t i = 0; i < damage->count; i++)

@@ -1,4 +1,4 @@
-/* Damaged lines that were found: each is told once, with its host, run and lines. */
+/* Damaged lines that were found. Each damage is logged once, with its host, run and lines. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQL_DAMAGE_H
 #define NIXFLEET_DASHBOARD_STORE_SQL_DAMAGE_H
 
@@ -11,10 +11,10 @@ struct damage;
 
 struct damage *damage_new(void);
 void damage_free(struct damage *damage);
-/* From any thread. The same lines are told once. */
+/* Logs damage, unless the same lines were reported before. Any thread may call. */
 void damage_found(struct damage *damage, const char *host, const char *run, int64_t first,
                   int64_t count);
-/* Whether any was found since the start. */
+/* Whether damage was found since the start. */
 bool damage_any(const struct damage *damage);
 
 #endif

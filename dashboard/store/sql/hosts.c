@@ -7,11 +7,11 @@
 #include "dashboard/fleet/verdict.h"
 #include "dashboard/store/sql/rows.h"
 
-/* Names whose verdicts are looked at. A host with more names runs ad hoc commands, of which only
- * the newest matter. */
+/* The number of names whose verdicts are read. A host with more names runs ad hoc commands, of
+ * which only the newest matter. */
 #define VERDICTS_MAX 32
 #define VERDICTS_READ "32"
-#define VERDICT_NAME_SIZE 160 /* bytes; names are limited on the way in */
+#define VERDICT_NAME_SIZE 160 /* bytes; names have been limited before */
 
 int sql_txn_host_seen(struct txn *txn, const char *host)
 {
@@ -87,7 +87,7 @@ int sql_txn_verdict(struct txn *txn, const char *host, const struct verdict_row 
 
 int sql_txn_run_verdict(struct txn *txn, const char *host, const char *id)
 {
-    /* Most calls change nothing: a crashed run is looked at again and again. */
+    /* Usually this changes nothing: a crashed run is examined again and again. */
     if (txn_exec(txn,
                  "INSERT INTO verdicts(host, name, run, outcome, error, started, ended, success, "
                  "failure) SELECT host, coalesce(name,''), id, CASE WHEN ended IS NULL THEN "
@@ -135,7 +135,7 @@ int sql_store_verdicts(struct store *store, const char *host,
 
 /* ---- the run that is shown ---- */
 
-/* Finds the run that is shown for the host: one of those that are open, or the newest. */
+/* Finds the run that is shown for the host: one of the open runs, or else the newest. */
 static int find_shown(struct txn *txn, const char *host, char id[RUN_ID_SIZE],
                       struct run_facts *shown)
 {
@@ -197,8 +197,8 @@ int sql_txn_host_refresh(struct txn *txn, const char *host)
                     facts.exists ? run : NULL, state_changes_at(&host_facts, &facts, txn->now_ms));
 }
 
-/* Whether the host is stored as seen a moment ago, with a change by the clock that is not after
- * changes_at. 1; 0: no; -1: the store failed. */
+/* Whether the stored time of the host's last report is recent, and the stored time of the next
+ * change by the clock is not after changes_at. 1 or 0; -1: the store failed. */
 static int is_fresh(struct txn *txn, const char *host, const char *run, int64_t changes_at)
 {
     struct statement *find =
@@ -231,7 +231,7 @@ int sql_txn_host_keepalive(struct txn *txn, const char *host, const char *run,
 
 /* ---- what hosts and people store ---- */
 
-/* The fields of a registration that hardly ever change. 1 if one did; 0; -1. */
+/* Stores the fields of a registration that hardly ever change. 1 if one changed; 0; -1. */
 static int update_fields(struct txn *txn, const char *host, const struct host_fields *fields)
 {
     if (txn_exec(
@@ -429,7 +429,7 @@ int sql_txn_host_set_token(struct txn *txn, const char *host, const char *hash, 
     "v.outcome, v.error, v.started, v.ended, " RUN_COLUMNS                                       \
     " FROM hosts h LEFT JOIN runs r ON r.id=h.run AND r.deleted=0"                               \
     " LEFT JOIN verdicts v ON v.host=h.id AND v.name=h.verdict"
-#define HOST_COLUMNS 38 /* in front of RUN_COLUMNS */
+#define HOST_COLUMNS 38 /* before RUN_COLUMNS */
 
 static void read_host(struct statement *find, struct host_row *row)
 {

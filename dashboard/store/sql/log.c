@@ -13,8 +13,8 @@
 #include "dashboard/store/sql/sql.h"
 #include "dashboard/store/sql/sum.h"
 
-/* *out: the times of the first `count` lines, which the caller frees; NULL: there are none. 0, or
- * -1 when out of memory. */
+/* out: the times of the first `count` lines, which the caller frees; NULL: none. Returns 0, or -1
+ * when out of memory. */
 static int times_prefix(const char *times, int64_t count, char **out)
 {
     struct text list = {0}, text = {0};
@@ -25,7 +25,7 @@ static int times_prefix(const char *times, int64_t count, char **out)
     times_slice(&list, times, 0, count);
     text_puts(&text, "[");
     text_add(&text, list.bytes, list.size);
-    text_add(&text, "]", 2); /* and its NUL */
+    text_add(&text, "]", 2); /* with its NUL */
     text.failed |= list.failed;
     text_free(&list);
     if (text.failed) {
@@ -38,8 +38,8 @@ static int times_prefix(const char *times, int64_t count, char **out)
 
 #define CHUNK_COLUMNS "first, count, text, times, sum"
 
-/* CHUNK_COLUMNS from a column on, of the run with this key. A chunk of a version without checksums
- * counts as good. */
+/* Reads CHUNK_COLUMNS, from this column on, for the run with this key. A chunk that was stored
+ * without a checksum counts as good. */
 static enum chunk_damage read_chunk(struct statement *row, int column, int64_t key,
                                     struct chunk *chunk)
 {
@@ -55,7 +55,7 @@ static enum chunk_damage read_chunk(struct statement *row, int column, int64_t k
                                         : chunk_check(key, chunk, column_int64(row, column + 4));
 }
 
-/* Shortens the chunk to keep lines. A damaged chunk stays one: its new checksum is wrong,
+/* Shortens the chunk to `keep` lines. A damaged chunk stays damaged: its new checksum is wrong,
  * too. */
 static int shorten_chunk(struct txn *txn, int64_t key, const struct chunk *chunk, int64_t keep,
                          bool damaged)
@@ -125,9 +125,9 @@ static int put(struct txn *txn, int64_t key, const struct chunk *chunk)
                     chunk->text, chunk->size, chunk->times, sum);
 }
 
-/* Whether the log from `from` on is already these lines: the retry of a batch whose answer was
-   lost. False also if the store failed: the lines are then stored once more. Only whole chunks need
-   be looked at: a retry is cut as the first try was. */
+/* Whether the log from `from` on has these lines already, because this is the retry of a batch
+   whose answer was lost. False also if the store failed: the lines are then stored once more. Only
+   whole chunks must be compared, because a retry is divided like the first try. */
 static bool same_already(struct txn *txn, const struct run_row *row, const struct chunk *lines)
 {
     struct statement *find;
@@ -158,8 +158,9 @@ static int splice(struct txn *txn, struct run_row *row, struct chunk lines)
             &(struct chunk){.first = row->lines, .count = lines.first - row->lines}) < 0)
         return -1;
     snprintf(now, sizeof now, "[[%lld,%lld]]", (long long)lines.count, (long long)txn->now_ms);
-    if (!lines.count) { /* the log became shorter: an empty chunk shows it to readers, until the
-                           next chunk takes its place */
+    /* the log became shorter: an empty chunk shows this to readers, until the next chunk replaces
+     * it */
+    if (!lines.count) {
         lines.text = "";
         lines.size = 0;
         lines.times = NULL;
@@ -187,7 +188,7 @@ int sql_txn_log_splice(struct txn *txn, struct run_row *row, const struct chunk 
 }
 
 /* Compares the part of a chunk behind line `from` with the text at *at, and moves *at behind it.
- * False: they differ. *whole: all of the text was found. */
+ * False: they differ. *whole: the whole text was found. */
 static bool compare_chunk(struct statement *chunk, int64_t from, const char **at, const char *end,
                           bool *whole)
 {
@@ -228,7 +229,8 @@ int sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *te
     return statement_end(chunks, step) < 0 ? -1 : whole;
 }
 
-/* 1: all lines were added; 0: there is a gap; -1. Damage shows in the digest itself. */
+/* 1: all lines were added; 0: there is a gap; -1: the store failed. Damage changes the digest
+ * itself. */
 static int digest_lines(struct statement *all, int64_t key, EVP_MD_CTX *context)
 {
     int step = 0, added = 1;
@@ -293,7 +295,7 @@ int sql_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
             continue;
         } /* stop at the first gap, so that the old gap and the new one become one */
         if (end >= row->lines)
-            break; /* the newest chunk stays, however large */
+            break; /* the newest chunk stays, whatever its size */
         if (gap_first < 0)
             gap_first = first;
         gap_end = end;
@@ -313,10 +315,11 @@ int sql_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
 
 /* ---- reading ---- */
 
-/* Chunks follow each other without a hole; what breaks that, or its checksum, is damaged. */
+/* The chunks of a log have no holes between them. A chunk that breaks this rule, or has a wrong
+ * checksum, is damaged. */
 struct reading {
     struct store *store;
-    int64_t key, from, expected; /* expected: the line that the next chunk must begin with */
+    int64_t key, from, expected; /* expected: the first line of the next chunk */
     bool (*visit)(void *context, const struct chunk *chunk);
     void *context;
     bool failed; /* out of memory */
@@ -334,13 +337,13 @@ static void tell_damage(const struct reading *reading, int64_t first, int64_t co
     if (found > 0 && column_text(find, 0) && column_text(find, 1))
         damage_found(store_damage(reading->store), column_text(find, 0), column_text(find, 1),
                      first, count);
-    statement_close(find, found); /* what could not be told is told when it is read again */
+    statement_close(find, found); /* what could not be reported is reported at the next read */
 }
 
 #define DAMAGED "[this line is damaged in the dashboard's store]"
-#define DAMAGED_STEP 1000 /* lines that are made up at once */
+#define DAMAGED_STEP 1000 /* replaced lines in one chunk */
 
-/* Hands out lines [expected, end) as damaged. Returns what visit returned last. */
+/* Passes lines [expected, end) on as damaged. Returns the last result of visit. */
 static bool visit_damaged(struct reading *reading, int64_t end)
 {
     struct text text = {0};
@@ -372,7 +375,7 @@ static bool visit_hole(struct reading *reading, int64_t end)
     return visit_damaged(reading, end);
 }
 
-/* end: of the run's lines. */
+/* end: of the lines of the run. */
 static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk_damage damage,
                         int64_t end)
 {
@@ -382,8 +385,8 @@ static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk
         return false;
     if (damage == CHUNK_TEXT || chunk->count < 0 || last > end ||
         (reading->expected >= 0 && chunk->first < reading->expected)) {
-        /* Its numbers may be wrong as well: what stands up to the next chunk is made up as a hole.
-         */
+        /* The numbers of its lines may be wrong as well, so everything up to the next chunk is
+         * treated as a hole. */
         if (reading->expected < 0)
             reading->expected = chunk->first < end && chunk->first >= 0 ? chunk->first : 0;
         return true;
@@ -445,7 +448,7 @@ int sql_store_log_gaps(struct store *store, int64_t key,
 
 #define CHANGE_FAILED (-2)
 
-/* Reads the lowest line of a change and the newest version. The line; -1: nothing changed;
+/* Reads the lowest line of a change and the newest version. Returns the line; -1: nothing changed;
  * CHANGE_FAILED. */
 static int64_t read_change(struct statement *find, int64_t *newest)
 {
@@ -463,9 +466,9 @@ static int64_t read_change(struct statement *find, int64_t *newest)
     return line;
 }
 
-/* A splice removes all that is behind its first line. So of the chunks with text, the new ones are
- * the last ones, and no index of the versions is needed. A gap is also made in the middle; gaps are
- * few, and have an index of their own. *few: no other chunk can be new. */
+/* A splice removes everything behind its first line. So the new chunks with text are the last ones,
+ * and no index of versions is needed. A gap may also be made in the middle; gaps are few, and have
+ * an index of their own. *few: no other chunk can be new. */
 static int64_t change_of_last(struct store *store, int64_t key, int64_t version, int64_t *newest,
                               bool *few)
 {

@@ -1,4 +1,4 @@
-/* Finding and removing what is old. */
+/* Finds and removes old data. */
 #include "dashboard/fleet/state.h"
 #include "dashboard/store/sql/sql.h"
 
@@ -38,7 +38,7 @@ size_t sql_store_runs_expired(struct store *store, const struct retention_limits
                    limits->keep_runs, limits->keep_bytes, (int64_t)max);
     while (count < max && (step = statement_step(find)) > 0)
         keys[count++] = column_int64(find, 0);
-    statement_end(find, step); /* what was not found now is found later */
+    statement_end(find, step); /* the next call finds what was not found now */
     return count;
 }
 

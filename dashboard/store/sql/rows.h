@@ -1,10 +1,10 @@
-/* Reading the columns of a run, which hosts are joined with. */
+/* Reads the columns of a run, also when joined to a host. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQL_ROWS_H
 #define NIXFLEET_DASHBOARD_STORE_SQL_ROWS_H
 
 #include "dashboard/store/sql/sql.h"
 
-/* Of a run that is named r in the statement. */
+/* Columns of a run with the name r in the statement. */
 #define FACT_COLUMNS \
     "r.started, r.last_seen, r.ended, r.\"interval\", r.lost, r.heartbeats, r.doubt"
 #define FACT_COLUMN_COUNT 7
@@ -15,9 +15,9 @@
     "r.lines, r.bytes, r.silent_since, r.stop, r.stop_at, r.stop_by, r.eta, r.eta_low, " \
     "r.eta_high"
 
-/* FACT_COLUMNS from a column on; exists is false where an outer join found no run. */
+/* Reads FACT_COLUMNS from this column on. exists is false if an outer join found no run. */
 void read_facts(struct statement *row, int column, struct run_facts *facts);
-/* RUN_COLUMNS from a column on. The texts live until the next step. */
+/* Reads RUN_COLUMNS from this column on. The texts are valid until the next step. */
 void read_run(struct statement *row, int column, struct run_details *run);
 
 #endif

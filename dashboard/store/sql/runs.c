@@ -10,7 +10,7 @@
     "k, id, host, lines, stored, last_seen, \"interval\", started, ended, lost, stop, deleted, " \
     "phase, created, heartbeats, doubt, estimate_due"
 
-/* Fills row from the first row, and resets. 0 (row->key 0: none) or -1. */
+/* Fills row from the first row, and resets. Returns 0 (row->key 0: none) or -1. */
 static int read_row(struct statement *find, struct run_row *row)
 {
     int found = statement_first(find);
@@ -91,8 +91,8 @@ int sql_txn_run_create(struct txn *txn, const char *host, const char *id, struct
 
 /* ---- what reports change ---- */
 
-/* In statements of their own, because an UPDATE writes every index that has a column of its SET
- * list, changed or not, and most reports change neither. */
+/* Separate statements, because an UPDATE writes every index that has a column of its SET list, even
+ * if the value is the same, and most reports change neither. */
 static int update_indexed(struct txn *txn, int64_t key, const struct run_update *update)
 {
     if ((update->finished || update->lost) &&

@@ -11,7 +11,7 @@ int sql_txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
                     "tii", hash, txn->now_ms, txn->now_ms + lifetime_ms);
 }
 
-/* Other servers may have pages of the session. */
+/* One statement, because another server may use the same step at the same time. */
 int sql_txn_session_drop(struct txn *txn, const char *hash)
 {
     txn_changed(txn, "", NULL);

@@ -1,4 +1,4 @@
-/* Binding, running and reading prepared statements. */
+/* Binds, runs and reads prepared statements. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,11 +42,11 @@ struct statement *store_statement_many(struct store *store, const char *sql)
 struct values {
     struct sql_value list[SQL_VALUES_MAX];
     int count;
-    char *repaired[SQL_VALUES_MAX]; /* texts that were not UTF-8 */
+    char *repaired[SQL_VALUES_MAX]; /* copies of texts that were not UTF-8 */
     int repaired_count;
 };
 
-/* 0, or -1 when out of memory. */
+/* Returns 0, or -1 when out of memory. */
 static int add_text(struct values *values, const char *text, size_t size)
 {
     struct sql_value *value = &values->list[values->count++];
@@ -85,7 +85,8 @@ static int read_values(struct values *values, const char *types, va_list argumen
     return failed;
 }
 
-/* 0, or -1 when out of memory: a parameter may be NULL then, and the statement must not be run. */
+/* Returns 0, or -1 when out of memory: then a parameter may be NULL, and the statement must not be
+ * run. */
 static int bind_list(struct statement *statement, const char *types, va_list arguments)
 {
     struct values values;
@@ -104,7 +105,7 @@ void statement_bind(struct statement *statement, const char *types, ...)
     va_list arguments;
 
     va_start(arguments, types);
-    /* Statements that read have identifiers as texts, which are UTF-8 and not copied. */
+    /* Statements that read have identifiers as texts, which are UTF-8 and need no copy. */
     (void)bind_list(statement, types, arguments);
     va_end(arguments);
 }

@@ -4,15 +4,15 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-/* *sum: the first four bytes of SHA-256 over two pieces. OpenSSL is linked for other things, and
- * fast. 0, or -1 when out of memory. */
+/* sum: the first four bytes of SHA-256 over two pieces. OpenSSL is fast, and linked anyway. Returns
+ * 0, or -1 when out of memory. */
 static int sum_of(const void *head, size_t head_size, const void *text, size_t size, uint32_t *sum)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *context;
     bool made;
 
-    ERR_clear_error(); /* makes the thread's error state: see connections_accept */
+    ERR_clear_error(); /* creates the thread's error state: see connections_accept */
     context = EVP_MD_CTX_new();
     made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
            EVP_DigestUpdate(context, head, head_size) == 1 &&

@@ -41,7 +41,7 @@ static bool go_on(void *context, const struct chunk *chunk)
     return !worker_stopping(&check->worker);
 }
 
-/* Reading a log finds what is damaged in it. Run by run, so that no old state of the store is held
+/* Reading a log finds damage in it. One run at a time, so that no old state of the store is held
  * for long. */
 static void check_logs(struct store_check *check)
 {

@@ -1,4 +1,4 @@
-/* Opening, migrating, the writer thread, and reading connections. */
+/* Opens and migrates the database; the writer thread; reading connections. */
 #include "dashboard/store/sqlite/sqlite.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ struct kept {
     struct statement head;
     const char *sql; /* the address of the literal is the key */
     sqlite3_stmt *statement;
-    bool *failed; /* of the reader; NULL: the writer's */
+    bool *failed; /* of the reader; NULL: of the writer */
 };
 
 struct statements {
@@ -44,7 +44,7 @@ struct statements {
 struct reader {
     sqlite3 *db;
     struct statements statements;
-    bool failed; /* a read has, since this was last asked */
+    bool failed; /* a read has failed since the last question */
 };
 
 struct store {
@@ -55,9 +55,9 @@ struct store {
     struct jobs jobs;
     struct changes changes;
 
-    sqlite3 *db;                /* the writer thread's, and so is what follows */
+    sqlite3 *db;                /* the fields from here on belong to the writer thread */
     struct stat file, log_file; /* the database and its write-ahead log; st_ino 0: not seen yet */
-    bool gone;                  /* one of them is not there any more, and this was logged */
+    bool gone;                  /* one of them was removed or replaced, and this was logged */
     struct statements statements;
     struct wal wal;
     struct store_clock clock;
@@ -126,7 +126,7 @@ static int migrate(sqlite3 *db, char *error)
     return 0;
 }
 
-/* Damage is reported at the start, not at some later read. */
+/* Damage is reported at the start, not at a later read. */
 static int check(struct store *store, off_t size, char *error)
 {
     return size <= CHECK_FIRST_MAX ? check_structure(store->db, store->path, error) : 0;
@@ -149,8 +149,8 @@ static void close_reader(void *context)
 
 static const struct sql_driver driver;
 
-/* The kept statement for a literal, reset and without bindings; prepared when it is new. NULL on an
- * error, which is logged. */
+/* The kept statement for a literal, reset and without bindings; prepared at the first use. NULL on
+ * an error, which is logged. */
 static struct statement *keep(struct statements *statements, sqlite3 *db, const char *sql)
 {
     struct kept *kept = statements->kept;
@@ -218,8 +218,8 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
         goto failed;
     }
-    chmod(store->path,
-          0600); /* it holds logs and token hashes; best effort on a file that is not ours */
+    chmod(store->path, 0600); /* it holds logs and token hashes; a failure is ignored, because the
+                                 file may belong to another user */
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
     wal_watch(&store->wal, store->db);
@@ -245,7 +245,7 @@ failed:
 
 static void sqlite_store_close(struct store *store)
 {
-    worker_stop(&store->jobs.writer); /* which finishes the jobs first */
+    worker_stop(&store->jobs.writer); /* finishes the jobs first */
     worker_destroy(&store->jobs.writer);
     store_check_stop(store->check);
     finalize_all(&store->statements);
@@ -289,8 +289,9 @@ static int save_version(struct txn *txn)
     return 0;
 }
 
-/* Applies one job inside the transaction, all of it or nothing; *applied: which. -1: neither could
- * be had (out of memory, or the disk is full); the transaction must not be committed. */
+/* Applies one job inside the transaction, all of it or nothing. *applied: whether it was applied.
+ * Returns -1 if neither was possible (out of memory, or the disk is full); then the transaction
+ * must not be committed. */
 static int apply_alone(struct txn *txn, struct job *job, bool *applied)
 {
     if (txn_exec(txn, "SAVEPOINT job", "") < 0)
@@ -301,7 +302,7 @@ static int apply_alone(struct txn *txn, struct job *job, bool *applied)
     return txn_exec(txn, "RELEASE job", "");
 }
 
-/* Whether path is still the file that it was. */
+/* Whether path is still the same file. */
 static bool is_same_file(const char *path, struct stat *known)
 {
     struct stat now;
@@ -313,8 +314,8 @@ static bool is_same_file(const char *path, struct stat *known)
     return now.st_dev == known->st_dev && now.st_ino == known->st_ino;
 }
 
-/* SQLite goes on writing to a file that was removed; what it acknowledges is lost with the next
- * start. */
+/* SQLite continues to write to a file that was removed; what it acknowledges would be lost at the
+ * next start. */
 static bool files_are_there(struct store *store)
 {
     bool there =
@@ -329,8 +330,8 @@ static bool files_are_there(struct store *store)
     return there;
 }
 
-/* Rolling back needs memory, too: a transaction that could not be rolled back is still open when
- * the next group comes. */
+/* A rollback needs memory, too: if it failed, the transaction is still open when the next group
+ * comes. */
 static bool roll_back(struct store *store)
 {
     changes_reset(&store->changes);
@@ -347,7 +348,7 @@ static bool begin(struct store *store, struct txn *txn)
     return false;
 }
 
-/* False: none of it is stored. */
+/* False: nothing is stored. */
 static bool commit(struct store *store, struct txn *txn)
 {
     if (!store->changes.lost && save_version(txn) == 0 && !sqlite3_get_autocommit(store->db) &&
@@ -377,9 +378,9 @@ static enum outcome apply_together(struct store *store, struct job *group)
 }
 
 /* Applies the jobs in one transaction, each in a savepoint, which costs a copy of each page that
- * the job changes. False: none of it is stored. A full disk may end the transaction in the middle
- * of a job; nothing more may then be applied, as each statement would be a transaction of its own.
- */
+ * the job changes. False: nothing is stored. A full disk may end the transaction in the middle of a
+ * job; nothing more may be applied then, because each statement would be a transaction of its
+ * own. */
 static bool apply_each(struct store *store, struct job *group, bool *applied)
 {
     struct txn txn = {.store = store, .now_ms = wall_ms()};
@@ -393,8 +394,8 @@ static bool apply_each(struct store *store, struct job *group, bool *applied)
     return false;
 }
 
-/* False: none of it is stored. Jobs hardly ever fail; if one does, the others are stored in a
- * second try. */
+/* False: nothing is stored. Jobs hardly ever fail; if one does, the others are stored in a second
+ * try. */
 static bool apply_group(struct store *store, struct job *group, bool *applied, size_t count)
 {
     enum outcome outcome = apply_together(store, group);
@@ -488,7 +489,7 @@ static struct reader *own_reader(struct store *store)
     return NULL;
 }
 
-/* This thread's reader, open; NULL when it cannot be opened. */
+/* This thread's reader, open; NULL if it cannot be opened. */
 static struct reader *open_reader(struct store *store)
 {
     struct reader *reader = own_reader(store);
@@ -527,7 +528,7 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
 
     if (asprintf(&path, "%s/nixfleet.db", dir) < 0)
         return -1;
-    umask(077); /* the copy holds what the original does */
+    umask(077); /* the copy has the same secrets as the original */
     if (stat(file, &info) == 0) {
         snprintf(error, STORE_ERROR_SIZE, "%s: is there already", file);
         return -1;
@@ -553,7 +554,7 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
 
 static struct statement *txn_prepare(struct txn *txn, const char *sql, bool many)
 {
-    (void)many; /* SQLite has one row in memory at any time */
+    (void)many; /* SQLite has only one row in memory at any time */
     return keep(&txn->store->statements, txn->store->db, sql);
 }
 
@@ -583,7 +584,7 @@ static int bind(struct statement *statement, const struct sql_value *values, int
 
         if (!value->is_text)
             failed |= sqlite3_bind_int64(own(statement), i + 1, value->number);
-        else if (value->text) /* else NULL already: bindings were cleared */
+        else if (value->text) /* otherwise NULL already, because bindings were cleared */
             failed |= sqlite3_bind_text(own(statement), i + 1, value->text, (int)value->size,
                                         value->lives ? SQLITE_STATIC : SQLITE_TRANSIENT);
     }
@@ -623,8 +624,8 @@ static void run_alone(struct store *store, const char *sql)
     }
 }
 
-/* Its end is prepared first, because a snapshot that cannot be ended for lack of memory would show
- * an old state until the thread's next one. */
+/* The end is prepared first: if a snapshot could not be ended for lack of memory, the thread would
+ * read an old state until its next snapshot. */
 static void sqlite_store_snapshot(struct store *store)
 {
     if (store_prepare(store, "COMMIT", false))
@@ -691,7 +692,7 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
 #define OWN_MEMBER(name) .name = sqlite_##name,
 #define SHARED_MEMBER(name) .name = sql_##name,
 
-/* What is wrong with a file shows when it is opened. */
+/* If a file is unusable, this shows when it is opened. */
 static int sqlite_store_check(const char *dir, char error[STORE_ERROR_SIZE])
 {
     (void)dir;

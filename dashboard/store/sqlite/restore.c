@@ -1,4 +1,4 @@
-/* Putting a backup in the place of the database. */
+/* Replaces the database by a backup. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 #include "dashboard/store/sqlite/restore.h"
 #include "dashboard/store/sqlite/schema.h"
 
-/* What belongs to the database; the log and its index must never meet another database. */
+/* The files of the database. The write-ahead log and its index must never be used with another
+ * database. */
 static const char *const parts[] = {"nixfleet.db", "nixfleet.db-wal", "nixfleet.db-shm"};
 
 static int fail(char error[STORE_ERROR_SIZE], const char *path, const char *why)
@@ -21,7 +22,7 @@ static int fail(char error[STORE_ERROR_SIZE], const char *path, const char *why)
     return -1;
 }
 
-/* Whether file is a sound store of this version or an older one. */
+/* Whether file is an undamaged store of this version or an older one. */
 static int examine(sqlite3 *db, const char *file, char error[STORE_ERROR_SIZE])
 {
     sqlite3_stmt *statement = NULL;
@@ -47,7 +48,7 @@ static int copy_store(const char *file, const char *copy, char error[STORE_ERROR
     sqlite3_backup *backup;
     int result = -1;
 
-    unlink(copy); /* of a restore that was interrupted */
+    unlink(copy); /* left by a restore that was interrupted */
     if (sqlite3_open_v2(file, &from, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK ||
         sqlite3_exec(from, "SELECT 1 FROM sqlite_master", NULL, NULL, NULL) != SQLITE_OK) {
         fail(error, file, sqlite3_errmsg(from));
@@ -73,7 +74,7 @@ static int sync_path(const char *path)
     return fd < 0 ? -1 : fsync(fd);
 }
 
-/* Moves the old files into the new directory kept. There may be none. */
+/* Moves the old files, if there are any, into the new directory kept. */
 static int move_away(const char *dir, const char *kept, char error[STORE_ERROR_SIZE])
 {
     if (mkdir(kept, 0700) < 0)
@@ -106,7 +107,7 @@ int sqlite_restore(const char *dir, const char *file, char kept[STORE_ERROR_SIZE
     umask(077);
     if (stat(dir, &owner) < 0)
         return fail(error, dir, strerror(errno));
-    /* The copy is whole before the old database is touched. */
+    /* The copy is complete before the old database is touched. */
     if (copy_store(file, copy, error) < 0)
         return -1;
     if (chmod(copy, 0600) < 0 || (geteuid() == 0 && chown(copy, owner.st_uid, owner.st_gid) < 0) ||

@@ -1,4 +1,4 @@
-/* Putting a backup in the place of the database. */
+/* Replaces the database by a backup. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_RESTORE_H
 #define NIXFLEET_DASHBOARD_STORE_SQLITE_RESTORE_H
 

@@ -1,10 +1,10 @@
-/* The steps that make the database what this version expects; PRAGMA user_version counts those that
-   are done. Never change a step that has been released: add one. */
+/* The steps that bring the database to this version; PRAGMA user_version counts the steps that were
+   done. Never change a step that has been released: add a step. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_SCHEMA_H
 #define NIXFLEET_DASHBOARD_STORE_SQLITE_SCHEMA_H
 
 static const char *const schema_steps[] = {
-    /* 1: times are ms since the epoch (UTC); JSON is kept as text where it is only passed on. */
+    /* 1: times are ms since the epoch (UTC); JSON that is only passed on is stored as text. */
     "CREATE TABLE kv(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE hosts(id TEXT PRIMARY KEY, hostname TEXT, host_type TEXT DEFAULT 'nixos', "
     "location TEXT DEFAULT 'home',"
@@ -44,19 +44,18 @@ static const char *const schema_steps[] = {
     "CREATE INDEX history_host ON history(host, id);"
     "CREATE TABLE sessions(token_hash TEXT PRIMARY KEY, created INTEGER, expires INTEGER) WITHOUT "
     "ROWID;",
-    /* 2: every message about lines names the gaps; they are few, and must not be looked for. */
+    /* 2: every message about lines names the gaps, which are few, so they need an index. */
     "CREATE INDEX chunks_gaps ON chunks(run, first, count) WHERE text IS NULL;",
-    /* 3: runs are in the order of their starts, whenever they are delivered; those that are open
-       are few. */
+    /* 3: runs are in the order of their starts, whenever they are delivered; open runs are few. */
     "DROP INDEX runs_host;"
     "CREATE INDEX runs_started ON runs(host, started, k) WHERE deleted=0;"
     "CREATE INDEX runs_open ON runs(host) WHERE ended IS NULL AND lost=0 AND deleted=0;",
-    /* 4: only an agent takes commands; a host of nixfleet-run alone has none. */
+    /* 4: only an agent takes commands; a host that only has nixfleet-run has no agent. */
     "ALTER TABLE hosts ADD COLUMN agent_seen INTEGER;",
     /* 5: the runs of all hosts in the order of their starts. */
     "CREATE INDEX runs_time ON runs(started, k) WHERE deleted=0;",
-    /* 6: reachability and verdict are two things. Verdicts outlive their runs. What no host said of
-       itself is not known: the columns' old defaults are not used any more. */
+    /* 6: reachability and verdict are separate. Verdicts outlive their runs. Facts that a host did
+       not report are unknown: the old defaults of the columns are not used any more. */
     "ALTER TABLE hosts ADD COLUMN verdict TEXT;" /* the name in verdicts that counts */
     "ALTER TABLE runs ADD COLUMN heartbeats INTEGER DEFAULT 0;"
     "ALTER TABLE runs ADD COLUMN doubt INTEGER DEFAULT 0;" /* suspect_ms in rows.h */
@@ -95,7 +94,7 @@ static const char *const schema_steps[] = {
     "ALTER TABLE runs ADD COLUMN eta_low INTEGER;"
     "ALTER TABLE runs ADD COLUMN eta_high INTEGER;"
     "ALTER TABLE runs ADD COLUMN estimate_due INTEGER DEFAULT 0;",
-    /* 11: the new chunks of a run are its last ones; the index cost each batch a page. */
+    /* 11: the new chunks of a run are its last ones; the index cost a page in each batch. */
     "DROP INDEX chunks_version;",
 };
 

@@ -1,5 +1,5 @@
-/* What the files of this engine share. One SQLite file (WAL, synchronous=FULL); the writer and each
-   reading thread have a connection of their own. */
+/* Declarations for the files of this engine. One SQLite file (WAL, synchronous=FULL); the writer
+   and each reading thread have a connection of their own. */
 #ifndef NIXFLEET_DASHBOARD_STORE_SQLITE_SQLITE_H
 #define NIXFLEET_DASHBOARD_STORE_SQLITE_SQLITE_H
 

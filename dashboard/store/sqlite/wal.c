@@ -2,9 +2,9 @@
 
 #include <stddef.h>
 
-/* Frames of 4 KiB. Reads become slower as the log grows. So the steady small commits of a fleet are
-   copied from the first bound on, while the few large commits of a burst may fill the log up to the
-   second. */
+/* Numbers of frames of 4 KiB. Reads become slower as the log grows. So the steady small commits of
+   a fleet are copied from the first limit on, while the few large commits of a burst may fill the
+   log up to the second limit. */
 #define FRAMES_ENOUGH 2000
 #define FRAMES_MOST 16000
 #define COMMITS_ENOUGH 64
