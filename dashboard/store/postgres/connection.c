@@ -211,7 +211,7 @@ static const char *const settings[] = {
     "current_setting('synchronous_commit') IN ('off','local','remote_write')",
 };
 
-/* What this engine requires of a server. */
+/* What the admin sees in pg_stat_activity. */
 static const char *const uses[] = {"SET application_name='nixfleet-dashboard reads'",
                                    "SET application_name='nixfleet-dashboard writes'",
                                    "SET application_name='nixfleet-dashboard listens'"};
@@ -225,7 +225,7 @@ static int refuse(struct connection *connection, char *error, const char *why)
     return -1;
 }
 
-/* The URL overrides the values before it. */
+/* What this engine requires of a server. */
 static int check_server(struct connection *connection, char *error)
 {
     const char *encoding = PQparameterStatus(connection->conn, "server_encoding"),
@@ -262,7 +262,7 @@ static int set_up(struct connection *connection, char *error)
     return -1;
 }
 
-/* The text of libpq in one line. */
+/* The URL overrides the values before it. */
 static PGconn *connect_by_url(const char *url)
 {
     static const char *const names[] = {"fallback_application_name",
@@ -280,7 +280,7 @@ static PGconn *connect_by_url(const char *url)
     return PQconnectdbParams(names, values, 1);
 }
 
-/* libpq's text in one line. */
+/* The text of libpq in one line. */
 static void take_error(PGconn *conn, char *error)
 {
     snprintf(error, STORE_ERROR_SIZE, "PostgreSQL: %s",
@@ -394,10 +394,10 @@ PGconn *connection_handle(struct connection *connection)
     return connection->conn;
 }
 
+/* ---- statements ---- */
+
 /* Replaces `?` by `$` and its number, unless the number follows. No literal in our statements
  * contains `?`. The caller frees the result. */
-
-/* Parameters in the protocol's binary form. */
 static char *number_parameters(const char *sql)
 {
     char *text = malloc(strlen(sql) * 2 + 1), *to = text;
@@ -458,7 +458,7 @@ struct pg_statement *connection_statement(struct connection *connection, const c
     return statement;
 }
 
-/* Fetches the next rows of a cursor. */
+/* Parameters in the protocol's binary form. */
 struct parameters {
     Oid types[SQL_VALUES_MAX];
     const char *values[SQL_VALUES_MAX];
@@ -554,7 +554,7 @@ void pg_bind(struct statement *statement, const struct sql_value *values, int co
         send_statement(own, &parameters, count);
 }
 
-/* The next rows of a cursor. */
+/* Fetches the next rows of a cursor. */
 static int fetch_more(struct pg_statement *statement, size_t bytes)
 {
     PQclear(statement->result);

@@ -11,7 +11,7 @@ int sql_txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
                     "tii", hash, txn->now_ms, txn->now_ms + lifetime_ms);
 }
 
-/* One statement, because another server may use the same step at the same time. */
+/* Other servers may have pages of the session. */
 int sql_txn_session_drop(struct txn *txn, const char *hash)
 {
     txn_changed(txn, "", NULL);
@@ -33,7 +33,7 @@ int64_t sql_store_session_end(struct store *store, const char *hash, int64_t now
     return statement_close(find, found) < 0 ? -1 : end;
 }
 
-/* In one statement: another server may use the same step at the same time. */
+/* One statement, because another server may use the same step at the same time. */
 int sql_txn_totp_use(struct txn *txn, int64_t step)
 {
     int64_t rows;
