@@ -136,6 +136,8 @@ class Mock:
         self.asked = []  # windows of lines that were asked for, as (run, from)
         self.gate = threading.Event()  # while it is cleared, windows are read but not answered
         self.gate.set()
+        self.hosts_gate = threading.Event()  # while it is cleared, the hosts are not told
+        self.hosts_gate.set()
         mock = self
 
         class Handler(Requests):
@@ -218,6 +220,7 @@ class Mock:
     def message(self, socket, message):
         self.heard.append(message)
         if message["op"] == "subscribe":
+            self.hosts_gate.wait(60)
             socket.send({"type": "hosts", "hosts": list(self.hosts.values()), "now": self.now()})
         elif message["op"] == "tail":
             run = self.runs.get(message["run"])

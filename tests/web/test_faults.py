@@ -50,6 +50,22 @@ def test_five_million_lines_scroll_with_a_bounded_page(page, mock):
     assert page.count(".row") < 200
 
 
+def test_what_is_typed_before_the_hosts_come_is_kept(page, mock):
+    for name in ("alpha", "beta", "gamma"):
+        mock.host(name)
+    mock.run("beta", RUN % 1, lines(20))
+    mock.hosts_gate.clear()
+    page.driver.get(f"{mock.url}/#beta")
+    page.wait(lambda: page.js("return (document.querySelector('#filter')?.offsetWidth ?? 0) > 0"), "something to type into")
+    page.wait(lambda: any(message["op"] == "subscribe" for message in mock.heard), "the page listens")
+    page.type("#filter", "bet")
+    mock.hosts_gate.set()
+    page.wait(lambda: page.count("tr.host") == 1, "the host that was asked for")
+    assert page.js("return document.querySelector('#filter').value") == "bet"
+    page.wait(lambda: last_shown(page) == "plain line 19", "the log of the address")
+    page.wait(lambda: "q=bet" in page.js("return location.href") and "beta" in page.js("return location.href"))
+
+
 def test_last_seen_counts_on_the_servers_clock(page, mock):
     mock.host("alpha", last_seen=iso(200 - 3600))
     mock.now = lambda: int(__import__("time").time() * 1000) + 3600_000

@@ -84,8 +84,8 @@ const handlers = {
         for (const id of [...fleet.rows.keys()]) if (!here.has(id)) dropHost(id);
         const first = !fleet.loaded;
         fleet.loaded = true;
-        if (first) readAddress({ ...address.view, first });
-        else fleet.arrange();
+        if (!first) fleet.arrange();
+        else readAddress({ ...address.view, first }).then(showEarly);
     },
     changed(message) {
         for (const id of message.gone) dropHost(id);
@@ -206,6 +206,7 @@ function setTarget(value) {
 
 /* ---- the address and the view ---- */
 
+/** Resolves when the logs of the address are open. */
 function readAddress({ panels, settings, first = false }) {
     const { q = '', only = '' } = settings;
     viewSettings = settings.view ? { view: settings.view, ...pick(settings, ['days', 'find', 'how']) } : {};
@@ -215,7 +216,7 @@ function readAddress({ panels, settings, first = false }) {
     $('sort').value = sort;
     fleet.filter({ text: q, only, sort: $('sort').value || 'criticality' });
     tellView();
-    logs.apply(panels).then(() => fleet.arrange());
+    return logs.apply(panels).then(() => fleet.arrange());
 }
 
 function writeAddress(how) {
@@ -249,7 +250,20 @@ function pick(object, names) {
     return Object.fromEntries(names.filter((name) => object[name]).map((name) => [name, object[name]]));
 }
 
+/** What a person typed or chose before the hosts had come. */
+const early = {};
+
+function showEarly() {
+    if (!Object.keys(early).length) return;
+    if ('text' in early) $('filter').value = early.text;
+    show(early);
+}
+
 function show(settings, how) {
+    if (!fleet.loaded) {
+        Object.assign(early, settings);
+        return;
+    }
     fleet.filter(settings);
     tellView();
     writeAddress(how);
