@@ -13,6 +13,8 @@ from lib.dashserver import Dashboard, wait_for
 pytestmark = pytest.mark.sqlite  # the file itself
 
 RUNS = 20
+END = {"exit": {"code": 0}, "changes": [{"profile": "system"}],
+       "derivations": [{"n": n, "name": name, "state": "built"} for n, name in enumerate("abc")]}
 
 
 def lines_of(i):
@@ -27,8 +29,11 @@ def good(tmp_path_factory):
         for i, (host, run) in enumerate(runs):
             lines = lines_of(i)
             for at in range(0, 200, 50):
-                body = {"run": run, "from": at, "lines": lines[at:at + 50], **({"exit": {"code": 0}} if at == 150 else {})}
+                body = {"run": run, "from": at, "lines": lines[at:at + 50], "command": f"make {i}", **(END if at == 150 else {})}
                 assert dashboard.post(f"/api/hosts/{host}/logs", body).status == 200
+        for i in range(5):
+            assert dashboard.post(f"/api/hosts/h{i}/register", {"hostname": f"h{i}", "host_type": "nixos", "comment": f"comment {i}"}).status == 200
+            assert dashboard.post(f"/api/hosts/h{i}/status", {"status": "ok", "output": f"output {i}\n" * 20}).status == 200
         dashboard.process.terminate()
         dashboard.process.wait(20)
     return data, runs
@@ -95,6 +100,99 @@ def test_wrong_times_cost_the_times_and_not_the_lines(tmp_path, good):
     with served(tmp_path, data, change("UPDATE chunks SET times='[[50,1]]' WHERE run=3 AND first=50")) as server:
         assert server.get(f"/api/hosts/{runs[2][0]}/runs/{runs[2][1]}/log").body.decode().splitlines() == lines_of(2)
         assert "damaged" in server.log
+
+
+ROWS = {
+    "a command": ("UPDATE runs SET command='reboot' WHERE k=3", "a row of runs (h2, {run})"),
+    "an exit status": ("UPDATE runs SET outcome='failure' WHERE k=3", "a row of runs (h2, {run})"),
+    "a time": ("UPDATE runs SET started=started-1000 WHERE k=3", "a row of runs (h2, {run})"),
+    "a lost checksum": ("UPDATE runs SET sum=NULL WHERE k=3", "a row of runs (h2, {run})"),
+    "a host's comment": ("UPDATE hosts SET comment='all well' WHERE id='h2'", "a row of hosts (h2)"),
+    "a verdict": ("UPDATE verdicts SET outcome='failure' WHERE host='h2'", "a row of verdicts (h2)"),
+    "a derivation": ("UPDATE derivations SET state='failed' WHERE run=3 AND n=1", "a row of derivations (3, b)"),
+    "what changed": ("UPDATE run_changes SET text='[]' WHERE run=3", "a row of run_changes (3)"),
+    "history": ("UPDATE history SET message='Switched' WHERE host='h2'", "a row of history (h2, Switched)"),
+}
+
+
+@pytest.mark.parametrize("which", ROWS)
+def test_a_damaged_row_is_told_and_not_served(tmp_path, good, which):
+    statement, told = ROWS[which]
+    data, runs = good
+    with served(tmp_path, data, change(statement)) as server:
+        wait_for(lambda: "damaged: " + told.format(run=runs[2][1]) in server.log, what="the background check")
+        assert server.get("/health").status == 503
+        body = b"".join(server.get(path).body for path in all_paths(runs))
+        assert not any(word in body for word in (b"reboot", b"all well", b'"failure"', b'"state":"failed"', b"Switched"))
+        assert server.get(f"/api/hosts/{runs[7][0]}/runs/{runs[7][1]}").json["command"] == "make 7", "the rest is not served"
+
+
+def test_a_damaged_row_stays_damaged_when_another_part_changes(tmp_path, good):
+    data, _ = good
+    with served(tmp_path, data, change("UPDATE hosts SET comment='all well' WHERE id='h2'")) as server:
+        assert server.post("/api/hosts/h2/heartbeat", {}).status == 200
+        assert "h2" not in [host["id"] for host in server.get("/api/hosts").json["hosts"]]
+        assert server.get("/api/hosts/h2").status == 404
+
+
+def test_what_is_not_found_is_not_damaged(tmp_path, good):
+    """SQLite may check a row with the value that is looked for in place of the stored one."""
+    data, runs = good
+    with served(tmp_path, data, lambda path: None) as server:
+        host, run = runs[0]
+        assert server.post(f"/api/hosts/{host}/logs", {"lines": []}, token="wrong").status == 401
+        assert server.get(f"/api/hosts/h4/runs/{run}").status == 404
+        assert server.call("DELETE", f"/api/hosts/{host}/runs/{run}", token=None, headers={"X-CSRF-Token": server.csrf()}).status == 200
+        assert server.get(f"/api/hosts/{host}/runs/{run}").status == 404
+        served_data(server, runs)
+        assert server.get("/health").status == 200 and "damaged" not in server.log
+
+
+VOLATILE = ("online", "state", "state_since", "silent_for", "reachable", "downloaded")
+
+
+def all_paths(runs):
+    """Every call that serves what is stored."""
+    of_hosts = [f"/api/hosts/h{i}{path}" for i in range(5) for path in ("", "/runs", "/logs", "/logs/download?format=json")]
+    of_runs = [f"/api/hosts/{host}/runs/{run}{path}" for host, run in runs for path in ("", "/lines", "/derivations", "/changes")]
+    return ["/api/hosts", "/api/runs", *of_hosts, *of_runs]
+
+
+def without_volatile(value):
+    if isinstance(value, dict):
+        return {key: without_volatile(member) for key, member in value.items() if key not in VOLATILE}
+    return [without_volatile(entry) for entry in value] if isinstance(value, list) else value
+
+
+def served_data(server, runs):
+    answers = {path: server.get(path) for path in all_paths(runs)}
+    return {path: without_volatile(answer.json) for path, answer in answers.items() if answer.status == 200}
+
+
+def test_random_damage_of_rows_is_never_served_as_good_data(tmp_path, good):
+    data, runs = good
+    with served(tmp_path, data, lambda path: None) as server:
+        right = served_data(server, runs)
+    size, luck, altered = (data / "nixfleet.db").stat().st_size, random.Random(91), 0
+    for _ in range(60):
+        at, noise = luck.randrange(size), luck.randbytes(luck.choice([1, 1, 16, 512]))
+
+        def damage(path, at=at, noise=noise):
+            with open(path, "r+b") as file:
+                file.seek(at)
+                file.write(noise)
+
+        try:
+            server = served(tmp_path, data, damage)
+        except RuntimeError as refused:
+            assert re.search("damaged|malformed|not a database", str(refused)), refused
+            continue
+        with server:
+            if any(answer != right[path] for path, answer in served_data(server, runs).items()):
+                altered += 1
+                assert "damaged: " in server.log, (at, noise)
+                assert server.get("/health").status == 503
+    assert altered > 0
 
 
 def test_random_damage_is_never_served_as_good_data(tmp_path, good):

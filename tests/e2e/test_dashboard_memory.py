@@ -190,4 +190,4 @@ def test_no_memory_is_never_the_callers_fault(server, name):
         assert call(caller, what) == expected, (how_many, caller.dashboard.log[-500:])
     assert seen & {503, "closed"}, "no allocation failed"
     assert lines_of(caller) == LINES
-    assert b"damaged" not in caller.person("GET", "/health").body
+    assert b"damaged" not in caller.person("GET", "/health").body, caller.dashboard.log[-500:]

@@ -298,7 +298,7 @@ static void postgres_store_counts(struct store *store, struct store_counts *coun
 static const char *postgres_store_trouble(struct store *store)
 {
     if (damage_any(store->sql.damage))
-        return "stored lines are damaged; the log of the server names them";
+        return "stored data is damaged; the log of the server names it";
     if (jobs_failing(&store->jobs))
         return "the store could not write a moment ago";
     return pg_listen_trouble(store->listener);

@@ -11,12 +11,11 @@
 /* damages that are reported; with more of them the store is lost, and one line says so */
 #define TOLD_MAX 1000
 
+#define PLACE_SIZE 128
+
 struct damage {
     pthread_mutex_t lock; /* protects told and count */
-    struct {
-        char run[RUN_ID_SIZE];
-        int64_t first;
-    } told[TOLD_MAX];
+    char told[TOLD_MAX][PLACE_SIZE];
     size_t count;
     atomic_bool any;
 };
@@ -39,30 +38,55 @@ void damage_free(struct damage *damage)
 }
 
 /* The caller holds the lock. */
-static bool was_told(const struct damage *damage, const char *run, int64_t first)
+static bool was_told(const struct damage *damage, const char *place)
 {
     for (size_t i = 0; i < damage->count; i++)
-        if (damage->told[i].first == first && strcmp(damage->told[i].run, run) == 0)
+        if (strcmp(damage->told[i], place) == 0)
             return true;
     return false;
+}
+
+/* place: the same for the same damage. */
+static void tell(struct damage *damage, const char *place, const char *what)
+{
+    atomic_store(&damage->any, true);
+    pthread_mutex_lock(&damage->lock);
+    if (damage->count < TOLD_MAX && !was_told(damage, place)) {
+        snprintf(damage->told[damage->count++], PLACE_SIZE, "%s", place);
+        log_line(LOG_ERR, "damaged: %s; restore a backup if it matters", what);
+        if (damage->count == TOLD_MAX)
+            log_line(LOG_WARNING, "more is damaged, and is not listed");
+    }
+    pthread_mutex_unlock(&damage->lock);
 }
 
 void damage_found(struct damage *damage, const char *host, const char *run, int64_t first,
                   int64_t count)
 {
-    pthread_mutex_lock(&damage->lock);
-    if (damage->count < TOLD_MAX && !was_told(damage, run, first)) {
-        snprintf(damage->told[damage->count].run, RUN_ID_SIZE, "%s", run);
-        damage->told[damage->count++].first = first;
-        log_line(LOG_ERR,
-                 "damaged: host %s, run %s, lines %lld to %lld; restore a "
-                 "backup if they matter",
-                 host, run, (long long)first + 1, (long long)first + (long long)count);
-        if (damage->count == TOLD_MAX)
-            log_line(LOG_WARNING, "more is damaged, and is not listed");
-    }
-    pthread_mutex_unlock(&damage->lock);
-    atomic_store(&damage->any, true);
+    char place[PLACE_SIZE], what[256];
+
+    snprintf(place, sizeof place, "%s %lld", run, (long long)first);
+    snprintf(what, sizeof what, "host %s, run %s, lines %lld to %lld", host, run,
+             (long long)first + 1, (long long)first + (long long)count);
+    tell(damage, place, what);
+}
+
+/* What is damaged itself may hold anything. */
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+            *text = '?';
+}
+
+void damage_row_found(struct damage *damage, const char *table, const char *host, const char *name)
+{
+    char what[200];
+
+    snprintf(what, sizeof what, "a row of %s (%.60s%s%.40s), which is not shown", table, host,
+             *name ? ", " : "", name);
+    make_printable(what);
+    tell(damage, what, what);
 }
 
 bool damage_any(const struct damage *damage)

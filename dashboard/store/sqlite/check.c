@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/worker.h"
+#include "dashboard/store/sqlite/rowsum.h"
 
 struct store_check {
     struct store *store;
@@ -63,6 +64,19 @@ static void check_logs(struct store_check *check)
     }
 }
 
+/* The views of a reading connection find damaged rows. */
+static void check_rows(struct store_check *check)
+{
+    const char *all;
+
+    for (size_t i = 0; (all = rowsum_all(i)) && !worker_stopping(&check->worker); i++) {
+        struct statement *rows = store_statement(check->store, all);
+
+        if (rows)
+            statement_close(rows, statement_first(rows));
+    }
+}
+
 static void *run(void *context)
 {
     struct store_check *check = context;
@@ -75,6 +89,7 @@ static void *run(void *context)
         }
         return NULL;
     }
+    check_rows(check);
     check_logs(check);
     return NULL;
 }

@@ -16,6 +16,7 @@
 #include "dashboard/store/sql/damage.h"
 #include "dashboard/store/sqlite/check.h"
 #include "dashboard/store/sqlite/restore.h"
+#include "dashboard/store/sqlite/rowsum.h"
 #include "dashboard/store/sqlite/schema.h"
 #include "dashboard/store/sqlite/wal.h"
 
@@ -116,7 +117,8 @@ static int migrate(sqlite3 *db, char *error)
         char mark[64];
 
         snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; COMMIT", (long long)done + 1);
-        if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) || exec(db, mark)) {
+        if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) ||
+            (done + 1 >= SCHEMA_ROW_SUMS && rowsum_fill(db)) || exec(db, mark)) {
             snprintf(error, STORE_ERROR_SIZE, "migration %lld failed: %s", (long long)done + 1,
                      sqlite3_errmsg(db));
             exec(db, "ROLLBACK");
@@ -222,6 +224,10 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
                                  file may belong to another user */
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
+    if (rowsum_write(store->db) != SQLITE_OK) {
+        snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
+        goto failed;
+    }
     wal_watch(&store->wal, store->db);
     store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
@@ -469,7 +475,7 @@ static const char *sqlite_store_trouble(struct store *store)
     if (store_check_failed(store->check))
         return "the database is damaged";
     if (damage_any(store->sql.damage))
-        return "stored lines are damaged; the log of the server names them";
+        return "stored data is damaged; the log of the server names it";
     return jobs_failing(&store->jobs) ? "the store could not write a moment ago" : NULL;
 }
 
@@ -497,7 +503,8 @@ static struct reader *open_reader(struct store *store)
     if (!reader || reader->db)
         return reader;
     if (sqlite3_open_v2(store->path, &reader->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-                        NULL) != SQLITE_OK) {
+                        NULL) != SQLITE_OK ||
+        rowsum_read(reader->db, store->sql.damage) != SQLITE_OK) {
         sqlite3_close_v2(reader->db);
         reader->db = NULL;
         reader->failed = true;

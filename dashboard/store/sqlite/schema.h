@@ -96,8 +96,18 @@ static const char *const schema_steps[] = {
     "ALTER TABLE runs ADD COLUMN estimate_due INTEGER DEFAULT 0;",
     /* 11: the new chunks of a run are its last ones; the index cost a page in each batch. */
     "DROP INDEX chunks_version;",
+    /* 12: damage of a row is found (rowsum.h). */
+    "ALTER TABLE hosts ADD COLUMN sum INTEGER;"
+    "ALTER TABLE runs ADD COLUMN sum INTEGER;"
+    "ALTER TABLE verdicts ADD COLUMN sum INTEGER;"
+    "ALTER TABLE derivations ADD COLUMN sum INTEGER;"
+    "ALTER TABLE run_changes ADD COLUMN sum INTEGER;"
+    "ALTER TABLE history ADD COLUMN sum INTEGER;"
+    "ALTER TABLE command_log ADD COLUMN sum INTEGER;"
+    "ALTER TABLE durations ADD COLUMN sum INTEGER;",
 };
 
+#define SCHEMA_ROW_SUMS 12 /* from this step on, rows have checksums */
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
 
 #endif

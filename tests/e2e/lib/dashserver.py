@@ -47,12 +47,33 @@ def store_settings(data):
     return {"NIXFLEET_STORE": store_of(data)} if POSTGRES else {}
 
 
+def row_sum(*values):
+    """FNV-1a, as dashboard/store/sqlite/rowsum.c has it."""
+    result = 0xcbf29ce484222325
+    for value in values:
+        kind = b"\5" if value is None else b"\1" + (value & (1 << 64) - 1).to_bytes(8, "little") if isinstance(value, int) else b"\3" + value.encode()
+        for byte in kind:
+            result = (result ^ byte) * 0x100000001b3 & (1 << 64) - 1
+    return result - (1 << 64) if result >> 63 else result
+
+
+def make_sums(store):
+    """What was written from outside looks like damage otherwise."""
+    store.create_function("row_sum", -1, row_sum)
+    tables = [name for name, in store.execute("SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type='table' AND c.name='sum'")]
+    for table in set(tables) - {"chunks"}:
+        columns = ",".join(f'"{row[1]}"' for row in store.execute(f"PRAGMA table_info({table})") if row[1] != "sum")
+        store.execute(f"UPDATE {table} SET sum=row_sum({columns})")
+
+
 def sql(data, command):
     """Runs a command in the store behind the dashboard's back, and returns the fields of the first row as texts."""
     if POSTGRES:
         return database_server().sql(command, store_of(data).split("/")[3].split("?")[0]).split("\n")[0].split("|")
     with contextlib.closing(sqlite3.connect(pathlib.Path(data) / "nixfleet.db")) as store, store:
         row = store.execute(command).fetchone()
+        if not command.startswith("SELECT"):
+            make_sums(store)
     return [str(field) for field in row] if row else []
 
 
