@@ -35,7 +35,7 @@
 #include "dashboard/server/task_queue.h"
 
 #define RATE_SLOTS 20000
-#define DESCRIPTORS 32768
+#define DESCRIPTORS 65536
 #define INSTALLED_CONFIG "/etc/nixfleet/dashboard.conf"
 
 static const char usage[] =

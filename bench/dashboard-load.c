@@ -4,10 +4,11 @@
 
      dashboard-load PORT TOKEN HOSTS HEARTBEATS BROWSERS SECONDS [bare]
 
-   Every sender has a kept-alive connection of its own and a fixed time for its next request. A
-   latency counts from that time on, so that a server that falls behind cannot hide this by delaying
-   its clients. The first WARM_S seconds do not count. Prints lines `name value`. bare: the server
-   only answers, so the lines are numbered here. */
+   Every sender has a kept-alive connection (hosts that send heartbeats share connections if the
+   process may not open as many) and a fixed time for its next request. A latency counts from that
+   time on, so that a server that falls behind cannot hide this by delaying its clients. The first
+   WARM_S seconds do not count. Prints lines `name value`. bare: the server only answers, so the
+   lines are numbered here. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +32,9 @@
 #define ANSWER_MAX 4096
 #define NEEDLE "stamp:"
 
-enum kind { BATCH, HEARTBEAT, BROWSER };
+#define FILES_ELSEWHERE 100 /* descriptors that are no connections, here and in the server */
+
+enum kind { BATCH, HEARTBEAT, BROWSER, KINDS };
 
 struct peer {
     enum kind kind;
@@ -49,8 +52,18 @@ struct samples {
     size_t count, room;
 };
 
+/* The peers of a kind are due in turn, so only the next ones are looked at. A peer that is busy
+ * when it is due sends as soon as it has its answer. */
+struct turn {
+    struct peer *peers;
+    int count;
+    int64_t every_us,
+        taken; /* the time between two requests of a peer, and how many turns are over */
+};
+
 struct load {
     int port, hosts, heartbeat_hosts, browsers, epoll;
+    struct turn turns[KINDS];
     bool bare;
     const char *token;
     struct peer *peers;
@@ -210,7 +223,12 @@ static void answered(struct load *load, struct peer *peer, int status, const cha
     if (status == 200)
         sample(load, peer->kind == BATCH ? &load->batches : &load->heartbeats, peer->due_us);
     peer->busy = false;
-    peer->due_us += (int64_t)1000 * (peer->kind == BATCH ? BATCH_MS : BEAT_MS);
+    peer->due_us += load->turns[peer->kind].every_us;
+    if (peer->kind == HEARTBEAT && (peer->number += load->turns[HEARTBEAT].count) >=
+                                       load->heartbeat_hosts) /* the next host of this connection */
+        peer->number %= load->turns[HEARTBEAT].count;
+    if (peer->due_us <= now_us())
+        send_request(load, peer);
 }
 
 static void take_answer(struct load *load, struct peer *peer)
@@ -341,25 +359,37 @@ static void open_peer(struct load *load, struct peer *peer)
         send_upgrade(load, peer);
 }
 
-/* Spreads each kind over its interval, so that the load is even. */
-static void make_fleet(struct load *load)
+/* How many connections the heartbeats have: one for each host, as far as there are descriptors.
+ * Behind a proxy, too, hosts share connections. */
+static int heartbeat_connections(const struct load *load, int files)
 {
-    const int counts[] = {load->hosts, load->heartbeat_hosts, load->browsers};
-    const int64_t every_us[] = {BATCH_MS * 1000, BEAT_MS * 1000, 0};
-    size_t n = 0;
+    int left = files - FILES_ELSEWHERE - load->hosts - load->browsers;
 
-    load->peer_count = (size_t)(load->hosts + load->heartbeat_hosts + load->browsers);
-    load->peers = calloc(load->peer_count, sizeof *load->peers);
+    return load->heartbeat_hosts < left ? load->heartbeat_hosts : left > 1 ? left : 1;
+}
+
+/* Spreads each kind over its interval, so that the load is even. */
+static void make_fleet(struct load *load, int files)
+{
+    const int64_t every_us[] = {BATCH_MS * 1000, BEAT_MS * 1000, 0};
+    const int hosts[] = {load->hosts, load->heartbeat_hosts, load->browsers};
+    const int counts[] = {load->hosts, heartbeat_connections(load, files), load->browsers};
+    struct peer *peer;
+
+    load->peer_count = (size_t)(counts[BATCH] + counts[HEARTBEAT] + counts[BROWSER]);
+    peer = load->peers = calloc(load->peer_count, sizeof *load->peers);
     if (!load->peers)
         fail("memory");
-    for (int kind = BATCH; kind <= BROWSER; kind++)
-        for (int i = 0; i < counts[kind]; i++) {
-            struct peer *peer = &load->peers[n++];
+    for (int kind = BATCH; kind < KINDS; kind++) {
+        struct turn *turn = &load->turns[kind];
 
-            peer->kind = (enum kind)kind;
-            peer->number = i;
-            peer->due_us = every_us[kind] * i / (counts[kind] ? counts[kind] : 1);
-        }
+        *turn = (struct turn){.peers = peer, .count = counts[kind]};
+        if (hosts[kind])
+            turn->every_us = every_us[kind] * counts[kind] / hosts[kind];
+        for (int i = 0; i < counts[kind]; i++, peer++)
+            *peer = (struct peer){
+                .kind = (enum kind)kind, .number = i, .due_us = turn->every_us * i / counts[kind]};
+    }
 }
 
 static void open_fleet(struct load *load)
@@ -381,14 +411,14 @@ static void open_browsers(struct load *load)
             open_peer(load, &load->peers[i]);
 }
 
-static void send_due(struct load *load)
+static void send_due(struct load *load, struct turn *turn)
 {
     int64_t now = now_us();
 
-    for (size_t i = 0; i < load->peer_count; i++) {
-        struct peer *peer = &load->peers[i];
+    while (turn->count && load->start_us + turn->every_us * turn->taken / turn->count <= now) {
+        struct peer *peer = &turn->peers[turn->taken++ % turn->count];
 
-        if (peer->kind != BROWSER && !peer->busy && peer->due_us <= now)
+        if (!peer->busy && peer->due_us <= now)
             send_request(load, peer);
     }
 }
@@ -404,7 +434,8 @@ static void run(struct load *load, int seconds)
         for (int i = 0; i < n; i++)
             readable(load, events[i].data.ptr);
         if (now >= scan_us) {
-            send_due(load);
+            send_due(load, &load->turns[BATCH]);
+            send_due(load, &load->turns[HEARTBEAT]);
             scan_us = now + 1000;
         }
         if (now > load->counted_us - 6000000)
@@ -437,7 +468,7 @@ static void report(const char *name, struct samples *samples, int seconds)
 int main(int argc, char **argv)
 {
     struct load load = {0};
-    struct rlimit files;
+    struct rlimit files = {0};
     int seconds;
 
     if (argc < 7) {
@@ -459,7 +490,7 @@ int main(int argc, char **argv)
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (load.epoll < 0)
         fail("epoll");
-    make_fleet(&load);
+    make_fleet(&load, (int)files.rlim_cur);
     open_fleet(&load);
     printf("counting_in %.3f\n", (double)(load.counted_us - now_us()) / 1e6);
     fflush(stdout);

@@ -15,7 +15,7 @@
 #include "dashboard/server/framing.h"
 #include "dashboard/server/server.h"
 
-#define CONNECTIONS_MAX 20000
+#define CONNECTIONS_MAX 40000
 #define CONNECTION_MEMORY (10 * 1024) /* bytes for the headers of a connection */
 #define IDLE_SECONDS 75               /* without a byte in either direction */
 #define HEADER_MS 100000              /* for a header, and the pause before it */
