@@ -60,11 +60,15 @@ static int64_t ended_ms(const struct txn *txn, const struct run_row *run,
     return ended > started ? ended : started;
 }
 
-static int update_run(struct txn *txn, const struct run_row *run, const struct report *report)
+/* output: the run, if the report has its output. */
+static int update_run(struct txn *txn, const struct run_row *run, const struct report *report,
+                      const struct run_row *output)
 {
+    bool silence = report->silent_for >= 0;
+    int64_t started = started_ms(run, report);
     struct run_update update = {.last_seen_ms = seen_ms(txn, run, report),
                                 .interval_ms = interval_ms(txn, run, report),
-                                .started_ms = started_ms(run, report),
+                                .started_ms = started == run->started_ms ? 0 : started,
                                 .command = report->command,
                                 .argv = report->argv,
                                 .user = report->user,
@@ -73,8 +77,14 @@ static int update_run(struct txn *txn, const struct run_row *run, const struct r
                                 .progress = report->progress,
                                 .finished = report->finished,
                                 .lost = report->lost,
-                                .heartbeat = report->status && !report->lost};
+                                .heartbeat = report->status && !report->lost,
+                                .output = output,
+                                .bytes = output    ? report->byte_count
+                                         : silence ? report->bytes
+                                                   : -1};
 
+    if (silence)
+        update.silent_since_ms = txn->now_ms - report->silent_for * 1000;
     return txn_run_update(txn, run->key, &update);
 }
 
@@ -268,10 +278,9 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
                    ? JOB_FAILED
                    : JOB_DONE;
     }
-    if (other < 0 || txn_run_save_counts(txn, &run, report->byte_count) < 0 ||
-        builds_apply(txn, run.key, report) < 0 || update_run(txn, &run, report) < 0 ||
-        finish_run(txn, &run, report) < 0 || time_run(txn, &run, report) < 0 ||
-        host_changed(txn, &run, report) < 0)
+    if (other < 0 || builds_apply(txn, run.key, report) < 0 ||
+        update_run(txn, &run, report, &run) < 0 || finish_run(txn, &run, report) < 0 ||
+        time_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0)
         return JOB_FAILED;
     answer_next(request, 200, run.lines);
     return JOB_DONE;
@@ -295,14 +304,11 @@ static enum job_result apply_heartbeat(struct txn *txn, struct request *request,
         located = locate_run(txn, request, report, &run);
     if (located <= 0)
         return located < 0 ? JOB_FAILED : JOB_DONE;
-    if (run.key && (update_run(txn, &run, report) < 0 || finish_run(txn, &run, report) < 0 ||
+    if (run.key && (update_run(txn, &run, report, NULL) < 0 || finish_run(txn, &run, report) < 0 ||
                     time_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0))
         return JOB_FAILED;
     if (!run.key &&
         (txn_runs_suspect(txn, request->host, NULL) < 0 || refresh_host(txn, request->host) < 0))
-        return JOB_FAILED;
-    if (run.key && report->silent_for >= 0 &&
-        txn_run_silent(txn, run.key, txn->now_ms - report->silent_for * 1000, report->bytes) < 0)
         return JOB_FAILED;
     answer_puts(request, 200,
                 run.stop && !run.ended ? "{\"status\":\"ok\",\"stop\":true}"

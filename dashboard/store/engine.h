@@ -64,7 +64,6 @@
     F(txn_run_update)             \
     F(txn_run_finish)             \
     F(txn_run_save_counts)        \
-    F(txn_run_silent)             \
     F(txn_run_hide)               \
     F(store_run_find)             \
     F(store_run_of_host)          \

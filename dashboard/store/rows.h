@@ -53,11 +53,17 @@ struct run_details {
 
 /* What a report says about a run. A text that is NULL leaves the stored text. */
 struct run_update {
-    int64_t last_seen_ms, interval_ms, started_ms;
+    int64_t last_seen_ms, interval_ms;
+    int64_t started_ms; /* 0: as stored */
     const char *command, *argv, *user, *name, *phase, *progress;
     bool finished; /* the report also has the end of the run */
     bool lost;
     bool heartbeat; /* the report is a heartbeat: the run is alive */
+    /* The run wrote output now: its lines and stored bytes, as in txn_run_save_counts. NULL: no
+     * output. */
+    const struct run_row *output;
+    int64_t bytes;           /* all output of the run; -1: the report does not say */
+    int64_t silent_since_ms; /* since when the run writes nothing; 0: the report does not say */
 };
 
 /* What a report says about the end of a run. A text that is NULL leaves the stored text. */

@@ -318,11 +318,6 @@ int txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t byte
     return engine_of(txn->store)->txn_run_save_counts(txn, row, bytes);
 }
 
-int txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
-{
-    return engine_of(txn->store)->txn_run_silent(txn, key, since_ms, bytes);
-}
-
 int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
 {
     return engine_of(txn->store)->txn_run_hide(txn, key, host);

@@ -264,9 +264,6 @@ int txn_run_finish(struct txn *txn, int64_t key, const struct run_end *end);
 /* Stores row->lines and row->stored, and that the run wrote output now. bytes: all output of the
  * run, -1 if the report does not say. */
 int txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t bytes);
-/* Stores since when the run writes nothing (wall clock), as a heartbeat says. bytes: all output of
- * the run, -1 if the heartbeat does not say. */
-int txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes);
 /* Deletes a run for readers, and refreshes its host. The lines stay stored until txn_log_remove.
  * host: the host of the run, "" if there is no such run. */
 int txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE]);

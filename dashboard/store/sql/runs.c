@@ -101,23 +101,58 @@ static int update_indexed(struct txn *txn, int64_t key, const struct run_update 
                  "ELSE lost END WHERE k=?1",
                  "iii", key, (int64_t)update->finished, (int64_t)update->lost) < 0)
         return -1;
-    return txn_exec(txn, "UPDATE runs SET started=?2 WHERE k=?1 AND started<>?2", "ii", key,
-                    update->started_ms);
+    if (!update->started_ms)
+        return 0;
+    return txn_exec(txn, "UPDATE runs SET started=?2 WHERE k=?1", "ii", key, update->started_ms);
+}
+
+/* The phase, if it is one in which a run works; else NULL. */
+static const char *work_phase(const char *phase)
+{
+    return !phase || !*phase || strcmp(phase, "done") == 0 || strcmp(phase, "failed") == 0 ? NULL
+                                                                                           : phase;
+}
+
+/* What a report says of the output. */
+struct output {
+    bool exists, exact; /* exact: bytes is no lower bound */
+    int64_t lines, stored, bytes, silent_since_ms;
+};
+
+static struct output output_of(const struct txn *txn, const struct run_update *update)
+{
+    const struct run_row *row = update->output;
+
+    if (!row)
+        return (struct output){.bytes = update->bytes, .silent_since_ms = update->silent_since_ms};
+    return (struct output){.exists = true,
+                           .exact = update->bytes >= 0,
+                           .lines = row->lines,
+                           .stored = row->stored,
+                           .bytes = update->bytes >= 0 ? update->bytes : row->stored,
+                           .silent_since_ms = txn->now_ms};
 }
 
 int sql_txn_run_update(struct txn *txn, int64_t key, const struct run_update *update)
 {
+    struct output output = output_of(txn, update);
+
     if (txn_exec(txn,
                  "UPDATE runs SET last_seen=?2, \"interval\"=?3, command=coalesce(?4,command), "
                  "argv=coalesce(?5,argv), \"user\"=coalesce(?6,\"user\"), "
-                 "name=coalesce(?7,name), last_phase=CASE WHEN coalesce(?8,'') IN "
-                 "('','done','failed') THEN last_phase ELSE ?8 END, phase=CASE WHEN ended IS NOT "
-                 "NULL AND ?10=0 THEN phase ELSE coalesce(?8,phase) END, "
-                 "progress=coalesce(?9,progress), heartbeats=CASE WHEN ?11>heartbeats THEN ?11 "
-                 "ELSE heartbeats END, doubt=CASE WHEN ?11=1 THEN 0 ELSE doubt END WHERE k=?1",
-                 "iiittttttii", key, update->last_seen_ms, update->interval_ms, update->command,
-                 update->argv, update->user, update->name, update->phase, update->progress,
-                 (int64_t)update->finished, (int64_t)update->heartbeat) < 0)
+                 "name=coalesce(?7,name), last_phase=coalesce(?8,last_phase), phase=CASE WHEN "
+                 "ended IS NOT NULL AND ?11=0 THEN phase ELSE coalesce(?9,phase) END, "
+                 "progress=coalesce(?10,progress), heartbeats=CASE WHEN ?12>heartbeats THEN ?12 "
+                 "ELSE heartbeats END, doubt=CASE WHEN ?12=1 THEN 0 ELSE doubt END, "
+                 "lines=CASE WHEN ?13=1 THEN ?14 ELSE lines END, stored=CASE WHEN ?13=1 THEN ?15 "
+                 "ELSE stored END, bytes=CASE WHEN ?16=1 OR ?17>bytes THEN ?17 ELSE bytes END, "
+                 "silent_since=CASE WHEN ?18>0 THEN ?18 ELSE silent_since END WHERE k=?1",
+                 "iiitttttttiiiiiiii", key, update->last_seen_ms, update->interval_ms,
+                 update->command, update->argv, update->user, update->name,
+                 work_phase(update->phase), update->phase, update->progress,
+                 (int64_t)update->finished, (int64_t)update->heartbeat, (int64_t)output.exists,
+                 output.lines, output.stored, (int64_t)output.exact, output.bytes,
+                 output.silent_since_ms) < 0)
         return -1;
     return update_indexed(txn, key, update);
 }
@@ -142,14 +177,6 @@ int sql_txn_run_save_counts(struct txn *txn, const struct run_row *row, int64_t 
                     "UPDATE runs SET lines=?2, stored=?3, bytes=CASE WHEN ?4>=0 THEN ?4 ELSE "
                     "CASE WHEN bytes>?3 THEN bytes ELSE ?3 END END, silent_since=?5 WHERE k=?1",
                     "iiiii", row->key, row->lines, row->stored, bytes, txn->now_ms);
-}
-
-int sql_txn_run_silent(struct txn *txn, int64_t key, int64_t since_ms, int64_t bytes)
-{
-    return txn_exec(txn,
-                    "UPDATE runs SET silent_since=?2, bytes=CASE WHEN bytes>?3 THEN bytes ELSE ?3 "
-                    "END WHERE k=?1",
-                    "iii", key, since_ms, bytes);
 }
 
 int sql_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
