@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 #include "limits.h"
 #include "signals.h"
 
@@ -334,6 +335,13 @@ bool child_signal(const struct child *child, int number)
 bool child_signal_alone(const struct child *child, int number)
 {
     return !may_signal(child) || kill(child->pid, number) == 0 || errno != EPERM;
+}
+
+bool child_has_other_rights(const struct child *child)
+{
+    uid_t user = may_signal(child) && geteuid() != 0 ? process_user(child->pid) : (uid_t)-1;
+
+    return user != (uid_t)-1 && user != geteuid();
 }
 
 void child_hang_up(struct child *child)

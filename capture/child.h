@@ -67,6 +67,9 @@ int child_event(struct child *child);
 bool child_signal(const struct child *child, int number);
 /* Sends a signal to the command's first process only. False: as above. */
 bool child_signal_alone(const struct child *child, int number);
+/* Whether the command has other rights than this process (sudo). The caller's signals may then
+ * reach the command, but not the processes that it runs. */
+bool child_has_other_rights(const struct child *child);
 /* Hangs up on the command's terminal; this also reaches commands of root. The monitor, which leads
    the session, ends, and we wait for the command ourselves (child_reap). Does nothing without a
    session. */

@@ -89,7 +89,7 @@ static void stop_another_users(struct pump *pump)
     }
     pump->stop = STOP_INTERRUPTED;
     pump->kill_ms = 0;
-    if (child_signal(pump->child, SIGINT))
+    if (child_signal(pump->child, SIGINT) && pump->child->session)
         pump->kill_ms = monotonic_ms() + STOP_TOLD_MS;
     else
         tell_of_stop(pump, "the command belongs to another user and has no terminal: "
@@ -140,6 +140,10 @@ static void go_on_stopping(struct pump *pump)
         return;
     if (pump->stop != STOP_BY_SIGNAL) {
         go_on_with_another_users(pump);
+        return;
+    }
+    if (child_has_other_rights(pump->child)) { /* SIGKILL would end sudo, not what sudo runs */
+        stop_another_users(pump);
         return;
     }
     child_signal(pump->child, SIGKILL);

@@ -85,6 +85,13 @@ bool process_stopped(pid_t pid)
     return process_info(pid, &info) && info.kp_proc.p_stat == SSTOP;
 }
 
+uid_t process_user(pid_t pid)
+{
+    struct kinfo_proc info;
+
+    return process_info(pid, &info) ? info.kp_eproc.e_ucred.cr_uid : (uid_t)-1;
+}
+
 static pid_t parent_of(pid_t pid)
 {
     struct kinfo_proc info;
@@ -92,22 +99,43 @@ static pid_t parent_of(pid_t pid)
     return process_info(pid, &info) ? info.kp_eproc.e_ppid : 0;
 }
 #else
+/* The start of a file in the directory of a process, as text. False if it cannot be read. */
+static bool read_of_process(pid_t pid, const char *name, char *text, size_t size)
+{
+    char path[48];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return true;
+}
+
+uid_t process_user(pid_t pid)
+{
+    char text[1024];
+    const char *line =
+        read_of_process(pid, "status", text, sizeof text) ? strstr(text, "\nUid:") : NULL;
+    unsigned effective;
+
+    return line && sscanf(line, "\nUid: %*u %u", &effective) == 1 ? (uid_t)effective : (uid_t)-1;
+}
+
 /* proc_pid_stat(5): "PID (NAME) STATE PARENT…". NAME may contain any character, so the last ')'
  * ends it. */
 static bool process_info(pid_t pid, char *state, pid_t *parent)
 {
-    char path[32], stat[512];
     const char *name_end;
-    ssize_t n;
-    int fd, number;
+    char stat[512];
+    int number;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (!read_of_process(pid, "stat", stat, sizeof stat))
         return false;
-    n = read(fd, stat, sizeof stat - 1);
-    close(fd);
-    stat[n > 0 ? n : 0] = '\0';
     name_end = strrchr(stat, ')');
     if (!name_end || sscanf(name_end + 1, " %c %d", state, &number) != 2)
         return false;

@@ -21,6 +21,9 @@ void close_others(const int *kept, size_t count);
  * a moment. */
 bool process_stopped(pid_t pid);
 
+/* The effective user of a process; -1 if the system cannot tell. */
+uid_t process_user(pid_t pid);
+
 /* Whether pid is an ancestor of this process. False if the system cannot tell. */
 bool process_is_ancestor(pid_t pid);
 

@@ -18,9 +18,10 @@
 
 #define ROUND_MS 20 /* changes within this time are sent together */
 #define ROUND_LATE_MS 10000
-#define BLIND_MS 1500 /* pages are told to come back when the store could not be read for so long \
-                       */
-#define TICK_MS 500   /* how often to look for states and sessions that the clock has changed */
+#define BLIND_MS                                                                                \
+    1500            /* pages are told to come back when the store could not be read for so long \
+                     */
+#define TICK_MS 500 /* how often to look for states and sessions that the clock has changed */
 #define PAGES_MAX 1000
 
 /* What other threads pass to the live thread. */

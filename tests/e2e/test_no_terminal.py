@@ -14,6 +14,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+from users import user_with_sudo
 from wrapper import RUN, alive, children, environment, kill_quietly, run, state_of, wait_for
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -42,22 +43,8 @@ def same(tmp_path, argv, **keywords):
 
 @pytest.fixture
 def password_user(tmp_path):
-    """A prefix that runs a program as a user whose sudo asks for a password, in files of /etc that only it sees."""
-    etc = tmp_path / "etc"
-    etc.mkdir()
-    for name, line in (("passwd", "askme:x:54321:54321::/tmp:/bin/sh"), ("shadow", "askme:$6$salt$nothing-matches-this:19000:0:99999:7:::"),
-                       ("group", "askme:x:54321:")):
-        shutil.copy(f"/etc/{name}", etc / name)
-        with open(etc / name, "a") as file:
-            file.write(line + "\n")
-    (etc / "sudoers").write_text("askme ALL=(ALL) ALL\n")
-    (etc / "sudoers").chmod(0o440)
-    mounts = "; ".join(f"mount --bind {etc}/{name} /etc/{name}" for name in ("passwd", "shadow", "group", "sudoers"))
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents:
-        if parent.is_relative_to(pathlib.Path(os.environ.get("TMPDIR", "/tmp"))) and parent.owner() == "root" and str(parent) != "/tmp":
-            parent.chmod(0o755)
-    return ["unshare", "-m", "sh", "-c", f'{mounts} && exec setpriv --reuid=54321 --regid=54321 --clear-groups "$@"', "sh"]
+    """A prefix that runs a program as a user whose sudo asks for a password."""
+    return user_with_sudo(tmp_path, "ALL")
 
 
 @ROOT_ONLY
