@@ -56,6 +56,10 @@ SHAPES = {
 }
 
 
+def test_the_frames_are_as_many_as_were_tried_by_hand():
+    assert len(SHAPES) >= 23
+
+
 def closing(page):
     """The code of the server's close frame; None: it only hung up."""
     try:

@@ -9,8 +9,6 @@ MARKUP = "<img src=x onerror=window.pwned=1>"
 ATTACKS = [MARKUP, "</td><svg onload=window.pwned=1>", "\"'><script>window.pwned=1</script>", "javascript:window.pwned=1"]
 REGISTER = ("location", "icon", "comment", "test_status", "config_repo", "agent_version", "nixpkgs_version", "os_version", "os_name", "current_generation",
             "theme_color", "device_type", "criticality", "host_type")
-DESCRIBE = ("command", "name", "user")
-END = ("error", "outcome")
 LINES = [*ATTACKS, "\x1b]8;;javascript:window.pwned=1\x07click\x1b]8;;\x07", "\x1b[31;<script>m red", "\u202egnp.exe", "&lt;b&gt; ${7*7} {{7*7}}", "__proto__",
          "error: " + MARKUP, "building '/nix/store/" + MARKUP + ".drv'", "https://example.org/\"onmouseover=\"window.pwned=1"]
 
@@ -30,29 +28,42 @@ def post(dashboard, path, body):
         return 0
 
 
-def fill(dashboard, attack, number):
-    """Writes the attack into every field, each by itself where the others might be refused with it. Returns how many were taken."""
-    host, taken = f"hostile{number}", 0
-    dashboard.register(host)
+def fields(host, run, attack):
+    """Every field that a host can write: (its name, the call, the body)."""
+    v1, logs, beat = f"/api/hosts/{host}/", f"/api/hosts/{host}/logs", f"/api/hosts/{host}/heartbeat"
+    known = {"run": run, "status": "building", "phase": "building"}
+    end = {"run": run, "from": len(LINES), "lines": [attack], "exit": {"code": 1}}
+    yield "lines", logs, {"run": run, "from": 0, "lines": LINES}
     for field in REGISTER:
-        taken += post(dashboard, f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", field: attack[:20] if field == "agent_version" else attack})
+        value = attack[:20] if field == "agent_version" else attack
+        yield field, v1 + "register", {"hostname": host, "host_type": "nixos", field: value}
     for metric in ("cpu", "ram", "swap", "load", attack):
-        taken += post(dashboard, f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "metrics": {metric: attack}})
+        yield f"metrics.{metric}", v1 + "register", {"hostname": host, "host_type": "nixos", "metrics": {metric: attack}}
     for field in ("output", "comment", "test_status", "current_generation"):
-        taken += post(dashboard, f"/api/hosts/{host}/status", {"status": "error", field: attack})
+        yield f"status: {field}", v1 + "status", {"status": "error", field: attack}
     for field in ("result", "comment"):
-        taken += post(dashboard, f"/api/hosts/{host}/test-progress", {"current": 1, "total": 1, "running": False, field: attack})
-    run = str(uuid.uuid4())
-    described = {"run": run, "argv": [attack, attack], "status": "building", "phase": "building", **{field: attack for field in DESCRIBE}}
-    taken += post(dashboard, f"/api/hosts/{host}/heartbeat", {**described, "progress": {"current": attack, "built": 1, "to_build": 2, attack: 1}})
-    for field in ("phase", "status"):
-        post(dashboard, f"/api/hosts/{host}/heartbeat", {**described, field: attack})
-    taken += post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": 0, "lines": LINES})
-    for field in END:
-        post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": len(LINES), "lines": [attack], "exit": {"code": 1}, field: attack})
-    taken += post(dashboard, f"/api/hosts/{host}/logs", {"run": run, "from": len(LINES), "lines": [attack], "exit": {"signal": attack}, "error": attack, "error_line": 1,
-                                                         "failed": [attack], "failed_units": [attack]})
-    return host, run, taken
+        yield f"tests: {field}", v1 + "test-progress", {"current": 1, "total": 1, "running": False, field: attack}
+    for field in ("command", "name", "user", "phase", "status"):
+        yield f"heartbeat: {field}", beat, {**known, field: attack}
+    yield "argv", beat, {**known, "argv": [attack, attack]}
+    yield "progress.current", beat, {**known, "progress": {"current": attack, "built": 1, "to_build": 2}}
+    yield "progress.*", beat, {**known, "progress": {attack: 1}}
+    for field in ("name", "machine", "step"):
+        yield f"derivations.{field}", logs, {"run": run, "derivations": [{"n": 0, "name": "a", "state": "failed", **{field: attack}}]}
+    yield "changes", logs, {"run": run, "changes": [{"profile": attack, "old_generation": 1, "new_generation": 2, "packages": [{"name": attack, "old": attack, "new": attack}]}]}
+    for field, value in (("error", attack), ("outcome", attack), ("failed", [attack]), ("failed_units", [attack]), ("exit", {"signal": attack})):
+        yield field, logs, {**end, field: value}
+
+
+def fill(dashboard, attack, number):
+    """Writes the attack into every field, each by itself, because others might be refused with it. Returns those that were taken."""
+    host, run = f"hostile{number}", str(uuid.uuid4())
+    dashboard.register(host)
+    return host, run, [name for name, path, body in fields(host, run, attack) if post(dashboard, path, body)]
+
+
+def test_the_fields_are_as_many_as_were_tried_by_hand():
+    assert len({name for name, _, _ in fields("h", "r", MARKUP)}) + len(LINES) - 1 >= 45
 
 
 LIES = {
@@ -88,7 +99,7 @@ FOREIGN = """const own = [...document.querySelectorAll('script')].every((s) => s
 
 def test_no_field_of_a_host_becomes_markup(page, dashboard):
     filled = [fill(dashboard, attack, number) for number, attack in enumerate(ATTACKS)]
-    assert all(taken >= 10 for _, _, taken in filled), filled
+    assert all(len(taken) >= 25 for _, _, taken in filled), filled
     for host, run, _ in filled:
         page.load(f"/#{host}/{run}")
         page.wait(lambda: page.count(".row") >= 5, "the log")
