@@ -292,14 +292,17 @@ static void read_times(struct report *report, const char **why)
         report->times = json_text(list, why);
 }
 
-static void read_phase(struct report *report, const char **why)
+/* A phase of a later protocol version is ignored. */
+static const char *read_phase(struct report *report, const char *field, const char **why)
 {
-    if (!field_string(report->object, "phase", &report->phase, why))
-        return;
+    const char *phase;
+
+    if (!field_string(report->object, field, &phase, why))
+        return NULL;
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
-        if (strcmp(report->phase, phases[i]) == 0)
-            return;
-    report->phase = NULL; /* a phase of a later protocol version is ignored */
+        if (strcmp(phase, phases[i]) == 0)
+            return phase;
+    return NULL;
 }
 
 static bool member(json_object *object, const char *name, json_type type, json_object **value)
@@ -430,7 +433,8 @@ static void read_common(struct report *report, const char **why)
     field_string(object, "user", &report->user, why);
     list_field(object, "argv", json_type_string, &report->argv, why);
     time_field(report, "started", &report->started, why);
-    read_phase(report, why);
+    report->phase = read_phase(report, "phase", why);
+    report->last_phase = read_phase(report, "last_phase", why);
     read_progress(report, why);
     read_exit(report, why);
     time_field(report, "ended", &report->ended, why);

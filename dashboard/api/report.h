@@ -23,7 +23,7 @@ struct report {
     int64_t from;          /* -1: append */
     int64_t skipped;
     const char *times, *progress, *argv, *failed, *failed_units, *exit; /* JSON */
-    const char *command, *name, *user, *phase, *status, *outcome, *error;
+    const char *command, *name, *user, *phase, *last_phase, *status, *outcome, *error;
     char digest[65];          /* lower-case hex; "": absent */
     json_object *derivations; /* a valid list; NULL: none */
     const char *changes;      /* JSON; NULL: none */

@@ -85,6 +85,13 @@ static int update_run(struct txn *txn, const struct run_row *run, const struct r
 
     if (silence)
         update.silent_since_ms = txn->now_ms - report->silent_for * 1000;
+    /* A run that was delivered at once was never seen in a phase of its work. */
+    if (report->finished && report->last_phase) {
+        update.phase = report->last_phase;
+        if (txn_run_update(txn, run->key, &update) < 0)
+            return -1;
+        update.phase = report->phase;
+    }
     return txn_run_update(txn, run->key, &update);
 }
 

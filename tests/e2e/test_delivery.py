@@ -347,6 +347,13 @@ def test_hyperlinks_arrive_with_their_targets_and_no_secret_in_them(tmp_path):
         assert "a-secret-of-this-test" not in server.text() and not server.violations
 
 
+def test_a_run_that_arrives_at_once_says_in_which_phase_it_worked_last(tmp_path):
+    with FaultServer() as server, HelperRun(tmp_path, server.url, status=1) as run:
+        run.write("building the system configuration...\nactivating the configuration...\nsetting up /etc...\nerror: it broke\n")
+        run.finish()
+        assert server.run().end["last_phase"] == "activating" and server.run().end["phase"] == "failed"
+
+
 def test_what_is_refused_besides_the_lines_costs_no_line(tmp_path):
     with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
         server.fault = refusing(b'"command"')

@@ -69,8 +69,17 @@ def test_a_link_to_a_run_that_is_gone_says_so_and_opens_nothing(page, dashboard)
     assert page.count(".panel") == 0
     page.click("#notice [data-do=notice]")
     page.wait(lambda: open_hosts(page) == ["keeps"] and page.count(".row.selected") == 0, "its latest run, where it is asked for")
-    page.load("/#nosuchhost/abc")
-    page.wait(lambda: page.visible("#notice") and "no host nosuchhost" in page.text("#notice"))
+    for name in ("nosuchhost", "__proto__", "%E0%A4%A"):
+        page.load(f"/#{name}")
+        page.wait(lambda: page.visible("#notice") and f"no host {name.lower()}" in page.text("#notice"), name)
+
+
+def test_every_name_that_a_host_may_have_is_an_address(page, dashboard):
+    names = ["9-lives", "under_score", "1"]
+    runs = [dashboard.has(name, lines(50)) for name in names]
+    page.load("/#" + "+".join(f"{name}/{run}" for name, run in zip(names, runs)) + "?only=nonsense&sort=nonsense")
+    page.wait(lambda: sorted(open_hosts(page)) == sorted(names))
+    assert page.js("return document.querySelector('#sort').value") == "criticality" and page.count("tr.host") >= 3
 
 
 def test_a_host_beyond_the_first_is_opened_by_its_link(page, dashboard):

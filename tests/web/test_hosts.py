@@ -186,6 +186,16 @@ def test_only_steps_that_were_taken_are_ticked(page, dashboard, host, command, p
         assert page.text(".step-name") == "Fetching"
 
 
+def test_no_step_is_said_to_have_failed_that_nobody_saw(page, dashboard, host):
+    """A run that came all at once, without a phase; and one that failed to build while nix looked for more."""
+    dashboard.has(host, ["x"], code=1, phase="failed")
+    dashboard.has(host + "-late", ["x"], code=1, phase="failed", last_phase="activating")
+    dashboard.has(host + "-build", ["x"], code=1, phase="failed", last_phase="evaluating", failed=["openssl"])
+    for name, expected in (("", ["running"]), ("-late", ["activating"]), ("-build", ["building"])):
+        page.load(f"/#{host}{name}")
+        page.wait(lambda: [step for step, told in steps(page) if told == "bad"] == expected, expected)
+
+
 def test_what_a_failed_switch_did_not_reach_is_said(page, dashboard, host):
     run = dashboard.begin(host, ["x"], phase="building", silent_for=300, progress={"built": 1, "to_build": 3, "current": "glibc"})
     page.load()

@@ -194,6 +194,21 @@ static void put_digest(struct delivery *delivery)
         json_string(&delivery->body, "digest", hex, strlen(hex));
 }
 
+/* The last phase in which the command worked; a dashboard that gets everything in one batch has
+ * seen none. */
+static void put_last_phase(struct text *body, const struct phase_view *view)
+{
+    size_t i = view->history_count;
+
+    while (i > 0 && view->history[i - 1] >= PHASE_DONE)
+        i--;
+    if (i > 0) {
+        const char *name = phase_name(view->history[i - 1]);
+
+        json_string(body, "last_phase", name, strlen(name));
+    }
+}
+
 static void put_end(struct delivery *delivery, const struct phase_view *view)
 {
     static const char *const outcomes[] = {NULL, "success", "failure", "units_failed"};
@@ -209,6 +224,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
         return;
     if (outcomes[view->outcome])
         json_string(body, "outcome", outcomes[view->outcome], strlen(outcomes[view->outcome]));
+    put_last_phase(body, view);
     if (view->error[0]) {
         put_cut(delivery, "error", view->error, PHASE_TEXT_SIZE, PHASE_TEXT_SHOWN);
         if (view->error_line >= 0)

@@ -1,15 +1,16 @@
 /* The address is the view: `#HOST/RUN/L12-L20+HOST2/RUN2?q=web&only=problem&sort=name`. Reading and writing of that form,
    and the browser's history. A link of one panel alone is the form that docs/protocol.md promises. */
 
-const PANEL = /^([A-Za-z][A-Za-z0-9-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/;
+const PANEL = /^([A-Za-z0-9][\w-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/;
 
-/** {panels: [{host, run, first, last}…], settings: {q, only, …}}; lines count from 0. What is no address is left out. */
+/** {panels: [{host, run, first, last}…], settings: {q, only, …}}; lines count from 0. What is no address of a panel is the
+    name of a host that does not exist. */
 function parseAddress(hash) {
     const [panels, query = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
     const list = [];
     for (const text of decodeURIComponentSafe(panels).split('+')) {
-        const [, host, run, first, last] = PANEL.exec(text) ?? [];
-        if (!host) continue;
+        if (!text) continue;
+        const [, host, run, first, last] = PANEL.exec(text) ?? ['', text];
         const from = first ? Math.max(0, Number(first) - 1) : null;
         const to = last ? Math.max(from, Number(last) - 1) : from;
         list.push({ host: host.toLowerCase(), run: run ?? null, first: from, last: to });

@@ -208,13 +208,15 @@ function setTarget(value) {
 
 /** Resolves when the logs of the address are open. */
 function readAddress({ panels, settings, first = false }) {
-    const { q = '', only = '' } = settings;
+    const { q = '' } = settings;
+    const only = fleet.hasKind(settings.only) ? settings.only : '';
     viewSettings = settings.view ? { view: settings.view, ...pick(settings, ['days', 'find', 'how']) } : {};
     drawView();
     const sort = settings.sort ?? (first ? prefs.get('sort', 'criticality') : 'criticality');
     $('filter').value = q;
     $('sort').value = sort;
-    fleet.filter({ text: q, only, sort: $('sort').value || 'criticality' });
+    if (!$('sort').value) $('sort').value = 'criticality';
+    fleet.filter({ text: q, only, sort: $('sort').value });
     tellView();
     return logs.apply(panels).then(() => fleet.arrange());
 }

@@ -144,6 +144,11 @@ export class Fleet {
 
     /* ---- the arrangement ---- */
 
+    /** Is it one of the kinds that `only` can show? */
+    hasKind(name) {
+        return Object.hasOwn(KINDS, name);
+    }
+
     filter(settings) {
         Object.assign(this, settings);
         this.#most = SHOWN_AT_FIRST;

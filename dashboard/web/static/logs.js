@@ -122,7 +122,7 @@ export class Logs {
         try {
             return this.fleet.set(await api.host(id));
         } catch (error) {
-            const missing = error.status === 404;
+            const missing = [400, 404, 422].includes(error.status); // or no name that a host can have
             notice(missing ? `There is no host ${id} on this dashboard.` : `${id} cannot be loaded: ${error.message}`);
             return null;
         }

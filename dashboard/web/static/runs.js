@@ -70,10 +70,10 @@ const stepOf = (phase) => (phase === 'fetching' ? 'building' : phase);
 /** The phase that the run works in, or worked in last; null while none was seen. */
 function workPhase(run) {
     const phase = run.phase && run.phase !== 'done' && run.phase !== 'failed' ? run.phase : run.last_phase;
+    if (phase === 'evaluating' && !isOpen(run) && run.failed?.length) return 'building'; // it failed there
     if (phase) return stepOf(phase);
     if (run.failed_units?.length) return 'switching';
-    if (run.failed?.length || run.progress?.to_build) return 'building';
-    return null;
+    return run.failed?.length || run.progress?.to_build ? 'building' : null;
 }
 
 export function phaseName(run) {
@@ -162,6 +162,7 @@ export function endedWords(run) {
 /** The names of the steps to show: those of the plan while it can still be kept, and what was seen in any case. */
 function steps(run, phase) {
     if (phase && !ORDER.includes(phase)) return [phase, 'done'];
+    if (!phase && !isOpen(run)) return ['running', 'done']; // nobody knows how far it came
     const planned = plan(run);
     const succeeded = !isOpen(run) && ['ok', 'warn'].includes(verdict(run));
     const seen = phase ? [...planned.filter((step) => ORDER.indexOf(step) < ORDER.indexOf(phase)), phase] : [];
