@@ -23,6 +23,9 @@ let
     (toString dashboard.environmentFile)
     "/run/nixfleet-dashboard/dashboard.conf"
   ];
+  # The service's user and the database have one name: PostgreSQL knows the user by its socket, and gives it its own database.
+  name = "nixfleet-dashboard";
+  local = dashboard.store == "postgresql" && dashboard.database.createLocally;
   secretsInSettings = builtins.filter (name: dashboard.settings ? ${name}) secretNames;
 in
 {
@@ -47,6 +50,21 @@ in
       type = types.port;
       default = 8000;
       description = "The TCP port to listen on.";
+    };
+
+    store = mkOption {
+      type = types.enum [ "sqlite" "postgresql" ];
+      default = "sqlite";
+      description = ''
+        Where runs are kept: in one SQLite file below /var/lib/nixfleet-dashboard, or in PostgreSQL, which several dashboards
+        can share. For a PostgreSQL of another machine put NIXFLEET_STORE (postgresql://…) into environmentFile.
+      '';
+    };
+
+    database.createLocally = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether to run PostgreSQL on this machine, with a database and a user for the dashboard; needs store = \"postgresql\".";
     };
 
     environmentFile = mkOption {
@@ -96,6 +114,14 @@ in
           assertion = dashboard.environmentFile == null || !(lib.hasPrefix builtins.storeDir dashboard.environmentFile);
           message = "services.nixfleet-dashboard.environmentFile is in the store, where every user can read it.";
         }
+        {
+          assertion = !dashboard.database.createLocally || dashboard.store == "postgresql";
+          message = "services.nixfleet-dashboard.database.createLocally needs store = \"postgresql\".";
+        }
+        {
+          assertion = !(local && dashboard.settings ? NIXFLEET_STORE);
+          message = "services.nixfleet-dashboard: settings.NIXFLEET_STORE and database.createLocally name two databases.";
+        }
       ];
 
       environment.systemPackages = [ dashboard.package ];
@@ -104,9 +130,10 @@ in
         description = "Dashboard of the fleet's runs";
         documentation = [ "man:nixfleet-dashboard(8)" ];
         wantedBy = [ "multi-user.target" ];
-        after = [ "network.target" ];
+        after = [ "network.target" ] ++ lib.optional local "postgresql.service";
+        requires = lib.optional local "postgresql.service";
         environment = builtins.mapAttrs (name: value: if builtins.isBool value then lib.boolToString value else toString value)
-          dashboard.settings;
+          (lib.optionalAttrs local { NIXFLEET_STORE = "postgresql:///${name}?host=/run/postgresql"; } // dashboard.settings);
         unitConfig = {
           StartLimitIntervalSec = 60;
           StartLimitBurst = 10;
@@ -143,6 +170,14 @@ in
           AmbientCapabilities = "CAP_NET_BIND_SERVICE";
           CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
         };
+      };
+    })
+
+    (mkIf (dashboard.enable && local) {
+      services.postgresql = {
+        enable = true;
+        ensureDatabases = [ name ];
+        ensureUsers = [{ inherit name; ensureDBOwnership = true; }];
       };
     })
 

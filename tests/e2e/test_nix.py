@@ -159,6 +159,23 @@ def test_the_dashboard_is_a_hardened_unit_with_its_secrets_outside_the_store(tmp
     assert unit["environment"] == {"NIXFLEET_TRUST_PROXY_HEADERS": "true"}
 
 
+def test_a_postgresql_of_this_machine_comes_with_its_database_and_user(tmp_path):
+    config = configuration(tmp_path, "nixos", DASHBOARD % 'store = "postgresql"; database.createLocally = true;')
+    unit, server = config["systemd"]["services"]["nixfleet-dashboard"], config["services"]["postgresql"]
+    assert unit["environment"]["NIXFLEET_STORE"] == "postgresql:///nixfleet-dashboard?host=/run/postgresql"
+    assert "postgresql.service" in unit["after"] and unit["requires"] == ["postgresql.service"]
+    assert server == {"enable": True, "ensureDatabases": ["nixfleet-dashboard"],
+                      "ensureUsers": [{"name": "nixfleet-dashboard", "ensureDBOwnership": True}]}
+    assert unit["serviceConfig"]["DynamicUser"] is True  # whose name is that of the unit
+
+
+def test_a_dashboard_without_a_local_database_asks_for_none(tmp_path):
+    for values in ("", 'store = "postgresql";'):
+        config = configuration(tmp_path, "nixos", DASHBOARD % values)
+        assert "postgresql" not in config["services"]
+        assert "NIXFLEET_STORE" not in config["systemd"]["services"]["nixfleet-dashboard"].get("environment", {})
+
+
 def test_a_dashboard_on_an_ipv6_address_has_it_in_brackets(tmp_path):
     config = configuration(tmp_path, "nixos", DASHBOARD % 'address = "::1";')
     assert "'[::1]:8000'" in config["systemd"]["services"]["nixfleet-dashboard"]["serviceConfig"]["ExecStart"]
@@ -247,6 +264,8 @@ def test_a_token_file_in_the_store_is_refused(tmp_path):
     ("port = 70000;", ["services.nixfleet-dashboard.port", "16 bit"]),
     ('address = "a host";', ["services.nixfleet-dashboard.address"]),
     ('settings.NIXFLEET_API_TOKEN = "x";', ["NIXFLEET_API_TOKEN", "environmentFile"]),
+    ('store = "mysql";', ["services.nixfleet-dashboard.store"]),
+    ("database.createLocally = true;", ["createLocally", "postgresql"]),
     ("settings.A = [ ];", ["services.nixfleet-dashboard.settings"]),
     ('listen = "x";', ["services.nixfleet-dashboard.listen", "does not exist"]),
 ])

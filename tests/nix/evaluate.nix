@@ -5,7 +5,7 @@ let
   pkgs = import ./stub-nixpkgs.nix { inherit system; };
   module = { nixos = ../../nix/module.nix; home-manager = ../../nix/home-manager.nix; }.${kind};
   foreign = {
-    nixos = [ "assertions" "systemd.services" "systemd.timers" "environment.systemPackages" "environment.etc" ];
+    nixos = [ "assertions" "systemd.services" "systemd.timers" "services.postgresql" "environment.systemPackages" "environment.etc" ];
     home-manager = [ "assertions" "systemd.user" "home.packages" "xdg.configFile" "launchd.agents" ];
   }.${kind};
   evaluated = pkgs.lib.evalModules {

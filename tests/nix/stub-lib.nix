@@ -144,6 +144,10 @@ rec {
       ours = foldl' recursiveUpdate { } (map (o: setByPath o.path (value o)) options);
       theirs = removeAttrs (listToAttrs (map (n: { name = n; value = collect (below n definitions); }) (namesOf definitions)))
         (attrNames declared);
+      # What is the surroundings' below a name that is also ours: services.postgresql beside services.nixfleet-dashboard.
+      partsOf = text: filter builtins.isString (builtins.split "[.]" text);
+      beside = filter (x: x.value != null) (map (path: { inherit path; value = collect (foldl' (ds: n: below n ds) definitions path); })
+        (filter (path: declared ? ${builtins.head path}) (map partsOf foreign)));
       config = ours // theirs;
 
       strays = path: declared: definitions: builtins.concatLists (map
@@ -159,7 +163,8 @@ rec {
       checked = builtins.deepSeq (map (o: let v = value o; in if isAttrs v && v ? outPath then null else v) options) config;
     in
     {
-      config = if stray != [ ] then throw "The option `${builtins.head stray}' does not exist." else filterAttrs (n: v: v != null) checked;
+      config = if stray != [ ] then throw "The option `${builtins.head stray}' does not exist." else filterAttrs (n: v: v != null)
+        (foldl' recursiveUpdate checked (map (x: setByPath x.path x.value) beside));
       inherit declared;
     };
 }

@@ -222,7 +222,7 @@ static int refuse(struct connection *connection, char *error, const char *why)
 
     snprintf(error, STORE_ERROR_SIZE, "PostgreSQL at %s: %s", host && *host ? host : "?", why);
     connection_drop(connection);
-    return -1;
+    return -2;
 }
 
 /* What this engine requires of a server. */
@@ -310,7 +310,7 @@ int connection_open(struct connection *connection, char error[STORE_ERROR_SIZE])
     PQsetNoticeReceiver(connection->conn, pass_over_notice, NULL);
     connection->failed = false;
     if (check_server(connection, error) < 0)
-        return -1;
+        return -2;
     return set_up(connection, error);
 }
 

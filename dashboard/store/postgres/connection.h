@@ -38,8 +38,8 @@ enum connection_use { CONNECTION_READS, CONNECTION_WRITES, CONNECTION_LISTENS };
  * connection_free. NULL when out of memory. */
 struct connection *connection_new(const char *url, enum connection_use use, struct pool *pool);
 void connection_free(struct connection *connection);
-/* Connects, again if it was connected before; may take seconds. Returns 0, or -1 with a sentence in
- * error. */
+/* Connects, again if it was connected before; may take seconds. Returns 0; -1 if the server cannot
+ * be reached now; -2 if the server is not what is needed. Then error has a sentence. */
 int connection_open(struct connection *connection, char error[STORE_ERROR_SIZE]);
 /* Whether it is connected, as far as is known without asking the server. */
 bool connection_alive(struct connection *connection);

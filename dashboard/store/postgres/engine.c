@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/io.h"
 #include "common/log.h"
@@ -10,6 +11,7 @@
 #include "dashboard/store/sql/damage.h"
 
 #define GROUP_MAX 200 /* jobs in one transaction, which holds its locks until its end */
+#define OPEN_MS 15000
 #define PAUSE_FIRST_MS 250
 #define PAUSE_MAX_MS 1000
 
@@ -54,6 +56,22 @@ static struct store *make_store(const char *url)
     return NULL;
 }
 
+/* A machine that boots starts its services in any order: PostgreSQL may need a moment. */
+static int open_writer(struct store *store, char error[STORE_ERROR_SIZE])
+{
+    int64_t until_ms = monotonic_ms() + OPEN_MS;
+    int opened;
+    bool told = false;
+
+    while ((opened = connection_open(store->writer, error)) == -1 && monotonic_ms() < until_ms) {
+        if (!told)
+            log_line(LOG_WARNING, "%s; trying for %d s", error, OPEN_MS / 1000);
+        told = true;
+        sleep(1);
+    }
+    return opened;
+}
+
 static struct store *postgres_store_open(const char *url, char error[STORE_ERROR_SIZE])
 {
     struct store *store = make_store(url);
@@ -62,7 +80,7 @@ static struct store *postgres_store_open(const char *url, char error[STORE_ERROR
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
         return NULL;
     }
-    if (connection_open(store->writer, error) < 0 || pg_migrate(store->writer, error) < 0 ||
+    if (open_writer(store, error) < 0 || pg_migrate(store->writer, error) < 0 ||
         pool_tend(store->pool, error) < 0) {
         free_store(store);
         return NULL;
