@@ -68,4 +68,5 @@ def main():
     sys.exit(r.choice([0, 0, 0, 1, 2, 4, 100, 255]))
 
 
-main()
+if __name__ == "__main__":
+    main()
