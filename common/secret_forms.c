@@ -7,8 +7,9 @@
 
 #include "io.h"
 
-#define WORD_MAX 8           /* letters; a longer word counts as a secret */
-#define GROWTH 12            /* the most bytes that one byte becomes in any form ("\u00e9") */
+#define WORD_MAX 8 /* letters; a longer word counts as a secret */
+#define GROWTH 12  /* the most bytes that one byte becomes in any form ("\u00e9", twice) */
+#define URL_KEPT "-._~"
 #define BASE64_COLUMN 76     /* the column where base64(1) breaks lines */
 #define BASE64_PEM_COLUMN 64 /* the column where openssl(1) breaks lines */
 
@@ -184,9 +185,9 @@ static size_t put_json_unicode(char *to, const unsigned char *text, size_t count
     return size + put_hex(to + size, "\\u", 0xdc00 + ((code - 0x10000) & 0x3ff), 4, false);
 }
 
-/* ascii: escape other characters as \u. slashes: escape slashes, too. */
-static void give_json(struct forms *forms, const char *text, size_t length, bool ascii,
-                      bool slashes)
+/* Writes the text with JSON's escapes to `out`; returns the size. ascii: escape other characters as
+ * \u. slashes: escape slashes, too. */
+static size_t json_escape(char *out, const char *text, size_t length, bool ascii, bool slashes)
 {
     size_t size = 0, bad;
 
@@ -195,18 +196,78 @@ static void give_json(struct forms *forms, const char *text, size_t length, bool
         size_t count = *at < 0x80 || !ascii ? 0 : sequence(at, length - i, &bad);
 
         if (count > 0) {
-            size += put_json_unicode(forms->out + size, at, count);
+            size += put_json_unicode(out + size, at, count);
             i += count - 1;
             continue;
         }
         if (*at == '\t') {
-            memcpy(forms->out + size, "\\t", 2);
+            memcpy(out + size, "\\t", 2);
             size += 2;
             continue;
         }
         if (*at == '"' || *at == '\\' || (slashes && *at == '/'))
-            forms->out[size++] = '\\';
-        forms->out[size++] = (char)*at;
+            out[size++] = '\\';
+        out[size++] = (char)*at;
+    }
+    return size;
+}
+
+/* The text in JSON, and in JSON that is a string of JSON, as in a log of messages. */
+static void give_json(struct forms *forms, const char *text, size_t length, bool ascii,
+                      bool slashes)
+{
+    size_t size = json_escape(forms->out, text, length, ascii, slashes);
+    AUTO_FREE char *once = size != length ? malloc(size) : NULL;
+
+    give_if_other(forms, size, text, length);
+    if (!once)
+        return;
+    memcpy(once, forms->out, size);
+    give(forms, forms->out, json_escape(forms->out, once, size, false, slashes));
+}
+
+/* quotes: what becomes of " and of '; NULL: these stay. */
+static void give_html(struct forms *forms, const char *text, size_t length,
+                      const char *const quotes[2])
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        const char *as = text[i] == '&'    ? "&amp;"
+                         : text[i] == '<'  ? "&lt;"
+                         : text[i] == '>'  ? "&gt;"
+                         : text[i] == '"'  ? quotes[0]
+                         : text[i] == '\'' ? quotes[1]
+                                           : NULL;
+        size_t count = as ? strlen(as) : 1;
+
+        memcpy(forms->out + size, as ? as : text + i, count);
+        size += count;
+    }
+    give_if_other(forms, size, text, length);
+}
+
+/* Python's ascii(): "\xe9", "\u20ac". bytes: repr() of the bytes of UTF-8: "\xc3\xa9". */
+static void give_python(struct forms *forms, const char *text, size_t length, bool bytes)
+{
+    size_t size = 0, bad;
+
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char *at = (const unsigned char *)text + i;
+        size_t count = *at < 0x80 || bytes ? 0 : sequence(at, length - i, &bad);
+
+        if (count == 2 && *at <= 0xc3)
+            size += put_hex(forms->out + size, "\\x",
+                            (unsigned)(at[0] & 3) << 6 | (unsigned)(at[1] & 0x3f), 2, false);
+        else if (count > 0 && count < 4)
+            size += put_json_unicode(forms->out + size, at, count);
+        else if (*at >= 0x80)
+            size += put_hex(forms->out + size, "\\x", *at, 2, false);
+        else if (*at == '\\')
+            memcpy(forms->out + size, "\\\\", 2), size += 2;
+        else
+            forms->out[size++] = (char)*at;
+        i += count > 0 && count < 4 ? count - 1 : 0;
     }
     give_if_other(forms, size, text, length);
 }
@@ -239,6 +300,20 @@ static void give_backslashed(struct forms *forms, const char *text, size_t lengt
 
     for (size_t i = 0; i < length; i++) {
         if (strchr(escaped, text[i]) || (i == 0 && strchr(first, text[i])))
+            forms->out[size++] = '\\';
+        forms->out[size++] = text[i];
+    }
+    give_if_other(forms, size, text, length);
+}
+
+/* A string of Nix: "${" has a meaning, "$" alone has none. */
+static void give_nix(struct forms *forms, const char *text, size_t length)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '"' || text[i] == '\\' ||
+            (text[i] == '$' && i + 1 < length && text[i + 1] == '{'))
             forms->out[size++] = '\\';
         forms->out[size++] = text[i];
     }
@@ -299,7 +374,13 @@ static void give_columns(struct forms *forms, size_t size, size_t digits, size_t
 static void give_base64(struct forms *forms, const char *text, size_t length, bool of_urls)
 {
     size_t size = base64(forms->out, text, length, 0, of_urls);
+    AUTO_FREE char *whole = malloc(size);
 
+    if (whole) { /* and that in a URL */
+        memcpy(whole, forms->out, size);
+        give_url(forms, whole, size, URL_KEPT, false, true);
+        memcpy(forms->out, whole, size);
+    }
     give(forms, forms->out, size);
     give_columns(forms, size, length * 8 / 6, BASE64_COLUMN);
     give_columns(forms, size, length * 8 / 6, BASE64_PEM_COLUMN);
@@ -316,15 +397,23 @@ static void give_base64(struct forms *forms, const char *text, size_t length, bo
 
 /* The bytes that the %q of bash's printf escapes. */
 #define BASH_ESCAPED " \t!\"$&'()*,;<>?[\\]^`{|}"
+#define ZSH_ESCAPED " \t\"#$&'()*;<=>?[\\]^`{|}"
+#define FISH_ESCAPED " \t\"#$%&'()*;<>?[\\]`{|}~"
 #define QUOTED_ESCAPED "\"$\\`" /* inside double quotes (declare -p) */
-#define ANSI_ESCAPED "'\\"      /* inside $'...', in Python's repr, and in single quotes of fish */
-#define URL_KEPT "-._~"
+#define DOTENV_ESCAPED "\"$\\"
+#define ANSI_ESCAPED "'\\" /* inside $'...', in Python's repr, and in single quotes of fish */
+
+/* HTML, XML, and as Python, Go and JavaScript write them. */
+static const char *const html_quotes[][2] = {{NULL, NULL},         {"&quot;", NULL},
+                                             {"&quot;", "&apos;"}, {"&quot;", "&#x27;"},
+                                             {"&quot;", "&#39;"},  {"&#34;", "&#39;"}};
 
 static void give_encodings(struct forms *forms, const char *text, size_t length)
 {
     give_json(forms, text, length, false, false);
     give_json(forms, text, length, true, false);
     give_json(forms, text, length, false, true);
+    give_json(forms, text, length, true, true);
     for (int upper = 0; upper < 2; upper++) {
         give_url(forms, text, length, URL_KEPT, false, upper);
         give_url(forms, text, length, URL_KEPT "/", false, upper);
@@ -334,8 +423,18 @@ static void give_encodings(struct forms *forms, const char *text, size_t length)
     give_backslashed(forms, text, length, BASH_ESCAPED, "#~");
     give_backslashed(forms, text, length, QUOTED_ESCAPED, "");
     give_backslashed(forms, text, length, ANSI_ESCAPED, "");
+    give_backslashed(forms, text, length, ANSI_ESCAPED "!", ""); /* zsh */
     give_quoted(forms, text, length, "'\\''");
     give_quoted(forms, text, length, "'\"'\"'");
+    give_backslashed(forms, text, length, ZSH_ESCAPED, "~");
+    give_backslashed(forms, text, length, FISH_ESCAPED, "");
+    give_backslashed(forms, text, length, DOTENV_ESCAPED, "");
+    give_quoted(forms, text, length, "''"); /* YAML, SQL */
+    give_nix(forms, text, length);
+    for (size_t i = 0; i < sizeof html_quotes / sizeof *html_quotes; i++)
+        give_html(forms, text, length, html_quotes[i]);
+    for (int bytes = 0; bytes < 2; bytes++)
+        give_python(forms, text, length, bytes);
 }
 
 /* Of a line `"key": "value",` the value: other output may show only this. */

@@ -14,10 +14,12 @@
 #define URL_USER_MIN 20
 
 static const char *const default_patterns[] = {
-    "*TOKEN",      "*_TOKENS",     "*PASSWORD", "*PASSWORDS", "*PASSWD", "*PASSPHRASE",
-    "*_PASS",      "PASS",         "SSHPASS",   "*_PWD",      "*SECRET", "*SECRETS",
-    "*_SECRET_*",  "SECRET_*",     "*APIKEY",   "*APIKEYS",   "*_KEY",   "*_KEYS",
-    "*CREDENTIAL", "*CREDENTIALS", "PAT",       "*_PAT",      "*_AUTH",  NULL};
+    "*TOKEN",        "*_TOKENS",       "*PASSWORD",    "*PASSWORDS", "*PASSWD",     "*PASSPHRASE",
+    "*PASSPHRASES",  "*PASSCODE",      "*_PASS",       "PASS",       "SSHPASS",     "PGPASS",
+    "*_PWD",         "*SECRET",        "*SECRETS",     "*_SECRET_*", "SECRET_*",    "*APIKEY",
+    "*APIKEYS",      "*SECRETKEY",     "*PRIVATEKEY",  "*ACCESSKEY", "*SIGNINGKEY", "*_KEY",
+    "*_KEYS",        "*CREDENTIAL",    "*CREDENTIALS", "PAT",        "*_PAT",       "*_AUTH",
+    "*_AUTH_CONFIG", "*AUTHORIZATION", "JWT",          "*_JWT",      NULL};
 /* Values that other output contains all the time. */
 static const char *const plain_words[] = {"0",  "1",   "true", "false", "yes", "no",
                                           "on", "off", "none", "null",  NULL};
@@ -30,11 +32,29 @@ static bool is_one_of(const char *text, const char *const *words)
     return false;
 }
 
+/* A number at the end does not count: "DB_PASSWORD_2" is one of several passwords. */
+static bool matches_default(const char *name)
+{
+    AUTO_FREE char *word = strdup(name);
+    size_t length = strlen(name);
+
+    while (length > 0 && (isdigit((unsigned char)name[length - 1])))
+        length--;
+    while (length > 0 && length < strlen(name) && name[length - 1] == '_')
+        length--;
+    if (!word)
+        return false;
+    word[length] = '\0';
+    for (size_t i = 0; default_patterns[i]; i++)
+        if (fnmatch(default_patterns[i], word, FNM_CASEFOLD) == 0)
+            return true;
+    return false;
+}
+
 static bool matches(const char *name, char *const patterns[])
 {
-    for (size_t i = 0; default_patterns[i]; i++)
-        if (fnmatch(default_patterns[i], name, FNM_CASEFOLD) == 0)
-            return true;
+    if (matches_default(name))
+        return true;
     for (size_t i = 0; patterns && patterns[i]; i++)
         if (fnmatch(patterns[i], name, FNM_CASEFOLD) == 0)
             return true;

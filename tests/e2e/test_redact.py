@@ -1,5 +1,6 @@
 """No value of a secret variable leaves the machine, however it is written."""
 import base64
+import html
 import json
 import pathlib
 import shlex
@@ -68,14 +69,18 @@ def wrapped(state, url, *command, options=(), **extra):
 # What a value can look like, and a program that prints it in each usual form.
 VALUES = ["hunter2secretvalue", 'pa"ss\\wo\'rd 1', "p\xe4sswörd/+=?&", "tab\tbed  secret", "$(id) `x` !y; z*", "f" + "x9" * 3000]
 PRINTER = r"""
-import base64, json, os, shlex, urllib.parse
+import base64, html, json, os, shlex, urllib.parse
 value = os.environ["X_KEY"]
 raw = os.fsencode(value)
 forms = [value, json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps({"token": value}, indent=2),
          urllib.parse.quote(value), urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value),
          shlex.quote(value), base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode(),
          base64.b64encode(b"user:" + raw).decode(), base64.b64encode(b"me:" + raw).decode(), base64.b64encode(b"x:" + raw).decode(),
-         base64.b64encode(raw + b"\n").decode(), base64.encodebytes(raw).decode()]
+         base64.b64encode(raw + b"\n").decode(), base64.encodebytes(raw).decode(),
+         json.dumps(json.dumps(value)), json.dumps(json.dumps({"token": value}, ensure_ascii=False)), json.dumps(value).replace("/", "\\/"),
+         html.escape(value), html.escape(value, quote=False), value.replace("'", "''"), ascii(value), repr(raw), repr(value),
+         urllib.parse.quote(base64.b64encode(raw).decode(), safe=""), urllib.parse.quote(value, safe="").lower() if value.islower() else value,
+         value.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")]
 for form in forms:
     print("<<", form.replace("\n", "\n   "), ">>")
 """
@@ -87,11 +92,13 @@ def windows(text, size):
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_every_usual_form_of_a_value_is_replaced(value, tmp_path):
-    forms = {value, json.dumps(value), urllib.parse.quote(value), urllib.parse.quote_plus(value), shlex.quote(value),
+    forms = {value, html.escape(value), json.dumps(json.dumps(value))[3:-3], ascii(value)[1:-1], repr(value.encode())[2:-1], json.dumps(value), urllib.parse.quote(value), urllib.parse.quote_plus(value), shlex.quote(value),
              base64.b64encode(value.encode()).decode(), base64.b64encode(b"xy:" + value.encode()).decode()[4:]}
     with FaultServer() as server:
         done = wrapped(tmp_path, server.url, "python3", "-c", PRINTER, X_KEY=value)
         assert done.returncode == 0, done.stderr
+        for shell in ('zsh -fc \'print -r -- ${(q)X_KEY} ${(qq)X_KEY} ${(qqqq)X_KEY}\'', "fish --no-config -c 'string escape -- $X_KEY'"):
+            wrapped(tmp_path, server.url, "sh", "-c", f"! command -v {shell.split()[0]} >/dev/null || {shell}", X_KEY=value)
         wrapped(tmp_path, server.url, "bash", "-xc", 'printf "%q\\n" "$X_KEY"; : "$X_KEY"; echo "$X_KEY" | base64', X_KEY=value)
         text = everything(server)
         assert text.count("[redacted]") >= 15
@@ -104,6 +111,20 @@ def test_a_value_that_is_no_utf8_is_replaced(tmp_path):
     with FaultServer() as server:
         wrapped(tmp_path, server.url, "sh", "-c", "echo a $X_KEY b", X_KEY=b"p\xe4ssw\xf6rd1".decode("utf-8", "surrogateescape"))
         assert server.text() == "a [redacted] b"
+
+
+NAMES = """AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN npm_config__authToken DOCKER_AUTH_CONFIG RESTIC_PASSWORD BORG_PASSPHRASE GPG_PASS MYSQL_PWD
+TF_VAR_db_password password apiKey AccessToken client_secret SecretKey JWT SERVICE_JWT PRIVATEKEY ACCESSKEY PASSCODE AUTHORIZATION
+HTTP_AUTHORIZATION PGPASS GITHUB_PAT SECRET_KEY_BASE DB_PASSWORD_1 SECRET1 TOKEN2 KEY_SECRET_2 LUKS_PASSPHRASE_2 REDISCLI_AUTH PASSPHRASES""".split()
+
+
+def test_the_names_that_programs_use_are_known(tmp_path):
+    values = {name: f"zq{number * 7919}Xv{name[::-1]}" for number, name in enumerate(NAMES)}
+    with FaultServer() as server:
+        wrapped(tmp_path, server.url, "env", **values, KEYBOARD="us-intl-layout", TOKENIZER="wordpiece-large", MONKEY="capuchin-monkey")
+        text = everything(server)
+        assert [name for name, value in values.items() if value in text] == []
+        assert all(plain in text for plain in ("us-intl-layout", "wordpiece-large", "capuchin-monkey"))
 
 
 def test_three_hundred_values_are_all_replaced(tmp_path):
