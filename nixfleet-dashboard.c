@@ -244,7 +244,7 @@ static int restore(const struct server *server, const char *file)
         return EXIT_FAILURE;
     if (store_restore(store_of(server), file, kept, error) < 0)
         return complain(error, NULL);
-    printf("%s is in place; the database before is in %s\n", file, kept);
+    printf("%s is restored; the old database is in %s\n", file, kept);
     return 0;
 }
 
@@ -454,7 +454,7 @@ static int serve(struct server *server, const struct options *options, const cha
     raise_limit();
     if (!start_parts(server) || !(retention = retention_start(server->store, &limits)) ||
         !(http = http_start(server, &api_app, listener)))
-        return complain("out of resources: no thread or no memory could be had", strerror(errno));
+        return complain("out of resources: no memory, or no more threads", strerror(errno));
     announce(server, address, port);
     wait_for_end(server, options, address, retention, &probe);
     notify_send("STOPPING=1");

@@ -105,7 +105,7 @@ static void go_on_with_another_users(struct pump *pump)
     }
     if (pump->stop == STOP_INTERRUPTED) {
         tell_of_stop(pump, "the command belongs to another user and has been interrupted, but "
-                           "goes on: its terminal will hang up on it");
+                           "continues: its terminal will hang up");
         pump->stop = STOP_HANGUP_TOLD;
         pump->kill_ms += HANGUP_GRACE_MS - STOP_TOLD_MS;
         return;

@@ -208,7 +208,7 @@ const char *run_log_state_text(enum run_log_state state, int problem)
     case RUN_LOG_GONE:
         return problem == ENOENT ? "its log is gone" : strerror(problem);
     case RUN_LOG_NO_FILE:
-        return "its log is no file";
+        return "its log is not a file";
     case RUN_LOG_FOREIGN:
         return "its log belongs to another user than its record";
     case RUN_LOG_OVERWRITTEN:

@@ -351,7 +351,7 @@ static void report_opening(const struct report *report)
     if (problem_of(report, LOG_NONE))
         return;
     if (problem_of(report, LOG_IN_USE))
-        tell(report, "%s: another run is logged there now: the log is %s", plan->file,
+        tell(report, "%s: another run uses this file: the log is %s", plan->file,
              report->log->page->log_path);
     else if (elsewhere)
         tell(report, "%s: %s: the log is %s", plan->file, strerror(elsewhere),

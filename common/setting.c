@@ -112,7 +112,7 @@ static bool check_patterns(const char *text, char *why)
 
     while ((word = strsep(&rest, ", ")))
         if (!is_pattern(word))
-            return wrong(why, "'%s' is no pattern of variables' names", word);
+            return wrong(why, "'%s' is not a pattern for names of variables", word);
     return true;
 }
 

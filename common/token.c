@@ -62,7 +62,7 @@ static bool assignment(struct line line, struct line *variable, struct line *val
 /* Accepts visible ASCII only: another character could end the header that carries the token. */
 static char *checked(struct line token, const char **why)
 {
-    *why = token.length == 0 ? "there is no token in it" : "what is in it is no token";
+    *why = token.length == 0 ? "there is no token in it" : "the content is not a token";
     if (token.length == 0 || token.length > TOKEN_MAX)
         return NULL;
     for (size_t i = 0; i < token.length; i++)
@@ -95,7 +95,7 @@ char *token_of_text(const char *text, size_t size, const char **why)
     if (settings == 0 && others <= 1)
         return checked(bare, why);
     *why = settings > 0 && others == 0 ? "there is no NIXFLEET_TOKEN in it"
-                                       : "it holds neither one token nor settings";
+                                       : "the content is neither one token nor settings";
     return NULL;
 }
 

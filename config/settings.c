@@ -131,8 +131,8 @@ static void note_unknown(struct source *source, const char *name)
     if (setting_known(name))
         return;
     if (nearest)
-        config_warn(source->warnings, "%s in %s: there is no such setting: %s?", name, source->name,
-                    nearest);
+        config_warn(source->warnings, "%s in %s: there is no such setting; is %s meant?", name,
+                    source->name, nearest);
     else if (strncmp(name, "NIXFLEET_", 9) == 0)
         config_warn(source->warnings, "%s in %s: there is no such setting", name, source->name);
 }
@@ -170,7 +170,7 @@ static int from_file(struct source *source, const char *path)
     source->name = path;
     source->is_file = true;
     if (what) {
-        config_warn(source->warnings, "%s is %s: no settings are read there", path, what);
+        config_warn(source->warnings, "%s is %s: no settings are read from it", path, what);
         return 0;
     }
     if (fd >= 0)
@@ -182,7 +182,8 @@ static int from_file(struct source *source, const char *path)
         return result;
     }
     if (errno != ENOENT && errno != EACCES && errno != ENOTDIR)
-        config_warn(source->warnings, "%s: %s: no settings are read there", path, strerror(errno));
+        config_warn(source->warnings, "%s: %s: no settings are read from it", path,
+                    strerror(errno));
     return 0;
 }
 

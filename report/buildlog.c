@@ -97,7 +97,7 @@ int build_log_main(const struct config *config)
         return 1;
     }
     if (!log.any) {
-        warnx("%s: nothing is recorded of a derivation %s", id, config->derivation);
+        warnx("%s: no derivation %s is recorded", id, config->derivation);
         return 1;
     }
     return fflush(stdout) == 0 || errno == EPIPE ? 0 : 1;

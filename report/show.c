@@ -184,7 +184,7 @@ static int open_source(struct source *source, const char *dir, const char *opera
     if (strchr(operand, '/') == NULL && dir != NULL)
         id = report_find_run(dir, operand);
     if (id == NULL && errno == EEXIST && access(operand, F_OK) != 0) {
-        warnx("%s: more than one run begins so", operand);
+        warnx("%s: several runs begin with this", operand);
         return -1;
     }
     if (id != NULL)

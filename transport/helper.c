@@ -62,7 +62,7 @@ static void take_from_page(struct token_set *tokens, struct status_page *page)
     if (atomic_load(&page->token_state) == STATUS_TOKEN_READ)
         token_set_take(tokens, page->token, "");
     else
-        token_set_take(tokens, NULL, "no token came out of the pipe");
+        token_set_take(tokens, NULL, "the pipe had no token");
 }
 
 void helper_read_token(struct token_set *tokens, struct status_page *page)

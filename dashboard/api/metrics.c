@@ -48,13 +48,13 @@ static const struct {
     [HOST_STATE] = {"nixfleet_host_state", "gauge",
                     "1 for the state that the host is in, 0 for the others."},
     [HOST_REACHABLE] = {"nixfleet_host_reachable", "gauge",
-                        "Whether the host's agent was heard within five minutes (only hosts with "
+                        "Whether a report of the host arrived within five minutes (only hosts with "
                         "an agent)."},
     [HOST_FAILING] = {"nixfleet_host_failing", "gauge",
-                      "Whether the run that counts for the host, its last switch above all, did "
+                      "Whether the run that counts for the host, usually its last switch, did "
                       "not succeed."},
     [HOST_SEEN] = {"nixfleet_host_last_seen_timestamp_seconds", "gauge",
-                   "When anything was last heard from the host."},
+                   "When the last report of the host arrived."},
     [HOST_SWITCH] = {"nixfleet_host_last_switch_timestamp_seconds", "gauge",
                      "When a switch of the host last succeeded."},
     [HOST_GENERATION] = {"nixfleet_host_generation_info", "gauge",

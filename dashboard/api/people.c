@@ -358,7 +358,7 @@ void post_nixcfg_refresh(struct request *request)
     request_suspend(request); /* first, because done may be called before target_refresh returns */
     if (target_refresh(request->server->target, target_asked, request))
         return;
-    answer_detail(request, 503, "Too many ask for the target commit");
+    answer_detail(request, 503, "Too many requests for the target commit");
     request->answer.retry_after_s = 5;
     request_resume(request);
 }

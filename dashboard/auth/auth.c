@@ -205,7 +205,7 @@ bool auth_unsure(struct request *request)
 {
     if (request->unsure)
         answer_later(request,
-                     "who calls cannot be found out now: out of memory, or the store fails");
+                     "the caller cannot be checked now: out of memory, or the store fails");
     return request->unsure;
 }
 

@@ -376,14 +376,14 @@ void get_events(struct request *request)
     if (!listener || listener->out.failed || !enlist(listener)) {
         if (listener)
             forget(listener);
-        answer_later(request, "no room for another stream of events");
+        answer_later(request, "too many event streams are open");
         return;
     }
     response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, more, listener, forget);
     if (!response) {
         forget(listener);
-        answer_later(request, "no room for another stream of events");
+        answer_later(request, "too many event streams are open");
         return;
     }
     request->answer.status = 200;

@@ -83,7 +83,7 @@ void get_websocket(struct request *request)
     }
     response = MHD_create_response_for_upgrade(upgraded, request->server);
     if (!response) {
-        answer_detail(request, 503, "No room for another channel");
+        answer_detail(request, 503, "Too many live channels are open");
         return;
     }
     if (MHD_add_response_header(response, "Upgrade", "websocket") != MHD_YES ||

@@ -20,7 +20,7 @@ struct task_queue {
 
 static void refuse(struct request *request)
 {
-    answer_detail(request, 503, "Too many wait for this");
+    answer_detail(request, 503, "Too many requests are waiting");
     request->answer.retry_after_s = RETRY_S;
 }
 

@@ -148,7 +148,7 @@ def test_a_log_that_is_no_file_is_a_copy(tmp_path):
 
 
 @pytest.mark.parametrize("what, said", [("removed", "its log is gone"), ("cut off", "its log was overwritten"), ("overwritten", "its log was overwritten"),
-                                        ("a fifo", "its log is no file")])
+                                        ("a fifo", "its log is not a file")])
 def test_what_a_log_does_not_have_any_more_is_said(tmp_path, what, said):
     server = FaultServer()
     server.stop()
@@ -361,7 +361,7 @@ def test_what_is_refused_besides_the_lines_costs_no_line(tmp_path):
         run.finish()
         nobody_behind(tmp_path)
         assert server.text() == "one\ntwo" and server.run().exit == {"code": 0}
-        assert "besides the lines" in listed(tmp_path, server.url)
+        wait_for(lambda: "besides the lines" in listed(tmp_path, server.url))
         server.fault = None
         assert flush(tmp_path, server.url).returncode == 0 and server.run().description["command"] == "fake command"
 

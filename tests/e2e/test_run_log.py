@@ -242,7 +242,7 @@ def test_a_log_file_in_use_is_left_to_the_run_that_has_it(state, tmp_path):
     assert first.stdout.readline() == b"first\n"
     wait_for(lambda: (tmp_path / "same").exists() and (tmp_path / "same").read_bytes() == b"first\n", "the log")
     second = run("echo", "second", state=state, options=options)
-    assert b"another run is logged there now" in second.stderr
+    assert b"another run uses this file" in second.stderr
     first.communicate(b"\n", timeout=20)
     assert (tmp_path / "same").read_bytes() == b"first\nend\n" and only_log(state) == b"second\n"
 

@@ -39,7 +39,7 @@ def test_a_wrong_file_is_said_and_the_command_runs(state):
     done = run("echo", "hi", state=state, env=env)
     assert done.returncode == 0 and done.stdout == b"hi\n"
     assert b"/run.conf: '3' is not a whole number from 5 to 60: not used\n" in done.stderr
-    assert b"NIXFLEET_HARTBEAT in " in done.stderr and b"NIXFLEET_HEARTBEAT?\n" in done.stderr
+    assert b"NIXFLEET_HARTBEAT in " in done.stderr and b"is NIXFLEET_HEARTBEAT meant?\n" in done.stderr
     listed = subprocess.run([RUN, "--list"], env=env, capture_output=True, timeout=20)
     assert listed.returncode == 0 and listed.stderr.count(b"\n") == 2
 
@@ -50,7 +50,7 @@ def test_a_settings_file_that_is_not_a_file_is_reported_and_not_waited_for(state
     make(state.parent / "config" / "nixfleet" / "run.conf")
     done = run("echo", "hi", state=state, env=env)
     assert done.returncode == 0 and done.stdout == b"hi\n"
-    assert done.stderr.count(b"\n") == 1 and b"no settings are read there" in done.stderr
+    assert done.stderr.count(b"\n") == 1 and b"no settings are read from it" in done.stderr
 
 
 @pytest.mark.parametrize("keywords", [{"stderr": subprocess.STDOUT}, {"options": ["-q"]}])

@@ -655,7 +655,7 @@ def test_a_command_of_root_that_nothing_ends_is_said_to_go_on_here_and_in_the_lo
         with Terminal(as_root, script, env=environment(place / "state", HOME="/tmp"), prepare=as_nobody) as terminal:
             at = terminal.until("up")
             os.kill(terminal.pid, signal.SIGTERM)
-            at = terminal.until("has been interrupted, but goes on", at)
+            at = terminal.until("has been interrupted, but continues", at)
             os.kill(terminal.pid, signal.SIGTERM)
             terminal.until("neither an interrupt nor a hangup ends it", at)
             (place / "go").touch()

@@ -320,8 +320,8 @@ static void names_that_are_none_are_told_with_what_was_meant(void **state)
                       "NIXFLEET_API_TOKEN=for-the-dashboard\nHOME=x\n");
     assert_loads(scene, "true");
     assert_told(scene, "NIXFLEET_HARTBEAT in ");
-    assert_told(scene, "there is no such setting: NIXFLEET_HEARTBEAT?");
-    assert_told(scene, "there is no such setting: NIXFLEET_URL?");
+    assert_told(scene, "there is no such setting; is NIXFLEET_HEARTBEAT meant?");
+    assert_told(scene, "there is no such setting; is NIXFLEET_URL meant?");
     assert_told(scene, "NIXFLEET_WHATEVER in ");
     assert_int_equal(scene->config.warnings.count, 3);
 }

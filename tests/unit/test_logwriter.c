@@ -209,7 +209,7 @@ static void a_log_that_another_run_uses_is_left_alone(void **state)
     set_scene(&second);
     other = second;
     other->plan.file = scene->chosen;
-    assert_non_null(strstr(told(other), "another run is logged there now: the log is /"));
+    assert_non_null(strstr(told(other), "another run uses this file: the log is /"));
     assert_content(path_of(other, "log"), "text\n");
     clear_scene(&second);
     finish(scene);

@@ -468,7 +468,7 @@ const char *delivery_refusal(const struct delivery *delivery, char *text, size_t
     if (refusals->count == 0 && !refusals->additions)
         return NULL;
     if (refusals->count == 0)
-        snprintf(text, size, "the dashboard refused what is known besides the lines: %s",
+        snprintf(text, size, "the dashboard refused the fields besides the lines: %s",
                  refusals->reason);
     else if (refusals->count == 1)
         snprintf(text, size, "the dashboard refused line %llu: %s",

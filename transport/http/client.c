@@ -73,7 +73,7 @@ bool client_url_allowed(const char *url, bool allow_insecure_http, const char **
     curl_url_cleanup(handle);
     *why = NULL;
     if (!parsed)
-        *why = "the URL cannot be understood";
+        *why = "the URL is not valid";
     else if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
         *why = "only http and https can be used";
     else if (strcmp(scheme, "http") == 0 && !allow_insecure_http && !loopback_name(host))
@@ -188,7 +188,7 @@ struct client *client_new(const struct config *config, const char *user_agent,
         client->easy = curl_easy_init();
         if (client->url && client->multi && client->easy && set_options(client, config, user_agent))
             return client;
-        why = "libcurl cannot do what is configured";
+        why = "libcurl does not support these settings";
     }
     client_free(client);
     snprintf(error, CLIENT_ERROR_SIZE, "%s", why);

@@ -132,9 +132,9 @@ static void keep_reason(struct post *post, const struct client_answer *answer)
         snprintf(post->reason, sizeof post->reason, "%s", answer->error);
     else if (answer->status < 300)
         snprintf(post->reason, sizeof post->reason,
-                 "what answers there is no nixfleet dashboard (status %d)", answer->status);
+                 "the URL is not a nixfleet dashboard (status %d)", answer->status);
     else
-        snprintf(post->reason, sizeof post->reason, "the answer is %d", answer->status);
+        snprintf(post->reason, sizeof post->reason, "the dashboard answered %d", answer->status);
 }
 
 void post_failed(struct post *post, const struct client_answer *answer, int64_t most_ms)

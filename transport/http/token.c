@@ -98,7 +98,7 @@ void token_set_read_pipe(struct token_set *tokens, int timeout_ms, bool (*ended)
     char text[TOKEN_FILE_MAX + 1];
     size_t size = 0;
     int64_t until_ms = monotonic_ms() + timeout_ms;
-    const char *why = "nothing came within the time";
+    const char *why = "nothing came in time";
     AUTO_CLOSE int fd =
         open(tokens->config->token_file, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     bool whole = false;

@@ -55,7 +55,7 @@ static void tell(struct damage *damage, const char *place, const char *what)
         snprintf(damage->told[damage->count++], PLACE_SIZE, "%s", place);
         log_line(LOG_ERR, "damaged: %s; restore a backup if it matters", what);
         if (damage->count == TOLD_MAX)
-            log_line(LOG_WARNING, "more is damaged, and is not listed");
+            log_line(LOG_WARNING, "there is more damage, which is not listed");
     }
     pthread_mutex_unlock(&damage->lock);
 }

@@ -329,7 +329,7 @@ static bool files_are_there(struct store *store)
 
     if (!there && !store->gone)
         log_line(LOG_ERR,
-                 "%s or its -wal file is gone or was replaced: nothing is taken until it "
+                 "%s or its -wal file is gone or was replaced: nothing is stored until it "
                  "is back",
                  store->path);
     store->gone = !there;
@@ -537,7 +537,7 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
         return -1;
     umask(077); /* the copy has the same secrets as the original */
     if (stat(file, &info) == 0) {
-        snprintf(error, STORE_ERROR_SIZE, "%s: is there already", file);
+        snprintf(error, STORE_ERROR_SIZE, "%s: the file exists already", file);
         return -1;
     }
     if (sqlite3_open_v2(path, &from, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
