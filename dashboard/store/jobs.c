@@ -7,8 +7,8 @@
 #include "common/io.h"
 
 #define FAILING_MS 15000 /* how long a failed job counts as trouble */
-#define GATHER_MS 5      /* the time between two groups while many jobs come */
-#define GATHER_JOBS 8    /* this many jobs in GATHER_MS are many */
+#define GATHER_MS 10     /* the time between two groups while many jobs come */
+#define GATHER_JOBS 16   /* this many jobs in GATHER_MS are many */
 
 /* ---- waiting jobs ---- */
 
