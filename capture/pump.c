@@ -459,8 +459,10 @@ static void write_rest(struct pump *pump)
     for (int i = 0; i < 3; i++)
         pump->flows[i].left = 0;
     flow_give_held_cr(&pump->flows[0]);
-    while (pending(pump) && !pump->leave)
+    while (pending(pump) && !pump->leave) {
         step(pump);
+        flow_give_held_cr(&pump->flows[0]); /* before, the buffer may have been full */
+    }
 }
 
 void pump_run(struct pump *pump)

@@ -95,8 +95,9 @@ void pump_say(struct pump *pump, const char *text)
 
 void flow_give_held_cr(struct flow *flow)
 {
-    if (flow->held_cr && flow->end < PUMP_BUFFER)
-        flow->buffer[flow->end++] = '\r';
+    if (!flow->held_cr || flow->end == PUMP_BUFFER)
+        return;
+    flow->buffer[flow->end++] = '\r';
     flow->held_cr = false;
 }
 
@@ -160,6 +161,15 @@ static size_t look_ahead(struct pump *pump, struct flow *flow)
     return n;
 }
 
+/* Nothing came after the CR yet, which stands at the end of the buffer: holds it again. */
+static void hold_again(struct flow *flow, size_t start)
+{
+    if (flow->end > start) {
+        flow->end = start;
+        flow->held_cr = true;
+    }
+}
+
 size_t flow_read(struct pump *pump, struct flow *flow)
 {
     size_t start = flow->end, fresh;
@@ -167,15 +177,19 @@ size_t flow_read(struct pump *pump, struct flow *flow)
 
     flow_give_held_cr(flow);
     fresh = flow->end;
-    if (!flow_has_space(flow))
+    if (!flow_has_space(flow)) {
+        hold_again(flow, start);
         return 0;
+    }
     if (can_move(pump, flow) && (fresh = look_ahead(pump, flow)) > 0)
         return fresh;
     do
         n = read(flow->from, flow->buffer + flow->end, PUMP_BUFFER - flow->end);
     while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        hold_again(flow, start);
         return 0;
+    }
     if (n <= 0) { /* a pty returns EIO when its last writer is gone */
         flow->from = -1;
         return 0;
