@@ -98,7 +98,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all check check-postgres check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint format install uninstall clean demo \
+.PHONY: all check check-postgres check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint lint-built format install uninstall clean demo \
 	dist distcheck check-package check-systemd check-powercut \
 	deps FORCE
 
@@ -246,10 +246,11 @@ bench:
 	@$(TEST_ENV) PYTHON=$(PYTHON) scripts/bench $(BENCHMARKS)
 bench-programs: all $(BENCH) $(TOOLS)
 
-lint: export COMPILE_FLAGS = $(DEFINES) '-DLIBEXECDIR="$(LIBEXECDIR)"' $(PKG_CFLAGS)
 lint:
 	@scripts/install-deps lint
-	@$(MAKE) --no-print-directory $(B)/assets.c
+	@$(MAKE) --no-print-directory lint-built
+lint-built: export COMPILE_FLAGS = $(DEFINES) '-DLIBEXECDIR="$(LIBEXECDIR)"' $(PKG_CFLAGS)
+lint-built: $(B)/assets.c
 	@JOBS=$(JOBS) scripts/lint
 
 format:

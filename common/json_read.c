@@ -157,6 +157,7 @@ static int unescape_unicode(struct reader *reader, struct buffer *out)
 {
     int32_t code = escaped_unit(reader, reader->at), low;
     char bytes[4];
+    size_t size;
 
     if (code < 0)
         return refuse(reader, "four hexadecimal digits are expected behind \\u");
@@ -170,7 +171,8 @@ static int unescape_unicode(struct reader *reader, struct buffer *out)
     }
     if (code >= 0xd800 && code < 0xe000)
         code = REPLACEMENT;
-    return append(reader, out, bytes, utf8_encode((uint32_t)code, bytes));
+    size = utf8_encode((uint32_t)code, bytes);
+    return append(reader, out, bytes, size);
 }
 
 /* Reads the escape at reader->at. */

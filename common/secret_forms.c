@@ -127,7 +127,9 @@ static void give(struct forms *forms, const char *text, size_t length)
     size_t size = 0;
     bool blanks = false;
 
-    while (shown && at < end) {
+    if (!shown)
+        return;
+    while (at < end) {
         size_t bad, count = *at < 0x80 ? 1 : sequence(at, (size_t)(end - at), &bad);
 
         if (*at == ' ' || *at == '\t') {

@@ -1,6 +1,7 @@
 /* Reads and checks what nixfleet-run and scripts post. */
 #include "dashboard/api/report.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -425,11 +425,11 @@ static void run_group(struct store *store, struct job *group)
         changes_tell(&store->changes, store->changes.list, store->changes.count);
     changes_reset(&store->changes);
     for (size_t i = 0; i < count; i++)
-        failed |= !(ok && applied[i]);
+        failed |= !(ok && applied && applied[i]);
     jobs_count(&store->jobs, count, failed);
     for (struct job *job = group, *next; job; job = next, done++) {
         next = job->next; /* done may free the job */
-        job->done(job->context, ok && applied[done]);
+        job->done(job->context, ok && applied && applied[done]);
     }
     free(applied);
 }
