@@ -30,6 +30,11 @@ struct known {
     struct values values;
 };
 
+/* When a derivation was built. */
+struct span {
+    int64_t from_ms, to_ms;
+};
+
 /* A derivation that is not built yet. */
 struct pending {
     char *name;
@@ -42,15 +47,15 @@ struct estimate {
     /* Of past runs, newest first: a run that was never in a phase has 0 there. */
     int64_t phases[PHASE_COUNT][DURATIONS_KEPT];
     size_t runs;
-    struct duration_row work, wall, each;
-    struct known *known;
-    size_t known_count, known_room;
+    struct duration_row each;
+    int64_t most; /* built at once */
+    struct known *known, *after;
+    size_t known_count, known_room, after_count, after_room;
     /* Of this run. */
     struct pending *pending;
     size_t pending_count, pending_room;
-    int64_t *built;
+    struct span *built;
     size_t built_count, built_room;
-    int64_t work_ms, first_ms; /* of all its builds until now; when the first began, 0: none did */
     size_t building;
 };
 
@@ -122,15 +127,21 @@ struct estimate *estimate_new(int64_t now_ms)
     return estimate;
 }
 
+static void free_known(struct known *known, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(known[i].name);
+    free(known);
+}
+
 void estimate_free(struct estimate *estimate)
 {
     if (!estimate)
         return;
-    for (size_t i = 0; i < estimate->known_count; i++)
-        free(estimate->known[i].name);
+    free_known(estimate->known, estimate->known_count);
+    free_known(estimate->after, estimate->after_count);
     for (size_t i = 0; i < estimate->pending_count; i++)
         free(estimate->pending[i].name);
-    free(estimate->known);
     free(estimate->pending);
     free(estimate->built);
     free(estimate);
@@ -143,22 +154,39 @@ static int by_size(const void *a, const void *b)
     return (*first > *second) - (*first < *second);
 }
 
-static void add_known(struct estimate *estimate, const struct duration_row *row)
+/* Adds a row to the list at *at. */
+static void add_known(struct estimate *estimate, struct known **at, size_t *count, size_t *room,
+                      const struct duration_row *row)
 {
     struct known *known;
 
-    if (!grow(estimate, (void **)&estimate->known, &estimate->known_room, estimate->known_count,
-              sizeof *known))
+    if (!row->count || !grow(estimate, (void **)at, room, *count, sizeof *known))
         return;
-    known = &estimate->known[estimate->known_count];
+    known = &(*at)[*count];
     if (!(known->name = strdup(row->what))) {
         estimate->failed = true;
         return;
     }
-    estimate->known_count++;
+    ++*count;
     known->values.count = row->count;
     memcpy(known->values.ms, row->ms, row->count * sizeof *row->ms);
     qsort(known->values.ms, row->count, sizeof *row->ms, by_size);
+}
+
+static void add_phase(struct estimate *estimate, int phase, const struct duration_row *row)
+{
+    memcpy(estimate->phases[phase], row->ms, row->count * sizeof *row->ms);
+    if (row->count > estimate->runs)
+        estimate->runs = row->count;
+}
+
+static void add_builds(struct estimate *estimate, const struct duration_row *row)
+{
+    if (strcmp(row->what, BUILDS_EACH) == 0)
+        estimate->each = *row;
+    for (size_t i = 0; strcmp(row->what, BUILDS_AT_ONCE) == 0 && i < row->count; i++)
+        if (row->ms[i] > estimate->most)
+            estimate->most = row->ms[i];
 }
 
 void estimate_history(void *context, const struct duration_row *row)
@@ -166,20 +194,14 @@ void estimate_history(void *context, const struct duration_row *row)
     struct estimate *estimate = context;
     int phase;
 
-    if (strcmp(row->kind, DURATION_DERIVATION) == 0) {
-        add_known(estimate, row);
-    } else if (strcmp(row->kind, DURATION_BUILDS) == 0) {
-        if (strcmp(row->what, BUILDS_WORK) == 0)
-            estimate->work = *row;
-        else if (strcmp(row->what, BUILDS_WALL) == 0)
-            estimate->wall = *row;
-        else if (strcmp(row->what, BUILDS_EACH) == 0)
-            estimate->each = *row;
-    } else if (strcmp(row->kind, DURATION_PHASE) == 0 && (phase = phase_index(row->what)) >= 0) {
-        memcpy(estimate->phases[phase], row->ms, row->count * sizeof *row->ms);
-        if (row->count > estimate->runs)
-            estimate->runs = row->count;
-    }
+    if (strcmp(row->kind, DURATION_DERIVATION) == 0)
+        add_known(estimate, &estimate->known, &estimate->known_count, &estimate->known_room, row);
+    else if (strcmp(row->kind, DURATION_AFTER) == 0)
+        add_known(estimate, &estimate->after, &estimate->after_count, &estimate->after_room, row);
+    else if (strcmp(row->kind, DURATION_BUILDS) == 0)
+        add_builds(estimate, row);
+    else if (strcmp(row->kind, DURATION_PHASE) == 0 && (phase = phase_index(row->what)) >= 0)
+        add_phase(estimate, phase, row);
 }
 
 bool estimate_knows(const struct estimate *estimate)
@@ -187,11 +209,11 @@ bool estimate_knows(const struct estimate *estimate)
     return estimate->runs > 0 && !estimate->failed;
 }
 
-static void add_built(struct estimate *estimate, int64_t ms)
+static void add_built(struct estimate *estimate, const struct derivation_row *row)
 {
     if (grow(estimate, (void **)&estimate->built, &estimate->built_room, estimate->built_count,
              sizeof *estimate->built))
-        estimate->built[estimate->built_count++] = ms;
+        estimate->built[estimate->built_count++] = (struct span){row->started_ms, row->ended_ms};
 }
 
 static void add_pending(struct estimate *estimate, const char *name, int64_t elapsed_ms)
@@ -214,32 +236,27 @@ static void add_pending(struct estimate *estimate, const char *name, int64_t ela
 void estimate_derivation(void *context, const struct derivation_row *row)
 {
     struct estimate *estimate = context;
-    int64_t started = row->started_ms && row->started_ms < estimate->now_ms ? row->started_ms
-                                                                            : estimate->now_ms,
-            elapsed = estimate->now_ms - started;
+    int64_t elapsed = estimate->now_ms - row->started_ms;
 
     if (strcmp(row->state, "waiting") == 0) {
         add_pending(estimate, row->name, -1);
-        return;
-    }
-    if (!row->started_ms || strcmp(row->state, "fetched") == 0 || elapsed > ESTIMATE_MAX_MS)
-        return;
-    if (row->ended_ms && row->ended_ms >= row->started_ms) {
-        elapsed = row->ended_ms - row->started_ms;
-        if (strcmp(row->state, "built") == 0)
-            add_built(estimate, elapsed);
-    } else if (strcmp(row->state, "building") == 0) {
-        add_pending(estimate, row->name, elapsed);
+    } else if (strcmp(row->state, "built") == 0) {
+        if (row->started_ms && row->ended_ms >= row->started_ms &&
+            row->ended_ms - row->started_ms <= ESTIMATE_MAX_MS)
+            add_built(estimate, row);
+    } else if (strcmp(row->state, "building") == 0 && row->started_ms && !row->ended_ms &&
+               elapsed <= ESTIMATE_MAX_MS) {
+        add_pending(estimate, row->name, elapsed > 0 ? elapsed : 0);
         estimate->building++;
-    } else {
-        return;
     }
-    estimate->work_ms += elapsed;
-    if (!estimate->first_ms || started < estimate->first_ms)
-        estimate->first_ms = started;
 }
 
 /* ---- what past durations say ---- */
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
 
 /* The value at a percentile of sorted values, between two of them where need be. */
 static int64_t percentile(const int64_t *sorted, size_t count, int64_t percent)
@@ -284,75 +301,158 @@ static int by_name(const void *a, const void *b)
 
 /* ---- the derivations that are left ---- */
 
-/* The sums over the derivations that are left. */
+/* The sums over the derivations that are left, and the longest chain of such that need each other.
+ */
 struct workload {
-    struct estimate_left sum, longest;
+    struct estimate_left sum, chain;
     size_t counted, overdue;
 };
 
-/* What a derivation takes whose name is new: the median of this run's; else of all known. */
+/* What a derivation takes whose name is new: the median of this run's; else of all known. False: no
+ * derivation is known. */
 static bool unknown_values(struct estimate *estimate, struct values *out)
 {
-    int64_t *all = estimate->built;
-    size_t count = estimate->built_count;
+    size_t built = estimate->built_count, count = built ? built : estimate->known_count;
+    int64_t *all = calloc(count + 1, sizeof *all);
+    struct estimate_left range;
 
-    if (!count) {
-        all = calloc(estimate->known_count, sizeof *all);
-        for (size_t i = 0; all && i < estimate->known_count; i++) {
-            const struct values *values = &estimate->known[i].values;
-
-            if (values->count)
-                all[count++] = percentile(values->ms, values->count, MIDDLE);
-        }
-    }
-    if (count) {
-        struct estimate_left all_spread;
-
-        qsort(all, count, sizeof *all, by_size);
-        all_spread = spread(all, count);
-        *out = (struct values){{all_spread.low_ms, all_spread.ms, all_spread.high_ms}, 3};
-    }
-    if (all != estimate->built)
+    if (!all || !count) {
         free(all);
-    return count > 0;
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        all[i] = built ? estimate->built[i].to_ms - estimate->built[i].from_ms
+                       : percentile(estimate->known[i].values.ms, estimate->known[i].values.count,
+                                    MIDDLE);
+    qsort(all, count, sizeof *all, by_size);
+    range = spread(all, count);
+    *out = (struct values){{range.low_ms, range.ms, range.high_ms}, 3};
+    free(all);
+    return true;
 }
 
-static void add_work(struct workload *load, const struct estimate_left *left)
+static const struct values *find_values(const struct known *known, size_t count, const char *name)
+{
+    const struct known key = {.name = (char *)name},
+                       *found = count ? bsearch(&key, known, count, sizeof key, by_name) : NULL;
+
+    return found ? &found->values : NULL;
+}
+
+/* after_ms: what the builds take that need this one. */
+static void add_work(struct workload *load, const struct estimate_left *left, int64_t after_ms)
 {
     load->counted++;
     load->sum.ms += left->ms;
     load->sum.low_ms += left->low_ms;
     load->sum.high_ms += left->high_ms;
-    if (left->ms > load->longest.ms)
-        load->longest.ms = left->ms;
-    if (left->low_ms > load->longest.low_ms)
-        load->longest.low_ms = left->low_ms;
-    if (left->high_ms > load->longest.high_ms)
-        load->longest.high_ms = left->high_ms;
+    load->chain.ms = larger(load->chain.ms, left->ms + after_ms);
+    load->chain.low_ms = larger(load->chain.low_ms, left->low_ms + after_ms);
+    load->chain.high_ms = larger(load->chain.high_ms, left->high_ms + after_ms);
 }
 
-/* False: nothing is known of any derivation that is left. */
+/* False: nothing is known of any derivation. */
 static bool weigh(struct estimate *estimate, struct workload *load)
 {
     struct values other = {0};
     bool known_any = unknown_values(estimate, &other);
 
     qsort(estimate->known, estimate->known_count, sizeof *estimate->known, by_name);
+    qsort(estimate->after, estimate->after_count, sizeof *estimate->after, by_name);
     for (size_t i = 0; known_any && i < estimate->pending_count; i++) {
         const struct pending *pending = &estimate->pending[i];
-        const struct known key = {.name = pending->name},
-                           *found = bsearch(&key, estimate->known, estimate->known_count,
-                                            sizeof key, by_name);
-        const struct values *past = found && found->values.count ? &found->values : &other;
+        const struct values *past =
+                                find_values(estimate->known, estimate->known_count, pending->name),
+                            *after =
+                                find_values(estimate->after, estimate->after_count, pending->name);
         int64_t elapsed = pending->elapsed_ms > 0 ? pending->elapsed_ms : 0;
         struct estimate_left left;
 
+        if (!past)
+            past = &other;
         if (residual(past, elapsed, &left))
-            add_work(load, &left);
+            add_work(load, &left, after ? after->ms[0] : 0);
         else if (is_overdue(elapsed, past->ms[past->count - 1]))
             load->overdue++;
     }
     return known_any;
+}
+
+/* Sorted starts and ends: where a start comes before the next end, one more is built. */
+static int64_t most_at_once(const int64_t *from, const int64_t *to, size_t count)
+{
+    int64_t most = 0;
+    size_t ended = 0;
+
+    for (size_t begun = 0; begun < count; begun++) {
+        while (ended < begun && to[ended] <= from[begun])
+            ended++;
+        most = larger(most, (int64_t)(begun + 1 - ended));
+    }
+    return most;
+}
+
+int64_t estimate_at_once(const struct estimate *estimate)
+{
+    size_t count = estimate->built_count;
+    int64_t *from = calloc(count + 1, sizeof *from), *to = calloc(count + 1, sizeof *to), most = 0;
+
+    for (size_t i = 0; from && to && i < count; i++) {
+        from[i] = estimate->built[i].from_ms;
+        to[i] = estimate->built[i].to_ms;
+    }
+    if (from && to) {
+        qsort(from, count, sizeof *from, by_size);
+        qsort(to, count, sizeof *to, by_size);
+        most = most_at_once(from, to, count);
+    }
+    free(from);
+    free(to);
+    return most;
+}
+
+/* How long so much work takes: no less than the longest chain, and no more than one by one. */
+static int64_t wall_of(int64_t work_ms, int64_t chain_ms, int64_t at_once)
+{
+    int64_t wall = larger(chain_ms, work_ms / at_once);
+
+    return wall < work_ms ? wall : work_ms;
+}
+
+/* How long the builds that are left take. What some take longer and others less evens out: only
+ * half of the width counts. */
+static enum estimate_answer builds_left(struct estimate *estimate, struct estimate_left *left)
+{
+    struct workload load = {0};
+    int64_t at_once, width;
+
+    if (!estimate->pending_count || !weigh(estimate, &load))
+        return ESTIMATE_NONE;
+    if (!load.counted && load.overdue == estimate->building && load.overdue)
+        return ESTIMATE_OVERDUE;
+    at_once = larger(estimate->most, estimate_at_once(estimate));
+    at_once = at_once ? at_once : larger(1, (int64_t)estimate->building);
+    width = load.counted > 1 ? 2 : 1;
+    left->ms = wall_of(load.sum.ms, load.chain.ms, at_once);
+    left->low_ms =
+        wall_of(load.sum.ms - (load.sum.ms - load.sum.low_ms) / width, load.chain.low_ms, at_once);
+    left->high_ms = wall_of(load.sum.ms + (load.sum.high_ms - load.sum.ms) / width,
+                            load.chain.high_ms, at_once);
+    return ESTIMATE_LEFT;
+}
+
+/* ---- the phases that are left ---- */
+
+/* Time at a place, in a past run or (past: -1) in this one. */
+static int64_t time_at(const struct estimate *estimate, const struct estimate_run *run, int place,
+                       int past)
+{
+    int64_t ms = 0;
+
+    for (int i = 0; i < PHASE_COUNT; i++)
+        if (phase_place(i) == place)
+            ms += past < 0 ? run->times.ms[i] : estimate->phases[i][past];
+    return ms;
 }
 
 /* A value of a past run, and how far that run is from this one. */
@@ -387,89 +487,6 @@ static size_t nearest(struct sample *samples, size_t count, int64_t *out)
     }
     qsort(out, taken, sizeof *out, by_size);
     return taken;
-}
-
-/* Builds at once, in percent: the work of past runs by their time. *near: one of them did about as
- * much work. 0: not known. */
-static int64_t past_parallel(const struct estimate *estimate, int64_t work_ms, bool *near)
-{
-    struct sample samples[DURATIONS_KEPT] = {0};
-    int64_t values[DURATIONS_KEPT] = {0};
-    size_t count = 0;
-
-    for (size_t i = 0; i < estimate->work.count && i < estimate->wall.count; i++)
-        if (estimate->wall.ms[i] > 0)
-            samples[count++] = (struct sample){estimate->work.ms[i] * 100 / estimate->wall.ms[i],
-                                               distance(estimate->work.ms[i], work_ms)};
-    count = nearest(samples, count, values);
-    *near = count > 0 && samples[0].distance <= NEAR;
-    return count ? percentile(values, count, MIDDLE) : 0;
-}
-
-/* Builds at once, in percent, of a run that does so much work in all. Most runs build much at once
- * at first and little at the end, so a past run says more than this one, if there is one like it.
- */
-static int64_t parallel(const struct estimate *estimate, int64_t work_ms)
-{
-    bool near;
-    int64_t past = past_parallel(estimate, work_ms, &near),
-            elapsed = estimate->first_ms ? estimate->now_ms - estimate->first_ms : 0, own;
-
-    own = estimate->built_count && elapsed > 0 ? estimate->work_ms * 100 / elapsed
-                                               : (int64_t)estimate->building * 100;
-    if (!past || (!near && own))
-        past = own;
-    return past < 100 ? 100 : past;
-}
-
-/* How long all builds that are left take: all work by what is done at once, less the time until
- * now. */
-static int64_t wall_of(const struct estimate *estimate, int64_t left_ms)
-{
-    int64_t work = estimate->work_ms + left_ms,
-            elapsed = estimate->first_ms ? estimate->now_ms - estimate->first_ms : 0;
-
-    return work * 100 / parallel(estimate, work) - elapsed;
-}
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* How long the builds that are left take. What some take longer and others less evens out: only
- * half of the width counts. */
-static enum estimate_answer builds_left(struct estimate *estimate, struct estimate_left *left)
-{
-    struct workload load = {0};
-    int64_t width;
-
-    if (!estimate->pending_count || !weigh(estimate, &load))
-        return ESTIMATE_NONE;
-    if (!load.counted && load.overdue == estimate->building && load.overdue)
-        return ESTIMATE_OVERDUE;
-    width = load.counted > 1 ? 2 : 1;
-    left->ms = larger(load.longest.ms, wall_of(estimate, load.sum.ms));
-    left->low_ms = larger(load.longest.low_ms,
-                          wall_of(estimate, load.sum.ms - (load.sum.ms - load.sum.low_ms) / width));
-    left->high_ms =
-        larger(load.longest.high_ms,
-               wall_of(estimate, load.sum.ms + (load.sum.high_ms - load.sum.ms) / width));
-    return ESTIMATE_LEFT;
-}
-
-/* ---- the phases that are left ---- */
-
-/* Time at a place, in a past run or (past: -1) in this one. */
-static int64_t time_at(const struct estimate *estimate, const struct estimate_run *run, int place,
-                       int past)
-{
-    int64_t ms = 0;
-
-    for (int i = 0; i < PHASE_COUNT; i++)
-        if (phase_place(i) == place)
-            ms += past < 0 ? run->times.ms[i] : estimate->phases[i][past];
-    return ms;
 }
 
 /* What each derivation took in past runs that built about as many. Returns how many runs. */

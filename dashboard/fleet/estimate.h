@@ -22,10 +22,12 @@
 /* The kinds of durations. */
 #define DURATION_PHASE "phase"           /* what: the phase. Of a run that succeeded; may be 0 */
 #define DURATION_DERIVATION "derivation" /* what: derivation_key */
-#define DURATION_BUILDS "builds"         /* what: one of these three */
-#define BUILDS_WORK "work"               /* the durations of a run's derivations together */
-#define BUILDS_WALL "wall"               /* from the start of the first to the end of the last */
-#define BUILDS_EACH "each"               /* time in the phases of building, by derivations */
+/* From the end of a derivation to the end of all builds; what: derivation_key. Of a run that
+ * succeeded. The least of them is about what the builds take that need this one. */
+#define DURATION_AFTER "after"
+#define DURATION_BUILDS "builds" /* what: one of these two */
+#define BUILDS_EACH "each"       /* time in the phases of building, by derivations */
+#define BUILDS_AT_ONCE "at once" /* no duration: the most that were built at one time */
 
 /* The longest duration that is kept, and the longest estimate. */
 #define ESTIMATE_MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
@@ -43,6 +45,9 @@ void estimate_history(void *context, const struct duration_row *row);
 /* A derivation of this run. Likewise. */
 void estimate_derivation(void *context, const struct derivation_row *row);
 
+/* The most derivations of this run that were built at one time; 0: none was built, or out of
+ * memory. */
+int64_t estimate_at_once(const struct estimate *estimate);
 /* Whether anything can be estimated, after the history: without it no derivation need be told. */
 bool estimate_knows(const struct estimate *estimate);
 

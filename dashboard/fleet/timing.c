@@ -10,7 +10,7 @@
 #define LATE_MS 60000        /* a report that is older says nothing about the time in phases */
 #define CLOSED (-1)          /* phase_at_ms of a run whose durations are stored */
 #define DERIVATIONS_MAX 2000 /* of one run whose durations are stored, */
-#define HOST_MAX 4000        /* and of one host, with all else */
+#define HOST_MAX 8000        /* and of one host, with all else */
 
 static bool is_due(const struct txn *txn, const struct run_row *run,
                    const struct timing_report *report)
@@ -95,12 +95,13 @@ static int estimate_end(struct txn *txn, const struct run_row *run,
 
 /* ---- remembering ---- */
 
-/* The derivations of a run that ends. */
+/* What a run that ends has taken. */
 struct memory {
     struct txn *txn;
     const char *host, *name;
-    int64_t count, work_ms, first_ms, last_ms;
-    bool failed;
+    struct estimate *builds;
+    int64_t count, last_ms; /* derivations, and when the last of them ended */
+    bool success, failed;
 };
 
 static void remember(struct memory *memory, const char *kind, const char *what, int64_t ms)
@@ -113,21 +114,45 @@ static void remember(struct memory *memory, const char *kind, const char *what, 
 }
 
 /* Only what succeeded says how long it takes. */
+static bool is_known(const struct derivation_row *row)
+{
+    return strcmp(row->state, "built") == 0 && row->started_ms &&
+           row->ended_ms >= row->started_ms && row->ended_ms - row->started_ms <= ESTIMATE_MAX_MS;
+}
+
+static void see_derivation(void *context, const struct derivation_row *row)
+{
+    struct memory *memory = context;
+
+    estimate_derivation(memory->builds, row);
+    if (is_known(row) && row->ended_ms > memory->last_ms)
+        memory->last_ms = row->ended_ms;
+}
+
 static void remember_derivation(void *context, const struct derivation_row *row)
 {
     struct memory *memory = context;
     char key[DERIVATION_KEY_SIZE];
 
-    if (strcmp(row->state, "built") != 0 || !row->started_ms || row->ended_ms < row->started_ms ||
-        row->ended_ms - row->started_ms > ESTIMATE_MAX_MS || ++memory->count > DERIVATIONS_MAX)
+    if (!is_known(row) || ++memory->count > DERIVATIONS_MAX)
         return;
-    memory->work_ms += row->ended_ms - row->started_ms;
-    if (!memory->first_ms || row->started_ms < memory->first_ms)
-        memory->first_ms = row->started_ms;
-    if (row->ended_ms > memory->last_ms)
-        memory->last_ms = row->ended_ms;
     derivation_key(row->name, key);
     remember(memory, DURATION_DERIVATION, key, row->ended_ms - row->started_ms);
+    if (memory->success)
+        remember(memory, DURATION_AFTER, key, memory->last_ms - row->ended_ms);
+}
+
+static int remember_builds(struct memory *memory, int64_t key)
+{
+    int64_t at_once;
+
+    if (txn_derivations(memory->txn, key, see_derivation, memory) < 0 ||
+        txn_derivations(memory->txn, key, remember_derivation, memory) < 0)
+        return -1;
+    at_once = estimate_at_once(memory->builds);
+    if (at_once)
+        remember(memory, DURATION_BUILDS, BUILDS_AT_ONCE, at_once);
+    return 0;
 }
 
 /* Which phases runs of this name were ever in. */
@@ -162,16 +187,18 @@ static int remember_run(struct txn *txn, const struct run_row *run,
                         const struct timing_report *report, const struct run_timing *timing,
                         const struct phase_times *times)
 {
-    struct memory memory = {.txn = txn, .host = run->host, .name = timing->name};
+    struct memory memory = {.txn = txn,
+                            .host = run->host,
+                            .name = timing->name,
+                            .builds = estimate_new(txn->now_ms),
+                            .success = report->success};
 
-    if (!timing->name[0])
+    if (!timing->name[0] || !memory.builds) {
+        estimate_free(memory.builds);
         return 0;
-    if (txn_derivations(txn, run->key, remember_derivation, &memory) < 0)
-        return -1;
-    if (memory.count) {
-        remember(&memory, DURATION_BUILDS, BUILDS_WORK, memory.work_ms);
-        remember(&memory, DURATION_BUILDS, BUILDS_WALL, memory.last_ms - memory.first_ms);
     }
+    memory.failed = remember_builds(&memory, run->key) < 0;
+    estimate_free(memory.builds);
     if (report->success && !times->late) {
         remember(&memory, DURATION_BUILDS, BUILDS_EACH,
                  report->built > 0 ? building_ms(times) / report->built : 0);

@@ -118,6 +118,15 @@ static int end(void **state)
     return 0;
 }
 
+/* Past runs built so many at one time. */
+static void at_once(int64_t most)
+{
+    const struct duration_row row = {
+        .kind = DURATION_BUILDS, .what = BUILDS_AT_ONCE, .count = 2, .ms = {1, most}};
+
+    estimate_history(estimate, &row);
+}
+
 static void without_history_nothing_is_estimated(void **state)
 {
     struct estimate_left left;
@@ -188,8 +197,7 @@ static void builds_that_are_left_are_counted(void **state)
     PAST(DURATION_PHASE, "building", 10, 10, 10);
     PAST(DURATION_DERIVATION, "a", 100, 100, 100);
     PAST(DURATION_DERIVATION, "slow", 260, 260, 260);
-    PAST(DURATION_BUILDS, BUILDS_WORK, 800, 800);
-    PAST(DURATION_BUILDS, BUILDS_WALL, 200, 200); /* four at once */
+    at_once(4);
     for (int i = 0; i < 8; i++)
         derivation("a-1", "waiting", -1, -1);
     assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
@@ -199,12 +207,44 @@ static void builds_that_are_left_are_counted(void **state)
     PAST(DURATION_PHASE, "building", 10, 10, 10);
     PAST(DURATION_DERIVATION, "a", 100, 100, 100);
     PAST(DURATION_DERIVATION, "slow", 260, 260, 260);
-    PAST(DURATION_BUILDS, BUILDS_WORK, 400, 400);
-    PAST(DURATION_BUILDS, BUILDS_WALL, 100, 100);
+    at_once(4);
     derivation("slow", "waiting", -1, -1);
     derivation("a", "waiting", -1, -1);
     assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 260000);
+
+    /* What needs it comes after: at least 30 s in each run so far. Never more than one by one. */
+    PAST(DURATION_PHASE, "building", 10, 10, 10);
+    PAST(DURATION_DERIVATION, "a", 100, 100, 100);
+    PAST(DURATION_DERIVATION, "b", 20, 20, 20);
+    PAST(DURATION_AFTER, "a", 90, 30, 300);
+    at_once(4);
+    derivation("a", "building", 40, -1);
+    derivation("b", "waiting", -1, -1);
+    derivation("b", "waiting", -1, -1);
+    assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
+    assert_int_equal(left.ms, 90000);
+    PAST(DURATION_PHASE, "building", 10, 10, 10);
+    PAST(DURATION_DERIVATION, "a", 100, 100, 100);
+    PAST(DURATION_AFTER, "a", 90, 30, 300);
+    derivation("a", "building", 40, -1);
+    assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
+    assert_int_equal(left.ms, 60000);
+}
+
+static void builds_at_one_time_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(estimate_at_once(estimate), 0);
+    derivation("a", "built", 100, 50);
+    derivation("b", "built", 50, 20); /* begins when the one before ends */
+    assert_int_equal(estimate_at_once(estimate), 1);
+    derivation("c", "built", 60, 40);
+    derivation("d", "built", 45, 45);
+    derivation("e", "failed", 100, 10);
+    assert_int_equal(estimate_at_once(estimate), 2);
+    derivation("f", "built", 90, 30);
+    assert_int_equal(estimate_at_once(estimate), 3);
 }
 
 static void a_new_derivation_takes_what_those_of_its_run_take(void **state)
@@ -259,6 +299,7 @@ int main(void)
         cmocka_unit_test(phases_that_are_left_take_what_they_took),
         cmocka_unit_test(a_run_that_takes_longer_than_any_is_overdue),
         cmocka_unit_test(builds_that_are_left_are_counted),
+        cmocka_unit_test(builds_at_one_time_are_counted),
         cmocka_unit_test(a_new_derivation_takes_what_those_of_its_run_take),
         cmocka_unit_test(only_numbers_are_known),
         cmocka_unit_test(no_time_is_negative),

@@ -3,6 +3,7 @@
    when the rest of the run has not been told yet. */
 #include <inttypes.h>
 
+#include "dashboard/fleet/phases.h"
 #include "dashboard/fleet/timing.h"
 #include "tests/unit/store_fixture.h"
 
@@ -34,7 +35,7 @@ static int64_t noisy(int64_t ms, int64_t percent)
     return sum < ms / 4 ? ms / 4 : sum;
 }
 
-/* ---- a recorded run ---- */
+/* ---- a run ---- */
 
 struct build {
     char name[32];
@@ -401,6 +402,59 @@ static void at_half_time_the_median_error_is_below_a_fifth(void **state)
     assert_true(within > FLEETS * RUNS / 2);
 }
 
+/* ---- runs that were recorded ---- */
+
+#define RECORDED "tests/corpus/timing/nix-build-2.8.0.txt"
+#define RECORDED_MAX 64
+
+/* Reads a recording; its first lines describe the format. Returns how many runs it has. */
+static int read_recorded(struct recording *runs)
+{
+    FILE *file = fopen(RECORDED, "r");
+    struct recording *run = NULL;
+    char line[256], name[32];
+    long long from, to;
+    int count = 0;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "run %lld", &from) == 1) {
+            assert_true(count < RECORDED_MAX);
+            run = &runs[count++];
+            *run = (struct recording){.host = "recorded", .name = "build", .ends_told = true};
+        } else if (run && sscanf(line, "phase %31s %lld", name, &from) == 2) {
+            add_phase(run, phase_index(name) ? phase_label(phase_index(name)) : "", from);
+        } else if (run && sscanf(line, "build %31s %lld %lld", name, &from, &to) == 3) {
+            assert_true(run->builds < WORLD);
+            snprintf(run->build[run->builds].name, sizeof name, "%s", name);
+            run->build[run->builds].started_ms = from;
+            run->build[run->builds++].ended_ms = to;
+        } else {
+            assert_int_equal(line[0], '#');
+        }
+    }
+    fclose(file);
+    return count;
+}
+
+static void recorded_runs_of_nix_are_estimated(void **state)
+{
+    static struct recording runs[RECORDED_MAX];
+    int count = read_recorded(runs), errors[RECORDED_MAX], counted = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct replay one = replay(*state, &runs[i]);
+
+        if (i >= WARM_UP)
+            errors[counted++] = error_of(&one);
+    }
+    assert_true(counted >= 30);
+    qsort(errors, (size_t)counted, sizeof *errors, by_size);
+    print_message("error at half time: median %d %%, largest %d %%\n", errors[counted / 2],
+                  errors[counted - 1]);
+    assert_true(errors[counted / 2] < 20);
+}
+
 static void the_first_run_of_a_name_has_no_estimate(void **state)
 {
     struct recording run;
@@ -472,12 +526,10 @@ static void only_what_succeeded_says_how_long_it_takes(void **state)
 
     run.failed = true;
     (void)replay(*state, &run);
-    assert_string_equal(kept_of(*state, "fails").text,
-                        "builds wall 1 5000; builds work 1 5000; derivation a 1 5000; ");
+    assert_string_equal(kept_of(*state, "fails").text, "builds at once 1 1; derivation a 1 5000; ");
     run.ends_told = false; /* it is still being built when the run ends */
     (void)replay(*state, &run);
-    assert_string_equal(kept_of(*state, "fails").text,
-                        "builds wall 1 5000; builds work 1 5000; derivation a 1 5000; ");
+    assert_string_equal(kept_of(*state, "fails").text, "builds at once 1 1; derivation a 1 5000; ");
 }
 
 static void what_was_delivered_late_says_nothing_about_phases(void **state)
@@ -487,11 +539,11 @@ static void what_was_delivered_late_says_nothing_about_phases(void **state)
     run.late = true;
     (void)replay(*state, &run);
     assert_string_equal(kept_of(*state, "late").text,
-                        "builds wall 1 5000; builds work 1 5000; derivation a 1 5000; ");
+                        "after a 1 0; builds at once 1 1; derivation a 1 5000; ");
     run.late = false;
     (void)replay(*state, &run);
     assert_string_equal(kept_of(*state, "late").text,
-                        "builds each 1 0; builds wall 2 5000; builds work 2 5000; "
+                        "after a 2 0; builds at once 2 1; builds each 1 0; "
                         "derivation a 2 5000; phase building 1 9000; phase running 1 2000; "
                         "phase switching 1 4000; ");
 }
@@ -507,7 +559,7 @@ static void a_phase_that_a_run_skips_counts_as_nothing(void **state)
     add_phase(&run, "switching", 4000);
     (void)replay(*state, &run);
     assert_string_equal(kept_of(*state, "skips").text,
-                        "builds each 2 0; builds wall 1 5000; builds work 1 5000; derivation a 1 "
+                        "after a 1 0; builds at once 1 1; builds each 2 0; derivation a 1 "
                         "5000; phase building 2 0; phase running 2 2000; phase switching 2 4000; ");
 }
 
@@ -516,6 +568,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(at_half_time_the_median_error_is_below_a_fifth, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(recorded_runs_of_nix_are_estimated, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_what_succeeded_says_how_long_it_takes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_was_delivered_late_says_nothing_about_phases, set_up,
