@@ -9,7 +9,7 @@ const URLS = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,:;!?)\]}]/g;
 const MOST = 500; // links of a line; what stands behind them is text
 
 /** Where a link may lead, as a URL; else null. */
-export function targetOf(text) {
+function targetOf(text) {
     if (!/^https?:\/\//i.test(text)) return null;
     try {
         return new URL(text);
