@@ -59,6 +59,15 @@ static bool assignment(struct line line, struct line *variable, struct line *val
     return strspn(value->text, "=") < value->length || length == sizeof name - 1;
 }
 
+/* A line that may be another service's: a user with a password, an address, a program's text. */
+static bool is_foreign(struct line line)
+{
+    for (size_t i = 0; i < line.length; i++)
+        if (strchr(":;,<>(){}[]$`|\\", line.text[i]))
+            return true;
+    return false;
+}
+
 /* Accepts visible ASCII only: another character could end the header that carries the token. */
 static char *checked(struct line token, const char **why)
 {
@@ -70,6 +79,11 @@ static char *checked(struct line token, const char **why)
             return NULL;
     *why = "out of memory";
     return strndup(token.text, token.length);
+}
+
+char *token_of_variable(const char *text, const char **why)
+{
+    return checked(trimmed(text, strlen(text)), why);
 }
 
 char *token_of_text(const char *text, size_t size, const char **why)
@@ -92,8 +106,9 @@ char *token_of_text(const char *text, size_t size, const char **why)
         }
     if (found.text && others == 0)
         return checked(found, why);
+    *why = "the content is not a token";
     if (settings == 0 && others <= 1)
-        return checked(bare, why);
+        return is_foreign(bare) ? NULL : checked(bare, why);
     *why = settings > 0 && others == 0 ? "there is no NIXFLEET_TOKEN in it"
                                        : "the content is neither one token nor settings";
     return NULL;

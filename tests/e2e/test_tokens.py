@@ -23,6 +23,7 @@ def tokens(server):
 
 
 GOOD = {
+    "two settings": f"NIXFLEET_TOKEN=old\nNIXFLEET_TOKEN={TOKEN}\n",
     "bare": f"{TOKEN}\n", "no line end": TOKEN, "blanks": f"\n  {TOKEN} \r\n", "assignment": f"NIXFLEET_TOKEN={TOKEN}\n",
     "quotes": f'NIXFLEET_TOKEN="{TOKEN}"\n', "export": f"export NIXFLEET_TOKEN='{TOKEN}'\n", "comment": f"# the token\n{TOKEN}\n",
     "among others": f"DB_PASSWORD=hunter2real\n# x\nNIXFLEET_TOKEN={TOKEN}\nOTHER=1\n", "mark": f"\ufeff{TOKEN}\n",
@@ -31,7 +32,9 @@ BAD = {
     "other settings": ("DB_PASSWORD=hunter2real\nFOO=1\n", "there is no NIXFLEET_TOKEN in it"), "empty": ("\n", "there is no token in it"),
     "empty value": ("NIXFLEET_TOKEN=\n", "there is no token in it"), "two lines": ("one\ntwo\n", "neither one token nor settings"),
     "words": ("one two\n", "no token"), "blanks around": ("NIXFLEET_TOKEN = x\n", "no token"), "header": ("a\rX-Evil: 1\n", "no token"),
-    "mixed": ("DB_PASSWORD=hunter2real\nsome text\n", "neither"), "large": ("x" * 9000, "too large"), "long": ("x" * 5000, "no token"),
+    "password of a user": ("me:hunter2real\n", "not a token"), "URL": ("https://hunter2real.example/x\n", "not a token"), "page": ("<html>\n", "not a token"),
+    "JSON": ('{"token":"hunter2real"}\n', "not a token"), ".pgpass": ("h:5432:db:me:hunter2real\n", "not a token"), "Bearer": ("Bearer hunter2real\n", "not a token"),
+    "YAML": ("token: hunter2real\n", "not a token"), "PEM": ("-----BEGIN KEY-----\nhunter2real\n-----END KEY-----\n", "neither"), "mixed": ("DB_PASSWORD=hunter2real\nsome text\n", "neither"), "large": ("x" * 9000, "too large"), "long": ("x" * 5000, "no token"),
 }
 
 
@@ -67,6 +70,23 @@ def test_a_token_file_that_cannot_be_read_is_said_with_the_reason(kind, tmp_path
         path.write_text(TOKEN)
         assert flush(tmp_path, server.url, NIXFLEET_TOKEN="", NIXFLEET_TOKEN_FILE=path).returncode == 0
         assert server.text() == "hi"
+
+
+@pytest.mark.parametrize("token", ["xq7mPV2Zk1a9Jd0Lq3s5u7w9y1A3C5E7G9I1K3M5O7Q=", "c2VjcmV0LXRva2VuLXg9PT0AAA==", "a+b/c_d-e.f~g!h@i#j%k^l&m*n?o", "0" * 4096])
+def test_a_token_of_any_usual_form_may_stand_alone(token, tmp_path):
+    (tmp_path / "token").write_text(token + "\n")
+    with FaultServer(token=token) as server:
+        assert wrapped(tmp_path, server.url, "echo", "hi", NIXFLEET_TOKEN="", NIXFLEET_TOKEN_FILE=tmp_path / "token").stderr == ""
+        assert tokens(server) == {f"Bearer {token}"}
+
+
+def test_a_setting_or_a_variable_may_have_other_signs(tmp_path):
+    token = "a:b;c,d{e}$f"
+    (tmp_path / "token").write_text(f"NIXFLEET_TOKEN={token}\n")
+    with FaultServer(token=token) as server:
+        wrapped(tmp_path, server.url, "echo", "hi", NIXFLEET_TOKEN="", NIXFLEET_TOKEN_FILE=tmp_path / "token")
+        wrapped(tmp_path, server.url, "echo", "hi", NIXFLEET_TOKEN=token)
+        assert len(server.runs) == 2 and tokens(server) == {f"Bearer {token}"}
 
 
 def test_the_variable_serves_where_the_file_does_not(tmp_path):

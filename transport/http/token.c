@@ -71,7 +71,7 @@ void token_set_load(struct token_set *tokens, const struct config *config)
     *tokens = (struct token_set){.config = config};
     read_files(tokens);
     if (config->token)
-        tokens->variable = token_of_text(config->token, strlen(config->token), &why);
+        tokens->variable = token_of_variable(config->token, &why);
 }
 
 void token_set_free(struct token_set *tokens)
