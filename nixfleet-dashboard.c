@@ -26,6 +26,7 @@
 #include "dashboard/fleet/retention.h"
 #include "dashboard/fleet/target.h"
 #include "dashboard/live/hub.h"
+#include "dashboard/store/copy.h"
 #include "dashboard/server/http.h"
 #include "dashboard/server/listen.h"
 #include "dashboard/server/lock.h"
@@ -54,6 +55,7 @@ static const char usage[] =
     "  hash-password  read a password and print its hash\n"
     "  token HOST     make a new token for a host and print it\n"
     "  backup FILE    copy the database while the server runs\n"
+    "  copy FROM TO   copy everything to another store\n"
     "  restore FILE   put a backup in its place; the server must be stopped\n"
     "See nixfleet-dashboard(8).\n";
 
@@ -248,6 +250,29 @@ static int restore(const struct server *server, const char *file)
     return 0;
 }
 
+static void tell_table(void *context, const char *table, int64_t rows)
+{
+    (void)context;
+    printf("%s: %lld rows, the same in both\n", table, (long long)rows);
+    fflush(stdout);
+}
+
+static int copy(const char *from, const char *to)
+{
+    AUTO_FREE char *file = NULL;
+    char error[STORE_ERROR_SIZE] = "";
+
+    if (!store_is_url(from) &&
+        (asprintf(&file, "%s/nixfleet.db", from) < 0 || access(file, R_OK) < 0))
+        return complain(file ? file : from, strerror(errno));
+    /* both locks are held until the end of the program */
+    if (lock_or_complain(from) < 0 || (mkdir(to, 0700), lock_or_complain(to)) < 0)
+        return EXIT_FAILURE;
+    if (store_copy(from, to, tell_table, NULL, error) < 0)
+        return complain(error, NULL);
+    return 0;
+}
+
 static int run_on_data(struct server *server, const struct options *options, char **argv)
 {
     const char *config = installed_config(options);
@@ -274,6 +299,8 @@ static int run_command(struct server *server, const struct options *options, int
                                                                                    : 0;
     if (strcmp(argv[0], "copy-config") == 0 && argc == 3)
         return setup_copy(argv[1], argv[2]) < 0 ? EXIT_FAILURE : 0;
+    if (strcmp(argv[0], "copy") == 0 && argc == 3)
+        return copy(argv[1], argv[2]);
     if ((strcmp(argv[0], "token") == 0 || strcmp(argv[0], "backup") == 0 ||
          strcmp(argv[0], "restore") == 0) &&
         argc == 2)
@@ -488,6 +515,11 @@ static int open_and_serve(struct server *server, const struct options *options, 
     server->store = store_open(store_of(server), error);
     if (!server->store)
         return complain(error, NULL);
+    if (store_unfinished(server->store) > 0) {
+        store_close(server->store);
+        return complain("the store is a copy that is not whole; the same copy command continues it",
+                        NULL);
+    }
     return serve(server, options, address, listener, port);
 }
 

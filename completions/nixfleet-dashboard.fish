@@ -12,5 +12,6 @@ complete -c nixfleet-dashboard -n __fish_use_subcommand -a hash-password -d 'Mak
 complete -c nixfleet-dashboard -n __fish_use_subcommand -a token -d 'Make a new token for a host'
 complete -c nixfleet-dashboard -n __fish_use_subcommand -a backup -d 'Copy the store'
 complete -c nixfleet-dashboard -n __fish_use_subcommand -a restore -d 'Put a backup in place'
-complete -c nixfleet-dashboard -n '__fish_seen_subcommand_from backup restore' -F
+complete -c nixfleet-dashboard -n __fish_use_subcommand -a copy -d 'Copy everything to another store'
+complete -c nixfleet-dashboard -n '__fish_seen_subcommand_from backup restore copy' -F
 complete -c nixfleet-dashboard -s c -l config -r -F -d 'Settings file'

@@ -477,7 +477,8 @@ static void fill(struct parameters *parameters, const struct sql_value *values, 
         } else {
             parameters->types[i] = INT8_OID;
             parameters->numbers[i] = htobe64((uint64_t)values[i].number);
-            parameters->values[i] = (const char *)&parameters->numbers[i];
+            parameters->values[i] =
+                values[i].is_null ? NULL : (const char *)&parameters->numbers[i];
             parameters->lengths[i] = 8;
         }
     }

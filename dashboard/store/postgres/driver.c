@@ -90,6 +90,22 @@ static int64_t version(struct txn *txn)
     return store->version++;
 }
 
+static int copied(struct txn *txn)
+{
+    static const char *const sequences[] = {
+        "SELECT setval('chunk_version', coalesce(max(version),0)+256) FROM chunks",
+        "SELECT setval('run_number', coalesce(max(k & 4294967295),0)+1) FROM runs",
+        "SELECT setval(pg_get_serial_sequence('history','id'), coalesce(max(id),0)+1) FROM history",
+        "SELECT setval(pg_get_serial_sequence('command_log','id'), coalesce(max(id),0)+1) FROM "
+        "command_log",
+    };
+
+    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+        if (txn_exec(txn, sequences[i], "") < 0)
+            return -1;
+    return 0;
+}
+
 const struct sql_driver pg_driver = {.txn_prepare = txn_prepare,
                                      .store_prepare = store_prepare,
                                      .bind = bind,
@@ -99,6 +115,7 @@ const struct sql_driver pg_driver = {.txn_prepare = txn_prepare,
                                      .rows = rows,
                                      .version = version,
                                      .lock_host = pg_lock_host,
+                                     .copied = copied,
                                      .column_null = pg_column_null,
                                      .column_int64 = pg_column_int64,
                                      .column_text = pg_column_text,

@@ -105,7 +105,7 @@ static int64_t oldest(struct connection *connection)
         connection,
         "SELECT coalesce(min(CAST(substr(c.relname, 9) AS bigint)), -1) FROM pg_inherits i "
         "JOIN pg_class c ON c.oid=i.inhrelid WHERE i.inhparent=CAST('chunks' AS regclass) AND "
-        "c.relname LIKE 'chunks\\_w%'",
+        "c.relname LIKE 'chunks\\_w%' AND c.relname<>'chunks_w0'",
         NULL);
 }
 
@@ -113,6 +113,7 @@ void partitions_tend(struct connection *connection)
 {
     int64_t week = wall_ms() / 1000 / atoi(WEEK_S);
 
+    make(connection, 0); /* of runs that were copied from a store whose keys begin with 1 */
     for (int64_t next = week; next <= week + 1; next++)
         make(connection, next);
     for (int64_t old = oldest(connection); old >= 0 && old < week - 1; old++)

@@ -29,12 +29,13 @@ struct statement {
 /* A parameter: a number, or a text of size bytes (NULL: no value). */
 struct sql_value {
     bool is_text;
+    bool is_null; /* of a number */
     int64_t number;
     const char *text;
     size_t size;
     bool lives; /* the text is valid until the statement was run, or is reset */
 };
-#define SQL_VALUES_MAX 24
+#define SQL_VALUES_MAX 48
 
 /* How an engine runs statements; the functions below say what each must do. `many`: only a part of
  * the rows is in memory at any time. */
@@ -51,6 +52,8 @@ struct sql_driver {
     int64_t (*rows)(struct txn *txn);
     int64_t (*version)(struct txn *txn);
     void (*lock_host)(struct txn *txn, const char *host);
+    /* Makes new keys and versions larger than those that were copied. 0 or -1. */
+    int (*copied)(struct txn *txn);
     bool (*column_null)(struct statement *statement, int column);
     int64_t (*column_int64)(struct statement *statement, int column);
     const char *(*column_text)(struct statement *statement, int column);

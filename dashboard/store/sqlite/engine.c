@@ -589,6 +589,8 @@ static int bind(struct statement *statement, const struct sql_value *values, int
     for (int i = 0; i < count; i++) {
         const struct sql_value *value = &values[i];
 
+        if (value->is_null)
+            continue;
         if (!value->is_text)
             failed |= sqlite3_bind_int64(own(statement), i + 1, value->number);
         else if (value->text) /* otherwise NULL already, because bindings were cleared */
@@ -662,6 +664,14 @@ static void lock_host(struct txn *txn, const char *host)
     (void)host;
 }
 
+static int copied(struct txn *txn)
+{
+    return txn_exec(txn,
+                    "INSERT OR REPLACE INTO kv SELECT 'version', coalesce(max(version),0) FROM "
+                    "chunks",
+                    "");
+}
+
 static bool is_null(struct statement *statement, int column)
 {
     return sqlite3_column_type(own(statement), column) == SQLITE_NULL;
@@ -691,6 +701,7 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
                                          .rows = rows,
                                          .version = next_version,
                                          .lock_host = lock_host,
+                                         .copied = copied,
                                          .column_null = is_null,
                                          .column_int64 = number,
                                          .column_text = text,
