@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     char error[CONFIG_ERROR_SIZE];
     struct config config;
     const struct mode *mode = argc > 1 ? find_mode(argv[1]) : NULL;
-    if (mode == NULL)
+    if (!mode)
         errx(EXIT_USAGE,
              "to be called by nixfleet-run: ship, heartbeat, flush, show, list or analyze");
     if (!mode->of_run)

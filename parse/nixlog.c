@@ -100,7 +100,7 @@ static struct nixlog_sink complete(struct nixlog_sink sink)
 struct nixlog *nixlog_new(enum nixlog_form form, const struct nixlog_sink *sink)
 {
     struct nixlog *nixlog = calloc(1, sizeof *nixlog);
-    if (nixlog == NULL)
+    if (!nixlog)
         return NULL;
     nixlog->sink = complete(*sink);
     nixlog->mark = marks[form];
@@ -112,7 +112,7 @@ struct nixlog *nixlog_new(enum nixlog_form form, const struct nixlog_sink *sink)
 
 void nixlog_free(struct nixlog *nixlog)
 {
-    if (nixlog == NULL)
+    if (!nixlog)
         return;
     free(nixlog->held);
     free(nixlog->activities);
@@ -129,7 +129,7 @@ static void pass(struct nixlog *nixlog, const void *bytes, size_t size)
 static void print(struct nixlog *nixlog, const char *text, size_t length, const char *suffix)
 {
     const char *end = text + length;
-    for (const char *line_end; (line_end = memchr(text, '\n', (size_t)(end - text))) != NULL;
+    for (const char *line_end; (line_end = memchr(text, '\n', (size_t)(end - text)));
          text = line_end + 1) {
         pass(nixlog, text, (size_t)(line_end - text));
         pass(nixlog, "\r\n", 2);
@@ -218,27 +218,27 @@ static int64_t field_number(json_object *record, size_t at)
 
 static struct activity *activity_slot(struct nixlog *nixlog, uint64_t id)
 {
-    if (nixlog->activities == NULL)
+    if (!nixlog->activities)
         nixlog->activities = calloc(ACTIVITIES, sizeof *nixlog->activities);
-    return nixlog->activities == NULL ? NULL : &nixlog->activities[id % ACTIVITIES];
+    return nixlog->activities ? &nixlog->activities[id % ACTIVITIES] : NULL;
 }
 
 static struct activity *activity_find(struct nixlog *nixlog, uint64_t id)
 {
     struct activity *activity = activity_slot(nixlog, id);
-    return activity != NULL && activity->id == id ? activity : NULL;
+    return activity && activity->id == id ? activity : NULL;
 }
 
 /* The name that nix puts before a builder's lines: without directory, hash, .drv and version. */
 static void derivation_name(struct activity *activity, json_object *record)
 {
     json_object *value = field(record, 0);
-    if (value == NULL || !json_object_is_type(value, json_type_string))
+    if (!value || !json_object_is_type(value, json_type_string))
         return;
     const char *name = json_object_get_string(value), *slash = strrchr(name, '/');
-    name = slash == NULL ? name : slash + 1;
+    name = slash ? slash + 1 : name;
     const char *dash = strchr(name, '-');
-    name = dash == NULL ? name : dash + 1;
+    name = dash ? dash + 1 : name;
     size_t length = strlen(name);
     if (length > 4 && strcmp(name + length - 4, ".drv") == 0)
         length -= 4;
@@ -254,7 +254,7 @@ static void derivation_name(struct activity *activity, json_object *record)
 static void store_path(struct activity *activity, json_object *record)
 {
     json_object *value = field(record, 0);
-    if (value == NULL || !json_object_is_type(value, json_type_string))
+    if (!value || !json_object_is_type(value, json_type_string))
         return;
     size_t length = (size_t)json_object_get_string_len(value);
     if (length < sizeof activity->path)
@@ -264,9 +264,9 @@ static void store_path(struct activity *activity, json_object *record)
 static void stop(struct nixlog *nixlog, json_object *record)
 {
     struct activity *activity = activity_find(nixlog, (uint64_t)number(record, "id", 0));
-    if (activity != NULL && activity->path[0] != '\0')
+    if (activity && activity->path[0] != '\0')
         nixlog->sink.ended(nixlog->sink.context, activity->path);
-    if (activity != NULL)
+    if (activity)
         activity->path[0] = '\0';
 }
 
@@ -275,9 +275,8 @@ static void announce(struct nixlog *nixlog, const struct activity *activity, jso
 {
     bool build = activity->type == ACT_BUILD;
     json_object *value = build ? field(record, 1) : NULL;
-    const char *machine = value != NULL && json_object_is_type(value, json_type_string)
-                              ? json_object_get_string(value)
-                              : "";
+    const char *machine =
+        value && json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
     nixlog->sink.started(nixlog->sink.context, activity->path, machine, build);
 }
 
@@ -287,7 +286,7 @@ static void start(struct nixlog *nixlog, json_object *record)
     const char *text = string(record, "text", &length);
     uint64_t id = (uint64_t)number(record, "id", 0);
     struct activity *activity = activity_slot(nixlog, id);
-    if (activity != NULL) {
+    if (activity) {
         *activity = (struct activity){.id = id, .type = (int)number(record, "type", 0)};
         if (activity->type == ACT_BUILD)
             derivation_name(activity, record);
@@ -296,7 +295,7 @@ static void start(struct nixlog *nixlog, json_object *record)
         if (activity->path[0] != '\0')
             announce(nixlog, activity, record);
     }
-    if (text != NULL && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
+    if (text && length > 0 && number(record, "level", 99) <= LEVEL_SHOWN)
         print(nixlog, text, length, "...");
 }
 
@@ -308,7 +307,7 @@ static void report_download(struct nixlog *nixlog)
 static void progress(struct nixlog *nixlog, json_object *record, struct activity *activity)
 {
     int64_t done = field_number(record, 0), expected = field_number(record, 1);
-    if (activity == NULL)
+    if (!activity)
         return;
     if (activity->type == ACT_BUILDS || activity->type == ACT_COPY_PATHS) {
         nixlog->sink.count(nixlog->sink.context, activity->id >> 32,
@@ -329,21 +328,21 @@ static void result(struct nixlog *nixlog, json_object *record)
     if (type == RES_LOG_LINE || type == RES_POST_LINE) {
         json_object *text = field(record, 0);
         char prefix[sizeof activity->name + 2] = "builder> ";
-        if (text == NULL || !json_object_is_type(text, json_type_string))
+        if (!text || !json_object_is_type(text, json_type_string))
             return;
-        if (activity != NULL && activity->name[0] != '\0') {
+        if (activity && activity->name[0] != '\0') {
             size_t length = strlen(activity->name);
             memcpy(prefix, activity->name, length);
             memcpy(prefix + length, "> ", 3);
         }
-        if (activity != NULL && activity->path[0] != '\0')
+        if (activity && activity->path[0] != '\0')
             nixlog->sink.owner(nixlog->sink.context, activity->path);
         print_built(nixlog, prefix, json_object_get_string(text),
                     (size_t)json_object_get_string_len(text));
         nixlog->sink.owner(nixlog->sink.context, NULL);
-    } else if (type == RES_PHASE && activity != NULL && activity->path[0] != '\0') {
+    } else if (type == RES_PHASE && activity && activity->path[0] != '\0') {
         json_object *name = field(record, 0);
-        if (name != NULL && json_object_is_type(name, json_type_string))
+        if (name && json_object_is_type(name, json_type_string))
             nixlog->sink.step(nixlog->sink.context, activity->path, json_object_get_string(name));
     } else if (type == RES_PROGRESS) {
         progress(nixlog, record, activity);
@@ -364,7 +363,7 @@ static bool replace(struct nixlog *nixlog, const char *line, size_t length)
     size_t size = 0;
     const char *action = string(record, "action", &size);
     bool known = true;
-    if (action == NULL) {
+    if (!action) {
         known = false;
     } else if (strcmp(action, "start") == 0) {
         start(nixlog, record);
@@ -372,7 +371,7 @@ static bool replace(struct nixlog *nixlog, const char *line, size_t length)
         result(nixlog, record);
     } else if (strcmp(action, "msg") == 0) {
         const char *text = string(record, "msg", &size);
-        if (text != NULL)
+        if (text)
             print(nixlog, text, size, "");
     } else {
         known = strcmp(action, "stop") == 0;
@@ -403,7 +402,7 @@ static bool hold(struct nixlog *nixlog, const char *bytes, size_t size)
     if (needed > nixlog->held_capacity) {
         size_t capacity = needed < 4096 ? 4096 : needed * 2;
         char *larger = realloc(nixlog->held, capacity);
-        if (larger == NULL)
+        if (!larger)
             return false;
         nixlog->held = larger;
         nixlog->held_capacity = capacity;
@@ -430,7 +429,7 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
         taken++;
     }
     const char *end = memchr(bytes + taken, '\n', size - taken);
-    size_t more = end == NULL ? size - taken : (size_t)(end - bytes) + 1 - taken;
+    size_t more = end ? (size_t)(end - bytes) + 1 - taken : size - taken;
     size_t room = NIXLOG_RECORD_MAX - nixlog->held_size;
     if (more > room || !hold(nixlog, bytes + taken, more)) { /* too long: passed on unchanged */
         pass(nixlog, nixlog->held, nixlog->held_size);
@@ -438,7 +437,7 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
         nixlog->line_start = false;
         return taken;
     }
-    if (end != NULL)
+    if (end)
         held_line(nixlog);
     return taken + more;
 }
@@ -447,12 +446,12 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
 static size_t feed_plain(struct nixlog *nixlog, const char *bytes, size_t size)
 {
     const char *from = bytes, *end = bytes + size, *at;
-    while ((at = memchr(from, *nixlog->mark, (size_t)(end - from))) != NULL) {
+    while ((at = memchr(from, *nixlog->mark, (size_t)(end - from)))) {
         if (at == bytes ? nixlog->line_start : at[-1] == '\n')
             break;
         from = at + 1;
     }
-    size_t plain = at == NULL ? size : (size_t)(at - bytes);
+    size_t plain = at ? (size_t)(at - bytes) : size;
     pass(nixlog, bytes, plain);
     if (plain > 0)
         nixlog->line_start = bytes[plain - 1] == '\n';

@@ -47,12 +47,12 @@ static bool index_rules(struct phase *phase)
 {
     size_t count = 0;
     phase->rules = calloc(RULES_MAX, sizeof *phase->rules);
-    if (phase->rules == NULL)
+    if (!phase->rules)
         return false;
     for (unsigned byte = 0; byte < 256; byte++) {
         phase->rules_from[byte] = (uint16_t)count;
         for (size_t table = 0; table < TABLES; table++)
-            for (const struct rule *rule = rule_tables[table]; rule->prefix != NULL; rule++)
+            for (const struct rule *rule = rule_tables[table]; rule->prefix; rule++)
                 if (byte_matches((char)byte, rule->prefix[0]) && count < RULES_MAX)
                     phase->rules[count++] = entry_of(rule);
     }
@@ -113,7 +113,7 @@ bool phase_knows(const struct phase *phase, const char *text, size_t length)
 static struct stream *stream_new(struct phase *phase)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    if (stream == NULL)
+    if (!stream)
         return NULL;
     stream->run = phase;
     stream->progress = PROGRESS_UNKNOWN;
@@ -127,11 +127,11 @@ static struct stream *stream_new(struct phase *phase)
 struct phase *phase_new(const char *label)
 {
     struct phase *phase = calloc(1, sizeof *phase);
-    if (phase == NULL)
+    if (!phase)
         return NULL;
     phase->stream[0] = stream_new(phase);
     phase->stream_count = 1;
-    if (phase->stream[0] == NULL || !index_rules(phase)) {
+    if (!phase->stream[0] || !index_rules(phase)) {
         phase_free(phase);
         return NULL;
     }
@@ -139,7 +139,7 @@ struct phase *phase_new(const char *label)
     phase->view.error_line = phase->now_ms = -1;
     phase->owner = SIZE_MAX;
     phase->view.hosts = phase->hosts;
-    if (label != NULL) {
+    if (label) {
         static const char *const switches[] = {"switch",       "boot",     "rebuild",
                                                "dry-activate", "activate", "os"};
         for (size_t at = 0; at < sizeof switches / sizeof switches[0]; at++)
@@ -157,7 +157,7 @@ static void names_free(struct phase_names *names)
 
 static void stream_free(struct stream *stream)
 {
-    if (stream == NULL)
+    if (!stream)
         return;
     drv_set_free(&stream->believe.drvs);
     free(stream->errors.recent);
@@ -166,7 +166,7 @@ static void stream_free(struct stream *stream)
 
 void phase_free(struct phase *phase)
 {
-    if (phase == NULL)
+    if (!phase)
         return;
     trouble_free(phase);
     builds_free(phase);
@@ -194,7 +194,7 @@ struct host *phase_host(struct phase *phase, const char *name, size_t length)
             return phase->host[at];
     }
     struct host *host = phase->host_count < PHASE_HOSTS_MAX ? calloc(1, sizeof *host) : NULL;
-    if (host == NULL)
+    if (!host)
         return NULL;
     text_copy(host->seen.name, sizeof host->seen.name, name, length);
     phase->hosts[phase->host_count] = &host->seen;
@@ -215,7 +215,7 @@ struct stream *phase_stream(struct phase *phase, const struct stream *parent, co
             return stream;
     }
     struct stream *stream = phase->stream_count < STREAMS_MAX ? stream_new(phase) : NULL;
-    if (stream == NULL)
+    if (!stream)
         return NULL;
     text_copy(stream->key, sizeof stream->key, key, length);
     stream->systemd = strcmp(stream->key, "systemd") == 0;
@@ -268,7 +268,7 @@ bool names_add(struct phase_names *names, const char *text, size_t length)
         if (strlen(names->name[at]) == length && memcmp(names->name[at], text, length) == 0)
             return false;
     char *name = strndup(text, length);
-    if (name == NULL)
+    if (!name)
         return false;
     names->name[names->count++] = name;
     return true;
@@ -277,7 +277,7 @@ bool names_add(struct phase_names *names, const char *text, size_t length)
 void phase_unit_failed(struct stream *stream, const char *text, size_t length)
 {
     names_add(&stream->run->view.failed_units, text, length);
-    if (stream->host != NULL)
+    if (stream->host)
         names_add(&stream->host->seen.failed_units, text, length);
 }
 
@@ -303,7 +303,7 @@ void phase_set(struct stream *stream, enum phase_id id)
         (id == PHASE_EVALUATING || id == PHASE_ACTIVATING || id == PHASE_SWITCHING))
         stream->progress.current[0] = '\0'; /* the last build or download has ended */
     stream->phase = id;
-    if (stream->host != NULL) {
+    if (stream->host) {
         stream->host->last = stream;
         if (stream->host->replay)
             return;
@@ -503,7 +503,7 @@ static bool run_complete(const struct phase *phase)
     for (size_t at = 0; at < phase->stream_count; at++) {
         const struct stream *stream = phase->stream[at];
         bool complete = looks_complete(stream);
-        if (stream->host != NULL && stream->host->last != NULL && stream->host->last != stream)
+        if (stream->host && stream->host->last && stream->host->last != stream)
             continue;
         if (stream->phase != PHASE_NONE && !complete)
             return false;

@@ -55,7 +55,7 @@ static void meter_part(struct meter *meter, const struct part *part)
     if (expected < done) /* "R/D": the expected number is not known yet */
         return;
     const char *open = memchr(part->word, '(', (size_t)(part->end - part->word));
-    if (open != NULL) {
+    if (open) {
         const char *at = open + 1;
         if (!take_number(&at, part->end, &failed) ||
             !starts(at, (size_t)(part->end - at), " failed"))
@@ -92,7 +92,7 @@ static void downloaded(struct stream *stream, const struct part *part)
     const char *slash = memchr(part->word, '/', (size_t)(part->end - part->word));
     if (part->count == 2) {
         bytes_set(stream, done, part->number[1], scale);
-    } else if (part->count == 1 && slash == NULL) { /* "E DL": all of it */
+    } else if (part->count == 1 && !slash) { /* "E DL": all of it */
         bytes_set(stream, done, done, scale);
     } else if (part->count == 1) {
         const char *at = slash + 1;
@@ -122,7 +122,7 @@ static bool for_evaluation(const char *at, size_t length)
 {
     if (starts(at, length, "copying '"))
         return true;
-    return starts(at, length, "fetching ") && find(at, length, " input '") != NULL;
+    return starts(at, length, "fetching ") && find(at, length, " input '");
 }
 
 /* Sets the name of what is built or fetched: a word, or the name in a store path. */
@@ -197,7 +197,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     const struct meter before = stream->meters.builds;
     while (at < stop) {
         const char *comma = memmem(at, (size_t)(stop - at), ", ", 2);
-        if (comma == NULL && close == NULL)
+        if (!comma && !close)
             break; /* cut: the word may be missing */
         status_part(stream, at, comma ? comma : stop);
         at = comma ? comma + 2 : stop;
@@ -207,7 +207,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     build_counted(stream, ended, stream->meters.builds.failed - before.failed);
     if (stream->meters.builds.running > 0 && stream->meters.builds.running != before.running)
         phase_set(stream, PHASE_BUILDING);
-    if (close != NULL && end - close > 2)
+    if (close && end - close > 2)
         activity(stream, close + 2, end);
     else if (ended > 0 || (stream->phase == PHASE_NONE && stream->meters.builds.worked))
         phase_set(stream, PHASE_BUILDING);
@@ -251,14 +251,14 @@ static bool monitor(struct stream *stream, const struct line *line, int argument
     const char *end = line->text + line->length;
     const char *sum = find(line->text, line->length, "\xE2\x88\x91");
     bool any = false;
-    if (sum == NULL || (stream->believe.raw_open && !stream->meters.bar_seen) ||
+    if (!sum || (stream->believe.raw_open && !stream->meters.bar_seen) ||
         stream->believe.units_block)
         return false;
     const char *loads = find(sum, (size_t)(end - sum), "\xE2\x86\x93"); /* columns of downloads */
     for (int k = 0; k < 4; k++) {
-        const char *stop = k == 2 && loads != NULL ? loads : end;
+        const char *stop = k == 2 && loads ? loads : end;
         const char *at = find(sum, (size_t)(stop - sum), marks[k]);
-        if (at == NULL)
+        if (!at)
             continue;
         at += 3;
         while (at < end && *at == ' ')
@@ -267,9 +267,9 @@ static bool monitor(struct stream *stream, const struct line *line, int argument
             at += 13;
         any |= take_number(&at, end, &value[k]);
     }
-    if (find(sum, (size_t)(end - sum), " Exited ") != NULL)
+    if (find(sum, (size_t)(end - sum), " Exited "))
         stream->errors.failure = true;
-    stream->meters.monitor_open = find(sum, (size_t)(end - sum), " Finished ") == NULL;
+    stream->meters.monitor_open = !find(sum, (size_t)(end - sum), " Finished ");
     stream->meters.bar_last = !line->redrawn && stream->meters.monitor_open;
     stream->meters.last_bar[0] = '\0';
     stream->meters.bar_seen = true;

@@ -25,7 +25,7 @@ static bool keys_grow(struct derivations *all)
     larger.capacity = all->capacity == 0 ? 256 : all->capacity * 2;
     larger.key = calloc(larger.capacity, sizeof *larger.key);
     larger.index = calloc(larger.capacity, sizeof *larger.index);
-    if (larger.key == NULL || larger.index == NULL) {
+    if (!larger.key || !larger.index) {
         free(larger.key);
         free(larger.index);
         return false;
@@ -88,7 +88,7 @@ static bool list_grow(struct derivations *all)
 {
     size_t room = all->room == 0 ? 64 : all->room * 2;
     struct derivation *larger = realloc(all->at, room * sizeof *larger);
-    if (larger == NULL)
+    if (!larger)
         return false;
     all->at = larger;
     all->room = room;
@@ -102,7 +102,7 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
     struct derivations *all = &phase->derivations;
     if (all->count >= PHASE_DERIVATIONS_MAX)
         return NULL;
-    if ((all->at == NULL || all->count == all->room) && !list_grow(all))
+    if ((!all->at || all->count == all->room) && !list_grow(all))
         return NULL;
     struct derivation *one = &all->at[all->count];
     *one = (struct derivation){.started_ms = -1, .ended_ms = -1, .line = -1, .version = 1};
@@ -119,7 +119,7 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
 static struct derivation *derivation_of(struct phase *phase, const struct store_path *path)
 {
     struct derivation *one = derivation_at(phase, key_find(&phase->derivations, hash_key(path)));
-    return one != NULL ? one : derivation_add(phase, path->name, path->name_length, hash_key(path));
+    return one ? one : derivation_add(phase, path->name, path->name_length, hash_key(path));
 }
 
 void build_listed(struct stream *stream, const struct store_path *path)
@@ -143,7 +143,7 @@ static void set_machine(struct derivation *one, const char *at, const char *end)
         return;
     at += strlen(before);
     const char *stop = memchr(at, '\'', (size_t)(end - at));
-    if (stop != NULL)
+    if (stop)
         text_copy(one->machine, sizeof one->machine, at, (size_t)(stop - at));
 }
 
@@ -152,7 +152,7 @@ void build_started(struct stream *stream, const struct store_path *path, const s
     struct phase *phase = stream->run;
     struct derivation *one = derivation_of(phase, path);
     stream->builder = NOT_FOUND;
-    if (one == NULL)
+    if (!one)
         return;
     set_machine(one, path->after, line->text + line->length);
     begin(phase, one, DERIVATION_BUILDING);
@@ -163,7 +163,7 @@ void build_started(struct stream *stream, const struct store_path *path, const s
 void build_fetched(struct stream *stream, const struct store_path *path)
 {
     struct derivation *one = derivation_of(stream->run, path);
-    if (one != NULL)
+    if (one)
         begin(stream->run, one, DERIVATION_FETCHED);
 }
 
@@ -181,11 +181,11 @@ static void end(struct phase *phase, struct derivation *one, enum derivation_sta
 static void failed(struct phase *phase, uint64_t key, const char *name, size_t length)
 {
     struct derivation *one = derivation_at(phase, key_find(&phase->derivations, key));
-    if (one == NULL)
+    if (!one)
         one = derivation_at(phase, key_find(&phase->derivations, text_hash(name, length)));
-    if (one == NULL)
+    if (!one)
         one = derivation_add(phase, name, length, key);
-    if (one != NULL)
+    if (one)
         end(phase, one, DERIVATION_FAILED);
 }
 
@@ -210,12 +210,12 @@ static struct derivation *derivation_at_path(struct phase *phase, const char *te
 void phase_path_ended(struct phase *phase, const char *path)
 {
     struct derivation *one = derivation_at_path(phase, path);
-    if (one != NULL && one->state == DERIVATION_BUILDING && !one->stopped) {
+    if (one && one->state == DERIVATION_BUILDING && !one->stopped) {
         end(phase, one, DERIVATION_BUILDING);
         one->stopped = true;
         phase->derivations.stopped++;
         builds_counted(phase);
-    } else if (one != NULL && one->state == DERIVATION_FETCHED) {
+    } else if (one && one->state == DERIVATION_FETCHED) {
         end(phase, one, DERIVATION_FETCHED);
     }
 }
@@ -249,14 +249,14 @@ void builds_counted(struct phase *phase)
 
 void phase_owner(struct phase *phase, const char *path)
 {
-    struct derivation *one = path == NULL ? NULL : derivation_at_path(phase, path);
-    phase->owner = one == NULL ? NOT_FOUND : (size_t)(one - phase->derivations.at);
+    struct derivation *one = path ? derivation_at_path(phase, path) : NULL;
+    phase->owner = one ? (size_t)(one - phase->derivations.at) : NOT_FOUND;
 }
 
 void phase_builder_step(struct phase *phase, const char *path, const char *step)
 {
     struct derivation *one = derivation_at_path(phase, path);
-    if (one == NULL)
+    if (!one)
         return;
     text_copy(one->step, sizeof one->step, step, strlen(step));
     touch(one);
@@ -299,7 +299,7 @@ void phase_record_started(struct phase *phase, const char *text, const char *mac
     if (!take_path(text, text + strlen(text), &path))
         return;
     struct derivation *one = derivation_of(phase, &path);
-    if (one == NULL)
+    if (!one)
         return;
     if (build)
         text_copy(one->machine, sizeof one->machine, machine, strlen(machine));
@@ -316,10 +316,10 @@ void build_in_bar(struct stream *stream, const char *name, size_t length)
     struct phase *phase = stream->run;
     struct derivation *one =
         derivation_at(phase, key_find(&phase->derivations, text_hash(name, length)));
-    if (one == NULL)
+    if (!one)
         one = derivation_add(phase, name, length, 0);
     stream->in_bar = NOT_FOUND;
-    if (one == NULL)
+    if (!one)
         return;
     if (one->state == DERIVATION_WAITING)
         begin(phase, one, DERIVATION_BUILDING);
@@ -330,7 +330,7 @@ void build_in_bar(struct stream *stream, const char *name, size_t length)
 void build_counted(struct stream *stream, int64_t more_done, int64_t more_failed)
 {
     struct derivation *one = derivation_at(stream->run, stream->in_bar);
-    if (one != NULL && more_done > 0 && more_failed == 0)
+    if (one && more_done > 0 && more_failed == 0)
         end(stream->run, one, DERIVATION_BUILT);
     if (more_done > 0 || more_failed > 0)
         stream->in_bar = NOT_FOUND;

@@ -15,7 +15,7 @@ static void name_host(struct stream *stream, const char *at, const char *end)
     while (at < end && *at != '`' && *at != ' ' && *at != '"' && *at != '\'')
         at++;
     struct host *host = phase_host(stream->run, from, (size_t)(at - from));
-    if (host != NULL)
+    if (host)
         stream->host = host;
 }
 
@@ -46,7 +46,7 @@ static bool stage(struct stream *stream, const struct line *line, int which)
     const char *node = find(line->text, line->length, "node `");
     if (!stream->steps.deploy || !may_deploy(stream))
         return false;
-    if (node != NULL)
+    if (node)
         name_host(stream, node + strlen("node `"), end);
     stage_set(stream, (enum stage)which);
     return true;
@@ -85,7 +85,7 @@ static bool summary(struct stream *stream, const struct line *line, int good)
         stream->run->all_done = true;
     if (good && begins(at, end, "Activat"))
         stream->steps.finished = true;
-    if (!good && stream->host != NULL)
+    if (!good && stream->host)
         stream->host->replay = stream->host->seen.phase != PHASE_NONE;
     if (!good)
         phase_error(stream, RANK_CONSEQUENCE, line->whole, line->whole_length, line->number);
@@ -99,7 +99,7 @@ static bool log_header(struct stream *stream, const struct line *line, int argum
     const char *end = find(line->text, line->length, " - Last "), *name = end;
     struct phase *phase = stream->run;
     (void)argument;
-    if (!stream->steps.deploy || end == NULL || !may_deploy(stream))
+    if (!stream->steps.deploy || !end || !may_deploy(stream))
         return false;
     while (name > line->text && name[-1] != ' ')
         name--;
@@ -183,10 +183,10 @@ bool deploy_systemd(struct stream *stream, const struct line *line)
     static const char service[] = ".service: ";
     const char *end = line->text + line->length;
     const char *at = find(line->text, line->length, service);
-    if (at == NULL)
+    if (!at)
         return false;
     struct stream *owner = unit_stream(stream, line->text, (size_t)(at - line->text));
-    if (owner == NULL)
+    if (!owner)
         return false;
     at += strlen(service);
     if (begins(at, end, "Deactivated successfully.") || begins(at, end, "Succeeded."))

@@ -28,7 +28,7 @@ static bool drv_grow(struct drv_set *set)
 {
     struct drv_set larger = {NULL, set->capacity == 0 ? 256 : set->capacity * 2, set->count};
     larger.key = calloc(larger.capacity, sizeof *larger.key);
-    if (larger.key == NULL)
+    if (!larger.key)
         return false;
     for (size_t at = 0; at < set->capacity; at++)
         if (set->key[at] != 0)
@@ -92,7 +92,7 @@ bool take_path(const char *text, const char *end, struct store_path *path)
     for (; at < end && (name_byte(*at) || *at == '/' || *at == '~'); at++)
         if (*at == '/')
             base = at + 1;
-    if (base == NULL || at - base < STORE_HASH + 2 || base[STORE_HASH] != '-')
+    if (!base || at - base < STORE_HASH + 2 || base[STORE_HASH] != '-')
         return false;
     for (int k = 0; k < STORE_HASH; k++)
         if (!((base[k] >= '0' && base[k] <= '9') || (base[k] >= 'a' && base[k] <= 'z')))

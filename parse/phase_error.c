@@ -101,7 +101,7 @@ static bool wrong_system(struct stream *stream, const struct line *line, int arg
     struct store_path path;
     const char *end = line->text + line->length, *at = find(line->text, line->length, words);
     (void)argument;
-    if (stream->believe.units_block || at == NULL ||
+    if (stream->believe.units_block || !at ||
         !take_quoted_path(at + sizeof words - 1, end, &path) || !known_drv(stream, &path))
         return false;
     failed_drv(stream, &path);
@@ -179,11 +179,11 @@ static bool consequence(struct stream *stream, const struct line *line, int argu
         return false;
     if (!find(line->text, line->length, "dependenc") && !find(line->text, line->length, "failed"))
         return false;
-    bool named = take_quoted_path(drv != NULL ? drv + 11 : line->after, end, &path);
+    bool named = take_quoted_path(drv ? drv + 11 : line->after, end, &path);
     if (stream->believe.raw_open && !(named && known_drv(stream, &path)))
         return false;
     error_text(stream, RANK_CONSEQUENCE, line);
-    if (named && drv != NULL)
+    if (named && drv)
         dependent_failed(stream, hash_key(&path));
     else
         stream->believe.raw_open = false;
@@ -206,7 +206,7 @@ static bool no_machine(struct stream *stream, const struct line *line, int argum
 {
     (void)argument;
     if (stream->believe.units_block || stream->believe.raw_open ||
-        find(line->after, line->length - (size_t)(line->after - line->text), "': error: ") == NULL)
+        !find(line->after, line->length - (size_t)(line->after - line->text), "': error: "))
         return false;
     error_text(stream, RANK_GENERAL, line);
     return true;
@@ -273,7 +273,7 @@ void nix_error_indented(struct stream *stream, const struct line *line)
         at++;
     size_t length = (size_t)(end - at);
     if (stream->errors.pending_drv[0] != '\0' && begins(at, end, "Reason: "))
-        pending_resolve(stream, find(at, length, "dependenc") == NULL, at, length);
+        pending_resolve(stream, !find(at, length, "dependenc"), at, length);
     else if (stream->errors.hash_lines > 0 &&
              (begins(at, end, "specified:") || begins(at, end, "wanted:") ||
               begins(at, end, "got:"))) {

@@ -74,7 +74,7 @@ static const char *take_iso(const char *at, const char *end)
     if (at[10] != 'T' && at[10] != ' ')
         return NULL;
     const char *stop = take_clock(at + 11, end);
-    return stop == NULL ? NULL : take_zone(stop, end);
+    return stop ? take_zone(stop, end) : NULL;
 }
 
 /* "Sep 02 04:21:44" with the month in any locale: a word, a day, a time. */
@@ -105,7 +105,7 @@ static const char *take_full(const char *at, const char *end)
         return NULL;
     at += *at == '.';
     at = at < end && *at == ' ' ? take_iso(at + 1, end) : NULL;
-    if (at == NULL || at == end || *at != ' ' || end - at < 4)
+    if (!at || at == end || *at != ' ' || end - at < 4)
         return NULL;
     for (word = ++at; at < end && *at >= 'A' && *at <= 'Z'; at++)
         continue;
@@ -117,11 +117,11 @@ static const char *take_time(const char *at, const char *end, bool *loose)
 {
     const char *stop = take_iso(at, end);
     *loose = false;
-    if (stop == NULL)
+    if (!stop)
         stop = take_clock(at, end);
-    if (stop == NULL)
+    if (!stop)
         stop = take_full(at, end);
-    if (stop == NULL && (stop = take_syslog(at, end)) != NULL)
+    if (!stop && (stop = take_syslog(at, end)))
         *loose = true;
     return stop;
 }
@@ -139,7 +139,7 @@ static bool enter(struct taking *taking, const char *key, size_t length, bool ho
     struct stream *stream = may_enter(taking->stream)
                                 ? phase_stream(taking->phase, taking->stream, key, length, host)
                                 : NULL;
-    if (stream == NULL)
+    if (!stream)
         return false;
     taking->stream = stream;
     skip(taking->line, to);
@@ -180,7 +180,7 @@ static bool host_and_program(struct taking *taking, const char *at, bool loose)
     if (at == host || at == end || *at != ' ')
         return false;
     const char *program = at + 1, *rest = take_program(program, end, loose, &stop);
-    if (rest == NULL || !may_enter(taking->stream))
+    if (!rest || !may_enter(taking->stream))
         return false;
     return enter(taking, host, (size_t)(at - host), true, program) &&
            enter(taking, program, (size_t)(stop - program), false, rest);
@@ -192,7 +192,7 @@ static bool front_time(struct taking *taking)
     const char *at = line->text, *end = at + line->length;
     bool loose, bracket = *at == '[';
     const char *stop = take_time(at + bracket, end, &loose);
-    if (stop == NULL || (bracket && (stop == end || *stop++ != ']')))
+    if (!stop || (bracket && (stop == end || *stop++ != ']')))
         return false;
     if (stop < end && *stop != ' ')
         return false;
@@ -210,7 +210,7 @@ static bool front_program(struct taking *taking)
 {
     const char *at = taking->line->text, *end = at + taking->line->length, *stop;
     const char *rest = take_program(at, end, false, &stop);
-    return rest != NULL && enter(taking, at, (size_t)(stop - at), false, rest);
+    return rest && enter(taking, at, (size_t)(stop - at), false, rest);
 }
 
 /* ---- deployment tools ---- */
@@ -404,10 +404,9 @@ static bool front_quote(struct taking *taking)
     if (line->length < 2 || line->text[1] != ' ' ||
         phase_knows(taking->phase, line->text, line->length))
         return false;
-    if (!taking->phase->quoted &&
-        (!may_enter(taking->stream) ||
-         !(phase_knows(taking->phase, line->text + 2, line->length - 2) ||
-           take_time(line->text + 2, line->text + line->length, &loose) != NULL)))
+    if (!taking->phase->quoted && (!may_enter(taking->stream) ||
+                                   !(phase_knows(taking->phase, line->text + 2, line->length - 2) ||
+                                     take_time(line->text + 2, line->text + line->length, &loose))))
         return false;
     taking->phase->quoted = true;
     skip(line, line->text + 2);
@@ -425,7 +424,7 @@ static bool front_prompt(struct taking *taking)
         const char *rest = line->text + strlen(fronts[k]);
         if (k >= 2) { /* a prompt in any language, up to its colon */
             const char *colon = find(rest, (size_t)(line->text + line->length - rest), ": ");
-            if (colon == NULL)
+            if (!colon)
                 return false;
             rest = colon + 2;
         }
@@ -452,7 +451,7 @@ static bool front_word(struct taking *taking)
 {
     const struct line *line = taking->line;
     const char *at = telling_byte(line->text, line->length);
-    if (at == NULL || at == line->text)
+    if (!at || at == line->text)
         return false;
     switch (*at) {
     case ':':

@@ -103,7 +103,7 @@ static bool list_header(struct stream *stream, const struct line *line, int plur
     } else if (begins(at, end, plural ? "paths will be fetched" : "path will be fetched")) {
         const char *open = memchr(at, '(', (size_t)(end - at));
         stream->lists.kind = LIST_FETCH;
-        stream->lists.bytes = open == NULL ? -1 : take_size(open + 1, end);
+        stream->lists.bytes = open ? take_size(open + 1, end) : -1;
     } else {
         return false;
     }
@@ -207,7 +207,7 @@ static bool building(struct stream *stream, const struct line *line, int argumen
 /* " to 'ssh://host'": nix copy reports an upload. */
 static bool to_elsewhere(const char *at, const char *end)
 {
-    return begins(at, end, " to '") && find(at, (size_t)(end - at), "://") != NULL;
+    return begins(at, end, " to '") && find(at, (size_t)(end - at), "://");
 }
 
 static bool copying(struct stream *stream, const struct line *line, int argument)

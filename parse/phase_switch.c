@@ -128,7 +128,7 @@ static bool switch_errors(struct stream *stream, const struct line *line, int ar
 static bool syslog_start(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (find(line->text, line->length, " failed (status ") == NULL)
+    if (!find(line->text, line->length, " failed (status "))
         return strcmp(stream->key, "nixos") == 0;
     if (stream->believe.units_block || !nix_build_over(stream, false))
         return false;
@@ -141,8 +141,8 @@ static bool syslog_end(struct stream *stream, const struct line *line, int argum
     (void)line, (void)argument;
     if (strcmp(stream->key, "nixos") != 0)
         return false;
-    struct stream *last = stream->host != NULL ? stream->host->last : NULL;
-    (last != NULL ? last : stream)->steps.finished = true;
+    struct stream *last = stream->host ? stream->host->last : NULL;
+    (last ? last : stream)->steps.finished = true;
     return true;
 }
 
@@ -195,7 +195,7 @@ static bool home_step(struct stream *stream, const struct line *line, int argume
     static const char *const last[] = {"reloadSystemd", "setupLaunchAgents"};
     const char *end = line->text + line->length;
     size_t length = (size_t)(end - line->after);
-    bool named = length > 4 && memchr(line->after, ' ', length) == NULL && *line->after >= 'a' &&
+    bool named = length > 4 && !memchr(line->after, ' ', length) && *line->after >= 'a' &&
                  *line->after <= 'z';
     (void)argument;
     if ((!stream->steps.home && !(named && stream->phase == PHASE_ACTIVATING)) ||

@@ -47,7 +47,7 @@ static bool updating(struct stream *stream, const struct line *line, int argumen
 void git_other(struct stream *stream, const struct line *line)
 {
     const char *bar = find(line->text, line->length, " | "), *end = line->text + line->length;
-    if (line->text[0] != ' ' || bar == NULL || stream->believe.units_block)
+    if (line->text[0] != ' ' || !bar || stream->believe.units_block)
         return;
     const char *at = bar + 3;
     while (at < end && *at == ' ')
@@ -59,8 +59,7 @@ void git_other(struct stream *stream, const struct line *line)
 /* "   742e933..b590c10  main       -> origin/main" */
 static bool fetched_ref(struct stream *stream, const struct line *line, int ok)
 {
-    return commits(line, 3) && find(line->text, line->length, " -> ") != NULL &&
-           pulling(stream, line, ok);
+    return commits(line, 3) && find(line->text, line->length, " -> ") && pulling(stream, line, ok);
 }
 
 /* "Current branch main is up to date." (rebase) */
@@ -125,7 +124,7 @@ static bool tap(struct stream *stream, const struct line *line, int passed)
     int64_t number;
     if (!take_number(&at, end, &number) || (at < end && *at != ' ') || !may_test(stream))
         return false;
-    if (!passed && find(line->text, line->length, "# TODO") != NULL)
+    if (!passed && find(line->text, line->length, "# TODO"))
         passed = 1;
     return test_mark(stream, line, passed);
 }
@@ -265,9 +264,9 @@ static bool test_script(struct stream *stream, const struct line *line, int argu
         return false;
     phase_set(stream, PHASE_TESTING);
     phase_current(stream, line->text, (size_t)(at - line->text));
-    if (find(at, (size_t)(end - at), "\xE2\x9C\x85") != NULL) /* its result is on the same line */
+    if (find(at, (size_t)(end - at), "\xE2\x9C\x85")) /* its result is on the same line */
         return test_mark(stream, line, 1);
-    if (find(at, (size_t)(end - at), "\xE2\x9D\x8C") != NULL)
+    if (find(at, (size_t)(end - at), "\xE2\x9D\x8C"))
         return test_mark(stream, line, 0);
     return true;
 }

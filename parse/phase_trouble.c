@@ -55,7 +55,7 @@ static int trouble_add(struct stream *stream, const struct trouble *new, size_t 
         return at;
     }
     char *copy = strdup(text);
-    at = copy == NULL ? -1 : trouble_place(phase, new->rank);
+    at = copy ? trouble_place(phase, new->rank) : -1;
     if (at < 0) {
         free(copy);
         return -1;
@@ -138,7 +138,7 @@ static const char *const harmless_starts[] = {
 static bool has_word(const char *text, size_t length, const char *const *words, size_t count)
 {
     for (size_t at = 0; at < count; at++)
-        if (find(text, length, words[at]) != NULL)
+        if (find(text, length, words[at]))
             return true;
     return false;
 }
@@ -175,10 +175,10 @@ void trouble_remember(struct stream *stream, const struct line *line)
 {
     if (stream->believe.raw_open || stream->believe.units_block)
         return;
-    if (stream->errors.recent == NULL)
+    if (!stream->errors.recent)
         stream->errors.recent = calloc(1, sizeof *stream->errors.recent);
     struct recent *recent = stream->errors.recent;
-    if (recent == NULL)
+    if (!recent)
         return;
     size_t at = recent->count++ % RECENT_MAX;
     size_t length =
@@ -192,7 +192,7 @@ void trouble_remember(struct stream *stream, const struct line *line)
 static void suspects_take(struct stream *stream, bool survived)
 {
     struct recent *recent = stream->errors.recent;
-    if (recent == NULL || recent->count == 0)
+    if (!recent || recent->count == 0)
         return;
     size_t from = recent->count > RECENT_MAX ? recent->count - RECENT_MAX : 0, taken = 0;
     for (size_t k = from; k < recent->count && taken < SUSPECTS_AT_ONCE; k++) {
@@ -271,10 +271,10 @@ bool trouble_blame(struct stream *stream, bool first)
         if (first)
             break;
     }
-    if (blamed != NULL)
+    if (blamed)
         blamed->rank = RANK_CAUSE;
     stream->errors.told = true;
-    return blamed != NULL;
+    return blamed;
 }
 
 /* ---- survival ---- */
@@ -370,10 +370,10 @@ static const struct trouble *trouble_best(const struct phase *phase)
 {
     const struct trouble *best = NULL;
     for (size_t at = 0; at < phase->trouble_count; at++)
-        if (best == NULL || explains(&phase->trouble[at]) > explains(best))
+        if (!best || explains(&phase->trouble[at]) > explains(best))
             best = &phase->trouble[at];
     bool over = phase->view.outcome != OUTCOME_UNKNOWN;
-    return best != NULL && (over || explains(best) >= 7) ? best : NULL;
+    return best && (over || explains(best) >= 7) ? best : NULL;
 }
 
 static void view_error(struct phase *phase, const char *text, int64_t line)
@@ -429,9 +429,9 @@ void trouble_view(struct phase *phase)
         best = NULL;
     view_list(phase, best);
     view_error(phase, "", -1);
-    if (best != NULL)
+    if (best)
         view_error(phase, best->text, best->line);
-    for (size_t at = 0; best == NULL && !success && at < phase->stream_count; at++)
+    for (size_t at = 0; !best && !success && at < phase->stream_count; at++)
         if (phase->stream[at]->errors.guess_line >= 0)
             view_error(phase, phase->stream[at]->errors.guess,
                        phase->stream[at]->errors.guess_line);
@@ -460,7 +460,7 @@ static void rust_cause(struct stream *stream, const struct line *line)
     if (stream->errors.entry < 0 || cause[0] == '\0')
         return;
     const char *known = stream->run->trouble[stream->errors.entry].text;
-    if (strstr(known, cause) == NULL) /* nh prints the same cause twice */
+    if (!strstr(known, cause)) /* nh prints the same cause twice */
         phase_error_more(stream,
                          ends(known, strlen(known), ": ")  ? ""
                          : ends(known, strlen(known), ":") ? " "
@@ -524,8 +524,7 @@ static bool rust_error(struct stream *stream, const struct line *line, int argum
 /* "thread 'main' panicked at 'TEXT', FILE:1:2"; newer: "thread 'main' panicked at FILE:1:2:". */
 static bool panicked(struct stream *stream, const struct line *line, int argument)
 {
-    if (find(line->text, line->length, " panicked at ") == NULL ||
-        !rust_error(stream, line, argument))
+    if (!find(line->text, line->length, " panicked at ") || !rust_error(stream, line, argument))
         return false;
     if (ends(line->text, line->length, ":"))
         stream->errors.block = BLOCK_MESSAGE;
@@ -557,7 +556,7 @@ static bool traceback(struct stream *stream, const struct line *line, int argume
 static bool died_at(struct stream *stream, const struct line *line, int argument)
 {
     (void)argument;
-    if (!may_speak(stream) || find(line->text, line->length, " line ") == NULL)
+    if (!may_speak(stream) || !find(line->text, line->length, " line "))
         return false;
     trouble_blame(stream, false);
     phase_error_line(stream, RANK_GENERAL, line);
@@ -570,7 +569,7 @@ static bool job_failed(struct stream *stream, const struct line *line, int argum
     const char *at = line->after, *end = line->text + line->length;
     const char *stop = memchr(at, ' ', (size_t)(end - at));
     (void)argument;
-    if (!may_speak(stream) || stop == NULL || !begins(stop, end, " failed"))
+    if (!may_speak(stream) || !stop || !begins(stop, end, " failed"))
         return false;
     phase_unit_failed(stream, at, (size_t)(stop - at));
     phase_error_line(stream, RANK_GENERAL, line);
@@ -594,17 +593,17 @@ static bool ci_failed(struct stream *stream, const struct line *line, int argume
 /* Sets the phase of a failed command, if no line of the phase was seen. */
 static void command_phase(struct stream *stream, const char *text, size_t length)
 {
-    bool activation = find(text, length, "switch-to-configuration") != NULL;
+    bool activation = find(text, length, "switch-to-configuration");
     if (activation && !in_switch(stream->phase))
         phase_set(stream, PHASE_ACTIVATING);
-    else if (!activation && stream->phase == PHASE_NONE && find(text, length, "nix") != NULL)
+    else if (!activation && stream->phase == PHASE_NONE && find(text, length, "nix"))
         phase_set(stream, PHASE_EVALUATING);
 }
 
 bool trouble_command(struct stream *stream, const struct line *line, bool whole)
 {
     const char *at = find(line->text, line->length, "Command '");
-    if (at == NULL || (stream->believe.raw_open && !nix_build_over(stream, false)))
+    if (!at || (stream->believe.raw_open && !nix_build_over(stream, false)))
         return false;
     at = whole ? line->text : at;
     size_t length = (size_t)(line->text + line->length - at);

@@ -85,7 +85,7 @@ static void on_seen(void *context, uint64_t line, const char *text, size_t lengt
 static void on_line_final(void *context, uint64_t line, const char *text, size_t length)
 {
     struct transcript *transcript = context;
-    if (transcript->sink.final != NULL)
+    if (transcript->sink.final)
         transcript->sink.final(transcript->sink.context, line, text, length);
 }
 
@@ -100,9 +100,9 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
                                   const struct transcript_sink *sink)
 {
     struct transcript *transcript = calloc(1, sizeof *transcript);
-    if (transcript == NULL)
+    if (!transcript)
         return NULL;
-    if (sink != NULL)
+    if (sink)
         transcript->sink = *sink;
     /* On the terminal the text says what starts, too, and phase checks whether it is nix's own. */
     const struct nixlog_sink lines = {.context = transcript,
@@ -127,8 +127,7 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
                                          transcript->sink.finals ? on_lines_final : NULL,
                                          transcript->sink.links});
     transcript->phase = phase_new(label);
-    if (transcript->nixlog == NULL || transcript->record == NULL || transcript->screen == NULL ||
-        transcript->phase == NULL) {
+    if (!transcript->nixlog || !transcript->record || !transcript->screen || !transcript->phase) {
         transcript_free(transcript);
         return NULL;
     }
@@ -137,7 +136,7 @@ struct transcript *transcript_new(uint32_t rows, uint32_t cols, const char *labe
 
 void transcript_free(struct transcript *transcript)
 {
-    if (transcript == NULL)
+    if (!transcript)
         return;
     nixlog_free(transcript->nixlog);
     nixlog_free(transcript->record);

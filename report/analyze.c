@@ -126,7 +126,7 @@ static int print_view(struct transcript *transcript)
     json_object_object_add(object, "outcome", json_object_new_string(outcome_name(view->outcome)));
     const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
                                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
-    bool ok = text != NULL && puts(text) != EOF && fflush(stdout) == 0;
+    bool ok = text && puts(text) != EOF && fflush(stdout) == 0;
     json_object_put(object);
     if (!ok)
         warn("stdout");
@@ -139,7 +139,7 @@ int analyze_main(const struct config *config)
     AUTO_CLOSE int opened = -1;
     const char *name = config->operand;
     int fd = STDIN_FILENO;
-    if (name != NULL && strcmp(name, "-") != 0) {
+    if (name && strcmp(name, "-") != 0) {
         fd = opened = open(name, O_RDONLY | O_CLOEXEC);
         if (fd < 0) {
             warn("%s", name);
@@ -147,8 +147,8 @@ int analyze_main(const struct config *config)
         }
     }
     struct transcript *transcript = transcript_new(config->rows, config->cols, NULL, NULL);
-    if (transcript == NULL) {
-        warn("%s", name == NULL ? "-" : name);
+    if (!transcript) {
+        warn("%s", name ? name : "-");
         return 1;
     }
     ssize_t size;
@@ -157,7 +157,7 @@ int analyze_main(const struct config *config)
             transcript_feed(transcript, buffer, (size_t)size);
     int status = 1;
     if (size < 0) {
-        warn("%s", name == NULL ? "-" : name);
+        warn("%s", name ? name : "-");
     } else {
         transcript_end_unknown(transcript);
         status = print_view(transcript);

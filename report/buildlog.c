@@ -40,7 +40,7 @@ static bool is_named(const char *path, const char *name)
 static void on_owner(void *context, const char *path)
 {
     struct build_log *log = context;
-    log->mine = path != NULL && is_named(path, log->name);
+    log->mine = path && is_named(path, log->name);
     log->prefix = log->mine;
 }
 
@@ -70,7 +70,7 @@ static int print_log(const char *path, struct build_log *log)
     const struct nixlog_sink sink = {.context = log, .text = on_text, .owner = on_owner};
     struct nixlog *nixlog = fd < 0 ? NULL : nixlog_new(NIXLOG_RECORDS, &sink);
     ssize_t size = -1;
-    if (nixlog == NULL)
+    if (!nixlog)
         return -1;
     while ((size = read(fd, buffer, sizeof buffer)) > 0 || (size < 0 && errno == EINTR))
         if (size > 0)
@@ -85,7 +85,7 @@ int build_log_main(const struct config *config)
         config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
     AUTO_FREE char *path = NULL;
     struct build_log log = {.name = config->derivation};
-    if (id == NULL || asprintf(&path, "%s/%s.nix", config->state_dir, id) < 0) {
+    if (!id || asprintf(&path, "%s/%s.nix", config->state_dir, id) < 0) {
         warnx("%s: no such run", config->operand ? config->operand : "--derivation");
         return 1;
     }

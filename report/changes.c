@@ -20,13 +20,13 @@ static void print_package(json_object *package)
 {
     const char *name = text_of(package, "name"), *old = text_of(package, "old");
     const char *new = text_of(package, "new");
-    if (name == NULL)
+    if (!name)
         return;
-    if (old != NULL && new != NULL)
+    if (old && new)
         printf("  %s: %s -> %s\n", name, old, new);
-    else if (new != NULL)
+    else if (new)
         printf("  %s: added%s%s\n", name, *new ? " " : "", new);
-    else if (old != NULL)
+    else if (old)
         printf("  %s: removed%s%s\n", name, *old ? " " : "", old);
 }
 
@@ -42,7 +42,7 @@ static void print_size(int64_t bytes)
 
 static void print_side(const char *generation, const char *path)
 {
-    if (generation != NULL)
+    if (generation)
         printf(" %s (%s)", generation, path);
     else
         printf(" %s", path);
@@ -53,10 +53,10 @@ static void print_profile(json_object *profile)
     json_object *value;
     const char *old = text_of(profile, "old"), *name = text_of(profile, "profile");
     const char *new = text_of(profile, "new");
-    if (name == NULL || new == NULL)
+    if (!name || !new)
         return;
     printf("%s:", name);
-    if (old != NULL) {
+    if (old) {
         print_side(text_of(profile, "old_generation"), old);
         printf(" ->");
     }
@@ -77,15 +77,15 @@ int changes_main(const struct config *config)
 {
     AUTO_FREE char *id =
         config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
-    AUTO_FREE char *text = id != NULL ? changes_read(config->state_dir, id) : NULL;
-    json_object *list = text != NULL ? json_tokener_parse(text) : NULL;
-    if (id == NULL) {
+    AUTO_FREE char *text = id ? changes_read(config->state_dir, id) : NULL;
+    json_object *list = text ? json_tokener_parse(text) : NULL;
+    if (!id) {
         warnx("%s: no such run", config->operand ? config->operand : "--changes");
         return 1;
     }
-    for (size_t at = 0; list != NULL && at < json_object_array_length(list); at++)
+    for (size_t at = 0; list && at < json_object_array_length(list); at++)
         print_profile(json_object_array_get_idx(list, at));
-    if (list == NULL)
+    if (!list)
         puts("no profile changed");
     json_object_put(list);
     return fflush(stdout) == 0 ? 0 : 1;

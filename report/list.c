@@ -19,8 +19,7 @@ static void format_when(int64_t ms, char out[20])
 {
     time_t seconds = (time_t)(ms / 1000);
     struct tm local;
-    if (localtime_r(&seconds, &local) == NULL ||
-        strftime(out, 20, "%Y-%m-%d %H:%M:%S", &local) == 0)
+    if (!localtime_r(&seconds, &local) || strftime(out, 20, "%Y-%m-%d %H:%M:%S", &local) == 0)
         strcpy(out, "?");
 }
 
@@ -29,7 +28,7 @@ static void format_when(int64_t ms, char out[20])
 static void format_command(char *const argv[], char out[COMMAND_WIDTH + 1])
 {
     size_t size = 0;
-    for (size_t at = 0; argv != NULL && argv[at] != NULL && size < COMMAND_WIDTH; at++) {
+    for (size_t at = 0; argv && argv[at] && size < COMMAND_WIDTH; at++) {
         if (at > 0)
             out[size++] = ' ';
         for (const char *byte = argv[at]; *byte != '\0' && size < COMMAND_WIDTH; byte++)
@@ -143,10 +142,10 @@ static void print_run(const char *dir, const char *id, const struct config *conf
 int list_main(const struct config *config)
 {
     const char *dir = config->state_dir;
-    char **ids = dir == NULL ? NULL : run_record_list(dir);
+    char **ids = dir ? run_record_list(dir) : NULL;
     printf("%-19s  %-*s  %-8s  %8s  %-10s  %s\n", "WHEN", COMMAND_WIDTH, "COMMAND", "EXIT",
            "DURATION", "STATE", "LOG");
-    for (size_t at = 0; ids != NULL && ids[at] != NULL; at++) {
+    for (size_t at = 0; ids && ids[at]; at++) {
         print_run(dir, ids[at], config);
         free(ids[at]);
     }

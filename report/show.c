@@ -31,10 +31,10 @@ struct source {
 static void write_plain(const char *text, size_t length)
 {
     const char *end = text + length, *escape;
-    while ((escape = memchr(text, '\x1b', (size_t)(end - text))) != NULL) {
+    while ((escape = memchr(text, '\x1b', (size_t)(end - text)))) {
         fwrite(text, 1, (size_t)(escape - text), stdout);
         const char *last = memchr(escape, 'm', (size_t)(end - escape));
-        text = last == NULL ? end : last + 1;
+        text = last ? last + 1 : end;
     }
     fwrite(text, 1, (size_t)(end - text), stdout);
 }
@@ -64,7 +64,7 @@ static void on_finals(void *context, uint64_t number, size_t count, const char *
 
 static bool next_mark(FILE *marks, struct run_mark *mark)
 {
-    return marks != NULL && fread(mark, sizeof *mark, 1, marks) == 1;
+    return marks && fread(mark, sizeof *mark, 1, marks) == 1;
 }
 
 /* Feeds the log, and changes the window as the marks say. Returns 0, or -1 with errno if the log
@@ -108,7 +108,7 @@ static int open_file(struct source *source, const char *path)
         return -1;
     }
     source->path = strdup(path);
-    return source->path == NULL ? -1 : 0;
+    return source->path ? 0 : -1;
 }
 
 /* Returns 0, or -1 after printing what is wrong. */
@@ -143,14 +143,14 @@ char *report_find_run(const char *dir, const char *operand)
 {
     char **ids = run_record_list(dir), *found = NULL;
     int error = ENOENT;
-    if (ids == NULL)
+    if (!ids)
         return NULL;
-    for (size_t at = 0; ids[at] != NULL; at++) {
-        if (operand != NULL && strncmp(ids[at], operand, strlen(operand)) != 0) {
+    for (size_t at = 0; ids[at]; at++) {
+        if (operand && strncmp(ids[at], operand, strlen(operand)) != 0) {
             free(ids[at]);
             continue;
         }
-        if (operand != NULL && found != NULL)
+        if (operand && found)
             error = EEXIST;
         free(found);
         found = ids[at];
@@ -166,8 +166,8 @@ char *report_find_run(const char *dir, const char *operand)
 
 static int open_last(struct source *source, const char *dir)
 {
-    AUTO_FREE char *id = dir != NULL ? report_find_run(dir, NULL) : NULL;
-    if (id == NULL) {
+    AUTO_FREE char *id = dir ? report_find_run(dir, NULL) : NULL;
+    if (!id) {
         warnx("no run is recorded here yet");
         return -1;
     }
@@ -178,16 +178,16 @@ static int open_last(struct source *source, const char *dir)
 static int open_source(struct source *source, const char *dir, const char *operand)
 {
     AUTO_FREE char *id = NULL;
-    if (operand == NULL)
+    if (!operand)
         return open_last(source, dir);
     errno = ENOENT;
-    if (strchr(operand, '/') == NULL && dir != NULL)
+    if (!strchr(operand, '/') && dir)
         id = report_find_run(dir, operand);
-    if (id == NULL && errno == EEXIST && access(operand, F_OK) != 0) {
+    if (!id && errno == EEXIST && access(operand, F_OK) != 0) {
         warnx("%s: several runs begin with this", operand);
         return -1;
     }
-    if (id != NULL)
+    if (id)
         return open_run(source, dir, id);
     if (open_file(source, operand) == 0)
         return 0;
@@ -212,7 +212,7 @@ int show_main(const struct config *config)
     struct transcript *transcript =
         transcript_new(config->rows, config->cols, NULL,
                        &(struct transcript_sink){&show, on_final, on_finals, false});
-    if (transcript == NULL || feed(transcript, &source, &show) != 0) {
+    if (!transcript || feed(transcript, &source, &show) != 0) {
         warn("%s", source.path);
     } else {
         transcript_end_unknown(transcript);
@@ -225,7 +225,7 @@ int show_main(const struct config *config)
             warnx("stdout: %s", strerror(show.error));
     }
     transcript_free(transcript);
-    if (source.marks != NULL)
+    if (source.marks)
         fclose(source.marks);
     close_fd(&source.log_fd);
     free(source.path);

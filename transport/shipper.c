@@ -323,7 +323,7 @@ static bool keeps(struct shipper *shipper)
 
     if (refusal && shipper->config->state_dir)
         run_refusal_write(shipper->config->state_dir, shipper->record.info.id, refusal);
-    return refusal != NULL;
+    return refusal;
 }
 
 static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,

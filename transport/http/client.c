@@ -78,7 +78,7 @@ bool client_url_allowed(const char *url, bool allow_insecure_http, const char **
         *why = "only http and https can be used";
     else if (strcmp(scheme, "http") == 0 && !allow_insecure_http && !loopback_name(host))
         *why = "plain http is allowed to this machine only (see --allow-insecure-http)";
-    return *why == NULL;
+    return !*why;
 }
 
 /* ---- receiving the answer ---- */
@@ -217,7 +217,7 @@ static bool add_header(struct curl_slist **list, const char *line)
 
     if (grown)
         *list = grown;
-    return grown != NULL;
+    return grown;
 }
 
 static bool set_headers(struct client *client, const char *token)

@@ -111,7 +111,7 @@ bool post_start(struct post *post, const char *body, size_t size, int stall_ms, 
 
 bool post_denied(struct post *post, int status)
 {
-    bool sent = token_set_current(post->tokens) != NULL;
+    bool sent = token_set_current(post->tokens);
 
     if (token_set_refused(post->tokens))
         return true;
