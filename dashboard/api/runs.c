@@ -117,6 +117,12 @@ static int finish_run(struct txn *txn, const struct run_row *run, const struct r
     return txn_run_finish(txn, run->key, &end) < 0 ? -1 : txn_run_verdict(txn, run->host, run->id);
 }
 
+/* Whether a run with this outcome did all that such a run does. */
+static bool is_complete(const char *outcome)
+{
+    return outcome && (strcmp(outcome, "success") == 0 || strcmp(outcome, "units_failed") == 0);
+}
+
 /* When the run is expected to end, as far as the report changes this. */
 static int time_run(struct txn *txn, const struct run_row *run, const struct report *report)
 {
@@ -129,7 +135,7 @@ static int time_run(struct txn *txn, const struct run_row *run, const struct rep
         .to_build = report->to_build,
         .ended = report->finished && !report->status,
         .stopped = report->lost || report->finished,
-        .success = report->outcome && strcmp(outcome_of(run, report), "success") == 0,
+        .success = is_complete(outcome_of(run, report)),
         .ended_ms = ended_ms(txn, run, report)};
 
     return timing_report(txn, run, &timing);

@@ -21,7 +21,7 @@ struct timing_report {
     int64_t built, to_build; /* -1: not said */
     bool ended;              /* it says how the run ended, and nothing comes after it */
     bool stopped;            /* the run is over, but more of it may come */
-    bool success;            /* with ended */
+    bool success;            /* with ended: the run did all that such a run does */
     int64_t ended_ms;        /* with ended or stopped */
 };
 

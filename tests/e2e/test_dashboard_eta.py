@@ -132,7 +132,13 @@ def test_a_run_that_takes_longer_than_all_before_says_so_and_only_then(fleet):
 
 def test_a_failed_run_teaches_nothing(fleet):
     Run(fleet).phase("evaluating", 20).phase("building", 20).end(1)
+    Run(fleet).phase("evaluating", 20).phase("building", 20).end(137)
     assert Run(fleet).phase("building", 5).eta == NOTHING
+
+
+def test_a_switch_whose_units_failed_did_all_that_a_switch_does(fleet):
+    Run(fleet).phase("building", 60).phase("switching", 20).post(exit={"code": 4}, outcome="units_failed", phase="done")
+    assert abs(Run(fleet).phase("building", 20).eta[1] - 60_000) <= SLACK
 
 
 def test_derivations_that_are_left_count_whatever_the_hosts_clock_says(fleet):
