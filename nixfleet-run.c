@@ -496,7 +496,11 @@ static void plan_window(struct run *run)
 /* Finds out what each stream is, and the window. */
 static void open_streams(struct run *run)
 {
-    streams_plan(&run->streams, run->config.no_pty, config_runs_sudo(run->config.command));
+    char *const *command = run->config.command;
+
+    /* nohup(1) writes to nohup.out instead of a terminal */
+    streams_plan(&run->streams, run->config.no_pty || config_runs_through(command, "nohup"),
+                 config_runs_through(command, "sudo"));
     run->terminal = (struct terminal){
         .fd = run->streams.terminal_fd,
         .shared = run->streams.shared,

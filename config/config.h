@@ -83,9 +83,9 @@ char *config_state_dir(void);
    NIXFLEET_ variable, and with variables that save its libraries needless work. The caller frees
    the array and its entries. NULL when out of memory. The command never gets these variables. */
 char **config_environment(const struct config *config, char *const environment[]);
-/* Whether sudo(8) runs the command, also behind env, nice and other commands that run another
- * one. */
-bool config_runs_sudo(char *const command[]);
+/* Whether a program such as sudo or env runs the command: the first of its words, or after other
+ * such programs. */
+bool config_runs_through(char *const command[], const char *program);
 /* Derives the label of a command; looks behind sudo, doas, env, nice, systemd-run, and paths.
  * Writes at most size bytes, with a NUL. */
 void config_derive_name(char *const command[], char *out, size_t size);

@@ -179,13 +179,13 @@ static const char *verb_of(const char *program, char *const *arguments)
     return NULL;
 }
 
-bool config_runs_sudo(char *const command[])
+bool config_runs_through(char *const command[], const char *program)
 {
     char *const *word = command;
     const struct prefix *prefix;
 
     while (*word && (prefix = find_prefix(base_name(*word)))) {
-        if (strcmp(prefix->program, "sudo") == 0)
+        if (strcmp(prefix->program, program) == 0)
             return true;
         word = skip_prefix(prefix, word);
     }

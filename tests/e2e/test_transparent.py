@@ -580,3 +580,9 @@ def test_a_stopped_command_that_is_killed_is_the_end_for_us_too(tmp_path):
             assert child.wait(30) == -signal.SIGKILL
         finally:
             kill_quietly(child.pid)
+
+
+def test_nohup_writes_to_the_callers_file(state, tmp_path):
+    with open(tmp_path / "out", "wb") as out:
+        done = run("env", "A=1", "nohup", "sh", "-c", "echo one; echo two >&2", state=state, stdout=out, stderr=out, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "out").read_bytes() == b"one\ntwo\n" and not (tmp_path / "nohup.out").exists()
