@@ -236,6 +236,28 @@ def test_errors_and_warnings_are_counted_and_jumped_to(page, dashboard, host):
     page.wait(lambda: page.attr(".row.current", "data-line") == "200")
 
 
+def test_a_log_whose_row_moves_keeps_its_place_all_the_time(page, dashboard):
+    """Another order of the hosts, looked at before the next frame."""
+    for name in ("mover-a", "mover-b"):
+        dashboard.has(name, lines(2000), code=int(name == "mover-b"))
+    page.load("/#?q=mover-")
+    open_log(page, "mover-a")
+    page.js("document.querySelector('.view').focus()")
+    page.keys("g")
+    page.wait(lambda: shown(page)[0][0] == 0)
+    wheel(page, 6000)
+    page.wait(lambda: shown(page)[0][0] > 100)
+    before = shown(page)[0][0]
+    moved = page.js("""const order = () => [...document.querySelectorAll('tr.host')].map((r) => r.dataset.host).join();
+        const first = order(), sort = document.querySelector('#sort');
+        sort.value = 'name'; sort.dispatchEvent(new Event('change'));
+        const box = document.querySelector('.view').getBoundingClientRect();
+        const rows = [...document.querySelectorAll('.view .row')].filter((r) => { const b = r.getBoundingClientRect(); return b.bottom > box.top + 1 && b.top < box.bottom - 1; });
+        return [first, order(), Number(rows[0]?.dataset.line)];""")
+    page.js("localStorage.removeItem('nixfleet.sort')")
+    assert moved == ["mover-b,mover-a", "mover-a,mover-b", before]
+
+
 def test_a_failed_run_opens_at_its_error(page, dashboard, host):
     text = list(lines(3000))
     text[1234] = "error: builder for 'x' failed"

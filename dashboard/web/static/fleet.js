@@ -198,7 +198,7 @@ export class Fleet {
             if (fresh) row.draw(this.live, this.target, this.#picked.has(row.id));
             if (at.nextElementSibling !== row.element) {
                 at.after(row.element);
-                row.panel?.view?.redraw();
+                row.panel?.view?.wasMoved();
             }
             if (fresh) {
                 this.#byElement.set(row.element, row);

@@ -80,6 +80,12 @@ export class View extends EventTarget {
         this.#schedule();
     }
 
+    /** The element stands in another place now, which put it back to its top: drawn at once, so that nothing is seen of that. */
+    wasMoved() {
+        this.#stale = true;
+        this.#drawChanges();
+    }
+
     get height() {
         return this.element.clientHeight;
     }
