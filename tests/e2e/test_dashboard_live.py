@@ -25,7 +25,8 @@ class Events:
     """A reader of server-sent events."""
 
     def __init__(self, dashboard, path, last_id=None):
-        self.connection = http.client.HTTPConnection(dashboard.url.removeprefix("http://"), timeout=20)
+        scheme, _, address = dashboard.url.partition("://")
+        self.connection = (http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection)(address, timeout=20)
         self.connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
         self.stream = self.connection.getresponse()
 

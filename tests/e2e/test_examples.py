@@ -66,7 +66,7 @@ ELSEWHERE = {
     "nixfleet-dashboard backup ": "test_documents runs it under load",
     "systemctl stop nixfleet-dashboard\n": "test_documents runs it: backup, restore, start",
     "map $http_upgrade": "web/test_proxies runs nginx with it",
-    "fleet.example.org {": "the configuration of Caddy; test_the_configuration_of_caddy_is_two_lines",
+    "fleet.example.org {": "web/test_proxies runs Caddy with it",
     "200 {": "the body of an answer; test_documents compares it",
     "splice(from, lines):": "not a command",
     "host  ": "a drawing",
@@ -243,7 +243,7 @@ def test_the_module_of_the_readme_is_nix():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_configuration_of_caddy_is_two_lines():
+def test_the_configurations_of_caddy_are_the_same():
     blocks = {" ".join(block.split()) for _, block in all_blocks() if block.startswith("fleet.example.org {")}
     assert blocks == {"fleet.example.org { reverse_proxy 127.0.0.1:8000 }"}
 

@@ -10,12 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from browser import Browser  # noqa: E402
 from dashboard import BINARY, Dashboard, sign_in  # noqa: E402
+from lib import proxies  # noqa: E402
 from mock import Mock  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    browser = Browser()
+    browser = Browser(any_certificate=bool(proxies.PROXY))
     yield browser
     browser.close()
 

@@ -6,11 +6,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 import uuid
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+
+from lib import proxies  # noqa: E402
 
 ROOT = Path(os.environ.get("NIXFLEET_BIN_DIR") or Path(__file__).resolve().parents[2])
 BINARY = ROOT / "nixfleet-dashboard"
@@ -39,8 +44,11 @@ class Dashboard:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = self.direct = f"http://127.0.0.1:{self.port}"
         self.start()
+        self.proxy = proxies.in_front(self.direct) if proxies.PROXY else None
+        if self.proxy:
+            self.url = self.proxy.url
 
     def environment(self):
         secrets = {
@@ -58,7 +66,7 @@ class Dashboard:
         end = time.monotonic() + 15
         while True:
             try:
-                urllib.request.urlopen(self.url + "/health", timeout=2).read()
+                urllib.request.urlopen(self.direct + "/health", timeout=2).read()
                 return
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < end, (Path(self.data) / "log").read_text()
@@ -71,6 +79,8 @@ class Dashboard:
 
     def close(self):
         self.stop(signal.SIGKILL)
+        if self.proxy:
+            self.proxy.__exit__()
         shutil.rmtree(self.data, ignore_errors=True)
 
     # ---- what a host does ----

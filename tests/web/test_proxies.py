@@ -1,10 +1,9 @@
-"""The page as people reach it: through nginx and haproxy, with TLS. Each common configuration works, or the page says what to
+"""The page as people reach it: through nginx, haproxy and Caddy, with TLS. Each common configuration works, or the page says what to
 change."""
 
 import contextlib
 import http.client
 import json
-import re
 import ssl
 import sys
 import urllib.error
@@ -18,10 +17,10 @@ from person import ROW
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
-from lib.proxies import CA, HAPROXY, NGINX, NGINX_STYLES, Haproxy, Nginx  # noqa: E402
+from lib.proxies import CA, CADDY, HAPROXY, NGINX, Nginx  # noqa: E402
+from lib.proxies import front as front_of  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(not (NGINX and HAPROXY), reason="nginx or haproxy is not installed")
+pytestmark = pytest.mark.skipif(not (NGINX and HAPROXY and CADDY), reason="nginx, haproxy or Caddy is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -43,24 +42,8 @@ def ca(tmp_path_factory):
     return CA(tmp_path_factory.mktemp("ca"))
 
 
-def manual_nginx():
-    """The server block of the manual, as written but for its name, port and files."""
-    text = (ROOT / "man/nixfleet-dashboard.8").read_text()
-    block = re.search(r"^server \{\n.*?^\}$", text, re.MULTILINE | re.DOTALL)[0]
-    for old, new in (("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"), ("fleet.example.org", "localhost"), ("/etc/ssl/fleet.pem", "@CERTIFICATE@"),
-                     ("/etc/ssl/fleet.key", "@KEY@"), ("127.0.0.1:8000", "@UPSTREAM@")):
-        assert old in block
-        block = block.replace(old, new)
-    return block
-
-
 def proxy(kind, directory, ca, dashboard):
-    upstream = dashboard.url.removeprefix("http://")
-    if kind == "haproxy":
-        return Haproxy(directory, ca, upstream)
-    if kind == "manual":
-        return Nginx(directory, ca, upstream, server=manual_nginx())
-    return Nginx(directory, ca, upstream, location=NGINX_STYLES[kind])
+    return front_of(kind, directory, ca, dashboard.url.removeprefix("http://"))
 
 
 @pytest.fixture
@@ -97,7 +80,7 @@ def address_seen(front):
         return json.load(connection.getresponse())["address"]
 
 
-@pytest.mark.parametrize("front", ["http_host", "manual", "haproxy"], indirect=True)
+@pytest.mark.parametrize("front", ["http_host", "manual", "haproxy", "caddy"], indirect=True)
 def test_the_page_works_through_a_proxy(front, chromium, dashboard):
     chromium.cdp("Network.clearBrowserCookies")
     run = dashboard.has("behind", ["one", "two", "three"])
@@ -113,7 +96,7 @@ def test_the_page_works_through_a_proxy(front, chromium, dashboard):
     assert chromium.problems() == []
 
 
-@pytest.mark.parametrize("front", ["http_host", "host", "plain", "manual", "haproxy"], indirect=True)
+@pytest.mark.parametrize("front", ["http_host", "host", "plain", "manual", "haproxy", "caddy"], indirect=True)
 def test_events_are_not_held_back(front, dashboard):
     with get(front, "/api/events") as stream:
         assert stream.readline() == b"event: connected\n"

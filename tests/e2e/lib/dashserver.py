@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from lib import postgres
+from lib import postgres, proxies
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
@@ -101,6 +101,7 @@ class Dashboard:
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
         self.command = [*before, str(BIN / "nixfleet-dashboard"), "--listen", "127.0.0.1:0", "--data", str(data)] + (["--dev"] if dev else []) + list(options)
         self.errors = tempfile.TemporaryFile()
+        self.proxy = None
         self.start()
 
     def start(self):
@@ -112,6 +113,9 @@ class Dashboard:
         except RuntimeError:
             self.kill()
             raise
+        if proxies.PROXY:
+            self.proxy = proxies.in_front(self.url)
+            self.url = self.proxy.url
 
     def listening(self):
         ended = self.process.poll() is not None
@@ -133,6 +137,9 @@ class Dashboard:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        if self.proxy:
+            self.proxy.__exit__()
+            self.proxy = None
 
     def call(self, method, path, body=None, token=TOKEN, headers=None, raw=None):
         headers = dict(headers or {})

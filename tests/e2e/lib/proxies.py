@@ -1,13 +1,22 @@
-"""nginx and haproxy in front of a dashboard, on loopback, with TLS by a CA of the tests' own."""
+"""nginx, haproxy and Caddy in front of a dashboard, on loopback, with TLS by a CA of the tests' own."""
+import functools
+import os
 import pathlib
+import re
 import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+# The proxy in front of every dashboard of this test program: a kind of front(); "": none.
+PROXY = os.environ.get("NIXFLEET_TEST_PROXY", "")
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/run/current-system/sw/bin") or shutil.which("nginx")
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/run/current-system/sw/bin") or shutil.which("haproxy")
+
+CADDY = shutil.which("caddy")
 
 UPGRADE = """proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;"""
@@ -114,3 +123,65 @@ backend dashboard
     server one {self.upstream}
 """)
         return [HAPROXY, "-db", "-f", str(self.directory / "haproxy.cfg")]
+
+
+class Caddy(Proxy):
+    """With the manual's configuration; only the name, the port and the certificate are those of the test."""
+
+    def command(self):
+        site = manual("fleet.example.org {").replace("fleet.example.org", f"localhost:{self.port}").replace("127.0.0.1:8000", self.upstream)
+        assert self.upstream in site
+        site = site.replace("{", f"{{\n  tls {self.ca.certificate} {self.ca.key}\n", 1)
+        options = "{\n  admin off\n  skip_install_trust\n  auto_https disable_redirects\n}\n"
+        (self.directory / "Caddyfile").write_text(options + site + "\n")
+        return ["env", f"HOME={self.directory}", f"XDG_DATA_HOME={self.directory}", CADDY, "run", "--config", str(self.directory / "Caddyfile"),
+                "--adapter", "caddyfile"]
+
+
+# ---- what the manual says
+
+def manual(start):
+    """The block of the manual that begins so."""
+    text = (ROOT / "man/nixfleet-dashboard.8").read_text()
+    return re.search(rf"^{re.escape(start)}\n.*?^\}}$", text, re.MULTILINE | re.DOTALL)[0]
+
+
+def manual_nginx():
+    """The server block of the manual, as written but for its name, port and files."""
+    block = manual("server {")
+    for old, new in (("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"), ("fleet.example.org", "localhost"), ("/etc/ssl/fleet.pem", "@CERTIFICATE@"),
+                     ("/etc/ssl/fleet.key", "@KEY@"), ("127.0.0.1:8000", "@UPSTREAM@")):
+        assert old in block
+        block = block.replace(old, new)
+    return block
+
+
+def front(kind, directory, ca, upstream):
+    """kind: haproxy, caddy, manual (nginx as the manual has it), or one of NGINX_STYLES."""
+    if kind == "haproxy":
+        return Haproxy(directory, ca, upstream)
+    if kind == "caddy":
+        return Caddy(directory, ca, upstream)
+    if kind == "manual":
+        return Nginx(directory, ca, upstream, server=manual_nginx())
+    return Nginx(directory, ca, upstream, location=NGINX_STYLES[kind])
+
+
+def available(kind):
+    return {"haproxy": HAPROXY, "caddy": CADDY}.get(kind, NGINX) is not None
+
+
+@functools.cache
+def trusted_ca():
+    """A CA that every TLS client of this process trusts."""
+    ca = CA(tempfile.mkdtemp(prefix="nixfleet-ca-"))
+    os.environ["SSL_CERT_FILE"] = str(ca.ca)
+    return ca
+
+
+def in_front(url):
+    """Starts the proxy of this test program (PROXY) before a dashboard."""
+    if not available(PROXY):
+        import pytest
+        pytest.skip(f"the proxy is not installed: {PROXY}")
+    return front(PROXY, tempfile.mkdtemp(prefix="nixfleet-proxy-"), trusted_ca(), url.removeprefix("http://")).__enter__()

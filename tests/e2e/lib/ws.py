@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import struct
 import urllib.parse
 
@@ -11,6 +12,8 @@ class WebSocket:
     def __init__(self, url, path="/api/ws", headers=None):
         self.address = urllib.parse.urlsplit(url)
         self.socket = socket.create_connection((self.address.hostname, self.address.port), timeout=20)
+        if self.address.scheme == "https":
+            self.socket = ssl.create_default_context().wrap_socket(self.socket, server_hostname=self.address.hostname)
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.address.netloc}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                  "Sec-WebSocket-Key: " + base64.b64encode(os.urandom(16)).decode()] + [f"{k}: {v}" for k, v in (headers or {}).items()]
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
