@@ -12,7 +12,7 @@
 /* Changes the strings of object in place, those of nested objects and arrays included:
    - a complete escape sequence (CSI, OSC) is removed;
    - another control character (C0, DEL, C1) or a direction override becomes U+FFFD; LF, CR and TAB
-   become a space, but LF and TAB stay in `output`, which has lines;
+   become a space, but LF and TAB stay in `output` and `argv`;
    - a string is cut to the limit of its field, between two characters, and ends in "…" then; a long
    list loses its end;
    - a key of a nested object that has a control character is removed with its value.
