@@ -207,8 +207,8 @@ static const char *const settings[] = {
     "SET lock_timeout='5s'",
     "SET idle_in_transaction_session_timeout='20s'",
     "SET jit=off",
-    "SELECT set_config('synchronous_commit','on',false) WHERE "
-    "current_setting('synchronous_commit') IN ('off','local','remote_write')",
+    ("SELECT set_config('synchronous_commit','on',false) WHERE "
+     "current_setting('synchronous_commit') IN ('off','local','remote_write')"),
 };
 
 /* What the admin sees in pg_stat_activity. */

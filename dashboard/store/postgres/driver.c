@@ -96,8 +96,8 @@ static int copied(struct txn *txn)
         "SELECT setval('chunk_version', coalesce(max(version),0)+256) FROM chunks",
         "SELECT setval('run_number', coalesce(max(k & 4294967295),0)+1) FROM runs",
         "SELECT setval(pg_get_serial_sequence('history','id'), coalesce(max(id),0)+1) FROM history",
-        "SELECT setval(pg_get_serial_sequence('command_log','id'), coalesce(max(id),0)+1) FROM "
-        "command_log",
+        ("SELECT setval(pg_get_serial_sequence('command_log','id'), coalesce(max(id),0)+1) FROM "
+         "command_log"),
     };
 
     for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)

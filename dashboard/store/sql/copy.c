@@ -140,12 +140,14 @@ static enum job_result unmark(struct txn *txn, void *context)
 static int64_t count(struct store *store, const char *sql)
 {
     struct statement *find = store_statement(store, sql);
-    int found = statement_first(find);
-    int64_t number = found > 0 ? column_int64(find, 0) : -1;
+    int64_t number;
+    int found;
 
-    if (find)
-        statement_close(find, found);
-    return number;
+    if (!find)
+        return -1;
+    found = statement_first(find);
+    number = found > 0 ? column_int64(find, 0) : -1;
+    return statement_close(find, found) > 0 ? number : -1;
 }
 
 int store_unfinished(struct store *store)
