@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/worker.h"
 #include "dashboard/store/sqlite/rowsum.h"
 
@@ -84,7 +85,7 @@ static void *run(void *context)
 
     if (check->structure && check_structure(check->db, check->path, error) < 0) {
         if (!worker_stopping(&check->worker)) {
-            fprintf(stderr, "nixfleet-dashboard: %s\n", error);
+            log_line(LOG_ERR, "%s", error);
             atomic_store(&check->failed, true);
         }
         return NULL;

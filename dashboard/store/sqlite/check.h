@@ -16,7 +16,7 @@ struct store_check;
 /* structure: does the work of store_check first, for a file that takes too long at the start. path
  * must be valid until store_check_stop. NULL when out of resources; then nothing is checked. */
 struct store_check *store_check_start(struct store *store, const char *path, bool structure);
-/* True if damage was found, and printed to stderr. check may be NULL. */
+/* True if damage was found, and logged. check may be NULL. */
 bool store_check_failed(const struct store_check *check);
 /* Ends the thread and frees check. NULL is allowed. */
 void store_check_stop(struct store_check *check);

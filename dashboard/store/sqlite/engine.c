@@ -166,7 +166,7 @@ static struct statement *keep(struct statements *statements, sqlite3 *db, const 
         }
     if (statements->count == STATEMENTS_MAX ||
         sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
-        fprintf(stderr, "nixfleet-dashboard: store: %s\n", sqlite3_errmsg(db));
+        log_line(LOG_ERR, "store: %s", sqlite3_errmsg(db));
         return NULL;
     }
     *kept = (struct kept){
