@@ -67,6 +67,10 @@ struct pump {
     int64_t unclaimed_ms;
     /* monotonic time until which the terminal stays unchanged: a key may have ended our caller */
     int64_t pause_ms;
+    /* the signal of the last key for our callers, and the monotonic time until which we wait for
+     * the parent process to get it; 0: none */
+    int callers_signal;
+    int64_t callers_ms;
     int64_t alert_ms; /* shared.h: monotonic time until which we look often */
     int64_t kill_ms;  /* monotonic time of the next step of a stop; 0: no stop */
     bool end_asked;   /* by a key or a signal that ends a command, unless the command handles it */

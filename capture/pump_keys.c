@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 #include "shared.h"
 #include "signals.h"
 
@@ -24,6 +25,8 @@
 #define OTHERS_POLL_MS 100
 /* The time that a caller has to end because of a key, and the next program to use the terminal. */
 #define PAUSE_MS 50
+/* The longest such time, for a caller that gets no processor. */
+#define PAUSE_MOST_MS 500
 /* For this many attempts to read, the answer is that the terminal is gone. */
 #define ENDS_OF_FILE 16
 
@@ -163,6 +166,8 @@ static void signal_callers(struct pump *pump, int number)
     if (pump->terminal->raw) {
         terminal_leave(pump->terminal);
         pump->pause_ms = monotonic_ms() + PAUSE_MS;
+        pump->callers_signal = number;
+        pump->callers_ms = monotonic_ms() + PAUSE_MOST_MS;
     }
     kill(0, number);
 }
@@ -219,8 +224,24 @@ bool keys_follow_window(struct pump *pump)
     return true;
 }
 
+/* Whether the signal of a key has not reached our parent process yet, which may end because of it.
+ */
+static bool caller_has_yet_to_end(struct pump *pump)
+{
+    if (!pump->callers_signal)
+        return false;
+    if (monotonic_ms() < pump->callers_ms && process_has_pending(getppid(), pump->callers_signal)) {
+        pump->pause_ms = monotonic_ms() + PAUSE_MS;
+        return true;
+    }
+    pump->callers_signal = 0;
+    return false;
+}
+
 void keys_look_at_terminal(struct pump *pump)
 {
+    if (caller_has_yet_to_end(pump))
+        return;
     if (pump->terminal->shared)
         keys_look_at_modes(pump);
     else

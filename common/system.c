@@ -15,6 +15,7 @@
 #endif
 
 #define ANCESTORS_MOST 64 /* processes that are followed upwards */
+#define STATUS_SIZE 4096  /* bytes of /proc/PID/status */
 
 bool signal_name(int number, char out[SIGNAL_NAME_SIZE])
 {
@@ -92,6 +93,12 @@ uid_t process_user(pid_t pid)
     return process_info(pid, &info) ? info.kp_eproc.e_ucred.cr_uid : (uid_t)-1;
 }
 
+bool process_has_pending(pid_t pid, int number)
+{
+    (void)pid, (void)number;
+    return false;
+}
+
 static pid_t parent_of(pid_t pid)
 {
     struct kinfo_proc info;
@@ -116,14 +123,30 @@ static bool read_of_process(pid_t pid, const char *name, char *text, size_t size
     return true;
 }
 
+/* What follows `key` in the status of a process; NULL if it cannot be read. */
+static const char *status_value(pid_t pid, const char *key, char *text, size_t size)
+{
+    const char *line = read_of_process(pid, "status", text, size) ? strstr(text, key) : NULL;
+
+    return line ? line + strlen(key) : NULL;
+}
+
 uid_t process_user(pid_t pid)
 {
-    char text[1024];
-    const char *line =
-        read_of_process(pid, "status", text, sizeof text) ? strstr(text, "\nUid:") : NULL;
+    char text[STATUS_SIZE];
+    const char *value = status_value(pid, "\nUid:", text, sizeof text);
     unsigned effective;
 
-    return line && sscanf(line, "\nUid: %*u %u", &effective) == 1 ? (uid_t)effective : (uid_t)-1;
+    return value && sscanf(value, " %*u %u", &effective) == 1 ? (uid_t)effective : (uid_t)-1;
+}
+
+bool process_has_pending(pid_t pid, int number)
+{
+    char text[STATUS_SIZE];
+    const char *value = status_value(pid, "\nShdPnd:", text, sizeof text);
+    unsigned long long pending;
+
+    return value && sscanf(value, " %llx", &pending) == 1 && (pending >> (number - 1) & 1);
 }
 
 /* proc_pid_stat(5): "PID (NAME) STATE PARENT…". NAME may contain any character, so the last ')'

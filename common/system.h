@@ -24,6 +24,10 @@ bool process_stopped(pid_t pid);
 /* The effective user of a process; -1 if the system cannot tell. */
 uid_t process_user(pid_t pid);
 
+/* Whether a signal waits until the process gets a processor, or no longer blocks the signal. False
+ * if the system cannot tell. */
+bool process_has_pending(pid_t pid, int number);
+
 /* Whether pid is an ancestor of this process. False if the system cannot tell. */
 bool process_is_ancestor(pid_t pid);
 
