@@ -62,6 +62,14 @@ static const char *take_zone(const char *at, const char *end)
     return at;
 }
 
+/* gitlab-runner says behind its time of which stream a line is: " 01O ", " 01E ". */
+static const char *skip_stream(const char *at, const char *end)
+{
+    bool found = end - at >= 5 && at[0] == ' ' && is_digit(at[1]) && is_digit(at[2]) &&
+                 (at[3] == 'O' || at[3] == 'E') && at[4] == ' ';
+    return found ? at + 4 : at;
+}
+
 /* 2026-07-01T10:00:00.1234567Z, 2026-07-01 10:00:00. */
 static const char *take_iso(const char *at, const char *end)
 {
@@ -74,7 +82,7 @@ static const char *take_iso(const char *at, const char *end)
     if (at[10] != 'T' && at[10] != ' ')
         return NULL;
     const char *stop = take_clock(at + 11, end);
-    return stop ? take_zone(stop, end) : NULL;
+    return stop ? skip_stream(take_zone(stop, end), end) : NULL;
 }
 
 /* "Sep 02 04:21:44" with the month in any locale: a word, a day, a time. */

@@ -225,6 +225,10 @@ static bool copying(struct stream *stream, const struct line *line, int argument
     if (stream->believe.drvs.count > 0 && !known && !stream->believe.remote &&
         !stream->lists.result_seen && !nix_build_over(stream, false))
         return false;
+    /* The system that was built last goes to its host: no builder may still write. */
+    if (stream->believe.system_last && all_started(stream) && system_name(&path) &&
+        to_elsewhere(path.after, line->text + line->length))
+        stream->believe.raw_open = false;
     /* Remote builders cause more copies than were announced. */
     if (stream->lists.copies_listed == 0 || begins(path.after, line->text + line->length, " to ") ||
         known)

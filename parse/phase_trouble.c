@@ -95,6 +95,8 @@ static const char *const hard_words[] = {
     "a terminal is required",
     "is not in the sudoers file",
     "error while loading shared libraries",
+    ": error: unrecognized arguments: ",
+    ": error: the following arguments are required: ",
 };
 static const char *const hard_lines[] = {"Killed", "Aborted", "Killed: 9", "Illegal instruction"};
 static const char *const soft_words[] = {

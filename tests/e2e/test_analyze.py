@@ -124,9 +124,15 @@ def fresh(tmp_path_factory):
     return out
 
 
+def not_of_time(wrong):
+    """Whether a bar is drawn while nix evaluates is a matter of time: on a busy machine it is."""
+    worked = lambda phases: [phase for phase in undone(phases) if phase != "evaluating"]
+    return [one for one in wrong if not one[0].startswith("phases") or worked(one[1]) != worked(one[2])]
+
+
 def test_fresh_captures_of_the_real_nix_come_out_right(fresh):
     version = subprocess.run(["nix", "--version"], check=True, capture_output=True, text=True).stdout
-    wrong = {log.name: differences(log, " 2.8." in version) for log in logs(fresh)}
+    wrong = {log.name: not_of_time(differences(log, " 2.8." in version)) for log in logs(fresh)}
     assert {name: what for name, what in wrong.items() if what} == {}
     assert len(wrong) > 15
 
