@@ -376,7 +376,7 @@ static void give_columns(struct forms *forms, size_t size, size_t digits, size_t
 static void give_base64(struct forms *forms, const char *text, size_t length, bool of_urls)
 {
     size_t size = base64(forms->out, text, length, 0, of_urls);
-    AUTO_FREE char *whole = malloc(size);
+    AUTO_FREE char *whole = malloc(size + 1);
 
     if (whole) { /* and that in a URL */
         memcpy(whole, forms->out, size);
