@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 import pytest
+from lib import postgres
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
@@ -72,6 +73,7 @@ ELSEWHERE = {
     "host  ": "a drawing",
     "make                  build": "a list of targets; test_the_targets_exist",
     "-    output=": "a diff; test_the_diff_adds_two_words",
+    "CREATE ROLE nixfleet": "SQL; test_the_database_of_the_manual_can_be_made",
     "{\n  imports = [": "Nix; test_the_module_of_the_readme_is_nix",
 }
 
@@ -246,6 +248,17 @@ def test_the_module_of_the_readme_is_nix():
 def test_the_configurations_of_caddy_are_the_same():
     blocks = {" ".join(block.split()) for _, block in all_blocks() if block.startswith("fleet.example.org {")}
     assert blocks == {"fleet.example.org { reverse_proxy 127.0.0.1:8000 }"}
+
+
+def test_the_database_of_the_manual_can_be_made():
+    """Under another name, because the server of the tests has a role of that name."""
+    block = next(block for _, block in all_blocks() if block.startswith("CREATE ROLE nixfleet"))
+    statements = [part.strip() for part in re.sub(r"(ROLE|OWNER|DATABASE) nixfleet", r"\1 fleet", block).split(";") if part.strip()]
+    with postgres.Postgres() as server:
+        for statement in statements:
+            server.sql(statement, "postgres")
+        found = server.sql("SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding) FROM pg_database WHERE datname='fleet'", "postgres")
+    assert found == "fleet|UTF8"
 
 
 def test_bodies_are_json():
