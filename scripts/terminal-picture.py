@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests" / "web"))
 
 from browser import Browser  # noqa: E402
 
-COLUMNS, ROWS = 136, 18
+COLUMNS, ROWS = 164, 18
 COLOURS = ["#15161e", "#f7768e", "#9ece6a", "#e0af68", "#7aa2f7", "#bb9af7", "#7dcfff", "#c0caf5"]
 PAGE = """<!doctype html><meta charset=utf-8><style>
 body {{ margin: 0; background: #1a1b26; color: #c0caf5; }}
