@@ -15,15 +15,23 @@ pytestmark = pytest.mark.skipif(BIN != ROOT or not all((ROOT / p).exists() for p
                                 reason="the ordinary build is not what is tested")
 
 
-def make(*arguments, umask=-1):
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """make in a copy of the tree: with another PREFIX it links nixfleet-run anew, which other tests run at the same time."""
+    tree = tmp_path_factory.mktemp("tree") / "nixfleet"
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=lambda directory, names: {"asan", "tsan", "fuzz"} & set(names)
+                    if pathlib.Path(directory) == ROOT / "build" else {".git"} & set(names))
     environment = {k: v for k, v in os.environ.items() if k != "MAKELEVEL"}
     environment["MAKEFLAGS"] = re.sub(r"(^| )-j\S*|--jobserver-\S+", "", environment.get("MAKEFLAGS", ""))
-    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
-                          umask=umask)
+
+    def run(*arguments, umask=-1):
+        return subprocess.run(["make", *arguments], cwd=tree, env=environment, capture_output=True, text=True, timeout=300,
+                              umask=umask)
+    return run
 
 
 @pytest.fixture(scope="module")
-def destination(tmp_path_factory):
+def destination(make, tmp_path_factory):
     directory = tmp_path_factory.mktemp("destination")
     result = make("install", f"DESTDIR={directory}")
     assert result.returncode == 0, result.stderr
@@ -48,7 +56,7 @@ def test_install_puts_everything_below_destdir_and_prefix(destination):
     assert all(name.startswith("usr/local/") for name in installed)
 
 
-def test_what_root_installs_with_a_tight_umask_is_for_everybody(tmp_path):
+def test_what_root_installs_with_a_tight_umask_is_for_everybody(make, tmp_path):
     assert make("install", f"DESTDIR={tmp_path}/d", umask=0o077).returncode == 0
     inside = [f for f in (tmp_path / "d").rglob("*")]
     assert len(inside) > 20
@@ -103,14 +111,14 @@ def test_an_installed_wrapper_runs_a_command_and_finds_its_helper(destination, t
     assert (shown.returncode, shown.stdout) == (0, "hello\n"), shown.stderr
 
 
-def test_uninstall_leaves_nothing(tmp_path):
+def test_uninstall_leaves_nothing(make, tmp_path):
     assert make("install", f"DESTDIR={tmp_path}").returncode == 0
     result = make("uninstall", f"DESTDIR={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert files(tmp_path) == set()
 
 
-def test_paths_may_have_spaces_and_files_of_others_stay(tmp_path):
+def test_paths_may_have_spaces_and_files_of_others_stay(make, tmp_path):
     paths = (f"DESTDIR={tmp_path}/stage 1", "PREFIX=/opt/my apps")
     stage = tmp_path / "stage 1"
     result = make("install", *paths)
@@ -127,14 +135,13 @@ def test_paths_may_have_spaces_and_files_of_others_stay(tmp_path):
     assert files(tmp_path) == {str(other.relative_to(tmp_path)) for other in others}
 
 
-def test_another_prefix_compiles_one_object(tmp_path):
+def test_another_prefix_compiles_one_object(make, tmp_path):
     assert make("all").returncode == 0
     result = make("install", f"DESTDIR={tmp_path}", "PREFIX=/elsewhere", "B=build")
     assert result.returncode == 0, result.stderr
     compiled = re.findall(r"^  CC     (.*)$", result.stdout, re.MULTILINE)
     assert compiled == ["capture/helpers.c"], compiled
     assert b"/elsewhere/libexec/nixfleet/nixfleet-report" in (tmp_path / "elsewhere/bin/nixfleet-run").read_bytes()
-    assert make("all").returncode == 0
 
 
 def needed(program):
@@ -158,7 +165,7 @@ def test_binaries_are_position_independent_with_read_only_relocations(program):
     assert not re.search(r"GNU_STACK.*RWE", header)
 
 
-def test_a_package_whose_compiler_makes_no_pie_by_itself_builds_one(tmp_path):
+def test_a_package_whose_compiler_makes_no_pie_by_itself_builds_one(make, tmp_path):
     """As nix/package.nix calls make: the hardening is the stdenv's, and its gcc may be one without --enable-default-pie."""
     result = make("HARDEN=", "STATIC=", "CC=cc -fno-pie -no-pie", f"B={tmp_path}", f"OUT={tmp_path}/bin", f"{tmp_path}/bin/nixfleet-run")
     assert result.returncode == 0, result.stderr
