@@ -2,10 +2,11 @@
 """page.py: what the page takes of a browser: a key in the filter of a large fleet, a fleet at work, and a log that is followed.
 Prints a Markdown table.
 
-    page.py [--seconds N] [--hosts N]
+    page.py [--seconds N] [--hosts N] [--soak N]
 
 A real nixfleet-dashboard and a headless Chromium, which draws by software. The times are CPU times: of the page's main thread, as
-Chromium counts them, and of its whole process. Nothing here passes or fails."""
+Chromium counts them, and of its whole process. --soak: for so many seconds a log of 5,000 lines a second is followed, and 20 runs a
+second end and begin; what the page holds early and late. Nothing here passes or fails."""
 import argparse
 import os
 import pathlib
@@ -70,6 +71,12 @@ class Page:
         self.browser.cdp("HeapProfiler.collectGarbage")
         return self.browser.js("return performance.memory.usedJSHeapSize") / 1e6
 
+    def holdings(self):
+        """What the page holds: MB of heap, nodes of the document and outside it, and listeners."""
+        heap = self.heap_mb()
+        metrics = {m["name"]: m["value"] for m in self.browser.cdp("Performance.getMetrics")["metrics"]}
+        return heap, metrics["Nodes"], metrics["JSEventListeners"]
+
     def close(self):
         self.browser.close()
 
@@ -77,8 +84,8 @@ class Page:
 class Fleet:
     """Hosts that report: `hosts` of them, `busy` with a run, some changes each second in turn; a log that grows."""
 
-    def __init__(self, dashboard, hosts, busy, changes, log_lines):
-        self.dashboard, self.changes, self.log_lines = dashboard, changes, log_lines
+    def __init__(self, dashboard, hosts, busy, changes, log_lines, new_runs=False):
+        self.dashboard, self.changes, self.log_lines, self.new_runs = dashboard, changes, log_lines, new_runs
         self.names = [f"host{i:04d}" for i in range(hosts)]
         self.runs = {}
         for i, name in enumerate(self.names):
@@ -86,7 +93,7 @@ class Fleet:
                 self.runs[name] = dashboard.begin(name, ["building"])
             else:
                 dashboard.post(f"/api/hosts/{name}/register", {"hostname": name, "host_type": "nixos"})
-        self.ending = threading.Event()
+        self.ending, self.written = threading.Event(), 0
         self.threads = []
 
     def start(self):
@@ -99,6 +106,9 @@ class Fleet:
         n = 0
         while not self.ending.wait(1 / self.changes):
             name = list(self.runs)[n % len(self.runs)]
+            if self.new_runs and n % 5 == 0 and n % len(self.runs):  # not of the host whose log is followed
+                self.dashboard.end(name, self.runs[name], 1, code=n % 2)
+                self.runs[name] = self.dashboard.begin(name, ["building"])
             progress = {"built": n % 400, "to_build": 400, "current": f"package-{n}"}
             self.dashboard.heartbeat(name, self.runs[name], "building", phase="building", progress=progress, interval=60)
             n += 1
@@ -107,7 +117,7 @@ class Fleet:
         name, n, each = next(iter(self.runs)), 1, max(1, self.log_lines // 5)
         while not self.ending.wait(0.2):
             self.dashboard.write(name, self.runs[name], n, [f"\x1b[32mpackage>\x1b[0m line {n + i} of the build" for i in range(each)])
-            n += each
+            self.written = n = n + each
 
     def stop(self):
         self.ending.set()
@@ -164,19 +174,51 @@ def measure(hosts, busy, changes, log_lines, seconds, keys):
         dashboard.close()
 
 
+def soak(seconds):
+    """What the page holds after a quarter of the time, and at its end; and the lines that the log has then. A day of 50 lines a second
+    has 4.3 million."""
+    dashboard = Dashboard()
+    page = fleet = None
+    try:
+        fleet = Fleet(dashboard, 219, 165, 100, 5000, new_runs=True)
+        page = Page(dashboard.url)
+        page.browser.wait(lambda: page.browser.count("tr.host") > 30, "the hosts")
+        page.browser.js("document.querySelector('tbody[data-host=host0000] .name').click()")
+        page.browser.wait(lambda: page.browser.count(".row") > 0, "the log")
+        fleet.start()
+        time.sleep(seconds / 4)
+        early = page.holdings()
+        time.sleep(seconds * 3 / 4)
+        return early, page.holdings(), fleet.written
+    finally:
+        if fleet:
+            fleet.stop()
+        if page:
+            page.close()
+        dashboard.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--hosts", type=int, default=1500)
+    parser.add_argument("--soak", type=int, default=0, metavar="SECONDS")
     arguments = parser.parse_args()
     if not BINARY.exists():
         sys.exit("page.py is skipped: nixfleet-dashboard is not built")
-    large = measure(arguments.hosts, 40, 4, 0, arguments.seconds, True)
-    log = measure(219, 165, 6, 50, arguments.seconds, False)
-    median, most = large["key"]
+    if arguments.soak:
+        early, late, lines = soak(arguments.soak)
+        print(f"| a log of {lines:,} lines | heap | nodes | listeners |\n|---|---:|---:|---:|")
+        for words, held in (("after a quarter of the time", early), ("at the end", late)):
+            print(f"| {words} | {held[0]:.1f} MB | {held[1]:.0f} | {held[2]:.0f} |")
+        return
+    fleets = [(arguments.hosts, 40, 4, 0), (arguments.hosts, 40, 40, 0), (219, 165, 6, 50), (219, 165, 100, 50)]
+    measured = [measure(*fleet, arguments.seconds, n == 0) for n, fleet in enumerate(fleets)]
+    median, most = measured[0]["key"]
     print(f"A key in the filter, {arguments.hosts} hosts: {median * 1000:.0f} ms of the main thread (median), {most * 1000:.0f} ms (longest).\n")
     print("| parts of a core | whole process | main thread | script | style | layout | heap |\n|---|---:|---:|---:|---:|---:|---:|")
-    for words, figures in ((f"{arguments.hosts} hosts, 40 busy, 4 changes/s", large), ("219 hosts, 165 busy, 6 changes/s, a log of 50 lines/s", log)):
+    for (hosts, busy, changes, lines), figures in zip(fleets, measured):
+        words = f"{hosts:,} hosts, {busy} busy, {changes} changes/s" + (f", a log of {lines} lines/s" if lines else "")
         print(f"| {words} | " + " | ".join(f"{part * 100:.1f} %" for part in figures["share"]) + f" | {figures['heap']:.1f} MB |")
 
 
