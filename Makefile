@@ -199,6 +199,7 @@ check-postgres:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run e2e -k e2e/test_dashboard
+	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run web -k web/test_hosts
 unit e2e web:
 	@scripts/install-deps $(if $(filter unit,$@),unit,check)
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
-from lib import proxies  # noqa: E402
+from lib import dashserver, proxies  # noqa: E402
 
 ROOT = Path(os.environ.get("NIXFLEET_BIN_DIR") or Path(__file__).resolve().parents[2])
 BINARY = ROOT / "nixfleet-dashboard"
@@ -57,7 +57,8 @@ class Dashboard:
             "NIXFLEET_SESSION_SECRETS": "s" * 64,
             "NIXFLEET_AGENT_TOKEN_HASH_SECRET": "h" * 64,
         }
-        return {"PATH": os.environ["PATH"], "HOME": self.data, **secrets, **self.settings}
+        store = dashserver.store_settings(Path(self.data) / "data")
+        return {"PATH": os.environ["PATH"], "HOME": self.data, **secrets, **store, **self.settings}
 
     def start(self):
         self.log = open(Path(self.data) / "log", "ab")
