@@ -385,6 +385,13 @@ static bool wait_for_work(struct live *live, struct pollfd *polls)
     return true;
 }
 
+/* Whether a round has something to do. woken: another thread has written to the pipe. */
+static bool round_is_due(struct live *live, bool woken, int64_t now)
+{
+    return now >= live->round_ms &&
+           (woken || now >= live->tick_ms || change_feed_waits(live->messages.hosts));
+}
+
 static void *run(void *context)
 {
     struct live *live = context;
@@ -396,7 +403,7 @@ static void *run(void *context)
         size_t n = 1;
 
         atomic_store(&live->went_round_ms, now);
-        if (now >= live->round_ms) {
+        if (round_is_due(live, polls[0].revents, now)) {
             live->round_ms = now + ROUND_MS;
             begin_round(live);
         }

@@ -105,6 +105,7 @@ class Dashboard:
         self.start()
 
     def start(self):
+        self.end_proxy()
         self.errors.seek(0)
         self.errors.truncate()
         self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors)
@@ -137,9 +138,12 @@ class Dashboard:
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.end_proxy()
+
+    def end_proxy(self):
         if self.proxy:
             self.proxy.__exit__()
-            self.proxy = None
+        self.proxy = None
 
     def call(self, method, path, body=None, token=TOKEN, headers=None, raw=None):
         headers = dict(headers or {})
