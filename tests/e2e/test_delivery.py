@@ -224,7 +224,7 @@ def test_after_a_power_cut_the_dashboard_keeps_the_lines_that_only_it_has(damage
         run.write(text)
         server.wait(lambda: server.run() and len(server.run().lines) == 40)
         log, record = tmp_path / f"{run.id}.log", tmp_path / f"{run.id}.run"
-        wait_for(lambda: log.stat().st_size == len(text) and f"{len(text):x} " in record.read_text().splitlines()[1] + " ")
+        wait_for(lambda: log.exists() and log.stat().st_size == len(text) and f"{len(text):x} " in record.read_text().splitlines()[1] + " ")
         for pid in (run.shipper, run.heartbeat):
             os.kill(pid, signal.SIGKILL)
         run.kill()

@@ -100,7 +100,8 @@ class Dashboard:
         return self.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server", **fields})
 
     def heartbeat(self, host, run, status, **fields):
-        body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, **fields}
+        # An interval that no slow machine makes stale.
+        body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, "interval": 300, **fields}
         return self.post(f"/api/hosts/{host}/heartbeat", body)
 
     def write(self, host, run, start, lines, **fields):
