@@ -1,5 +1,7 @@
 /* A tree (tsearch(3)) finds entries by name. Each entry is in one of three queues: waiting state
-   changes, waiting progress, and numbered changes in the order of their numbers. */
+   changes, waiting progress, and numbered changes in the order of their numbers. An entry that has
+   a numbered state change is also in a queue in the order of these: progress that is noted before
+   a page has read the state change must not hide that change. */
 #include "dashboard/live/change_feed.h"
 
 #include <pthread.h>
@@ -17,9 +19,9 @@ TAILQ_HEAD(queue, host_entry);
 
 struct host_entry {
     char host[HOST_ID_SIZE]; /* must be first: entries are compared as names */
-    TAILQ_ENTRY(host_entry) link;
+    TAILQ_ENTRY(host_entry) link, state_link;
     struct queue *in;
-    uint64_t number, state; /* of its newest change, and of its newest state change */
+    uint64_t number, state; /* of its newest change, and of its newest state change; 0: none */
     uint64_t noted;
     int64_t numbered_ms;
 };
@@ -27,7 +29,7 @@ struct host_entry {
 struct change_feed {
     pthread_mutex_t lock;
     void *by_name;
-    struct queue states, progress, numbered;
+    struct queue states, progress, numbered, numbered_states;
     uint64_t newest, newest_state, noted;
     int64_t released_ms, credit; /* in thousandths of a host */
 };
@@ -47,6 +49,7 @@ struct change_feed *change_feed_new(void)
     TAILQ_INIT(&feed->states);
     TAILQ_INIT(&feed->progress);
     TAILQ_INIT(&feed->numbered);
+    TAILQ_INIT(&feed->numbered_states);
     return feed;
 }
 
@@ -110,6 +113,15 @@ static void give_number(struct change_feed *feed, struct host_entry *entry, int6
     move(entry, &feed->numbered);
 }
 
+/* Notes that the newest number of the entry is one of a state change. */
+static void number_state(struct change_feed *feed, struct host_entry *entry)
+{
+    if (entry->state)
+        TAILQ_REMOVE(&feed->numbered_states, entry, state_link);
+    entry->state = feed->newest_state = entry->number;
+    TAILQ_INSERT_TAIL(&feed->numbered_states, entry, state_link);
+}
+
 void change_feed_release(struct change_feed *feed, int64_t now_ms)
 {
     struct host_entry *entry;
@@ -118,7 +130,7 @@ void change_feed_release(struct change_feed *feed, int64_t now_ms)
     pthread_mutex_lock(&feed->lock);
     while ((entry = TAILQ_FIRST(&feed->states))) {
         give_number(feed, entry, now_ms);
-        entry->state = feed->newest_state = entry->number;
+        number_state(feed, entry);
     }
     passed = now_ms - feed->released_ms;
     feed->released_ms = now_ms;
@@ -174,17 +186,25 @@ static struct host_entry *first_after(struct change_feed *feed, uint64_t seen)
     return first;
 }
 
-static size_t since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE], size_t max,
-                    bool states)
+/* The same of state changes. */
+static struct host_entry *first_state_after(struct change_feed *feed, uint64_t seen)
 {
-    uint64_t from = *seen;
+    struct host_entry *first = NULL;
+
+    for (struct host_entry *entry = TAILQ_LAST(&feed->numbered_states, queue);
+         entry && entry->state > seen; entry = TAILQ_PREV(entry, queue, state_link))
+        first = entry;
+    return first;
+}
+
+size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
+                         size_t max)
+{
     struct host_entry *entry;
     size_t count = 0;
 
     pthread_mutex_lock(&feed->lock);
-    for (entry = first_after(feed, from); entry && count < max; entry = TAILQ_NEXT(entry, link)) {
-        if (states && entry->state <= from)
-            continue;
+    for (entry = first_after(feed, *seen); entry && count < max; entry = TAILQ_NEXT(entry, link)) {
         memcpy(out[count++], entry->host, HOST_ID_SIZE);
         *seen = entry->number;
     }
@@ -195,16 +215,22 @@ static size_t since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_I
     return count;
 }
 
-size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
-                         size_t max)
-{
-    return since(feed, seen, out, max, false);
-}
-
 size_t change_feed_states_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
                                 size_t max)
 {
-    return since(feed, seen, out, max, true);
+    struct host_entry *entry;
+    size_t count = 0;
+
+    pthread_mutex_lock(&feed->lock);
+    for (entry = first_state_after(feed, *seen); entry && count < max;
+         entry = TAILQ_NEXT(entry, state_link)) {
+        memcpy(out[count++], entry->host, HOST_ID_SIZE);
+        *seen = entry->state;
+    }
+    if (!entry)
+        *seen = feed->newest;
+    pthread_mutex_unlock(&feed->lock);
+    return count;
 }
 
 void change_feed_look(struct change_feed *feed, struct viewed *hosts, size_t count)

@@ -130,6 +130,30 @@ static void who_wants_states_is_not_told_of_progress(void **state)
     change_feed_free(log);
 }
 
+static void progress_that_waits_does_not_hide_a_state_change(void **state)
+{
+    struct change_feed *log = change_feed_new();
+    uint64_t seen = 0;
+
+    (void)state;
+    change_feed_note(log, "a", false);
+    change_feed_note(log, "b", false);
+    change_feed_release(log, 10000);
+    change_feed_note(log, "a", true); /* before the page has read the state change */
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 2);
+    assert_string_equal(hosts[0], "a");
+    assert_string_equal(hosts[1], "b");
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 0);
+    change_feed_note(log, "b", false);
+    change_feed_note(log, "a", false);
+    change_feed_release(log, 10001);
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 1), 1);
+    assert_string_equal(hosts[0], "b");
+    assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 1);
+    assert_string_equal(hosts[0], "a");
+    change_feed_free(log);
+}
+
 static void what_is_in_sight_has_its_newest_change(void **state)
 {
     struct viewed viewed[] = {{.host = "a"}, {.host = "b"}, {.host = "nobody"}};
@@ -157,6 +181,7 @@ int main(void)
         cmocka_unit_test(progress_of_one_host_has_a_pace),
         cmocka_unit_test(a_state_change_does_not_wait_behind_progress),
         cmocka_unit_test(who_wants_states_is_not_told_of_progress),
+        cmocka_unit_test(progress_that_waits_does_not_hide_a_state_change),
         cmocka_unit_test(what_is_in_sight_has_its_newest_change),
     };
 
