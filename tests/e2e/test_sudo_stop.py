@@ -64,13 +64,13 @@ def test_a_stop_ends_the_command(page, sudo):
 
 
 def test_a_command_that_takes_no_signal_is_not_left_behind_unseen(page, sudo, tmp_path):
-    """SIGKILL would end sudo alone. The command hears SIGTERM, and an interrupt later; then a line says that it goes on."""
+    """SIGKILL would end sudo alone. The command hears SIGTERM, and an interrupt later; then a line says that it continues."""
     script = f"trap 'echo asked' TERM; trap 'echo interrupted' INT; echo up; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 5"
     with sudo(script) as terminal:
         wait_for(lambda: "up\n" in page.log(), "the first line on the page")
         page.stop()
         wait_for(lambda: "asked\n" in page.log(), "SIGTERM")
-        wait_for(lambda: "has been interrupted, but goes on" in page.log(), "the line on the page", GRACE_S + 30)
+        wait_for(lambda: "has been interrupted, but continues" in page.log(), "the line on the page", GRACE_S + 30)
         assert "interrupted\n" in page.log()
         (tmp_path / "go").touch()
         assert terminal.wait() == 5
