@@ -274,12 +274,14 @@ static void feed_hosts(struct page *page)
 
     if (!page->hosts)
         return;
-    if (!page->has_hosts)
+    if (!page->has_hosts) {
         built = (message = host_messages_all(page->messages, &page->seen));
-    else if (page->view.known)
-        built = host_messages_states_since(page->messages, &page->seen, &message);
-    else
+        page->seen_states = page->seen;
+    } else if (page->view.known) {
+        built = host_messages_states_since(page->messages, &page->seen_states, &message);
+    } else {
         built = host_messages_since(page->messages, &page->seen, &message);
+    }
     page->has_hosts = true;
     page->closing |= !built;
     send_message(page, message);
@@ -361,9 +363,10 @@ int page_pause_ms(const struct page *page)
             return 0;
     if (!page->hosts)
         return -1;
-    if (page->view.known && page->seen >= change_feed_newest_state(feed))
-        return view_pause_ms(&page->view, feed);
-    return page->view.known || page->seen < change_feed_newest(feed) ? 0 : -1;
+    if (!page->view.known)
+        return page->seen < change_feed_newest(feed) ? 0 : -1;
+    return page->seen_states < change_feed_newest_state(feed) ? 0
+                                                              : view_pause_ms(&page->view, feed);
 }
 
 bool page_wants_to_read(const struct page *page)

@@ -27,9 +27,13 @@ struct page {
     char *early; /* bytes that came with the request */
     size_t early_size, early_taken;
     struct view view;
-    bool hosts;      /* the page asked for hosts */
-    bool has_hosts;  /* the page was sent all hosts */
-    uint64_t seen;   /* the newest change of hosts that the page was sent */
+    bool hosts;     /* the page asked for hosts */
+    bool has_hosts; /* the page was sent all hosts */
+    uint64_t seen;  /* the newest change of hosts that the page was sent */
+    /* The newest state change that the page was sent since it said what it has in sight, or else
+     * the newest of the message with all hosts: `seen` may be behind a state change that waits
+     * together with progress. */
+    uint64_t seen_states;
     uint64_t target; /* the version of the target commit that the page was sent */
     bool closing;
     /* the shared message that is being sent, and how much of it was sent */

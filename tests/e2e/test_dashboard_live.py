@@ -4,6 +4,7 @@ import http.client
 import json
 import signal
 import threading
+import time
 import uuid
 
 import pytest
@@ -108,6 +109,30 @@ def test_a_page_gets_the_progress_of_the_hosts_in_sight_and_the_states_of_all(da
         page.until("hosts")
         report("near", 7)
         changes_until(page, "near", lambda run: run["progress"]["built"] == 7)
+
+
+def test_a_host_that_began_before_the_page_said_its_view_is_on_the_page(dashboard):
+    """The list that pages share is up to a second old, and the new host makes progress, which waits, when the page says its view."""
+    def report(host, run, built):
+        dashboard.post(f"/api/hosts/{host}/heartbeat", {"run": run, "status": "building", "phase": "building", "progress": {"built": built}})
+
+    for turn in range(4):
+        run, host = run_id(), f"begun-{turn}"
+        with ws.WebSocket(dashboard.url) as page:
+            page.send({"op": "subscribe"})
+            page.until("hosts")
+            report(host, run, 0)
+            while host not in [one["id"] for one in page.until("changed")["hosts"]]:
+                pass
+        report(host, run, 1)
+        time.sleep(0.03)  # now this progress waits, most often; the test holds otherwise, too
+        with ws.WebSocket(dashboard.url) as page:
+            page.send({"op": "subscribe"})
+            seen = [one["id"] for one in page.until("hosts")["hosts"]]
+            time.sleep(0.02)
+            page.send({"op": "view", "hosts": []})
+            while host not in seen:
+                seen += [one["id"] for one in page.until("changed")["hosts"]]
 
 
 def test_a_view_that_is_no_list_of_names_is_refused(dashboard):
