@@ -15,10 +15,13 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "../common/json_read.h"
 #include "closure.h"
 
 #define OUTPUT_MAX ((size_t)8 << 20) /* bytes in an answer of nix-store */
-#define SIZES_AT_ONCE 500            /* paths in one query */
+#define NIX_STORE_NICE 5  /* with 19, a busy machine leaves no processor time within CHANGES_MS */
+#define SIZES_AT_ONCE 500 /* paths in one query */
+#define CHANGES_DEPTH 4   /* open arrays and objects in the text */
 
 /* ---- nix-store ---- */
 
@@ -37,7 +40,7 @@ static void become_nix_store(char **arguments, int out)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    (void)setpriority(PRIO_PROCESS, 0, 19);
+    (void)setpriority(PRIO_PROCESS, 0, NIX_STORE_NICE);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(null, STDERR_FILENO) < 0)
         _exit(127);
@@ -242,9 +245,30 @@ static char *make(char *lines)
     return text;
 }
 
+json_object *changes_parse(const char *text)
+{
+    struct json_problem problem;
+    json_object *list;
+
+    if (json_read(text, strlen(text), CHANGES_DEPTH, &list, &problem) < 0)
+        return NULL;
+    if (json_object_is_type(list, json_type_array))
+        return list;
+    json_object_put(list);
+    return NULL;
+}
+
 char *changes_made(const char *dir, const char *id)
 {
-    return dir ? file_of(dir, id, "changes", CHANGES_SIZE_MAX) : NULL;
+    char *text = dir ? file_of(dir, id, "changes", CHANGES_SIZE_MAX) : NULL;
+    json_object *list = text ? changes_parse(text) : NULL;
+
+    if (list) {
+        json_object_put(list);
+        return text;
+    }
+    free(text); /* a power cut damaged the file */
+    return NULL;
 }
 
 bool changes_any(const char *dir, const char *id)

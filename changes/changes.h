@@ -3,6 +3,7 @@
 #ifndef NIXFLEET_CHANGES_H
 #define NIXFLEET_CHANGES_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -13,11 +14,15 @@
 /* True if the record DIR/ID.profiles says that the run changed a profile. */
 bool changes_any(const char *dir, const char *id);
 /* The JSON text of what changed (docs/protocol.md, `changes`). It is read from DIR/ID.changes, or
-   computed and stored there, which takes at most CHANGES_MS, at the lowest priority. If the
-   closures are not available (they were deleted, or the time was over), the text has only the
-   generations. The caller frees the text. NULL: nothing changed, or out of memory. */
+   computed and stored there, which takes at most CHANGES_MS, at a low priority; a damaged file is
+   made again. If the closures are not available (they were deleted, or the time was over), the
+   text has only the generations. The caller frees the text. NULL: nothing changed, or out of
+   memory. */
 char *changes_read(const char *dir, const char *id);
-/* The same text if it is stored, else NULL. Does not wait. */
+/* The same text if it is stored and not damaged, else NULL. Does not wait. */
 char *changes_made(const char *dir, const char *id);
+/* The array in such a text, for json_object_put. NULL: the text is no JSON array, or out of
+   memory. */
+json_object *changes_parse(const char *text);
 
 #endif

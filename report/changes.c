@@ -9,17 +9,12 @@
 
 #include "../changes/changes.h"
 #include "../common/io.h"
-
-static const char *text_of(json_object *object, const char *key)
-{
-    json_object *value;
-    return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
-}
+#include "../common/json.h"
 
 static void print_package(json_object *package)
 {
-    const char *name = text_of(package, "name"), *old = text_of(package, "old");
-    const char *new = text_of(package, "new");
+    const char *name = body_text(package, "name"), *old = body_text(package, "old");
+    const char *new = body_text(package, "new");
     if (!name)
         return;
     if (old && new)
@@ -50,27 +45,29 @@ static void print_side(const char *generation, const char *path)
 
 static void print_profile(json_object *profile)
 {
-    json_object *value;
-    const char *old = text_of(profile, "old"), *name = text_of(profile, "profile");
-    const char *new = text_of(profile, "new");
+    const char *why = NULL;
+    json_object *packages;
+    int64_t number;
+    const char *old = body_text(profile, "old"), *name = body_text(profile, "profile");
+    const char *new = body_text(profile, "new");
     if (!name || !new)
         return;
     printf("%s:", name);
     if (old) {
-        print_side(text_of(profile, "old_generation"), old);
+        print_side(body_text(profile, "old_generation"), old);
         printf(" ->");
     }
-    print_side(text_of(profile, "new_generation"), new);
+    print_side(body_text(profile, "new_generation"), new);
     putchar('\n');
-    if (json_object_object_get_ex(profile, "packages", &value))
-        for (size_t at = 0; at < json_object_array_length(value); at++)
-            print_package(json_object_array_get_idx(value, at));
-    if (json_object_object_get_ex(profile, "more", &value))
-        printf("  and %lld more\n", (long long)json_object_get_int64(value));
-    if (json_object_object_get_ex(profile, "rebuilt", &value) && json_object_get_int64(value) > 0)
-        printf("  %lld rebuilt\n", (long long)json_object_get_int64(value));
-    if (json_object_object_get_ex(profile, "size", &value))
-        print_size(json_object_get_int64(value));
+    if (field_typed(profile, "packages", json_type_array, &packages, &why))
+        for (size_t at = 0; at < json_object_array_length(packages); at++)
+            print_package(json_object_array_get_idx(packages, at));
+    if (field_int(profile, "more", &number, &why))
+        printf("  and %lld more\n", (long long)number);
+    if (field_int(profile, "rebuilt", &number, &why) && number > 0)
+        printf("  %lld rebuilt\n", (long long)number);
+    if (field_int(profile, "size", &number, &why))
+        print_size(number);
 }
 
 int changes_main(const struct config *config)
@@ -78,7 +75,7 @@ int changes_main(const struct config *config)
     AUTO_FREE char *id =
         config->state_dir ? report_find_run(config->state_dir, config->operand) : NULL;
     AUTO_FREE char *text = id ? changes_read(config->state_dir, id) : NULL;
-    json_object *list = text ? json_tokener_parse(text) : NULL;
+    json_object *list = text ? changes_parse(text) : NULL;
     if (!id) {
         warnx("%s: no such run", config->operand ? config->operand : "--changes");
         return 1;

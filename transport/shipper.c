@@ -40,8 +40,8 @@
 #define PROBE_MS 60000      /* pause after a 401, 403, 404 or 405 */
 #define LAST_WORD_MS 200    /* before the flush timeout, while the pump still listens */
 #define LOCK_PAUSE_MS 100
-#define FINDER_PAUSE_MS 20 /* between two checks whether the finder has ended */
-#define FINDER_GRACE_MS 500
+#define FINDER_PAUSE_MS 20   /* between two checks whether the finder has ended */
+#define FINDER_GRACE_MS 2000 /* to write down what is known when CHANGES_MS are over */
 #define REFUSAL_SIZE 256
 
 extern char **environ;

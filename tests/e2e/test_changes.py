@@ -138,3 +138,9 @@ def test_a_store_that_cannot_be_asked_is_no_error_of_the_run(tmp_path, store):
         (changed,) = server.run().end["changes"]
     assert changed == {"profile": "home-manager", "old": str(tmp_path / "one"), "new": str(tmp_path / "two")}
     assert json.loads(next((tmp_path / "state").glob("*.changes")).read_text()) == [changed]
+    (stored,) = (tmp_path / "state").glob("*.changes")
+    text, whole = shown(env).stdout, stored.read_bytes()
+    if store == "exit 1":
+        for damaged in (bytes(len(whole)), whole[:30], b'{"profile":"home-manager"}', b"[NaN]", b"null", whole + b"\xff"):
+            stored.write_bytes(damaged)
+            assert (shown(env).stdout, stored.read_bytes()) == (text, whole), damaged
