@@ -32,6 +32,7 @@ struct flow {
     size_t left;    /* after the end of the command: its bytes that are still to be read */
     uint64_t bytes; /* read so far */
     bool flood;     /* much output comes, and much of it at once */
+    bool wide;      /* its pipes have been made larger */
     size_t ahead;
     size_t start, end;
     unsigned char buffer[PUMP_BUFFER];

@@ -27,7 +27,7 @@ void flow_init(struct flow *flow, int from, int to, bool is_pipe)
     flow->from = from;
     sink_open(&flow->to, from >= 0 ? to : -1);
     flow->is_pipe = is_pipe;
-    flow->flood = false;
+    flow->flood = flow->wide = false;
     flow->bytes = 0;
     flow->start = flow->end = flow->ahead = 0;
 }
@@ -135,11 +135,20 @@ static void drop_echo(struct pump *pump, struct flow *flow, size_t start)
     pump->echo_comes = false;
 }
 
+static void look_for_flood(struct flow *flow, size_t n)
+{
+    flow->flood = n >= FLOOD_BYTES && flow->bytes > FLOOD_FROM;
+    if (!flow->flood || flow->wide || !flow->is_pipe || !flow->to.pipe)
+        return;
+    flow->wide = true;
+    sink_widen(&flow->to, flow->from);
+}
+
 static void count_read(struct pump *pump, struct flow *flow, const void *bytes, size_t n)
 {
     flow->left -= n < flow->left ? n : flow->left;
     flow->bytes += n;
-    flow->flood = n >= FLOOD_BYTES && flow->bytes > FLOOD_FROM;
+    look_for_flood(flow, n);
     pump_record(pump, bytes, n);
 }
 

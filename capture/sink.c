@@ -17,6 +17,11 @@
  * PIPE_BUF. */
 #define SMALL 512
 
+/* A pipe of 64 KiB makes its two ends wait for each other at each 64 KiB. With these sizes a flood
+ * takes half the time. */
+#define FLOOD_PIPE_IN (512 << 10)
+#define FLOOD_PIPE_OUT (256 << 10)
+
 #define OPEN_FLAGS (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 /* Our controlling terminal can be opened again, even if it belongs to another user (su). -1: fd is
@@ -169,6 +174,22 @@ static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
     return moved > 0 ? moved : -1;
 }
 
+/* Never makes a pipe smaller. A user may have only so much memory in pipes; then it stays as it is.
+ */
+static void widen_pipe(int fd, int size)
+{
+    int now = fcntl(fd, F_GETPIPE_SZ);
+
+    if (now > 0 && now < size)
+        (void)fcntl(fd, F_SETPIPE_SZ, size);
+}
+
+void sink_widen(const struct sink *sink, int from)
+{
+    widen_pipe(from, FLOOD_PIPE_IN);
+    widen_pipe(sink->fd, FLOOD_PIPE_OUT);
+}
+
 size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size)
 {
     ssize_t staged, n;
@@ -189,6 +210,11 @@ ssize_t sink_move(struct sink *sink, int from, size_t size)
     return splice(from, NULL, sink->fd, NULL, size, SPLICE_F_NONBLOCK);
 }
 #else
+void sink_widen(const struct sink *sink, int from)
+{
+    (void)sink, (void)from;
+}
+
 size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size)
 {
     (void)sink, (void)from, (void)bytes, (void)size;

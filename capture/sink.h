@@ -29,6 +29,9 @@ void sink_open(struct sink *sink, int fd);
 /* Returns as write(2) to a non-blocking descriptor: the number of written bytes, or -1 with errno.
  * After EAGAIN, poll for POLLOUT. */
 ssize_t sink_write(struct sink *sink, const void *bytes, size_t size);
+/* Linux: lets the pipe `from` and the sink, which must be a pipe, hold more bytes, where the system
+ * allows it. Both stay so. */
+void sink_widen(const struct sink *sink, int from);
 /* Linux: copies at most size bytes that wait in the pipe `from`, and leaves them there. Returns the
  * number of bytes; 0 if there are none, or on failure (read(2) then says why). */
 size_t sink_peek(struct sink *sink, int from, void *bytes, size_t size);

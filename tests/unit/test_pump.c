@@ -278,6 +278,38 @@ static void a_flood_arrives_whole(void **state)
     }
 }
 
+/* The two ends of a small pipe would wait for each other all the time. A caller who has made the
+ * pipe larger keeps that size. */
+static void a_flood_makes_pipes_larger_and_never_smaller(void **state)
+{
+#ifdef F_SETPIPE_SZ
+    static const int sizes[] = {4096, 1 << 20};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct flood *flood = make_flood(FLOOD, 1 << 20);
+        int before = fcntl(flood->to[1], F_SETPIPE_SZ, sizes[i]), after;
+        pthread_t reader;
+        void *total;
+
+        assert_int_equal(pthread_create(&reader, NULL, check_flood, flood), 0);
+        pump_run(&flood->pump);
+        after = fcntl(flood->to[1], F_GETPIPE_SZ);
+        sink_close(&flood->pump.flows[1].to);
+        close_fd(&flood->to[1]);
+        assert_int_equal(pthread_join(reader, &total), 0);
+        assert_int_equal((size_t)total, FLOOD);
+        if (before == 4096)
+            assert_in_range(after, before + 1, 1 << 20);
+        else
+            assert_int_equal(after, before);
+        free_flood(flood);
+    }
+#else
+    (void)state;
+#endif
+}
+
 /* As without us, a command need not wait for a reader that sleeps, as long as a pipe holds what it
  * has written. Few bytes in many pages would fill the caller's pipe. */
 static void a_pipe_that_nobody_reads_holds_what_it_would_without_us(void **state)
@@ -343,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_caller_who_reads_meanwhile_gets_all_of_it),
         cmocka_unit_test(a_caller_who_has_gone_is_not_waited_for),
         cmocka_unit_test(a_flood_arrives_whole),
+        cmocka_unit_test(a_flood_makes_pipes_larger_and_never_smaller),
         cmocka_unit_test(a_pipe_that_nobody_reads_holds_what_it_would_without_us),
         cmocka_unit_test(a_reader_who_goes_ends_a_flood),
     };
