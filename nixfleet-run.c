@@ -259,11 +259,11 @@ static int run_without_us(struct run *run)
     return become_command(run->config.command);
 }
 
-/* Starts the prepared command. Returns 0, or the exit status if the command could not be
+/* Waits until the command has started. Returns 0, or the exit status if the command could not be
  * started. */
-static int start_command(struct run *run)
+static int await_start(struct run *run)
 {
-    enum child_failure failure = child_start(&run->child);
+    enum child_failure failure = child_started(&run->child);
     int problem = errno;
 
     if (failure == CHILD_STARTED)
@@ -364,7 +364,6 @@ static void plan_log(struct run *run)
 /* Opens the log and the record. On failure the run continues without them. */
 static void open_log(struct run *run)
 {
-    plan_log(run);
     if (run_log_open(&run->log, &run->plan) < 0)
         helpers_problem(&run->helpers, "no log: no shared memory: %s", strerror(errno));
 }
@@ -533,7 +532,9 @@ static int run_command(struct run *run)
     if (prepare_command(run) < 0)
         return run_without_us(run);
     helpers_init(&run->helpers, NULL, NULL, &run->log);
-    status = start_command(run);
+    child_begin(&run->child);
+    plan_log(run);
+    status = await_start(run);
     if (status != 0)
         return status;
     open_log(run); /* after the signals are set, because one of them (SIGXFSZ) could end us here */

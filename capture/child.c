@@ -250,11 +250,16 @@ failed:
     return -1;
 }
 
-enum child_failure child_start(struct child *child)
+void child_begin(struct child *child)
+{
+    child->begun = write_all(child->channel, "", 1) == 0;
+}
+
+enum child_failure child_started(struct child *child)
 {
     int problem;
 
-    if (write_all(child->channel, "", 1) < 0 || first_report(child) < 0) {
+    if (!child->begun || first_report(child) < 0) {
         child_close(child);
         return CHILD_NO_RESOURCES;
     }

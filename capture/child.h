@@ -23,6 +23,7 @@ struct child {
     /* the command is in a new session; the monitor leads it, and its terminal is the pty */
     bool session;
     struct termios modes; /* with which the pty began */
+    bool begun;           /* after child_begin: the new process has been told */
     bool adopted;         /* after child_hang_up: the command is our own child */
     bool ended;
     bool lost;  /* the monitor was killed: the end of the command is not known */
@@ -46,16 +47,19 @@ struct child_plan {
 };
 
 /* Makes the descriptors of the command and the process that will start the command. The caller can
- * do other work while this process starts. *plan must be valid until child_start. Returns 0; or -1
- * with errno, then nothing is left to be closed. */
+ * do other work while this process starts. *plan must be valid until child_started. Returns 0; or
+ * -1 with errno, then nothing is left to be closed. */
 int child_prepare(struct child *child, const struct child_plan *plan);
 
 enum child_failure { CHILD_STARTED, CHILD_NO_RESOURCES, CHILD_NO_EXEC };
 
-/* Starts the command after child_prepare, and waits until exec has worked. CHILD_NO_RESOURCES:
-   nothing was started; errno has the reason. CHILD_NO_EXEC: exec failed; errno is that of exec.
-   After a failure nothing is left to be closed. */
-enum child_failure child_start(struct child *child);
+/* After child_prepare: lets the new process start the command. The caller can do other work in the
+ * meantime. A failure shows in child_started. */
+void child_begin(struct child *child);
+/* After child_begin: waits until exec has worked. CHILD_NO_RESOURCES: nothing was started; errno
+   has the reason. CHILD_NO_EXEC: exec failed; errno is that of exec. After a failure nothing is
+   left to be closed. */
+enum child_failure child_started(struct child *child);
 /* Sets the size of the pty; the kernel sends SIGWINCH to the command. */
 void child_resize(const struct child *child, const struct winsize *window);
 /* To be called when channel is readable. Returns the signal that stopped the command, or 0. Sets
