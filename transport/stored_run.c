@@ -149,7 +149,8 @@ static const struct client_answer *exchange(struct upload *upload, const struct 
     upload->sent_ms = monotonic_ms();
     while (!answer && monotonic_ms() < upload->give_up_ms)
         answer = client_wait(upload->post.client, -1, 200, NULL);
-    upload->status = answer ? answer->status : 0;
+    if (answer) /* without an answer, the time is over: what was answered before is the reason */
+        upload->status = answer->status;
     return answer;
 }
 

@@ -22,7 +22,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 
 def wrapped(state, url, *command, **extra):
     env = environment(state, url, **{"NIXFLEET_FLUSH_TIMEOUT": 60, **extra})
-    return subprocess.run([RUN, "--", *command], env=env, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    return subprocess.run([RUN, "--", *command], env=env, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL)
 
 
 def raw(*pieces, hold=False):
