@@ -250,7 +250,7 @@ static int restore(const struct server *server, const char *file)
     return 0;
 }
 
-static void tell_table(void *context, const char *table, int64_t rows)
+static void print_table(void *context, const char *table, int64_t rows)
 {
     (void)context;
     printf("%s: %lld rows, the same in both\n", table, (long long)rows);
@@ -268,7 +268,7 @@ static int copy(const char *from, const char *to)
     /* both locks are held until the end of the program */
     if (lock_or_complain(from) < 0 || (mkdir(to, 0700), lock_or_complain(to)) < 0)
         return EXIT_FAILURE;
-    if (store_copy(from, to, tell_table, NULL, error) < 0)
+    if (store_copy(from, to, print_table, NULL, error) < 0)
         return complain(error, NULL);
     return 0;
 }

@@ -73,7 +73,7 @@ static const char usage[] =
     "and $XDG_CONFIG_HOME/nixfleet/run.conf. Exit: the command's; 125 own error,\n"
     "126 not executable, 127 not found. See nixfleet-run(1).\n";
 
-static void say(const char *text)
+static void print_line(const char *text)
 {
     fprintf(stderr, "nixfleet-run: %s\n", text);
 }
@@ -99,7 +99,7 @@ static int become_report(const char *mode, int argc, char **argv)
     AUTO_FREE char **arguments = calloc((size_t)argc + 2, sizeof *arguments);
 
     if (!program || !arguments) {
-        say("nixfleet-report was not found: the installation is incomplete");
+        print_line("nixfleet-report was not found: the installation is incomplete");
         return EXIT_OWN_ERROR;
     }
     arguments[0] = "nixfleet-report";
@@ -132,12 +132,13 @@ static bool nested(const struct config *config)
 
 /* Inside another run, options have no effect. Says so on a terminal, but not in output that a
  * script captures. */
-static void tell_of_options(const struct config *config, char **argv)
+static void warn_of_options(const struct config *config, char **argv)
 {
     bool given = config->command > argv + 1 && strcmp(argv[1], "--") != 0;
 
     if (config->verbose || (given && !config->quiet && isatty(STDERR_FILENO)))
-        say("inside another nixfleet-run, which logs and streams: these options have no effect");
+        print_line(
+            "inside another nixfleet-run, which logs and streams: these options have no effect");
 }
 
 /* ---- a run ---- */
@@ -416,12 +417,12 @@ static void record_end(struct run *run)
 }
 
 /* Prints each problem on a line, if a person reads standard error. */
-static void tell_problems(struct run *run)
+static void print_problems(struct run *run)
 {
     if (!may_speak(run))
         return;
     for (size_t i = run->helpers.problems_said; i < run->helpers.problem_count; i++)
-        say(run->helpers.problems[i]);
+        print_line(run->helpers.problems[i]);
     run->helpers.problems_said = run->helpers.problem_count;
 }
 
@@ -445,11 +446,11 @@ static void finish(struct run *run)
     record_end(run);
     child_wait(&run->child);
     left_behind = pump_stay_behind(&run->pump);
-    tell_problems(run);
+    print_problems(run);
     pump_wait_delivery(&run->pump, monotonic_ms() + (int64_t)run->config.flush_timeout_s * 1000);
     helpers_kill(&run->helpers);
     note_undelivered(run);
-    tell_problems(run);
+    print_problems(run);
     if (run->plan.file && !left_behind)
         run_log_let_go(&run->log, monotonic_ms() + LOG_WAIT_MS);
     run_log_close(&run->log);
@@ -474,7 +475,7 @@ static void enter_scope(struct run *run)
     config_derive_name(run->config.command, label, sizeof label);
     if (scope_enter(run->id, *label ? label : run->config.command[0], error, sizeof error) < 0 &&
         !run->config.quiet && (!run->streams.plain || run->config.verbose))
-        say(error);
+        print_line(error);
 }
 
 /* The window of the command: that of its terminal, even if that has no size (0x0, a serial line),
@@ -510,10 +511,10 @@ static void open_streams(struct run *run)
 }
 
 /* Prints what is wrong with the settings, before the first output of the command. */
-static void tell_warnings(const struct run *run)
+static void print_warnings(const struct run *run)
 {
     for (size_t i = 0; i < run->config.warnings.count && may_speak(run); i++)
-        say(run->config.warnings.line[i]);
+        print_line(run->config.warnings.line[i]);
 }
 
 static int run_command(struct run *run)
@@ -523,10 +524,10 @@ static int run_command(struct run *run)
     run->started_ms = wall_ms();
     run_id_make(run->started_ms, run->id);
     if (!run->config.url && !run->config.no_stream && !run->config.quiet && isatty(STDERR_FILENO))
-        say("no dashboard configured (--url): the run is only logged");
+        print_line("no dashboard configured (--url): the run is only logged");
     profiles_look(&run->profiles, run->config.command);
     open_streams(run);
-    tell_warnings(run);
+    print_warnings(run);
     if (run->config.scope)
         enter_scope(run);
     if (prepare_command(run) < 0)
@@ -574,7 +575,7 @@ static int run_all(void *context)
     int status;
 
     if (config_load(&run.config, argc, argv, error) < 0) {
-        say(error);
+        print_line(error);
         return EXIT_OWN_ERROR;
     }
     switch (run.config.mode) {
@@ -596,11 +597,11 @@ static int run_all(void *context)
         break;
     }
     if (!run.config.command) {
-        say("no command given (see --help)");
+        print_line("no command given (see --help)");
         return EXIT_OWN_ERROR;
     }
     if (nested(&run.config)) {
-        tell_of_options(&run.config, argv);
+        warn_of_options(&run.config, argv);
         return become_command(run.config.command);
     }
     status = run_command(&run);

@@ -44,12 +44,12 @@ struct peer {
     int64_t next;     /* lines in its log */
     int64_t stamp_us; /* a browser: time in the newest line that it got */
     char *in;
-    size_t in_size, in_room;
+    size_t in_size, in_capacity;
 };
 
 struct samples {
     uint32_t *us;
-    size_t count, room;
+    size_t count, capacity;
 };
 
 /* The peers of a kind are due in turn, so only the next ones are looked at. A peer that is busy
@@ -102,9 +102,9 @@ static void sample(struct load *load, struct samples *samples, int64_t since_us)
 
     if (now < load->counted_us)
         return;
-    if (samples->count == samples->room) {
-        samples->room = samples->room ? samples->room * 2 : 65536;
-        samples->us = grow(samples->us, samples->room * sizeof *samples->us);
+    if (samples->count == samples->capacity) {
+        samples->capacity = samples->capacity ? samples->capacity * 2 : 65536;
+        samples->us = grow(samples->us, samples->capacity * sizeof *samples->us);
     }
     samples->us[samples->count++] = (uint32_t)(now > since_us ? now - since_us : 0);
 }
@@ -322,11 +322,11 @@ static void readable(struct load *load, struct peer *peer)
 {
     ssize_t n;
 
-    if (peer->in_room - peer->in_size < ANSWER_MAX) {
-        peer->in_room = peer->in_room * 2 + ANSWER_MAX * (peer->kind == BROWSER ? 16 : 1);
-        peer->in = grow(peer->in, peer->in_room);
+    if (peer->in_capacity - peer->in_size < ANSWER_MAX) {
+        peer->in_capacity = peer->in_capacity * 2 + ANSWER_MAX * (peer->kind == BROWSER ? 16 : 1);
+        peer->in = grow(peer->in, peer->in_capacity);
     }
-    n = recv(peer->socket, peer->in + peer->in_size, peer->in_room - peer->in_size - 1,
+    n = recv(peer->socket, peer->in + peer->in_size, peer->in_capacity - peer->in_size - 1,
              MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN)
         return;

@@ -33,19 +33,19 @@ static void finals(void *context, uint64_t line, size_t count, const char *text,
     lines_out += count;
 }
 
-static size_t plain_line(char *out, size_t room, unsigned n)
+static size_t plain_line(char *out, size_t capacity, unsigned n)
 {
     static const char *const word[] = {
         "compiling", "linking", "src/main.c:42:", "-Wall", "checking for", "ok"};
-    int size = snprintf(out, room, "builder> [%u] %s %s module_%u.o %s -O2 -o out/%u\n", n,
+    int size = snprintf(out, capacity, "builder> [%u] %s %s module_%u.o %s -O2 -o out/%u\n", n,
                         word[n % 6], word[n / 3 % 6], n * 7 % 1000, word[n / 5 % 6], n % 77);
     return (size_t)size;
 }
 
-static size_t escape_line(char *out, size_t room, unsigned n)
+static size_t escape_line(char *out, size_t capacity, unsigned n)
 {
     int size = snprintf(
-        out, room,
+        out, capacity,
         "\r\033[2K\033[1;32m[%u/900]\033[0m \033[38;5;%um%s\033[m \033[1A\033[3Cstep %u\033[1B\r%s",
         n % 900, n % 256, "a package", n, n % 8 == 0 ? "\033[31mdone\033[0m\n" : "");
     return (size_t)size;

@@ -164,7 +164,7 @@ static bool write_gap(struct writer *writer, uint64_t size)
     return true;
 }
 
-static void tell_pump(const struct writer *writer)
+static void wake_pump(const struct writer *writer)
 {
     if (writer->channel >= 0)
         /* a failure means that the pump is gone */
@@ -178,7 +178,7 @@ static void let_pump_continue(const struct writer *writer)
     if (atomic_load(&page->pump_waits) &&
         atomic_load(&page->bytes) - atomic_load(&page->taken) <= WRITER_LOW_BYTES &&
         atomic_exchange(&page->pump_waits, 0))
-        tell_pump(writer);
+        wake_pump(writer);
 }
 
 /* Takes one piece of output. False if there is none, or no log. */
@@ -297,7 +297,7 @@ static void sync_files(struct writer *writer, bool now)
     if (spawn(writer) != 0)
         return;
     if (writer->files.log_fd >= 0)
-        /* without it, output may be lost in a power cut; nobody can be told here */
+        /* without it, output may be lost in a power cut; no process can report it from here */
         (void)fdatasync(writer->files.log_fd);
     (void)fdatasync(writer->files.run_fd);
     _exit(0);
@@ -351,7 +351,7 @@ static bool at_end(int fd)
     return n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
 }
 
-static void hear_acks(struct writer *writer)
+static void read_acks(struct writer *writer)
 {
     if (at_end(writer->acks))
         close_fd(&writer->acks);
@@ -391,7 +391,7 @@ static void sleep_until_woken(struct writer *writer, bool worked)
     if (from[0].revents)
         writer->alone = at_end(writer->channel);
     if (from[1].revents)
-        hear_acks(writer);
+        read_acks(writer);
 }
 
 /* True once: when the run is over and all is written. */
@@ -422,7 +422,7 @@ static void serve(struct writer *writer)
         bool worked = work(writer);
 
         if (just_finished(writer))
-            tell_pump(writer);
+            wake_pump(writer);
         sync_files(writer, false);
         prune_beside(writer);
         sleep_until_woken(writer, worked);
@@ -435,7 +435,7 @@ static bool shipper_is_gone(struct writer *writer)
     struct pollfd acks = {.fd = writer->acks, .events = POLLIN};
 
     while (writer->acks >= 0 && poll(&acks, 1, 0) > 0)
-        hear_acks(writer);
+        read_acks(writer);
     return writer->acks < 0;
 }
 
@@ -462,7 +462,7 @@ static void let_run_go(struct writer *writer)
     unlock(writer);
     while (writer->acks >= 0) {
         take_ack(writer);
-        hear_acks(writer);
+        read_acks(writer);
     }
     take_ack(writer);
     if (plan->nix_record)

@@ -35,7 +35,7 @@ struct monitor {
     int looks; /* how many more times to check the pump */
 };
 
-static void tell(const struct monitor *monitor, int what, int value)
+static void send_report(const struct monitor *monitor, int what, int value)
 {
     struct monitor_report report = {
         .what = what, .pid = monitor->command, .group = monitor->group, .value = value};
@@ -45,7 +45,7 @@ static void tell(const struct monitor *monitor, int what, int value)
 }
 
 /* Waits for the pump. True if the pump sent a byte; false if it has closed the channel or died. */
-static bool heard_pump(int channel)
+static bool wait_for_pump(int channel)
 {
     char byte;
     ssize_t n;
@@ -103,7 +103,7 @@ static void see_to_pump(struct monitor *monitor)
 static void take_end(struct monitor *monitor, int status)
 {
     monitor->ended = true;
-    tell(monitor, MONITOR_ENDED, status);
+    send_report(monitor, MONITOR_ENDED, status);
     if (monitor->stopped) /* the pump stopped, too, and nobody continues the pump */
         see_to_pump(monitor);
 }
@@ -124,7 +124,7 @@ static void take_change(struct monitor *monitor, siginfo_t *info)
             take_end(monitor, status);
             return;
         }
-        tell(monitor, MONITOR_STOPPED, WSTOPSIG(status));
+        send_report(monitor, MONITOR_STOPPED, WSTOPSIG(status));
         monitor->stopped = true;
     }
 }
@@ -194,7 +194,7 @@ static void watch(struct monitor *monitor)
     for (;;) {
         look_at_command(monitor);
         if (poll(polls, 2, monitor->looks > 0 ? LOOK_MS : -1) > 0 && polls[0].revents &&
-            !heard_pump(monitor->plan->channel))
+            !wait_for_pump(monitor->plan->channel))
             break;
         drop_signals(monitor);
         if (monitor->looks > 0)
@@ -235,7 +235,7 @@ static void start(struct monitor *monitor)
         _exit(127);
     }
     if (monitor->command < 0) {
-        tell(monitor, MONITOR_FAILED, errno);
+        send_report(monitor, MONITOR_FAILED, errno);
         _exit(1);
     }
     /* both processes do this, because either may run first */
@@ -244,7 +244,7 @@ static void start(struct monitor *monitor)
         (void)waitpid(leader, NULL, 0);
     else
         monitor->group = monitor->command;
-    tell(monitor, MONITOR_STARTED, 0);
+    send_report(monitor, MONITOR_STARTED, 0);
 }
 
 void monitor_run(const struct monitor_plan *plan)
@@ -258,7 +258,7 @@ void monitor_run(const struct monitor_plan *plan)
         /* what kills the caller's process group must not kill the process that reports the end */
         setpgid(0, 0);
     }
-    if (!heard_pump(plan->channel))
+    if (!wait_for_pump(plan->channel))
         _exit(0);
     start(&monitor);
     close_inherited(plan->terminal, plan->channel);

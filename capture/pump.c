@@ -60,12 +60,12 @@ void pump_free(struct pump *pump)
 
 /* Also writes the line to the log, because the person who asked on the dashboard's page sees only
  * the log. */
-static void tell_of_stop(struct pump *pump, const char *text)
+static void report_stop(struct pump *pump, const char *text)
 {
     char line[256];
     int length = snprintf(line, sizeof line, "\r\n[nixfleet-run: %s]\r\n", text);
 
-    pump_say(pump, text);
+    pump_print(pump, text);
     pump_record(pump, line, (size_t)length);
 }
 
@@ -92,8 +92,8 @@ static void stop_another_users(struct pump *pump)
     if (child_signal(pump->child, SIGINT) && pump->child->session)
         pump->kill_ms = monotonic_ms() + STOP_TOLD_MS;
     else
-        tell_of_stop(pump, "the command belongs to another user and has no terminal: "
-                           "it cannot be stopped from here");
+        report_stop(pump, "the command belongs to another user and has no terminal: "
+                          "it cannot be stopped from here");
 }
 
 /* The command continues although its terminal has interrupted it or hung up. */
@@ -104,14 +104,14 @@ static void go_on_with_another_users(struct pump *pump)
         return;
     }
     if (pump->stop == STOP_INTERRUPTED) {
-        tell_of_stop(pump, "the command belongs to another user and has been interrupted, but "
-                           "continues: its terminal will hang up");
+        report_stop(pump, "the command belongs to another user and has been interrupted, but "
+                          "continues: its terminal will hang up");
         pump->stop = STOP_HANGUP_TOLD;
         pump->kill_ms += HANGUP_GRACE_MS - STOP_TOLD_MS;
         return;
     }
-    tell_of_stop(pump, "the command belongs to another user, and neither an interrupt nor a "
-                       "hangup ends it: it cannot be stopped from here");
+    report_stop(pump, "the command belongs to another user, and neither an interrupt nor a "
+                      "hangup ends it: it cannot be stopped from here");
     pump->kill_ms = 0;
 }
 
@@ -273,7 +273,7 @@ static void read_signals(struct pump *pump)
 }
 
 /* The monitor has sent a report about the command. */
-static void hear_of_child(struct pump *pump)
+static void read_monitor_reports(struct pump *pump)
 {
     int stopped_by = child_event(pump->child);
 
@@ -377,9 +377,9 @@ static void step(struct pump *pump)
     if (polls[POLL_CONTROL].revents)
         helpers_read_control(pump->helpers);
     if (polls[POLL_LOG].revents)
-        run_log_hear(pump->log);
+        run_log_read_channel(pump->log);
     if (polls[POLL_CHILD].revents)
-        hear_of_child(pump);
+        read_monitor_reports(pump);
     if (polls[POLL_SIGNALS].revents)
         read_signals(pump);
     else if (timeout >= 0 && keys_look_often(pump))

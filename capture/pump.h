@@ -56,7 +56,8 @@ struct pump {
     uint64_t bytes;        /* of output so far */
     struct winsize window; /* of the command's terminal */
     uint32_t rows, cols;   /* the same for the log: 24x80 without a window */
-    /* pipeline: stdout and stderr are one pipe, so if its reader ends, the command must be told */
+    /* pipeline: stdout and stderr are one pipe, so if its reader ends, the command must get SIGPIPE
+     */
     bool nohup, pipeline;
     unsigned char keys[4096]; /* typed, but not yet taken by the command: [keys_start, keys_end) */
     size_t keys_start, keys_end;

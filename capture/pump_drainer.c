@@ -70,7 +70,7 @@ static void let_go(struct pump *pump)
 /* This process has no terminal, no helpers and no command. */
 static void become_drainer(struct pump *pump)
 {
-    static struct terminal no_terminal = {.fd = -1, .turn = -1};
+    static struct terminal no_terminal = {.fd = -1, .lock_fd = -1};
 
     setsid(); /* a signal that ends the caller's processes must not lose the last output */
     pump->left_behind = true;

@@ -79,17 +79,17 @@ bool flow_may_read(const struct pump *pump, const struct flow *flow)
            (pump->state == PUMP_RUNNING || flow->left > 0);
 }
 
-void pump_say(struct pump *pump, const char *text)
+void pump_print(struct pump *pump, const char *text)
 {
     struct flow *flow = pump->errors;
-    size_t room = flow ? PUMP_BUFFER - flow->end : 0;
+    size_t space = flow ? PUMP_BUFFER - flow->end : 0;
     int length;
 
     if (!flow || flow->to.fd < 0 || flow->short_ends)
         return;
-    length = snprintf((char *)flow->buffer + flow->end, room, "nixfleet-run: %s%s\n", text,
+    length = snprintf((char *)flow->buffer + flow->end, space, "nixfleet-run: %s%s\n", text,
                       flow == &pump->flows[0] ? "\r" : "");
-    if (length > 0 && (size_t)length < room)
+    if (length > 0 && (size_t)length < space)
         flow->end += (size_t)length;
 }
 
@@ -104,8 +104,9 @@ void flow_give_held_cr(struct flow *flow)
 /* Reads the logged bytes in the pipe of the command into the buffer. */
 static void take_ahead(struct flow *flow)
 {
-    size_t room = PUMP_BUFFER - flow->end;
-    ssize_t n = read(flow->from, flow->buffer + flow->end, flow->ahead < room ? flow->ahead : room);
+    size_t space = PUMP_BUFFER - flow->end;
+    ssize_t n =
+        read(flow->from, flow->buffer + flow->end, flow->ahead < space ? flow->ahead : space);
 
     flow->end += n > 0 ? (size_t)n : 0;
     flow->ahead -= n > 0 ? (size_t)n : flow->ahead; /* another process has read them */

@@ -45,14 +45,14 @@ void keys_look_at_modes(struct pump *pump)
 static void end_keys(struct pump *pump)
 {
     struct termios mode;
-    size_t room = sizeof pump->keys - pump->keys_end;
+    size_t space = sizeof pump->keys - pump->keys_end;
 
     if (pump->child->master < 0 || tcgetattr(pump->child->master, &mode) < 0 ||
         !(mode.c_lflag & ICANON) || mode.c_cc[VEOF] == _POSIX_VDISABLE)
         return;
-    room = room < ENDS_OF_FILE ? room : ENDS_OF_FILE;
-    memset(pump->keys + pump->keys_end, mode.c_cc[VEOF], room);
-    pump->keys_end += room;
+    space = space < ENDS_OF_FILE ? space : ENDS_OF_FILE;
+    memset(pump->keys + pump->keys_end, mode.c_cc[VEOF], space);
+    pump->keys_end += space;
     pump->keys_echoed = false;
 }
 

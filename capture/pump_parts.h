@@ -27,7 +27,7 @@ bool flow_has_space(const struct flow *flow);
 bool flow_may_read(const struct pump *pump, const struct flow *flow);
 /* Writes a line for a person now, not at the end of the run. Drops the line if pump->errors is
  * NULL. */
-void pump_say(struct pump *pump, const char *text);
+void pump_print(struct pump *pump, const char *text);
 /* Appends bytes to the log: output of the command, or a line of ours. */
 void pump_record(struct pump *pump, const void *bytes, size_t size);
 /* Writes what the caller accepts now. If the reader is gone or the disk is full, drops what

@@ -167,9 +167,9 @@ static int64_t standing_still_ms(struct run_log *log)
 }
 
 /* Waits until there is space for size bytes. False: waiting is of no use. */
-static bool wait_for_room(struct run_log *log, size_t size)
+static bool wait_for_space(struct run_log *log, size_t size)
 {
-    if (status_ring_room(log->page) >= size || given_up(log))
+    if (status_ring_space(log->page) >= size || given_up(log))
         return false;
     wake_writer_if_wanted(log);
     return standing_still_ms(log) < PATIENCE_MS;
@@ -185,10 +185,10 @@ int run_log_pause(struct run_log *log)
     atomic_store(&log->page->pump_waits, 1);
     if (standing_still_ms(log) < PACE_PATIENCE_MS)
         return PAUSE_MS;
-    return wait_for_room(log, log->page->ring_size / 8) ? PAUSE_MS : 0;
+    return wait_for_space(log, log->page->ring_size / 8) ? PAUSE_MS : 0;
 }
 
-void run_log_hear(struct run_log *log)
+void run_log_read_channel(struct run_log *log)
 {
     char bytes[64];
 
@@ -219,7 +219,7 @@ void run_log_append(struct run_log *log, const void *bytes, size_t size)
         log->last_mark_ms = now;
         mark(log);
     }
-    for (int i = 0; wait_for_room(log, size) && i < PATIENCE_MS / PAUSE_MS; i++)
+    for (int i = 0; wait_for_space(log, size) && i < PATIENCE_MS / PAUSE_MS; i++)
         nanosleep(&pause, NULL);
     status_ring_write(log->page, bytes, size);
     atomic_store(&log->page->output_ms, now);
@@ -256,13 +256,13 @@ bool run_log_wait(struct run_log *log, int64_t until_ms)
     if (!log->page)
         return true;
     while (!atomic_load(&log->page->finished) && log->channel >= 0) {
-        struct pollfd told = {.fd = log->channel, .events = POLLIN};
+        struct pollfd writer = {.fd = log->channel, .events = POLLIN};
         int64_t left = until_ms - monotonic_ms();
 
-        if (left <= 0 || (poll(&told, 1, (int)left) < 0 && errno != EINTR))
+        if (left <= 0 || (poll(&writer, 1, (int)left) < 0 && errno != EINTR))
             return false;
-        if (told.revents)
-            run_log_hear(log);
+        if (writer.revents)
+            run_log_read_channel(log);
     }
     return atomic_load(&log->page->finished);
 }
@@ -278,12 +278,12 @@ void run_log_let_go(struct run_log *log, int64_t until_ms)
     if (log->channel >= 0)
         (void)shutdown(log->channel, SHUT_WR);
     while (log->channel >= 0 && (left = until_ms - monotonic_ms()) > 0) {
-        struct pollfd told = {.fd = log->channel, .events = POLLIN};
+        struct pollfd writer = {.fd = log->channel, .events = POLLIN};
 
-        if (poll(&told, 1, (int)left) < 0 && errno != EINTR)
+        if (poll(&writer, 1, (int)left) < 0 && errno != EINTR)
             return;
-        if (told.revents)
-            run_log_hear(log);
+        if (writer.revents)
+            run_log_read_channel(log);
     }
 }
 
@@ -307,9 +307,9 @@ struct report {
     void *context;
 };
 
-static void tell(const struct report *report, const char *format, ...)
+static void report_problem(const struct report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void tell(const struct report *report, const char *format, ...)
+static void report_problem(const struct report *report, const char *format, ...)
 {
     char line[640];
     va_list arguments;
@@ -344,18 +344,18 @@ static void report_opening(const struct report *report)
     int elsewhere = problem_of(report, LOG_ELSEWHERE);
 
     if (problem_of(report, LOG_NONE))
-        tell(report, "no log: %s: %s", dir, why_not(report));
+        report_problem(report, "no log: %s: %s", dir, why_not(report));
     else if (problem_of(report, LOG_NO_DIRECTORY) || problem_of(report, LOG_SHARED) ||
              problem_of(report, LOG_NO_RECORD))
-        tell(report, "no record of this run: %s: %s", dir, why_not(report));
+        report_problem(report, "no record of this run: %s: %s", dir, why_not(report));
     if (problem_of(report, LOG_NONE))
         return;
     if (problem_of(report, LOG_IN_USE))
-        tell(report, "%s: another run uses this file: the log is %s", plan->file,
-             report->log->page->log_path);
+        report_problem(report, "%s: another run uses this file: the log is %s", plan->file,
+                       report->log->page->log_path);
     else if (elsewhere)
-        tell(report, "%s: %s: the log is %s", plan->file, strerror(elsewhere),
-             report->log->page->log_path);
+        report_problem(report, "%s: %s: the log is %s", plan->file, strerror(elsewhere),
+                       report->log->page->log_path);
 }
 
 static void report_writing(const struct report *report)
@@ -365,16 +365,17 @@ static void report_writing(const struct report *report)
     unsigned long long gap = atomic_load(&page->gap);
 
     if (problem_of(report, LOG_ENDED) && !problem_of(report, LOG_NO_RECORD))
-        tell(report, "the log ends early: %s: %s", page->log_path,
-             strerror(problem_of(report, LOG_ENDED)));
+        report_problem(report, "the log ends early: %s: %s", page->log_path,
+                       strerror(problem_of(report, LOG_ENDED)));
     if (problem_of(report, LOG_COPY_ENDED))
-        tell(report, "%s did not get everything (%s): the log is %s", plan->file,
-             strerror(problem_of(report, LOG_COPY_ENDED)), page->log_path);
+        report_problem(report, "%s did not get everything (%s): the log is %s", plan->file,
+                       strerror(problem_of(report, LOG_COPY_ENDED)), page->log_path);
     if (problem_of(report, LOG_REMOVED))
-        tell(report, "%s/%s.run was removed while the command ran", plan->dir, plan->info.id);
+        report_problem(report, "%s/%s.run was removed while the command ran", plan->dir,
+                       plan->info.id);
     if (gap)
-        tell(report, "%llu bytes of output are not in the log, its disk was too slow: %s", gap,
-             page->log_path);
+        report_problem(report, "%llu bytes of output are not in the log, its disk was too slow: %s",
+                       gap, page->log_path);
 }
 
 void run_log_report(const struct run_log *log, void (*say)(void *context, const char *line),
@@ -387,9 +388,11 @@ void run_log_report(const struct run_log *log, void (*say)(void *context, const 
     report_opening(&report);
     report_writing(&report);
     if (log->start_problem)
-        tell(&report, "no log: the process that writes it %s: %s",
-             log->starts < STARTS_MAX ? "could not be started" : "was killed again and again",
-             strerror(log->start_problem));
+        report_problem(&report, "no log: the process that writes it %s: %s",
+                       log->starts < STARTS_MAX ? "could not be started"
+                                                : "was killed again and again",
+                       strerror(log->start_problem));
     else if (atomic_load(&log->page->over) && !atomic_load(&log->page->finished))
-        tell(&report, "the log's disk does not answer: a process stays behind to write the rest");
+        report_problem(&report,
+                       "the log's disk does not answer: a process stays behind to write the rest");
 }

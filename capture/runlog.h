@@ -44,7 +44,7 @@ void run_log_append(struct run_log *log, const void *bytes, size_t size);
  * there is space earlier, log->channel becomes readable. */
 int run_log_pause(struct run_log *log);
 /* To be called when log->channel is readable. */
-void run_log_hear(struct run_log *log);
+void run_log_read_channel(struct run_log *log);
 /* Notes a new size of the window. */
 void run_log_resize(struct run_log *log, uint32_t rows, uint32_t cols);
 /* Records how the command ended; STATUS_RUNNING: not known. Output of processes that the command

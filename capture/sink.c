@@ -103,11 +103,11 @@ void sink_close(struct sink *sink)
 
 /* True if poll reports space; else errno is EAGAIN. If the reader is gone, the answer is true, and
  * the write fails. */
-static bool has_room(int fd)
+static bool has_space(int fd)
 {
-    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    struct pollfd space = {.fd = fd, .events = POLLOUT};
 
-    if (poll(&room, 1, 0) > 0)
+    if (poll(&space, 1, 0) > 0)
         return true;
     errno = EAGAIN;
     return false;
@@ -117,7 +117,7 @@ static ssize_t write_small(const struct sink *sink, const char *bytes, size_t si
 {
     size_t done = 0;
 
-    while (done < size && has_room(sink->fd)) {
+    while (done < size && has_space(sink->fd)) {
         size_t piece = size - done < SMALL ? size - done : SMALL;
         ssize_t n = write(sink->fd, bytes + done, piece);
 
@@ -153,7 +153,7 @@ static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
     ssize_t staged, moved = 0;
     int problem;
 
-    if (!has_room(sink->fd))
+    if (!has_space(sink->fd))
         return -1;
     if (!make_stage(sink))
         return write_small(sink, bytes, size);

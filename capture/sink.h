@@ -12,7 +12,7 @@ enum sink_way {
     SINK_FILE,   /* a regular file */
     SINK_SOCKET, /* MSG_DONTWAIT in each call */
     SINK_PIPE,   /* Linux: through our own pipe, with splice(2) and SPLICE_F_NONBLOCK */
-    SINK_SMALL   /* a few bytes at a time, and only when poll reports room */
+    SINK_SMALL   /* a few bytes at a time, and only when poll reports space */
 };
 
 struct sink {

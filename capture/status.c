@@ -198,7 +198,7 @@ static void grow(struct status_page *page)
     set_window(page, page->ring_size, bytes - at, bytes - valid);
 }
 
-static void make_room(struct status_page *page, size_t size)
+static void make_space(struct status_page *page, size_t size)
 {
     uint64_t needed = atomic_load(&page->taken);
 
@@ -215,7 +215,7 @@ void status_ring_write(struct status_page *page, const void *bytes, size_t size)
     const unsigned char *from = bytes;
 
     begin_again(page);
-    make_room(page, size);
+    make_space(page, size);
     window = page->ring_window;
     atomic_store(&page->reserved, end);
     atomic_thread_fence(memory_order_seq_cst);
@@ -234,7 +234,7 @@ void status_ring_write(struct status_page *page, const void *bytes, size_t size)
     atomic_store(&page->bytes, end);
 }
 
-size_t status_ring_room(const struct status_page *page)
+size_t status_ring_space(const struct status_page *page)
 {
     uint64_t waiting = atomic_load(&page->bytes) - atomic_load(&page->taken);
 

@@ -136,7 +136,7 @@ const char *status_record(const struct status_page *page);
    oldest bytes are overwritten. */
 void status_ring_write(struct status_page *page, const void *bytes, size_t size);
 /* Pump only: how many bytes can be appended before the log loses some. */
-size_t status_ring_room(const struct status_page *page);
+size_t status_ring_space(const struct status_page *page);
 /* Any process: copies up to size bytes of output from offset on. Returns how many. *skipped: the
    number of bytes that were overwritten before they could be read; they come before the returned
    bytes. Returns 0 with *skipped 0 if the bytes do not exist yet, or are only in the log. */

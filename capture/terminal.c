@@ -59,25 +59,25 @@ static bool as_we_left_it(const struct terminal *terminal)
 }
 
 /* Takes the lock without waiting. True also if no lock is available. */
-static bool take_turn(const struct terminal *terminal)
+static bool take_lock(const struct terminal *terminal)
 {
-    return terminal->turn < 0 || flock(terminal->turn, LOCK_EX | LOCK_NB) == 0 ||
+    return terminal->lock_fd < 0 || flock(terminal->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
            errno != EWOULDBLOCK;
 }
 
-static void end_turn(const struct terminal *terminal)
+static void release_lock(const struct terminal *terminal)
 {
-    if (terminal->turn >= 0)
-        flock(terminal->turn, LOCK_UN);
+    if (terminal->lock_fd >= 0)
+        flock(terminal->lock_fd, LOCK_UN);
 }
 
 int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode)
 {
-    bool others =
-        terminal->turn >= 0 && flock(terminal->turn, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    bool others = terminal->lock_fd >= 0 && flock(terminal->lock_fd, LOCK_SH | LOCK_NB) < 0 &&
+                  errno == EWOULDBLOCK;
     int result = tcgetattr(fd, mode);
 
-    end_turn(terminal);
+    release_lock(terminal);
     if (others) { /* modes that the other wrapper has cleared, and terminals usually have set */
         mode->c_iflag |= BRKINT | ICRNL | IXON;
         mode->c_lflag |= ECHO | ICANON | IEXTEN | ISIG;
@@ -100,7 +100,7 @@ static int open_by_name(void)
 
 void terminal_open(struct terminal *terminal)
 {
-    terminal->turn = terminal->fd < 0 ? -1 : open_by_name();
+    terminal->lock_fd = terminal->fd < 0 ? -1 : open_by_name();
     if (terminal->fd >= 0) /* on failure the modes are such as no terminal has */
         (void)terminal_modes(terminal, terminal->fd, &terminal->first);
 }
@@ -109,8 +109,8 @@ bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
 
-    if (!in_foreground(terminal) || (!terminal->raw && !take_turn(terminal))) {
-        end_turn(terminal);
+    if (!in_foreground(terminal) || (!terminal->raw && !take_lock(terminal))) {
+        release_lock(terminal);
         return terminal->raw = false;
     }
     if ((terminal->raw && as_we_left_it(terminal)) || tcgetattr(terminal->fd, &terminal->saved) < 0)
@@ -135,7 +135,7 @@ void terminal_leave(struct terminal *terminal)
         (!terminal->shared || as_we_left_it(terminal)))
         set(terminal->fd, TCSADRAIN, &terminal->saved);
     terminal->raw = terminal->in_output = false;
-    end_turn(terminal);
+    release_lock(terminal);
 }
 
 /* Changes the modes that we have set, unless another program has changed them since. */
@@ -207,8 +207,8 @@ bool terminal_is_named(const struct terminal *terminal, const char *path)
 {
     struct stat named, own;
 
-    return terminal->turn >= 0 && fstat(terminal->turn, &own) == 0 && stat(path, &named) == 0 &&
-           S_ISCHR(named.st_mode) && named.st_rdev == own.st_rdev;
+    return terminal->lock_fd >= 0 && fstat(terminal->lock_fd, &own) == 0 &&
+           stat(path, &named) == 0 && S_ISCHR(named.st_mode) && named.st_rdev == own.st_rdev;
 }
 
 bool terminal_is_free(const struct terminal *terminal, struct termios *mode)

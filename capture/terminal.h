@@ -18,7 +18,8 @@ struct terminal {
     bool in_output;
     /* other programs may read from it, so it is made raw only when the command asks for keys */
     bool shared;
-    int turn; /* the terminal, opened again for the lock; -1: not available (see terminal_open) */
+    int lock_fd; /* the terminal, opened again for the lock; -1: not available (see terminal_open)
+                  */
     struct termios first; /* the modes when we started */
     /* while it is raw: the modes before, and the modes that we have set */
     struct termios saved, ours;

@@ -51,8 +51,8 @@ static void become_nix_store(char **arguments, int out)
 /* Reads until the end of file. NULL if the time is over, or the text is too long. */
 static char *read_until(int fd, int64_t until_ms)
 {
-    size_t size = 0, room = 1 << 16;
-    char *text = malloc(room);
+    size_t size = 0, capacity = 1 << 16;
+    char *text = malloc(capacity);
 
     while (text) {
         struct pollfd ready = {fd, POLLIN, 0};
@@ -63,13 +63,13 @@ static char *read_until(int fd, int64_t until_ms)
             break;
         if (poll(&ready, 1, (int)left) <= 0)
             continue;
-        if (size + 4096 > room) {
-            char *larger = realloc(text, room *= 2);
+        if (size + 4096 > capacity) {
+            char *larger = realloc(text, capacity *= 2);
             if (!larger)
                 break;
             text = larger;
         }
-        n = read(fd, text + size, room - size - 1);
+        n = read(fd, text + size, capacity - size - 1);
         if (n == 0) {
             text[size] = '\0';
             return text;

@@ -22,7 +22,7 @@ struct closure {
  * follow. */
 bool closure_parse(struct closure *closure, char *text);
 void closure_free(struct closure *closure);
-/* Puts the paths that only `one` has into out, which has room for one->count. The pointers live as
+/* Puts the paths that only `one` has into out, which has space for one->count. The pointers live as
  * long as `one`. Returns their number. */
 size_t closure_only_in(const struct closure *one, const struct closure *other, char **out);
 /* Adds `packages`, `rebuilt` and `more` of docs/protocol.md to profile: what was removed with the

@@ -16,8 +16,8 @@ bool hyperlink_may_lead_to(const char *target, size_t size);
 /* The length of the sequence at text, of which size bytes are there, if it begins a link with such
    a target, or ends one; else 0. */
 size_t hyperlink_length(const char *text, size_t size);
-/* Copies text without these sequences to out, which may be text itself, or has room for size bytes.
-   Returns how many bytes that are. */
+/* Copies text without these sequences to out, which may be text itself, or has space for size
+   bytes. Returns how many bytes that are. */
 size_t hyperlinks_leave_out(char *out, const char *text, size_t size);
 
 #endif

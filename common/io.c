@@ -58,16 +58,16 @@ int write_all(int fd, const void *bytes, size_t size)
 char *read_open_file(int fd, size_t limit, size_t *size)
 {
     AUTO_FREE char *content = NULL;
-    size_t used = 0, room = 4096;
+    size_t used = 0, capacity = 4096;
 
     for (;;) {
-        char *grown = realloc(content, room + 1);
+        char *grown = realloc(content, capacity + 1);
         ssize_t n;
 
         if (!grown)
             return NULL;
         content = grown;
-        n = read(fd, content + used, room - used);
+        n = read(fd, content + used, capacity - used);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -79,8 +79,8 @@ char *read_open_file(int fd, size_t limit, size_t *size)
         }
         if (n == 0)
             break;
-        if (used == room)
-            room *= 2;
+        if (used == capacity)
+            capacity *= 2;
     }
     content[used] = '\0';
     if (size)

@@ -12,7 +12,7 @@
 
 struct buffer {
     char *bytes;
-    size_t size, room;
+    size_t size, capacity;
 };
 
 struct reader {
@@ -39,14 +39,14 @@ static int no_memory(struct reader *reader)
 
 static int append(struct reader *reader, struct buffer *buffer, const char *bytes, size_t size)
 {
-    if (buffer->room - buffer->size < size) {
-        size_t room = buffer->size + size < 128 ? 256 : 2 * (buffer->size + size);
-        char *grown = realloc(buffer->bytes, room);
+    if (buffer->capacity - buffer->size < size) {
+        size_t capacity = buffer->size + size < 128 ? 256 : 2 * (buffer->size + size);
+        char *grown = realloc(buffer->bytes, capacity);
 
         if (!grown)
             return no_memory(reader);
         buffer->bytes = grown;
-        buffer->room = room;
+        buffer->capacity = capacity;
     }
     if (size > 0)
         memcpy(buffer->bytes + buffer->size, bytes, size);

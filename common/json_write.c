@@ -11,34 +11,34 @@
 
 /* ---- the buffer ---- */
 
-static bool resize(struct text *text, size_t room)
+static bool resize(struct text *text, size_t capacity)
 {
-    char *grown = realloc(text->bytes, room);
+    char *grown = realloc(text->bytes, capacity);
 
     if (!grown)
         return false;
     text->bytes = grown;
-    text->room = room;
+    text->capacity = capacity;
     return true;
 }
 
-static bool make_room(struct text *text, size_t more)
+static bool reserve(struct text *text, size_t more)
 {
-    size_t room = text->room ? text->room : 256;
+    size_t capacity = text->capacity ? text->capacity : 256;
 
     if (text->failed)
         return false;
-    if (text->room - text->size >= more)
+    if (text->capacity - text->size >= more)
         return true;
-    while (room - text->size < more)
-        room *= 2;
-    text->failed = !resize(text, room);
+    while (capacity - text->size < more)
+        capacity *= 2;
+    text->failed = !resize(text, capacity);
     return !text->failed;
 }
 
 void text_reserve(struct text *text, size_t size)
 {
-    if (text->room < size)
+    if (text->capacity < size)
         (void)resize(text, size);
 }
 
@@ -56,7 +56,7 @@ void text_free(struct text *text)
 
 void text_add(struct text *text, const char *bytes, size_t size)
 {
-    if (size > 0 && make_room(text, size)) {
+    if (size > 0 && reserve(text, size)) {
         memcpy(text->bytes + text->size, bytes, size);
         text->size += size;
     }
@@ -147,7 +147,7 @@ static inline void escape_all(struct text *out, const char *text, size_t length,
     const unsigned char *from = (const unsigned char *)text, *end = from + length;
     char *to;
 
-    if (!make_room(out, length * 6))
+    if (!reserve(out, length * 6))
         return;
     to = out->bytes + out->size;
     while (from < end) {

@@ -11,7 +11,7 @@
  * too. */
 struct text {
     char *bytes; /* not NUL-terminated */
-    size_t size, room;
+    size_t size, capacity;
     bool failed;
 };
 

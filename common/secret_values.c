@@ -67,7 +67,8 @@ struct finding {
     void *context;
 };
 
-static void tell(const struct finding *finding, const char *name, const char *value, size_t length)
+static void pass_value(const struct finding *finding, const char *name, const char *value,
+                       size_t length)
 {
     AUTO_FREE char *copy = strndup(value, length);
 
@@ -96,14 +97,14 @@ static size_t undo_percents(const char *text, size_t length, char *out)
     return size;
 }
 
-static void tell_url_part(const struct finding *finding, const char *name, const char *text,
+static void pass_url_part(const struct finding *finding, const char *name, const char *text,
                           size_t length)
 {
     AUTO_FREE char *plain = memchr(text, '%', length) ? malloc(length + 1) : NULL;
 
-    tell(finding, name, text, length);
+    pass_value(finding, name, text, length);
     if (plain)
-        tell(finding, name, plain, undo_percents(text, length, plain));
+        pass_value(finding, name, plain, undo_percents(text, length, plain));
 }
 
 /* Finds the password of each "scheme://user:password@host", and a user name that is a token. */
@@ -119,9 +120,9 @@ static void find_in_urls(const struct finding *finding, const char *name, const 
         length--; /* without the '@' */
         user = strcspn(at, ":");
         if (user < length)
-            tell_url_part(finding, name, at + user + 1, length - user - 1);
+            pass_url_part(finding, name, at + user + 1, length - user - 1);
         else if (length >= URL_USER_MIN)
-            tell_url_part(finding, name, at, length);
+            pass_url_part(finding, name, at, length);
     }
 }
 
@@ -149,9 +150,9 @@ static void find_access_tokens(const struct finding *finding, const char *value)
                 continue;
             }
             type = host + 1 + strcspn(at + host + 1, ":");
-            tell(finding, "access-tokens", at + host + 1, word - host - 1);
+            pass_value(finding, "access-tokens", at + host + 1, word - host - 1);
             if (type < word)
-                tell(finding, "access-tokens", at + type + 1, word - type - 1);
+                pass_value(finding, "access-tokens", at + type + 1, word - type - 1);
         }
     }
 }
@@ -213,7 +214,7 @@ static void find_in_header(const struct finding *finding, const char *word)
     const char *value = strrchr(word, ' ');
 
     if (value && strncasecmp(word, "Authorization:", 14) == 0)
-        tell(finding, "Authorization", value + 1, strlen(value + 1));
+        pass_value(finding, "Authorization", value + 1, strlen(value + 1));
 }
 
 /* "--api-key=value" counts as API_KEY=value. */

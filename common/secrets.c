@@ -78,18 +78,18 @@ bool secrets_is(const struct secrets *secrets, const struct secret *secret, cons
     return memcmp(digest, secret->digest, sizeof digest) == 0;
 }
 
-static bool make_room(struct secrets *secrets)
+static bool reserve(struct secrets *secrets)
 {
-    size_t room = secrets->room ? secrets->room * 2 : 32;
+    size_t capacity = secrets->capacity ? secrets->capacity * 2 : 32;
     struct secret *grown;
 
-    if (secrets->count < secrets->room)
+    if (secrets->count < secrets->capacity)
         return true;
-    grown = secrets->count < SECRETS_MAX ? realloc(secrets->value, room * sizeof *grown) : NULL;
+    grown = secrets->count < SECRETS_MAX ? realloc(secrets->value, capacity * sizeof *grown) : NULL;
     if (!grown)
         return false;
     secrets->value = grown;
-    secrets->room = room;
+    secrets->capacity = capacity;
     return true;
 }
 
@@ -107,7 +107,7 @@ static void add_form(void *context, const char *text, size_t length, bool blanks
             known->length == secret.length && secrets_is(secrets, known, text))
             return;
     }
-    if (!make_room(secrets)) {
+    if (!reserve(secrets)) {
         secrets->full = true;
         return;
     }
@@ -130,19 +130,20 @@ bool secrets_add_any(struct secrets *secrets, const char *value)
 
 char *secrets_format(const struct secrets *secrets)
 {
-    size_t room = sizeof VERSION_PREFIX + SECRETS_SALT_SIZE + 2 + secrets->count * ENTRY_SIZE;
-    char *text = malloc(room);
+    size_t capacity = sizeof VERSION_PREFIX + SECRETS_SALT_SIZE + 2 + secrets->count * ENTRY_SIZE;
+    char *text = malloc(capacity);
     size_t length;
 
     if (!text)
         return NULL;
-    length = (size_t)snprintf(text, room, VERSION_PREFIX "%s:%d", secrets->salt, secrets->blanks);
+    length =
+        (size_t)snprintf(text, capacity, VERSION_PREFIX "%s:%d", secrets->salt, secrets->blanks);
     for (size_t i = 0; i < secrets->count; i++) {
         const struct secret *s = &secrets->value[i];
         char digest[2 * SECRETS_DIGEST_SIZE + 1];
 
         hex_encode(s->digest, sizeof s->digest, digest);
-        length += (size_t)snprintf(text + length, room - length,
+        length += (size_t)snprintf(text + length, capacity - length,
                                    ",%" PRIu32 ":%06" PRIx32 ":%06" PRIx32 ":%s", s->length,
                                    s->first, s->last, digest);
     }
@@ -204,7 +205,7 @@ static int parse_set(struct secrets *secrets, const char *text)
     if (text[0] != ':' || (text[1] != '0' && text[1] != '1'))
         return EINVAL;
     secrets->blanks = text[1] == '1';
-    for (text += 2; *text == ',' && make_room(secrets); secrets->count++)
+    for (text += 2; *text == ',' && reserve(secrets); secrets->count++)
         if (!(text = parse_secret(text + 1, &secrets->value[secrets->count])))
             return EINVAL;
     return *text == '\0' ? 0 : *text == ',' ? ENOMEM : EINVAL;

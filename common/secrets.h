@@ -37,7 +37,7 @@ struct secrets {
     bool blanks;  /* each blank of a value may be several in output */
     bool full;    /* some forms are missing: there was no space or no memory for them */
     struct secret *value;
-    size_t count, room;
+    size_t count, capacity;
 };
 
 /* Makes an empty set with a random salt. */

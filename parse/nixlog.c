@@ -430,8 +430,8 @@ static size_t feed_held(struct nixlog *nixlog, const char *bytes, size_t size)
     }
     const char *end = memchr(bytes + taken, '\n', size - taken);
     size_t more = end ? (size_t)(end - bytes) + 1 - taken : size - taken;
-    size_t room = NIXLOG_RECORD_MAX - nixlog->held_size;
-    if (more > room || !hold(nixlog, bytes + taken, more)) { /* too long: passed on unchanged */
+    size_t space = NIXLOG_RECORD_MAX - nixlog->held_size;
+    if (more > space || !hold(nixlog, bytes + taken, more)) { /* too long: passed on unchanged */
         pass(nixlog, nixlog->held, nixlog->held_size);
         nixlog->held_size = 0;
         nixlog->line_start = false;

@@ -252,11 +252,11 @@ static size_t whole_utf8(const char *text, size_t length, size_t limit)
     return limit;
 }
 
-void text_copy(char *room, size_t size, const char *text, size_t length)
+void text_copy(char *out, size_t size, const char *text, size_t length)
 {
     length = whole_utf8(text, length, size - 1);
-    memcpy(room, text, length);
-    room[length] = '\0';
+    memcpy(out, text, length);
+    out[length] = '\0';
 }
 
 bool names_add(struct phase_names *names, const char *text, size_t length)
@@ -335,7 +335,7 @@ static void begin_anew(struct stream *stream, const struct line *line)
 static void stream_line(struct stream *stream, struct line *line, bool level)
 {
     bool indented = line->text[0] == ' ' || line->text[0] == '\t';
-    stream->errors.told = false;
+    stream->errors.reported = false;
     if (!line->redrawn) {
         if (!indented)
             begin_anew(stream, line);
@@ -348,11 +348,11 @@ static void stream_line(struct stream *stream, struct line *line, bool level)
     bool known = apply_rules(stream, line);
     if (line->redrawn)
         return;
-    if (!stream->errors.told && line->text[line->length - 1] == '.')
+    if (!stream->errors.reported && line->text[line->length - 1] == '.')
         trouble_command(stream, line, false);
-    if (known && !stream->errors.told)
+    if (known && !stream->errors.reported)
         trouble_survived(stream, SURVIVED_LINES);
-    if (known || stream->errors.told || (stream->systemd && deploy_systemd(stream, line)))
+    if (known || stream->errors.reported || (stream->systemd && deploy_systemd(stream, line)))
         return;
     bool builders = build_line(stream, line);
     if (level)

@@ -13,24 +13,24 @@
 
 static size_t *key_slot(const struct derivations *all, uint64_t key)
 {
-    size_t at = (key >> 2) & (all->capacity - 1);
+    size_t at = (key >> 2) & (all->slots - 1);
     while (all->key[at] != 0 && all->key[at] != key)
-        at = (at + 1) & (all->capacity - 1);
+        at = (at + 1) & (all->slots - 1);
     return &all->index[at];
 }
 
 static bool keys_grow(struct derivations *all)
 {
     struct derivations larger = *all;
-    larger.capacity = all->capacity == 0 ? 256 : all->capacity * 2;
-    larger.key = calloc(larger.capacity, sizeof *larger.key);
-    larger.index = calloc(larger.capacity, sizeof *larger.index);
+    larger.slots = all->slots == 0 ? 256 : all->slots * 2;
+    larger.key = calloc(larger.slots, sizeof *larger.key);
+    larger.index = calloc(larger.slots, sizeof *larger.index);
     if (!larger.key || !larger.index) {
         free(larger.key);
         free(larger.index);
         return false;
     }
-    for (size_t at = 0; at < all->capacity; at++) {
+    for (size_t at = 0; at < all->slots; at++) {
         if (all->key[at] == 0)
             continue;
         size_t *slot = key_slot(&larger, all->key[at]);
@@ -46,7 +46,7 @@ static bool keys_grow(struct derivations *all)
 /* A name means the derivation that had the name last. */
 static void key_set(struct derivations *all, uint64_t key, size_t index)
 {
-    if (all->keys * 2 >= all->capacity && !keys_grow(all))
+    if (all->keys * 2 >= all->slots && !keys_grow(all))
         return;
     size_t *slot = key_slot(all, key);
     if (all->key[slot - all->index] == 0)
@@ -57,7 +57,7 @@ static void key_set(struct derivations *all, uint64_t key, size_t index)
 
 static size_t key_find(const struct derivations *all, uint64_t key)
 {
-    if (all->capacity == 0)
+    if (all->slots == 0)
         return NOT_FOUND;
     size_t *slot = key_slot(all, key);
     return all->key[slot - all->index] == 0 ? NOT_FOUND : *slot;
@@ -86,12 +86,12 @@ static void touch(struct derivation *one)
 
 static bool list_grow(struct derivations *all)
 {
-    size_t room = all->room == 0 ? 64 : all->room * 2;
-    struct derivation *larger = realloc(all->at, room * sizeof *larger);
+    size_t capacity = all->capacity == 0 ? 64 : all->capacity * 2;
+    struct derivation *larger = realloc(all->at, capacity * sizeof *larger);
     if (!larger)
         return false;
     all->at = larger;
-    all->room = room;
+    all->capacity = capacity;
     return true;
 }
 
@@ -102,7 +102,7 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
     struct derivations *all = &phase->derivations;
     if (all->count >= PHASE_DERIVATIONS_MAX)
         return NULL;
-    if ((!all->at || all->count == all->room) && !list_grow(all))
+    if ((!all->at || all->count == all->capacity) && !list_grow(all))
         return NULL;
     struct derivation *one = &all->at[all->count];
     *one = (struct derivation){.started_ms = -1, .ended_ms = -1, .line = -1, .version = 1};

@@ -445,7 +445,7 @@ static bool front_prompt(struct taking *taking)
 /* ---- all fronts ---- */
 
 /* The first byte at the start of a line that only a front has. Most lines have no such byte. */
-static const char *telling_byte(const char *text, size_t length)
+static const char *front_byte(const char *text, size_t length)
 {
     static const bool telling[256] = {[':'] = true, ['|'] = true, ['>'] = true, [0xE2] = true};
     const char *end = text + (length < KEY_SCAN ? length : KEY_SCAN);
@@ -458,7 +458,7 @@ static const char *telling_byte(const char *text, size_t length)
 static bool front_word(struct taking *taking)
 {
     const struct line *line = taking->line;
-    const char *at = telling_byte(line->text, line->length);
+    const char *at = front_byte(line->text, line->length);
     if (!at || at == line->text)
         return false;
     switch (*at) {

@@ -133,7 +133,7 @@ struct errors {
     enum { ERROR_WHOLE, ERROR_WAITS, ERROR_ITEMS } open; /* its text is on the next lines */
     enum { BLOCK_NONE, BLOCK_RUST, BLOCK_TRACEBACK, BLOCK_MESSAGE } block;
     bool inside;    /* the lines since the last error belong to it */
-    bool told;      /* the present line reported an error */
+    bool reported;  /* the present line reported an error */
     int entry;      /* the index of the last error of this stream in the run's list; -1: none */
     int hash_lines; /* lines of a hash mismatch that are still to come */
     bool failure;   /* the text reports a failure, but no error that could be shown */
@@ -165,10 +165,10 @@ struct host {
 /* The derivations of the run, and a table that finds them by keys. */
 struct derivations {
     struct derivation *at;
-    size_t count, room;
+    size_t count, capacity;
     uint64_t *key; /* open addressing; 0: free */
     size_t *index; /* the index of the derivation with this key */
-    size_t keys, capacity;
+    size_t keys, slots;
     size_t stopped;    /* derivations whose success is not known yet */
     int64_t succeeded; /* derivations that were surely counted as done */
 };
@@ -261,7 +261,7 @@ bool take_number(const char **at, const char *end, int64_t *value);
 /* The first occurrence of needle, or NULL. */
 const char *find(const char *text, size_t length, const char *needle);
 /* Copies a text that may be shortened, but not within a character. */
-void text_copy(char *room, size_t size, const char *text, size_t length);
+void text_copy(char *out, size_t size, const char *text, size_t length);
 
 /* A path in a nix store. */
 struct store_path {

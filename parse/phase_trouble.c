@@ -221,7 +221,7 @@ void phase_error(struct stream *stream, enum error_rank rank, const char *text, 
     const struct trouble new = {.text = (char *)text, .line = line, .rank = rank};
     suspects_take(stream, false);
     stream->errors.entry = trouble_add(stream, &new, length);
-    stream->errors.told = true;
+    stream->errors.reported = true;
 }
 
 void phase_error_line(struct stream *stream, enum error_rank rank, const struct line *line)
@@ -240,7 +240,7 @@ void phase_error_more(struct stream *stream, const char *separator, const char *
     free(*entry);
     *entry = longer;
     stream->run->view_old = true;
-    stream->errors.told = true;
+    stream->errors.reported = true;
 }
 
 void phase_error_nested(struct stream *stream)
@@ -275,7 +275,7 @@ bool trouble_blame(struct stream *stream, bool first)
     }
     if (blamed)
         blamed->rank = RANK_CAUSE;
-    stream->errors.told = true;
+    stream->errors.reported = true;
     return blamed;
 }
 
@@ -492,7 +492,7 @@ bool trouble_block(struct stream *stream, const struct line *line)
     if (indented) {
         if (block == BLOCK_RUST)
             rust_cause(stream, line);
-        stream->errors.told = true;
+        stream->errors.reported = true;
         return true;
     }
     if (block == BLOCK_RUST && equals(line, "Caused by:"))
@@ -539,7 +539,7 @@ static bool caused_by(struct stream *stream, const struct line *line, int argume
     if (!equals(line, "Caused by:") || !may_speak(stream) || stream->errors.entry < 0)
         return false;
     stream->errors.block = BLOCK_RUST;
-    stream->errors.told = true;
+    stream->errors.reported = true;
     return true;
 }
 

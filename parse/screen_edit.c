@@ -306,8 +306,8 @@ void print_ascii(struct screen *screen, const uint8_t *text, size_t count)
             print_without_wrap(screen, text, count);
             return;
         }
-        uint32_t room = screen->cols - cursor->x;
-        uint32_t fits = count < room ? (uint32_t)count : room;
+        uint32_t left = screen->cols - cursor->x;
+        uint32_t fits = count < left ? (uint32_t)count : left;
         if (screen->insert)
             row_insert_cells(row, cursor->x, fits, screen->cols);
         put_ascii(screen, row, text, fits);

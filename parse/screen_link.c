@@ -38,7 +38,7 @@ static void forget_unused(struct screen *screen)
 }
 
 /* A free place for a target; NULL if there is none. */
-static char **find_room(struct screen *screen)
+static char **find_place(struct screen *screen)
 {
     struct links *links = &screen->links;
 
@@ -71,7 +71,7 @@ uint16_t link_begin(struct screen *screen, const char *osc, size_t length)
     for (unsigned i = 0; i < LINKS; i++)
         if (is_target(links->target[i], target, length))
             return (uint16_t)(i + 1);
-    place = find_room(screen);
+    place = find_place(screen);
     if (!place || !(*place = strndup(target, length)))
         return 0;
     links->count++;

@@ -33,7 +33,7 @@ size_t row_cost(const struct row *row)
 }
 
 /* Space is reserved for the reset at the end. */
-static size_t room(const struct text *text)
+static size_t space_left(const struct text *text)
 {
     return SCREEN_LINE_MAX - sizeof reset - text_cost(text);
 }
@@ -48,7 +48,7 @@ static void add_codepoint(struct text *text, uint32_t codepoint)
 {
     char utf8[4];
     size_t length = utf8_encode(codepoint, utf8);
-    if (length <= room(text))
+    if (length <= space_left(text))
         add(text, utf8, length);
 }
 
@@ -71,7 +71,7 @@ static void add_cells(struct text *text, const struct row *row, uint32_t from, u
 
     if (!row->wide) {
         size_t length = to - from;
-        add(text, row->ascii + from, length <= room(text) ? length : room(text));
+        add(text, row->ascii + from, length <= space_left(text) ? length : space_left(text));
         return;
     }
     mark = first_mark(row, from);
@@ -97,7 +97,7 @@ static void change_style(struct text *text, style to, size_t keep)
     }
     if (to != 0)
         length += style_encode(to, sgr + length);
-    if (room(text) < keep + length)
+    if (space_left(text) < keep + length)
         return;
     add(text, sgr, length);
     text->current = to;
@@ -113,7 +113,7 @@ static void add_link(struct text *text, const char *target)
     text->link_bytes += text->length - before;
 }
 
-/* The end of a link has its room from its beginning on. */
+/* The end of a link has its space from its beginning on. */
 static void change_link(struct text *text, uint16_t to, const struct links *links)
 {
     const char *target = to ? links->target[to - 1] : NULL;
@@ -182,7 +182,7 @@ void text_add_stripped(struct text *text, const struct text *coloured)
     while (at < end) {
         const char *escape = memchr(at, '\033', (size_t)(end - at));
         size_t length = (size_t)((escape ? escape : end) - at);
-        add(text, at, length <= room(text) ? length : room(text));
+        add(text, at, length <= space_left(text) ? length : space_left(text));
         if (!escape || !(at = sequence_end(escape, end)))
             return;
     }

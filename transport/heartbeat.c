@@ -39,7 +39,7 @@ struct heartbeat {
     enum heartbeat_kind kind; /* of the next heartbeat */
     int64_t next_ms;          /* monotonic time */
     int64_t ended_ms;
-    bool ended, told, stop_passed, over;
+    bool ended, acked, stop_passed, over;
 };
 
 static int open_run(struct heartbeat *heartbeat)
@@ -131,7 +131,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         backoff_reset(&post->backoff);
         token_set_accepted(post->tokens);
         pass_stop(heartbeat, answer);
-        heartbeat->told = heartbeat->ended;
+        heartbeat->acked = heartbeat->ended;
         break;
     case VERDICT_DENIED: /* the shipper reports it */
         if (post_denied(post, answer->status))
@@ -162,7 +162,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         break;
     }
     /* The shipper also delivers the end of the run. */
-    if (heartbeat->ended && !heartbeat->told && heartbeat->kind == HEARTBEAT_FINISHED)
+    if (heartbeat->ended && !heartbeat->acked && heartbeat->kind == HEARTBEAT_FINISHED)
         heartbeat->over = true;
 }
 
@@ -170,7 +170,7 @@ static bool finished(const struct heartbeat *heartbeat)
 {
     int64_t most = outage_patience_ms(&heartbeat->outage, heartbeat->config);
 
-    if (heartbeat->told || heartbeat->over)
+    if (heartbeat->acked || heartbeat->over)
         return true;
     if (heartbeat->kind == HEARTBEAT_LOST && most < LOST_TRIES_MS)
         most = LOST_TRIES_MS;

@@ -57,14 +57,14 @@ struct shipper {
     struct token_set tokens;
     struct problems problems;
     struct text lost_heartbeat; /* the `lost` heartbeat of a run whose pump died */
-    bool locked, ended, lost, lost_told, lines_done;
+    bool locked, ended, lost, lost_acked, lines_done;
     bool reached; /* the dashboard has accepted something */
     bool local;   /* the dashboard does not want the run now, so tries are rare */
     bool over;
     int64_t ended_ms; /* monotonic time */
     int64_t next_ms;  /* monotonic time of the earliest next batch */
     struct outage outage;
-    bool alone;           /* the wrapper was told not to wait */
+    bool alone;           /* the wrapper does not wait for this process */
     pid_t finder;         /* child that finds out what the run changed; 0: none */
     int64_t finder_until; /* monotonic time */
     pid_t older;          /* child that delivers older runs; 0: not started, -1: none */
@@ -267,7 +267,7 @@ static void end_older(struct shipper *shipper)
 
 /* ---- sending ---- */
 
-static void say_undelivered(struct shipper *shipper)
+static void report_undelivered(struct shipper *shipper)
 {
     const char *reason = *shipper->post.reason ? shipper->post.reason : "no answer so far";
     bool said = shipper->problems.said & (1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT);
@@ -285,7 +285,7 @@ static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
         return;
-    say_undelivered(shipper);
+    report_undelivered(shipper);
     shipper->alone = true;
     (void)write_all(HELPER_PUMP_FD, "A", 1); /* fails if the pump has stopped waiting by itself */
     helper_stay_behind();
@@ -388,7 +388,7 @@ static void take_lost_answer(struct shipper *shipper, const struct client_answer
     if (answer->status == 200 || answer->status == 404 || answer->status == 405 ||
         answer->status == 410) {
         acknowledge(shipper, !keeps(shipper), false);
-        shipper->lost_told = true;
+        shipper->lost_acked = true;
     } else {
         post_failed(&shipper->post, answer, RETRY_END_MS);
     }
@@ -479,7 +479,7 @@ static int64_t left_after_end(const struct shipper *shipper)
 
 static bool finished(struct shipper *shipper)
 {
-    if (shipper->over || (shipper->lines_done && (!shipper->lost || shipper->lost_told)))
+    if (shipper->over || (shipper->lines_done && (!shipper->lost || shipper->lost_acked)))
         return true;
     if (!shipper->ended)
         return false;
@@ -564,7 +564,7 @@ int shipper_main(const struct config *config)
     if (!config->url || open_network(&shipper) < 0)
         return 0; /* the reason was reported */
     run(&shipper);
-    say_undelivered(&shipper);
+    report_undelivered(&shipper);
     end_older(&shipper);
     /* the dashboard answers again, so deliver the other runs, too */
     if (shipper.alone && shipper.lines_done)

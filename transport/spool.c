@@ -133,7 +133,7 @@ bool spool_has_undelivered(const struct config *config, const char *except)
     return found;
 }
 
-static void say_undelivered(struct dashboard *at)
+static void report_undelivered(struct dashboard *at)
 {
     const char *what = at->undelivered == 1 ? "run is" : "runs are";
 
@@ -208,7 +208,7 @@ static int deliver(const struct config *config, bool quiet, bool any, const char
     free(ids);
     for (struct dashboard *at = &first; at; at = at->next)
         if (at->undelivered > 0)
-            say_undelivered(at);
+            report_undelivered(at);
     dashboards_free(&first);
     return undelivered > 0;
 }

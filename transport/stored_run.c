@@ -219,7 +219,7 @@ static enum stored_result deliver_lines(struct upload *upload)
     }
 }
 
-static enum stored_result tell_lost(struct upload *upload)
+static enum stored_result post_lost(struct upload *upload)
 {
     struct text body = {0};
     struct post *post = &upload->post;
@@ -290,7 +290,7 @@ static enum stored_result deliver_whole(struct upload *upload)
     extend(upload);
     result = deliver_lines(upload);
     if (result == STORED_DONE && !end->known)
-        result = tell_lost(upload);
+        result = post_lost(upload);
     if (result == STORED_DONE || result == STORED_KEPT)
         result = keep_refusal(upload, result);
     return result;

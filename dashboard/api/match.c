@@ -18,7 +18,7 @@ struct match {
     bool failed; /* out of memory at some line */
 };
 
-static void say(int code, char error[MATCH_ERROR_SIZE])
+static void describe_error(int code, char error[MATCH_ERROR_SIZE])
 {
     PCRE2_UCHAR8 reason[128] = "";
 
@@ -48,7 +48,7 @@ static pcre2_code *compile(const struct match_question *question, char error[MAT
     code = pcre2_compile((PCRE2_SPTR8)question->q, strlen(question->q), options, &reason, &at,
                          context);
     if (!code)
-        say(reason, error);
+        describe_error(reason, error);
     pcre2_compile_context_free(context);
     return code;
 }

@@ -14,13 +14,13 @@
 char *password_read_line(const char *prompt)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
 
     if (isatty(STDIN_FILENO)) {
         fputs(prompt, stderr);
         fflush(stderr);
     }
-    if (getline(&line, &room, stdin) <= 0) {
+    if (getline(&line, &capacity, stdin) <= 0) {
         free(line);
         return NULL;
     }

@@ -50,12 +50,12 @@ struct estimate {
     struct duration_row each;
     int64_t most; /* built at once */
     struct known *known, *after;
-    size_t known_count, known_room, after_count, after_room;
+    size_t known_count, known_capacity, after_count, after_capacity;
     /* Of this run. */
     struct pending *pending;
-    size_t pending_count, pending_room;
+    size_t pending_count, pending_capacity;
     struct span *built;
-    size_t built_count, built_room;
+    size_t built_count, built_capacity;
     size_t building;
 };
 
@@ -100,13 +100,13 @@ void derivation_key(const char *name, char out[DERIVATION_KEY_SIZE])
 
 /* ---- collecting ---- */
 
-/* Room for one more of count things of size bytes at *at. */
-static bool grow(struct estimate *estimate, void **at, size_t *room, size_t count, size_t size)
+/* Space for one more of count things of size bytes at *at. */
+static bool grow(struct estimate *estimate, void **at, size_t *capacity, size_t count, size_t size)
 {
-    size_t more = *room ? *room * 2 : 64;
+    size_t more = *capacity ? *capacity * 2 : 64;
     void *grown;
 
-    if (count < *room)
+    if (count < *capacity)
         return true;
     grown = realloc(*at, more * size);
     if (!grown) {
@@ -114,7 +114,7 @@ static bool grow(struct estimate *estimate, void **at, size_t *room, size_t coun
         return false;
     }
     *at = grown;
-    *room = more;
+    *capacity = more;
     return true;
 }
 
@@ -155,12 +155,12 @@ static int by_size(const void *a, const void *b)
 }
 
 /* Adds a row to the list at *at. */
-static void add_known(struct estimate *estimate, struct known **at, size_t *count, size_t *room,
+static void add_known(struct estimate *estimate, struct known **at, size_t *count, size_t *capacity,
                       const struct duration_row *row)
 {
     struct known *known;
 
-    if (!row->count || !grow(estimate, (void **)at, room, *count, sizeof *known))
+    if (!row->count || !grow(estimate, (void **)at, capacity, *count, sizeof *known))
         return;
     known = &(*at)[*count];
     if (!(known->name = strdup(row->what))) {
@@ -195,9 +195,11 @@ void estimate_history(void *context, const struct duration_row *row)
     int phase;
 
     if (strcmp(row->kind, DURATION_DERIVATION) == 0)
-        add_known(estimate, &estimate->known, &estimate->known_count, &estimate->known_room, row);
+        add_known(estimate, &estimate->known, &estimate->known_count, &estimate->known_capacity,
+                  row);
     else if (strcmp(row->kind, DURATION_AFTER) == 0)
-        add_known(estimate, &estimate->after, &estimate->after_count, &estimate->after_room, row);
+        add_known(estimate, &estimate->after, &estimate->after_count, &estimate->after_capacity,
+                  row);
     else if (strcmp(row->kind, DURATION_BUILDS) == 0)
         add_builds(estimate, row);
     else if (strcmp(row->kind, DURATION_PHASE) == 0 && (phase = phase_index(row->what)) >= 0)
@@ -211,7 +213,7 @@ bool estimate_knows(const struct estimate *estimate)
 
 static void add_built(struct estimate *estimate, const struct derivation_row *row)
 {
-    if (grow(estimate, (void **)&estimate->built, &estimate->built_room, estimate->built_count,
+    if (grow(estimate, (void **)&estimate->built, &estimate->built_capacity, estimate->built_count,
              sizeof *estimate->built))
         estimate->built[estimate->built_count++] = (struct span){row->started_ms, row->ended_ms};
 }
@@ -222,7 +224,7 @@ static void add_pending(struct estimate *estimate, const char *name, int64_t ela
     struct pending *pending;
 
     derivation_key(name, key);
-    if (!grow(estimate, (void **)&estimate->pending, &estimate->pending_room,
+    if (!grow(estimate, (void **)&estimate->pending, &estimate->pending_capacity,
               estimate->pending_count, sizeof *pending))
         return;
     pending = &estimate->pending[estimate->pending_count];

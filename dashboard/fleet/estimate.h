@@ -48,7 +48,8 @@ void estimate_derivation(void *context, const struct derivation_row *row);
 /* The most derivations of this run that were built at one time; 0: none was built, or out of
  * memory. */
 int64_t estimate_at_once(const struct estimate *estimate);
-/* Whether anything can be estimated, after the history: without it no derivation need be told. */
+/* Whether anything can be estimated, after the history: without it, estimate_derivation need not be
+ * called. */
 bool estimate_knows(const struct estimate *estimate);
 
 /* Where the run is. */

@@ -194,15 +194,15 @@ static void add_lines_of(struct listener *listener, size_t i)
     struct follower follower = take_follower(listener, i);
     struct text lines = {0}, run = {0};
     int built = follower.due ? follower_splice(listener->server->store, &follower, &lines) : 0,
-        told = follower.changed ? follower_run(listener->server->store, &follower, &run) : 0;
+        changed = follower.changed ? follower_run(listener->server->store, &follower, &run) : 0;
 
     put_follower(listener, i, &follower);
-    listener->out.failed |= built < 0 || told < 0;
+    listener->out.failed |= built < 0 || changed < 0;
     if (built > 0) {
         add_id(listener);
         add_event(listener, "splice", &lines);
     }
-    if (told > 0)
+    if (changed > 0)
         add_event(listener, "run", &run);
     text_free(&lines);
     text_free(&run);
@@ -332,17 +332,17 @@ static bool few_runs(const char *runs)
 /* Adds the listener to the list. False if there are too many. */
 static bool enlist(struct listener *listener)
 {
-    bool room;
+    bool added;
 
     pthread_mutex_lock(&listener->events->lock);
-    room = listener->events->count < LISTENERS_MAX;
-    if (room) {
+    added = listener->events->count < LISTENERS_MAX;
+    if (added) {
         listener->next = listener->events->listeners;
         listener->events->listeners = listener;
         listener->events->count++;
     }
     pthread_mutex_unlock(&listener->events->lock);
-    return room;
+    return added;
 }
 
 static struct listener *listener_new(struct request *request)

@@ -18,8 +18,8 @@
 
 #define ROUND_MS 20 /* changes within this time are sent together */
 #define ROUND_LATE_MS 10000
-#define BLIND_MS                                                                                \
-    1500            /* pages are told to come back when the store could not be read for so long \
+#define BLIND_MS                                                                           \
+    1500            /* pages must connect again if the store could not be read for so long \
                      */
 #define TICK_MS 500 /* how often to look for states and sessions that the clock has changed */
 #define PAGES_MAX 1000
@@ -28,7 +28,7 @@
 struct intake {
     struct page *arrivals;
     struct change *changes;
-    size_t change_count, change_room;
+    size_t change_count, change_capacity;
     bool lost; /* changes were dropped, because memory was short */
     bool woken;
 };
@@ -58,18 +58,18 @@ static void wake(struct live *live)
     }
 }
 
-static bool make_room(struct intake *intake, size_t count)
+static bool reserve(struct intake *intake, size_t count)
 {
-    size_t room = (intake->change_count + count) * 2;
+    size_t capacity = (intake->change_count + count) * 2;
     struct change *grown;
 
-    if (intake->change_count + count <= intake->change_room)
+    if (intake->change_count + count <= intake->change_capacity)
         return true;
-    grown = realloc(intake->changes, room * sizeof *grown);
+    grown = realloc(intake->changes, capacity * sizeof *grown);
     if (!grown)
         return false;
     intake->changes = grown;
-    intake->change_room = room;
+    intake->change_capacity = capacity;
     return true;
 }
 
@@ -80,7 +80,7 @@ static void on_changes(void *context, const struct change *changes, size_t count
     bool asleep;
 
     worker_lock(&live->worker);
-    if (make_room(intake, count)) {
+    if (reserve(intake, count)) {
         memcpy(intake->changes + intake->change_count, changes, count * sizeof *changes);
         intake->change_count += count;
     } else {
@@ -277,7 +277,7 @@ static struct change *take_changes(struct live *live, size_t *count, bool *lost)
     *lost = intake->lost;
     intake->changes = NULL;
     intake->lost = false;
-    intake->change_count = intake->change_room = 0;
+    intake->change_count = intake->change_capacity = 0;
     intake->woken = false;
     worker_unlock(&live->worker);
     return changes;

@@ -300,12 +300,12 @@ static void feed_view(struct page *page)
 static void send_lines(struct page *page, struct follower *follower)
 {
     struct text run = {0}, lines = {0};
-    int told = follower->changed ? follower_run(page->server->store, follower, &run) : 0;
+    int changed = follower->changed ? follower_run(page->server->store, follower, &run) : 0;
     int built = follower->due ? follower_splice(page->server->store, follower, &lines) : 0;
 
     follower->changed = false;
-    page->closing |= told < 0 || built < 0;
-    if (told > 0)
+    page->closing |= changed < 0 || built < 0;
+    if (changed > 0)
         send_text(page, &run);
     if (built > 0)
         send_text(page, &lines);

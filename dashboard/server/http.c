@@ -136,20 +136,20 @@ static struct request *request_new(struct http *http, struct MHD_Connection *con
 /* ---- bodies ---- */
 
 /* Sets the buffer size of a body, and counts the bytes of all bodies together. */
-static void set_room(struct request *request, size_t room)
+static void set_body_capacity(struct request *request, size_t capacity)
 {
-    if (room >= request->body_room)
-        atomic_fetch_add(&request->http->body_bytes, room - request->body_room);
+    if (capacity >= request->body_capacity)
+        atomic_fetch_add(&request->http->body_bytes, capacity - request->body_capacity);
     else
-        atomic_fetch_sub(&request->http->body_bytes, request->body_room - room);
-    request->body_room = room;
+        atomic_fetch_sub(&request->http->body_bytes, request->body_capacity - capacity);
+    request->body_capacity = capacity;
 }
 
 static void drop_body(struct request *request)
 {
     free(request->body);
     request->body = NULL;
-    set_room(request, 0);
+    set_body_capacity(request, 0);
 }
 
 static void request_free(void *context, struct MHD_Connection *connection, void **state,
@@ -194,38 +194,38 @@ static void refuse_later(struct request *request, const char *reason)
 
 /* The new buffer size for a body that needs at least this size. The buffer of a small body doubles.
  * A large body gets the size in its Content-Length, when enough bytes have come to believe it. */
-static size_t room_for(const struct request *request, size_t least)
+static size_t body_capacity_for(const struct request *request, size_t least)
 {
     const char *length = request_header(request, "Content-Length");
-    size_t room = request->body_room ? request->body_room : 2048, whole;
+    size_t capacity = request->body_capacity ? request->body_capacity : 2048, whole;
 
-    while (room < least)
-        room *= 2;
-    if (room <= LARGE_BODY)
-        return room;
+    while (capacity < least)
+        capacity *= 2;
+    if (capacity <= LARGE_BODY)
+        return capacity;
     heap_use_large_pages(WORKER_HEAP);
     /* at most body_max, so it is accepted */
     whole = length ? (size_t)strtoull(length, NULL, 10) + 1 : 0;
-    return whole >= least ? whole : room;
+    return whole >= least ? whole : capacity;
 }
 
 /* False: the request must be refused now. */
-static bool make_body_room(struct request *request, size_t least)
+static bool reserve_body(struct request *request, size_t least)
 {
-    size_t room = room_for(request, least),
-           others = atomic_load(&request->http->body_bytes) - request->body_room;
+    size_t capacity = body_capacity_for(request, least),
+           others = atomic_load(&request->http->body_bytes) - request->body_capacity;
     char *grown;
 
-    if (room > SMALL_BODY && others + room > BODIES_MAX) {
+    if (capacity > SMALL_BODY && others + capacity > BODIES_MAX) {
         refuse_later(request, "too much is being sent at once");
         return false;
     }
-    if (!(grown = realloc(request->body, room))) {
+    if (!(grown = realloc(request->body, capacity))) {
         refuse_later(request, "out of memory");
         return false;
     }
     request->body = grown;
-    set_room(request, room);
+    set_body_capacity(request, capacity);
     return true;
 }
 
@@ -238,8 +238,8 @@ static bool take_body(struct request *request, const char *bytes, size_t size)
     request->body_size += size;
     if (!request->refused && request->body_size > request->body_max)
         refuse_size(request);
-    if (!request->refused && request->body_size + 1 > request->body_room)
-        make_body_room(request, request->body_size + 1);
+    if (!request->refused && request->body_size + 1 > request->body_capacity)
+        reserve_body(request, request->body_size + 1);
     if (request->refused)
         return request->body_size <= DISCARD_MAX;
     memcpy(request->body + before, bytes, size);

@@ -61,7 +61,7 @@ struct request {
     char host[HOST_ID_SIZE]; /* {host} of the route, in lower case */
     char run[RUN_ID_SIZE];   /* {run} of the route */
     char *body;              /* NUL-terminated */
-    size_t body_size, body_room;
+    size_t body_size, body_capacity;
     char address[ADDRESS_SIZE]; /* of the client, before trusted proxies */
     char client[ADDRESS_SIZE];  /* address_key: the key under which the client is counted */
     struct settings_holder *holder;

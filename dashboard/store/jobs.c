@@ -143,16 +143,16 @@ void changes_note(struct changes *changes, const char *host, const char *run, bo
 {
     struct change *change;
 
-    if (changes->count == changes->room) {
-        size_t room = changes->room ? changes->room * 2 : 64;
-        struct change *grown = realloc(changes->list, room * sizeof *grown);
+    if (changes->count == changes->capacity) {
+        size_t capacity = changes->capacity ? changes->capacity * 2 : 64;
+        struct change *grown = realloc(changes->list, capacity * sizeof *grown);
 
         if (!grown) {
             changes->lost = true;
             return;
         }
         changes->list = grown;
-        changes->room = room;
+        changes->capacity = capacity;
     }
     change = &changes->list[changes->count++];
     snprintf(change->host, sizeof change->host, "%s", host);
@@ -175,7 +175,7 @@ void changes_watch(struct changes *changes, void (*watch)(void *, const struct c
     pthread_mutex_unlock(&changes->lock);
 }
 
-void changes_tell(struct changes *changes, const struct change *list, size_t count)
+void changes_publish(struct changes *changes, const struct change *list, size_t count)
 {
     pthread_mutex_lock(&changes->lock);
     if (changes->watch && count)

@@ -43,7 +43,7 @@ bool jobs_failing(struct jobs *jobs);
 
 struct changes {
     struct change *list; /* of the writer thread's transaction */
-    size_t count, room;
+    size_t count, capacity;
     bool lost; /* a change could not be noted, so the transaction must not be committed */
 
     pthread_mutex_t lock; /* protects these two; held while the watcher is called, because the
@@ -62,6 +62,6 @@ void changes_watch(struct changes *changes,
                    void (*watch)(void *context, const struct change *changes, size_t count),
                    void *context);
 /* Passes a list of changes to the watcher; does nothing if count is 0. */
-void changes_tell(struct changes *changes, const struct change *list, size_t count);
+void changes_publish(struct changes *changes, const struct change *list, size_t count);
 
 #endif

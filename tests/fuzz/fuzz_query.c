@@ -43,7 +43,7 @@ static int connected(void)
 }
 
 /* Sends a whole request and reads until the connection ends. */
-static size_t exchange(const char *request, size_t size, char *answer, size_t room)
+static size_t exchange(const char *request, size_t size, char *answer, size_t capacity)
 {
     int fd = connected();
     size_t got = 0;
@@ -54,7 +54,7 @@ static size_t exchange(const char *request, size_t size, char *answer, size_t ro
         return 0;
     }
     shutdown(fd, SHUT_WR);
-    while (got + 1 < room && (n = recv(fd, answer + got, room - got - 1, 0)) > 0)
+    while (got + 1 < capacity && (n = recv(fd, answer + got, capacity - got - 1, 0)) > 0)
         got += (size_t)n;
     answer[got] = '\0';
     close(fd);

@@ -124,7 +124,7 @@ static void a_queue_that_shrinks_as_it_grows_needs_little_memory(void **state)
 
             assert_true(line_queue_add(&queue, 1, line, (size_t)length));
         }
-        assert_uint_in_range(queue.room, most, most / 5 * 9);
+        assert_uint_in_range(queue.capacity, most, most / 5 * 9);
         next += queue.count / 2;
         line_queue_drop(&queue, next);
         snprintf(line, sizeof line, "%llu\n", (unsigned long long)next);

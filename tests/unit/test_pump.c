@@ -40,7 +40,7 @@ struct ended {
 };
 
 /* held: another process still has the writing end, so there is no end of file. */
-static struct ended *make_ended(int room, bool held)
+static struct ended *make_ended(int capacity, bool held)
 {
     struct ended *ended = calloc(1, sizeof *ended);
 
@@ -48,7 +48,7 @@ static struct ended *make_ended(int room, bool held)
     assert_int_equal(pipe2(ended->from, O_CLOEXEC | O_NONBLOCK), 0);
     assert_int_equal(pipe2(ended->to, O_CLOEXEC), 0);
     assert_int_equal(fcntl(ended->to[1], F_SETFL, O_NONBLOCK), 0);
-    assert_true(fcntl(ended->to[1], F_SETPIPE_SZ, room) > 0);
+    assert_true(fcntl(ended->to[1], F_SETPIPE_SZ, capacity) > 0);
     ended->child = (struct child){.pid = -1,
                                   .monitor = -1,
                                   .channel = -1,

@@ -154,7 +154,8 @@ static void blanks_of_a_value_may_be_several(void **state)
     expect(*state, "two  blanks", "two  blanks");
 }
 
-/* A text that was cut to `room`, with a value at its edge and other values that make it shorter. */
+/* A text that was cut to `capacity`, with a value at its edge and other values that make it
+ * shorter. */
 static void a_value_at_the_edge_of_a_cut_text_leaves_nothing(void **state)
 {
     enum { SHOWN = 511, ROOM = SHOWN + 1 + REDACT_AHEAD };

@@ -19,10 +19,10 @@ struct heard {
 
 static struct heard heard;
 
-static void append(char *to, size_t room, const char *text, size_t length)
+static void append(char *to, size_t capacity, const char *text, size_t length)
 {
     size_t size = strlen(to);
-    assert_true(size + length + 2 < room);
+    assert_true(size + length + 2 < capacity);
     memcpy(to + size, text, length);
     strcpy(to + size + length, "|");
 }

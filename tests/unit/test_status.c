@@ -225,13 +225,13 @@ static void what_the_log_lacks_is_in_the_ring(void **state)
 static void there_is_room_until_the_log_would_lose_something(void **state)
 {
     (void)state;
-    assert_int_equal(status_ring_room(page), RING);
+    assert_int_equal(status_ring_space(page), RING);
     write_output(1000);
-    assert_int_equal(status_ring_room(page), RING - 1000);
+    assert_int_equal(status_ring_space(page), RING - 1000);
     page->taken = 400;
-    assert_int_equal(status_ring_room(page), RING - 600);
+    assert_int_equal(status_ring_space(page), RING - 600);
     write_output(2 * RING);
-    assert_int_equal(status_ring_room(page), 0);
+    assert_int_equal(status_ring_space(page), 0);
 }
 
 static void a_late_reader_learns_how_much_it_has_missed(void **state)

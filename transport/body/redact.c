@@ -19,7 +19,7 @@
 
 struct buffer {
     char *bytes;
-    size_t size, room;
+    size_t size, capacity;
 };
 
 /* A form of a value as plain text. */
@@ -28,20 +28,20 @@ struct known {
     size_t length;
 };
 
-/* Invariant: visible.size <= places_room; place[i] is the position of visible byte i in its own
+/* Invariant: visible.size <= places_capacity; place[i] is the position of visible byte i in its own
    line. The secrets are sorted by the hash of their first bytes; those whose hash begins with the
    bits b are bucket[b] to bucket[b + 1] - 1. */
 struct redactor {
     struct secrets secrets;
     struct known *known;
-    size_t known_count, known_room;
+    size_t known_count, known_capacity;
     size_t longest;
     uint32_t bucket[(1 << BUCKET_BITS) + 1];
     uint64_t filter[(1 << FILTER_BITS) / 64]; /* a bit for the first bits of each hash */
     struct buffer visible, out;
     size_t *place;
     unsigned char *hit; /* for each visible byte: HIT_NONE, HIT_START or HIT_INSIDE */
-    size_t places_room;
+    size_t places_capacity;
 };
 
 enum { HIT_NONE, HIT_START, HIT_INSIDE };
@@ -99,17 +99,17 @@ static size_t value_at(const struct redactor *redactor, const char *text, size_t
 static void know(void *context, const char *text, size_t length, bool blanks)
 {
     struct redactor *redactor = context;
-    size_t room = redactor->known_room ? redactor->known_room * 2 : 32;
+    size_t capacity = redactor->known_capacity ? redactor->known_capacity * 2 : 32;
     struct known *grown;
 
     (void)blanks;
     if (value_at(redactor, text, length, secrets_hash_at(redactor->secrets.key, text)) != length)
         return;
-    if (redactor->known_count == redactor->known_room) {
-        if (!(grown = realloc(redactor->known, room * sizeof *grown)))
+    if (redactor->known_count == redactor->known_capacity) {
+        if (!(grown = realloc(redactor->known, capacity * sizeof *grown)))
             return;
         redactor->known = grown;
-        redactor->known_room = room;
+        redactor->known_capacity = capacity;
     }
     redactor->known[redactor->known_count].length = length;
     if ((redactor->known[redactor->known_count].text = strndup(text, length)))
@@ -182,13 +182,13 @@ static size_t escape_length(const char *text, size_t left)
     return n < left ? n + 1 : left;
 }
 
-static bool make_room(struct redactor *redactor, size_t size)
+static bool reserve(struct redactor *redactor, size_t size)
 {
     AUTO_FREE char *bytes = NULL;
     AUTO_FREE size_t *place = NULL;
     AUTO_FREE unsigned char *hit = NULL;
 
-    if (size <= redactor->places_room)
+    if (size <= redactor->places_capacity)
         return true;
     size += size / 2;
     if (!(bytes = malloc(size)) || !(place = malloc(size * sizeof *place)) || !(hit = malloc(size)))
@@ -199,7 +199,7 @@ static bool make_room(struct redactor *redactor, size_t size)
     redactor->visible.bytes = bytes;
     redactor->place = place;
     redactor->hit = hit;
-    redactor->places_room = size;
+    redactor->places_capacity = size;
     bytes = NULL, place = NULL, hit = NULL;
     return true;
 }
@@ -314,14 +314,14 @@ bool redact_needless(const struct redactor *redactor, const char *lines, size_t 
 
 static bool put(struct buffer *out, const char *bytes, size_t size)
 {
-    if (out->room - out->size < size) {
-        size_t room = (out->size + size) * 2;
-        char *grown = realloc(out->bytes, room);
+    if (out->capacity - out->size < size) {
+        size_t capacity = (out->size + size) * 2;
+        char *grown = realloc(out->bytes, capacity);
 
         if (!grown)
             return false;
         out->bytes = grown;
-        out->room = room;
+        out->capacity = capacity;
     }
     if (size > 0) /* memcpy must not get a null pointer */
         memcpy(out->bytes + out->size, bytes, size);
@@ -362,7 +362,7 @@ static const char *redact_visible(struct redactor *redactor, const char *text, s
         return text;
     if (covered == 0 && !next && plainly_clean(redactor, text, length))
         return text;
-    if (!make_room(redactor, length + ahead + 1)) {
+    if (!reserve(redactor, length + ahead + 1)) {
         *out_length = sizeof REDACT_MARK - 1; /* out of memory: better no text than a secret */
         return REDACT_MARK;
     }
@@ -471,7 +471,7 @@ static size_t whole_length(struct redactor *redactor, const char *text, size_t l
 {
     size_t size;
 
-    if (redactor->secrets.count == 0 || !make_room(redactor, length + 1))
+    if (redactor->secrets.count == 0 || !reserve(redactor, length + 1))
         return length;
     redactor->visible.size = 0;
     append_visible(redactor, text, length, length);
@@ -481,13 +481,13 @@ static size_t whole_length(struct redactor *redactor, const char *text, size_t l
     return place_of(redactor, text, size - redactor->longest + 1);
 }
 
-const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room, size_t shown,
-                            size_t *out_length)
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t capacity,
+                            size_t shown, size_t *out_length)
 {
-    size_t length = strnlen(text, room - 1), whole = length, own;
+    size_t length = strnlen(text, capacity - 1), whole = length, own;
     const char *clean;
 
-    if (length + CUT_SLACK >= room)
+    if (length + CUT_SLACK >= capacity)
         whole = whole_length(redactor, text, length);
     /* A value that begins in the first `whole` bytes may end behind them. */
     clean = redact_line(redactor, text, whole, 0, text + whole, length - whole, &own, out_length);
@@ -521,7 +521,7 @@ size_t redact_safe_length(struct redactor *redactor, const char *text, size_t le
 {
     size_t start;
 
-    if (redactor->known_count == 0 || !make_room(redactor, length + 1))
+    if (redactor->known_count == 0 || !reserve(redactor, length + 1))
         return length;
     redactor->visible.size = 0;
     append_visible(redactor, text, length, length);

@@ -42,12 +42,12 @@ bool redact_needless(const struct redactor *redactor, const char *lines, size_t 
 /* Redacts a short line, or any other text. As redact_line. */
 const char *redact_text(struct redactor *redactor, const char *text, size_t length,
                         size_t *out_length);
-/* Does the same for a text that may have been cut to room - 1 bytes. Returns at most `shown` bytes
-   of it. The text behind these is needed to recognize a value whose end was cut; REDACT_AHEAD bytes
-   are enough. */
+/* Does the same for a text that may have been cut to capacity - 1 bytes. Returns at most `shown`
+   bytes of it. The text behind these is needed to recognize a value whose end was cut; REDACT_AHEAD
+   bytes are enough. */
 #define REDACT_AHEAD SECRET_FORM_MAX
-const char *redact_cut_text(struct redactor *redactor, const char *text, size_t room, size_t shown,
-                            size_t *out_length);
+const char *redact_cut_text(struct redactor *redactor, const char *text, size_t capacity,
+                            size_t shown, size_t *out_length);
 /* For a line that is still being written: how many of its bytes can be shown. The bytes behind may
    be the beginning of a value whose rest is still to come. */
 size_t redact_safe_length(struct redactor *redactor, const char *text, size_t length);

@@ -200,7 +200,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->left_out = false;
     delivery->done = false;
     delivery->known_bytes = 0;
-    delivery->told.count = delivery->told.sent_count = 0;
+    delivery->derivation_acks.count = delivery->derivation_acks.sent_count = 0;
     close_fd(&delivery->record_fd); /* it is read again from its beginning */
     prepared_drop(&delivery->next);
     return 0;
@@ -244,7 +244,7 @@ void delivery_close(struct delivery *delivery)
     text_free(&delivery->next.text);
     free(delivery->held);
     free(delivery->without_links);
-    free(delivery->told.version);
+    free(delivery->derivation_acks.version);
     free(delivery->record_path);
     free(delivery->changes);
     close_fd(&delivery->record_fd);

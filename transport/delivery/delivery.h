@@ -51,7 +51,7 @@ struct prepared {
 #define DELIVERY_DERIVATIONS_MAX 300 /* in a batch */
 
 /* What the dashboard has of the run's derivations: the version of each that was sent. */
-struct told {
+struct derivation_acks {
     uint32_t *version; /* by index, for the first `count` */
     size_t count;
     struct {
@@ -99,7 +99,7 @@ struct delivery {
     uint64_t cut_line;       /* a line of which only the beginning was sent; UINT64_MAX: none */
     const char *log_problem; /* why output is missing, for a person; NULL: not known */
     bool left_out;           /* lines were left out, so there is no digest */
-    char *without_links;     /* room for a line; NULL: the dashboard takes hyperlinks */
+    char *without_links;     /* space for a line; NULL: the dashboard takes hyperlinks */
     bool described;
     struct refusals refusals;
     bool output_over;            /* no more bytes will come */
@@ -107,7 +107,7 @@ struct delivery {
     int digest_cycles, setbacks; /* how often the dashboard asked to go back */
     size_t text_max;             /* bytes of lines in the next batch */
     size_t text_most;            /* the limit of text_max; a 413 halves it */
-    struct told told;
+    struct derivation_acks derivation_acks;
     char *changes; /* JSON of what the run changed, sent with its end; NULL: nothing. Owned */
     bool hold_end; /* the changes are not known yet, so the end waits */
     struct text body;

@@ -33,11 +33,11 @@ static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
         delivery->has = next;
 }
 
-static void note_told(struct told *told)
+static void note_derivations_acked(struct derivation_acks *acks)
 {
-    for (size_t i = 0; i < told->sent_count; i++)
-        told->version[told->sent[i].index] = told->sent[i].version;
-    told->sent_count = 0;
+    for (size_t i = 0; i < acks->sent_count; i++)
+        acks->version[acks->sent[i].index] = acks->sent[i].version;
+    acks->sent_count = 0;
 }
 
 /* The next batch may be larger. */
@@ -69,7 +69,7 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
     note_has(delivery, (uint64_t)answer->next, have);
     if (have == delivery->sent_end && delivery->sent_bytes > 0)
         delivery->acked_bytes = delivery->sent_bytes;
-    note_told(&delivery->told);
+    note_derivations_acked(&delivery->derivation_acks);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
     delivery_drop_synced(delivery);
     return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE

@@ -15,11 +15,11 @@
 #define LIVE_WITH_MOST ((size_t)64 << 10)
 
 /* Writes a text from the phase, shortened if necessary. */
-static void put_cut(struct delivery *delivery, const char *key, const char *text, size_t room,
+static void put_cut(struct delivery *delivery, const char *key, const char *text, size_t capacity,
                     size_t shown)
 {
     size_t length;
-    const char *clean = redact_cut_text(delivery->redactor, text, room, shown, &length);
+    const char *clean = redact_cut_text(delivery->redactor, text, capacity, shown, &length);
 
     /* shortened to less than the longest secret, so it may be part of one */
     if (length == 0 && *text)
@@ -62,10 +62,10 @@ static uint64_t put_queued(const struct delivery *delivery, struct text *out, si
     uint64_t lines = 0;
 
     while (at < end && lines < most) {
-        size_t room = at - from <= (ptrdiff_t)delivery->text_max
-                          ? delivery->text_max + 1 - (size_t)(at - from)
-                          : 0;
-        size_t left = (size_t)(end - at), piece = room < PIECE_SIZE ? room : PIECE_SIZE;
+        size_t space = at - from <= (ptrdiff_t)delivery->text_max
+                           ? delivery->text_max + 1 - (size_t)(at - from)
+                           : 0;
+        size_t left = (size_t)(end - at), piece = space < PIECE_SIZE ? space : PIECE_SIZE;
         const char *lf = piece_end(at, at + (piece < left ? piece : left), end);
         uint64_t count = count_lines(at, &lf, most - lines);
 
@@ -236,19 +236,19 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
         json_raw(body, "changes", delivery->changes);
 }
 
-/* Makes space for all derivations; the dashboard was told nothing about new ones. */
-static bool told_reserve(struct told *told, size_t count)
+/* Makes space for all derivations; the dashboard has no version of a new one. */
+static bool derivation_acks_reserve(struct derivation_acks *acks, size_t count)
 {
     uint32_t *larger;
 
-    if (count <= told->count)
+    if (count <= acks->count)
         return true;
-    larger = realloc(told->version, count * sizeof *larger);
+    larger = realloc(acks->version, count * sizeof *larger);
     if (!larger)
         return false;
-    told->version = larger;
-    memset(larger + told->count, 0, (count - told->count) * sizeof *larger);
-    told->count = count;
+    acks->version = larger;
+    memset(larger + acks->count, 0, (count - acks->count) * sizeof *larger);
+    acks->count = count;
     return true;
 }
 
@@ -276,35 +276,35 @@ static void put_derivation(struct delivery *delivery, size_t index, const struct
     json_close(body, '}');
 }
 
-/* Writes the derivations that changed since the dashboard was told. False if more of them
+/* Writes the derivations whose present version the dashboard does not have. False if more of them
  * remain. */
 static bool put_derivations(struct delivery *delivery)
 {
-    struct told *told = &delivery->told;
+    struct derivation_acks *acks = &delivery->derivation_acks;
     size_t count = transcript_derivation_count(delivery->transcript);
     bool open = false;
 
-    told->sent_count = 0;
-    if (!told_reserve(told, count))
+    acks->sent_count = 0;
+    if (!derivation_acks_reserve(acks, count))
         return true;
     for (size_t i = 0; i < count; i++) {
         const struct derivation *one = transcript_derivation(delivery->transcript, i);
 
-        if (one->version == told->version[i])
+        if (one->version == acks->version[i])
             continue;
-        if (told->sent_count == DELIVERY_DERIVATIONS_MAX ||
+        if (acks->sent_count == DELIVERY_DERIVATIONS_MAX ||
             delivery->body.size > DELIVERY_BODY_MAX - DERIVATION_SIZE)
             break;
         if (!open)
             json_open(&delivery->body, "derivations", '[');
         open = true;
         put_derivation(delivery, i, one);
-        told->sent[told->sent_count].index = (uint32_t)i;
-        told->sent[told->sent_count++].version = one->version;
+        acks->sent[acks->sent_count].index = (uint32_t)i;
+        acks->sent[acks->sent_count++].version = one->version;
     }
     if (open)
         json_close(&delivery->body, ']');
-    return told->sent_count < DELIVERY_DERIVATIONS_MAX &&
+    return acks->sent_count < DELIVERY_DERIVATIONS_MAX &&
            delivery->body.size <= DELIVERY_BODY_MAX - DERIVATION_SIZE;
 }
 
@@ -420,7 +420,7 @@ bool delivery_build(struct delivery *delivery)
     put_lines(delivery);
     if (delivery->sent_end > delivery->sent_from)
         put_times(delivery, delivery->sent_from, delivery->sent_end);
-    delivery->told.sent_count = 0;
+    delivery->derivation_acks.sent_count = 0;
     if (!delivery->refusals.bare) {
         put_phase(delivery, view);
         whole = put_derivations(delivery);

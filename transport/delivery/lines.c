@@ -10,25 +10,25 @@
 
 /* Space for DELIVERY_QUEUE_MAX and one more read. Allocated at once, because unused memory costs
    nothing, and growing means moving. */
-#define LINE_QUEUE_ROOM ((size_t)1408 << 10)
+#define LINE_QUEUE_CAPACITY ((size_t)1408 << 10)
 
 bool line_queue_add(struct line_queue *queue, size_t count, const char *text, size_t length)
 {
     /* Moving is cheap, and saves memory. */
-    if (queue->room - queue->end < length + 1 && queue->start > line_queue_size(queue) / 4) {
+    if (queue->capacity - queue->end < length + 1 && queue->start > line_queue_size(queue) / 4) {
         memmove(queue->bytes, queue->bytes + queue->start, line_queue_size(queue));
         queue->end -= queue->start;
         queue->start = 0;
     }
-    if (queue->room - queue->end < length + 1) {
+    if (queue->capacity - queue->end < length + 1) {
         size_t needed = queue->end + length + 1;
-        size_t room = needed < LINE_QUEUE_ROOM ? LINE_QUEUE_ROOM : needed / 2 * 3 + 256;
-        char *grown = realloc(queue->bytes, room);
+        size_t capacity = needed < LINE_QUEUE_CAPACITY ? LINE_QUEUE_CAPACITY : needed / 2 * 3 + 256;
+        char *grown = realloc(queue->bytes, capacity);
 
         if (!grown)
             return false;
         queue->bytes = grown;
-        queue->room = room;
+        queue->capacity = capacity;
     }
     if (length > 0)
         memcpy(queue->bytes + queue->end, text, length);
@@ -92,13 +92,13 @@ static struct time_run *newest(struct time_runs *times)
 
 static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
 {
-    if (times->run && times->start > 0 && times->start + times->count == times->room) {
+    if (times->run && times->start > 0 && times->start + times->count == times->capacity) {
         memmove(times->run, times->run + times->start, times->count * sizeof *times->run);
         times->start = 0;
     }
-    if (!times->run || times->count == times->room) {
-        size_t room = times->room ? times->room * 2 : 64;
-        struct time_run *grown = realloc(times->run, room * sizeof *grown);
+    if (!times->run || times->count == times->capacity) {
+        size_t capacity = times->capacity ? times->capacity * 2 : 64;
+        struct time_run *grown = realloc(times->run, capacity * sizeof *grown);
 
         if (!grown) { /* out of memory: the lines get the time of those before them */
             if (times->count)
@@ -106,7 +106,7 @@ static void append_run(struct time_runs *times, uint64_t count, int64_t ms)
             return;
         }
         times->run = grown;
-        times->room = room;
+        times->capacity = capacity;
     }
     times->run[times->start + times->count++] = (struct time_run){count, ms};
 }

@@ -9,7 +9,7 @@
 /* Lines first to first + count - 1, each followed by an LF, from bytes + start on. */
 struct line_queue {
     char *bytes;
-    size_t start, end, room;
+    size_t start, end, capacity;
     uint64_t first, count;
 };
 
@@ -33,7 +33,7 @@ struct time_run {
 };
 struct time_runs {
     struct time_run *run;
-    size_t start, count, room; /* runs start to start + count - 1 are in use */
+    size_t start, count, capacity; /* runs start to start + count - 1 are in use */
     uint64_t first, end;
 };
 

@@ -254,7 +254,7 @@ static void run_group(struct store *store, struct job *group)
     size_t count = 0, done = 0;
 
     if (ok)
-        changes_tell(&store->changes, store->changes.list, store->changes.count);
+        changes_publish(&store->changes, store->changes.list, store->changes.count);
     for (struct job *job = group; job; job = job->next)
         failed |= !(ok && applied[count++]);
     jobs_count(&store->jobs, count, failed);

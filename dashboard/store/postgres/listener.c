@@ -121,7 +121,7 @@ static void tell_all(struct listener *listener)
         count = add_change(listener, count, column_text(find, 0), run ? run : "", false);
     }
     statement_end(find, step);
-    changes_tell(&store->changes, listener->changes, count);
+    changes_publish(&store->changes, listener->changes, count);
 }
 
 /* A line without its end: `cHOST RUN`. */
@@ -152,7 +152,7 @@ static void hear(struct listener *listener, char *payload)
         }
         count = read_line(listener, count, line);
     }
-    changes_tell(&store->changes, listener->changes, count);
+    changes_publish(&store->changes, listener->changes, count);
 }
 
 static void hear_all(struct listener *listener)

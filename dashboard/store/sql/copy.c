@@ -397,7 +397,7 @@ static int begin(struct copying *copying)
 }
 
 static int copy_all(struct copying *copying, struct batch *batch,
-                    void (*told)(void *context, const char *table, int64_t rows), void *context)
+                    void (*copied)(void *context, const char *table, int64_t rows), void *context)
 {
     int64_t step = count(copying->from,
                          "SELECT coalesce(max(value),-1) FROM kv WHERE name='totp_step'"),
@@ -407,7 +407,7 @@ static int copy_all(struct copying *copying, struct batch *batch,
         if (copy_table(copying, &copying->plans[i], batch) < 0 ||
             (rows = verify_table(copying, &copying->plans[i])) < 0)
             return -1;
-        told(context, tables[i].name, rows);
+        copied(context, tables[i].name, rows);
     }
     if ((step < 0 || do_job(copying->to, put_step, &step)) && do_job(copying->to, unmark, copying))
         return 0;
@@ -434,7 +434,7 @@ static int open_both(struct copying *copying, const char *from, const char *to)
 }
 
 int store_copy(const char *from, const char *to,
-               void (*told)(void *context, const char *table, int64_t rows), void *context,
+               void (*copied)(void *context, const char *table, int64_t rows), void *context,
                char error[STORE_ERROR_SIZE])
 {
     struct copying copying = {.error = error};
@@ -444,7 +444,7 @@ int store_copy(const char *from, const char *to,
     if (!batch)
         snprintf(error, STORE_ERROR_SIZE, "out of memory");
     else if (open_both(&copying, from, to) == 0 && begin(&copying) == 0)
-        result = copy_all(&copying, batch, told, context);
+        result = copy_all(&copying, batch, copied, context);
     store_close(copying.from);
     store_close(copying.to);
     free_plans(&copying);

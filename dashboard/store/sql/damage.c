@@ -9,13 +9,13 @@
 #include "common/log.h"
 
 /* damages that are reported; with more of them the store is lost, and one line says so */
-#define TOLD_MAX 1000
+#define REPORTED_MAX 1000
 
 #define PLACE_SIZE 128
 
 struct damage {
-    pthread_mutex_t lock; /* protects told and count */
-    char told[TOLD_MAX][PLACE_SIZE];
+    pthread_mutex_t lock; /* protects reported and count */
+    char reported[REPORTED_MAX][PLACE_SIZE];
     size_t count;
     atomic_bool any;
 };
@@ -38,23 +38,23 @@ void damage_free(struct damage *damage)
 }
 
 /* The caller holds the lock. */
-static bool was_told(const struct damage *damage, const char *place)
+static bool was_reported(const struct damage *damage, const char *place)
 {
     for (size_t i = 0; i < damage->count; i++)
-        if (strcmp(damage->told[i], place) == 0)
+        if (strcmp(damage->reported[i], place) == 0)
             return true;
     return false;
 }
 
 /* place: the same for the same damage. */
-static void tell(struct damage *damage, const char *place, const char *what)
+static void report(struct damage *damage, const char *place, const char *what)
 {
     atomic_store(&damage->any, true);
     pthread_mutex_lock(&damage->lock);
-    if (damage->count < TOLD_MAX && !was_told(damage, place)) {
-        snprintf(damage->told[damage->count++], PLACE_SIZE, "%s", place);
+    if (damage->count < REPORTED_MAX && !was_reported(damage, place)) {
+        snprintf(damage->reported[damage->count++], PLACE_SIZE, "%s", place);
         log_line(LOG_ERR, "damaged: %s; restore a backup if it matters", what);
-        if (damage->count == TOLD_MAX)
+        if (damage->count == REPORTED_MAX)
             log_line(LOG_WARNING, "there is more damage, which is not listed");
     }
     pthread_mutex_unlock(&damage->lock);
@@ -68,7 +68,7 @@ void damage_found(struct damage *damage, const char *host, const char *run, int6
     snprintf(place, sizeof place, "%s %lld", run, (long long)first);
     snprintf(what, sizeof what, "host %s, run %s, lines %lld to %lld", host, run,
              (long long)first + 1, (long long)first + (long long)count);
-    tell(damage, place, what);
+    report(damage, place, what);
 }
 
 /* What is damaged itself may hold anything. */
@@ -86,7 +86,7 @@ void damage_row_found(struct damage *damage, const char *table, const char *host
     snprintf(what, sizeof what, "a row of %s (%.60s%s%.40s), which is not shown", table, host,
              *name ? ", " : "", name);
     make_printable(what);
-    tell(damage, what, what);
+    report(damage, what, what);
 }
 
 bool damage_any(const struct damage *damage)

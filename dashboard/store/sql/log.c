@@ -325,7 +325,7 @@ struct reading {
     bool failed; /* out of memory */
 };
 
-static void tell_damage(const struct reading *reading, int64_t first, int64_t count)
+static void report_damage(const struct reading *reading, int64_t first, int64_t count)
 {
     struct statement *find = store_statement(reading->store, "SELECT host, id FROM runs WHERE k=?");
     int found;
@@ -371,7 +371,7 @@ static bool visit_hole(struct reading *reading, int64_t end)
 {
     if (end <= reading->expected)
         return true;
-    tell_damage(reading, reading->expected, end - reading->expected);
+    report_damage(reading, reading->expected, end - reading->expected);
     return visit_damaged(reading, end);
 }
 
@@ -392,7 +392,7 @@ static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk
         return true;
     }
     if (damage == CHUNK_TIMES) {
-        tell_damage(reading, chunk->first, chunk->count);
+        report_damage(reading, chunk->first, chunk->count);
         chunk->times = NULL;
     }
     reading->expected = last;

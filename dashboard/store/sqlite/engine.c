@@ -422,7 +422,7 @@ static void run_group(struct store *store, struct job *group)
     applied = calloc(count, sizeof *applied);
     ok = applied && apply_group(store, group, applied, count);
     if (ok)
-        changes_tell(&store->changes, store->changes.list, store->changes.count);
+        changes_publish(&store->changes, store->changes.list, store->changes.count);
     changes_reset(&store->changes);
     for (size_t i = 0; i < count; i++)
         failed |= !(ok && applied && applied[i]);

@@ -16,7 +16,7 @@
 /* Makes the checksums of all rows anew, after the columns of a table have changed. */
 int rowsum_fill(sqlite3 *db);
 /* To be called once for the writing connection, and for each reading connection. Rows that are left
- * out are told to damage. */
+ * out are reported to damage. */
 int rowsum_write(sqlite3 *db);
 int rowsum_read(sqlite3 *db, struct damage *damage);
 
