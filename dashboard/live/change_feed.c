@@ -1,7 +1,8 @@
-/* A tree (tsearch(3)) finds entries by name. Each entry is in one of three queues: waiting state
-   changes, waiting progress, and numbered changes in the order of their numbers. An entry that has
-   a numbered state change is also in a queue in the order of these: progress that is noted before
-   a page has read the state change must not hide that change. */
+/* A tree (tsearch(3)) finds entries by name. A noted change waits in one of two queues, for states
+   and for progress, until it gets a number. An entry that has had a number is in the list of all
+   numbered changes, and after a state change also in the list of these, each in the order of the
+   numbers. An entry stays in these lists while a newer change waits, so that the newer change does
+   not hide the older one from a page that has not read it. */
 #include "dashboard/live/change_feed.h"
 
 #include <pthread.h>
@@ -17,20 +18,32 @@
 
 TAILQ_HEAD(queue, host_entry);
 
+enum list_kind { ALL, STATES, LISTS };
+
 struct host_entry {
     char host[HOST_ID_SIZE]; /* must be first: entries are compared as names */
-    TAILQ_ENTRY(host_entry) link, state_link;
-    struct queue *in;
-    uint64_t number, state; /* of its newest change, and of its newest state change; 0: none */
+    TAILQ_ENTRY(host_entry) link;
+    struct queue *waits_in; /* NULL: it does not wait */
+    struct {
+        TAILQ_ENTRY(host_entry) link;
+        uint64_t number; /* 0: the entry is not in this list */
+    } in[LISTS];
     uint64_t noted;
     int64_t numbered_ms;
+};
+
+/* The newest change is the last one. */
+struct numbered {
+    struct queue entries;
+    uint64_t newest;
 };
 
 struct change_feed {
     pthread_mutex_t lock;
     void *by_name;
-    struct queue states, progress, numbered, numbered_states;
-    uint64_t newest, newest_state, noted;
+    struct queue states, progress;
+    struct numbered lists[LISTS];
+    uint64_t noted;
     int64_t released_ms, credit; /* in thousandths of a host */
 };
 
@@ -48,8 +61,8 @@ struct change_feed *change_feed_new(void)
     pthread_mutex_init(&feed->lock, NULL);
     TAILQ_INIT(&feed->states);
     TAILQ_INIT(&feed->progress);
-    TAILQ_INIT(&feed->numbered);
-    TAILQ_INIT(&feed->numbered_states);
+    for (int kind = 0; kind < LISTS; kind++)
+        TAILQ_INIT(&feed->lists[kind].entries);
     return feed;
 }
 
@@ -67,12 +80,18 @@ void change_feed_free(struct change_feed *feed)
     free(feed);
 }
 
-static void move(struct host_entry *entry, struct queue *to)
+static void stop_waiting(struct host_entry *entry)
 {
-    if (entry->in)
-        TAILQ_REMOVE(entry->in, entry, link);
-    TAILQ_INSERT_TAIL(to, entry, link);
-    entry->in = to;
+    if (entry->waits_in)
+        TAILQ_REMOVE(entry->waits_in, entry, link);
+    entry->waits_in = NULL;
+}
+
+static void wait_in(struct host_entry *entry, struct queue *queue)
+{
+    stop_waiting(entry);
+    TAILQ_INSERT_TAIL(queue, entry, link);
+    entry->waits_in = queue;
 }
 
 /* The host's entry; created if it is new. NULL when out of memory. */
@@ -100,26 +119,32 @@ bool change_feed_note(struct change_feed *feed, const char *host, bool progress)
     entry = find(feed, host);
     if (entry)
         entry->noted = ++feed->noted;
-    if (entry && entry->in != &feed->states && !(progress && entry->in == &feed->progress))
-        move(entry, progress ? &feed->progress : &feed->states);
+    if (entry && entry->waits_in != &feed->states && !(progress && entry->waits_in))
+        wait_in(entry, progress ? &feed->progress : &feed->states);
     pthread_mutex_unlock(&feed->lock);
     return entry != NULL;
 }
 
-static void give_number(struct change_feed *feed, struct host_entry *entry, int64_t now_ms)
+static void append(struct change_feed *feed, enum list_kind kind, struct host_entry *entry,
+                   uint64_t number)
 {
-    entry->number = ++feed->newest;
-    entry->numbered_ms = now_ms;
-    move(entry, &feed->numbered);
+    struct numbered *list = &feed->lists[kind];
+
+    if (entry->in[kind].number)
+        TAILQ_REMOVE(&list->entries, entry, in[kind].link);
+    TAILQ_INSERT_TAIL(&list->entries, entry, in[kind].link);
+    entry->in[kind].number = list->newest = number;
 }
 
-/* Notes that the newest number of the entry is one of a state change. */
-static void number_state(struct change_feed *feed, struct host_entry *entry)
+static void give_number(struct change_feed *feed, struct host_entry *entry, int64_t now_ms)
 {
-    if (entry->state)
-        TAILQ_REMOVE(&feed->numbered_states, entry, state_link);
-    entry->state = feed->newest_state = entry->number;
-    TAILQ_INSERT_TAIL(&feed->numbered_states, entry, state_link);
+    uint64_t number = feed->lists[ALL].newest + 1;
+
+    entry->numbered_ms = now_ms;
+    if (entry->waits_in == &feed->states)
+        append(feed, STATES, entry, number);
+    append(feed, ALL, entry, number);
+    stop_waiting(entry);
 }
 
 void change_feed_release(struct change_feed *feed, int64_t now_ms)
@@ -128,17 +153,15 @@ void change_feed_release(struct change_feed *feed, int64_t now_ms)
     int64_t passed;
 
     pthread_mutex_lock(&feed->lock);
-    while ((entry = TAILQ_FIRST(&feed->states))) {
+    while ((entry = TAILQ_FIRST(&feed->states)))
         give_number(feed, entry, now_ms);
-        number_state(feed, entry);
-    }
     passed = now_ms - feed->released_ms;
     feed->released_ms = now_ms;
     feed->credit += (passed < CREDIT_MS ? passed : CREDIT_MS) * PROGRESS_PER_S;
     if (feed->credit > (int64_t)CREDIT_MS * PROGRESS_PER_S)
         feed->credit = (int64_t)CREDIT_MS * PROGRESS_PER_S;
     while (feed->credit >= 1000 && (entry = TAILQ_FIRST(&feed->progress)) &&
-           (!entry->number || now_ms - entry->numbered_ms >= PROGRESS_MS)) {
+           (!entry->in[ALL].number || now_ms - entry->numbered_ms >= PROGRESS_MS)) {
         feed->credit -= 1000;
         give_number(feed, entry, now_ms);
     }
@@ -155,82 +178,66 @@ bool change_feed_waits(struct change_feed *feed)
     return waits;
 }
 
-uint64_t change_feed_newest(struct change_feed *feed)
+static uint64_t newest(struct change_feed *feed, enum list_kind kind)
 {
-    uint64_t newest;
+    uint64_t number;
 
     pthread_mutex_lock(&feed->lock);
-    newest = feed->newest;
+    number = feed->lists[kind].newest;
     pthread_mutex_unlock(&feed->lock);
-    return newest;
+    return number;
+}
+
+uint64_t change_feed_newest(struct change_feed *feed)
+{
+    return newest(feed, ALL);
 }
 
 uint64_t change_feed_newest_state(struct change_feed *feed)
 {
-    uint64_t newest;
-
-    pthread_mutex_lock(&feed->lock);
-    newest = feed->newest_state;
-    pthread_mutex_unlock(&feed->lock);
-    return newest;
+    return newest(feed, STATES);
 }
 
 /* The oldest change with a number above seen. Under lock. */
-static struct host_entry *first_after(struct change_feed *feed, uint64_t seen)
+static struct host_entry *first_after(struct change_feed *feed, enum list_kind kind, uint64_t seen)
 {
     struct host_entry *first = NULL;
 
-    for (struct host_entry *entry = TAILQ_LAST(&feed->numbered, queue);
-         entry && entry->number > seen; entry = TAILQ_PREV(entry, queue, link))
+    for (struct host_entry *entry = TAILQ_LAST(&feed->lists[kind].entries, queue);
+         entry && entry->in[kind].number > seen; entry = TAILQ_PREV(entry, queue, in[kind].link))
         first = entry;
     return first;
 }
 
-/* The same of state changes. */
-static struct host_entry *first_state_after(struct change_feed *feed, uint64_t seen)
+static size_t since(struct change_feed *feed, enum list_kind kind, uint64_t *seen,
+                    char (*out)[HOST_ID_SIZE], size_t max)
 {
-    struct host_entry *first = NULL;
+    struct host_entry *entry;
+    size_t count = 0;
 
-    for (struct host_entry *entry = TAILQ_LAST(&feed->numbered_states, queue);
-         entry && entry->state > seen; entry = TAILQ_PREV(entry, queue, state_link))
-        first = entry;
-    return first;
+    pthread_mutex_lock(&feed->lock);
+    for (entry = first_after(feed, kind, *seen); entry && count < max;
+         entry = TAILQ_NEXT(entry, in[kind].link)) {
+        memcpy(out[count++], entry->host, HOST_ID_SIZE);
+        *seen = entry->in[kind].number;
+    }
+    if (!entry)
+        /* an entry that has changed again is sent again, with a higher number */
+        *seen = feed->lists[ALL].newest;
+    pthread_mutex_unlock(&feed->lock);
+    return count;
 }
 
 size_t change_feed_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
                          size_t max)
 {
-    struct host_entry *entry;
-    size_t count = 0;
-
-    pthread_mutex_lock(&feed->lock);
-    for (entry = first_after(feed, *seen); entry && count < max; entry = TAILQ_NEXT(entry, link)) {
-        memcpy(out[count++], entry->host, HOST_ID_SIZE);
-        *seen = entry->number;
-    }
-    if (!entry)
-        /* an entry that has changed again is sent again, with a higher number */
-        *seen = feed->newest;
-    pthread_mutex_unlock(&feed->lock);
-    return count;
+    return since(feed, ALL, seen, out, max);
 }
 
 size_t change_feed_states_since(struct change_feed *feed, uint64_t *seen, char (*out)[HOST_ID_SIZE],
                                 size_t max)
 {
-    struct host_entry *entry;
-    size_t count = 0;
-
-    pthread_mutex_lock(&feed->lock);
-    for (entry = first_state_after(feed, *seen); entry && count < max;
-         entry = TAILQ_NEXT(entry, state_link)) {
-        memcpy(out[count++], entry->host, HOST_ID_SIZE);
-        *seen = entry->state;
-    }
-    if (!entry)
-        *seen = feed->newest;
-    pthread_mutex_unlock(&feed->lock);
-    return count;
+    return since(feed, STATES, seen, out, max);
 }
 
 void change_feed_look(struct change_feed *feed, struct viewed *hosts, size_t count)

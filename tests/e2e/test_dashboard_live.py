@@ -162,6 +162,7 @@ def test_progress_is_told_at_a_pace_and_its_last_word_always(dashboard):
     with ws.WebSocket(dashboard.url) as page:
         page.send({"op": "subscribe"})
         page.until("hosts")
+        start = time.monotonic()
         for built in range(1, 201):
             dashboard.post("/api/hosts/alpha/heartbeat", {"run": run, "status": "building", "phase": "building",
                                                           "progress": {"built": built, "to_build": 200}})
@@ -169,7 +170,7 @@ def test_progress_is_told_at_a_pace_and_its_last_word_always(dashboard):
         while not told or told[-1] != 200:
             told += [host["run"]["progress"]["built"] for host in page.until("changed")["hosts"] if host["run"]["progress"]]
     assert told == sorted(told)
-    assert len(told) < 100
+    assert len(told) <= 4 * (time.monotonic() - start) + 4  # four a second, however long the machine takes for this
 
 
 def test_server_sent_events_go_on_where_the_last_one_ended(dashboard):

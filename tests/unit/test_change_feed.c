@@ -133,20 +133,27 @@ static void who_wants_states_is_not_told_of_progress(void **state)
 static void progress_that_waits_does_not_hide_a_state_change(void **state)
 {
     struct change_feed *log = change_feed_new();
-    uint64_t seen = 0;
+    uint64_t seen = 0, all_seen = 0;
 
     (void)state;
     change_feed_note(log, "a", false);
     change_feed_note(log, "b", false);
     change_feed_release(log, 10000);
     change_feed_note(log, "a", true); /* before the page has read the state change */
+    assert_int_equal(change_feed_since(log, &all_seen, hosts, 10),
+                     2); /* nor from an event stream */
+    assert_string_equal(hosts[0], "a");
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 2);
     assert_string_equal(hosts[0], "a");
     assert_string_equal(hosts[1], "b");
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 0);
+    change_feed_release(log, 10250); /* the progress is sent, too, and once */
+    assert_int_equal(change_feed_since(log, &all_seen, hosts, 10), 1);
+    assert_string_equal(hosts[0], "a");
+    assert_int_equal(change_feed_since(log, &all_seen, hosts, 10), 0);
     change_feed_note(log, "b", false);
     change_feed_note(log, "a", false);
-    change_feed_release(log, 10001);
+    change_feed_release(log, 10251);
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 1), 1);
     assert_string_equal(hosts[0], "b");
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 1);
