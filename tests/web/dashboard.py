@@ -45,6 +45,8 @@ class Dashboard:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = self.direct = f"http://127.0.0.1:{self.port}"
+        if proxies.PROXY:
+            proxies.trusted_ca()  # before the first request: Python 3.13 looks for trusted CAs once
         self.start()
         self.proxy = proxies.in_front(self.direct) if proxies.PROXY else None
         if self.proxy:
