@@ -32,6 +32,7 @@
 #include "dashboard/server/lock.h"
 #include "dashboard/server/notify.h"
 #include "dashboard/server/ratelimit.h"
+#include "dashboard/server/sharing.h"
 #include "dashboard/server/server.h"
 #include "dashboard/server/task_queue.h"
 
@@ -462,11 +463,15 @@ static bool start_parts(struct server *server)
 
     server->started_ms = wall_ms();
     server->limits = ratelimit_new(RATE_SLOTS);
+    server->sign_ins = ratelimit_new(RATE_SLOTS);
     server->known = known_password_new();
     server->tasks = task_queue_new();
     server->live = live_start(server);
     server->target = target_start(url);
-    return server->limits && server->known && server->tasks && server->live &&
+    if (server->limits && store_is_shared(server->store) &&
+        !(server->sharing = sharing_start(server->store, server->limits)))
+        return false;
+    return server->limits && server->sign_ins && server->known && server->tasks && server->live &&
            (server->target || !url);
 }
 
@@ -488,12 +493,14 @@ static int serve(struct server *server, const struct options *options, const cha
     retention_stop(retention);
     target_stop(server->target);
     task_queue_stop(server->tasks);
+    sharing_stop(server->sharing);
     http_stop(http);
     store_close(server->store); /* its last jobs tell the live thread's parts how they ended */
     live_free(server->live);
     target_free(server->target);
     task_queue_free(server->tasks);
     ratelimit_free(server->limits);
+    ratelimit_free(server->sign_ins);
     known_password_free(server->known);
     return 0;
 }

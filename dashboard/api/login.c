@@ -6,6 +6,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "dashboard/api/api.h"
+#include "dashboard/api/limit.h"
 #include "dashboard/server/assets.h"
 #include "dashboard/auth/auth.h"
 #include "dashboard/auth/known.h"
@@ -151,19 +152,30 @@ static bool check_and_sign_in(struct request *request)
     return begin_session(request);
 }
 
-void post_login(struct request *request)
+/* Returns true if the request was passed on. */
+static bool try_password(struct request *request)
 {
     AUTO_FREE char *password = NULL;
 
+    if (!form_field(request->body, "password", &password)) {
+        answer_no_memory(request);
+        return false;
+    }
+    if (password &&
+        known_password_is(request->server->known, request->settings->password_hash, password))
+        return begin_session(request);
+    task_queue_submit(request->server->tasks, request, check_and_sign_in);
+    return true;
+}
+
+void post_login(struct request *request)
+{
     if (request->server->dev)
         redirect(request, "/");
-    else if (!form_field(request->body, "password", &password))
-        answer_no_memory(request);
-    else if (password &&
-             known_password_is(request->server->known, request->settings->password_hash, password))
-        begin_session(request);
+    else if (store_is_shared(request->server->store))
+        limit_on_all_servers(request, try_password);
     else
-        task_queue_submit(request->server->tasks, request, check_and_sign_in);
+        try_password(request);
 }
 
 static enum job_result apply_logout(struct txn *txn, struct request *request, void *context)
@@ -178,9 +190,10 @@ static enum job_result apply_logout(struct txn *txn, struct request *request, vo
     return JOB_DONE;
 }
 
-static void logged_out(struct request *request)
+static bool logged_out(struct request *request)
 {
     live_recheck(request->server->live); /* the pages of this session get no more messages */
+    return false;
 }
 
 void post_logout(struct request *request)

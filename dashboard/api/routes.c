@@ -6,10 +6,9 @@
 #include <strings.h>
 
 #include "common/io.h"
-#include "common/log.h"
 #include "dashboard/api/api.h"
+#include "dashboard/api/limit.h"
 #include "dashboard/live/hub.h"
-#include "dashboard/server/ratelimit.h"
 #include "dashboard/server/server.h"
 
 #define KIB (size_t)1024
@@ -182,41 +181,6 @@ static bool host_allowed(struct request *request)
     return false;
 }
 
-/* Whether a browser will show the answer to a person. */
-static bool from_a_form(const struct request *request)
-{
-    const char *accepted = request_header(request, "Accept");
-
-    return accepted && strstr(accepted, "text/html");
-}
-
-static bool within_limit(struct request *request, const struct route *route)
-{
-    int64_t wait;
-
-    if (!route->per_minute || !request->server->limits)
-        return true;
-    wait = ratelimit_take(request->server->limits, request->client, request->path,
-                          route->per_minute, monotonic_ms());
-    if (wait == 0)
-        return true;
-    if (wait < 0) {
-        answer_no_memory(request);
-        return false;
-    }
-    if (route->handle == post_login)
-        log_line(LOG_WARNING, "refused sign-in from %s: too many tries", request->address);
-    request->answer.retry_after_s = (int)((wait + 999) / 1000);
-    if (route->handle == post_login && from_a_form(request)) {
-        request->answer.status = 303; /* a person would see bare JSON */
-        snprintf(request->answer.location, sizeof request->answer.location,
-                 "/login?error=Too+many+tries:+wait+a+minute");
-        return false;
-    }
-    answer_detail(request, 429, "Too many requests: %d per 1 minute", route->per_minute);
-    return false;
-}
-
 /* The role of the caller is checked before anything is counted or read, so that a stranger can use
  * up neither the rate limit of others nor memory. */
 static bool admitted(struct request *request)
@@ -238,7 +202,7 @@ static bool admitted(struct request *request)
         answer_no_route(request);
     else if (bad_host)
         answer_detail(request, 400, "Invalid host ID format");
-    return route && !bad_host && auth_allows(request, route->role) && within_limit(request, route);
+    return route && !bad_host && auth_allows(request, route->role) && limit_allows(request);
 }
 
 static void admit(struct request *request)

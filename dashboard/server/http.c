@@ -438,10 +438,13 @@ static void job_done(void *context, bool ok)
 {
     struct request *request = context;
 
+    bool (*after)(struct request *) = request->after;
+
+    request->after = NULL;
     if (!ok)
         answer_later(request, "the store cannot write now");
-    else if (request->after)
-        request->after(request);
+    else if (after && after(request))
+        return;
     request_resume(request);
 }
 
@@ -466,6 +469,8 @@ void request_submit(struct request *request,
                     enum job_result (*apply)(struct txn *, struct request *, void *), void *context,
                     void (*drop)(void *))
 {
+    if (request->context && request->drop)
+        request->drop(request->context); /* of an earlier job */
     request->apply = apply;
     request->context = context;
     request->drop = drop;

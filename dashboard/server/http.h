@@ -80,7 +80,9 @@ struct request {
     enum job_result (*apply)(struct txn *txn, struct request *request, void *context);
     void (*drop)(void *context);
     void *context;
-    void (*after)(struct request *request); /* called after the commit of the job; NULL: nothing */
+    /* Called on the writer thread after the commit of the job; must not block. Returns whether it
+     * has passed the request on, so that another thread answers. NULL: nothing is called. */
+    bool (*after)(struct request *request);
 };
 
 /* What the program passes to the server, which does not know the calls. */
@@ -136,7 +138,8 @@ void request_suspend(struct request *request);
 void request_resume(struct request *request);
 
 /* Runs apply on the writer thread in a transaction; apply fills request->answer. If the store
- * fails, answers 503 with Retry-After. drop frees context. */
+ * fails, answers 503 with Retry-After. drop frees context. `after`, if it is needed, is set before;
+ * a job that `after` submits has none unless it sets one. */
 void request_submit(struct request *request,
                     enum job_result (*apply)(struct txn *, struct request *, void *), void *context,
                     void (*drop)(void *));

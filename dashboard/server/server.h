@@ -20,6 +20,7 @@
    fleet  retention         its step; held while the step is submitted to the store
    fleet  target            the commit, and who waits for it; released while these are called
    server task queue        the waiting tasks
+   server sharing           its job; held while the job is submitted to the store
    store  jobs              the waiting jobs, and counters
    server http              the number of requests that are being handled
    server connections       the list of connections
@@ -28,10 +29,11 @@
 
    Threads: two of libmicrohttpd, and one worker (common/worker.h) each for the store's writer, the
    live channel, the task queue, retention, the target commit, connections and the check of a large
-   database. */
+   database. With PostgreSQL: one for what other servers have written, and one for shared counts. */
 struct known_password;
 struct live;
 struct ratelimit;
+struct sharing;
 struct task_queue;
 struct target;
 
@@ -40,7 +42,8 @@ struct server {
     struct store *store;
     struct live *live;
     struct target *target; /* NULL: not configured */
-    struct ratelimit *limits;
+    struct ratelimit *limits, *sign_ins;
+    struct sharing *sharing; /* of limits; NULL: the store is not shared */
     struct task_queue *tasks;
     struct known_password *known;
     bool dev;          /* --dev: everything is allowed without signing in, on loopback only */

@@ -20,7 +20,9 @@
     F(store_snapshot_end)      \
     F(store_counts)            \
     F(store_trouble)           \
-    F(store_read_failed)
+    F(store_read_failed)       \
+    F(store_is_shared)         \
+    F(txn_calls_add)
 #define STORE_SHARED_FUNCTIONS(F) \
     F(store_probe)                \
     F(txn_probe)                  \

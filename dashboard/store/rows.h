@@ -172,6 +172,17 @@ struct command_row {
 
 /* ---- the rest ---- */
 
+#define CALLS_KEY_SIZE 16
+
+/* Calls of one client to one path within a window, which all servers of the store count together.
+ */
+struct calls_row {
+    unsigned char key[CALLS_KEY_SIZE]; /* a hash of address and path */
+    int64_t added;                     /* calls that are to be added */
+    int64_t calls;  /* set: the calls of all servers, with those that were added */
+    int64_t age_ms; /* set: since the window began */
+};
+
 /* What retention keeps. */
 struct retention_limits {
     int64_t keep_ms;         /* runs, counted from the arrival of the last report */

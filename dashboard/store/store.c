@@ -288,6 +288,16 @@ int txn_totp_use(struct txn *txn, int64_t step)
     return engine_of(txn->store)->txn_totp_use(txn, step);
 }
 
+bool store_is_shared(struct store *store)
+{
+    return engine_of(store)->store_is_shared(store);
+}
+
+int txn_calls_add(struct txn *txn, int64_t window_ms, struct calls_row *rows, size_t count)
+{
+    return engine_of(txn->store)->txn_calls_add(txn, window_ms, rows, count);
+}
+
 int txn_run_find(struct txn *txn, const char *id, struct run_row *row)
 {
     return engine_of(txn->store)->txn_run_find(txn, id, row);

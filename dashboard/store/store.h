@@ -247,6 +247,16 @@ int64_t store_session_end(struct store *store, const char *hash, int64_t now_ms)
  * again. 1 if the step could be used; 0 if this or a later step was used before. */
 int txn_totp_use(struct txn *txn, int64_t step);
 
+/* ---- counted calls ---- */
+
+/* Whether several servers may use the store at the same time. */
+bool store_is_shared(struct store *store);
+/* Adds the calls of each row to the window of its key, and says what all servers have counted. A
+ * window begins with its first call and ends after window_ms, by the clock of the store. A key may
+ * be in one row only. Sorts the rows by key. Counts may be lost when the store's
+ * server restarts. Only for a store that is shared; fails otherwise. */
+int txn_calls_add(struct txn *txn, int64_t window_ms, struct calls_row *rows, size_t count);
+
 /* ---- runs ---- */
 
 /* Finds a run by its id, a deleted run too. row->key is 0 if there is none. */

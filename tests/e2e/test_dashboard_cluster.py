@@ -139,6 +139,28 @@ def test_a_one_time_code_counts_once_on_all_nodes(tmp_path, url):
         assert answers.count("/") == 1
 
 
+def test_wrong_passwords_are_counted_on_all_nodes_together(tmp_path, url):
+    """Also if all of them arrive at the same time."""
+    with nodes(tmp_path, url, dev=False, **settings()) as both, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda node: sign_in(node, "wrong"), both * 4))
+        assert sorted(answer.status for answer in answers) == [302] * 5 + [429] * 3
+        assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers if answer.status == 429)
+        assert [sign_in(node, PASSWORD).status for node in both] == [429] * 2  # the right one, too
+
+
+def test_an_agents_budget_is_one_for_all_nodes(tmp_path, url, server):
+    def call(node):
+        return node.post("/api/hosts/alpha/test-progress", {"current": 1, "total": 3, "passed": 1, "running": True}).status
+
+    with nodes(tmp_path, url) as (one, two):
+        assert one.get("/api/hosts/alpha/poll").status == 200
+        assert [call(one) for _ in range(60)] == [200] * 60
+        wait_for(lambda: server.sql("SELECT max(count) FROM calls") == "60", what="a count that the other node can read")
+        taken = []
+        wait_for(lambda: taken.append(call(two)) or taken[-1] == 429, what="a node that has learned of the calls")
+        assert len(taken) < 60
+
+
 # ---- kills
 
 class Balancer(Proxy):

@@ -198,6 +198,39 @@ static void a_window_lets_so_many_through_and_ends(void **state)
     ratelimit_free(limit);
 }
 
+static void servers_that_tell_each_other_share_a_window(void **state)
+{
+    struct ratelimit *one = ratelimit_new(64), *two = ratelimit_new(64);
+    struct calls_row rows[4];
+    unsigned char key[CALLS_KEY_SIZE];
+
+    (void)state;
+    assert_true(one && two);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ratelimit_take(one, "::1", "/poll", 5, 100), 0);
+    assert_int_equal(ratelimit_take(one, "::2", "/poll", 5, 100), 0);
+    assert_int_equal(ratelimit_claim(one, 200, rows, 1), 1); /* the rest is claimed later */
+    assert_int_equal(ratelimit_claim(one, 200, rows + 1, 3), 1);
+    assert_int_equal(ratelimit_claim(one, 200, rows + 2, 2), 0);
+    assert_int_equal(ratelimit_key("::1", "/poll", key), 0);
+    if (memcmp(rows[0].key, key, sizeof key) != 0)
+        rows[0] = rows[1];
+    assert_memory_equal(rows[0].key, key, sizeof key);
+    assert_int_equal(rows[0].added, 3);
+
+    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 100), 0);
+    assert_int_equal(ratelimit_claim(two, 1000, rows, 4), 1);
+    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 1000), 0); /* was not claimed */
+    rows[0].calls = 4;
+    rows[0].age_ms = 2000;
+    ratelimit_learn(two, 1000, rows, 1);
+    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 1000), 58000);
+    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 59001),
+                     0); /* the window of both ends */
+    ratelimit_free(one);
+    ratelimit_free(two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +247,7 @@ int main(void)
         cmocka_unit_test(each_session_has_its_own_csrf_token),
         cmocka_unit_test(secrets_are_equal_only_when_whole),
         cmocka_unit_test(a_window_lets_so_many_through_and_ends),
+        cmocka_unit_test(servers_that_tell_each_other_share_a_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1236,6 +1236,37 @@ static void runs_expire_by_age_count_and_size(void **state)
     assert_int_equal(expired(fixture, limits, now_ms), 0);
 }
 
+#define WINDOW_MS INT64_C(3600000)
+
+static enum job_result add_calls(struct txn *txn, struct work *work)
+{
+    struct calls_row rows[] = {{.key = "b", .added = 2}, {.key = "a", .added = 1}};
+
+    if (txn_calls_add(txn, work->bytes, rows, 2) < 0)
+        return JOB_FAILED;
+    assert_memory_equal(rows[0].key, "a", 2);
+    assert_int_equal(rows[1].calls, 2 * rows[0].calls);
+    assert_in_range(rows[0].age_ms, 0, WINDOW_MS);
+    work->result = rows[0].calls;
+    return JOB_DONE;
+}
+
+static void a_shared_store_counts_calls_until_their_window_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    struct work work = {.apply = add_calls, .bytes = WINDOW_MS};
+
+    if (!store_is_shared(fixture->store)) {
+        assert_false(try_work(fixture, &work));
+        return;
+    }
+    assert_int_equal(do_work(fixture, work), 1);
+    assert_int_equal(do_work(fixture, work), 2);
+    assert_int_equal(do_work(fixture, work), 3);
+    work.bytes = 0; /* every window has ended */
+    assert_int_equal(do_work(fixture, work), 1);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -1256,6 +1287,7 @@ int main(void)
         WITH_STORE(a_command_is_taken_once_and_a_stop_asks_the_run),
         WITH_STORE(a_history_keeps_its_newest_thousand_lines),
         WITH_STORE(a_session_ends_by_time_or_by_hand),
+        WITH_STORE(a_shared_store_counts_calls_until_their_window_ends),
         WITH_STORE(a_run_that_has_ended_keeps_its_end),
         WITH_STORE(a_derivation_is_replaced_by_its_index_and_goes_with_its_run),
         WITH_STORE(durations_are_kept_by_host_and_run_name_the_newest_ten_of_each),

@@ -351,6 +351,18 @@ static bool postgres_store_read_failed(struct store *store)
     return pool_failed(store->pool);
 }
 
+static bool postgres_store_is_shared(struct store *store)
+{
+    (void)store;
+    return true;
+}
+
+static int postgres_txn_calls_add(struct txn *txn, int64_t window_ms, struct calls_row *rows,
+                                  size_t count)
+{
+    return pg_calls_add(txn, window_ms, rows, count);
+}
+
 #define OWN_MEMBER(name) .name = postgres_##name,
 #define SHARED_MEMBER(name) .name = sql_##name,
 

@@ -227,6 +227,8 @@ static void tend(struct listener *listener)
     compare_clocks(listener);
     partitions_tend(listener->connection);
     connection_recover(listener->connection);
+    pg_calls_forget(listener->connection);
+    connection_recover(listener->connection);
 }
 
 /* Waits for a notification, at most LOOK_MS. */

@@ -47,6 +47,11 @@ int pg_check_tables(struct connection *connection, char error[STORE_ERROR_SIZE])
 bool pg_lock_hosts(struct txn *txn, const struct job *group);
 void pg_lock_host(struct txn *txn, const char *host);
 
+/* txn_calls_add of store.h. */
+int pg_calls_add(struct txn *txn, int64_t window_ms, struct calls_row *rows, size_t count);
+/* Removes the windows that began more than an hour ago. */
+void pg_calls_forget(struct connection *connection);
+
 /* Sends the changes of a transaction to the other servers, as a part of the transaction. Sends
  * only, does not wait. */
 void pg_notify(struct txn *txn, const struct change *changes, size_t count);

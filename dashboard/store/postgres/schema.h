@@ -72,6 +72,8 @@ static const char *const schema_steps[] = {
     "CREATE INDEX durations_at ON durations(at);"
     "CREATE TABLE locks(slot int PRIMARY KEY);"
     "INSERT INTO locks SELECT generate_series(0, " LOCK_SLOTS " - 1);",
+    /* 2: calls that are counted by all servers together; a crash may empty the table */
+    "CREATE UNLOGGED TABLE calls(key text COLLATE \"C\" PRIMARY KEY, start bigint, count bigint);",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

@@ -707,6 +707,23 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
                                          .column_text = text,
                                          .column_size = text_size};
 
+/* Only one server may use the file. */
+static bool sqlite_store_is_shared(struct store *store)
+{
+    (void)store;
+    return false;
+}
+
+static int sqlite_txn_calls_add(struct txn *txn, int64_t window_ms, struct calls_row *rows,
+                                size_t count)
+{
+    (void)txn;
+    (void)window_ms;
+    (void)rows;
+    (void)count;
+    return -1;
+}
+
 #define OWN_MEMBER(name) .name = sqlite_##name,
 #define SHARED_MEMBER(name) .name = sql_##name,
 

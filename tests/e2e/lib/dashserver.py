@@ -110,7 +110,7 @@ class Dashboard:
         self.errors.truncate()
         self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors)
         try:
-            self.url = wait_for(self.listening, what="a dashboard that listens").group()
+            self.url = wait_for(self.listening, seconds=60, what="a dashboard that listens").group()
         except RuntimeError:
             self.kill()
             raise

@@ -4,6 +4,7 @@ As a program: `python3 postgres.py COMMAND…` runs the command with the server'
 import glob
 import os
 import pathlib
+import random
 import pwd
 import shutil
 import signal
@@ -39,9 +40,17 @@ def account():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that no outgoing connection takes, also while a server that has it is restarted."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(first * 5 // 8, first)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def runs(pid):
