@@ -41,6 +41,7 @@ clean_up() {
     trap - EXIT INT TERM
     umount "$root/var/cache/apt/archives" 2>/dev/null || true
     umount -R "$root/dev" 2>/dev/null || true
+    umount "$root/sys/fs/cgroup" 2>/dev/null || true
     umount "$root/proc" 2>/dev/null || true
     umount "$root" 2>/dev/null || true
     # Nothing of the host may still be mounted when the directory is removed.
@@ -90,8 +91,9 @@ for file in /etc/apt/apt.conf.d/*; do
     *) grep -qiE 'proxy|check-valid|check-date|verify' "$file" 2>/dev/null && cp "$file" "$root/etc/apt/apt.conf.d/" ;;
     esac
 done
-mkdir -p "$root/dev/pts" "$root/proc" "$root/sys"
+mkdir -p "$root/dev/pts" "$root/proc" "$root/sys/fs/cgroup"
 mount -t proc proc "$root/proc"
+mount -t cgroup2 none "$root/sys/fs/cgroup" 2>/dev/null || true # e2e/test_scope makes control groups
 mount --rbind /dev "$root/dev" 2>/dev/null || mount --bind /dev "$root/dev"
 mount --make-rslave "$root/dev" 2>/dev/null || true
 
