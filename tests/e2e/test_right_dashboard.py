@@ -97,10 +97,10 @@ def test_a_dashboard_that_has_moved_gets_everything_when_it_is_told(tmp_path, tw
 
 @pytest.mark.parametrize("change", ["port", "path", "name"])
 def test_another_port_path_or_name_is_another_dashboard(tmp_path, two, change):
-    """By another name the dashboard could be reached: there, the run meets a dashboard that is down, and the flush one that is up."""
+    """By another path or name the server could be reached: there, the run meets a server that is down, and the flush one that is up."""
     a, b = two
-    server = a if change == "name" else b
-    url = {"port": f"http://127.0.0.1:{free_port()}", "path": f"{b.url}/fleet", "name": server.url.replace("127.0.0.1", "localhost")}[change]
+    server = b if change == "port" else a
+    url = {"port": f"http://127.0.0.1:{free_port()}", "path": f"{server.url}/fleet", "name": server.url.replace("127.0.0.1", "localhost")}[change]
     run(tmp_path, "echo", "x", **of(server, NIXFLEET_URL=url, NIXFLEET_HOST="hosta", NIXFLEET_FLUSH_TIMEOUT="0"))
     nobody_behind(tmp_path)
     if server is a:
