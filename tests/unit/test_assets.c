@@ -18,7 +18,10 @@ static void every_byte_of_a_file_is_there(void **state)
     int c;
 
     assert_non_null(asset);
-    assert_non_null(file);
+    if (!file) {
+        fail();
+        return;
+    }
     for (; (c = getc(file)) != EOF; at++) {
         assert_true(at < asset->size);
         assert_int_equal(asset->bytes[at], c);

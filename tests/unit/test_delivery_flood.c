@@ -80,6 +80,8 @@ static int setup(void **state)
     assert_true(flood->log >= 0);
     unlink(path);
     log = fdopen(dup(flood->log), "w");
+    if (!log)
+        return -1;
     for (int i = 0; i < LINES; i++) {
         if (i == 90)
             flood->quiet = (uint64_t)ftell(log);
