@@ -41,7 +41,7 @@ clean_up() {
     trap - EXIT INT TERM
     umount "$root/var/cache/apt/archives" 2>/dev/null || true
     umount -R "$root/dev" 2>/dev/null || true
-    umount "$root/sys/fs/cgroup" 2>/dev/null || true
+    umount -R "$root/sys" 2>/dev/null || true
     umount "$root/proc" 2>/dev/null || true
     umount "$root" 2>/dev/null || true
     # Nothing of the host may still be mounted when the directory is removed.
@@ -91,9 +91,11 @@ for file in /etc/apt/apt.conf.d/*; do
     *) grep -qiE 'proxy|check-valid|check-date|verify' "$file" 2>/dev/null && cp "$file" "$root/etc/apt/apt.conf.d/" ;;
     esac
 done
-mkdir -p "$root/dev/pts" "$root/proc" "$root/sys/fs/cgroup"
+mkdir -p "$root/dev/pts" "$root/proc" "$root/sys"
 mount -t proc proc "$root/proc"
-mount -t cgroup2 none "$root/sys/fs/cgroup" 2>/dev/null || true # e2e/test_scope makes control groups
+# unit/test_heap looks for large pages there, and e2e/test_scope makes control groups
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t cgroup2 none "$root/sys/fs/cgroup" 2>/dev/null || true
 mount --rbind /dev "$root/dev" 2>/dev/null || mount --bind /dev "$root/dev"
 mount --make-rslave "$root/dev" 2>/dev/null || true
 
