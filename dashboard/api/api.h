@@ -16,8 +16,12 @@ void get_runs(struct request *request);
 void get_run(struct request *request);
 void get_run_log(struct request *request);
 void get_run_lines(struct request *request);
+/* builds.c, build_logs.c */
 void get_derivations(struct request *request);
 void get_changed(struct request *request);
+void get_build_lines(struct request *request);
+void get_build_log(struct request *request);
+/* read.c */
 void get_all_runs(struct request *request);
 void get_hosts(struct request *request);
 void get_host(struct request *request);
@@ -27,6 +31,9 @@ void answer_no_store(struct request *request);
 /* Finds the run in the path. False if it does not exist or belongs to another host; then answers
  * 404. */
 bool find_run(struct request *request, struct run_row *run);
+/* Answers with a whole log as text: of the derivation with index n, or of the run (-1). lines: the
+ * number of lines that it has now. */
+void answer_log(struct request *request, const struct run_row *run, int64_t n, int64_t lines);
 /* search.c */
 void get_run_search(struct request *request);
 void get_search(struct request *request);

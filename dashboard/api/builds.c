@@ -7,7 +7,6 @@
 #include "dashboard/server/server.h"
 #include "dashboard/store/store.h"
 
-#define DERIVATIONS_MAX 10000 /* of a run */
 #define NAME_MAX_BYTES 256
 #define TIME_MAX_MS INT64_C(253402300799999)
 #define LINE_MAX INT64_C(1000000000000)
@@ -121,6 +120,8 @@ static void add_derivation(void *context, const struct derivation_row *row)
     if (row->line >= 0)
         text_key_int(out, "line", row->line);
     text_key_int(out, "lines", row->lines);
+    if (row->log_lines > 0)
+        text_key_int(out, "log", row->log_lines);
     text_puts(out, "}");
 }
 

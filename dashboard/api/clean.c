@@ -181,7 +181,8 @@ const char *body_clean(json_object *object, size_t *limit)
     {
         const struct limits *limits = limits_of(key);
 
-        if (strcmp(key, "text") == 0 || strcmp(key, "lines") == 0 || strcmp(key, "times") == 0)
+        if (strcmp(key, "text") == 0 || strcmp(key, "lines") == 0 || strcmp(key, "times") == 0 ||
+            strcmp(key, "build_logs") == 0)
             continue;
         if (!clean_value(value, limits))
             return "";

@@ -248,7 +248,8 @@ struct stream {
     struct store *store;
     char run[RUN_ID_SIZE];
     int64_t key, at; /* the next line */
-    int64_t lines;   /* of the run when the stream began; a running run has more by its end */
+    int64_t n;       /* the log is of the derivation with this index; -1: of the run */
+    int64_t lines;   /* of the log when the stream began; a running run has more by its end */
     bool color;
     struct text block; /* lines to send; those before `sent` have been sent */
     size_t sent;
@@ -278,9 +279,20 @@ static bool stream_chunk(void *context, const struct chunk *chunk)
 /* Reads the next chunk into block. False: there is none. */
 static bool stream_read(struct stream *stream)
 {
+    int read;
+
     stream->block.size = stream->sent = 0;
-    return store_log(stream->store, stream->key, stream->at, stream_chunk, stream) == 0 &&
-           !stream->block.failed && stream->block.size > 0;
+    read = stream->n < 0 ? store_log(stream->store, stream->key, stream->at, stream_chunk, stream)
+                         : store_build_log(stream->store, stream->key, stream->n, stream->at,
+                                           stream_chunk, stream);
+    return read == 0 && !stream->block.failed && stream->block.size > 0;
+}
+
+/* The number of lines that the log has now. */
+static int64_t lines_now(const struct stream *stream, const struct run_row *run)
+{
+    return stream->n < 0 ? run->lines
+                         : store_build_log_lines(stream->store, stream->key, stream->n);
 }
 
 /* Whether the log ends where the stream ends. The run may have been deleted, or the store may have
@@ -288,9 +300,13 @@ static bool stream_read(struct stream *stream)
 static bool stream_is_whole(struct stream *stream)
 {
     struct run_row run;
+    int64_t lines;
 
-    return !stream->block.failed && store_run_find(stream->store, stream->run, &run) > 0 &&
-           !run.deleted && stream->at >= (run.lines < stream->lines ? run.lines : stream->lines);
+    if (stream->block.failed || store_run_find(stream->store, stream->run, &run) <= 0 ||
+        run.deleted)
+        return false;
+    lines = lines_now(stream, &run);
+    return lines >= 0 && stream->at >= (lines < stream->lines ? lines : stream->lines);
 }
 
 static ssize_t stream_more(void *context, uint64_t position, char *out, size_t max)
@@ -316,24 +332,21 @@ static void stream_free(void *context)
     free(stream);
 }
 
-void get_run_log(struct request *request)
+void answer_log(struct request *request, const struct run_row *run, int64_t n, int64_t lines)
 {
     const char *color = request_query(request, "color");
-    struct stream *stream;
-    struct run_row run;
+    struct stream *stream = calloc(1, sizeof *stream);
 
-    if (!find_run(request, &run))
-        return;
-    stream = calloc(1, sizeof *stream);
     if (!stream) {
         answer_no_store(request);
         return;
     }
     *stream = (struct stream){.store = request->server->store,
-                              .key = run.key,
-                              .lines = run.lines,
+                              .key = run->key,
+                              .n = n,
+                              .lines = lines,
                               .color = color && strcmp(color, "0") != 0};
-    memcpy(stream->run, run.id, sizeof stream->run);
+    memcpy(stream->run, run->id, sizeof stream->run);
     answer_response(request, 200,
                     MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_more,
                                                       stream, stream_free));
@@ -341,6 +354,14 @@ void get_run_log(struct request *request)
         request->answer.type = "text/plain; charset=utf-8";
     else
         stream_free(stream);
+}
+
+void get_run_log(struct request *request)
+{
+    struct run_row run;
+
+    if (find_run(request, &run))
+        answer_log(request, &run, -1, run.lines);
 }
 
 /* ---- health ---- */

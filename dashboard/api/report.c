@@ -34,6 +34,8 @@ static const struct {
     {"failed", "an array of strings"},
     {"failed_units", "an array of strings"},
     {"derivations", "an array of objects with n (below 10000), name and state"},
+    {"build_logs", "an array of objects with n (below 10000), from and text, which has the same "
+                   "rules as the field text"},
     {"changes", "an array of objects"},
     {"progress", "an object"},
     {"exit", "an object with an integer code or a string signal"},
@@ -170,7 +172,7 @@ static size_t sgr_length(const char *text, size_t size)
 }
 
 /* SGR sequences and hyperlinks are the only escape sequences in a log. */
-static bool clean(const char *text, size_t size)
+bool log_text_valid(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         size_t sequence;
@@ -199,7 +201,7 @@ static void read_text(struct report *report, const char **why)
     report->text = json_object_get_string(value);
     report->size = (size_t)json_object_get_string_len(value);
     report->count = lines_count(report->text, report->size);
-    if (!clean(report->text, report->size))
+    if (!log_text_valid(report->text, report->size))
         *why = "text";
 }
 
@@ -235,7 +237,7 @@ static void read_lines(struct report *report, const char **why)
         for (size_t at = start; at < joined.size; at++)
             if ((unsigned char)joined.bytes[at] < 0x20 && joined.bytes[at] != '\033')
                 joined.bytes[at] = ' ';
-        if (joined.size > start && !clean(joined.bytes + start, joined.size - start))
+        if (joined.size > start && !log_text_valid(joined.bytes + start, joined.size - start))
             make_harmless(joined.bytes + start, joined.size - start);
     }
     text_add(&joined, "", 1);
@@ -453,6 +455,18 @@ static void read_derivations(struct report *report, const char **why)
         *why = "derivations";
 }
 
+static void read_build_logs(struct report *report, const char **why)
+{
+    json_object *list;
+
+    if (!field_typed(report->object, "build_logs", json_type_array, &list, why))
+        return;
+    if (build_logs_valid(list))
+        report->build_logs = list;
+    else
+        *why = "build_logs";
+}
+
 static void read_batch_fields(struct report *report, const char **why)
 {
     json_object *object = report->object;
@@ -476,6 +490,7 @@ static void read_batch_fields(struct report *report, const char **why)
     list_field(object, "failed_units", json_type_string, &report->failed_units, why);
     list_field(object, "changes", json_type_object, &report->changes, why);
     read_derivations(report, why);
+    read_build_logs(report, why);
     read_digest(report, why);
     field_int(object, "line_count", &(int64_t){0}, why);
     field_int(object, "byte_count", &report->byte_count, why);

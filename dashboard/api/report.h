@@ -26,6 +26,7 @@ struct report {
     const char *command, *name, *user, *phase, *last_phase, *status, *outcome, *error;
     char digest[65];          /* lower-case hex; "": absent */
     json_object *derivations; /* a valid list; NULL: none */
+    json_object *build_logs;  /* the same */
     const char *changes;      /* JSON; NULL: none */
     int64_t started, ended;   /* ms since 1970, on the server's clock (fleet/clock.h) */
     int64_t newest_ms;        /* arrival of the newest line, on the server's clock; 0: now */
@@ -41,8 +42,16 @@ struct report {
    503 when out of memory). The caller frees the report with report_free. */
 struct report *read_batch(struct request *request);
 struct report *read_heartbeat(struct request *request);
-/* Whether list is a valid list of derivations. */
+#define DERIVATIONS_MAX 10000 /* of a run */
+/* Whether a text may be lines of a log: of control characters it has only LF, and of escape
+ * sequences only colours (SGR) and hyperlinks. */
+bool log_text_valid(const char *text, size_t size);
+/* Whether list is a valid list of derivations, or of pieces of their logs. */
 bool builds_valid(json_object *list);
+bool build_logs_valid(json_object *list);
+/* Stores the pieces of derivations' logs of a batch; of each run at most `most` bytes. Returns 0,
+ * or -1 if the store failed. */
+int build_logs_apply(struct txn *txn, int64_t key, const struct report *report, int64_t most);
 /* Stores the derivations and changes of a batch. Returns 0, or -1 if the store failed. */
 int builds_apply(struct txn *txn, int64_t key, const struct report *report);
 /* Frees a report; for request_submit. */

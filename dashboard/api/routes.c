@@ -24,6 +24,8 @@ static const struct route routes[] = {
     {"GET", "/api/hosts/{host}/runs/{run}/log", ROLE_VIEW, get_run_log, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/lines", ROLE_VIEW, get_run_lines, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/derivations", ROLE_VIEW, get_derivations, 0, 0},
+    {"GET", "/api/hosts/{host}/runs/{run}/derivations/{n}/lines", ROLE_VIEW, get_build_lines, 0, 0},
+    {"GET", "/api/hosts/{host}/runs/{run}/derivations/{n}/log", ROLE_VIEW, get_build_log, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/changes", ROLE_VIEW, get_changed, 0, 0},
     {"GET", "/api/hosts/{host}/runs/{run}/search", ROLE_VIEW, get_run_search, 0, 0},
     {"GET", "/api/runs", ROLE_VIEW, get_all_runs, 0, 0},
@@ -54,6 +56,21 @@ static const struct route routes[] = {
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
+#define DIGITS_MAX 9
+
+static bool match_number(const char *part, size_t length, int64_t *number)
+{
+    *number = 0;
+    if (length == 0 || length > DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (part[i] < '0' || part[i] > '9')
+            return false;
+        *number = *number * 10 + (part[i] - '0');
+    }
+    return true;
+}
+
 /* Matches one part of a path against one part of a pattern. */
 static bool match_part(struct request *request, const char *part, size_t length,
                        const char *pattern, size_t pattern_length, bool *bad_host)
@@ -73,6 +90,8 @@ static bool match_part(struct request *request, const char *part, size_t length,
                  (int)(length < RUN_ID_SIZE ? length : RUN_ID_SIZE - 1), part);
         return length == RUN_ID_SIZE - 1 && run_id_valid(request->run);
     }
+    if (pattern_length == 3 && memcmp(pattern, "{n}", 3) == 0)
+        return match_number(part, length, &request->number);
     return length == pattern_length && memcmp(part, pattern, length) == 0;
 }
 

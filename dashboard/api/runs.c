@@ -292,6 +292,7 @@ static enum job_result apply_batch(struct txn *txn, struct request *request, voi
                    : JOB_DONE;
     }
     if (other < 0 || builds_apply(txn, run.key, report) < 0 ||
+        build_logs_apply(txn, run.key, report, limit) < 0 ||
         update_run(txn, &run, report, &run) < 0 || finish_run(txn, &run, report) < 0 ||
         time_run(txn, &run, report) < 0 || host_changed(txn, &run, report) < 0)
         return JOB_FAILED;

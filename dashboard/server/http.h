@@ -60,6 +60,7 @@ struct request {
     const char *method, *path;
     char host[HOST_ID_SIZE]; /* {host} of the route, in lower case */
     char run[RUN_ID_SIZE];   /* {run} of the route */
+    int64_t number;          /* {n} of the route */
     char *body;              /* NUL-terminated */
     size_t body_size, body_capacity;
     char address[ADDRESS_SIZE]; /* of the client, before trusted proxies */

@@ -77,6 +77,9 @@
     F(txn_changes_put)            \
     F(store_changes)              \
     F(txn_builds_remove)          \
+    F(txn_build_log_splice)       \
+    F(store_build_log)            \
+    F(store_build_log_lines)      \
     F(txn_run_timing)             \
     F(txn_run_set_timing)         \
     F(txn_duration_add)           \

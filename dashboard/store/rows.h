@@ -82,6 +82,7 @@ struct derivation_row {
     const char *step;    /* NULL: not known */
     int64_t started_ms, ended_ms;
     int64_t line, lines; /* the first line of its output (-1: none), and the number of lines */
+    int64_t log_lines;   /* of its own log. Only set in rows that are read */
 };
 
 /* How long a run was in each phase so far, and when its end is expected. */

@@ -445,6 +445,23 @@ int txn_builds_remove(struct txn *txn, int64_t key)
     return engine_of(txn->store)->txn_builds_remove(txn, key);
 }
 
+int txn_build_log_splice(struct txn *txn, int64_t key, int64_t n, const struct chunk *lines,
+                         int64_t most)
+{
+    return engine_of(txn->store)->txn_build_log_splice(txn, key, n, lines, most);
+}
+
+int store_build_log(struct store *store, int64_t key, int64_t n, int64_t from,
+                    bool (*visit)(void *context, const struct chunk *chunk), void *context)
+{
+    return engine_of(store)->store_build_log(store, key, n, from, visit, context);
+}
+
+int64_t store_build_log_lines(struct store *store, int64_t key, int64_t n)
+{
+    return engine_of(store)->store_build_log_lines(store, key, n);
+}
+
 int txn_derivations(struct txn *txn, int64_t key,
                     void (*visit)(void *context, const struct derivation_row *row), void *context)
 {

@@ -309,7 +309,22 @@ int txn_changes_put(struct txn *txn, int64_t key, const char *changes);
 /* Visits what a run changed. 1 if visited; 0 if nothing is stored. */
 int store_changes(struct store *store, int64_t key,
                   void (*visit)(void *context, const char *changes), void *context);
-/* Removes the derivations and the changes of a run. */
+/* log = log[0:lines->first] + lines, for the own log of the derivation with index n, which must be
+ * stored. lines->text must not be NULL; lines->times is not used. Lines between the end of the log
+ * and lines->first count as left out. Stores nothing if the logs of the run's derivations would
+ * have more than `most` bytes. 1 if the log changed; 0 if it had these lines already, there is no
+ * such derivation, or there is no space. */
+int txn_build_log_splice(struct txn *txn, int64_t key, int64_t n, const struct chunk *lines,
+                         int64_t most);
+/* Visits the log of a derivation in order, from line `from` on, until visit returns false. The
+ * first chunk may begin before this line. Lines that were left out, or are damaged, are a chunk
+ * without text. */
+int store_build_log(struct store *store, int64_t key, int64_t n, int64_t from,
+                    bool (*visit)(void *context, const struct chunk *chunk), void *context);
+/* The number of lines in the log of a derivation; 0 also if there is no such derivation; -1 if the
+ * store failed. */
+int64_t store_build_log_lines(struct store *store, int64_t key, int64_t n);
+/* Removes the derivations of a run with their logs, and the changes of the run. */
 int txn_builds_remove(struct txn *txn, int64_t key);
 
 /* ---- how long runs take ---- */

@@ -58,6 +58,16 @@ static bool add_chunk(void *context, const struct chunk *chunk)
     return window->limit > 0 && window->lines.size < window->bytes_max;
 }
 
+static void put_list(struct text *out, const char *key, struct text *list)
+{
+    text_key(out, key);
+    text_puts(out, "[");
+    text_add(out, list->bytes, list->size);
+    text_puts(out, "]");
+    out->failed = out->failed || list->failed;
+    text_free(list);
+}
+
 bool log_window_json(struct store *store, int64_t key, int64_t from, int64_t limit,
                      size_t bytes_max, struct text *out, int64_t *next)
 {
@@ -65,18 +75,21 @@ bool log_window_json(struct store *store, int64_t key, int64_t from, int64_t lim
     bool read = limit <= 0 || store_log(store, key, from, add_chunk, &window) == 0;
 
     text_key_int(out, "from", window.from);
-    text_key(out, "lines");
-    text_puts(out, "[");
-    text_add(out, window.lines.bytes, window.lines.size);
-    text_puts(out, "]");
-    text_key(out, "times");
-    text_puts(out, "[");
-    text_add(out, window.times.bytes, window.times.size);
-    text_puts(out, "]");
-    out->failed = out->failed || window.lines.failed || window.times.failed;
-    text_free(&window.lines);
-    text_free(&window.times);
+    put_list(out, "lines", &window.lines);
+    put_list(out, "times", &window.times);
     *next = window.next;
+    return read && !out->failed;
+}
+
+bool build_log_window_json(struct store *store, int64_t key, int64_t n, int64_t from, int64_t limit,
+                           size_t bytes_max, struct text *out)
+{
+    struct window window = {.from = from, .next = from, .limit = limit, .bytes_max = bytes_max};
+    bool read = limit <= 0 || store_build_log(store, key, n, from, add_chunk, &window) == 0;
+
+    text_key_int(out, "from", window.from);
+    put_list(out, "lines", &window.lines);
+    text_free(&window.times);
     return read && !out->failed;
 }
 

@@ -14,6 +14,9 @@
    the last one. False if the store failed. */
 bool log_window_json(struct store *store, int64_t key, int64_t from, int64_t limit,
                      size_t bytes_max, struct text *out, int64_t *next);
+/* Appends `"from":…,"lines":[…]` of the log of the derivation with index n, in the same way. */
+bool build_log_window_json(struct store *store, int64_t key, int64_t n, int64_t from, int64_t limit,
+                           size_t bytes_max, struct text *out);
 /* Appends `[[line, omitted], …]`. False if the store failed. */
 bool log_gaps_json(struct store *store, int64_t key, struct text *out);
 

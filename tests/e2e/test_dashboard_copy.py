@@ -28,7 +28,8 @@ def fill(dashboard, hosts=6, runs=3, lines=40):
         for r in range(runs):
             run = str(uuid.uuid4())
             body = {"run": run, "name": f"name-{r}", "argv": ["nixos-rebuild", "switch", "é"], "lines": [f"line {i} é\t\033[31mred\033[0m" for i in range(lines)],
-                    "derivations": [{"n": 1, "name": "hello-1.0", "state": "built", "line": 0, "lines": 3}], "changes": [{"profile": "system"}]}
+                    "derivations": [{"n": 1, "name": "hello-1.0", "state": "built", "line": 0, "lines": 3}],
+                    "build_logs": [{"n": 1, "from": 0, "text": "a\nb"}, {"n": 1, "from": 9, "text": "\u00e9"}], "changes": [{"profile": "system"}]}
             assert dashboard.post(f"/api/hosts/{host}/logs", body).status == 200
             assert dashboard.post(f"/api/hosts/{host}/logs", {"run": run, "lines": ["a\\b", ""], "skipped": 3, "exit": {"code": r % 2}, "outcome": "failure"}).status == 200
     csrf = {"X-CSRF-Token": dashboard.csrf()}
@@ -44,7 +45,7 @@ def seen(dashboard):
         for path in ("", "/runs"):
             pages[name + path] = dashboard.get(f"/api/hosts/{name}{path}").json
         for run in pages[name + "/runs"]["runs"]:
-            for path in ("", "/log", "/derivations", "/changes", "/lines"):
+            for path in ("", "/log", "/derivations", "/derivations/1/log", "/changes", "/lines"):
                 answer = dashboard.get(f"/api/hosts/{name}/runs/{run['id']}{path}")
                 pages[f"{name}/{run['id']}{path}"] = (answer.status, answer.body)
     return repr(pages)

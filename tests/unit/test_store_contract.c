@@ -1017,6 +1017,82 @@ static void a_derivation_is_replaced_by_its_index_and_goes_with_its_run(void **s
     assert_int_equal(seen, 2);
 }
 
+/* ---- the logs of derivations ---- */
+
+/* Writes what a reader sees of the log of derivation 3: lines, and "(N)" for N lines left out. */
+static bool see_piece(void *context, const struct chunk *chunk)
+{
+    char *out = context, *end = out + strlen(out);
+
+    if (chunk->text)
+        sprintf(end, "%lld:%.*s|", (long long)chunk->first, (int)chunk->size, chunk->text);
+    else
+        sprintf(end, "(%lld)", (long long)chunk->count);
+    return true;
+}
+
+static int splice_log(struct txn *txn, int64_t key, int64_t n, int64_t first, const char *log_text)
+{
+    struct chunk lines = {.first = first, .count = 1, .text = log_text, .size = strlen(log_text)};
+
+    for (const char *c = log_text; *c; c++)
+        lines.count += *c == '\n';
+    return txn_build_log_splice(txn, key, n, &lines, 100);
+}
+
+static enum job_result put_logs(struct txn *txn, struct work *work)
+{
+    static char long_text[101];
+    const struct derivation_row row = {.n = 3, .name = "a", .state = "built"};
+    struct run_row run;
+
+    memset(long_text, 'x', sizeof long_text - 1);
+    if (txn_run_find(txn, RUN_2, &run) < 0 ||
+        (!run.key && txn_run_create(txn, "host", RUN_2, &run) < 0) ||
+        txn_derivation_put(txn, run.key, &row) < 0)
+        return JOB_FAILED;
+    work->result = run.key;
+    assert_int_equal(splice_log(txn, run.key, 4, 0, "of nobody"), 0);
+    assert_int_equal(splice_log(txn, run.key, 3, 0, "a\nb\nc"), 1);
+    assert_int_equal(splice_log(txn, run.key, 3, 0, "a\nb\nc"), 0);
+    assert_int_equal(splice_log(txn, run.key, 3, 1, "b"), 0);
+    assert_int_equal(splice_log(txn, run.key, 3, 3, "d\ne"), 1);
+    assert_int_equal(splice_log(txn, run.key, 3, 2, "c\nd"), 0);
+    assert_int_equal(splice_log(txn, run.key, 3, 4, long_text), 0);
+    assert_int_equal(splice_log(txn, run.key, 3, 4, "E"), 1);
+    assert_int_equal(splice_log(txn, run.key, 3, 9, "z"), 1);
+    return JOB_DONE;
+}
+
+static enum job_result rename_derivation(struct txn *txn, struct work *work)
+{
+    const struct derivation_row other = {.n = 3, .name = "b", .state = "built"};
+
+    return txn_derivation_put(txn, work->from, &other) < 0 ? JOB_FAILED : JOB_DONE;
+}
+
+static void the_log_of_a_derivation_is_spliced_and_goes_with_its_run(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t key = do_work(fixture, (struct work){.apply = put_logs});
+    char seen[200] = "", behind[200] = "";
+
+    assert_int_equal(store_build_log_lines(fixture->store, key, 3), 10);
+    assert_int_equal(store_build_log_lines(fixture->store, key, 4), 0);
+    assert_int_equal(store_build_log(fixture->store, key, 3, 0, see_piece, seen), 0);
+    assert_string_equal(seen, "0:a\nb\nc|3:d|4:E|(4)9:z|");
+    assert_int_equal(store_build_log(fixture->store, key, 3, 6, see_piece, behind), 0);
+    assert_string_equal(behind, "(3)9:z|");
+    do_work(fixture, (struct work){.apply = rename_derivation, .from = key});
+    assert_int_equal(store_build_log_lines(fixture->store, key, 3), 0);
+    do_work(fixture, (struct work){.apply = put_logs});
+    do_work(fixture, (struct work){.apply = hide_builds, .from = key});
+    assert_int_equal(store_build_log_lines(fixture->store, key, 3), 0);
+    seen[0] = '\0';
+    assert_int_equal(store_build_log(fixture->store, key, 3, 0, see_piece, seen), 0);
+    assert_string_equal(seen, "");
+}
+
 /* ---- how long runs take ---- */
 
 /* What was visited, as text. */
@@ -1290,6 +1366,7 @@ int main(void)
         WITH_STORE(a_shared_store_counts_calls_until_their_window_ends),
         WITH_STORE(a_run_that_has_ended_keeps_its_end),
         WITH_STORE(a_derivation_is_replaced_by_its_index_and_goes_with_its_run),
+        WITH_STORE(the_log_of_a_derivation_is_spliced_and_goes_with_its_run),
         WITH_STORE(durations_are_kept_by_host_and_run_name_the_newest_ten_of_each),
         WITH_STORE(a_run_keeps_its_phases_and_its_expected_end),
         WITH_STORE(runs_stand_in_the_order_of_their_starts),

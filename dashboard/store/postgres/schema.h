@@ -74,6 +74,11 @@ static const char *const schema_steps[] = {
     "INSERT INTO locks SELECT generate_series(0, " LOCK_SLOTS " - 1);",
     /* 2: calls that are counted by all servers together; a crash may empty the table */
     "CREATE UNLOGGED TABLE calls(key text COLLATE \"C\" PRIMARY KEY, start bigint, count bigint);",
+    /* 3: the own logs of derivations, in pieces; lines that are in no piece were left out. */
+    "CREATE TABLE build_logs(run bigint, n bigint, first bigint, count bigint, size bigint, text "
+    "text, PRIMARY KEY(run, n, first));"
+    "ALTER TABLE derivations ADD COLUMN log_lines bigint DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN builds_stored bigint DEFAULT 0;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))

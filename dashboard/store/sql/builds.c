@@ -1,4 +1,5 @@
-/* The derivations of a run, and what it changed in nix's profiles. */
+/* The derivations of a run, and what it changed in nix's profiles. The logs of the derivations:
+ * build_logs.c. */
 #include "dashboard/store/sql/sql.h"
 
 int sql_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation_row *row)
@@ -10,14 +11,16 @@ int sql_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation
         " ON CONFLICT(run,n) DO UPDATE SET name=?3, state=?4, machine=?5, step=?6,"
         " started=coalesce(nullif(?7,0),derivations.started),"
         " ended=coalesce(nullif(?8,0),derivations.ended),"
-        " line=?9, lines=?10",
+        " line=?9, lines=?10,"
+        /* another derivation has this index now, so the log is not its own */
+        " log_lines=CASE WHEN derivations.name=?3 THEN derivations.log_lines ELSE 0 END",
         "iittttiiii", key, row->n, row->name, row->state, row->machine, row->step, row->started_ms,
         row->ended_ms, row->line, row->lines);
 }
 
 #define SELECT_DERIVATIONS                                                               \
-    "SELECT n, name, state, machine, step, started, ended, line, lines FROM derivations" \
-    " WHERE run=? AND n>=? ORDER BY n LIMIT ?"
+    "SELECT n, name, state, machine, step, started, ended, line, lines, log_lines FROM " \
+    "derivations WHERE run=? AND n>=? ORDER BY n LIMIT ?"
 
 static int read_derivations(struct statement *find, int64_t key, int64_t from, int64_t limit,
                             void (*visit)(void *context, const struct derivation_row *row),
@@ -37,7 +40,8 @@ static int read_derivations(struct statement *find, int64_t key, int64_t from, i
                                            .started_ms = column_int64(find, 5),
                                            .ended_ms = column_int64(find, 6),
                                            .line = column_int64(find, 7),
-                                           .lines = column_int64(find, 8)};
+                                           .lines = column_int64(find, 8),
+                                           .log_lines = column_int64(find, 9)};
         visit(context, &row);
     }
     return statement_end(find, step);
@@ -83,7 +87,8 @@ int sql_store_changes(struct store *store, int64_t key,
 
 int sql_txn_builds_remove(struct txn *txn, int64_t key)
 {
-    if (txn_exec(txn, "DELETE FROM derivations WHERE run=?", "i", key) < 0)
+    if (txn_exec(txn, "DELETE FROM derivations WHERE run=?", "i", key) < 0 ||
+        txn_exec(txn, "DELETE FROM build_logs WHERE run=?", "i", key) < 0)
         return -1;
     return txn_exec(txn, "DELETE FROM run_changes WHERE run=?", "i", key);
 }

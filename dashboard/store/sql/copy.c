@@ -36,9 +36,9 @@ static const struct table {
      "k, id, host, command, name, argv, \"user\", started, created, ended, phase, last_phase, "
      "progress, outcome, exit, error, error_line, failed, failed_units, lines, bytes, "
      "silent_since, last_seen, \"interval\", lost, stop, deleted, stored, heartbeats, doubt, "
-     "stop_at, stop_by, phases, phase_at, eta, eta_low, eta_high, estimate_due",
+     "stop_at, stop_by, phases, phase_at, eta, eta_low, eta_high, estimate_due, builds_stored",
      "ittttttiiittttttitt"
-     "iiiiiiiiiiiittiiiii",
+     "iiiiiiiiiiiittiiiiii",
      1},
     {"chunks", "run, first, count, version, at, text, times, sum", "iiiiitti", 2},
     {"command_log", "id, host, command, status, output, created, completed", "ittttii", 1},
@@ -46,8 +46,9 @@ static const struct table {
     {"sessions", "token_hash, created, expires", "tii", 1},
     {"verdicts", "host, name, run, outcome, error, started, ended, success, failure", "tttttiiii",
      2},
-    {"derivations", "run, n, name, state, machine, step, started, ended, line, lines", "iittttiiii",
-     2},
+    {"derivations", "run, n, name, state, machine, step, started, ended, line, lines, log_lines",
+     "iittttiiiii", 2},
+    {"build_logs", "run, n, first, count, size, text", "iiiiit", 3},
     {"run_changes", "run, text", "it", 1},
     {"durations", "host, name, kind, what, at, last", "ttttit", 4},
 };

@@ -351,7 +351,13 @@ int sql_txn_host_remove(struct txn *txn, const char *host)
                  "DELETE FROM run_changes WHERE run IN (SELECT k FROM runs WHERE host=? AND "
                  "deleted=0)",
                  "t", host) < 0 ||
-        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE host=? AND deleted=0",
+        txn_exec(txn,
+                 "DELETE FROM build_logs WHERE run IN (SELECT k FROM runs WHERE host=? AND "
+                 "deleted=0)",
+                 "t", host) < 0 ||
+        txn_exec(txn,
+                 "UPDATE runs SET deleted=1, lines=0, stored=0, builds_stored=0 WHERE host=? AND "
+                 "deleted=0",
                  "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM history WHERE host=?", "t", host) < 0 ||
         txn_exec(txn, "DELETE FROM command_log WHERE host=?", "t", host) < 0 ||

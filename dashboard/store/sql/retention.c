@@ -24,7 +24,8 @@ size_t sql_store_runs_expired(struct store *store, const struct retention_limits
         store,
         "SELECT k FROM (SELECT k, ended, lost, last_seen, created,"
         " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
-        " sum(stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE deleted=0) r"
+        " sum(stored+builds_stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE "
+        "deleted=0) r"
         " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
         " ((created<?2 AND coalesce(ended,last_seen)<?2 AND last_seen<?2) OR place>?3 OR size>?4)"
         " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"

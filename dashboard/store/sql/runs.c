@@ -193,7 +193,8 @@ int sql_txn_run_hide(struct txn *txn, int64_t key, char host[HOST_ID_SIZE])
     found = statement_close(find, found);
     txn_lock_host(txn, host);
     if (found < 0 ||
-        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0 WHERE k=?", "i", key) < 0 ||
+        txn_exec(txn, "UPDATE runs SET deleted=1, lines=0, stored=0, builds_stored=0 WHERE k=?",
+                 "i", key) < 0 ||
         sql_txn_builds_remove(txn, key) < 0)
         return -1;
     return sql_txn_host_refresh(txn, host);

@@ -118,7 +118,7 @@ static int migrate(sqlite3 *db, char *error)
 
         snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; COMMIT", (long long)done + 1);
         if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) ||
-            (done + 1 >= SCHEMA_ROW_SUMS && rowsum_fill(db)) || exec(db, mark)) {
+            (done + 1 == SCHEMA_STEPS && rowsum_fill(db)) || exec(db, mark)) {
             snprintf(error, STORE_ERROR_SIZE, "migration %lld failed: %s", (long long)done + 1,
                      sqlite3_errmsg(db));
             exec(db, "ROLLBACK");

@@ -20,6 +20,8 @@ static const struct table {
     {"runs", "SELECT count(*) FROM runs", "k=NEW.k", "host, id"},
     {"verdicts", "SELECT count(*) FROM verdicts", "host=NEW.host AND name=NEW.name", "host, name"},
     {"derivations", "SELECT count(*) FROM derivations", "run=NEW.run AND n=NEW.n", "run, name"},
+    {"build_logs", "SELECT count(*) FROM build_logs", "run=NEW.run AND n=NEW.n AND first=NEW.first",
+     "run, n"},
     {"run_changes", "SELECT count(*) FROM run_changes", "run=NEW.run", "run, NULL"},
     {"history", "SELECT count(*) FROM history", "id=NEW.id", "host, message"},
     {"command_log", "SELECT count(*) FROM command_log", "id=NEW.id", "host, command"},

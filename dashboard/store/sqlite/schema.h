@@ -105,9 +105,13 @@ static const char *const schema_steps[] = {
     "ALTER TABLE history ADD COLUMN sum INTEGER;"
     "ALTER TABLE command_log ADD COLUMN sum INTEGER;"
     "ALTER TABLE durations ADD COLUMN sum INTEGER;",
+    /* 13: the own logs of derivations, in pieces; lines that are in no piece were left out. */
+    "CREATE TABLE build_logs(run INTEGER, n INTEGER, first INTEGER, count INTEGER, size INTEGER, "
+    "text TEXT, sum INTEGER, PRIMARY KEY(run, n, first));"
+    "ALTER TABLE derivations ADD COLUMN log_lines INTEGER DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN builds_stored INTEGER DEFAULT 0;",
 };
 
-#define SCHEMA_ROW_SUMS 12 /* from this step on, rows have checksums */
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
 
 #endif
