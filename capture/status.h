@@ -109,7 +109,7 @@ struct status_page {
     /* Written by the shipper. */
     _Atomic uint64_t lines;        /* lines of the output so far */
     _Atomic uint64_t acked;        /* lines that the dashboard has */
-    _Atomic uint32_t delivered;    /* 1: everything is acknowledged, with the end of the run */
+    _Atomic uint32_t delivered;    /* 1: all lines and the end of the run are acknowledged */
     _Atomic uint32_t progress_seq; /* odd while progress is being written */
     struct status_progress progress;
     _Atomic uint32_t ack_seq; /* odd while ack is being written */

@@ -78,6 +78,11 @@ static void no_step(void *context, const char *path, const char *phase)
     (void)context, (void)path, (void)phase;
 }
 
+static void no_built(void *context, const char *path, const char *text, size_t size)
+{
+    (void)context, (void)path, (void)text, (void)size;
+}
+
 static void no_download(void *context, int64_t done, int64_t expected)
 {
     (void)context, (void)done, (void)expected;
@@ -91,6 +96,7 @@ static struct nixlog_sink complete(struct nixlog_sink sink)
     sink.ended = sink.ended ? sink.ended : no_path;
     sink.step = sink.step ? sink.step : no_step;
     sink.owner = sink.owner ? sink.owner : no_path;
+    sink.built = sink.built ? sink.built : no_built;
     sink.download = sink.download ? sink.download : no_download;
     return sink;
 }
@@ -335,8 +341,11 @@ static void result(struct nixlog *nixlog, json_object *record)
             memcpy(prefix, activity->name, length);
             memcpy(prefix + length, "> ", 3);
         }
-        if (activity && activity->path[0] != '\0')
+        if (activity && activity->path[0] != '\0') {
             nixlog->sink.owner(nixlog->sink.context, activity->path);
+            nixlog->sink.built(nixlog->sink.context, activity->path, json_object_get_string(text),
+                               (size_t)json_object_get_string_len(text));
+        }
         print_built(nixlog, prefix, json_object_get_string(text),
                     (size_t)json_object_get_string_len(text));
         nixlog->sink.owner(nixlog->sink.context, NULL);

@@ -34,6 +34,8 @@ struct nixlog_sink {
     void (*step)(void *context, const char *path, const char *phase);
     /* The text that follows is from this builder; NULL: no longer from a builder. */
     void (*owner)(void *context, const char *path);
+    /* One or more lines of the builder of path, as it wrote them, with any escape sequences. */
+    void (*built)(void *context, const char *path, const char *text, size_t size);
     /* Bytes downloaded and expected, of all transfers. */
     void (*download)(void *context, int64_t done, int64_t expected);
 };

@@ -132,6 +132,8 @@ void phase_time(struct phase *phase, int64_t now_ms);
    line. NULL: no derivation has this index. */
 size_t phase_derivation_count(const struct phase *phase);
 const struct derivation *phase_derivation(const struct phase *phase, size_t index);
+/* The index of the derivation with this store path; SIZE_MAX: none. */
+size_t phase_derivation_at(const struct phase *phase, const char *path);
 /* The name of the state in docs/protocol.md; constant text. */
 const char *derivation_state_name(enum derivation_state state);
 /* The run has ended (code: exit status, or number of the signal). Sets the phase to done or failed,

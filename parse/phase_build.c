@@ -199,12 +199,17 @@ void build_failed_name(struct stream *stream, uint64_t key, const char *name)
     failed(stream->run, key, name, strlen(name));
 }
 
-static struct derivation *derivation_at_path(struct phase *phase, const char *text)
+size_t phase_derivation_at(const struct phase *phase, const char *text)
 {
     struct store_path path;
     if (!take_path(text, text + strlen(text), &path))
-        return NULL;
-    return derivation_at(phase, key_find(&phase->derivations, hash_key(&path)));
+        return NOT_FOUND;
+    return key_find(&phase->derivations, hash_key(&path));
+}
+
+static struct derivation *derivation_at_path(struct phase *phase, const char *text)
+{
+    return derivation_at(phase, phase_derivation_at(phase, text));
 }
 
 void phase_path_ended(struct phase *phase, const char *path)

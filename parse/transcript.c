@@ -214,6 +214,11 @@ size_t transcript_derivation_count(const struct transcript *transcript)
     return phase_derivation_count(transcript->phase);
 }
 
+size_t transcript_derivation_at(const struct transcript *transcript, const char *path)
+{
+    return phase_derivation_at(transcript->phase, path);
+}
+
 const struct derivation *transcript_derivation(const struct transcript *transcript, size_t index)
 {
     return phase_derivation(transcript->phase, index);

@@ -62,6 +62,8 @@ uint64_t transcript_take_changed(struct transcript *transcript);
 const struct phase_view *transcript_phase(struct transcript *transcript);
 /* See phase_derivation_count and phase_derivation. */
 size_t transcript_derivation_count(const struct transcript *transcript);
+/* The index of the derivation with this store path; SIZE_MAX: none. */
+size_t transcript_derivation_at(const struct transcript *transcript, const char *path);
 const struct derivation *transcript_derivation(const struct transcript *transcript, size_t index);
 
 #endif

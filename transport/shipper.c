@@ -226,7 +226,7 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
         delivered || refused)
         status_set_ack(shipper->page, &ack);
     *on_disk = ack;
-    if (delivered)
+    if (delivered || shipper->delivery.end_told)
         atomic_store(&shipper->page->delivered, 1);
     (void)write_all(HELPER_ACKS_FD, "a", 1); /* full: enough bytes wait */
 }
@@ -272,15 +272,15 @@ static void report_undelivered(struct shipper *shipper)
     const char *reason = *shipper->post.reason ? shipper->post.reason : "no answer so far";
     bool said = shipper->problems.said & (1U << PROBLEM_TRUST | 1U << PROBLEM_REDIRECT);
 
-    if (shipper->lost || shipper->local || shipper->over || shipper->lines_done)
+    if (shipper->lost || shipper->local || shipper->over || shipper->delivery.end_told)
         return;
     problem_once(&shipper->problems, PROBLEM_UNDELIVERED,
                  "output is undelivered%s%s%s: `nixfleet-run --flush` delivers it",
                  said ? "" : " (", said ? "" : reason, said ? "" : ")");
 }
 
-/* The end of the run need not wait for this dashboard. One process continues after the wrapper, up
- * to the flush timeout, or a later run delivers the rest. */
+/* The end of the run need not wait for this dashboard, or for the logs of builders. One process
+ * continues after the wrapper, up to the flush timeout, or a later run delivers the rest. */
 static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
@@ -343,9 +343,11 @@ static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
             pace = shipper->delivery.wait_ms;
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
-        if (!shipper->lines_done && shipper->delivery.wait_ms > RETRY_END_MS)
-            stop_waiting(shipper); /* the dashboard asks for more time than a person has */
         acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost && !keeps(shipper), false);
+        /* The dashboard asks for more time than a person has, or only logs of builders are left. */
+        if (!shipper->lines_done &&
+            (shipper->delivery.wait_ms > RETRY_END_MS || shipper->delivery.end_told))
+            stop_waiting(shipper);
         break;
     case DELIVERY_RETRY:
         post_failed(post, answer, most);
@@ -408,6 +410,15 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
     if (shipper->delivery.problem[0])
         problem_once(&shipper->problems, PROBLEM_REFUSED, "%s", shipper->delivery.problem);
     take_verdict(shipper, verdict, answer);
+}
+
+/* Notices that the last batch had everything, and no more text of builders follows. */
+static void look_at_logs(struct shipper *shipper)
+{
+    if (shipper->lines_done || !delivery_over(&shipper->delivery))
+        return;
+    shipper->lines_done = true;
+    acknowledge(shipper, !shipper->lost && !keeps(shipper), false);
 }
 
 static void send_lost(struct shipper *shipper)
@@ -532,6 +543,7 @@ static void run(struct shipper *shipper)
         notice_silence(shipper);
         look_at_token(shipper);
         more = delivery_read(&shipper->delivery, budget, true);
+        look_at_logs(shipper);
         publish(shipper);
         if (client_busy(shipper->post.client))
             delivery_prepare(&shipper->delivery);

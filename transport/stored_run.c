@@ -168,7 +168,8 @@ static enum stored_result take_verdict(struct upload *upload, enum delivery_verd
         token_set_accepted(post->tokens);
         record_ack(upload, false, false);
         choose_size(upload);
-        if (verdict == DELIVERY_DONE || delivery_acked(&upload->delivery) > upload->most)
+        if (verdict == DELIVERY_DONE || upload->delivery.build_logs.sent ||
+            delivery_acked(&upload->delivery) > upload->most)
             extend(upload);
         if (upload->delivery.wait_ms > 0)
             backoff_set(&post->backoff, upload->delivery.wait_ms);
@@ -208,6 +209,8 @@ static enum stored_result deliver_lines(struct upload *upload)
             ;
         /* reading a long log must not count as waiting for the network */
         upload->give_up_ms += monotonic_ms() - start_ms;
+        if (delivery_over(delivery))
+            return STORED_DONE;
         if (!delivery_build(delivery) || !(answer = exchange(upload, &delivery->body)))
             return STORED_LATER;
         verdict = delivery_take(delivery, answer);

@@ -1,4 +1,5 @@
 """--nix-log: the record that nix itself writes, with a nix that is played here."""
+import json
 import os
 import pathlib
 import shutil
@@ -96,9 +97,89 @@ def test_a_dashboard_keeps_what_the_record_says(tmp_path, nix):
         assert run(known(env, tmp_path), "nix", "build").returncode == 0
         (last,) = dashboard.get("/api/hosts/testhost/runs").json["runs"]
         told = dashboard.get(f"/api/hosts/testhost/runs/{last['id']}/derivations").json["derivations"]
+        logs = own_logs(dashboard)
+    assert logs["svc-fan-1"] == "".join(f"svc-fan-1: step {at}\n" for at in range(3)) and set(logs) == NAMES
     assert {one["name"] for one in told} == NAMES and {one["state"] for one in told} == {"built"}
     assert all(one["duration"] >= 0 for one in told)
     assert (last["outcome"], last["progress"]["built"]) == ("success", 9)
+
+
+def own_logs(dashboard):
+    """The logs of the derivations of the last run, by name."""
+    runs = dashboard.get("/api/hosts/testhost/runs").json["runs"]
+    path = f"/api/hosts/testhost/runs/{runs[0]['id'] if runs else ''}/derivations"
+    if not runs:
+        return {}
+    return {one["name"]: dashboard.get(f"{path}/{one['n']}/log").body.decode() for one in dashboard.get(path).json["derivations"] if one.get("log")}
+
+
+class Record:
+    """What nix writes to its record: builds with lines."""
+
+    def __init__(self, path):
+        self.path, self.ids, self.lines = path, {}, []
+        self.add(action="start", id=7, level=0, type=104, text="", parent=0)
+
+    def add(self, **record):
+        self.lines.append(json.dumps(record))
+
+    def build(self, name):
+        self.ids[name] = len(self.ids) + 100
+        self.add(action="start", id=self.ids[name], level=3, type=105, text="", fields=[f"/nix/store/{self.ids[name]:032d}-{name}.drv", "", 1, 1], parent=0)
+
+    def say(self, name, *texts):
+        for text in texts:
+            self.add(action="result", id=self.ids[name], type=101, fields=[text])
+
+    def end(self, *names):
+        for name in names:
+            self.add(action="stop", id=self.ids[name])
+        self.add(action="result", id=7, type=105, fields=[len(self.ids), len(self.ids), 0, 0])
+        self.path.write_text("\n".join(self.lines) + "\n")
+
+
+@pytest.fixture
+def record(tmp_path, nix):
+    return Record(tmp_path / "records")  # nix puts this file into its record
+
+
+def test_the_whole_log_of_each_builder_reaches_the_dashboard(tmp_path, nix, record):
+    long = ["\u00e9" * 12000 + f" {at}" for at in range(3)]
+    flood = [f"line {at} of a builder that writes very much" for at in range(150_000)]
+    for name in ("small-1.0", "strange", "long", "flood", "secret"):
+        record.build(name)
+    for at in range(50):  # interleaved
+        record.say("small-1.0", f"step {at}")
+        record.say("strange", "a\ttab", "\x1b[31mred\x1b[0m \x1b]0;title\x07text", "bell\x07 nul\x00 c1\x9b2J", "")
+    record.say("long", *long)
+    record.say("flood", *flood)
+    record.say("secret", "the token is hush-hush-4711", "x" * 16380 + "hush-hush-4711")
+    record.end(*record.ids)
+    with Dashboard(tmp_path / "data") as dashboard:
+        nix_waits = nix("(Nix) 2.34.8", body=f"while [ ! -e {tmp_path}/go ]; do sleep 0.1; done")
+        env = setting(tmp_path, nix_waits, dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_FLUSH_TIMEOUT="60", MY_SECRET="hush-hush-4711")
+        (tmp_path / "go").touch()
+        known(env, tmp_path)
+        (tmp_path / "go").unlink()
+        command = subprocess.Popen([RUN, "--nix-log", "--", "nix", "build"], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_for(lambda: "small-1.0" in own_logs(dashboard), "a log while the run lasts")
+        (tmp_path / "go").touch()
+        assert (command.wait(60), command.stderr.read()) == (0, b"")
+        wait_for(lambda: undelivered(env) == [], "the logs of the builders to be delivered")
+        logs = own_logs(dashboard)
+    assert logs["small-1.0"].splitlines() == [f"step {at}" for at in range(50)]
+    assert logs["strange"].splitlines() == ["a       tab", "red text", "bell nul c12J", ""] * 50
+    assert "".join(logs["long"].splitlines()) == "".join(long) and max(len(line.encode()) for line in logs["long"].splitlines()) <= 16384
+    assert "hush" not in logs["secret"] and logs["secret"].replace("\n", "").count("[redacted]") == 2
+    kept = logs["flood"].splitlines()
+    (gap,) = [at for at, line in enumerate(kept) if line.endswith("lines omitted]")]
+    omitted = int(kept[gap].split()[0][1:])
+    assert kept[:gap] == flood[:gap] and kept[gap + 1:] == flood[gap + omitted:] and 4_000_000 < len(logs["flood"]) < 4_400_000
+
+
+def undelivered(env):
+    listed = subprocess.run([RUN, "--list"], env=env, capture_output=True, text=True, timeout=30, check=True)
+    return [line for line in listed.stdout.splitlines() if "undelivered" in line]
 
 
 def test_each_nix_is_asked_for_its_version_once(tmp_path, nix):
@@ -229,6 +310,8 @@ def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
         assert flushed.returncode == 0, flushed.stderr
         bodies = [message for _, message in server.run().batches]
     assert {one["name"] for body in bodies for one in body.get("derivations", [])} == NAMES
+    texts = [piece["text"] for body in bodies for piece in body.get("build_logs", [])]
+    assert len(texts) == len(NAMES) and "svc-fan-1: step 0\nsvc-fan-1: step 1\nsvc-fan-1: step 2" in texts
 
 
 def test_the_log_of_a_derivation_that_nobody_recorded_is_one_line_and_exit_1(tmp_path, nix):

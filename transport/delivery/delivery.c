@@ -202,6 +202,9 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->known_bytes = 0;
     delivery->derivation_acks.count = delivery->derivation_acks.sent_count = 0;
     close_fd(&delivery->record_fd); /* it is read again from its beginning */
+    delivery->record_offset = 0;
+    build_logs_restart(&delivery->build_logs);
+    delivery->end_told = false;
     prepared_drop(&delivery->next);
     return 0;
 }
@@ -245,6 +248,7 @@ void delivery_close(struct delivery *delivery)
     free(delivery->held);
     free(delivery->without_links);
     free(delivery->derivation_acks.version);
+    build_logs_restart(&delivery->build_logs);
     free(delivery->record_path);
     free(delivery->changes);
     close_fd(&delivery->record_fd);
@@ -390,12 +394,14 @@ static bool read_record(struct delivery *delivery)
     n = delivery->record_fd < 0 ? 0 : read(delivery->record_fd, bytes, sizeof bytes);
     if (n <= 0)
         return n < 0 && errno == EINTR;
+    delivery->record_offset += (uint64_t)n;
     transcript_time(delivery->transcript, record_time(delivery));
     transcript_record(delivery->transcript, bytes, (size_t)n);
     return true;
 }
 
-bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
+/* As delivery_read, without the logs of builders. */
+static bool read_output(struct delivery *delivery, size_t budget, bool may_skip)
 {
     static const size_t most = READ_SIZE;
     char bytes[READ_SIZE];
@@ -430,6 +436,11 @@ bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
     return !delivery->done;
 }
 
+bool delivery_read(struct delivery *delivery, size_t budget, bool may_skip)
+{
+    return read_output(delivery, budget, may_skip) || build_logs_read(delivery);
+}
+
 void delivery_output_ends(struct delivery *delivery, const struct run_end *end)
 {
     delivery->output_over = true;
@@ -452,8 +463,14 @@ uint64_t delivery_sendable(const struct delivery *delivery)
 
 bool delivery_pending(const struct delivery *delivery)
 {
-    return (delivery->done && !delivery->hold_end) ||
-           delivery_sendable(delivery) > delivery->synced || !delivery->described;
+    return (delivery->done && !delivery->hold_end && !delivery->end_told) ||
+           delivery_sendable(delivery) > delivery->synced || !delivery->described ||
+           build_logs_pending(delivery);
+}
+
+bool delivery_over(const struct delivery *delivery)
+{
+    return delivery->end_told && build_logs_done(delivery);
 }
 
 uint64_t delivery_acked(const struct delivery *delivery)

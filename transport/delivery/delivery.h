@@ -18,6 +18,7 @@
 #include "../../parse/transcript.h"
 #include "../body/json_out.h"
 #include "../http/client.h"
+#include "build_logs.h"
 #include "lines.h"
 #include "../body/redact.h"
 #include "source.h"
@@ -78,8 +79,10 @@ struct delivery {
     const struct run_info *info;
     struct redactor *redactor;
     struct source source;
-    char *record_path; /* of nix's internal log; NULL: none */
-    int record_fd;     /* -1: not open */
+    char *record_path;      /* of nix's internal log; NULL: none */
+    int record_fd;          /* -1: not open */
+    uint64_t record_offset; /* of the next byte of this log */
+    struct build_logs build_logs;
     struct transcript *transcript;
     struct line_queue queue;
     struct time_runs times;
@@ -117,6 +120,7 @@ struct delivery {
     uint64_t sent_bytes; /* of output, from which all lines up to sent_end come; 0: not known */
     size_t sent_queued;  /* its bytes in the queue; 0 if other lines follow */
     bool sent_last, sent_description;
+    bool end_told;  /* the dashboard has the end; only logs of builders may be missing */
     bool sent_mark; /* it is the line that replaces a refused line */
     bool done;
     int64_t wait_ms;   /* the pause that the last answer asks for */
@@ -141,6 +145,9 @@ bool delivery_complete(const struct delivery *delivery);
 
 /* True if there is something to send. */
 bool delivery_pending(const struct delivery *delivery);
+/* True if the dashboard has the end of the run and everything else. Can become true without another
+   batch, when it turns out that nix's internal log has no more text. */
+bool delivery_over(const struct delivery *delivery);
 /* Writes the next batch to delivery->body. False when out of memory. */
 bool delivery_build(struct delivery *delivery);
 /* May be called at any time while a batch is in flight: prepares the text of the next batch, once

@@ -71,9 +71,11 @@ static enum delivery_verdict accepted(struct delivery *delivery, const struct an
         delivery->acked_bytes = delivery->sent_bytes;
     note_derivations_acked(&delivery->derivation_acks);
     delivery->synced = have < delivery->changed ? have : delivery->changed;
+    build_logs_accepted(&delivery->build_logs);
     delivery_drop_synced(delivery);
-    return delivery->sent_last && delivery->synced == delivery->sent_end ? DELIVERY_DONE
-                                                                         : DELIVERY_GO_ON;
+    if (delivery->sent_last && delivery->synced == delivery->sent_end)
+        delivery->end_told = true;
+    return delivery_over(delivery) ? DELIVERY_DONE : DELIVERY_GO_ON;
 }
 
 static enum delivery_verdict conflict(struct delivery *delivery, const struct answer *answer)

@@ -430,9 +430,10 @@ bool delivery_build(struct delivery *delivery)
             ? source_position(&delivery->source)
             : 0;
     delivery->sent_last = delivery->done && delivery->sent_end >= delivery->released && whole &&
-                          !delivery->hold_end && changes_fit(delivery);
+                          !delivery->hold_end && !delivery->end_told && changes_fit(delivery);
     if (delivery->sent_last && delivery->end.known)
         put_end(delivery, view);
+    build_logs_put(delivery);
     json_close(body, '}');
     return !body->failed;
 }

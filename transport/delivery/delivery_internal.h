@@ -25,4 +25,16 @@ uint64_t delivery_sendable(const struct delivery *delivery);
  * sending it again. */
 void delivery_drop_synced(struct delivery *delivery);
 
+/* Reads some of nix's internal log for the logs of builders. True if there may be more. */
+bool build_logs_read(struct delivery *delivery);
+/* Begins again with the first byte. */
+void build_logs_restart(struct build_logs *logs);
+/* Whether text can be sent now; whether all text was sent. */
+bool build_logs_pending(const struct delivery *delivery);
+bool build_logs_done(const struct delivery *delivery);
+/* Adds pieces of logs to the body, if it has all lines of the run. */
+void build_logs_put(struct delivery *delivery);
+/* The batch in flight was accepted. */
+void build_logs_accepted(struct build_logs *logs);
+
 #endif
