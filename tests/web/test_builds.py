@@ -60,6 +60,26 @@ def test_a_derivation_is_shown_alone_and_folded(page, dashboard):
     page.wait(lambda: any(text.startswith("openssl> ") for _, text in shown(page)))
 
 
+def test_the_own_log_of_a_derivation_is_opened_below_the_list(page, dashboard):
+    run = dashboard.begin("owner", ["only a bar"])
+    rows = [{"n": 0, "name": "openssl-3.0.14", "state": "building"}, {"n": 1, "name": "zlib-1.3", "state": "built"}]
+    text = "\n".join(f"line {at} <b>" for at in range(600))
+    dashboard.write("owner", run, 1, ["x"], derivations=rows, build_logs=[{"n": 0, "from": 0, "text": text}])
+    page.load()
+    open_log(page, "owner")
+    page.wait(lambda: page.visible(".builds"))
+    page.click(".builds summary")
+    assert not page.visible(".build-list li[data-n='1'] [data-do=own-log]")
+    page.click(".build-list li[data-n='0'] [data-do=own-log]")
+    page.wait(lambda: page.text(".build-log pre").endswith("line 599 <b>") and page.text(".build-log pre").startswith("line 100 <b>"))
+    assert page.text(".build-log strong") == "openssl-3.0.14: the last 500 of 600 lines"
+    assert page.attr(".build-log a", "href").endswith(f"/runs/{run}/derivations/0/log")
+    dashboard.write("owner", run, 2, ["y"], build_logs=[{"n": 0, "from": 600, "text": "and one more"}])
+    page.wait(lambda: page.text(".build-log pre").endswith("and one more"), "the new line")
+    page.click("[data-do=close-own]")
+    page.wait(lambda: not page.visible(".build-log"))
+
+
 def test_what_a_switch_changed_is_folded_above_the_log(page, dashboard):
     run = dashboard.begin("changed", ["x"])
     change = {"profile": "system", "old": "/nix/store/a-old", "new": "/nix/store/b-new", "old_generation": 41, "new_generation": 42, "size": 12_582_912, "rebuilt": 3,

@@ -43,6 +43,7 @@ async function call(method, path, body) {
 
 const hostPath = (host) => `/api/hosts/${encodeURIComponent(host)}`;
 const runPath = (host, run) => `${hostPath(host)}/runs/${encodeURIComponent(run)}`;
+export const buildLogUrl = (host, run, n) => `${runPath(host, run)}/derivations/${n}/log`;
 export const logUrl = (host, run) => `${runPath(host, run)}/log`;
 
 export const api = {
@@ -59,6 +60,7 @@ export const api = {
         const query = new URLSearchParams({ from, limit, ...question });
         return call('GET', `${runPath(host, run)}/search?${query}`);
     },
+    buildLines: (host, run, n, from) => call('GET', `${runPath(host, run)}/derivations/${n}/lines?from=${from}`),
     derivations: (host, run) => call('GET', `${runPath(host, run)}/derivations`),
     changes: (host, run) => call('GET', `${runPath(host, run)}/changes`),
     allRuns: (query) => call('GET', `/api/runs?${new URLSearchParams(query)}`),

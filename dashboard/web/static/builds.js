@@ -1,11 +1,12 @@
 /* The derivations of a run: what is built, where, since when or for how long, the longest first. Each can be shown alone in the
-   log, or folded there. */
-import { api } from './api.js';
+   log, or folded there. If nix recorded what the builder wrote, the end of that text can be opened below the list. */
+import { api, buildLogUrl } from './api.js';
 import { isOpen } from './runs.js';
 import { duration, el, plural, serverNow, setAttr, setText, throttle } from './util.js';
 
 const EVERY_MS = 3000;
 const SHOWN_AT_FIRST = 100;
+const OWN_LINES = 500;
 const ORDER = { failed: 0, building: 1, built: 2, fetched: 3, waiting: 4 };
 const MARKS = { failed: '✗', building: '●', built: '✓', fetched: '↓', waiting: '·' };
 const VERDICTS = { failed: 'bad', building: 'busy', built: 'ok', fetched: 'ok', waiting: 'none' };
@@ -17,6 +18,7 @@ export class Builds {
     list = [];
     #run = null;
     #most = SHOWN_AT_FIRST;
+    #own = null; // the derivation whose own log is open
     #loadSoon = throttle(() => this.#load(), EVERY_MS);
 
     /** `alone(derivation)` shows the lines of one, `fold(derivation)` folds or unfolds them and resolves to whether they are
@@ -26,7 +28,11 @@ export class Builds {
         this.summary = el('summary', {});
         this.body = el('ul', { class: 'build-list' });
         this.more = el('button', { type: 'button', hidden: true, onclick: () => this.#showMore() });
-        this.element = el('details', { class: 'builds', hidden: true }, this.summary, this.body, this.more);
+        this.own = { title: el('strong', {}), text: el('pre', { tabindex: '0' }), whole: el('a', { class: 'button', download: '', text: 'Download' }) };
+        const close = el('button', { type: 'button', 'data-do': 'close-own', text: 'Close', onclick: () => this.#openOwn(null) });
+        this.own.box = el('section', { class: 'build-log', hidden: true, 'aria-label': 'Log of the builder' },
+            el('div', { class: 'build-log-head' }, this.own.title, this.own.whole, close), this.own.text);
+        this.element = el('details', { class: 'builds', hidden: true }, this.summary, this.body, this.more, this.own.box);
         this.element.addEventListener('toggle', () => this.#draw());
     }
 
@@ -38,6 +44,7 @@ export class Builds {
         if (other) {
             this.list = [];
             this.#most = SHOWN_AT_FIRST;
+            this.#openOwn(null);
             this.#draw();
         }
         if (other || ended) this.#load();
@@ -50,6 +57,26 @@ export class Builds {
         if (!answer || id !== this.#run.id) return;
         this.list = answer.derivations;
         this.#draw();
+        const own = this.#own && this.list.find(({ n }) => n === this.#own.n);
+        if (own && own.log !== this.#own.log) this.#openOwn(own);
+    }
+
+    /** Opens the end of the own log of a derivation, or closes the one that is open (null). */
+    async #openOwn(one) {
+        const { box, title, text, whole } = this.own;
+        const again = one && this.#own?.n === one.n;
+        this.#own = one;
+        box.hidden = !one;
+        if (!again) text.replaceChildren();
+        if (!one) return;
+        whole.href = buildLogUrl(this.host, this.#run.id, one.n);
+        setText(title, `${one.name}: ${plural(one.log, 'line')}`);
+        const answer = await api.buildLines(this.host, this.#run.id, one.n, -OWN_LINES).catch((error) => ({ error }));
+        if (this.#own !== one) return; // another was opened meanwhile
+        const atEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
+        setText(text, answer.error ? `The log cannot be read now: ${answer.error.message}` : answer.lines.join('\n'));
+        if (!answer.error && answer.from > 0) setText(title, `${one.name}: the last ${answer.lines.length} of ${plural(one.log, 'line')}`);
+        if (!again || atEnd) text.scrollTop = text.scrollHeight;
     }
 
     #took({ state, started, duration: took }) {
@@ -98,6 +125,7 @@ export class Builds {
             el('span', { class: 'muted', text: where }),
             bar,
             el('span', { class: 'num', text: took ? duration(took) : one.state }),
+            one.log ? el('button', { type: 'button', 'data-do': 'own-log', text: 'Log', onclick: () => this.#openOwn(one) }) : el('span'),
             one.lines ? el('button', { type: 'button', 'data-do': 'alone', text: 'Alone', onclick: () => this.alone(one) }) : el('span'),
             one.lines ? fold : el('span'),
         );
