@@ -67,7 +67,7 @@ def test_a_host_and_a_run_have_the_fields_of_the_document(dashboard):
 
 @pytest.mark.parametrize("path, start", [
     ("/api/hosts/hsb1/logs?since=0", "oldest first:"),
-    ("/api/hosts/hsb1/runs/RUN/lines?from=0", "/lines?from=N&limit=M` →"),
+    ("/api/hosts/hsb1/runs/RUN/lines?from=0", "{run}/lines?from=N&limit=M` →"),
     ("/api/session", "`GET /api/session` →"),
     ("/api/hosts/hsb1/runs/RUN/derivations", "/derivations?from=N&limit=M` →"),
     ("/api/hosts/hsb1/runs/RUN/changes", "/changes` →"),
