@@ -247,8 +247,8 @@ def test_an_empty_record_is_not_kept(tmp_path, nix):
 def test_no_command_waits_for_a_nix_that_never_answers(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8", answer=f"echo $$ >>{tmp_path}/pids; exec sleep 600"))
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
-    wait_for((tmp_path / "pids").exists, "nix to be asked")
-    os.kill(int((tmp_path / "pids").read_text()), 0)  # it is still asked, and the run is over
+    pid = wait_for(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text(), "nix to be asked")
+    os.kill(int(pid), 0)  # it is still asked, and the run is over
     wait_for(lambda: (tmp_path / "state/nix-versions").exists(), "nix to be given up")
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     assert calls(tmp_path).count("--version") == 1

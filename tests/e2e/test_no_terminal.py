@@ -141,11 +141,13 @@ def test_a_signal_to_the_callers_group_ends_all_of_it_and_comes_once(tmp_path, r
 
 
 def test_nothing_stays_behind_when_the_caller_is_killed(tmp_path):
-    done = subprocess.run(["timeout", "-s", "KILL", "1", RUN, "sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 600"],
-                          env=environment(tmp_path / "state"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                          start_new_session=True, timeout=30)
-    assert done.returncode == -signal.SIGKILL
-    wait_for(lambda: not alive(int((tmp_path / "pid").read_text())), "the command's end")
+    caller = subprocess.Popen(["timeout", "600", RUN, "sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 600"],
+                              env=environment(tmp_path / "state"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+                              start_new_session=True)
+    pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the command"))
+    os.killpg(caller.pid, signal.SIGKILL)
+    assert caller.wait(30) == -signal.SIGKILL
+    wait_for(lambda: not alive(pid), "the command's end")
 
 
 def test_with_a_terminal_that_no_stream_leads_to_a_password_is_still_asked_there(tmp_path):
