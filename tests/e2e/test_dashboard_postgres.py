@@ -162,12 +162,12 @@ def test_the_lines_of_a_past_week_go_as_one_table_with_the_last_of_its_runs(serv
     url, run = server.database(), str(uuid.uuid4())
     week = int(time.time()) // 604800 - 3
     with Dashboard(tmp_path, NIXFLEET_STORE=url) as dashboard:
-        server.sql(f"CREATE TABLE chunks_w{week} PARTITION OF chunks FOR VALUES FROM ({week << 32}) TO ({week + 1 << 32})")
         assert dashboard.post("/api/hosts/alpha/logs", {"run": run, "lines": ["old"], "exit": {"code": 0}}).status == 200
+        dashboard.kill()  # it would drop the empty table
+        server.sql(f"CREATE TABLE chunks_w{week} PARTITION OF chunks FOR VALUES FROM ({week << 32}) TO ({week + 1 << 32})")
         key = server.sql(f"SELECT k FROM runs WHERE id='{run}'")
         server.sql(f"UPDATE runs SET k={(week << 32) + 7} WHERE k={key}")
         server.sql(f"UPDATE chunks SET run={(week << 32) + 7} WHERE run={key}")
-        dashboard.kill()
         dashboard.start()
         is_there = f"SELECT count(*) FROM pg_class WHERE relname='chunks_w{week}'"
         assert server.sql(is_there) == "1"  # a run is left

@@ -22,8 +22,8 @@ LATE = "(until [ -e go ]; do sleep 0.02; done; seq 1 50000; echo late; echo $? >
 
 
 def check_late(state, tmp_path):
-    wait_for((tmp_path / "rc").exists, "the background process to end by itself")
-    assert (tmp_path / "rc").read_text() == "0\n"
+    status = wait_for(lambda: (tmp_path / "rc").exists() and (tmp_path / "rc").read_text(), "the background process to end by itself")
+    assert status == "0\n"
     wait_for(lambda: only_log(state).endswith(b"late\n"), "the log")
 
 
