@@ -89,11 +89,13 @@ static void erase_line(struct screen *screen, uint32_t what)
         erase_cells(screen, y, 0, screen->cols);
 }
 
+/* A display that moves up to its first line and erases from there is redrawn, also if this line is
+ * the first one of the screen. */
 static void erase_display(struct screen *screen, uint32_t what)
 {
     uint32_t y = screen->cursor.y;
 
-    if (what == 2 || (what == 0 && y == 0 && screen->cursor.x == 0)) {
+    if (what == 2 || (what == 0 && y == 0 && screen->cursor.x == 0 && screen->homed)) {
         clear_to_history(screen);
     } else if (what == 0) {
         erase_line(screen, 0);
@@ -197,6 +199,7 @@ static void move_cursor(struct screen *screen, const struct csi *csi, char final
     struct cursor *cursor = &screen->cursor;
     uint32_t count = count_of(csi, 0);
 
+    screen->homed = final == 'H' || final == 'f';
     switch (final) {
     case 'A':
         cursor_up(screen, count);

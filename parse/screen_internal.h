@@ -157,6 +157,7 @@ struct screen {
     uint32_t region_top, region_bottom; /* both rows are in the region */
     bool insert, autowrap, alternate, was_alternate;
     bool jumped; /* the cursor was moved, so the next character may begin a rewrite */
+    bool homed;  /* the last movement named a position (CUP), as programs do before they clear */
     bool last_valid;
     uint32_t last; /* the last character, for REP and joiners */
     uint8_t tabs[(SCREEN_SIZE_MAX + 7) / 8];

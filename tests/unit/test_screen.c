@@ -289,6 +289,15 @@ static void a_cleared_screen_stays_in_the_lines(void **state)
     assert_string_equal(lines_of("a\n\033[H\033[2J\033[3Jb\n\033[?3lc\n"), "a|b|c|");
 }
 
+static void a_display_at_the_top_that_is_drawn_again_is_one_display(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        lines_of("[1/3]\na\n\033[?2026h\033[G\033[2F\033[J[2/3]\nb\nc\n\033[?2026l"), "[2/3]|b|c|");
+    assert_string_equal(lines_of("abc\r\033[Jd\n"), "d|");
+    assert_string_equal(lines_of("a\n\033[H\033[Jb\n"), "a|b|");
+}
+
 static void invalid_utf8_is_replaced(void **state)
 {
     (void)state;
@@ -379,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_line_feed_without_a_return_keeps_the_column),
         cmocka_unit_test(joined_emoji_are_one_character),
         cmocka_unit_test(a_cleared_screen_stays_in_the_lines),
+        cmocka_unit_test(a_display_at_the_top_that_is_drawn_again_is_one_display),
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(a_line_of_any_length_is_split_at_the_bound),
         cmocka_unit_test(live_lines_and_changes_can_be_asked_for),
