@@ -171,6 +171,15 @@ static void activity(struct stream *stream, const char *at, const char *end)
         phase_set(stream, stream->phase == PHASE_NONE ? PHASE_EVALUATING : PHASE_FETCHING);
 }
 
+/* The multi-line display of Lix has the status on a line of its own, "[1/2/9 built, …]", and moves
+ * up to it to draw it again. */
+static bool is_status_line(const char *at, const char *close, const char *end)
+{
+    struct part part;
+    return close && close + 1 == end && take_part(at, close, &part) && part.count == 3 &&
+           starts(part.word, (size_t)(close - part.word), "built");
+}
+
 /* "[STATUS] ACTIVITY", cut anywhere by the width of the window. */
 static bool bar(struct stream *stream, const struct line *line, int argument)
 {
@@ -183,7 +192,7 @@ static bool bar(struct stream *stream, const struct line *line, int argument)
     if (*at < '0' || *at > '9')
         return false;
     /* not redrawn: the program was killed, or ended without erasing its bar */
-    if (!line->redrawn) {
+    if (!line->redrawn && !is_status_line(at, close, end)) {
         stream->meters.bar_last = stream->meters.bar_seen;
         if (stream->phase == PHASE_NONE && ends(line->text, (size_t)(stop - line->text), " DL"))
             phase_set(stream, PHASE_FETCHING);

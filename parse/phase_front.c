@@ -50,11 +50,13 @@ static const char *take_clock(const char *at, const char *end)
     return at;
 }
 
-/* "Z", "+02:00", "+0200". */
+/* "Z", "+02:00", "+0200", " UTC". */
 static const char *take_zone(const char *at, const char *end)
 {
     if (at < end && *at == 'Z')
         return at + 1;
+    if (begins(at, end, " UTC") || begins(at, end, " +0000"))
+        return at + (at[1] == 'U' ? 4 : 6);
     if (end - at < 5 || (*at != '+' && *at != '-') || !is_digit(at[1]))
         return at;
     for (at++; at < end && (is_digit(*at) || *at == ':'); at++)
@@ -85,9 +87,12 @@ static const char *take_iso(const char *at, const char *end)
     return stop ? skip_stream(take_zone(stop, end), end) : NULL;
 }
 
-/* "Sep 02 04:21:44" with the month in any locale: a word, a day, a time. */
+/* "Sep 02 04:21:44" with the month in any locale: a word, a day, a time. Japanese and Korean months
+ * below 10 have a blank in front. */
 static const char *take_syslog(const char *at, const char *end)
 {
+    if (end - at > 2 && *at == ' ' && is_digit(at[1]) && (unsigned char)at[2] >= 0x80)
+        at++;
     const char *word = at;
     while (at < end && *at != ' ' && at - word < 16)
         at++;
@@ -120,6 +125,36 @@ static const char *take_full(const char *at, const char *end)
     return at > word ? at : NULL;
 }
 
+/* "1764028800.123" of journalctl -o short-unix. */
+static const char *take_unix(const char *at, const char *end)
+{
+    int whole = 0, part = 0;
+    for (; at < end && is_digit(*at); at++)
+        whole++;
+    if (whole < 10 || whole > 11 || at == end || *at != '.')
+        return NULL;
+    for (at++; at < end && is_digit(*at); at++)
+        part++;
+    return part >= 3 && part <= 9 ? at : NULL;
+}
+
+/* "[ 1234.567890]" of journalctl -o short-monotonic. */
+static const char *take_monotonic(const char *at, const char *end)
+{
+    int whole = 0, part = 0;
+    if (at == end || *at != '[')
+        return NULL;
+    for (at++; at < end && *at == ' '; at++)
+        continue;
+    for (; at < end && is_digit(*at); at++)
+        whole++;
+    if (whole == 0 || at == end || *at != '.')
+        return NULL;
+    for (at++; at < end && is_digit(*at); at++)
+        part++;
+    return part == 6 && at < end && *at == ']' ? at + 1 : NULL;
+}
+
 /* Any of these forms. *loose: the form of syslog, which a host and a program follow. */
 static const char *take_time(const char *at, const char *end, bool *loose)
 {
@@ -129,6 +164,8 @@ static const char *take_time(const char *at, const char *end, bool *loose)
         stop = take_clock(at, end);
     if (!stop)
         stop = take_full(at, end);
+    if (!stop)
+        stop = take_unix(at, end);
     if (!stop && (stop = take_syslog(at, end)))
         *loose = true;
     return stop;
@@ -198,8 +235,10 @@ static bool front_time(struct taking *taking)
 {
     struct line *line = taking->line;
     const char *at = line->text, *end = at + line->length;
-    bool loose, bracket = *at == '[';
-    const char *stop = take_time(at + bracket, end, &loose);
+    const char *stop = take_monotonic(at, end);
+    bool loose = stop != NULL, bracket = !stop && *at == '[';
+    if (!stop)
+        stop = take_time(at + bracket, end, &loose);
     if (!stop || (bracket && (stop == end || *stop++ != ']')))
         return false;
     if (stop < end && *stop != ' ')
@@ -481,9 +520,29 @@ static bool front_bracket(struct taking *taking)
 {
     const struct line *line = taking->line;
     char next = line->length > 8 ? line->text[1] : '\0';
+    if (next == ' ')
+        return front_time(taking);
     if (is_digit(next))
-        return (line->text[3] == ':' || line->text[5] == '-') && front_time(taking);
+        return (line->text[3] == ':' || line->text[5] == '-' ||
+                memchr(line->text, '.', line->length < 12 ? line->length : 12)) &&
+               front_time(taking);
     return next >= 'A' && next <= 'Z' ? front_level(taking) : front_prompt(taking);
+}
+
+/* " 7月 01 04:21:44 …" */
+static bool front_month(struct taking *taking)
+{
+    const struct line *line = taking->line;
+    return line->length > 16 && is_digit(line->text[1]) && (unsigned char)line->text[2] >= 0x80 &&
+           front_time(taking);
+}
+
+/* "1764028800.123 …" */
+static bool front_unix(struct taking *taking)
+{
+    const struct line *line = taking->line;
+    return line->length > 14 && is_digit(line->text[0]) && line->text[10] == '.' &&
+           front_time(taking);
 }
 
 static bool front_one(struct taking *taking)
@@ -500,7 +559,9 @@ static bool front_one(struct taking *taking)
     case '>':
         return front_quote(taking);
     case ' ':
-        return taking->marked ? front_event(taking) : front_node(taking) || front_summary(taking);
+        if (taking->marked)
+            return front_event(taking);
+        return front_node(taking) || front_summary(taking) || front_month(taking);
     case '^':
         return front_prompt(taking);
     case 'd':
@@ -510,7 +571,8 @@ static bool front_one(struct taking *taking)
     case '\xF0':
         return front_pictures(taking) || front_word(taking);
     default:
-        return (is_letter(line->text[0]) || is_digit(line->text[0])) && front_word(taking);
+        return (is_letter(line->text[0]) || is_digit(line->text[0])) &&
+               (front_word(taking) || front_unix(taking));
     }
 }
 
