@@ -116,9 +116,23 @@ static struct derivation *derivation_add(struct phase *phase, const char *name, 
     return one;
 }
 
+/* A bar has named the derivation without its path. NULL if there is no such derivation. */
+static struct derivation *adopt(struct phase *phase, const struct store_path *path)
+{
+    struct derivations *all = &phase->derivations;
+    size_t index = key_find(all, name_key(path));
+    if (index == NOT_FOUND || !all->at[index].only_named)
+        return NULL;
+    all->at[index].only_named = false;
+    key_set(all, hash_key(path), index);
+    return &all->at[index];
+}
+
 static struct derivation *derivation_of(struct phase *phase, const struct store_path *path)
 {
     struct derivation *one = derivation_at(phase, key_find(&phase->derivations, hash_key(path)));
+    if (!one)
+        one = adopt(phase, path);
     return one ? one : derivation_add(phase, path->name, path->name_length, hash_key(path));
 }
 

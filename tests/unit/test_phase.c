@@ -54,6 +54,20 @@ static void a_bar_tells_built_running_and_total(void **state)
     assert_int_equal(phase_view(phase)->phase, PHASE_BUILDING);
 }
 
+static void a_derivation_that_the_bar_names_before_the_record_is_one_derivation(void **state)
+{
+    (void)state;
+    static const char path[] = "/nix/store/0c4c8wdk5zvcrrn5xnk6j6s1k9p9a3bx-beta-2.0.drv";
+    redraw("[1/0/2 built] building beta-2.0");
+    phase_record_started(phase, path, "", true);
+    assert_int_equal(phase_derivation_count(phase), 1);
+    assert_int_equal(phase_derivation_at(phase, path), 0);
+    /* another derivation with the same name is another one */
+    phase_record_started(phase, "/nix/store/1c4c8wdk5zvcrrn5xnk6j6s1k9p9a3bx-beta-2.0.drv", "",
+                         true);
+    assert_int_equal(phase_derivation_count(phase), 2);
+}
+
 static void a_total_that_shrinks_or_restarts_never_jumps_back(void **state)
 {
     (void)state;
@@ -278,6 +292,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_bar_tells_built_running_and_total, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_derivation_that_the_bar_names_before_the_record_is_one_derivation, begin, end),
         cmocka_unit_test_setup_teardown(a_total_that_shrinks_or_restarts_never_jumps_back, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_status_cut_by_the_window_is_not_misread, begin, end),
