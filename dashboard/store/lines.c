@@ -81,3 +81,20 @@ void times_slice(struct text *out, const char *times, int64_t skip, int64_t take
     }
     json_object_put(list);
 }
+
+void times_move(struct text *out, const char *times, int64_t ms)
+{
+    json_object *list = read_times(times);
+    size_t length = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+    text_puts(out, "[");
+    for (size_t i = 0; i < length; i++) {
+        json_object *pair = json_object_array_get_idx(list, i);
+
+        text_printf(out, "%s[%lld,%lld]", i ? "," : "",
+                    (long long)json_object_get_int64(json_object_array_get_idx(pair, 0)),
+                    (long long)json_object_get_int64(json_object_array_get_idx(pair, 1)) + ms);
+    }
+    text_puts(out, "]");
+    json_object_put(list);
+}

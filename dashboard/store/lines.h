@@ -18,5 +18,7 @@ size_t lines_strip(char *text, size_t size);
 /* Appends the times of lines [skip, skip+take) to out as `[count,ms]` with commas between; a comma
  * is also put before the first if out is not empty. times: of a chunk, or NULL. */
 void times_slice(struct text *out, const char *times, int64_t skip, int64_t take);
+/* Appends the times to out as they are stored, each ms later (or earlier, if ms is negative). */
+void times_move(struct text *out, const char *times, int64_t ms);
 
 #endif

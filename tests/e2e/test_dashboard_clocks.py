@@ -1,6 +1,7 @@
 """Wrong clocks, of hosts and of the server itself: durations, order, life and age must be right all the same."""
 import datetime
 import os
+import re
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 import uuid
 
 import pytest
+from lib import people
 from lib.dashserver import TOKEN, Dashboard
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
@@ -135,6 +137,55 @@ def test_dead_hosts_are_not_alive_after_the_servers_clock_went_back(tmp_path):
         assert host_of(dashboard, "box")["verdict"]["outcome"] == "failure"
 
 
+def times_of(dashboard, host, run_id):
+    """When the lines of a run arrived, and when its derivations began: seconds of the server's clock."""
+    lines = dashboard.get(f"/api/hosts/{host}/runs/{run_id}/lines?from=0").json["times"]
+    builds = dashboard.get(f"/api/hosts/{host}/runs/{run_id}/derivations").json["derivations"]
+    return [ms / 1000 for _, ms in lines] + [one["started"] / 1000 for one in builds]
+
+
+def write_run(dashboard, run_id, now, **end):
+    builds = [{"n": 0, "name": "hello-1", "state": "built", "started": int(now * 1000) - 2000, "ended": int(now * 1000)}]
+    dashboard.post("/api/hosts/box/heartbeat", {"run": run_id, "status": "building", "name": "switch"})
+    assert dashboard.post("/api/hosts/box/logs", {"run": run_id, "lines": ["one", "two"], "derivations": builds, **end}).status == 200
+
+
+@pytest.mark.sqlite
+def test_nothing_stays_in_the_future_after_the_servers_clock_went_back(tmp_path):
+    clock = Clock(tmp_path / "clock", 2 * DAY)
+    over, alive = str(uuid.uuid4()), str(uuid.uuid4())
+    with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
+        ahead = time.time() + 2 * DAY
+        write_run(dashboard, over, ahead, exit={"code": 1})
+        write_run(dashboard, str(uuid.uuid4()), ahead, exit={"code": 0})
+        write_run(dashboard, alive, ahead)
+        dashboard.kill()
+        clock.set(0)
+        before = time.time()
+        dashboard.start()
+        dashboard.post("/api/hosts/other/logs", {"lines": ["x"], "exit": {"code": 0}})
+        for run_id in (over, alive):
+            started = when(dashboard.get(f"/api/hosts/box/runs/{run_id}").json["started"])
+            times = times_of(dashboard, "box", run_id)
+            assert len(times) >= 2 and all(started - 5 < at < time.time() + 5 for at in times)
+        metrics = dashboard.get("/metrics").body.decode()
+        stamps = [float(value) for value in re.findall(r"^nixfleet_\w+_timestamp_seconds\{.*\} (\S+)$", metrics, re.MULTILINE)]
+        assert len(stamps) >= 4 and all(before - 60 < stamp < time.time() + 1 for stamp in stamps)
+
+
+@pytest.mark.sqlite
+def test_a_code_of_the_future_locks_nobody_out(tmp_path):
+    clock = Clock(tmp_path / "clock", 2 * DAY)
+    with Dashboard(tmp_path / "data", dev=False, **people.settings(NIXFLEET_TOTP_SECRET=people.TOTP), **clock.environment) as dashboard:
+        people.cookie_of(people.sign_in(dashboard, code=people.totp(time.time() + 2 * DAY)))
+        dashboard.kill()
+        clock.set(0)
+        dashboard.start()
+        code = people.totp()
+        people.cookie_of(people.sign_in(dashboard, code=code))
+        assert people.sign_in(dashboard, code=code).headers["Location"] == "/login?error=Invalid+TOTP+code"
+
+
 @pytest.mark.sqlite
 @pytest.mark.parametrize("jump", [2 * DAY, -2 * DAY, 400 * DAY])
 def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
@@ -143,6 +194,7 @@ def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
     with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
         dashboard.post("/api/hosts/over/logs", {"run": over, "lines": ["kept"], "exit": {"code": 0}})
         heartbeat(dashboard, "live", live)
+        dashboard.post("/api/hosts/live/logs", {"run": live, "lines": ["before"]})
         clock.set(jump)
         heartbeat(dashboard, "live", live)
         host = host_of(dashboard, "live")
@@ -151,6 +203,7 @@ def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
         dashboard.post("/api/hosts/live/logs", {"run": live, "lines": ["end"], "exit": {"code": 0}})
         seen = dashboard.get(f"/api/hosts/live/runs/{live}").json
         assert 0 <= when(seen["ended"]) - when(seen["started"]) < 60
+        assert all(when(seen["started"]) - 1 <= at <= when(seen["ended"]) + 1 for at in times_of(dashboard, "live", live))
         assert when(host_of(dashboard, "over")["run"]["ended"]) <= time.time() + max(jump, 0) + 1
         dashboard.kill()
         dashboard.start()  # looks for what is old at its start

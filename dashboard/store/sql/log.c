@@ -10,6 +10,7 @@
 #include "common/utf8.h"
 #include "dashboard/store/lines.h"
 #include "dashboard/store/sql/damage.h"
+#include "dashboard/store/sql/log.h"
 #include "dashboard/store/sql/sql.h"
 #include "dashboard/store/sql/sum.h"
 
@@ -311,6 +312,45 @@ int sql_txn_log_shorten(struct txn *txn, struct run_row *row, int64_t bytes)
     return put(txn, row->key, &(struct chunk){.first = gap_first, .count = gap_end - gap_first}) < 0
                ? -1
                : 1;
+}
+
+/* The times of a damaged chunk stay as they are, and so does its checksum. */
+static int move_chunk(struct txn *txn, int64_t key, const struct chunk *chunk, int64_t ms)
+{
+    struct text times = {0};
+    struct chunk moved = *chunk;
+    int64_t sum;
+    int result = -1;
+
+    times_move(&times, chunk->times, ms);
+    text_add(&times, "", 1); /* its NUL */
+    moved.times = times.bytes;
+    if (!times.failed && chunk_sum(key, &moved, &sum) == 0)
+        result = txn_exec(txn, "UPDATE chunks SET times=?3, sum=?4 WHERE run=?1 AND first=?2",
+                          "iiti", key, chunk->first, moved.times, sum);
+    text_free(&times);
+    return result;
+}
+
+int log_move_times(struct txn *txn, int64_t key, int64_t ms)
+{
+    struct statement *chunks = txn_statement_many(
+        txn, "SELECT " CHUNK_COLUMNS " FROM chunks WHERE run=? AND times IS NOT NULL");
+    int step = 0, moved = 0;
+
+    if (!chunks)
+        return -1;
+    statement_bind(chunks, "i", key);
+    while (moved == 0 && (step = statement_step(chunks)) > 0) {
+        struct chunk chunk;
+        enum chunk_damage damage = read_chunk(chunks, 0, key, &chunk);
+
+        if (damage == CHUNK_UNREAD)
+            moved = -1;
+        else if (damage == CHUNK_GOOD)
+            moved = move_chunk(txn, key, &chunk, ms);
+    }
+    return statement_end(chunks, step) < 0 || moved < 0 ? -1 : 0;
 }
 
 /* ---- reading ---- */

@@ -33,15 +33,18 @@ int64_t sql_store_session_end(struct store *store, const char *hash, int64_t now
     return statement_close(find, found) < 0 ? -1 : end;
 }
 
-/* One statement, because another server may use the same step at the same time. */
+#define STEPS_ACCEPTED 2 /* the latest step that is accepted, minus the earliest one */
+
+/* One statement, because another server may use the same step at the same time. A stored step that
+ * is later than all that are accepted is of a clock that was ahead. */
 int sql_txn_totp_use(struct txn *txn, int64_t step)
 {
     int64_t rows;
 
     if (txn_exec(txn,
                  "INSERT INTO kv(name, value) VALUES('totp_step',?1) ON CONFLICT(name) DO UPDATE "
-                 "SET value=?1 WHERE kv.value<?1",
-                 "i", step) < 0)
+                 "SET value=?1 WHERE kv.value<?1 OR kv.value>?1+?2",
+                 "ii", step, (int64_t)STEPS_ACCEPTED) < 0)
         return -1;
     rows = txn_rows(txn);
     return rows < 0 ? -1 : rows > 0;
