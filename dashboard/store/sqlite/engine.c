@@ -62,6 +62,7 @@ struct store {
     struct statements statements;
     struct wal wal;
     struct store_clock clock;
+    char *with; /* in front of what the writer reads (rowsum_with) */
     int64_t version;
     bool version_used;
 };
@@ -118,7 +119,7 @@ static int migrate(sqlite3 *db, char *error)
 
         snprintf(mark, sizeof mark, "PRAGMA user_version=%lld; COMMIT", (long long)done + 1);
         if (exec(db, "BEGIN IMMEDIATE") || exec(db, schema_steps[done]) ||
-            (done + 1 == SCHEMA_STEPS && rowsum_fill(db)) || exec(db, mark)) {
+            rowsum_fill(db, (int)done + 1) || exec(db, mark)) {
             snprintf(error, STORE_ERROR_SIZE, "migration %lld failed: %s", (long long)done + 1,
                      sqlite3_errmsg(db));
             exec(db, "ROLLBACK");
@@ -126,6 +127,15 @@ static int migrate(sqlite3 *db, char *error)
         }
     }
     return 0;
+}
+
+/* If its row is lost or damaged, the version is found in the lines, which takes longer. */
+static int64_t last_version(sqlite3 *db)
+{
+    int64_t version = scalar(db, "SELECT value FROM kv WHERE name='version' AND "
+                                 "sum=row_sum(name,value)");
+
+    return version ? version : scalar(db, "SELECT max(version) FROM chunks");
 }
 
 /* Damage is reported at the start, not at a later read. */
@@ -151,9 +161,30 @@ static void close_reader(void *context)
 
 static const struct sql_driver driver;
 
+/* Whether a statement returns or copies rows of tables. */
+static bool copies_rows(const char *sql)
+{
+    return strncmp(sql, "SELECT", 6) == 0 ||
+           (strncmp(sql, "INSERT", 6) == 0 && strstr(sql, " SELECT "));
+}
+
+/* with: NULL, or a clause in front of statements that return or copy rows. */
+static int prepare(sqlite3 *db, const char *with, const char *sql, sqlite3_stmt **statement)
+{
+    bool copies = with && copies_rows(sql);
+    char *whole = sqlite3_mprintf("%s %s", copies ? with : "", sql);
+    int result = SQLITE_NOMEM;
+
+    if (whole)
+        result = sqlite3_prepare_v3(db, whole, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+    sqlite3_free(whole);
+    return result;
+}
+
 /* The kept statement for a literal, reset and without bindings; prepared at the first use. NULL on
  * an error, which is logged. */
-static struct statement *keep(struct statements *statements, sqlite3 *db, const char *sql)
+static struct statement *keep(struct statements *statements, sqlite3 *db, const char *with,
+                              const char *sql)
 {
     struct kept *kept = statements->kept;
     sqlite3_stmt *statement = NULL;
@@ -164,8 +195,7 @@ static struct statement *keep(struct statements *statements, sqlite3 *db, const 
             sqlite3_clear_bindings(kept->statement);
             return &kept->head;
         }
-    if (statements->count == STATEMENTS_MAX ||
-        sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK) {
+    if (statements->count == STATEMENTS_MAX || prepare(db, with, sql, &statement) != SQLITE_OK) {
         log_line(LOG_ERR, "store: %s", sqlite3_errmsg(db));
         return NULL;
     }
@@ -224,12 +254,13 @@ static struct store *sqlite_store_open(const char *dir, char error[STORE_ERROR_S
                                  file may belong to another user */
     if (check(store, info.st_size, error) < 0 || migrate(store->db, error) < 0)
         goto failed;
-    if (rowsum_write(store->db) != SQLITE_OK) {
+    if (rowsum_write(store->db, store->sql.damage) != SQLITE_OK ||
+        !(store->with = rowsum_with(store->db))) {
         snprintf(error, STORE_ERROR_SIZE, "%s: %s", store->path, sqlite3_errmsg(store->db));
         goto failed;
     }
     wal_watch(&store->wal, store->db);
-    store->version = scalar(store->db, "SELECT value FROM kv WHERE name='version'");
+    store->version = last_version(store->db);
     if (pthread_key_create(&store->reader, close_reader) != 0 ||
         worker_start(&store->jobs.writer, write_groups, store) != 0) {
         snprintf(error, STORE_ERROR_SIZE, "no thread for the store");
@@ -242,6 +273,7 @@ failed:
     store_check_stop(store->check);
     damage_free(store->sql.damage);
     changes_free(&store->changes);
+    sqlite3_free(store->with);
     sqlite3_close_v2(store->db);
     free(store->path);
     free(store->log_path);
@@ -261,6 +293,7 @@ static void sqlite_store_close(struct store *store)
     sqlite3_close_v2(store->db); /* last, so that it can empty and remove the write-ahead log */
     damage_free(store->sql.damage);
     changes_free(&store->changes);
+    sqlite3_free(store->with);
     free(store->path);
     free(store->log_path);
     free(store);
@@ -288,8 +321,9 @@ static struct job *take_group(struct store *store)
 
 static int save_version(struct txn *txn)
 {
-    if (txn->store->version_used && txn_exec(txn, "INSERT OR REPLACE INTO kv VALUES('version',?)",
-                                             "i", txn->store->version) < 0)
+    if (txn->store->version_used &&
+        txn_exec(txn, "INSERT OR REPLACE INTO kv(name, value) VALUES('version',?)", "i",
+                 txn->store->version) < 0)
         return -1;
     txn->store->version_used = false;
     return 0;
@@ -562,14 +596,14 @@ static int sqlite_store_backup(const char *dir, const char *file, char error[STO
 static struct statement *txn_prepare(struct txn *txn, const char *sql, bool many)
 {
     (void)many; /* SQLite has only one row in memory at any time */
-    return keep(&txn->store->statements, txn->store->db, sql);
+    return keep(&txn->store->statements, txn->store->db, txn->store->with, sql);
 }
 
 static struct statement *store_prepare(struct store *store, const char *sql, bool many)
 {
     struct reader *reader = open_reader(store);
 
-    struct statement *statement = reader ? keep(&reader->statements, reader->db, sql) : NULL;
+    struct statement *statement = reader ? keep(&reader->statements, reader->db, NULL, sql) : NULL;
 
     (void)many;
     if (reader && !statement)
@@ -666,10 +700,11 @@ static void lock_host(struct txn *txn, const char *host)
 
 static int copied(struct txn *txn)
 {
-    return txn_exec(txn,
-                    "INSERT OR REPLACE INTO kv SELECT 'version', coalesce(max(version),0) FROM "
-                    "chunks",
-                    "");
+    return txn_exec(
+        txn,
+        "INSERT OR REPLACE INTO kv(name, value) SELECT 'version', coalesce(max(version),0) FROM "
+        "chunks",
+        "");
 }
 
 static bool is_null(struct statement *statement, int column)

@@ -11,22 +11,26 @@
 #define GOOD "row_good"
 #define NAMED 4 /* arguments of GOOD in front of the columns */
 
-/* all: a statement that reads all rows. key: finds the row of a trigger again. names: two columns
- * that name the row to a person. */
+/* filled: the step of the schema that last changed the columns. all: a statement that reads all
+ * rows. key: finds the row of a trigger again. names: two columns that name the row to a person. */
 static const struct table {
+    int filled;
     const char *name, *all, *key, *names;
 } tables[] = {
-    {"hosts", "SELECT count(*) FROM hosts", "rowid=NEW.rowid", "id, NULL"},
-    {"runs", "SELECT count(*) FROM runs", "k=NEW.k", "host, id"},
-    {"verdicts", "SELECT count(*) FROM verdicts", "host=NEW.host AND name=NEW.name", "host, name"},
-    {"derivations", "SELECT count(*) FROM derivations", "run=NEW.run AND n=NEW.n", "run, name"},
-    {"build_logs", "SELECT count(*) FROM build_logs", "run=NEW.run AND n=NEW.n AND first=NEW.first",
-     "run, n"},
-    {"run_changes", "SELECT count(*) FROM run_changes", "run=NEW.run", "run, NULL"},
-    {"history", "SELECT count(*) FROM history", "id=NEW.id", "host, message"},
-    {"command_log", "SELECT count(*) FROM command_log", "id=NEW.id", "host, command"},
-    {"durations", "SELECT count(*) FROM durations",
+    {12, "hosts", "SELECT count(*) FROM hosts", "rowid=NEW.rowid", "id, NULL"},
+    {13, "runs", "SELECT count(*) FROM runs", "k=NEW.k", "host, id"},
+    {12, "verdicts", "SELECT count(*) FROM verdicts", "host=NEW.host AND name=NEW.name",
+     "host, name"},
+    {13, "derivations", "SELECT count(*) FROM derivations", "run=NEW.run AND n=NEW.n", "run, name"},
+    {13, "build_logs", "SELECT count(*) FROM build_logs",
+     "run=NEW.run AND n=NEW.n AND first=NEW.first", "run, n"},
+    {12, "run_changes", "SELECT count(*) FROM run_changes", "run=NEW.run", "run, NULL"},
+    {12, "history", "SELECT count(*) FROM history", "id=NEW.id", "host, message"},
+    {12, "command_log", "SELECT count(*) FROM command_log", "id=NEW.id", "host, command"},
+    {12, "durations", "SELECT count(*) FROM durations",
      "host=NEW.host AND name=NEW.name AND kind=NEW.kind AND what=NEW.what", "host, name"},
+    {14, "kv", "SELECT count(*) FROM kv", "name=NEW.name", "name, NULL"},
+    {14, "sessions", "SELECT count(*) FROM sessions", "token_hash=NEW.token_hash", "NULL, NULL"},
 };
 #define TABLES (sizeof tables / sizeof *tables)
 
@@ -157,18 +161,43 @@ static int make_triggers(sqlite3 *db, const struct table *table)
                                    table->key));
 }
 
-/* GOOD is in a subquery because SQLite evaluates subqueries last. SQLite may pass the 1 of a
- * condition `column=1` to GOOD instead of the column; so GOOD must see only rows that fulfil the
- * condition. */
-static int make_view(sqlite3 *db, const struct table *table)
+/* A SELECT of the rows of a table whose checksum is right; the caller frees it with sqlite3_free.
+ * NULL: out of memory, or the store failed. GOOD is in a subquery because SQLite evaluates
+ * subqueries last. SQLite may pass the 1 of a condition `column=1` to GOOD instead of the column;
+ * so GOOD must see only rows that fulfil the condition. */
+static char *good_rows(sqlite3 *db, const struct table *table)
 {
     AUTO_FREE char *all = columns_of(db, table->name, "");
 
-    return all ? run(db,
-                     sqlite3_mprintf("CREATE TEMP VIEW %s AS SELECT %s FROM main.%s WHERE "
-                                     "(SELECT " GOOD "('%s',sum,%s,%s))",
-                                     table->name, all, table->name, table->name, table->names, all))
-               : SQLITE_NOMEM;
+    return all ? sqlite3_mprintf("SELECT %s FROM main.%s WHERE (SELECT " GOOD "('%s',sum,%s,%s))",
+                                 all, table->name, table->name, table->names, all)
+               : NULL;
+}
+
+static int make_view(sqlite3 *db, const struct table *table)
+{
+    char *good = good_rows(db, table);
+    int result = good ? run(db, sqlite3_mprintf("CREATE TEMP VIEW %s AS %s", table->name, good))
+                      : SQLITE_NOMEM;
+
+    sqlite3_free(good);
+    return result;
+}
+
+char *rowsum_with(sqlite3 *db)
+{
+    char *with = sqlite3_mprintf("WITH ");
+
+    for (size_t i = 0; i < TABLES && with; i++) {
+        char *good = good_rows(db, &tables[i]), *before = with;
+
+        with = good ? sqlite3_mprintf("%s%s%s AS NOT MATERIALIZED (%s)", before, i ? ", " : "",
+                                      tables[i].name, good)
+                    : NULL;
+        sqlite3_free(before);
+        sqlite3_free(good);
+    }
+    return with;
 }
 
 static int for_each(sqlite3 *db, int (*make)(sqlite3 *, const struct table *))
@@ -180,17 +209,22 @@ static int for_each(sqlite3 *db, int (*make)(sqlite3 *, const struct table *))
     return result;
 }
 
-int rowsum_fill(sqlite3 *db)
+int rowsum_fill(sqlite3 *db, int step)
 {
     int result = make_function(db, SUM, row_sum, NULL);
 
-    return result == SQLITE_OK ? for_each(db, fill) : result;
+    for (size_t i = 0; i < TABLES && result == SQLITE_OK; i++)
+        if (tables[i].filled == step)
+            result = fill(db, &tables[i]);
+    return result;
 }
 
-int rowsum_write(sqlite3 *db)
+int rowsum_write(sqlite3 *db, struct damage *damage)
 {
     int result = make_function(db, SUM, row_sum, NULL);
 
+    if (result == SQLITE_OK)
+        result = make_function(db, GOOD, row_good, damage);
     if (result == SQLITE_OK)
         result = sqlite3_exec(db, "PRAGMA temp_store=MEMORY", NULL, NULL, NULL);
     return result == SQLITE_OK ? for_each(db, make_triggers) : result;

@@ -110,6 +110,9 @@ static const char *const schema_steps[] = {
     "text TEXT, sum INTEGER, PRIMARY KEY(run, n, first));"
     "ALTER TABLE derivations ADD COLUMN log_lines INTEGER DEFAULT 0;"
     "ALTER TABLE runs ADD COLUMN builds_stored INTEGER DEFAULT 0;",
+    /* 14: checksums for the rest. */
+    "ALTER TABLE kv ADD COLUMN sum INTEGER;"
+    "ALTER TABLE sessions ADD COLUMN sum INTEGER;",
 };
 
 #define SCHEMA_STEPS ((int)(sizeof schema_steps / sizeof *schema_steps))
