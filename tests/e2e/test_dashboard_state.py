@@ -7,6 +7,7 @@ import time
 import uuid
 
 import pytest
+from lib.clock import Clock
 from lib.dashserver import TOKEN, Dashboard, sql
 from lib.faultserver import free_port
 
@@ -185,11 +186,15 @@ def changes_after_s(dashboard, host):
     return round((int(changes) - int(seen)) / 1000)
 
 
-def test_the_clock_alone_shows_the_run_that_ended_when_the_one_that_went_on_is_silent(host):
-    silent, ended = host.run(), host.run()
-    host.heartbeat(silent, interval=5)
-    time.sleep(0.01)  # a later start
-    host.heartbeat(ended, interval=5)
-    host.heartbeat(ended, "finished", exit={"code": 0})
-    assert host.told == ("busy", silent)
-    wait_for(lambda: host.told == ("idle", ended), "three intervals", seconds=60)
+def test_the_clock_alone_shows_the_run_that_ended_when_the_one_that_went_on_is_silent(tmp_path):
+    clock = Clock(tmp_path / "clock")
+    with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
+        host = Host(dashboard)
+        silent, ended = host.run(), host.run()
+        host.heartbeat(silent, interval=5)
+        time.sleep(0.01)  # a later start
+        host.heartbeat(ended, interval=5)
+        host.heartbeat(ended, "finished", exit={"code": 0})
+        assert host.told == ("busy", silent)
+        clock.pass_silently()
+        wait_for(lambda: host.told == ("idle", ended), "three intervals", seconds=60)

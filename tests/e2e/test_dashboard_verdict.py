@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from lib.clock import Clock
 from lib.dashserver import TOKEN, Dashboard
 from lib.ws import WebSocket
 
@@ -139,10 +140,12 @@ def test_a_stopped_run_that_ended_by_itself_keeps_its_outcome(host, dashboard):
 
 
 def test_lines_posted_by_curl_end_by_themselves_and_raise_no_alarm(tmp_path):
-    with Dashboard(tmp_path / "data") as dashboard:
+    clock = Clock(tmp_path / "clock")
+    with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
         first = dashboard.post("/api/hosts/curl/logs", {"lines": ["hello"]})
         assert first.json == {"next": 1}
         assert dashboard.get("/api/hosts/curl").json["state"] == "busy"
+        clock.pass_silently()
         wait_for(lambda: dashboard.get("/api/hosts/curl").json["state"] != "busy", "the end of the run", 60)
         host = dashboard.get("/api/hosts/curl").json
         assert (host["state"], host["verdict"], host["run"]["status"], host["run"]["outcome"]) == ("idle", None, "finished", None)
@@ -157,7 +160,8 @@ def family(pid):
 
 
 def test_a_run_whose_processes_were_all_killed_has_crashed_once_its_host_is_heard(tmp_path):
-    with Dashboard(tmp_path / "data") as dashboard:
+    clock = Clock(tmp_path / "clock")
+    with Dashboard(tmp_path / "data", **clock.environment) as dashboard:
         env = environment(tmp_path / "state", NIXFLEET_URL=dashboard.url, NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box", NIXFLEET_NAME="switch", NIXFLEET_HEARTBEAT="5",
                           NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"))
         run = subprocess.Popen([RUN, "sh", "-c", "echo begun; exec sleep 600"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -172,9 +176,11 @@ def test_a_run_whose_processes_were_all_killed_has_crashed_once_its_host_is_hear
         for pid in stopped:
             os.kill(pid, signal.SIGKILL)
         run.wait(20)
+        clock.pass_silently()
         wait_for(lambda: dashboard.get("/api/hosts/box").json["state"] != "busy", "silence", 60)
         assert dashboard.get("/api/hosts/box").json["state"] in ("stale", "crashed")  # crashed if one of them could still say so
         dashboard.post("/api/hosts/box/register", {"hostname": "box", "host_type": "nixos"})
+        clock.pass_silently()
         wait_for(lambda: dashboard.get("/api/hosts/box").json["state"] == "crashed", "crashed", 60)
         host = dashboard.get("/api/hosts/box").json
         assert host["run"]["status"] == "crashed" and host["reachable"] is True
