@@ -6,6 +6,7 @@
 #   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
 #   make check-postgres                               the dashboard's tests once more, with PostgreSQL
 #   make check-systemd check-powercut                 with systemd as PID 1; with a machine that loses its power
+#   make check-kills                                  hundreds of kills of dashboards and PostgreSQL under load
 #
 # Which directories (with those below them) a program may use is said only in the lists below.
 PREFIX ?= /usr/local
@@ -99,7 +100,7 @@ P := $(if $(filter .,$(OUT)),,$(OUT)/)
 .SUFFIXES:
 .SECONDARY:
 .PHONY: all check check-postgres check-built check-programs unit e2e web asan tsan fuzz fuzz-built bench bench-programs lint lint-built format install uninstall clean demo \
-	dist distcheck check-package check-systemd check-powercut \
+	dist distcheck check-package check-systemd check-powercut check-kills \
 	deps FORCE
 
 all: $(addprefix $(P),$(PROGRAMS))
@@ -200,6 +201,13 @@ check-postgres:
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run e2e -k e2e/test_dashboard
 	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run web -k web/test_hosts
+# KILLS of each kind: of a dashboard, of PostgreSQL, and of both; then haproxy with two dashboards, 200 runs and 20 pages.
+KILLS ?= 120
+check-kills:
+	@scripts/install-deps check
+	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
+	@$(TEST_ENV) NIXFLEET_TEST_KILLS=$(KILLS) NIXFLEET_TEST_RUNS=200 NIXFLEET_TEST_PAGES=20 $(PYTHON) -m pytest -q -s -p no:cacheprovider \
+		tests/e2e/test_dashboard_cluster.py -k 'kill'
 unit e2e web:
 	@scripts/install-deps $(if $(filter unit,$@),unit,check)
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs

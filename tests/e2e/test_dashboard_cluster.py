@@ -12,11 +12,14 @@ import pytest
 from lib import writers
 from lib.dashserver import Dashboard, wait_for
 from lib.people import PASSWORD, TOTP, cookie_of, settings, sign_in, totp
-from lib.postgres import Postgres
+from lib.postgres import Postgres, free_port
 from lib.proxies import HAPROXY, Proxy
 from lib.ws import WebSocket
 
+# `make check-kills` sets these to many.
 ROUNDS = int(os.environ.get("NIXFLEET_TEST_KILLS", "3"))  # of each kind of kill
+RUNS = int(os.environ.get("NIXFLEET_TEST_RUNS", "12"))  # that stream while a node behind haproxy is killed
+PAGES = int(os.environ.get("NIXFLEET_TEST_PAGES", "6"))
 
 
 @pytest.fixture(scope="module", name="server")
@@ -193,11 +196,11 @@ backend nodes
 
 
 class Page(threading.Thread):
-    """A page that shows a log: when its channel ends it comes again, and goes on where it was."""
+    """A page that shows the hosts and a log: when its channel ends it comes again, and goes on where it was."""
 
     def __init__(self, url, run):
         super().__init__(daemon=True)
-        self.url, self.run_id, self.lines, self.channels, self.stopping = url, run, [], 0, False
+        self.url, self.run_id, self.lines, self.hosts, self.channels, self.stopping = url, run, [], {}, 0, False
 
     def run(self):
         while not self.stopping:
@@ -207,6 +210,7 @@ class Page(threading.Thread):
                     if channel.status != 101:
                         continue
                     self.channels += 1
+                    channel.send({"op": "subscribe"})
                     channel.send({"op": "tail", "run": self.run_id, "from": len(self.lines)})
                     self.follow(channel)
             except (OSError, EOFError, IndexError):
@@ -222,23 +226,27 @@ class Page(threading.Thread):
                 continue
             if message["type"] == "splice":
                 self.lines[message["from"]:] = message["lines"]
+            elif message["type"] in ("hosts", "changed"):
+                self.hosts.update((host["id"], host["state"]) for host in message["hosts"])
 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not here")
 def test_a_node_that_is_killed_behind_haproxy_costs_neither_lines_nor_a_page(tmp_path, url):
     with nodes(tmp_path, url) as both:
         for node in both:  # the same port after each start
-            node.command[node.command.index("127.0.0.1:0")] = node.url.removeprefix("http://")
+            node.command[node.command.index("127.0.0.1:0")] = f"127.0.0.1:{free_port()}"
+            node.kill()
+            node.start()
         with Balancer(tmp_path / "proxy", None, [node.url.removeprefix("http://") for node in both]) as balancer:
-            running = writers.start(balancer, 12)
-            wait_for(lambda: all(writer.acked for writer in running), what="writers that are acknowledged")
-            pages = [Page(balancer.url, writer.run_id) for writer in running[:6]]
+            running = writers.start(balancer, RUNS, pause=RUNS / 200)
+            wait_for(lambda: all(writer.acked for writer in running), seconds=120, what="writers that are acknowledged")
+            pages = [Page(balancer.url, writer.run_id) for writer in running[:PAGES]]
             for page in pages:
                 page.start()
             for i in range(6):
-                victim, before = both[i % 2], sum(writer.acked for writer in running)
+                victim, before = both[i % 2], [writer.acked for writer in running]
                 victim.kill()
-                wait_for(lambda b=before: sum(writer.acked for writer in running) > b + 200, what="lines that go on at the other node")
+                wait_for(lambda b=before: all(writer.acked > had for writer, had in zip(running, b)), seconds=120, what="runs that go on at the other node")
                 victim.start()
             writers.stop(running)
             for writer in running:
@@ -246,9 +254,12 @@ def test_a_node_that_is_killed_behind_haproxy_costs_neither_lines_nor_a_page(tmp
                 writers.check(both[1], writer)
             for writer, page in zip(running, pages):
                 stored = writers.whole(both[0], writer.host, writer.run_id).splitlines()
-                wait_for(lambda p=page, s=stored: p.lines == s, what="a page that shows all")
+                wait_for(lambda p=page, s=stored: p.lines == s, seconds=60, what="a page that shows all")
+                wait_for(lambda p=page: p.hosts == {writer.host: "busy" for writer in running}, seconds=60, what="a page that shows all hosts")
                 page.stopping = True
-            assert sum(page.channels for page in pages) > len(pages)  # some of them have lost their node
+            channels = sum(page.channels for page in pages)
+            assert channels > len(pages)  # some of them have lost their node
+            print(f"{len(running)} runs, {sum(writer.acked for writer in running)} lines, {len(pages)} pages, {channels} channels")
             for page in pages:
                 page.join()
 
@@ -277,7 +288,9 @@ def test_every_acknowledged_line_survives_kills_under_load(tmp_path, kill):
     chance = random.Random(kill.__name__)
     with Postgres(durable=True) as server, nodes(tmp_path, server.database()) as both:
         running = writers.start(both[0], 3) + writers.start(both[1], 3, first=3)
-        for _ in range(ROUNDS):
+        for i in range(ROUNDS):
+            if i % 10 == 9:
+                print(f"{kill.__name__}: {i + 1} of {ROUNDS}, {sum(writer.acked for writer in running)} lines", flush=True)
             before = sum(writer.acked for writer in running)
             time.sleep(chance.random() * 0.1)
             kill(server, both, chance)

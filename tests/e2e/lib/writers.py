@@ -23,12 +23,12 @@ def whole(dashboard, host, run):
 
 
 class Writer(threading.Thread):
-    """Posts numbered lines to a run of its own; a batch is sent until it is acknowledged."""
+    """Posts numbered lines to a run of its own, and waits `pause` seconds after each batch; a batch is sent until it is acknowledged."""
 
-    def __init__(self, dashboard, number):
+    def __init__(self, dashboard, number, pause=0):
         super().__init__(daemon=True)
         self.dashboard, self.host, self.run_id = dashboard, f"writer-{number}", str(uuid.uuid4())
-        self.random = random.Random(number)
+        self.random, self.pause = random.Random(number), pause
         self.acked, self.stopping, self.problem = 0, False, None
 
     def body(self):
@@ -54,13 +54,14 @@ class Writer(threading.Thread):
                     continue
                 if answer.status == 200 and said["next"] == self.acked + count:
                     self.acked += count
+                    time.sleep(self.pause)
                 else:
                     self.problem = (answer.status, said, self.acked, count)
                 break
 
 
-def start(dashboard, count, first=0):
-    writers = [Writer(dashboard, first + number) for number in range(count)]
+def start(dashboard, count, first=0, pause=0):
+    writers = [Writer(dashboard, first + number, pause) for number in range(count)]
     for writer in writers:
         writer.start()
     return writers
