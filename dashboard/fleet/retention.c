@@ -111,7 +111,7 @@ static void distrust_age(struct retention *retention)
 /* Removes what was found. True if there may be more. */
 static bool clean(struct retention *retention)
 {
-    int64_t runs[LOOK_MAX];
+    struct expired_run runs[LOOK_MAX];
     size_t count;
 
     worker_lock(&retention->worker);
@@ -121,9 +121,10 @@ static bool clean(struct retention *retention)
     count = store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
 
     for (size_t i = 0; i < count && !worker_stopping(&retention->worker); i++) {
-        retention->run = runs[i];
+        retention->run = runs[i].key;
         step(retention, hide_run);
-        while (!worker_stopping(&retention->worker) && step(retention, remove_chunks) > 0)
+        while (!runs[i].lines_wait && !worker_stopping(&retention->worker) &&
+               step(retention, remove_chunks) > 0)
             ;
     }
     while (retention->limits.keep_ms < FOR_EVER_MS && !worker_stopping(&retention->worker) &&

@@ -184,6 +184,12 @@ struct calls_row {
     int64_t age_ms; /* set: since the window began */
 };
 
+/* A run whose lines retention removes. */
+struct expired_run {
+    int64_t key;
+    bool lines_wait; /* once the run is hidden, the store removes the lines by itself */
+};
+
 /* What retention keeps. */
 struct retention_limits {
     int64_t keep_ms;         /* runs, counted from the arrival of the last report */

@@ -408,9 +408,9 @@ void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms)
 }
 
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
-                          int64_t now_ms, int64_t *keys, size_t max)
+                          int64_t now_ms, struct expired_run *runs, size_t max)
 {
-    return engine_of(store)->store_runs_expired(store, limits, now_ms, keys, max);
+    return engine_of(store)->store_runs_expired(store, limits, now_ms, runs, max);
 }
 
 int64_t txn_expire(struct txn *txn, int64_t oldest_ms, int64_t forgotten_ms, int64_t max)

@@ -390,11 +390,11 @@ int64_t store_log_arrived(struct store *store, int64_t key, int64_t at_ms, int64
 /* *newest_ms: when the last report of any host arrived. *jumped_ms: when the server's clock last
  * jumped, by the clock after the jump. 0: never, or the store failed. */
 void store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms);
-/* Finds the keys of up to max runs whose lines retention removes: runs beyond a limit that are not
- * open, and hidden runs that still have lines. now_ms: wall clock. Returns how many; 0 also if the
- * store failed. */
+/* Finds up to max runs whose lines retention removes: runs beyond a limit that are not open, and
+ * hidden runs that still have lines. Not among them: hidden runs whose lines the store removes by
+ * itself. now_ms: wall clock. Returns how many; 0 also if the store failed. */
 size_t store_runs_expired(struct store *store, const struct retention_limits *limits,
-                          int64_t now_ms, int64_t *keys, size_t max);
+                          int64_t now_ms, struct expired_run *runs, size_t max);
 /* Removes up to max rows of each kind: history and commands from before oldest_ms, and, from before
  * forgotten_ms (wall clock), hidden runs without lines by their last report, and durations by the
  * last one that was added. Returns how many were removed, or -1. */

@@ -1267,9 +1267,9 @@ static void lines_are_compared_over_chunks(void **state)
 
 static size_t expired(struct fixture *fixture, struct retention_limits limits, int64_t now_ms)
 {
-    int64_t keys[RUNS];
+    struct expired_run runs[RUNS];
 
-    return store_runs_expired(fixture->store, &limits, now_ms, keys, RUNS);
+    return store_runs_expired(fixture->store, &limits, now_ms, runs, RUNS);
 }
 
 static enum job_result expire(struct txn *txn, struct work *work)

@@ -1,4 +1,5 @@
 /* Statements of the writer and of the reading threads. */
+#include "dashboard/store/postgres/partitions.h"
 #include "dashboard/store/postgres/postgres.h"
 
 #define VERSIONS_AT_ONCE 256 /* the name of the sequence in schema.h */
@@ -115,6 +116,7 @@ const struct sql_driver pg_driver = {.txn_prepare = txn_prepare,
                                      .rows = rows,
                                      .version = version,
                                      .lock_host = pg_lock_host,
+                                     .lines_wait_from = partitions_wait_from,
                                      .copied = copied,
                                      .column_null = pg_column_null,
                                      .column_int64 = pg_column_int64,

@@ -8,10 +8,18 @@
 #include "dashboard/store/postgres/schema.h"
 
 #define LOCK "6083474316513869825"
+#define WAIT_WEEKS 2 /* for the last run of a week, after the others have become old */
 
 static int64_t first_key(int64_t week)
 {
     return week << atoi(WEEK_SHIFT);
+}
+
+int64_t partitions_wait_from(int64_t since_ms)
+{
+    int64_t week = since_ms / 1000 / atoi(WEEK_S) - WAIT_WEEKS;
+
+    return first_key(week > 1 ? week : 1); /* week 0 has keys of another store, and stays */
 }
 
 /* Runs a query that returns one number. Returns -1 on failure. */
@@ -83,17 +91,21 @@ static bool is_needed(struct connection *connection, int64_t week)
 static void drop(struct connection *connection, int64_t week)
 {
     char command[80];
+    bool dropped = false;
 
     if (is_needed(connection, week) || !begin(connection))
         return;
+    /* whoever waits for the table next waits behind this lock */
+    connection_send(connection, "SET LOCAL lock_timeout='200ms'");
     snprintf(command, sizeof command, "LOCK TABLE chunks_w%lld IN ACCESS EXCLUSIVE MODE",
              (long long)week);
     connection_send(connection, command);
     if (connection_finish(connection) == 0 && !is_needed(connection, week)) {
         snprintf(command, sizeof command, "DROP TABLE chunks_w%lld", (long long)week);
         connection_send(connection, command);
+        dropped = true;
     }
-    if (commit(connection))
+    if (commit(connection) && dropped)
         log_line(LOG_INFO, "removed the lines of week %lld since 1970: none of its runs is left",
                  (long long)week);
 }

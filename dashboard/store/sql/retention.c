@@ -17,28 +17,36 @@ void sql_store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms
     *jumped_ms = read_time(store_statement(store, "SELECT value FROM kv WHERE name='jumped'"));
 }
 
+/* ?2: only runs that were last heard of before this time are old. ?6: the lines of old runs wait
+ * from this key on, unless the limit for the size needs their space. */
+#define OLD "(created<?2 AND coalesce(ended,last_seen)<?2 AND last_seen<?2)"
+
 size_t sql_store_runs_expired(struct store *store, const struct retention_limits *limits,
-                              int64_t now_ms, int64_t *keys, size_t max)
+                              int64_t now_ms, struct expired_run *runs, size_t max)
 {
     struct statement *find = store_statement(
         store,
-        "SELECT k FROM (SELECT k, ended, lost, last_seen, created,"
+        "SELECT k, CASE WHEN " OLD " AND size<=?4 AND k>=?6 THEN 1 ELSE 0 END FROM"
+        " (SELECT k, ended, lost, last_seen, created,"
         " row_number() OVER (PARTITION BY host ORDER BY started DESC, k DESC) AS place,"
         " sum(stored+builds_stored) OVER (ORDER BY started DESC, k DESC) AS size FROM runs WHERE "
         "deleted=0) r"
         " WHERE (ended IS NOT NULL OR lost=1 OR last_seen<?1) AND"
-        " ((created<?2 AND coalesce(ended,last_seen)<?2 AND last_seen<?2) OR place>?3 OR size>?4)"
-        " UNION ALL SELECT k FROM runs WHERE deleted=1 AND EXISTS(SELECT 1 FROM chunks WHERE run=k)"
+        " (" OLD " OR place>?3 OR size>?4)"
+        " UNION ALL SELECT k, 0 FROM runs WHERE deleted=1 AND NOT (" OLD " AND k>=?6) AND"
+        " EXISTS(SELECT 1 FROM chunks WHERE run=k)"
         " LIMIT ?5");
+    int64_t since_ms = now_ms - limits->keep_ms;
     size_t count = 0;
     int step = 0;
 
     if (!find)
         return 0;
-    statement_bind(find, "iiiii", now_ms - STATE_LOST_MS, now_ms - limits->keep_ms,
-                   limits->keep_runs, limits->keep_bytes, (int64_t)max);
+    statement_bind(find, "iiiiii", now_ms - STATE_LOST_MS, since_ms, limits->keep_runs,
+                   limits->keep_bytes, (int64_t)max, store_lines_wait_from(store, since_ms));
     while (count < max && (step = statement_step(find)) > 0)
-        keys[count++] = column_int64(find, 0);
+        runs[count++] = (struct expired_run){.key = column_int64(find, 0),
+                                             .lines_wait = column_int64(find, 1) != 0};
     statement_end(find, step); /* the next call finds what was not found now */
     return count;
 }

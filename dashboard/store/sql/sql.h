@@ -52,6 +52,7 @@ struct sql_driver {
     int64_t (*rows)(struct txn *txn);
     int64_t (*version)(struct txn *txn);
     void (*lock_host)(struct txn *txn, const char *host);
+    int64_t (*lines_wait_from)(int64_t since_ms);
     /* Makes new keys and versions larger than those that were copied. 0 or -1. */
     int (*copied)(struct txn *txn);
     bool (*column_null)(struct statement *statement, int column);
@@ -90,6 +91,10 @@ int64_t txn_version(struct txn *txn);
 /* Must be called before a job that names no host (struct job) changes the host: prevents other
  * servers from changing the host until the end of the transaction. */
 void txn_lock_host(struct txn *txn, const char *host);
+
+/* From which key on the engine removes lines of hidden runs by itself, if these runs were last
+ * heard of before since_ms (wall clock). INT64_MAX: it removes none. */
+int64_t store_lines_wait_from(struct store *store, int64_t since_ms);
 
 /* Steps to the next row. 1: there is one; 0: no more; -1: failed. */
 int statement_step(struct statement *statement);

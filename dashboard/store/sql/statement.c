@@ -141,6 +141,11 @@ void txn_lock_host(struct txn *txn, const char *host)
     driver_of(txn->store)->lock_host(txn, host);
 }
 
+int64_t store_lines_wait_from(struct store *store, int64_t since_ms)
+{
+    return driver_of(store)->lines_wait_from(since_ms);
+}
+
 int statement_step(struct statement *statement)
 {
     return statement->driver->step(statement);

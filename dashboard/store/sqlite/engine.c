@@ -692,6 +692,12 @@ static int64_t next_version(struct txn *txn)
 }
 
 /* The writer is alone. */
+static int64_t lines_wait_from(int64_t since_ms)
+{
+    (void)since_ms;
+    return INT64_MAX;
+}
+
 static void lock_host(struct txn *txn, const char *host)
 {
     (void)txn;
@@ -736,6 +742,7 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
                                          .rows = rows,
                                          .version = next_version,
                                          .lock_host = lock_host,
+                                         .lines_wait_from = lines_wait_from,
                                          .copied = copied,
                                          .column_null = is_null,
                                          .column_int64 = number,
