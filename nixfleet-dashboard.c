@@ -461,7 +461,7 @@ static bool start_parts(struct server *server)
 {
     const char *url = settings_of(server->settings.current)->version_url;
 
-    server->started_ms = wall_ms();
+    server->started_ms = store_now_ms(server->store);
     server->limits = ratelimit_new(RATE_SLOTS);
     server->sign_ins = ratelimit_new(RATE_SLOTS);
     server->known = known_password_new();

@@ -91,14 +91,14 @@ static enum job_result apply_session(struct txn *txn, struct request *request, v
     return JOB_DONE;
 }
 
-static struct session *session_new(const struct dashboard_settings *settings)
+static struct session *session_new(const struct dashboard_settings *settings, int64_t now_ms)
 {
     struct session *session = calloc(1, sizeof *session);
     char token[TOKEN_SIZE];
 
     if (session && token_make(token) == 0 &&
         session_key(settings->password_hash, settings->totp_secret, token, session->key) == 0 &&
-        cookie_sign(settings->session_secrets, token, wall_ms() / 1000 + SESSION_SECONDS,
+        cookie_sign(settings->session_secrets, token, now_ms / 1000 + SESSION_SECONDS,
                     session->cookie) == 0)
         return session;
     free(session);
@@ -110,11 +110,11 @@ static bool begin_session(struct request *request)
 {
     const struct dashboard_settings *settings = request->settings;
     AUTO_FREE char *code = NULL;
-    int64_t step = 0;
+    int64_t step = 0, now_ms = store_now_ms(request->server->store);
     struct session *session;
     bool read = form_field(request->body, "totp", &code);
     int right = settings->totp_secret && read
-                    ? totp_check(settings->totp_secret, code ? code : "", wall_ms() / 1000, &step)
+                    ? totp_check(settings->totp_secret, code ? code : "", now_ms / 1000, &step)
                     : 1;
 
     if (!read || right < 0) {
@@ -125,7 +125,7 @@ static bool begin_session(struct request *request)
         refuse_code(request, code && *code ? "wrong one-time code" : "no one-time code");
         return false;
     }
-    if (!(session = session_new(settings))) {
+    if (!(session = session_new(settings, now_ms))) {
         answer_later(request, "No session can be made");
         return false;
     }

@@ -217,7 +217,8 @@ static void join(struct page *page, struct text *out)
 
 void get_metrics(struct request *request)
 {
-    struct page page = {.store = request->server->store, .now_ms = wall_ms()};
+    struct page page = {.store = request->server->store,
+                        .now_ms = store_now_ms(request->server->store)};
     struct text out = {0};
 
     add_totals(&page, request);

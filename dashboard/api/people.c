@@ -299,7 +299,7 @@ void get_logs_download(struct request *request)
     size_t start;
     int read;
 
-    rfc3339_format(wall_ms(), now);
+    rfc3339_format(store_now_ms(request->server->store), now);
     text_printf(&out,
                 json ? "{\"host\":\"%s\",\"downloaded\":\"%s\",\"logs\":["
                      : "# Status Log for %s\n# Downloaded: %s\n\n",

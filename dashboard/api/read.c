@@ -70,13 +70,17 @@ void get_hosts(struct request *request)
     struct text out = {0};
 
     text_puts(&out, "{\"hosts\":[");
-    answer_list(request, hosts_json(request->server->store, true, wall_ms(), &out), &out, "]}");
+    answer_list(
+        request,
+        hosts_json(request->server->store, true, store_now_ms(request->server->store), &out), &out,
+        "]}");
 }
 
 void get_host(struct request *request)
 {
     struct text out = {0};
-    int found = host_json(request->server->store, request->host, true, wall_ms(), &out);
+    int found = host_json(request->server->store, request->host, true,
+                          store_now_ms(request->server->store), &out);
 
     answer_found(request, found, &out, "Host not found");
 }
@@ -88,14 +92,16 @@ void get_runs(struct request *request)
 
     text_puts(&out, "{\"runs\":");
     ok = runs_json(request->server->store, request->host, request_query(request, "before"),
-                   request_number(request, "limit", 1, 500, 50), wall_ms(), &out);
+                   request_number(request, "limit", 1, 500, 50),
+                   store_now_ms(request->server->store), &out);
     answer_list(request, ok, &out, "}");
 }
 
 void get_run(struct request *request)
 {
     struct text out = {0};
-    int found = run_json(request->server->store, request->host, request->run, wall_ms(), &out);
+    int found = run_json(request->server->store, request->host, request->run,
+                         store_now_ms(request->server->store), &out);
 
     answer_found(request, found, &out, "Run not found");
 }
@@ -108,7 +114,8 @@ void get_all_runs(struct request *request)
     text_puts(&out, "{\"runs\":");
     ok = runs_brief_json(request->server->store, request_query(request, "before"),
                          request_number(request, "since", 0, INT64_MAX / 2, 0),
-                         request_number(request, "limit", 1, ALL_RUNS_MAX, 500), wall_ms(), &out);
+                         request_number(request, "limit", 1, ALL_RUNS_MAX, 500),
+                         store_now_ms(request->server->store), &out);
     answer_list(request, ok, &out, "}");
 }
 

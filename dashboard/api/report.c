@@ -11,6 +11,7 @@
 #include "common/progress.h"
 #include "dashboard/api/clean.h"
 #include "dashboard/fleet/clock.h"
+#include "dashboard/server/server.h"
 #include "dashboard/store/lines.h"
 
 #define SILENT_MAX_S INT64_C(10000000000)
@@ -549,7 +550,7 @@ static struct report *read_report(struct request *request,
     report->from = -1;
     report->error_line = report->silent_for = report->bytes = report->byte_count = -1;
     report->built = report->to_build = -1;
-    report->now_ms = wall_ms();
+    report->now_ms = store_now_ms(request->server->store);
     report->offset_ms = clock_offset(writer_ms(request), report->now_ms);
     report->object = request_object(request, &problem);
     if (!report->object && !problem.no_memory)

@@ -95,7 +95,7 @@ static int64_t session_end(struct server *server, const struct dashboard_setting
         return 0;
     return session_key(settings->password_hash, settings->totp_secret, token, key) < 0
                ? -1
-               : store_session_end(server->store, key, wall_ms());
+               : store_session_end(server->store, key, store_now_ms(server->store));
 }
 
 static bool find_session(struct request *request)
@@ -107,8 +107,9 @@ static bool find_session(struct request *request)
     int64_t signed_until_s, stored_until;
 
     if (!cookie || !settings->session_secrets ||
-        !is_sure(request, cookie_verify(settings->session_secrets, cookie, wall_ms() / 1000,
-                                        caller->token, &signed_until_s)))
+        !is_sure(request, cookie_verify(settings->session_secrets, cookie,
+                                        store_now_ms(request->server->store) / 1000, caller->token,
+                                        &signed_until_s)))
         return false;
     stored_until = session_end(request->server, settings, caller->token);
     if (!is_sure(request, stored_until < 0 ? -1 : stored_until > 0))
@@ -169,7 +170,7 @@ bool auth_still(struct server *server, const struct caller *caller)
 
     if (server->dev)
         return true;
-    if (caller->expires_ms && wall_ms() >= caller->expires_ms)
+    if (caller->expires_ms && store_now_ms(server->store) >= caller->expires_ms)
         return false;
     holder = settings_hold(&server->settings);
     settings = settings_of(holder);

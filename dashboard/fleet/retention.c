@@ -96,7 +96,8 @@ static int64_t step(struct retention *retention, enum job_result (*apply)(struct
 /* While the clock is not trusted, nothing counts as old. */
 static void distrust_age(struct retention *retention)
 {
-    bool trusted = clock_guard_trusts(&retention->clock, wall_ms(), monotonic_ms());
+    bool trusted =
+        clock_guard_trusts(&retention->clock, store_now_ms(retention->store), monotonic_ms());
 
     if (!trusted)
         retention->limits.keep_ms = FOR_EVER_MS;
@@ -118,7 +119,8 @@ static bool clean(struct retention *retention)
     retention->limits = retention->new_limits;
     worker_unlock(&retention->worker);
     distrust_age(retention);
-    count = store_runs_expired(retention->store, &retention->limits, wall_ms(), runs, LOOK_MAX);
+    count = store_runs_expired(retention->store, &retention->limits, store_now_ms(retention->store),
+                               runs, LOOK_MAX);
 
     for (size_t i = 0; i < count && !worker_stopping(&retention->worker); i++) {
         retention->run = runs[i].key;
@@ -161,7 +163,8 @@ struct retention *retention_start(struct store *store, const struct retention_li
     retention->store = store;
     retention->new_limits = *limits;
     store_clock(store, &newest_ms, &jumped_ms);
-    clock_guard_start(&retention->clock, newest_ms, jumped_ms, wall_ms(), monotonic_ms());
+    clock_guard_start(&retention->clock, newest_ms, jumped_ms, store_now_ms(retention->store),
+                      monotonic_ms());
     worker_init(&retention->worker);
     if (worker_start(&retention->worker, run, retention) == 0)
         return retention;

@@ -94,14 +94,12 @@ void events_round(struct events *events, uint64_t newest, const struct change *c
     pthread_mutex_unlock(&events->lock);
 }
 
-void events_end_sessions(struct events *events, bool recheck)
+void events_end_sessions(struct events *events, int64_t now_ms, bool recheck)
 {
-    int64_t now = wall_ms();
-
     pthread_mutex_lock(&events->lock);
     for (struct listener *listener = events->listeners; listener; listener = listener->next)
         if (!listener->ended &&
-            ((listener->caller.expires_ms && now >= listener->caller.expires_ms) ||
+            ((listener->caller.expires_ms && now_ms >= listener->caller.expires_ms) ||
              (recheck && !auth_still(listener->server, &listener->caller)))) {
             listener->ended = true;
             wake_up(listener);
@@ -141,7 +139,8 @@ static void add_event(struct listener *listener, const char *name, const struct 
 static void add_host_update(struct listener *listener, const char *host)
 {
     struct text data = {0}, object = {0};
-    int found = host_json(listener->server->store, host, true, wall_ms(), &object);
+    int found = host_json(listener->server->store, host, true,
+                          store_now_ms(listener->server->store), &object);
 
     if (found < 0 || object.failed) {
         listener->out.failed = true; /* the stream ends, and the client connects again */

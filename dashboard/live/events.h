@@ -17,10 +17,11 @@ struct events *events_new(void);
 void events_free(struct events *events);
 /* Only the live thread calls these. events_round: in each round, with the changes since the last
  * round (sorted, see follower.h) and the newest number of the change feed. events_end_sessions:
- * ends the streams of expired sessions; recheck: also asks the store about each session. */
+ * ends the streams of sessions that have expired by now_ms; recheck: also asks the store about each
+ * session. */
 void events_round(struct events *events, uint64_t newest, const struct change *changes,
                   size_t count);
-void events_end_sessions(struct events *events, bool recheck);
+void events_end_sessions(struct events *events, int64_t now_ms, bool recheck);
 /* Ends all streams. Their clients connect again, and read everything anew. */
 void events_end(struct events *events);
 /* Ends all streams; a stream that begins later ends at once. */

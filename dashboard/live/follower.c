@@ -98,7 +98,7 @@ int follower_run(struct store *store, const struct follower *follower, struct te
     int found;
 
     text_puts(out, "{\"type\":\"run\",\"run\":");
-    found = run_json(store, NULL, follower->run, wall_ms(), out);
+    found = run_json(store, NULL, follower->run, store_now_ms(store), out);
     text_puts(out, "}");
     return out->failed ? -1 : found;
 }

@@ -248,7 +248,7 @@ static void clock_changed(void *context, const char *host, const char *run)
 /* Finds the hosts whose state the clock has changed since the last tick. */
 static void tick(struct live *live)
 {
-    int64_t now = wall_ms(), since = live->ticked_wall_ms;
+    int64_t now = store_now_ms(live->server->store), since = live->ticked_wall_ms;
 
     if (monotonic_ms() < live->tick_ms)
         return;
@@ -286,13 +286,13 @@ static struct change *take_changes(struct live *live, size_t *count, bool *lost)
 /* Closes the pages whose session has ended. */
 static void end_sessions(struct live *live, bool recheck)
 {
-    int64_t now = wall_ms();
+    int64_t now = store_now_ms(live->server->store);
 
     for (struct page *page = live->pages; page; page = page->next)
         if ((page->caller.expires_ms && now >= page->caller.expires_ms) ||
             (recheck && !auth_still(live->server, &page->caller)))
             page->closing = true;
-    events_end_sessions(live->events, recheck);
+    events_end_sessions(live->events, now, recheck);
 }
 
 /* No page may show an old state as the present one. All connect again, and read everything anew. */
@@ -397,7 +397,7 @@ static void *run(void *context)
     struct live *live = context;
     struct pollfd *polls = calloc(PAGES_MAX + 1, sizeof *polls);
 
-    live->ticked_wall_ms = wall_ms();
+    live->ticked_wall_ms = store_now_ms(live->server->store);
     while (polls && !worker_stopping(&live->worker) && wait_for_work(live, polls)) {
         int64_t now = monotonic_ms();
         size_t n = 1;

@@ -61,8 +61,9 @@ struct message *host_messages_all(struct host_messages *messages, uint64_t *seen
     *seen = messages->all_seen =
         change_feed_newest(messages->hosts); /* read first, so that no change is missed */
     messages->all_ms = monotonic_ms();
-    text_printf(&fresh->text, "{\"type\":\"hosts\",\"now\":%lld,\"hosts\":[", (long long)wall_ms());
-    if (!hosts_json(messages->store, false, wall_ms(), &fresh->text)) {
+    text_printf(&fresh->text, "{\"type\":\"hosts\",\"now\":%lld,\"hosts\":[",
+                (long long)store_now_ms(messages->store));
+    if (!hosts_json(messages->store, false, store_now_ms(messages->store), &fresh->text)) {
         message_release(fresh);
         return NULL;
     }
@@ -77,7 +78,7 @@ static void build_changes(struct host_messages *messages, struct text *out,
 
     text_puts(out, "{\"type\":\"changed\",\"hosts\":[");
     for (size_t i = 0; i < count; i++) {
-        int found = host_json(messages->store, hosts[i], false, wall_ms(), out);
+        int found = host_json(messages->store, hosts[i], false, store_now_ms(messages->store), out);
 
         out->failed |= found < 0;
         if (found != 0)

@@ -37,7 +37,7 @@ static void send_hello(struct page *page)
     text_puts(&out, "{");
     text_key_json(&out, "type", "hello");
     text_key_json(&out, "version", VERSION);
-    text_key_int(&out, "now", wall_ms());
+    text_key_int(&out, "now", store_now_ms(page->server->store));
     text_key_raw(&out, "dev", page->server->dev ? "true" : "false");
     text_key_json(&out, "csrf", page->csrf);
     text_key(&out, "target");
@@ -333,7 +333,8 @@ static void feed_ping(struct page *page)
 
     if (monotonic_ms() < page->ping_ms)
         return;
-    text_printf(&out, "{\"type\":\"ping\",\"now\":%lld}", (long long)wall_ms());
+    text_printf(&out, "{\"type\":\"ping\",\"now\":%lld}",
+                (long long)store_now_ms(page->server->store));
     send_text(page, &out);
     page->ping_ms = monotonic_ms() + PING_MS;
 }

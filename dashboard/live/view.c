@@ -62,7 +62,8 @@ static const struct text *host_text(struct host_texts *texts, const struct viewe
     kept->noted = viewed->noted;
     kept->built_ms = monotonic_ms();
     text_free(&kept->text);
-    kept->text.failed |= host_json(texts->store, viewed->host, false, wall_ms(), &kept->text) < 0;
+    kept->text.failed |=
+        host_json(texts->store, viewed->host, false, store_now_ms(texts->store), &kept->text) < 0;
     return &kept->text;
 }
 

@@ -21,6 +21,7 @@
     F(store_counts)            \
     F(store_trouble)           \
     F(store_read_failed)       \
+    F(store_now_ms)            \
     F(store_is_shared)         \
     F(txn_calls_add)
 #define STORE_SHARED_FUNCTIONS(F) \

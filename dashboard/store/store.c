@@ -288,6 +288,11 @@ int txn_totp_use(struct txn *txn, int64_t step)
     return engine_of(txn->store)->txn_totp_use(txn, step);
 }
 
+int64_t store_now_ms(struct store *store)
+{
+    return engine_of(store)->store_now_ms(store);
+}
+
 bool store_is_shared(struct store *store)
 {
     return engine_of(store)->store_is_shared(store);

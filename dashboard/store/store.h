@@ -58,11 +58,15 @@ int store_backup(const char *where, const char *file, char error[STORE_ERROR_SIZ
 int store_restore(const char *where, const char *file, char kept[STORE_ERROR_SIZE],
                   char error[STORE_ERROR_SIZE]);
 
+/* The wall clock of stored times, in milliseconds: that of this machine; with a shared store, that
+ * of the store's server, so that servers whose own clocks differ agree. */
+int64_t store_now_ms(struct store *store);
+
 /* ---- jobs ---- */
 
 struct txn {
     struct store *store;
-    int64_t now_ms; /* wall clock at the start of the transaction */
+    int64_t now_ms; /* store_now_ms at the start of the transaction */
 };
 
 enum job_result {

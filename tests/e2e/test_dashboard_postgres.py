@@ -1,5 +1,7 @@
 """PostgreSQL as the store: what the dashboard says of a server that will not do, TLS, partitions, versions side by side."""
+import datetime
 import os
+import pathlib
 import shutil
 import subprocess
 import time
@@ -10,6 +12,11 @@ from lib.dashserver import BIN, TOKEN, Dashboard, wait_for
 from lib.people import settings
 from lib.postgres import Postgres, free_port
 from lib.proxies import CA
+
+BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD") or pathlib.Path(__file__).resolve().parents[2] / "build")
+SHIM = BUILD / "tools/shim_clock.so"
+DAY = 24 * 3600
+needs_shim = pytest.mark.skipif(not SHIM.exists() or bool(os.environ.get("NIXFLEET_ASAN")), reason="no shim, or a sanitizer's library must come first")
 
 
 @pytest.fixture(scope="module", name="ca")
@@ -158,24 +165,113 @@ def test_tls_is_verified_to_the_end(ca, tmp_path):
         assert status == 78 and "does not match host name" in said
 
 
-def test_the_lines_of_a_past_week_go_as_one_table_with_the_last_of_its_runs(server, tmp_path):
+# ---- clocks
+
+def state_of(node, host):
+    seen = node.get(f"/api/hosts/{host}").json
+    return seen["state"], seen["run"] and datetime.datetime.fromisoformat(seen["run"]["started"].replace("Z", "+00:00")).timestamp()
+
+
+def heartbeat(node, host, run):
+    assert node.post(f"/api/hosts/{host}/heartbeat", {"run": run, "status": "building", "name": "switch"}).status == 200
+
+
+@needs_shim
+def test_servers_whose_clocks_differ_agree(server, tmp_path):
     url, run = server.database(), str(uuid.uuid4())
-    week = int(time.time()) // 604800 - 3
-    with Dashboard(tmp_path, NIXFLEET_STORE=url) as dashboard:
-        assert dashboard.post("/api/hosts/alpha/logs", {"run": run, "lines": ["old"], "exit": {"code": 0}}).status == 200
-        dashboard.kill()  # it would drop the empty table
-        server.sql(f"CREATE TABLE chunks_w{week} PARTITION OF chunks FOR VALUES FROM ({week << 32}) TO ({week + 1 << 32})")
-        key = server.sql(f"SELECT k FROM runs WHERE id='{run}'")
-        server.sql(f"UPDATE runs SET k={(week << 32) + 7} WHERE k={key}")
-        server.sql(f"UPDATE chunks SET run={(week << 32) + 7} WHERE run={key}")
+    clocks = [tmp_path / "ahead", tmp_path / "behind"]
+    for clock, days in zip(clocks, (2, -2)):
+        clock.write_text(str(days * DAY * 1000))
+    shims = [{"LD_PRELOAD": str(SHIM), "SHIM_CLOCK": str(clock)} for clock in clocks]
+    with Dashboard(tmp_path / "a", NIXFLEET_STORE=url, **shims[0]) as one, Dashboard(tmp_path / "b", NIXFLEET_STORE=url, **shims[1]) as two:
+        heartbeat(one, "alpha", run)
+        for _ in range(2):
+            for node in (one, two):
+                state, started = state_of(node, "alpha")
+                assert state == "busy" and abs(started - time.time()) < 60
+            clocks[0].write_text(str(-40 * DAY * 1000))  # the clock of a server jumps
+        assert two.post("/api/hosts/alpha/logs", {"run": run, "lines": ["x"], "exit": {"code": 0}}).status == 200
+        assert state_of(one, "alpha")[0] == state_of(two, "alpha")[0] == "idle"
+
+
+@needs_shim
+def test_a_jump_of_postgresqls_clock_changes_no_state(tmp_path):
+    run, over = str(uuid.uuid4()), str(uuid.uuid4())
+    with Postgres(clock=SHIM) as server:
+        url = server.database()
+        with Dashboard(tmp_path / "a", NIXFLEET_STORE=url) as one, Dashboard(tmp_path / "b", NIXFLEET_STORE=url) as two:
+            for days in (2, -2):
+                heartbeat(one, "alpha", run)
+                assert two.post("/api/hosts/beta/logs", {"run": over, "lines": ["x"], "exit": {"code": 0}}).status == 200
+                server.set_clock(days * DAY)
+                jumps = 1 if days > 0 else 2
+                for node in (one, two):
+                    wait_for(lambda n=node, j=jumps: n.log.count("the clock of PostgreSQL has jumped") == j, what="a server that sees the jump")
+                now = time.time() + days * DAY
+                for node in (one, two):
+                    wait_for(lambda n=node, t=now: state_of(n, "alpha")[0] == "busy" and abs(state_of(n, "alpha")[1] - t) < 60, what="a run that has moved")
+                    assert state_of(node, "beta")[1] < now + 60
+                server.sql("DELETE FROM kv WHERE name='jumped'")  # long ago
+
+
+def week_tables(server):
+    return server.sql("SELECT relname FROM pg_class WHERE relname LIKE 'chunks\\_w%' AND relkind='r' AND relname<>'chunks_w0' ORDER BY 1").split()
+
+
+@needs_shim
+def test_retention_drops_tables_and_a_run_that_goes_on_keeps_only_its_own_lines(tmp_path):
+    old, long, other, late = (str(uuid.uuid4()) for _ in range(4))
+    is_there = "SELECT count(*) FROM chunks JOIN runs ON k=run WHERE id='%s'"
+
+    def day(number):
+        """A start looks for what is old, and makes and drops tables."""
+        server.set_clock(number * DAY)
         dashboard.start()
-        is_there = f"SELECT count(*) FROM pg_class WHERE relname='chunks_w{week}'"
-        assert server.sql(is_there) == "1"  # a run is left
-        assert dashboard.call("DELETE", f"/api/hosts/alpha/runs/{run}", headers={"X-CSRF-Token": dashboard.csrf()}).status == 200
+        heartbeat(dashboard, "long", long)
+        dashboard.get("/api/hosts")
+
+    def end():
+        wait_for(lambda: dashboard.get(f"/api/hosts/old/runs/{old}").status == 404, what="a run that is removed")
         dashboard.kill()
-        dashboard.start()
-        wait_for(lambda: server.sql(is_there) == "0", what="the table that is dropped")
-        assert dashboard.post("/api/hosts/alpha/logs", {"lines": ["new"]}).status == 200
+
+    with Postgres(clock=SHIM) as server:
+        with Dashboard(tmp_path, NIXFLEET_STORE=server.database(), NIXFLEET_KEEP_DAYS="10") as dashboard:
+            for host, run in (("old", old), ("long", long)):
+                assert dashboard.post(f"/api/hosts/{host}/logs", {"run": run, "lines": ["line"], **({"exit": {"code": 0}} if run == old else {})}).status == 200
+            first = week_tables(server)[0]
+            dashboard.kill()
+            day(9)
+            assert dashboard.get(f"/api/hosts/old/runs/{old}").status == 200
+            dashboard.kill()
+            day(18)
+            end()
+            assert server.sql(is_there % old) == "1"  # its lines wait
+            day(27)
+            end()
+            day(36)
+            wait_for(lambda: server.sql(is_there % old) == "0", what="lines that have waited long enough")
+            assert first in week_tables(server) and server.sql(is_there % long) == "1"
+            assert dashboard.post("/api/hosts/other/logs", {"run": other, "lines": ["line"], "exit": {"code": 0}}).status == 200
+            assert dashboard.post("/api/hosts/long/logs", {"run": long, "from": 1, "lines": ["end"], "exit": {"code": 0}}).status == 200
+            assert dashboard.get(f"/api/hosts/long/runs/{long}/log").body == b"line\nend\n"
+            dashboard.kill()
+            server.set_clock(52 * DAY)
+            reader = subprocess.Popen([f"{server.bin}/psql", "-X", "-q", "-d", server.url(), "-c", "BEGIN; LOCK TABLE chunks IN ACCESS SHARE MODE; SELECT pg_sleep(600)"],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:  # as pg_dump does
+                wait_for(lambda: server.sql("SELECT count(*) FROM pg_locks WHERE relation='chunks'::regclass") == "1", what="a reader of the tables")
+                dashboard.start()
+                for host, run in (("long", long), ("other", other)):
+                    wait_for(lambda h=host, r=run: dashboard.get(f"/api/hosts/{h}/runs/{r}").status == 404, what="a run that is removed")
+                assert dashboard.post("/api/hosts/late/logs", {"run": late, "lines": ["new"]}).status == 200
+                assert server.sql(is_there % other) == "1"  # not removed row by row
+            finally:
+                server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid<>pg_backend_pid()")
+                reader.wait(60)
+            dashboard.kill()
+            dashboard.start()
+            wait_for(lambda: first not in week_tables(server) and server.sql(is_there % other) == "0", seconds=60, what="tables that are dropped")
+            assert dashboard.post("/api/hosts/late/logs", {"run": late, "from": 1, "lines": ["more"]}).status == 200
 
 
 def test_backup_and_restore_name_the_tools_of_postgresql(server, tmp_path):

@@ -50,6 +50,7 @@ static struct store *make_store(const char *url)
     if (store->writer)
         store->pool = pool_new(store->url);
     make_node(store->node);
+    pg_clock_start(&store->clock);
     if (store->sql.damage && store->pool)
         return store;
     free_store(store);
@@ -85,7 +86,8 @@ static struct store *postgres_store_open(const char *url, char error[STORE_ERROR
         free_store(store);
         return NULL;
     }
-    partitions_tend(store->writer);
+    pg_clock_read(store, store->writer);
+    partitions_tend(store->writer, pg_now_ms(store));
     if ((store->listener = pg_listen(store)) &&
         worker_start(&store->jobs.writer, write_groups, store) == 0)
         return store;
@@ -229,7 +231,7 @@ static bool apply_each(struct txn *txn, struct job *group, bool *applied)
 static bool try_group(struct store *store, struct job *group, bool *applied,
                       bool (*apply)(struct txn *, struct job *, bool *))
 {
-    struct txn txn = {.store = store, .now_ms = wall_ms()};
+    struct txn txn = {.store = store, .now_ms = pg_now_ms(store)};
 
     if (begin(store, &txn, group) && apply(&txn, group, applied) && commit(store, &txn))
         return true;
@@ -319,7 +321,7 @@ static const char *postgres_store_trouble(struct store *store)
         return "stored data is damaged; the log of the server names it";
     if (jobs_failing(&store->jobs))
         return "the store could not write a moment ago";
-    return pg_listen_trouble(store->listener);
+    return NULL;
 }
 
 /* ---- readers ---- */
@@ -349,6 +351,11 @@ static void postgres_store_snapshot_end(struct store *store)
 static bool postgres_store_read_failed(struct store *store)
 {
     return pool_failed(store->pool);
+}
+
+static int64_t postgres_store_now_ms(struct store *store)
+{
+    return pg_now_ms(store);
 }
 
 static bool postgres_store_is_shared(struct store *store)

@@ -4,7 +4,7 @@
    a `*`, every host and the runs that may have changed are passed on, so that a lost notification
    has no effect.
 
-   The thread also maintains the pool and the partitions, and compares the clocks. */
+   The thread also maintains the pool and the partitions, and follows PostgreSQL's clock. */
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,9 +19,9 @@
 #define PAYLOAD_MAX 7900 /* bytes; the server accepts fewer than 8000 */
 #define PAYLOADS_MAX 16  /* of one transaction */
 #define LOOK_MS 250      /* how often the pool is checked */
-#define TEND_MS 30000    /* how often clocks and partitions are checked */
+#define TEND_MS 30000    /* how often partitions are checked */
+#define CLOCK_MS 2000    /* how often PostgreSQL is asked for the time */
 #define PAUSE_MAX_MS 1000
-#define CLOCK_MS 5000 /* servers whose clocks differ by more would show different states */
 #define RECENT_MS (60 * 60 * 1000) /* a run that ended longer ago does not change any more */
 
 struct listener {
@@ -30,9 +30,11 @@ struct listener {
     struct worker worker;
     struct change *changes; /* read from one payload */
     size_t room;
-    bool away;           /* PostgreSQL is not available, and this was logged */
-    int64_t tended_ms;   /* monotonic time; 0: not yet */
-    atomic_bool differs; /* the clocks differ */
+    bool away;                      /* PostgreSQL is not available, and this was logged */
+    int64_t tended_ms, followed_ms; /* monotonic time; 0: not yet */
+    struct job job;                 /* moves stored times by jump_ms */
+    int64_t jump_ms;
+    _Atomic enum { NOT_MOVED, MOVING, MOVED } result;
 };
 
 /* ---- sending ---- */
@@ -114,7 +116,7 @@ static void tell_all(struct listener *listener)
 
     if (!find)
         return;
-    statement_bind(find, "i", wall_ms() - RECENT_MS);
+    statement_bind(find, "i", pg_now_ms(store) - RECENT_MS);
     while ((step = statement_step(find)) > 0) {
         const char *run = column_text(find, 1);
 
@@ -194,38 +196,54 @@ static bool connect_all(struct listener *listener)
     if (listener->away)
         log_line(LOG_NOTICE, "PostgreSQL is back");
     listener->away = false;
+    listener->followed_ms = 0; /* it may be another server */
     tell_all(listener);
     return true;
 }
 
-static void compare_clocks(struct listener *listener)
+static enum job_result move(struct txn *txn, void *context)
 {
-    struct pg_statement *ask = connection_statement(
-        listener->connection, "SELECT CAST(extract(epoch FROM clock_timestamp())*1000 AS bigint)",
-        false);
-    int64_t before_ms = wall_ms(), apart_ms = 0;
-    bool differs;
+    return pg_clock_move(txn, ((struct listener *)context)->jump_ms);
+}
 
-    if (ask && pg_step(&ask->head) > 0)
-        apart_ms = pg_column_int64(&ask->head, 0) - (before_ms + wall_ms()) / 2;
-    if (ask)
-        pg_clear(ask);
-    differs = apart_ms > CLOCK_MS || apart_ms < -CLOCK_MS;
-    if (differs && !atomic_load(&listener->differs))
-        log_line(LOG_WARNING,
-                 "the clock of this machine and that of PostgreSQL are %lld s apart: servers whose "
-                 "clocks differ disagree about what is stale",
-                 (long long)(apart_ms / 1000));
-    atomic_store(&listener->differs, differs);
+static void moved(void *context, bool ok)
+{
+    struct listener *listener = context;
+
+    atomic_store(&listener->result, ok ? MOVED : NOT_MOVED);
+}
+
+/* Follows PostgreSQL's clock, and lets the writer move stored times after a jump. */
+static void follow_clock(struct listener *listener)
+{
+    struct pg_clock *clock = &listener->store->clock;
+
+    pg_clock_read(listener->store, listener->connection);
+    if (atomic_load(&listener->result) == MOVED)
+        clock->jumped_ms -= listener->jump_ms;
+    if (atomic_load(&listener->result) == MOVING)
+        return;
+    atomic_store(&listener->result, NOT_MOVED);
+    if (!clock->jumped_ms)
+        return;
+    listener->jump_ms = clock->jumped_ms;
+    atomic_store(&listener->result, MOVING);
+    listener->job = (struct job){.apply = move, .done = moved, .context = listener};
+    jobs_submit(&listener->store->jobs, &listener->job);
 }
 
 static void tend(struct listener *listener)
 {
-    if (listener->tended_ms && monotonic_ms() - listener->tended_ms < TEND_MS)
+    int64_t now_ms = monotonic_ms();
+
+    if (!listener->followed_ms || now_ms - listener->followed_ms >= CLOCK_MS) {
+        listener->followed_ms = now_ms;
+        follow_clock(listener);
+    }
+    if (listener->tended_ms && now_ms - listener->tended_ms < TEND_MS)
         return;
-    listener->tended_ms = monotonic_ms();
-    compare_clocks(listener);
-    partitions_tend(listener->connection);
+    listener->tended_ms = now_ms;
+    partitions_tend(listener->connection, pg_now_ms(listener->store));
     connection_recover(listener->connection);
     pg_calls_forget(listener->connection);
     connection_recover(listener->connection);
@@ -298,11 +316,4 @@ void pg_listen_stop(struct listener *listener)
     connection_free(listener->connection);
     free(listener->changes);
     free(listener);
-}
-
-const char *pg_listen_trouble(struct listener *listener)
-{
-    return atomic_load(&listener->differs)
-               ? "the clock of this machine and that of PostgreSQL differ"
-               : NULL;
 }

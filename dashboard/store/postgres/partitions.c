@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/io.h"
 #include "common/log.h"
 #include "dashboard/store/postgres/schema.h"
 
@@ -46,9 +45,12 @@ static bool is_there(struct connection *connection, int64_t week)
     return ask(connection, "SELECT CAST(count(to_regclass(?1)) AS bigint)", &value) > 0;
 }
 
+/* While a session that reads the tables, such as pg_dump, makes us wait for a lock, all others wait
+ * behind us. So the wait is short; the next call tries again. */
 static bool begin(struct connection *connection)
 {
     return connection_send(connection, "BEGIN") &&
+           connection_send(connection, "SET LOCAL lock_timeout='200ms'") &&
            connection_send(connection, "SELECT pg_advisory_xact_lock(" LOCK ")");
 }
 
@@ -61,11 +63,23 @@ static bool commit(struct connection *connection)
     return false;
 }
 
+/* Whether lines of the week are outside of partitions, because its partition could not be made in
+ * time. Then it cannot be made any more. */
+static bool is_late(struct connection *connection, int64_t week)
+{
+    struct sql_value from = {.number = first_key(week)};
+
+    return ask(connection,
+               "SELECT count(*) FROM (SELECT 1 FROM chunks_other WHERE run>=?1 AND "
+               "run<CAST(?1 AS bigint)+4294967296 LIMIT 1) o",
+               &from) != 0;
+}
+
 static void make(struct connection *connection, int64_t week)
 {
     char command[200];
 
-    if (is_there(connection, week) || !begin(connection))
+    if (is_there(connection, week) || is_late(connection, week) || !begin(connection))
         return;
     snprintf(
         command, sizeof command,
@@ -95,8 +109,6 @@ static void drop(struct connection *connection, int64_t week)
 
     if (is_needed(connection, week) || !begin(connection))
         return;
-    /* whoever waits for the table next waits behind this lock */
-    connection_send(connection, "SET LOCAL lock_timeout='200ms'");
     snprintf(command, sizeof command, "LOCK TABLE chunks_w%lld IN ACCESS EXCLUSIVE MODE",
              (long long)week);
     connection_send(connection, command);
@@ -121,9 +133,9 @@ static int64_t oldest(struct connection *connection)
         NULL);
 }
 
-void partitions_tend(struct connection *connection)
+void partitions_tend(struct connection *connection, int64_t now_ms)
 {
-    int64_t week = wall_ms() / 1000 / atoi(WEEK_S);
+    int64_t week = now_ms / 1000 / atoi(WEEK_S);
 
     make(connection, 0); /* of runs that were copied from a store whose keys begin with 1 */
     for (int64_t next = week; next <= week + 1; next++)

@@ -9,6 +9,8 @@
 #ifndef NIXFLEET_DASHBOARD_STORE_POSTGRES_POSTGRES_H
 #define NIXFLEET_DASHBOARD_STORE_POSTGRES_POSTGRES_H
 
+#include <stdatomic.h>
+
 #include "common/worker.h"
 #include "dashboard/store/jobs.h"
 #include "dashboard/store/postgres/connection.h"
@@ -19,12 +21,22 @@
 
 struct listener;
 
+/* The clock of PostgreSQL, as this server knows it: the monotonic clock and this difference. So a
+ * jump of this machine's clock has no effect. */
+struct pg_clock {
+    atomic_int_least64_t apart_ms;
+    int64_t jumped_ms; /* the listener's: how far PostgreSQL's clock has jumped since this was
+                          handled */
+    bool known;
+};
+
 struct store {
     struct sql_store sql;
     char *url;
     char node[NODE_SIZE]; /* names the notifications of this server; new at each start */
     struct pool *pool;
     struct listener *listener;
+    struct pg_clock clock;
     struct jobs jobs;
     struct changes changes;
 
@@ -59,8 +71,15 @@ void pg_notify(struct txn *txn, const struct change *changes, size_t count);
  * out of resources. */
 struct listener *pg_listen(struct store *store);
 void pg_listen_stop(struct listener *listener);
-/* A sentence about what is wrong, constant text; NULL: nothing. */
-const char *pg_listen_trouble(struct listener *listener);
+
+/* Until pg_clock_read has succeeded, the clock is that of this machine. */
+void pg_clock_start(struct pg_clock *clock);
+int64_t pg_now_ms(struct store *store);
+/* Asks PostgreSQL for the time. Only one thread at a time may call. */
+void pg_clock_read(struct store *store, struct connection *connection);
+/* In a job: moves the stored times after a jump of PostgreSQL's clock, unless another server has
+ * done this. */
+enum job_result pg_clock_move(struct txn *txn, int64_t jump_ms);
 
 extern const struct sql_driver pg_driver;
 

@@ -123,6 +123,17 @@ static int clamp_future(struct txn *txn)
     return 0;
 }
 
+int sql_clock_move(struct txn *txn, int64_t jump_ms)
+{
+    if (shift_living(txn, txn->now_ms - jump_ms, jump_ms) < 0 ||
+        txn_exec(txn,
+                 "INSERT INTO kv(name, value) VALUES('jumped',?1) ON CONFLICT(name) DO UPDATE "
+                 "SET value=?1",
+                 "i", txn->now_ms) < 0)
+        return -1;
+    return jump_ms <= 0 ? clamp_future(txn) : 0;
+}
+
 int store_clock_begin(struct store_clock *clock, struct txn *txn)
 {
     int64_t monotonic = monotonic_ms(), expected = clock->wall_ms + monotonic - clock->monotonic_ms,
@@ -136,12 +147,7 @@ int store_clock_begin(struct store_clock *clock, struct txn *txn)
     if (jumped) {
         log_line(LOG_WARNING, "the clock of this machine jumped by %lld s",
                  (long long)(jump / 1000));
-        if (shift_living(txn, expected, jump) < 0 ||
-            txn_exec(txn,
-                     "INSERT INTO kv(name, value) VALUES('jumped',?1) ON CONFLICT(name) DO UPDATE "
-                     "SET value=?1",
-                     "i", txn->now_ms) < 0)
-            return -1;
+        return sql_clock_move(txn, jump);
     }
-    return jump <= 0 ? clamp_future(txn) : 0;
+    return clamp_future(txn);
 }

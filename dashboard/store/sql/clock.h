@@ -15,4 +15,8 @@ struct store_clock {
    -1. */
 int store_clock_begin(struct store_clock *clock, struct txn *txn);
 
+/* Moves the times of living runs and hosts by jump_ms, which the clock has jumped; no time stays in
+   the future. Returns 0 or -1. */
+int sql_clock_move(struct txn *txn, int64_t jump_ms);
+
 #endif

@@ -749,6 +749,12 @@ static const struct sql_driver driver = {.txn_prepare = txn_prepare,
                                          .column_text = text,
                                          .column_size = text_size};
 
+static int64_t sqlite_store_now_ms(struct store *store)
+{
+    (void)store;
+    return wall_ms();
+}
+
 /* Only one server may use the file. */
 static bool sqlite_store_is_shared(struct store *store)
 {

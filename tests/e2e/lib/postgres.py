@@ -62,9 +62,9 @@ def runs(pid):
 
 class Postgres:
     """durable: with fsync, as people run it. Settings are lines of postgresql.conf. The server is started at once;
-    `standby_of` makes it a copy of another that follows it."""
+    `standby_of` makes it a copy of another that follows it; `clock`, the library shim_clock, lets a test set its clock."""
 
-    def __init__(self, durable=False, settings=(), standby_of=None):
+    def __init__(self, durable=False, settings=(), standby_of=None, clock=None):
         self.bin = programs()
         self.owner = account()
         base = pathlib.Path(os.environ.get("TMPDIR") or "/tmp")
@@ -74,6 +74,11 @@ class Postgres:
         if self.owner:
             os.chown(self.directory, self.owner.pw_uid, self.owner.pw_gid)
         self.data = self.directory / "data"
+        self.environment = dict(os.environ)
+        if clock:
+            shutil.copy(clock, self.directory / "clock.so")
+            self.set_clock(0)
+            self.environment.update(LD_PRELOAD=str(self.directory / "clock.so"), SHIM_CLOCK=str(self.directory / "clock"))
         self.port = free_port()
         self.process = None
         self.log = open(self.directory / "log", "ab")
@@ -87,6 +92,12 @@ class Postgres:
         except BaseException:
             self.close()
             raise
+
+    def set_clock(self, seconds):
+        """How far the server's clock is ahead."""
+        new = self.directory / "clock.new"
+        new.write_text(str(int(seconds * 1000)))
+        new.rename(self.directory / "clock")
 
     def make(self, primary):
         if primary:
@@ -108,7 +119,7 @@ class Postgres:
         return done.stdout
 
     def start(self):
-        self.process = subprocess.Popen([f"{self.bin}/postgres", "-D", str(self.data)], cwd=self.directory, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([f"{self.bin}/postgres", "-D", str(self.data)], cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, **self.as_owner())
         end = time.monotonic() + 60
         ready = [f"{self.bin}/pg_isready", "-q", "-h", str(self.directory), "-p", str(self.port), "-U", "nixfleet", "-d", "postgres"]
