@@ -144,7 +144,7 @@ def test_a_full_disk_refuses_says_so_and_recovers_without_a_restart(small_disk):
         wait_for(lambda: dashboard.post(logs("alpha"), {"run": run, "from": acked, "lines": ["room again"]}).status == 200)
         wanted.append("room again")
         assert whole(dashboard, "alpha", run).splitlines() == wanted
-        wait_for(lambda: dashboard.get("/health", token=None).status == 200, 40, "health")
+        wait_for(lambda: dashboard.get("/health", token=None).status == 200, "health")
         dashboard.kill()
         dashboard.start()
         assert whole(dashboard, "alpha", run).splitlines() == wanted
@@ -168,7 +168,7 @@ def test_ingest_goes_on_while_many_try_to_sign_in(tmp_path):
         guessers = [threading.Thread(target=guess, args=(i,), daemon=True) for i in range(12)]
         for guesser in guessers:
             guesser.start()
-        wait_for(lambda: len(tried) > 12, 120)  # bcrypt, on a machine that may be busy
+        wait_for(lambda: len(tried) > 12, seconds=120)  # bcrypt, on a machine that may be busy
         before = len(tried)
         for i in range(40):
             assert dashboard.post(logs("alpha"), {"lines": [f"line {i}"]}).status == 200

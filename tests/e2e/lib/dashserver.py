@@ -10,11 +10,11 @@ import re
 import sqlite3
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 
 from lib import postgres, proxies
+from lib.wrapper import PATIENCE_S, wait_for  # noqa: F401: for the tests
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
@@ -152,7 +152,7 @@ class Dashboard:
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
         try:
-            with urllib.request.build_opener(NoRedirect).open(request, timeout=20) as answer:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=PATIENCE_S) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as answer:
             with answer:
@@ -169,13 +169,3 @@ class Dashboard:
         from lib import ws
         with ws.WebSocket(self.url) as channel:
             return channel.receive()["csrf"]
-
-
-def wait_for(condition, seconds=20, what="the condition"):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("waited for " + what)

@@ -19,6 +19,8 @@ import subprocess
 import threading
 import time
 
+from lib.wrapper import PATIENCE_S
+
 
 class Run:
     def __init__(self):
@@ -180,7 +182,7 @@ class FaultServer:
         run = run or self.run()
         return "\n".join("" if line is None else line for line in run.lines) if run else None
 
-    def wait(self, condition, timeout=20):
+    def wait(self, condition, timeout=PATIENCE_S):
         """Waits until condition() is true; asks after everything that happens here."""
         deadline = time.monotonic() + timeout
         with self.changed:
@@ -189,7 +191,7 @@ class FaultServer:
                     raise AssertionError("it did not happen in time")
                 self.changed.wait(0.1)
 
-    def wait_requests(self, count, path="", timeout=20):
+    def wait_requests(self, count, path="", timeout=PATIENCE_S):
         self.wait(lambda: sum(path in request[1] for request in self.requests) >= count, timeout)
 
 

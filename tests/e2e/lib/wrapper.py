@@ -24,7 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
 RUN = str(BIN / "nixfleet-run")
-PATIENCE_S = 30
+PATIENCE_S = 60  # for a condition: long enough for a busy machine and a sanitizer
 
 
 def environment(state, **extra):

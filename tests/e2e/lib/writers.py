@@ -7,6 +7,7 @@ import time
 import uuid
 
 from lib.dashserver import TOKEN, wait_for
+from lib.wrapper import PATIENCE_S
 
 
 def logs(host):
@@ -41,7 +42,7 @@ class Writer(threading.Thread):
             count, body = self.body()
             while not self.stopping:
                 try:
-                    connection = connection or http.client.HTTPConnection(self.dashboard.url.removeprefix("http://"), timeout=20)
+                    connection = connection or http.client.HTTPConnection(self.dashboard.url.removeprefix("http://"), timeout=PATIENCE_S)
                     connection.request("POST", logs(self.host), body, {"Authorization": "Bearer " + TOKEN})
                     answer = connection.getresponse()
                     said = json.loads(answer.read())

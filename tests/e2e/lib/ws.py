@@ -7,11 +7,13 @@ import ssl
 import struct
 import urllib.parse
 
+from lib.wrapper import PATIENCE_S
+
 
 class WebSocket:
     def __init__(self, url, path="/api/ws", headers=None):
         self.address = urllib.parse.urlsplit(url)
-        self.socket = socket.create_connection((self.address.hostname, self.address.port), timeout=20)
+        self.socket = socket.create_connection((self.address.hostname, self.address.port), timeout=PATIENCE_S)
         if self.address.scheme == "https":
             self.socket = ssl.create_default_context().wrap_socket(self.socket, server_hostname=self.address.hostname)
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.address.netloc}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
