@@ -242,7 +242,7 @@ def test_nothing_of_ours_is_written_when_all_goes_well(state):
 @pytest.mark.parametrize("both", [True, False])
 def test_a_grandchild_that_keeps_the_output_open_delays_nothing(state, tmp_path, both):
     with open(tmp_path / "out", "wb") as out:
-        done = run("sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; echo hi", state=state, timeout=10, stdout=out,
+        done = run("sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; echo hi", state=state, stdout=out,
                    stderr=out if both else subprocess.DEVNULL)
     pid = int((tmp_path / "pid").read_text())
     try:

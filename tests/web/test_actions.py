@@ -72,7 +72,7 @@ def names(page):
 def statuses(dashboard, path, token):
     request = urllib.request.Request(dashboard.url + path, b"{}", {"Authorization": f"Bearer {token}"}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as refused:
         return refused.code
