@@ -167,4 +167,29 @@ static inline int tear_down(void **state)
     return 0;
 }
 
+static inline void count_row(void *context, const struct host_row *row)
+{
+    (void)row;
+    (*(int *)context)++;
+}
+
+static inline int count_hosts(struct store *store)
+{
+    int count = 0;
+
+    assert_int_equal(store_hosts(store, count_row, &count), 0);
+    return count;
+}
+
+/* A heartbeat. */
+static inline void put_heartbeat(struct txn *txn, int64_t key, int64_t seen_ms, int64_t started_ms)
+{
+    struct run_update update = {
+        .last_seen_ms = seen_ms, .interval_ms = 10000, .started_ms = started_ms};
+
+    assert_int_equal(txn_run_update(txn, key, &update), 0);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 #endif
