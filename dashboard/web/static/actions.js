@@ -1,5 +1,5 @@
-/* What a person sets off: commands for one host or for many, the waiting command, tokens, deletion. Whatever changes a host
-   or stops work asks once and names the hosts. */
+/* The actions of a person: commands for one host or for many, the waiting command, tokens, deletion. An action that changes a
+   host or stops work asks once and names the hosts. */
 import { api, mayChange } from './api.js';
 import { addHostBox, confirmBox, historyBox, menu, tokenBox } from './dialogs.js';
 import { keyOf } from './hosts.js';
@@ -22,7 +22,7 @@ const IN_BULK = ['pull', 'switch', 'test', 'update', 'stop'];
 const $ = (id) => document.getElementById(id);
 
 export class Actions {
-    #awaited = null; // the host whose token is shown
+    #awaited = null; // the host whose token the dialog shows
 
     constructor({ fleet, logs }) {
         Object.assign(this, { fleet, logs });
@@ -113,8 +113,8 @@ export class Actions {
         }
     }
 
-    /** A host's newest state: the host whose token is shown has reported. */
-    heard(host) {
+    /** To be called with each new state of a host: the dialog that shows a token then says whether the host has reported. */
+    hostReported(host) {
         const { host: id, since, said } = this.#awaited ?? {};
         if (keyOf(host) !== id || toMs(host.last_seen) < since) return;
         setText(said, `${id} has reported.`);
@@ -175,7 +175,7 @@ export class Actions {
 
     /* ---- many hosts ---- */
 
-    /** Those that are selected, else those that pass the filter. */
+    /** The selected hosts; if none is selected, the hosts that pass the filter. */
     get #aimedAt() {
         return this.fleet.picked.length ? this.fleet.picked : this.fleet.matching;
     }
@@ -237,7 +237,7 @@ export class Actions {
         $('pick-all').addEventListener('click', () => this.fleet.pickAll($('pick-all').checked));
     }
 
-    /** The bar of the selection, as the list is now. */
+    /** Updates the bar of the selection from the list. */
     drawBar() {
         const n = this.fleet.picked.length;
         const all = this.fleet.matching.length;

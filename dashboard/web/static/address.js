@@ -1,10 +1,10 @@
-/* The address is the view: `#HOST/RUN/L12-L20+HOST2/RUN2?q=web&only=problem&sort=name`. Reading and writing of that form,
-   and the browser's history. A link of one panel alone is the form that docs/protocol.md promises. */
+/* The address is the view: `#HOST/RUN/L12-L20+HOST2/RUN2?q=web&only=problem&sort=name`. This module reads and writes this form,
+   and keeps the browser's history. A link of one panel alone is the form that docs/protocol.md promises. */
 
 const PANEL = /^([A-Za-z0-9][\w-]*)(?:\/([0-9A-Za-z-]+)(?:\/L(\d+)(?:-L(\d+))?)?)?$/;
 
-/** {panels: [{host, run, first, last}…], settings: {q, only, …}}; lines count from 0. What is no address of a panel is the
-    name of a host that does not exist. */
+/** {panels: [{host, run, first, last}…], settings: {q, only, …}}; lines count from 0. A part that is not the address of a panel
+   becomes the name of a host that does not exist. */
 function parseAddress(hash) {
     const [panels, query = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
     const list = [];
@@ -33,7 +33,7 @@ function panelAddress({ host, run, first = null, last = null }) {
     return text;
 }
 
-/** The address of a view, `#` and all; '' for the view that needs none. Settings that are empty are left out. */
+/** The address of a view with its `#`; '' for the view that needs no address. Leaves out settings that are empty. */
 export function formatAddress({ panels, settings }) {
     const query = new URLSearchParams(Object.entries(settings).filter(([, value]) => value)).toString();
     const text = panels.map(panelAddress).join('+');
@@ -53,7 +53,7 @@ export class Address {
         return parseAddress(location.hash);
     }
 
-    /** Makes the address that of `view`; a `step` is one that Back undoes. */
+    /** Sets the address to that of `view`. `step`: Back returns to the earlier address. */
     set(view, { step = false } = {}) {
         const url = location.pathname + location.search + formatAddress(view);
         if (url === location.pathname + location.search + location.hash) return;

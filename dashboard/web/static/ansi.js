@@ -1,5 +1,5 @@
 /* Colours of a log line. A line holds text, SGR sequences (ESC [ … m) and links (OSC 8); anything else that could move a
-   cursor or hide text is dropped. The result is pieces of text with a style; whoever draws them uses textContent, so a line can never
+   cursor or hide text is dropped. The result is pieces of text with a style. They are drawn with textContent, so a line can never
    become markup. The 16 named colours are classes, so that each theme has its own readable set; 256 and true colours are
    shifted until they can be read on the theme's background. */
 
@@ -21,12 +21,13 @@ const PLAIN = Object.freeze({
     inverse: false,
 });
 
-/** The text alone. */
+/** The text without styles and links. */
 export function stripAnsi(line) {
     return line.replace(ESCAPES, '').replace(CONTROLS, '');
 }
 
-/** [{text, style, target}…]; fg and bg are null, an index below 16, or [r, g, b]; target is what a link leads to, or ''. At most the
+/** [{text, style, target}…]; fg and bg are null, an index below 16, or [r, g, b]; target is the target of a link, or ''. At most
+   the
     first `most` characters. */
 export function parseAnsi(line, most = Infinity) {
     const pieces = [];
@@ -123,7 +124,7 @@ function contrast(a, b) {
     return (hi + 0.05) / (lo + 0.05);
 }
 
-/** `rgb` moved towards white or black until it reads well on `background`; the hue stays as long as it can. */
+/** Moves `rgb` towards white or black until it is readable on `background`; keeps the hue as long as possible. */
 function readable(rgb, background) {
     const goal = luminance(background) > 0.4 ? 0 : 255;
     for (let mix = 0; mix <= 1; mix += 0.1) {
@@ -133,7 +134,7 @@ function readable(rgb, background) {
     return [goal, goal, goal];
 }
 
-/** Puts a style on an element: classes for what a theme decides, CSSOM for colours that the log itself chose. */
+/** Sets the style of an element: classes for colours of the theme, CSSOM for colours that the log itself has chosen. */
 export function paint(node, style, background) {
     let { fg, bg } = style;
     const classes = [];

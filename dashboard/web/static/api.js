@@ -7,7 +7,7 @@ export function setCsrf(token) {
     for (const field of document.querySelectorAll('input[name="csrf_token"]')) field.value = csrf;
 }
 
-/** Is this page of somebody who signed in? One that only shows (with the view token) may change nothing. */
+/** Whether the person has signed in. A page that was opened with the view token can change nothing. */
 export const mayChange = () => csrf !== '';
 
 async function call(method, path, body) {

@@ -1,4 +1,4 @@
-/* The page's story: connect, keep the list of hosts, open what the address names, pass on what a person asks for. */
+/* Connects the modules of the page: the live channel, the list of hosts, the open logs, the address, the keyboard. */
 import { Actions } from './actions.js';
 import { Address } from './address.js';
 import { mayChange, setCsrf } from './api.js';
@@ -17,8 +17,8 @@ import { showWelcome } from './welcome.js';
 
 const LOST_GRACE_MS = 1500;
 const VIEW_EVERY_MS = 200;
-const MOST_IN_SIGHT = 128; // of more hosts the server sends no progress
-const ANNOUNCED_HOSTS = 30; // of more than that only those whose log is open
+const MOST_IN_SIGHT = 128; // the server sends the progress of at most this many hosts
+const ANNOUNCED_HOSTS = 30; // if more hosts are in sight, only those with an open log count
 const $ = (id) => document.getElementById(id);
 
 const live = new Live(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/ws`);
@@ -26,11 +26,11 @@ const live = new Live(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${loca
 /* The server sends the state changes of all hosts, and the progress of those in sight. Only a list in the order of "seen"
    needs the progress of all. */
 const EVERYTHING = 'everything';
-let told = '';
+let sent = '';
 
 function subscribe() {
     live.send({ op: 'subscribe' });
-    told = EVERYTHING;
+    sent = EVERYTHING;
     tellView();
 }
 
@@ -38,8 +38,8 @@ const tellView = throttle(() => {
     const everything = fleet.sort === 'seen' && !document.hidden;
     const hosts = document.hidden ? [] : fleet.inView.slice(0, MOST_IN_SIGHT);
     const wanted = everything ? EVERYTHING : hosts.join();
-    if (wanted === told) return;
-    if (live.send(everything ? { op: 'subscribe' } : { op: 'view', hosts })) told = wanted;
+    if (wanted === sent) return;
+    if (live.send(everything ? { op: 'subscribe' } : { op: 'view', hosts })) sent = wanted;
 }, VIEW_EVERY_MS);
 document.addEventListener('visibilitychange', () => tellView());
 
@@ -61,7 +61,7 @@ const address = new Address((view) => readAddress(view));
 const timeline = new Timeline($('timeline'), (settings) => showView({ view: 'timeline', ...settings }));
 const findAll = new FindAll($('find-all'), (settings) => showView({ view: 'search', ...settings }));
 let version = '';
-let viewSettings = {}; // of a view that is not the list: view, and what is shown in it
+let viewSettings = {}; // settings of the views other than the list: which view, and what it shows
 
 /* ---- messages ---- */
 
@@ -98,7 +98,7 @@ const handlers = {
     run({ run }) {
         const row = fleet.get(run.host);
         if (!row) return;
-        /* Which run the host is told of by, the server says: here a log that is open may be of another one. */
+        /* The server chooses the run that is shown for the host; an open log here may show another run. */
         if (row.run?.id === run.id) {
             row.set({ ...row.host, run });
             fleet.redraw(row);
@@ -121,8 +121,8 @@ live.addEventListener('state', () => {
     }
     showConnection();
 });
-/* A WebSocket does not say why it was refused; a plain call does, and a lost session leads to the sign-in page. Where
-   plain calls work and the WebSocket does not, again and again, it is a proxy in front that must be set up otherwise. */
+/* A WebSocket does not report why it was refused. A plain call does, and a lost session leads to the sign-in page. If plain calls
+   work and the WebSocket fails again and again, the configuration of a proxy is wrong. */
 let refusals = 0;
 let advice = '';
 live.addEventListener('refused', async () => {
@@ -153,18 +153,18 @@ live.addEventListener('tick', () => {
 
 function showConnection() {
     const words = { connecting: 'Connecting', live: 'Live', lost: 'Disconnected' }[live.state];
-    const heard = live.state === 'live' || !live.lostSince || Date.now() - live.lostSince < LOST_GRACE_MS;
+    const connected = live.state === 'live' || !live.lostSince || Date.now() - live.lostSince < LOST_GRACE_MS;
     $('conn').dataset.conn = live.state;
     setText($('conn-text'), words);
-    if (fleet.live !== heard) {
-        fleet.live = heard;
-        if (!heard) fleet.lost(serverNow() - (Date.now() - live.lostSince));
-        document.body.classList.toggle('old', !heard);
-        $('lost').hidden = heard;
+    if (fleet.live !== connected) {
+        fleet.live = connected;
+        if (!connected) fleet.lost(serverNow() - (Date.now() - live.lostSince));
+        document.body.classList.toggle('old', !connected);
+        $('lost').hidden = connected;
         fleet.redrawAll();
         fleet.arrangeSoon();
     }
-    if (heard) return;
+    if (connected) return;
     const when = live.retryIn > 0 ? `Trying again in ${live.retryIn} s.` : 'Trying again…';
     const since = duration(Date.now() - live.lostSince);
     setText($('lost-text'), `No connection to the dashboard for ${since}. What you see may be old. ${advice || when}`);
@@ -177,7 +177,7 @@ function setHost(host) {
     const before = known?.verdict(true);
     const row = fleet.set(host);
     const now = row.verdict(true);
-    actions.heard(host);
+    actions.hostReported(host);
     if (known && now !== before && (row.panel || fleet.rows.size <= ANNOUNCED_HOSTS))
         announce(`${row.name}: ${verdictWords(host, now)}`);
     if (host.run) {
@@ -227,7 +227,7 @@ function writeAddress(how) {
     address.set({ panels: logs.places, settings }, how);
 }
 
-/** Another view, or another thing in it, as a step that Back undoes. */
+/** Shows another view, or another part of it. Back returns to the earlier one. */
 function showView(settings) {
     viewSettings = settings;
     drawView();
@@ -252,7 +252,7 @@ function pick(object, names) {
     return Object.fromEntries(names.filter((name) => object[name]).map((name) => [name, object[name]]));
 }
 
-/** What a person typed or chose before the hosts had come. */
+/** Applies what a person typed or chose before the hosts arrived. */
 const early = {};
 
 function showEarly() {

@@ -1,5 +1,5 @@
-/* The derivations of a run: what is built, where, since when or for how long, the longest first. Each can be shown alone in the
-   log, or folded there. If nix recorded what the builder wrote, the end of that text can be opened below the list. */
+/* The derivations of a run: name, machine, start or duration, the longest first. The lines of each can be shown alone in the log,
+   or folded. If nix recorded what the builder wrote, the end of that text can be opened below the list. */
 import { api, buildLogUrl } from './api.js';
 import { isOpen } from './runs.js';
 import { duration, el, plural, serverNow, setAttr, setText, throttle } from './util.js';
@@ -11,7 +11,7 @@ const ORDER = { failed: 0, building: 1, built: 2, fetched: 3, waiting: 4 };
 const MARKS = { failed: '✗', building: '●', built: '✓', fetched: '↓', waiting: '·' };
 const VERDICTS = { failed: 'bad', building: 'busy', built: 'ok', fetched: 'ok', waiting: 'none' };
 
-/** The name that stands in front of a derivation's lines: without its version. */
+/** The name in front of a derivation's lines: without the version. */
 export const nameInFront = (name) => name.replace(/-[0-9].*$/s, '');
 
 export class Builds {
@@ -21,8 +21,8 @@ export class Builds {
     #own = null; // the derivation whose own log is open
     #loadSoon = throttle(() => this.#load(), EVERY_MS);
 
-    /** `alone(derivation)` shows the lines of one, `fold(derivation)` folds or unfolds them and resolves to whether they are
-        folded now. */
+    /** `alone(derivation)` shows only the lines of one derivation. `fold(derivation)` folds or unfolds these lines, and resolves
+       to whether they are folded now. */
     constructor({ host, alone, fold }) {
         Object.assign(this, { host, alone, fold });
         this.summary = el('summary', {});
@@ -36,7 +36,7 @@ export class Builds {
         this.element.addEventListener('toggle', () => this.#draw());
     }
 
-    /** Another run, or news of the one that is shown. */
+    /** Shows another run, or a new state of the same run. */
     update(run) {
         const other = this.#run?.id !== run.id;
         const ended = !other && isOpen(this.#run) && !isOpen(run);
@@ -53,7 +53,7 @@ export class Builds {
 
     async #load() {
         const { id } = this.#run;
-        const answer = await api.derivations(this.host, id).catch(() => null); // what is known stays
+        const answer = await api.derivations(this.host, id).catch(() => null); // the list stays as it is
         if (!answer || id !== this.#run.id) return;
         this.list = answer.derivations;
         this.#draw();

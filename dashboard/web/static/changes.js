@@ -1,4 +1,4 @@
-/* What a run changed in nix's profiles: generations, packages, size. Folded above the log. */
+/* What a run changed in nix's profiles: generations, packages, size. The list is above the log, folded at first. */
 import { api } from './api.js';
 import { isOpen } from './runs.js';
 import { bytes, el, plural } from './util.js';
@@ -6,9 +6,9 @@ import { bytes, el, plural } from './util.js';
 export class Changes {
     #run = null;
 
-    /** `told` is called with the list once it is known. */
-    constructor({ host, told }) {
-        Object.assign(this, { host, told });
+    /** `known` is called with the list when it has arrived. */
+    constructor({ host, known }) {
+        Object.assign(this, { host, known });
         this.element = el('div', { class: 'changes', hidden: true });
     }
 
@@ -25,11 +25,11 @@ export class Changes {
         if (id !== this.#run.id || !answer?.changes?.length) return;
         this.element.replaceChildren(...answer.changes.map(profile));
         this.element.hidden = false;
-        this.told(answer.changes);
+        this.known(answer.changes);
     }
 }
 
-/** `41 → 42`, with the profile's name unless it is the system's; '' unless both were told. */
+/** `41 → 42`, with the name of the profile unless it is the system's; '' if a generation is not known. */
 export function generationWords(change) {
     const { old_generation: old, new_generation: now } = change;
     if (old === undefined || now === undefined) return '';

@@ -1,9 +1,9 @@
-/* The button that chooses the colours: as the system, light, dark. theme.js applies the choice. */
+/* The button that selects the colours: as the system, light, dark. theme.js applies the selection. */
 import { prefs, setText } from './util.js';
 
 const CHOICES = { auto: ['◐', 'follow the system'], light: ['☀︎', 'light'], dark: ['☾', 'dark'] };
 
-/** `changed` is called when the colours of the page become others. */
+/** `changed` is called after each change of the colours. */
 export function colourButton(button, changed) {
     const choice = () => (CHOICES[prefs.get('theme', 'auto')] ? prefs.get('theme', 'auto') : 'auto');
     const show = () => {

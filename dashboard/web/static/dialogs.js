@@ -9,7 +9,7 @@ function show(dialog) {
     return dialog;
 }
 
-/** Asks; resolves to whether the answer was yes. `names` are the hosts that it is about. */
+/** Asks a question; resolves to whether the answer was yes. `names`: the hosts that it concerns. */
 export function confirmBox({ heading, text = '', names = [], yes, danger = false }) {
     return new Promise((resolve) => {
         const dialog = el(
@@ -41,7 +41,7 @@ export function confirmBox({ heading, text = '', names = [], yes, danger = false
     });
 }
 
-/** Asks for a line; resolves to its number from 0, or to null. */
+/** Asks for a line number; resolves to the number, counted from 0, or to null. */
 export function askLine(total) {
     return new Promise((resolve) => {
         const input = el('input', {
@@ -76,7 +76,7 @@ export function askLine(total) {
     });
 }
 
-/** The form for a host that has not spoken yet; `add` gets its fields and may throw an Error to be shown. */
+/** The form that adds a host before its first report. `add` gets the fields, and may throw an Error to be shown. */
 export function addHostBox(add) {
     const error = el('p', { class: 'form-error', role: 'alert', hidden: true });
     const choice = (name, values) =>
@@ -126,8 +126,8 @@ export function addHostBox(add) {
     show(dialog);
 }
 
-/** A new token, which is shown this one time, and what to do with it on the host. Returns the element that says whether
-    the host has reported. */
+/** Shows a new token, which is never shown again, and the commands for the host. Returns the element that says whether the host
+   has reported. */
 export function tokenBox({ heading, host, token }) {
     const said = el('p', { class: 'muted', role: 'status', text: `${host} has not reported yet.` });
     show(
@@ -266,7 +266,7 @@ export function helpBox() {
     );
 }
 
-/** A menu under `opener`: items are [label, action, {danger, disabled}] or null for a line. Arrow keys, Home, End, Esc. */
+/** A menu below `opener`: items are [label, action, {danger, disabled}], or null for a line. Arrow keys, Home, End, Esc. */
 export function menu(opener, items) {
     const open = document.querySelector('.menu');
     if (open) {

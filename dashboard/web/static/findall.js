@@ -1,11 +1,11 @@
-/* Searching in the logs of all runs, the newest first. The server looks through a part for each answer; results appear as they
-   come, and a person may stop when the right one is there. */
+/* Searches the logs of all runs, the newest first. Each answer of the server covers a part; results appear as they arrive, and a
+   person can stop at the right one. */
 import { formatAddress } from './address.js';
 import { api } from './api.js';
 import { findAll, split, toPattern } from './query.js';
 import { count, dayAndTime, el, plural, setText } from './util.js';
 
-const AT_ONCE = 200; // results after which a person is asked whether to go on
+const AT_ONCE = 200; // after this many results a person is asked whether to continue
 const HOW = [
     ['case', 'Match case'],
     ['word', 'Whole words'],
@@ -15,12 +15,12 @@ const HOW = [
 export class FindAll {
     #ticket = 0;
     #asked = null;
-    #next = null; // where to go on
+    #next = null; // where the next answer continues
     #found = 0;
     #runs = 0;
     #last = null; // the run of the last result, and its list
 
-    /** `box` is the element to fill; `changed({find, how})` is called for a new question. */
+    /** `box` is the element to fill; `changed({find, how})` is called for a new search. */
     constructor(box, changed) {
         this.changed = changed;
         this.input = el('input', {
@@ -55,7 +55,7 @@ export class FindAll {
         return this.#boxes.filter((one) => one.checked).map((one) => one.name);
     }
 
-    /** Shows the answer to a question, as the address has it. */
+    /** Shows the results of the search in the address. */
     show({ find = '', how = '' }) {
         const options = how.split(',').filter(Boolean);
         const question = { q: find, ...Object.fromEntries(options.map((name) => [name, '1'])) };

@@ -1,4 +1,4 @@
-/* Finding places in one log: the search box with its options, "only the lines that match", and the errors and warnings. */
+/* Finds places in one log: the search box with its options, "only the lines that match", and the errors and warnings. */
 import { FoldedLines, phasesOf, rangesOf } from './folds.js';
 import { SomeLines } from './lines.js';
 import { escape, toPattern } from './query.js';
@@ -11,13 +11,13 @@ const OPTIONS = ['case', 'word', 'regex'];
 export class Finder {
     #view = null;
     #lines = null; // all lines
-    #folded = null; // the same with parts folded away, while there are some
-    #some = null; // the lines that match, while only those are shown
+    #folded = null; // the lines without the folded parts, while parts are folded
+    #some = null; // the lines that match, while only these are shown
     #options = new Set();
     #marked = '';
     #pause = 0;
 
-    /** `parts` of the panel; `reveal(line)` goes to a line. */
+    /** `parts`: of the panel; `reveal(line)` shows a line. */
     constructor({ parts, reveal }) {
         Object.assign(this, { parts, reveal });
         const { input } = parts;
@@ -30,7 +30,7 @@ export class Finder {
         input.addEventListener('keydown', (event) => this.#key(event));
     }
 
-    /** Another log is shown; what is in the box is searched there, too. */
+    /** To be called when another log is shown: the text in the box is searched there, too. */
     show(view, lines) {
         this.#view = view;
         this.#lines = lines;
@@ -50,7 +50,7 @@ export class Finder {
         if (this.parts.input.value) this.#search();
     }
 
-    /** The log has grown. */
+    /** To be called when the log has grown. */
     update() {
         for (const hits of [this.errors, this.warnings, this.hits]) hits.update();
     }
@@ -96,7 +96,7 @@ export class Finder {
         return setAttr(this.parts.only, 'aria-pressed', 'true');
     }
 
-    /** Shows only the lines that have `front` at their beginning, as a search that can be seen and changed. */
+    /** Shows only the lines that begin with `front`, as a search that a person can see and change. */
     async alone(front) {
         this.parts.input.value = `^${escape(front)}> `;
         this.#options = new Set(['regex', 'case']);
@@ -115,7 +115,7 @@ export class Finder {
         return !!this.#folded?.has(what);
     }
 
-    /** Folds lines away; `what` names them, `words` are shown for them. */
+    /** Folds lines. `what` identifies the part; `words` are shown in its place. */
     fold(what, words, ranges) {
         if (!this.#folded) {
             this.#folded = new FoldedLines(this.#lines);
@@ -130,7 +130,7 @@ export class Finder {
         this.#dropEmpty();
     }
 
-    /** A line that a person goes to is not hidden. */
+    /** Unfolds the part that hides this line. */
     uncover(line) {
         this.#folded?.uncover(line);
         this.#dropEmpty();
@@ -145,7 +145,7 @@ export class Finder {
         this.#view.redraw();
     }
 
-    /** All lines that have `front` at their beginning, folded or unfolded; resolves to whether they are folded now. */
+    /** Folds or unfolds all lines that begin with `front`; resolves to whether they are folded now. */
     async toggleFront(front) {
         const what = `build ${front}`;
         if (this.isFolded(what)) {
@@ -203,7 +203,7 @@ export class Finder {
         const marks = new Map();
         for (const line of this.warnings.lines) marks.set(line, 'warning');
         for (const line of this.errors.lines) marks.set(line, 'error');
-        /* Nothing new, nothing redrawn: a redraw would end the selection that a reader drags. */
+        /* If nothing has changed, nothing is drawn: drawing would end a selection that a reader is making. */
         const sign = [...marks].join();
         if (sign !== this.#marked) this.#view.redraw();
         this.#marked = sign;

@@ -1,17 +1,17 @@
-/* The list of hosts: which are shown, in which order, how many there are of each kind, and which are selected. Only rows in
-   sight are drawn. */
+/* The list of hosts: which hosts are shown, their order, the number of each kind, and the selection. Only rows in sight are
+   drawn. */
 import { soon } from './frames.js';
 import { HostRow, keyOf } from './hosts.js';
 import { count, el, plural, setText, throttle, toMs } from './util.js';
 
 const SHOWN_AT_FIRST = 40;
 const ARRANGE_EVERY_MS = 1000;
-const NEAR = '150px'; // rows so near to the window are kept drawn
+const NEAR = '150px'; // rows this near to the window stay drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };
 const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, over: 4, none: 5 };
 const $ = (id) => document.getElementById(id);
 
-/* The kinds that a chip counts and filters; `is` gets a row and the fleet. */
+/* The kinds that the chips count and filter; `is` gets a row and the fleet. */
 const KINDS = {
     problem: (row, fleet) => row.problem(fleet.live),
     busy: (row, fleet) => row.verdict(fleet.live) === 'busy',
@@ -31,15 +31,15 @@ const ORDERS = {
 export class Fleet {
     rows = new Map();
     target = null;
-    live = true; // whether the server is heard
+    live = true; // whether the live channel is connected
     loaded = false;
     text = '';
     only = '';
     sort = 'criticality';
-    matching = []; // rows that pass the filter, in their order
+    matching = []; // the rows that pass the filter, sorted
     counts = {};
     #most = SHOWN_AT_FIRST;
-    #outliers = 0; // rows that are shown although they come after the first #most
+    #outliers = 0; // rows that are shown although they are after the first #most
     #picked = new Set(); // ids
     #lastPick = null;
     #byElement = new WeakMap();
@@ -47,8 +47,8 @@ export class Fleet {
     #calls;
     #drawDirty = () => this.#draw();
 
-    /** `calls.row(row)` gives a new row what its buttons do; `calls.changed()` is told of every new arrangement, and
-        `calls.seen()` when other rows came into sight. */
+    /** `calls.row(row)` connects the buttons of a new row; `calls.changed()` is called after each new arrangement, and
+       `calls.seen()` when other rows have come into sight. */
     constructor(calls) {
         this.#calls = calls;
         this.arrangeSoon = throttle(() => this.arrange(), ARRANGE_EVERY_MS);
@@ -62,7 +62,7 @@ export class Fleet {
         return this.rows.get(id);
     }
 
-    /** A host's newest state; returns its row. */
+    /** Takes a new state of a host; returns its row. */
     set(host) {
         const id = keyOf(host);
         let row = this.rows.get(id);
@@ -129,22 +129,22 @@ export class Fleet {
         return [...this.rows.values()].filter((row) => row.inView).map((row) => row.id);
     }
 
-    /** The connection is lost; the server was heard until `ms`, of its clock. */
+    /** To be called when the connection is lost. `ms`: the server's clock at its last message. */
     lost(ms) {
-        for (const row of this.rows.values()) if (!row.inView) row.host.toldUntil = ms;
+        for (const row of this.rows.values()) if (!row.inView) row.host.knownUntil = ms;
     }
 
     showMore() {
         this.#most += SHOWN_AT_FIRST;
         this.arrange();
-        /* The observer speaks only when something changes: a sentinel that stayed in sight is asked about again. */
+        /* The observer reports changes only, so a sentinel that has stayed in sight is observed anew. */
         this.watcher.unobserve($('more'));
         this.watcher.observe($('more'));
     }
 
     /* ---- the arrangement ---- */
 
-    /** Is it one of the kinds that `only` can show? */
+    /** Whether `only` can have this value. */
     hasKind(name) {
         return Object.hasOwn(KINDS, name);
     }
@@ -179,8 +179,8 @@ export class Fleet {
         this.matching = matching.sort(byOrder).map(({ row }) => row);
         this.counts = counts;
         this.#unpickHidden();
-        /* A row with an open log is always shown, wherever it sorts. Rows that came between by themselves would push it
-           away from whoever reads it. */
+        /* A row with an open log is always shown, wherever it sorts. Other rows that come in between would move the log while a
+           person reads it. */
         const far = wanted.slice(this.#most).filter(({ row }) => row.panel);
         this.#outliers = far.length;
         this.#place([...wanted.slice(0, this.#most), ...far].map(({ row }) => row));
@@ -241,7 +241,7 @@ export class Fleet {
         }
     }
 
-    /* ---- the selection: rows that pass the filter, never one that is not shown in the list ---- */
+    /* ---- the selection: only rows that pass the filter ---- */
 
     get picked() {
         return this.matching.filter((row) => this.#picked.has(row.id));

@@ -1,9 +1,9 @@
-/* Parts of a log that a person has folded away: phases, and the lines of derivations. FoldedLines answers the same questions as
-   Lines, with each folded part as one row. */
+/* The parts of a log that a person has folded: phases, and the lines of derivations. FoldedLines has the same methods as Lines;
+   each folded part is one row. */
 import { api } from './api.js';
 import { plural } from './util.js';
 
-/* What the first line of a phase looks like, to the server's search. */
+/* The first line of a phase, as an expression for the server's search. */
 const BEGINNINGS = [
     ['Building', '^(these [0-9]+ (derivations|paths) will be|this (derivation|path) will be|building .?/nix/store/|copying path )'],
     ['Activating', '^activating the configuration'],
@@ -50,7 +50,7 @@ export class FoldedLines extends EventTarget {
         this.#changed();
     }
 
-    /** Unfolds what hides this line. */
+    /** Unfolds the parts that hide this line. */
     uncover(line) {
         for (const [what, { ranges }] of this.#parts)
             if (ranges.some(([first, last]) => line >= first && line <= last)) this.unfold(what);
@@ -61,7 +61,7 @@ export class FoldedLines extends EventTarget {
         this.dispatchEvent(new CustomEvent('change', { detail: { from: 0 } }));
     }
 
-    /** A later part does not take rows from an earlier one. */
+    /** A row belongs to the first part that has it. */
     #arrange() {
         const all = [];
         for (const [what, { words, ranges }] of this.#parts) {
@@ -117,7 +117,7 @@ export class FoldedLines extends EventTarget {
     }
 }
 
-/** The phases that can be found in a log: [{name, first, last}…], the last one to the end. */
+/** The phases that the search finds in a log: [{name, first, last}…]. The last phase reaches to the end. */
 export async function phasesOf(host, run, total) {
     const found = await Promise.all(
         BEGINNINGS.map(([name, q]) =>
@@ -129,7 +129,7 @@ export async function phasesOf(host, run, total) {
     return known.map((phase, i) => ({ ...phase, last: (known[i + 1]?.first ?? total) - 1 }));
 }
 
-/** The lines that follow each other: [4, 5, 6, 9] → [[4, 6], [9, 9]]. */
+/** Joins consecutive lines to ranges: [4, 5, 6, 9] → [[4, 6], [9, 9]]. */
 export function rangesOf(numbers) {
     const ranges = [];
     for (const line of numbers) {

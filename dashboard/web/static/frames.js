@@ -1,8 +1,8 @@
-/* One clock for all that is drawn because something changed. What is due is drawn together, in one frame; the next frame
-   waits in proportion to what the last one cost, layout and painting included. So a slow machine gets fewer updates and
-   stays usable, and a fast one gets them at once. What a person does (scrolling, typing) is drawn without this clock. */
+/* One clock for all drawing that follows a change. All due jobs draw in the same frame. The next frame waits in proportion to the
+   cost of the last one, with layout and painting. So a slow machine gets fewer updates and stays usable, and a fast machine gets
+   updates at once. The response to a person (scrolling, typing) is drawn without this clock. */
 
-const SHARE = 20; // drawing takes at most one part in so many of the time
+const SHARE = 20; // drawing takes at most this fraction of the time: one part in SHARE
 const LEAST_PAUSE_MS = 160;
 const LONGEST_PAUSE_MS = 1500;
 
@@ -35,11 +35,11 @@ function run() {
     try {
         for (const job of jobs) job();
     } finally {
-        channel.port2.postMessage(0); // comes back when the frame is painted
+        channel.port2.postMessage(0); // its message arrives after the frame was painted
     }
 }
 
-/** Has `job` called in one of the next frames; asked for twice, it is called once. */
+/** Calls `job` in one of the next frames, once for several requests. */
 export function soon(job) {
     due.add(job);
     plan();

@@ -1,6 +1,6 @@
 /* One host of the table: a <tbody> that holds its row and, when open, its log, so that sorting moves both together. A host
    that changes changes its own cells only. */
-import { heard, remaining } from './remaining.js';
+import { arrived, remaining } from './remaining.js';
 import {
     Bar,
     SILENT_AFTER_S,
@@ -40,7 +40,7 @@ function metricsOf(host) {
     }
 }
 
-/** A cell's text; one without is marked, so that a card can leave it out. */
+/** Sets the text of a cell. An empty cell is marked, so that a card can leave it out. */
 function fill(cell, text) {
     setText(cell, text || '–');
     cell.classList.toggle('nothing', !text);
@@ -52,7 +52,7 @@ export class HostRow {
     panel = null;
     cells = {};
     inView = false;
-    heardAt = Date.now();
+    arrivedAt = Date.now();
     #element = null;
     #bar = new Bar();
     #hay = '';
@@ -64,7 +64,7 @@ export class HostRow {
         this.set(host);
     }
 
-    /** Its elements, made when it is first shown: of ten thousand hosts a page shows the first few. */
+    /** Makes the elements when the row is first shown: of ten thousand hosts, a page shows only a few. */
     get element() {
         return (this.#element ??= this.#build());
     }
@@ -84,8 +84,8 @@ export class HostRow {
     set(host) {
         if (host.metrics !== this.host?.metrics) this.#metrics = metricsOf(host);
         this.host = host;
-        heard(host.run);
-        this.heardAt = Date.now();
+        arrived(host.run);
+        this.arrivedAt = Date.now();
         this.#hay = '';
     }
 
@@ -109,14 +109,15 @@ export class HostRow {
         return commit && wanted ? commit !== wanted : !!this.host.outdated;
     }
 
-    /** All that decides where the row stands in the list and what counts it: as long as this is the same, so is the list. */
+    /** Everything that decides the place of the row and the counts of the chips. While this is equal, the list does not change.
+       */
     standing(live) {
         const h = this.host;
         const facts = [this.verdict(live), this.reach(live), h.current_generation, h.criticality, h.hostname, h.pending_command];
         return [...facts, h.test_running, h.outdated].join();
     }
 
-    /** Will its agent take a command now? */
+    /** Whether the host's agent would take a command now. */
     ready(live) {
         return this.reach(live) === 'online' && !this.working(live) && !this.host.pending_command;
     }
@@ -125,7 +126,7 @@ export class HostRow {
         return this.verdict(live) === 'busy' || !!Number(this.host.test_running);
     }
 
-    /** Does its text have all of these words, in lower case? */
+    /** Whether the row's text has all of these words (in lower case). */
     matches(words) {
         if (!words.length) return true;
         if (!this.#hay) {
@@ -201,7 +202,7 @@ export class HostRow {
         return el('tbody', { class: 'host-group', 'data-host': this.id }, this.row, this.detail);
     }
 
-    /** Everything in the row, from the host's object and the clock. Cheap when nothing changed. */
+    /** Updates the row from the host's object and the clock. Cheap if nothing changed. */
     draw(live, target, picked) {
         this.#element ??= this.#build();
         const { host, cells: c } = this;
@@ -246,10 +247,10 @@ export class HostRow {
         setAttr(c.what, 'title', what || null);
     }
 
-    /** What it does or did, and the time of that. */
+    /** What the host does or did last, and the time. */
     #detail(host, run, open) {
         if (open) {
-            const silent = silentMs(run, this.heardAt);
+            const silent = silentMs(run, this.arrivedAt);
             const parts = [];
             if (run.stop_requested) parts.push('stopping');
             if (silent >= SILENT_AFTER_S * 1000) parts.push(`silent for ${duration(silent)}`);
@@ -271,12 +272,12 @@ export class HostRow {
     #reachCell(host, live) {
         const c = this.cells;
         const seen = toMs(host.last_seen);
-        const told = this.reach(live);
+        const signal = this.reach(live);
         const since = seen ? ago(serverNow() - seen) : 'never';
-        setAttr(this.row, 'data-reach', told ?? 'none');
-        setText(c.seen, told === 'offline' && seen ? `offline · ${since}` : since);
+        setAttr(this.row, 'data-reach', signal ?? 'none');
+        setText(c.seen, signal === 'offline' && seen ? `offline · ${since}` : since);
         setAttr(c.seen, 'title', seen ? dayAndTime(seen) : null);
-        const words = { online: 'its agent is heard', offline: 'its agent is not heard' }[told] ?? 'no agent';
+        const words = { online: 'its agent is reachable', offline: 'its agent is not reachable' }[signal] ?? 'no agent';
         setAttr(c.dot, 'aria-label', words);
         setAttr(c.dot, 'title', words);
     }
@@ -314,11 +315,11 @@ export class HostRow {
                     el('span', { class: 'muted', text: `${label} ` }),
                     `${Math.round(value)} %`,
                 );
-            const told = [
+            const values = [
                 ['CPU', m.cpu],
                 ['RAM', m.ram],
             ].filter(([, value]) => typeof value === 'number');
-            c.load.replaceChildren(...told.map(([label, value]) => part(label, value)));
+            c.load.replaceChildren(...values.map(([label, value]) => part(label, value)));
         }
         const more = [m.swap !== undefined && `swap ${m.swap} %`, m.load !== undefined && `load ${m.load}`];
         setAttr(c.load, 'title', more.filter(Boolean).join('\n') || null);
@@ -351,7 +352,7 @@ export class HostRow {
         setAttr(c.tests, 'title', host.test_result || host.test_status || null);
     }
 
-    /** A button is there only where somebody will do what it says. */
+    /** A button is shown only if an agent would take its command. */
     #buttons(host, live) {
         const c = this.cells;
         const agent = hasAgent(host);
@@ -361,7 +362,7 @@ export class HostRow {
             c[name].hidden = name === 'stop' ? !working : !agent || working || !!waiting;
             if (name !== 'stop') {
                 c[name].disabled = this.reach(live) !== 'online';
-                setAttr(c[name], 'title', c[name].disabled ? 'Its agent is not heard' : null);
+                setAttr(c[name], 'title', c[name].disabled ? 'Its agent is not reachable' : null);
             }
         }
         c.stop.disabled = !!this.run?.stop_requested;

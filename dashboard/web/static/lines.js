@@ -1,9 +1,9 @@
-/* The lines of one run, as far as this browser holds them. A run may have five million; kept are pages around what is
-   looked at and the newest ones, everything else is a hole that is fetched when it scrolls into sight. Live splices and
-   fetched windows go in by the same two functions, so a hole can never become a wrong line.
+/* The lines of one run that this browser holds. A run may have five million lines. The pages in sight and the newest pages are
+   kept; all others are holes, which are fetched when they scroll into sight. Live splices and fetched windows are stored by the
+   same two functions, so a hole can never become a wrong line.
 
-   A *line* is the log's own number, from 0. A *row* is what is shown: lines that were dropped or skipped have numbers but
-   stand together as one row. */
+   A *line* is the log's own number, from 0. A *row* is what is shown: lines that were dropped or skipped have numbers, and are
+   together one row. */
 import { api } from './api.js';
 
 const PAGE = 250;
@@ -16,7 +16,7 @@ export class Lines extends EventTarget {
     #pages = new Map(); // page number → { lines: [], times: [], used }
     #gaps = []; // [first line, how many], ascending, disjoint
     #wanted = new Set();
-    #loading = new Map(); // page number → { trusted }: fetched lines from here on were spliced since the question went out
+    #loading = new Map(); // page number → { trusted }: lines from here on are not taken from the answer, a splice is newer
     #timer = 0;
     #clock = 0;
 
@@ -30,7 +30,7 @@ export class Lines extends EventTarget {
         return this.total - this.#gaps.reduce((sum, [, n]) => sum + n - 1, 0);
     }
 
-    /** Whether lines of the log are not kept. */
+    /** Whether the server has dropped lines of the log. */
     get incomplete() {
         return this.#gaps.length > 0;
     }
@@ -56,7 +56,7 @@ export class Lines extends EventTarget {
         return { line };
     }
 
-    /** A line's text, or undefined while it is not here; asking for it makes it come. */
+    /** A line's text, or undefined while this browser does not have it; then it is fetched. */
     get(line) {
         const page = this.#pages.get(Math.floor(line / PAGE));
         const text = page?.lines[line % PAGE];
@@ -79,7 +79,7 @@ export class Lines extends EventTarget {
         this.dispatchEvent(new CustomEvent('change', { detail: { from } }));
     }
 
-    /** The log is at least this long; the lines themselves come when they are looked at. */
+    /** The log has at least this many lines. Lines are fetched when they come into sight. */
     setTotal(total, first = 0) {
         if (first > 0 && !this.#gaps.some(([start]) => start === 0)) this.#gaps = [[0, first], ...this.#gaps];
         if (total <= this.total) return;
@@ -88,7 +88,7 @@ export class Lines extends EventTarget {
         this.dispatchEvent(new CustomEvent('change', { detail: { from } }));
     }
 
-    /** Lines from here on may have been rewritten while nobody told us. */
+    /** Lines from here on may have been rewritten while the connection was lost. */
     distrust(line) {
         this.#forgetFrom(Math.max(0, line));
         this.dispatchEvent(new CustomEvent('change', { detail: { from: Math.max(0, line) } }));
@@ -131,7 +131,7 @@ export class Lines extends EventTarget {
     #want(page) {
         if (this.#wanted.has(page) || this.#loading.has(page)) return;
         this.#wanted.add(page);
-        /* A short rest first: whoever drags the scroll bar across a million lines passes pages that nobody will read. */
+        /* Waits a moment first: a person who drags the scroll bar over a million lines passes pages that need not be fetched. */
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#load(), SETTLE_MS);
     }
@@ -142,7 +142,7 @@ export class Lines extends EventTarget {
         await Promise.all(pages.map((page) => this.#loadPage(page)));
     }
 
-    /** What an answer says of the log as a whole; not for one that is older than a splice. */
+    /** Takes what an answer says about the whole log, unless a splice is newer than the answer. */
     #agree({ gaps, lines, total }) {
         if (gaps) this.#gaps = gaps;
         if (total > this.total || !lines.length) this.total = total;
@@ -154,7 +154,7 @@ export class Lines extends EventTarget {
         let from = page * PAGE;
         const end = from + PAGE;
         try {
-            /* An answer ends in front of a gap, so a page may take several. */
+            /* An answer ends before a gap, so a page may need several answers. */
             while (from < Math.min(end, this.total)) {
                 load.trusted = Infinity;
                 const answer = await api.lines(this.host, this.run, from, end - from);
@@ -178,7 +178,7 @@ export class Lines extends EventTarget {
     }
 }
 
-/** Only some of the lines of a log, by their numbers, with the same questions and answers as Lines. */
+/** Some lines of a log, by their numbers, with the same methods as Lines. */
 export class SomeLines extends EventTarget {
     #numbers = [];
 
@@ -207,7 +207,7 @@ export class SomeLines extends EventTarget {
         return this.#numbers.length;
     }
 
-    /** The row of the line, or of the next one that is here. */
+    /** The row of the line, or of the next line that is shown. */
     rowOf(line) {
         let low = 0;
         let high = this.#numbers.length;

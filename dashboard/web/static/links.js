@@ -1,14 +1,14 @@
-/* The links of a log line: addresses that stand in its text, and targets that a program put behind a text (OSC 8). Such a
-   text can say anything, so the host of the target stands beside it. */
+/* The links of a log line: addresses in its text, and targets that a program attached to a text (OSC 8). Such a text can say
+   anything, so the host of the target is shown beside it. */
 import { findAll } from './query.js';
 import { el } from './util.js';
 
-/* A link ends in front of what closes a sentence or a bracket. */
+/* A link ends before punctuation that closes a sentence or a bracket. */
 const URLS = /https?:\/\/[^\s<>"'`]+[^\s<>"'`.,:;!?)\]}]/g;
 
-const MOST = 500; // links of a line; what stands behind them is text
+const MOST = 500; // links of a line; further addresses stay text
 
-/** Where a link may lead, as a URL; else null. */
+/** The URL of a target that a link may have; else null. */
 function targetOf(text) {
     if (!/^https?:\/\//i.test(text)) return null;
     try {
@@ -18,7 +18,7 @@ function targetOf(text) {
     }
 }
 
-/** The links of a line: [[start, end, target]…] in order. `pieces` are those of the line, with the targets behind them. */
+/** The links of a line: [[start, end, target]…] in order. `pieces`: of the line, with their targets. */
 export function findLinks(text, pieces) {
     const links = [];
     let at = 0;

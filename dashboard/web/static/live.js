@@ -1,6 +1,6 @@
-/* The live channel: one WebSocket that comes back by itself. It knows nothing of hosts or lines; it says when it is
-   connected, hands on messages, and notices a dead connection by itself: the server speaks every 15 s, so 40 s of
-   silence (or a computer that slept) means that what we show may be old. */
+/* The live channel: one WebSocket that connects again by itself. It passes messages on without reading their content, and reports
+   when it is connected. It also notices a dead connection: the server sends a message every 15 s, so after 40 s of silence (or
+   after the computer slept) the page may show old data. */
 
 const SILENCE_MS = 40000;
 const FIRST_WAIT_MS = 1000;

@@ -1,5 +1,5 @@
-/* The log of one host: its run's header and steps, a toolbar that stays in sight, and the lines. This is the panel's story:
-   which run, what is followed, where a person is. Search: finder.js; the selection of lines: picker.js. */
+/* The log of one host: the header and steps of the run, a toolbar that stays in sight, and the lines. This module decides which
+   run is shown, what is followed, and which lines are in sight. Search: finder.js; selection of lines: picker.js. */
 import { api, logUrl } from './api.js';
 import { Builds, nameInFront } from './builds.js';
 import { Changes } from './changes.js';
@@ -7,7 +7,7 @@ import { askLine, menu } from './dialogs.js';
 import { Finder } from './finder.js';
 import { Lines } from './lines.js';
 import { Picker } from './picker.js';
-import { heard } from './remaining.js';
+import { arrived } from './remaining.js';
 import { RunHeader } from './runheader.js';
 import { RunList } from './runlist.js';
 import { isOpen, title, verdict } from './runs.js';
@@ -19,7 +19,7 @@ import { View } from './view.js';
 
 const TAIL = 800;
 const MARKS_EVERY_MS = 2000;
-const EXPECTED_MS = 600000; // a command that a person asked for begins within this time
+const EXPECTED_MS = 600000; // a command that a person has queued begins within this time
 const TIMES = ['off', 'clock', 'elapsed'];
 let serial = 0;
 
@@ -30,13 +30,13 @@ export class LogPanel {
     #sticky = true;
     #hover = false;
     #waitingFrom = 0;
-    #heardAt = Date.now();
+    #arrivedAt = Date.now();
     #parts = {};
-    #shown = ''; // run that the view shows
-    #latest = null; // the host's newest run that is not the one shown
+    #shown = ''; // the run that the view shows
+    #latest = null; // the host's newest run, if another run is shown
     #expectedUntil = 0;
     #inView = true;
-    #place = null; // where the panel was in the list, while it fills the window
+    #place = null; // the panel's place in the list, while it fills the window
     #markSoon = throttle(() => this.#mark(), MARKS_EVERY_MS);
 
     constructor({ host, live, isWatched, toggleWatch, close, moved }) {
@@ -50,7 +50,7 @@ export class LogPanel {
             alone: (one) => this.finder.alone(nameInFront(one.name)),
             fold: (one) => this.finder.toggleFront(nameInFront(one.name)),
         });
-        this.changes = new Changes({ host, told: (changes) => this.header.changed(changes) });
+        this.changes = new Changes({ host, known: (changes) => this.header.changed(changes) });
         this.#build();
         this.finder = new Finder({ parts: this.#parts, reveal: (line) => this.#reveal(line), host });
         this.picker = new Picker({
@@ -61,7 +61,7 @@ export class LogPanel {
         });
     }
 
-    /* ---- what it is made of ---- */
+    /* ---- parts ---- */
 
     #build() {
         const acts = {
@@ -103,7 +103,7 @@ export class LogPanel {
 
     /* ---- which run ---- */
 
-    /** Shows a run; `line` (from 0) is where, else its error if it failed, else its end. */
+    /** Shows a run at a line (from 0); without one, at its error if it failed, else at its end. */
     async open(run, { line = null, last = null } = {}) {
         if (this.run && this.run.id !== run.id) this.#untail();
         const same = this.#shown === run.id;
@@ -114,7 +114,7 @@ export class LogPanel {
         else if (!same) await this.#toItsPlace(run);
     }
 
-    /** A person chose a run of this host. */
+    /** Shows the run that a person has chosen. */
     async pickRun(run) {
         await this.open(run);
         this.moved({ step: true });
@@ -138,15 +138,15 @@ export class LogPanel {
         body.replaceChildren(this.view.element, this.view.target, none, picked, pill);
         this.#sticky = true;
         this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
-        this.#heardAt = Date.now();
-        this.tail(); // of a run that is over, too: its last lines may be on their way
+        this.#arrivedAt = Date.now();
+        this.tail(); // also for a run that is over: its last lines may still arrive
         this.picker.show(this.view, this.lines);
         this.finder.show(this.view, this.lines);
         this.runList.load(run.id);
         this.#followState();
     }
 
-    /** A run that failed is read from its error, every other one from its end. */
+    /** A failed run is shown at its error, every other run at its end. */
     async #toItsPlace(run) {
         if (isOpen(run) || verdict(run) === 'ok') return this.followNow();
         const at = typeof run.error_line === 'number' ? run.error_line : await this.#firstError(run);
@@ -159,14 +159,14 @@ export class LogPanel {
         return answer?.matches[0]?.line ?? null;
     }
 
-    /** A run's newest state; a run that is not the one shown is offered, and forced on nobody who reads. */
+    /** Takes a new state of a run. A run other than the shown one is only offered, so that a reader is not interrupted. */
     update(run) {
-        heard(run);
+        arrived(run);
         if (this.run && run.id !== this.run.id) return this.#other(run);
         const ended = this.run && isOpen(this.run) && !isOpen(run);
         this.run = run;
-        this.#heardAt = Date.now();
-        /* While a run is open its tail says how long the log is; a heartbeat may be ahead of the lines. */
+        this.#arrivedAt = Date.now();
+        /* While a run is open, its tail says how long the log is: a heartbeat may be ahead of the lines. */
         if (!isOpen(run)) this.lines.setTotal(run.lines ?? 0, run.first ?? 0);
         const p = this.#parts;
         setAttr(p.full, 'href', logUrl(this.host, run.id));
@@ -184,7 +184,7 @@ export class LogPanel {
         return undefined;
     }
 
-    /** A failure that was watched is shown at its error, as it is to those who come later. */
+    /** When a watched run fails, its error is shown, as for a person who opens the log later. */
     #ended(run) {
         this.#markSoon();
         this.#followState();
@@ -215,16 +215,16 @@ export class LogPanel {
         if (run) setText(this.#parts.newer, isOpen(run) ? 'Show the run in progress' : 'Show the latest run');
     }
 
-    /** A person has just asked this host for a command: the run of it is shown when it begins. */
+    /** To be called when a person has queued a command for this host: its run is shown when it begins. */
     expectRun() {
         this.#expectedUntil = Date.now() + EXPECTED_MS;
     }
 
-    /** Once a second: what counts on by itself. */
+    /** Called once a second: updates the times. */
     tick() {
         if (!this.run || !this.#inView) return;
         this.header.tick();
-        this.stepper.update(this.run, this.#heardAt);
+        this.stepper.update(this.run, this.#arrivedAt);
         setAttr(this.#parts.watch, 'aria-pressed', String(this.isWatched(this.run)));
     }
 
@@ -243,7 +243,7 @@ export class LogPanel {
         this.live.send({ op: 'untail', run: this.run.id });
     }
 
-    /** After a new connection: the newest lines again; what may have changed meanwhile is fetched when it is looked at. */
+    /** After a new connection: asks for the newest lines; others are fetched when they come into sight. */
     reconnected() {
         if (!this.run) return;
         this.lines.distrust(this.lines.total - TAIL);
@@ -327,7 +327,7 @@ export class LogPanel {
         this.#followState();
     }
 
-    /** Whoever presses the pill wants to follow, although the pointer is there. */
+    /** A person who presses the pill wants to follow, although the pointer is over the log. */
     #followFromPill() {
         this.#hover = false; // until the pointer moves on
         this.followNow();
@@ -351,7 +351,7 @@ export class LogPanel {
 
     /* ---- places in the log ---- */
 
-    /** The address of what is shown: {host, run, first, last}, lines only where some are selected. */
+    /** The address of the panel: {host, run, first, last}; lines only if some are selected. */
     get place() {
         const [first, last] = this.view?.selected ?? [null, null];
         return { host: this.host, run: this.run?.id ?? null, first, last };
@@ -424,7 +424,7 @@ export class LogPanel {
         this.view.redraw();
     }
 
-    /** Fills the window. Everything else cannot be reached then, by key or by screen reader. */
+    /** Fills the window. Then nothing else can be reached by key or screen reader. */
     maximise(on = !this.#place) {
         if (on === !!this.#place) return;
         if (on) {

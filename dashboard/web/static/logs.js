@@ -1,4 +1,4 @@
-/* The logs that are open, and the address that names them. */
+/* The open logs, and their address. */
 import { api } from './api.js';
 import { LogPanel } from './logpanel.js';
 import { notice, toast } from './say.js';
@@ -8,7 +8,7 @@ export class Logs {
     #open = new Map(); // host → row, in the order of opening
     #applying = false;
 
-    /** `moved({step})` is called when the address must follow; `step`: as a step that Back undoes. */
+    /** `moved({step})` is called when the address must change; `step`: Back returns to the earlier address. */
     constructor({ fleet, live, notifier, moved }) {
         Object.assign(this, { fleet, live, notifier });
         this.moved = (how) => this.#applying || moved(how);
@@ -27,7 +27,7 @@ export class Logs {
         return row.panel ? this.close(row, { focus: true }) : this.open(row);
     }
 
-    /** Opens the host's log: its newest run, or the one that is asked for. False: there is no such run. */
+    /** Opens the host's log: the given run, or the newest. False: there is no such run. */
     async open(row, { run = null, first = null, last = null } = {}, { focus = true, step = true } = {}) {
         let wanted;
         try {
@@ -98,7 +98,7 @@ export class Logs {
         for (const row of [...this.#open.values()]) this.close(row);
     }
 
-    /** Shows the panels of an address, and no other ones. */
+    /** Shows exactly the panels of an address. */
     async apply(places) {
         this.#applying = true;
         const wanted = new Set(places.map((place) => place.host));
@@ -117,18 +117,18 @@ export class Logs {
         if (alone) row.element.scrollIntoView({ block: 'nearest' });
     }
 
-    /** The list of hosts may be a moment old: whether there is no such host, the server says. */
+    /** The list of hosts may be a moment old, so the server is asked whether the host exists. */
     async #fetch(id) {
         try {
             return this.fleet.set(await api.host(id));
         } catch (error) {
-            const missing = [400, 404, 422].includes(error.status); // or no name that a host can have
+            const missing = [400, 404, 422].includes(error.status); // or it is not a valid name of a host
             notice(missing ? `There is no host ${id} on this dashboard.` : `${id} cannot be loaded: ${error.message}`);
             return null;
         }
     }
 
-    /** The run that a person has just asked this host for is shown when it begins. */
+    /** A run that a person has just queued for this host is shown when it begins. */
     expect(row) {
         row.panel?.expectRun();
     }

@@ -1,5 +1,5 @@
-/* Tells a person who looks elsewhere: the tab's title says what runs, and a run that was marked with the bell ends with a
-   notification. Permission is asked for only by the click on the bell. */
+/* For a person who looks elsewhere: the tab's title shows what runs, and the end of a run that was marked with the bell causes a
+   notification. Only a click on the bell asks for permission. */
 import { VERDICT_MARKS, counts, endedWords, isOpen, phaseName, title, verdict } from './runs.js';
 import { plural } from './util.js';
 
@@ -26,7 +26,7 @@ export class Notifier {
             this.toast('Notifications are blocked for this site; the tab’s title will tell.', 'warn');
     };
 
-    /** A run's newest state. */
+    /** Takes a new state of a run. */
     update(run) {
         if (isOpen(run) || !this.#watched.delete(run.id)) return;
         const mark = VERDICT_MARKS[verdict(run)];
@@ -47,7 +47,7 @@ export class Notifier {
         }
     }
 
-    /** The title: the news until they are seen, else what runs. The numbers are those of the list. */
+    /** The title: ended runs until the page is looked at, else what runs. The numbers are those of the list. */
     showTitle({ rows, live, counts: { busy = 0, problem = 0 } }) {
         let text = '';
         if (this.#news) text = this.#news;

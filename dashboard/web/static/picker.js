@@ -1,4 +1,4 @@
-/* The selection of lines in one log: picked by their numbers, copied, linked. */
+/* The selection of lines in one log: made by clicks on line numbers; can be copied and linked. */
 import { stripAnsi } from './ansi.js';
 import { formatAddress } from './address.js';
 import { api } from './api.js';
@@ -13,7 +13,7 @@ export class Picker {
     #lines = null;
     #anchor = null; // first line of the selection
 
-    /** `box` is where the selection is told; `moved()` is called when the address changed; `address()` is the panel's. */
+    /** `box`: shows the selection; `moved()` is called when the address has changed; `address()`: of the panel. */
     constructor({ box, host, moved, address }) {
         Object.assign(this, { box, host, moved, address });
     }

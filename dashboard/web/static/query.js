@@ -1,9 +1,9 @@
-/* What a person searches for, as a regular expression of the browser: for the highlights of what the server found. */
+/* The search of a person as a regular expression of the browser, for highlighting what the server has found. */
 
-/** A text as a regular expression that finds it. */
+/** A regular expression that matches exactly this text. */
 export const escape = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 
-/** {q, case, word, regex}, each of the last three '1' or absent. null: nothing can be highlighted. */
+/** {q, case, word, regex}; the last three are '1' or absent. null: nothing can be highlighted. */
 export function toPattern({ q, case: exact, word, regex }) {
     if (!q) return null;
     const source = regex ? q : escape(q);

@@ -1,5 +1,5 @@
-/* How long a run will still take, in words. The server estimates it from past runs and tells the milliseconds from its
-   answer on; the browser counts on by itself. */
+/* How long a run will still take, in words. The server estimates the time from past runs, in milliseconds from its answer on; the
+   browser counts down by itself. */
 
 const UNITS = [
     { most: 90_000, ms: 1000, step: 5, name: 's' },
@@ -7,18 +7,18 @@ const UNITS = [
     { most: Infinity, ms: 3_600_000, step: 0.5, name: 'h' },
 ];
 
-/** Notes when the run was told, for what counts on from there. To be called with each run that comes from the server. */
-export function heard(run) {
-    if (run) run.heardAt ??= Date.now();
+/** Notes when the run arrived; times count from then. To be called with each run that comes from the server. */
+export function arrived(run) {
+    if (run) run.arrivedAt ??= Date.now();
 }
 
 const count = (ms, { ms: unit, step }, round) => round(ms / unit / step) * step;
 
-/** `{short: 'about 4 min left', range: '3–6', overdue: false}`, or null where nothing is known. Steps are coarse: a text
-    that changes each second is drawn each second, and says more than is known. */
+/** `{short: 'about 4 min left', range: '3–6', overdue: false}`, or null if nothing is known. Steps are coarse: a text that
+   changes each second would be drawn each second, and would promise more than is known. */
 export function remaining(run) {
     if (run?.status !== 'busy' || run.stop_requested || typeof run.eta_ms !== 'number') return null;
-    const passed = Date.now() - (run.heardAt ?? Date.now());
+    const passed = Date.now() - (run.arrivedAt ?? Date.now());
     const [low, left, high] = [run.eta_low_ms, run.eta_ms, run.eta_high_ms].map((ms) => Math.max(0, ms - passed));
     if (!high) return { short: 'longer than usual', range: '', overdue: true };
     const unit = UNITS.find(({ most }) => (left || high) < most);
@@ -29,8 +29,8 @@ export function remaining(run) {
     return { short: `about ${count(left, unit, Math.round)} ${unit.name} left`, range, overdue: false };
 }
 
-/** `about 4 min left (3–6)`; '' where nothing is known. */
+/** `about 4 min left (3–6)`; '' if nothing is known. */
 export function remainingWords(run) {
-    const told = remaining(run);
-    return told ? `${told.short}${told.range ? ` (${told.range})` : ''}` : '';
+    const left = remaining(run);
+    return left ? `${left.short}${left.range ? ` (${left.range})` : ''}` : '';
 }

@@ -1,5 +1,5 @@
-/* What a run is, on top of its log: the whole command, who started it and when, how long it took and will still take, how it
-   ended and why, and which generation it made. */
+/* The header above a log: the whole command, its user and start, its duration and remaining time, how and why it ended, and the
+   generation that it made. */
 import { generationWords } from './changes.js';
 import { remaining, remainingWords } from './remaining.js';
 import { commandLine, elapsedMs, exitWords, isOpen, reason, verdict } from './runs.js';
@@ -55,7 +55,7 @@ export class RunHeader {
         this.#facts.left.toggleAttribute('data-overdue', !!remaining(this.#run)?.overdue);
     }
 
-    /** What the run has changed, once that is known. */
+    /** Shows what the run has changed. */
     changed(changes) {
         this.#say('generation', changes.map(generationWords).filter(Boolean).join(', '));
     }

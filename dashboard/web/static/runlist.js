@@ -1,5 +1,4 @@
-/* The runs of a host: a list with outcome and duration, bars that show how long they took one after the other, and two of
-   them side by side. */
+/* The runs of a host: a list with outcome and duration, bars that compare the durations, and two runs side by side. */
 import { api } from './api.js';
 import { VERDICT_MARKS, counts, elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
 import { changeWords } from './changes.js';
@@ -15,7 +14,7 @@ export class RunList {
     #shown = null; // id of the run in the panel
     #compared = null;
 
-    /** `pick(run)` shows a run in the panel. */
+    /** `pick(run)` is called to show a run in the panel. */
     constructor({ host, pick }) {
         Object.assign(this, { host, pick });
         this.bars = el('div', { class: 'trend', role: 'group', 'aria-label': `Durations of the last runs of ${host}` });
@@ -51,7 +50,7 @@ export class RunList {
         );
     }
 
-    /** The newest runs again; `shown` is the id of the one in the panel. */
+    /** Fetches the newest runs again; `shown`: the id of the run in the panel. */
     async load(shown) {
         this.#shown = shown;
         try {
@@ -59,10 +58,10 @@ export class RunList {
             const older = this.runs.filter((run) => !runs.some((one) => one.id === run.id));
             const oldest = runs[runs.length - 1];
             this.#more = runs.length === PAGE;
-            /* Pages that were fetched before stay, where they still follow on. */
+            /* Pages that were fetched earlier stay if no run is missing before them. */
             this.runs = [...runs, ...older.filter((run) => oldest && toMs(run.started) < toMs(oldest.started))];
         } catch {
-            return; // what is known stays
+            return; // the list stays as it is
         }
         this.#draw();
     }
@@ -75,7 +74,7 @@ export class RunList {
         this.#draw();
     }
 
-    /** A run's newest state. */
+    /** Takes a new state of a run. */
     update(run) {
         const at = this.runs.findIndex((one) => one.id === run.id);
         if (at < 0) return;
@@ -172,7 +171,7 @@ export class RunList {
     }
 }
 
-/** What two runs built and changed, as far as it is kept. */
+/** What two runs built and changed, as far as the server has it. */
 async function detailsOf(host, id) {
     const [{ derivations }, { changes }] = await Promise.all([
         api.derivations(host, id).catch(() => ({ derivations: [] })),
@@ -218,7 +217,7 @@ function sideBySide(pair, details = [null, null]) {
 
 const MOST_SLOW = 10;
 
-/** The derivations that differ most in the time that they took: [[name, [before, after]]…]. A name is without its version. */
+/** The derivations whose durations differ most: [[name, [before, after]]…]. Names are without versions. */
 function slowest(details) {
     const times = details.map(
         ({ derivations }) => new Map(derivations.filter((one) => one.duration).map((one) => [nameInFront(one.name), one.duration])),
@@ -230,7 +229,7 @@ function slowest(details) {
         .map((name) => [name, times.map((map) => (map.has(name) ? duration(map.get(name)) : ''))]);
 }
 
-/** By how much two durations differ, as they are written: ' (+7 s)', '' for none. */
+/** The difference of two durations as text: ' (+7 s)'; '' if there is none. */
 function longer(before, after) {
     const seconds = Math.floor(elapsedMs(after) / 1000) - Math.floor(elapsedMs(before) / 1000);
     return seconds ? ` (${seconds < 0 ? '−' : '+'}${duration(Math.abs(seconds) * 1000)})` : '';

@@ -1,4 +1,4 @@
-/* What one run is, in words and steps: the only place that turns the fields of a RUN into what a person reads. */
+/* One run in words and steps. Only this module turns the fields of a RUN into text for a person. */
 import { clockTime, duration, plural, serverNow, toMs } from './util.js';
 
 const ORDER = ['evaluating', 'building', 'activating', 'switching'];
@@ -17,11 +17,10 @@ const STEP_NAMES = {
     running: 'Running',
     done: 'Done',
 };
-/* How much of the whole bar a step is: building takes the time. */
+/* The part of each step in the whole bar. Building takes most of the time. */
 const WEIGHTS = { evaluating: 8, building: 72, activating: 10, switching: 10 };
 
-/* The steps that a command is sure to go through when all goes well, by its program and verb. A command that is not
-   here shows the steps that it was seen in, and no other one. */
+/* The steps of a successful command, by its program and verb. Any other command shows only the steps in which it was seen. */
 const PLANS = [
     [/^(nixos|darwin)-rebuild(-ng)?$/, { switch: SWITCHES, test: SWITCHES, boot: BUILDS, build: BUILDS }],
     [/^(nixos|darwin)-rebuild(-ng)?$/, { 'dry-activate': BUILDS, 'build-vm': BUILDS, 'dry-build': ['evaluating'] }],
@@ -37,12 +36,12 @@ export function title(run) {
     return run.command || argv || 'command';
 }
 
-/* What a shell takes as it stands; every other word is quoted. */
+/* Words that a shell takes unchanged; other words are quoted. */
 const PLAIN_WORD = /^[\w@%+=:,./-][\w@%+=:,./#~-]*$/;
 const quoted = (word) => (PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-/** The command as it can be typed again: its words as a shell needs them. Where the words are not all known, as it was
-    told. */
+/** The command as a person can type it again: its words, quoted for a shell. If not all words are known, the text from the
+   server. */
 export function commandLine(run) {
     const { argv } = run;
     if (!Array.isArray(argv) || argv.length < 2) return title(run);
@@ -64,10 +63,10 @@ function plan(run) {
     return [];
 }
 
-/** The step that a phase belongs to. Fetching is part of building to whoever waits for it. */
+/** The step of a phase. Fetching counts as building. */
 const stepOf = (phase) => (phase === 'fetching' ? 'building' : phase);
 
-/** The phase that the run works in, or worked in last; null while none was seen. */
+/** The phase of the run, or its last one; null while no phase was seen. */
 function workPhase(run) {
     const phase = run.phase && run.phase !== 'done' && run.phase !== 'failed' ? run.phase : run.last_phase;
     if (phase === 'evaluating' && !isOpen(run) && run.failed?.length) return 'building'; // it failed there
@@ -94,7 +93,7 @@ export function counts(run) {
     return '';
 }
 
-/** 'busy' 'stale' 'bad' 'warn' 'ok', or 'over' for one that a person stopped or that never told how it ended. */
+/** 'busy' 'stale' 'bad' 'warn' 'ok', or 'over' if a person stopped the run or its end is not known. */
 export function verdict(run) {
     if (run.status === 'crashed' || run.lost) return 'bad';
     if (run.status === 'stale') return 'stale';
@@ -127,7 +126,7 @@ function stoppedWords({ stop_by: by, stop_at: at }) {
     return ['Stopped', by ? `by ${by}` : '', when ? `at ${clockTime(when)}` : ''].filter(Boolean).join(' ');
 }
 
-/** Why it did not succeed, as far as it is known. A run that succeeded has no reason, whatever its log says. */
+/** Why the run did not succeed, as far as known. A successful run has no reason, whatever its log says. */
 export function reason(run) {
     if (isOpen(run) || ['ok', 'over'].includes(verdict(run))) return '';
     if (run.failed_units?.length) return run.failed_units.join(', ');
@@ -135,7 +134,7 @@ export function reason(run) {
     return run.status === 'crashed' || run.lost ? 'nixfleet-run ended without reporting how' : '';
 }
 
-/** A reason in few words: without what says little in a narrow place. */
+/** A reason in few words, for a narrow place. */
 export const brief = (text) => text.replace(/^error: /, '').replace(/\/nix\/store\/[0-9a-z]{32}-/g, '');
 
 export function elapsedMs(run) {
@@ -147,10 +146,10 @@ export function elapsedMs(run) {
 
 export const endMs = (run) => toMs(run.ended) || toMs(run.last_seen);
 
-/** How long the command has written nothing, in ms, counted on from what the server last said. */
-export function silentMs(run, heardAt) {
+/** How long the command has written nothing, in ms: the server's last value and the time since then. */
+export function silentMs(run, arrivedAt) {
     if (!isOpen(run) || typeof run.silent_for !== 'number') return 0;
-    return run.silent_for * 1000 + Math.max(0, Date.now() - heardAt);
+    return run.silent_for * 1000 + Math.max(0, Date.now() - arrivedAt);
 }
 
 export const SILENT_AFTER_S = 60;
@@ -159,10 +158,10 @@ export function endedWords(run) {
     return `${exitWords(run)} after ${duration(elapsedMs(run))}`;
 }
 
-/** The names of the steps to show: those of the plan while it can still be kept, and what was seen in any case. */
+/** The names of the steps to show: the steps of the plan while they are still possible, and all steps that were seen. */
 function steps(run, phase) {
     if (phase && !ORDER.includes(phase)) return [phase, 'done'];
-    if (!phase && !isOpen(run)) return ['running', 'done']; // nobody knows how far it came
+    if (!phase && !isOpen(run)) return ['running', 'done']; // the steps that it reached are not known
     const planned = plan(run);
     const succeeded = !isOpen(run) && ['ok', 'warn'].includes(verdict(run));
     const seen = phase ? [...planned.filter((step) => ORDER.indexOf(step) < ORDER.indexOf(phase)), phase] : [];
@@ -187,14 +186,14 @@ export function story(run) {
     const phase = workPhase(run);
     const ids = steps(run, phase);
     const judged = verdict(run);
-    /* Before the first phase nothing of a plan has begun; a command without a plan just runs. */
+    /* Before the first phase, no step of a plan has begun; a command without a plan just runs. */
     const at = phase ? ids.indexOf(phase) : ids[0] === 'running' || !isOpen(run) ? 0 : -1;
-    const told = counts(run);
+    const shownCounts = counts(run);
     const list = ids.map((id, i) => {
         const state = stateOf(i, at, run, judged);
-        const shows = told && (id === 'building' || id === 'testing') && state !== 'todo' && state !== 'skipped';
+        const shows = shownCounts && (id === 'building' || id === 'testing') && state !== 'todo' && state !== 'skipped';
         const name = id === phase ? phaseName(run) : id === 'running' && state === 'done' ? 'Ran' : STEP_NAMES[id] ?? id;
-        return { id, name, state, counts: shows ? told : '' };
+        return { id, name, state, counts: shows ? shownCounts : '' };
     });
     return { steps: list, part: part(run, ids, at, judged), judged };
 }
@@ -213,16 +212,15 @@ function part(run, ids, at, judged) {
     return Math.min((before + now) / whole, 0.99);
 }
 
-/** The bar of one place on the page. nix counts again from zero for each of its calls; a bar that has been somewhere
-    stays there until another run is shown. */
+/** The bar of one place on the page. Each call of nix counts from zero; the bar does not go back until another run is shown. */
 export class Bar {
     #run = '';
     #highest = 0;
 
     /** How far the bar is, 0..1. */
-    of(run, told) {
+    of(run, state) {
         if (this.#run !== run.id) this.#highest = 0;
         this.#run = run.id;
-        return (this.#highest = Math.max(this.#highest, told.part));
+        return (this.#highest = Math.max(this.#highest, state.part));
     }
 }

@@ -1,5 +1,5 @@
-/* What the page says by itself: short messages that go away, a notice that stays until it is read, and words for a screen
-   reader alone. */
+/* Messages of the page: short messages that disappear, a notice that stays until a person closes it, and text for screen readers
+   only. */
 import { el, setText } from './util.js';
 
 const TOAST_MS = 6000;

@@ -1,19 +1,19 @@
-/* Finds lines on the server, so that five million are searched as easily as fifty, and keeps the list of hits right while
-   the log grows: only new lines, and the few that may have been rewritten, are searched again. */
+/* The server searches the lines, so a log can have millions of lines. While the log grows, only new lines and the few lines that
+   may have been rewritten are searched again. */
 import { api } from './api.js';
 import { count } from './util.js';
 
 const MOST = 5000;
 const PAGE = 1000;
-const REWRITTEN = 300; // no terminal is higher: lines further back never change
+const REWRITTEN = 300; // no terminal has more rows, so lines further back never change
 
 export class Hits extends EventTarget {
     lines = [];
     more = false; // there are more than MOST
     current = -1;
-    problem = ''; // why the question cannot be answered
+    problem = ''; // why the search is not possible
     #asked = null;
-    #seen = -1; // lines that were searched; -1: none yet
+    #seen = -1; // number of lines that were searched; -1: none yet
     #ticket = 0;
     #busy = false;
 
@@ -30,7 +30,7 @@ export class Hits extends EventTarget {
         return this.active && this.#seen < 0 && !this.problem;
     }
 
-    /** A new question, as the fields of a search call; null ends the search. */
+    /** Starts a search with these fields of a search call; null ends the search. */
     async ask(question) {
         this.#asked = question;
         this.lines = [];
@@ -44,7 +44,7 @@ export class Hits extends EventTarget {
         if (question) await this.update();
     }
 
-    /** Searches what came since. */
+    /** Searches the lines that came since. */
     async update() {
         if (!this.#asked || this.#busy || this.more || this.problem) return;
         const ticket = this.#ticket;
@@ -53,7 +53,7 @@ export class Hits extends EventTarget {
         try {
             await this.#search(ticket, total);
         } catch (error) {
-            /* A question that is no question stays one; after anything else the next update tries again. */
+            /* An invalid search stays invalid; after any other failure the next update tries again. */
             if (ticket === this.#ticket && error.status === 400) this.problem = error.message;
         } finally {
             if (ticket === this.#ticket) {
@@ -80,7 +80,7 @@ export class Hits extends EventTarget {
         this.#show(found);
     }
 
-    /** Keeps the hit that someone is at, which may have been chosen while the search went on. */
+    /** Keeps the present hit, which a person may have chosen during the search. */
     #show(found) {
         const at = this.current >= 0 ? this.lines[this.current] : null;
         this.lines = [...found];
@@ -103,7 +103,7 @@ export class Hits extends EventTarget {
         return this.lines[this.current];
     }
 
-    /** Whether there may be hits that are not told: too many, not all searched, or lines that are not kept. */
+    /** Whether hits may be missing: too many hits, not everything searched, or lines that the server dropped. */
     get partial() {
         return this.more || this.searching || this.source.incomplete;
     }

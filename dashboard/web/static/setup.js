@@ -1,9 +1,9 @@
-/* What to type on a host so that it reports here, with this dashboard's address and the host's token filled in. */
+/* The commands with which a host reports to this dashboard, with the dashboard's address and the host's token. */
 import { copyButton, el } from './util.js';
 
 const TOKEN = 'THE-TOKEN';
 
-/** [{title, text}…]; without a token its place is named. */
+/** [{title, text}…]; without a token, a placeholder. */
 function ways(host, token = TOKEN) {
     const url = location.origin;
     const insecure = location.protocol === 'http:' && !/^(localhost|127\.|\[::1\])/.test(location.host);
@@ -42,7 +42,7 @@ function ways(host, token = TOKEN) {
     ];
 }
 
-/** The ways as elements, each with a button that copies it. */
+/** The same as elements, each with a button that copies the text. */
 export function setupWays(host, token) {
     return el(
         'div',

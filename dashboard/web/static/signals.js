@@ -1,5 +1,5 @@
-/* The two signals of a host, each told on its own: the verdict (how its runs stand) and whether its agent is heard. Where
-   the server does not tell a signal, it is derived here and nowhere else. */
+/* The two signals of a host: the verdict (how its last runs ended), and whether its agent is reachable. If the server does not
+   send a signal, this module derives it. */
 import { isOpen, phaseName, verdict } from './runs.js';
 import { serverNow, toMs } from './util.js';
 
@@ -12,16 +12,17 @@ export function hasAgent(host) {
     return !!host.agent_seen;
 }
 
-/** Of a host that was not in sight, the server told only when its state changed: until the connection was lost. */
-const lastSeen = (what, host) => Math.max(toMs(what.last_seen), host.toldUntil ?? 0);
+/** For a host out of sight, the server sends only changes of its state, so its last report counts as of the loss of the
+   connection. */
+const lastSeen = (what, host) => Math.max(toMs(what.last_seen), host.knownUntil ?? 0);
 
 const OUTCOMES = { success: 'ok', failure: 'bad', units_failed: 'warn', crashed: 'crashed' };
 
-/** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok' 'over', or 'none' where nothing ran. `live`: the server is heard; else our own
-    clock says when a run has been silent for too long. */
+/** 'busy' 'stale' 'crashed' 'bad' 'warn' 'ok' 'over', or 'none' without a run. `live`: the channel is connected; otherwise the
+   browser's clock decides when a run has been silent for too long. */
 export function hostVerdict(host, live) {
     const { run } = host;
-    if (host.state === 'busy' && !isOpen(run)) return 'busy'; // an agent works without telling of a run
+    if (host.state === 'busy' && !isOpen(run)) return 'busy'; // an agent works without a run
     if (isOpen(run)) {
         const patience = STALE_AFTER_INTERVALS * 1000 * (run.interval || INTERVAL_S);
         const seen = lastSeen(run, host);
@@ -33,14 +34,14 @@ export function hostVerdict(host, live) {
     return run.status === 'crashed' || run.lost ? 'crashed' : verdict(run);
 }
 
-/** The failure that the host stands by, where it is another run's than the one that is shown for the host; else null. */
+/** The failure that is the host's verdict, if it belongs to another run than the shown one; else null. */
 export function standingFailure(host) {
-    const told = host.verdict;
-    if (!told || isOpen(host.run) || told.outcome === 'success' || told.run === host.run?.id) return null;
-    return told;
+    const newest = host.verdict;
+    if (!newest || isOpen(host.run) || newest.outcome === 'success' || newest.run === host.run?.id) return null;
+    return newest;
 }
 
-/** 'online' or 'offline' where there is an agent, else null. */
+/** 'online' or 'offline' for a host with an agent, else null. */
 export function reach(host, live) {
     if (!hasAgent(host)) return null;
     if (live) return host.reachable ? 'online' : 'offline';

@@ -1,4 +1,4 @@
-/* The phases of a run as steps, a bar, and one line of what it is doing right now. Made once, then only changed. */
+/* The phases of a run as steps, a bar, and one line about the present work. The elements are made once and then updated. */
 import { Bar, SILENT_AFTER_S, elapsedMs, endedWords, isOpen, reason, silentMs, story } from './runs.js';
 import { duration, el, setAttr, setText, turn } from './util.js';
 
@@ -40,24 +40,24 @@ export class Stepper {
         el('p', { class: 'now' }, this.#doing, this.#silent, this.#elapsed),
     );
 
-    /** `heardAt`: browser time of the run's newest message, for what counts on by itself. */
-    update(run, heardAt) {
-        const told = story(run);
-        const shape = JSON.stringify(told.steps);
+    /** `arrivedAt`: browser time of the run's newest message, from which times count. */
+    update(run, arrivedAt) {
+        const state = story(run);
+        const shape = JSON.stringify(state.steps);
         if (shape !== this.#shape) {
             this.#shape = shape;
-            this.#list.replaceChildren(...told.steps.map((step) => this.#step(step)));
+            this.#list.replaceChildren(...state.steps.map((step) => this.#step(step)));
         }
-        if (told.judged === 'busy') turn(this.#list);
+        if (state.judged === 'busy') turn(this.#list);
         const open = isOpen(run);
-        const bar = this.#farthest.of(run, told);
-        setAttr(this.element, 'data-verdict', told.judged);
+        const bar = this.#farthest.of(run, state);
+        setAttr(this.element, 'data-verdict', state.judged);
         const scale = `scaleX(${bar.toFixed(3)})`;
         if (this.#fill.style.transform !== scale) this.#fill.style.transform = scale;
         setAttr(this.#bar, 'aria-valuenow', Math.round(bar * 100));
         setText(this.#doing, open ? this.#now(run) : [endedWords(run), reason(run)].filter(Boolean).join(': '));
         setText(this.#elapsed, open ? duration(elapsedMs(run)) : '');
-        const silent = silentMs(run, heardAt);
+        const silent = silentMs(run, arrivedAt);
         this.#silent.hidden = silent < SILENT_AFTER_S * 1000;
         if (!this.#silent.hidden) setText(this.#silent, `silent for ${duration(silent)}`);
     }

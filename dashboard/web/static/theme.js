@@ -1,5 +1,5 @@
-/* Sets the colours before the first paint, so that a dark page never flashes white: what a person chose, else what the
-   system has; paper is light. A classic script on purpose: modules run after parsing. colours.js has the button. */
+/* Sets the colours before the first paint, so that a dark page never flashes white: the person's choice, else the system's
+   colours; light on paper. A classic script on purpose: modules run after parsing. colours.js has the button. */
 (function () {
     const dark = matchMedia('(prefers-color-scheme: dark)');
 

@@ -1,5 +1,5 @@
-/* The runs of the fleet over a day or a week: a lane for each host, a mark for each run. How a run ended is told by the mark's
-   colour and shape; a click on the mark opens the run. */
+/* The runs of the fleet over a day or a week: a lane for each host, a mark for each run. Colour and shape of the mark show how
+   the run ended; a click on the mark opens the run. */
 import { formatAddress } from './address.js';
 import { api } from './api.js';
 import { elapsedMs, endMs, exitWords, isOpen, title, verdict } from './runs.js';
@@ -95,7 +95,7 @@ export class Timeline {
             if (!byHost.has(run.host)) byHost.set(run.host, []);
             byHost.get(run.host).push(run);
         }
-        /* Newest first: the first run of each host is how it stands. */
+        /* The runs are sorted newest first, so the first run of a host is its present state. */
         const worst = (runs) => RANK[verdict(runs[0])] >= RANK.stale;
         const hosts = [...byHost].sort(
             ([a, x], [b, y]) => Number(worst(y)) - Number(worst(x)) || (a < b ? -1 : 1),
@@ -131,7 +131,7 @@ export class Timeline {
         );
     }
 
-    /** Runs that would lie on top of each other are one mark, which is as bad as the worst of them. */
+    /** Runs whose marks would overlap share one mark, which shows the worst of them. */
     #marks(runs) {
         const groups = [];
         for (const run of runs) {

@@ -1,8 +1,8 @@
-/* The parts of a log panel: the steps with what belongs to the whole run, the toolbar, and the box for the lines. Made
-   here, moved by logpanel.js. */
+/* The elements of a log panel: the steps and the other parts about the whole run, the toolbar, and the box for the lines.
+   logpanel.js updates them. */
 import { el } from './util.js';
 
-/* name, text, what it does in words, more attributes. A text that is only a sign gets the words as its name. */
+/* name, text, description, further attributes. If the text is only a sign, the description is the accessible name. */
 const HOW = [
     ['case', 'Aa', 'Match case', { class: 'icon how', 'aria-pressed': 'false' }],
     ['word', 'ab', 'ab: match whole words', { class: 'icon how word', 'aria-pressed': 'false' }],

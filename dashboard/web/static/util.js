@@ -1,4 +1,4 @@
-/* Small things that every module needs: making elements, the server's clock, and saying times and numbers. */
+/* Helpers for all modules: making elements, the server's clock, times and numbers as text. */
 
 /** An element with properties, attributes (aria-*, data-*, role…) and children. Strings become text, never markup. */
 export function el(tag, props = {}, ...children) {
@@ -14,7 +14,7 @@ export function el(tag, props = {}, ...children) {
     return node;
 }
 
-/** Writes text only where it differs: a DOM that does not change costs no layout and moves no selection. */
+/** Writes the text only if it differs: without a change of the DOM there is no layout, and the selection stays. */
 export function setText(node, text) {
     if (node.textContent !== text) node.textContent = text;
 }
@@ -24,17 +24,16 @@ export function setAttr(node, name, value) {
     else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-const TURNS = 8; // positions of the sign of work
+const TURNS = 8; // positions of the activity sign
 
-/** Turns the sign of work by one position for each second: an animation would cost a frame sixty times as often, and would
-    go on turning where nothing is heard any more. */
+/** Turns the activity sign by one position each second. An animation would cost sixty frames a second, and would continue after
+   the connection is lost. */
 export function turn(node) {
     const degrees = `${(Math.floor(Date.now() / 1000) % TURNS) * (360 / TURNS)}deg`;
     if (node.style.getPropertyValue('--turn') !== degrees) node.style.setProperty('--turn', degrees);
 }
 
-/* The server's clock, as far as it is known: every "ago" and "elapsed" counts on it, so a browser with a wrong clock
-   still tells the truth. */
+/* The server's clock as far as known. Every "ago" and "elapsed" uses it, so a wrong clock of the browser has no effect. */
 let clockOffset = 0;
 
 export function setServerNow(now) {
@@ -68,7 +67,7 @@ export function duration(ms) {
 export function ago(ms) {
     const s = Math.max(0, Math.floor(ms / 1000));
     if (s < 5) return 'now';
-    if (s < 60) return `${s - (s % 5)} s ago`; // in steps: a text that changes each second is drawn each second
+    if (s < 60) return `${s - (s % 5)} s ago`; // in steps: a text that changes each second would be drawn each second
     if (s < 3600) return `${Math.floor(s / 60)} min ago`;
     if (s < 86400) return `${Math.floor(s / 3600)} h ago`;
     return `${Math.floor(s / 86400)} d ago`;
@@ -80,7 +79,7 @@ export function clockTime(ms) {
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** 0:07.3, 12:03.0, 1:00:07.3: time since a start, in one width for all but the longest. */
+/** 0:07.3, 12:03.0, 1:00:07.3: time since a start, in one width except for the longest. */
 export function elapsedTime(ms) {
     const tenths = Math.max(0, Math.floor(ms / 100));
     const s = Math.floor(tenths / 10) % 60;
@@ -128,7 +127,7 @@ export function throttle(fn, ms) {
     };
 }
 
-/** What a person prefers, kept in this browser; works without storage as well. */
+/** A person's preferences, stored in this browser; works without storage, too. */
 export const prefs = {
     get(key, fallback) {
         try {
@@ -141,12 +140,12 @@ export const prefs = {
         try {
             localStorage.setItem(`nixfleet.${key}`, value);
         } catch {
-            /* not kept, then */
+            /* not stored */
         }
     },
 };
 
-/** Copies where the clipboard API is missing too: it exists only over https and on localhost. */
+/** Copies text, also without the clipboard API, which exists only over https and on localhost. */
 export async function copyText(text) {
     if (navigator.clipboard && window.isSecureContext) {
         try {

@@ -1,9 +1,8 @@
-/* Draws the rows of a Lines around one spot, never more than a few hundred elements, however long the log.
-
-   The truth is the anchor: a row and how many pixels of it are above the upper edge. The scroll bar is only its picture:
-   a browser cannot make an element of five million rows, so the canvas is capped and the bar then stands for a fraction
-   of the log. Small moves (wheel, keys, finger) move the anchor pixel by pixel; a large one (the bar dragged) jumps to the
-   fraction. With wrapping rows have any height: they are measured as they are drawn and only the bar is an estimate. */
+/* Draws the rows of a Lines around one place, with at most a few hundred elements, however long the log is. The anchor is a row
+   and the number of its pixels above the upper edge. The scroll bar follows the anchor: a browser cannot make an element of five
+   million rows, so the height of the canvas is limited, and the bar then stands for a fraction of the log. Small moves (wheel,
+   keys, finger) move the anchor pixel by pixel; a large one (dragging the bar) jumps to the fraction. With wrapping, rows have
+   any height: they are measured when they are drawn, and only the bar is an estimate. */
 import { parseAnsi, paint, isPlain, stripAnsi } from './ansi.js';
 import { soon } from './frames.js';
 import { findLinks, linkTo } from './links.js';
@@ -33,7 +32,7 @@ export class View extends EventTarget {
     times = 'off'; // 'clock' or 'elapsed': what stands in front of a line
     started = 0; // ms: what elapsed times count from
     inView = true; // else nothing is drawn
-    pattern = null; // what is highlighted
+    pattern = null; // the highlighted pattern
     current = null; // line of the current match
     selected = null; // [first, last] line
     marks = new Map(); // line → 'error' | 'warning'
@@ -74,13 +73,14 @@ export class View extends EventTarget {
         this.redraw();
     }
 
-    /** Every row anew: after a change of wrap, timestamps, theme, search… */
+    /** Draws every row anew, after a change of wrapping, timestamps, theme or search. */
     redraw() {
         this.#stale = true;
         this.#schedule();
     }
 
-    /** The element stands in another place now, which put it back to its top: drawn at once, so that nothing is seen of that. */
+    /** To be called when the element has moved in the document, which resets its scroll position: draws at once, so that nobody
+       sees this. */
     wasMoved() {
         this.#stale = true;
         this.#drawChanges();
@@ -284,7 +284,7 @@ export class View extends EventTarget {
         if (rgb) this.#background = rgb.slice(0, 3).map(Number);
     }
 
-    /** Makes the rows from..to exist; with `only`, and no others. Rows that did not change keep their element. */
+    /** Makes the elements of rows from..to, with `only` no others. Rows that did not change keep their element. */
     #fill(from, to, only = false) {
         if (only) {
             for (const [row, node] of this.#drawn) {
@@ -393,7 +393,7 @@ export class View extends EventTarget {
         return box;
     }
 
-    /** Where the link under the pointer or the focus leads. */
+    /** The target of the link under the pointer or the focus. */
     #showTarget(node) {
         const link = node?.closest('.link') ?? null;
         this.target.hidden = !link;
@@ -427,7 +427,7 @@ export class View extends EventTarget {
         const number = event.target.closest('.num');
         if (!number || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
-        this.element.focus({ preventScroll: true }); // the number is drawn anew; the keys stay with the log
+        this.element.focus({ preventScroll: true }); // the number is drawn anew; the keys stay in the log
         this.dispatchEvent(
             new CustomEvent('pick', {
                 detail: { line: Number(number.parentElement.dataset.line), extend: event.shiftKey },

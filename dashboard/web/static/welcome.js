@@ -1,9 +1,9 @@
-/* What a dashboard without hosts shows: the first host gets its name and its token here. */
+/* The page of a dashboard without hosts: a person adds the first host, and gets its token. */
 import { mayChange } from './api.js';
 import { setupWays } from './setup.js';
 import { el } from './util.js';
 
-/** `add(name)` adds the host and shows its token; it may throw an Error to be shown. */
+/** `add(name)` adds the host and shows its token. It may throw an Error to be shown. */
 export function showWelcome(box, add) {
     box.replaceChildren(
         el('h2', { text: 'No hosts yet' }),
