@@ -130,7 +130,8 @@ in
         description = "Dashboard of the fleet's runs";
         documentation = [ "man:nixfleet-dashboard(8)" ];
         wantedBy = [ "multi-user.target" ];
-        after = [ "network.target" ] ++ lib.optional local "postgresql.service";
+        # In newer nixpkgs the target says that the database and the user were made; older ones have no target.
+        after = [ "network.target" ] ++ lib.optionals local [ "postgresql.service" "postgresql.target" ];
         requires = lib.optional local "postgresql.service";
         environment = builtins.mapAttrs (name: value: if builtins.isBool value then lib.boolToString value else toString value)
           (lib.optionalAttrs local { NIXFLEET_STORE = "postgresql:///${name}?host=/run/postgresql"; } // dashboard.settings);

@@ -163,7 +163,7 @@ def test_a_postgresql_of_this_machine_comes_with_its_database_and_user(tmp_path)
     config = configuration(tmp_path, "nixos", DASHBOARD % 'store = "postgresql"; database.createLocally = true;')
     unit, server = config["systemd"]["services"]["nixfleet-dashboard"], config["services"]["postgresql"]
     assert unit["environment"]["NIXFLEET_STORE"] == "postgresql:///nixfleet-dashboard?host=/run/postgresql"
-    assert "postgresql.service" in unit["after"] and unit["requires"] == ["postgresql.service"]
+    assert {"postgresql.service", "postgresql.target"} <= set(unit["after"]) and unit["requires"] == ["postgresql.service"]
     assert server == {"enable": True, "ensureDatabases": ["nixfleet-dashboard"],
                       "ensureUsers": [{"name": "nixfleet-dashboard", "ensureDBOwnership": True}]}
     assert unit["serviceConfig"]["DynamicUser"] is True  # whose name is that of the unit
