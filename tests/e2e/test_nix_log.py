@@ -314,8 +314,10 @@ def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
         assert flushed.returncode == 0, flushed.stderr
         bodies = [message for _, message in server.run().batches]
     assert {one["name"] for body in bodies for one in body.get("derivations", [])} == NAMES
-    texts = [piece["text"] for body in bodies for piece in body.get("build_logs", [])]
-    assert len(texts) == len(NAMES) and "svc-fan-1: step 0\nsvc-fan-1: step 1\nsvc-fan-1: step 2" in texts
+    pieces = [piece for body in bodies for piece in body.get("build_logs", [])]
+    assert {piece["n"] for piece in pieces} == set(range(len(NAMES)))
+    texts = ["\n".join(piece["text"] for piece in pieces if piece["n"] == n) for n in range(len(NAMES))]
+    assert "svc-fan-1: step 0\nsvc-fan-1: step 1\nsvc-fan-1: step 2" in texts
 
 
 def test_the_log_of_a_derivation_that_nobody_recorded_is_one_line_and_exit_1(tmp_path, nix):

@@ -356,51 +356,52 @@ bool build_logs_done(const struct delivery *delivery)
 }
 
 /* Writes as many lines of the piece as fit in `room` bytes of the body. Returns the bytes that the
- * piece takes there. */
+ * piece takes there; 0: not even the first line fits. */
 static size_t put_piece(struct delivery *delivery, size_t n, struct log_piece *piece, size_t room)
 {
     struct text *body = &delivery->body;
-    size_t before = body->size, at = 0;
-    uint64_t lines = 0;
+    size_t before = body->size, at = 0, length;
 
-    if (room < LINE_ROOM + PIECE_ROOM)
+    length = (size_t)((char *)memchr(piece->bytes, '\n', piece->size) - piece->bytes);
+    if (2 * length + PIECE_ROOM > room)
         return 0;
     json_open(body, NULL, '{');
     json_int(body, "n", (int64_t)n);
     json_int(body, "from", (int64_t)piece->from);
     json_text_begin(body, "text");
-    while (at < piece->size && body->size - before < room - LINE_ROOM - PIECE_ROOM / 2) {
-        const char *line = piece->bytes + at, *lf = memchr(line, '\n', piece->size - at);
-
-        if (lines > 0)
+    piece->sent_lines = 0;
+    do {
+        if (piece->sent_lines++ > 0)
             text_escape(body, "\n", 1);
-        text_escape(body, line, (size_t)(lf - line));
-        at += (size_t)(lf - line) + 1;
-        lines++;
-    }
+        text_escape(body, piece->bytes + at, length);
+        at += length + 1;
+        if (at < piece->size)
+            length = (size_t)((char *)memchr(piece->bytes + at, '\n', piece->size - at) -
+                              (piece->bytes + at));
+    } while (at < piece->size && body->size - before + 2 * length + PIECE_ROOM / 2 <= room);
     json_text_end(body);
     json_close(body, '}');
-    piece->sent_lines = lines;
     piece->sent_size = at;
     return body->size - before;
 }
 
-/* The room is shared fairly: a builder that writes much must not starve the others. */
+/* A builder that writes much gets half of the room that is left, so that it does not starve the
+ * others. */
 static void put_pieces(struct delivery *delivery, size_t room)
 {
     struct build_logs *logs = &delivery->build_logs;
-    size_t share = room / 2;
 
-    for (size_t i = 0; i < BUILD_LOGS_OPEN && room > 0; i++) {
+    for (size_t i = 0; i < BUILD_LOGS_OPEN; i++) {
         struct build_log *log = &logs->open[i];
         struct log_piece *piece = sendable(log);
-        size_t size, most = share < LINE_ROOM + PIECE_ROOM ? LINE_ROOM + PIECE_ROOM : share;
+        size_t size;
 
         if (!piece || !is_known(&delivery->derivation_acks, log->n))
             continue;
-        size = put_piece(delivery, log->n, piece, most < room ? most : room);
-        room -= size < room ? size : room;
-        share = room / 2;
+        size = put_piece(delivery, log->n, piece, room / 2);
+        if (size == 0)
+            size = put_piece(delivery, log->n, piece, room);
+        room -= size;
         logs->sent |= size > 0;
     }
 }
