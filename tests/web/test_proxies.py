@@ -6,17 +6,19 @@ import http.client
 import json
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 from browser import Browser
-from dashboard import Dashboard, sign_in
+from dashboard import PASSWORD, Dashboard, sign_in
 from person import ROW
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
+from lib import people  # noqa: E402
 from lib.proxies import CA, CADDY, HAPROXY, NGINX, Nginx  # noqa: E402
 from lib.proxies import front as front_of  # noqa: E402
 
@@ -94,6 +96,83 @@ def test_the_page_works_through_a_proxy(front, chromium, dashboard):
     chromium.wait(lambda: chromium.count("tbody[data-host=newcomer], tr[data-host=newcomer]") >= 1, "a change, live")
     assert address_seen(front) == "127.0.0.5"
     assert chromium.problems() == []
+
+
+class Form:
+    """The sign-in form in a browser."""
+
+    def __init__(self, chromium):
+        self.chromium = chromium
+
+    def shown(self):
+        self.chromium.wait(lambda: "/login" in self.chromium.driver.current_url and self.chromium.visible("input[name=totp]"), "the form")
+
+    def send(self, password, code):
+        self.shown()
+        self.chromium.js("document.body.dataset.old = 'yes'")
+        self.chromium.type("input[name=password]", password)
+        self.chromium.type("input[name=totp]", code)
+        self.chromium.click("form button")
+        self.chromium.wait(lambda: self.chromium.js("return document.readyState === 'complete' && document.body.dataset.old !== 'yes'"), "the answer")
+
+    def refuses(self, password, code, words):
+        self.send(password, code)
+        self.chromium.wait(lambda: self.chromium.visible("#error") and words in self.chromium.text("#error"), words, timeout=20)
+
+    def too_many(self):
+        self.send("wrong", "000000")
+        self.chromium.wait(lambda: self.chromium.visible("#error"), "the reason")
+        return "Too many tries" in self.chromium.text("#error")
+
+    def accepts(self, password, code):
+        self.send(password, code)
+        self.live()
+
+    def live(self):
+        self.chromium.wait(lambda: self.chromium.count("#conn-text") == 1 and self.chromium.text("#conn-text") == "Live", "the page")
+
+
+def wrong(code):
+    return f"{(int(code) + 1) % 1000000:06d}"
+
+
+@pytest.mark.parametrize("kind", ["manual", "haproxy", "caddy"])
+def test_a_person_signs_in_and_out_through_a_proxy(kind, tmp_path, ca, chromium):
+    """With a second factor: wrong password, wrong code, a code with a space, a link that survives, a session that ends, signing out, too
+    many tries."""
+    server = Dashboard(NIXFLEET_TRUST_PROXY_HEADERS="true", NIXFLEET_TRUSTED_PROXY_IPS="127.0.0.1", NIXFLEET_TOTP_SECRET=people.TOTP)
+    form = Form(chromium)
+    try:
+        run = server.has("behind", ["one", "two", "three"])
+        with proxy(kind, tmp_path / "proxy", ca, server) as front:
+            chromium.driver.get(front.url + "/static/favicon.svg")
+            chromium.cdp("Network.clearBrowserCookies")
+            chromium.driver.get(front.url + f"/#behind/{run}/L2")
+            form.refuses("wrong", people.totp(), "Invalid password")
+            form.refuses(PASSWORD, wrong(people.totp()), "Invalid TOTP code")
+            code = people.totp()
+            form.accepts(PASSWORD, f"{code[:3]} {code[3:]}")
+            assert chromium.driver.current_url == front.url + f"/#behind/{run}/L2"
+
+            whole = chromium.driver.get_cookie("nixfleet_session")
+            short = people.cookie_that_ends({"Cookie": "nixfleet_session=" + whole["value"]}, time.time() + 3, secret="s" * 64)
+            chromium.driver.add_cookie(dict(whole, value=short["Cookie"].split("=", 1)[1]))
+            chromium.driver.refresh()
+            form.shown()  # by itself, when the session ends
+
+            chromium.driver.add_cookie(whole)
+            chromium.driver.get(front.url + "/")
+            form.live()
+            chromium.click("#logout button")
+            form.shown()
+            assert chromium.driver.get_cookie("nixfleet_session") is None
+            chromium.driver.get(front.url + "/")
+            assert any(form.too_many() for _ in range(6))
+            chromium.driver.get("about:blank")
+        log = (Path(server.data) / "log").read_text()
+        assert "refused sign-in from 127.0.0.1: too many tries" in log and log.count("signed in from 127.0.0.1") == 1
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("front", ["http_host", "host", "plain", "manual", "haproxy", "caddy"], indirect=True)
