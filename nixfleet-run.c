@@ -150,7 +150,7 @@ struct run {
     char id_entry[sizeof "NIXFLEET_RUN_ID=" + RUN_ID_SIZE]; /* in the command's environment */
     struct profiles profiles;                               /* as they were before the command */
     char *nix_entry; /* in the command's environment, or NULL */
-    bool nix_ask;    /* see nix_record_entry */
+    struct nix_record nix;
     char pid_entry[32];
     int64_t started_ms;
     struct streams streams;
@@ -184,8 +184,8 @@ static char **command_environment(struct run *run)
     result = calloc(count + 10, sizeof *result);
     if (!result)
         return NULL;
-    if (run->config.nix_log && nix_command(run->config.command))
-        run->nix_entry = nix_record_entry(run->config.state_dir, run->id, &run->nix_ask);
+    if (run->config.nix_log && run->config.state_dir && nix_command(run->config.command))
+        run->nix_entry = nix_record_entry(run->id, &run->nix);
     snprintf(run->id_entry, sizeof run->id_entry, "NIXFLEET_RUN_ID=%s", run->id);
     snprintf(run->pid_entry, sizeof run->pid_entry, "NIXFLEET_RUN_PID=%ld", (long)getpid());
     count = 0;
@@ -269,6 +269,7 @@ static int await_start(struct run *run)
 
     if (failure == CHILD_STARTED)
         return 0;
+    nix_memory_remove(run->nix.path);
     if (failure == CHILD_NO_RESOURCES) {
         signals_restore();
         return run_without_us(run);
@@ -356,10 +357,17 @@ static void plan_log(struct run *run)
     user_name(info->user, sizeof info->user);
     run->plan.dir = absolute(config->state_dir, info->cwd);
     run->plan.file = absolute(config->log, info->cwd);
-    run->plan.nix_record = run->nix_entry != NULL;
-    run->plan.nix_ask = run->nix_ask;
+    run->plan.nix_path = run->nix.path;
+    run->plan.nix_ask = run->nix.ask;
     run->plan.keep = (struct run_bounds){(size_t)config->keep_runs,
                                          (int64_t)config->keep_days * DAY_MS, config->keep_bytes};
+}
+
+/* If no log writer can copy what nix writes, nix writes to /dev/null. */
+static void end_nix_record(const struct run *run)
+{
+    if (run->nix.path[0] && (!run->log.page || run->log.start_problem))
+        nix_memory_end(run->nix.path);
 }
 
 /* Opens the log and the record. On failure the run continues without them. */
@@ -367,6 +375,10 @@ static void open_log(struct run *run)
 {
     if (run_log_open(&run->log, &run->plan) < 0)
         helpers_problem(&run->helpers, "no log: no shared memory: %s", strerror(errno));
+    if (run->nix.problem)
+        helpers_problem(&run->helpers, "no internal log of nix: no place in memory: %s",
+                        strerror(run->nix.problem));
+    end_nix_record(run);
 }
 
 static void start_helpers(struct run *run)
@@ -414,6 +426,7 @@ static void record_end(struct run *run)
     helpers_run_ended(&run->helpers);
     run_log_wait(&run->log, monotonic_ms() + LOG_WAIT_MS);
     run_log_report(&run->log, note_log_problem, &run->helpers);
+    end_nix_record(run);
 }
 
 /* Prints each problem on a line, if a person reads standard error. */
@@ -530,8 +543,10 @@ static int run_command(struct run *run)
     print_warnings(run);
     if (run->config.scope)
         enter_scope(run);
-    if (prepare_command(run) < 0)
+    if (prepare_command(run) < 0) {
+        nix_memory_remove(run->nix.path);
         return run_without_us(run);
+    }
     helpers_init(&run->helpers, NULL, NULL, &run->log);
     child_begin(&run->child);
     plan_log(run);

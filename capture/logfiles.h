@@ -14,8 +14,8 @@ struct log_plan {
     const char *file; /* --log, absolute; NULL: none */
     struct run_info info;
     struct run_bounds keep;
-    bool nix_record; /* nix writes its internal log to a file (nixrecord.h) */
-    bool nix_ask;    /* it is not known yet whether this nix can write one */
+    const char *nix_path; /* of nix's internal log in memory (nixrecord.h); "": none */
+    bool nix_ask;         /* it is not known yet whether this nix can write one */
 };
 
 struct log_files {

@@ -19,7 +19,8 @@
 
 #include "../common/io.h"
 #include "../common/system.h"
-#include "nixrecord.h"
+#include "nixspool.h"
+#include "nixversion.h"
 
 /* The pause between two looks at the ring while output comes. Waking it for each piece of output
  * would cost the pump more than the piece. */
@@ -36,11 +37,14 @@
 #define COPY_LOOK_MS 20
 /* POSIX's minimum of PIPE_BUF: a write of this size does not block after poll says writable */
 #define COPY_PIECE 512
+/* The pause between two looks at nix's internal log, of which nobody tells. */
+#define NIX_LOOK_MS 200
 
 struct writer {
     const struct log_writer_start *start;
     struct status_page *page;
     struct log_files files;
+    struct nix_spool nix;
     int channel, acks; /* -1: closed by the other end */
     bool alone;        /* no other process can write to the ring any more */
     uint32_t ack_seq;  /* of the acknowledgement that is on the disk */
@@ -266,15 +270,21 @@ static void take_end(struct writer *writer)
 
 /* ---- work in other processes ---- */
 
+static void close_sockets(void *context)
+{
+    struct writer *writer = context;
+
+    close_fd(&writer->channel);
+    close_fd(&writer->acks);
+}
+
 /* Makes a process that nobody waits for. */
 static pid_t spawn(struct writer *writer)
 {
     pid_t pid = fork();
 
-    if (pid == 0) {
-        close_fd(&writer->channel);
-        close_fd(&writer->acks);
-    }
+    if (pid == 0)
+        close_sockets(writer);
     return pid;
 }
 
@@ -324,20 +334,11 @@ static void ask_nix_beside(struct writer *writer)
 {
     const struct log_plan *plan = writer->start->plan;
 
-    if (!plan->nix_ask || writer->files.run_fd < 0 || spawn(writer) != 0)
+    if (!plan->nix_ask || spawn(writer) != 0)
         return;
     log_files_close(&writer->files); /* the locks must belong to the writer only */
-    nix_version_learn(plan->dir);
+    nix_version_learn();
     _exit(0);
-}
-
-static void prepare_for_nix(struct writer *writer)
-{
-    const struct log_plan *plan = writer->start->plan;
-
-    if (plan->nix_record && writer->files.run_fd >= 0)
-        nix_record_make(plan->dir, plan->info.id);
-    ask_nix_beside(writer);
 }
 
 /* ---- the loop ---- */
@@ -368,14 +369,15 @@ static bool waiting(const struct writer *writer)
 /* Milliseconds until the next work of which no other process tells; -1: none. */
 static int64_t pause_for(const struct writer *writer, bool worked)
 {
-    int64_t due = unsynced(writer) ? writer->sync_ms : 0, left;
+    int64_t due = unsynced(writer) ? writer->sync_ms : 0, now = monotonic_ms();
 
     if (worked)
         return NAP_MS;
     if (writer->prune_ms && (due == 0 || writer->prune_ms < due))
         due = writer->prune_ms;
-    left = due - monotonic_ms();
-    return due == 0 ? -1 : left > 0 ? left : 0;
+    if (writer->nix.memory_fd >= 0 && (due == 0 || now + NIX_LOOK_MS < due))
+        due = now + NIX_LOOK_MS;
+    return due == 0 ? -1 : due > now ? due - now : 0;
 }
 
 static void sleep_until_woken(struct writer *writer, bool worked)
@@ -397,7 +399,7 @@ static void sleep_until_woken(struct writer *writer, bool worked)
 /* True once: when the run is over and all is written. */
 static bool just_finished(struct writer *writer)
 {
-    return atomic_load(&writer->page->over) && !waiting(writer) &&
+    return atomic_load(&writer->page->over) && !waiting(writer) && !nix_spool_waits(&writer->nix) &&
            !atomic_exchange(&writer->page->finished, 1);
 }
 
@@ -412,6 +414,8 @@ static bool work(struct writer *writer)
         take_marks(writer);
     }
     take_ack(writer);
+    while (nix_spool_copy(&writer->nix))
+        worked = true;
     take_end(writer);
     return worked;
 }
@@ -465,8 +469,7 @@ static void let_run_go(struct writer *writer)
         read_acks(writer);
     }
     take_ack(writer);
-    if (plan->nix_record)
-        nix_record_close(plan->dir, plan->info.id);
+    nix_spool_close(&writer->nix);
     if (writer->prune_ms && writer->files.run_fd >= 0) {
         log_files_close(&writer->files);
         run_prune(plan->dir, &plan->keep);
@@ -532,12 +535,15 @@ void log_writer_run(const struct log_writer_start *start)
     become_writer();
     copy_fd = start->again ? -1 : log_files_own_descriptor(start->plan);
     let_go(&writer, copy_fd);
-    if (start->again) {
+    nix_spool_open(&writer.nix, start->page, close_sockets, &writer);
+    if (!start->again)
+        ask_nix_beside(&writer);
+    if (start->again)
         log_files_resume(&writer.files, start->plan, start->page);
-    } else {
+    else
         log_files_create(&writer.files, start->plan, copy_fd, start->page);
-        prepare_for_nix(&writer);
-    }
+    nix_spool_to(&writer.nix, writer.files.run_fd < 0 ? NULL : start->plan->dir,
+                 start->plan->info.id);
     serve(&writer);
     let_run_go(&writer);
     _exit(0);

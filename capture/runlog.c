@@ -104,6 +104,8 @@ int run_log_open(struct run_log *log, const struct log_plan *plan)
                             .writer = -1};
     if (!record || !(log->page = status_create(record, size, &log->page_fd)))
         return -1;
+    snprintf(log->page->nix_path, sizeof log->page->nix_path, "%s",
+             plan->nix_path ? plan->nix_path : "");
     log->page->rows = plan->info.rows;
     log->page->cols = plan->info.cols;
     log->page->output_ms = monotonic_ms();
@@ -358,6 +360,24 @@ static void report_opening(const struct report *report)
                        report->log->page->log_path);
 }
 
+static void report_nix(const struct report *report)
+{
+    const struct status_page *page = report->log->page;
+    const struct log_plan *plan = report->log->plan;
+    unsigned long long lost = atomic_load(&page->nix_lost);
+    uint64_t taken = atomic_load(&page->nix_taken), freed = atomic_load(&page->nix_freed);
+
+    if (freed > taken) /* the log writer still waits for the disk */
+        lost += freed - taken;
+    if (problem_of(report, LOG_NIX_ENDED))
+        report_problem(report, "nix's internal log ends early: %s/%s.nix: %s", plan->dir,
+                       plan->info.id, strerror(problem_of(report, LOG_NIX_ENDED)));
+    if (lost)
+        report_problem(
+            report, "%llu bytes of nix's internal log are lost, the disk was too slow: %s/%s.nix",
+            lost, plan->dir, plan->info.id);
+}
+
 static void report_writing(const struct report *report)
 {
     const struct status_page *page = report->log->page;
@@ -373,6 +393,7 @@ static void report_writing(const struct report *report)
     if (problem_of(report, LOG_REMOVED))
         report_problem(report, "%s/%s.run was removed while the command ran", plan->dir,
                        plan->info.id);
+    report_nix(report);
     if (gap)
         report_problem(report, "%llu bytes of output are not in the log, its disk was too slow: %s",
                        gap, page->log_path);

@@ -5,7 +5,7 @@
      ID.log       the raw bytes (or elsewhere, with --log)
      ID.marks     struct run_mark records, appended at the start, at each change of the window, and
                   before output that comes RUN_MARK_MS or more after the last mark
-     ID.nix       with --nix-log: nix's internal log (nixrecord.h); removed at the end if empty
+     ID.nix       with --nix-log: nix's internal log (nixspool.h), if nix has written something
      ID.profiles  which nix profiles the command changed (profiles.h)
      ID.changes   what these changes mean, made by the helpers (changes/changes.h)
      ID.refused   why a dashboard refused a part of the run; usually missing

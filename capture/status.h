@@ -20,6 +20,7 @@
 #define STATUS_RING_LEAST ((size_t)256 << 10)
 #define STATUS_MARKS 1024
 #define STATUS_PATH_SIZE 4096
+#define STATUS_NIX_PATH_SIZE 256
 #define STATUS_PHASE_SIZE 16
 #define STATUS_TOKEN_SIZE (TOKEN_MAX + 1)
 
@@ -61,6 +62,7 @@ enum log_problem {
     LOG_ENDED,      /* a write to the log failed */
     LOG_COPY_ENDED, /* a write to the caller's pipe or device failed */
     LOG_REMOVED,    /* the record was removed during the run */
+    LOG_NIX_ENDED,  /* nix's internal log could not be written */
     LOG_PROBLEMS
 };
 
@@ -72,6 +74,7 @@ struct status_page {
     uint32_t record_size; /* bytes of the run's record, which follows this struct */
     uint64_t ring_at;     /* bytes from the start of this struct */
     uint64_t ring_size;
+    char nix_path[STATUS_NIX_PATH_SIZE]; /* of nix's internal log in memory; "": none */
     /* Written by the pump. */
     _Atomic uint64_t bytes;       /* of output so far */
     _Atomic uint64_t reserved;    /* bytes, and those that the pump is copying into the ring now */
@@ -99,6 +102,10 @@ struct status_page {
     _Atomic uint64_t log_size; /* bytes that this run has written to the log file */
     _Atomic uint64_t gap;      /* bytes of output that are missing inside the log */
     _Atomic uint64_t marks_taken;
+    /* bytes of nix's internal log (nixspool.h) that are on the disk, or will never be there */
+    _Atomic uint64_t nix_taken;
+    _Atomic uint64_t nix_lost;  /* of these, the bytes that waited too long for the disk */
+    _Atomic uint64_t nix_freed; /* bytes that are no longer in memory; written by a child */
     /* WRITER_… of logwriter.h: whether the log writer wants to be woken */
     _Atomic uint32_t writer_sleeps;
     _Atomic uint32_t log_open; /* 1: log_path and the identity of the file are known */

@@ -125,7 +125,7 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
     struct post *post = &heartbeat->post;
 
     if (answer->status)
-        outage_answered(&heartbeat->outage);
+        outage_answered(&heartbeat->outage, heartbeat->config);
     switch (verdict_of(answer)) {
     case VERDICT_TAKEN:
         backoff_reset(&post->backoff);

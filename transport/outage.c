@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../common/io.h"
@@ -15,17 +17,25 @@
 #define LATER_MS 150
 #define LAST_WORD_MS 200 /* before the flush timeout, while the pump still listens */
 #define TEXT_SIZE 2048
+#define WRITE_MS 100 /* for a note to be written */
 
-/* Opening an existing file does not wait for a frozen disk; creating one does. */
+static char *note_path(const struct config *config)
+{
+    char *path;
+
+    return !config->state_dir || asprintf(&path, "%s/unanswered", config->state_dir) < 0 ? NULL
+                                                                                         : path;
+}
+
+/* On a frozen disk, an open for reading does not wait; one for writing or creating may. */
 static void open_note(struct outage *outage, const struct config *config, int flags)
 {
-    AUTO_FREE char *path = NULL;
+    AUTO_FREE char *path = note_path(config);
 
-    if (!config->state_dir || asprintf(&path, "%s/unanswered", config->state_dir) < 0) {
-        path = NULL;
+    if (!path)
         return;
-    }
-    outage->fd = open(path, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+    outage->fd =
+        open(path, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
     if (outage->fd >= 0 && !is_file(outage->fd))
         close_fd(&outage->fd);
 }
@@ -44,23 +54,48 @@ void outage_open(struct outage *outage, const struct config *config)
     }
 }
 
-void outage_answered(struct outage *outage)
+static void write_note(const char *path, const char *text)
+{
+    AUTO_CLOSE int fd =
+        open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+
+    if (is_file(fd) && ftruncate(fd, 0) == 0 && pwrite(fd, text, strlen(text), 0) < 0) {
+        /* an incomplete note counts as none */
+    }
+}
+
+/* Writes the note in a child, because the disk may be frozen, and waits a moment for the child.
+ * Without the note, the next run may wait longer. */
+static void write_note_beside(const struct config *config, const char *text)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    AUTO_FREE char *path = note_path(config);
+    pid_t child = path ? fork() : -1;
+
+    if (child == 0) {
+        close_from(STDERR_FILENO + 1); /* other processes wait for their end of file */
+        write_note(path, text);
+        _exit(0);
+    }
+    for (int i = 0; child > 0 && i < WRITE_MS && waitpid(child, NULL, WNOHANG) == 0; i++)
+        nanosleep(&pause, NULL);
+}
+
+void outage_answered(struct outage *outage, const struct config *config)
 {
     outage->answered = true;
-    if (outage->known && ftruncate(outage->fd, 0) == 0)
-        outage->known = false;
+    if (!outage->known)
+        return;
+    outage->known = false;
+    write_note_beside(config, "");
 }
 
 void outage_note(struct outage *outage, const struct config *config)
 {
-    size_t size = strlen(config->url);
-
-    if (outage->fd < 0)
-        open_note(outage, config, O_CREAT);
-    if (outage->fd < 0 || outage->known || size >= TEXT_SIZE)
+    if (outage->known || strlen(config->url) >= TEXT_SIZE)
         return;
-    outage->known =
-        ftruncate(outage->fd, 0) == 0 && pwrite(outage->fd, config->url, size, 0) == (ssize_t)size;
+    outage->known = true;
+    write_note_beside(config, config->url);
 }
 
 int64_t outage_patience_ms(const struct outage *outage, const struct config *config)

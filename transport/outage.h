@@ -16,10 +16,12 @@ struct outage {
     bool answered; /* this run got an answer */
 };
 
-/* config->url must be set. A file that cannot be opened counts as empty. */
+/* No call here waits for a disk longer than 0.1 s, except outage_stay.
+
+   config->url must be set. A file that cannot be opened counts as empty. */
 void outage_open(struct outage *outage, const struct config *config);
 /* To be called after an answer of any kind. */
-void outage_answered(struct outage *outage);
+void outage_answered(struct outage *outage, const struct config *config);
 /* To be called if there is no answer: notes this for the next runs. */
 void outage_note(struct outage *outage, const struct config *config);
 /* The milliseconds that the end of the run may wait, in total, for answers that may never come;

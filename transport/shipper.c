@@ -401,7 +401,7 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
     enum delivery_verdict verdict;
 
     if (answer->status)
-        outage_answered(&shipper->outage);
+        outage_answered(&shipper->outage, shipper->config);
     if (shipper->lines_done) {
         take_lost_answer(shipper, answer);
         return;

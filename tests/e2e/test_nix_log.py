@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import stat
@@ -11,12 +12,14 @@ import textwrap
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
+sys.path[:0] = [str(pathlib.Path(__file__).parent / "lib"), str(pathlib.Path(__file__).parent)]
 from dashserver import TOKEN, Dashboard
 from faultserver import FaultServer
 from helperrun import environment
+from test_log_disk import disk  # a fixture
 from wrapper import ROOT, RUN, wait_for
 
+MEMORY = pathlib.Path(f"/dev/shm/nixfleet-{os.geteuid()}")
 CAPTURE = ROOT / "tests/corpus/captures-2.34/json-pipe.raw"
 NAMES = {"svc-chain-1", "svc-chain-2", "svc-chain-3", "svc-chain-4", "svc-chain-5", "svc-fan-0", "svc-fan-1", "svc-fan-2", "svc-system"}
 
@@ -59,8 +62,8 @@ def run(env, *command, options=("--nix-log",), **keywords):
 
 def known(env, tmp_path):
     """The state in which a run finds it when one before has asked this nix for its version."""
-    memory, program = tmp_path / "state/nix-versions", (tmp_path / "bin/nix").stat()
-    identity = f"{program.st_size:x}:{int(program.st_mtime):x}."
+    memory, program = MEMORY / "nix-versions", (tmp_path / "bin/nix").stat()
+    identity = f"{program.st_size:x}:{int(program.st_mtime):x}.{program.st_mtime_ns % 10**9:x}:"
     assert run(env, "nix", "eval", options=("--nix-log", "--no-stream")).returncode == 0
     wait_for(lambda: memory.exists() and identity in memory.read_text(), "the answer of nix")
     return env
@@ -249,7 +252,7 @@ def test_no_command_waits_for_a_nix_that_never_answers(tmp_path, nix):
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     pid = wait_for(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text(), "nix to be asked")
     os.kill(int(pid), 0)  # it is still asked, and the run is over
-    wait_for(lambda: (tmp_path / "state/nix-versions").exists(), "nix to be given up")
+    wait_for(lambda: str(tmp_path) in (MEMORY / "nix-versions").read_text(), "nix to be given up")
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     assert calls(tmp_path).count("--version") == 1
 
@@ -303,6 +306,55 @@ def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
                 os.kill(int(pid), signal.SIGKILL)
             except ProcessLookupError:
                 pass
+
+
+def frozen(tmp_path, disk, nix, body, url=""):
+    """The environment of a run whose state directory is on a disk that is frozen before the run."""
+    env = setting(tmp_path, nix("(Nix) 2.34.8", body=body), url, NIXFLEET_STATE_DIR=str(disk.path / "state"))
+    known(env, tmp_path)
+    disk.freeze()
+    return env
+
+
+def thawed(disk, size):
+    """The record of the run, once it has this size after the thaw."""
+    disk.thaw()
+    return wait_for(lambda: [r for r in (disk.path / "state").glob("*.nix") if r.stat().st_size >= size], "the record")[0].read_bytes()
+
+
+def test_a_frozen_disk_stops_neither_nix_nor_the_stream_and_the_record_is_whole(tmp_path, disk, nix):
+    with FaultServer() as server:
+        env = frozen(tmp_path, disk, nix, "true", server.url)
+        done = run(env, "nix", "build")
+        assert done.returncode == 0
+        wait_for(lambda: server.run() and {one["name"] for _, message in server.run().batches for one in message.get("derivations", [])} == NAMES,
+                 "the derivations")
+    expected = (tmp_path / "records").read_bytes()
+    assert thawed(disk, len(expected)) == expected
+
+
+def test_what_waits_for_a_frozen_disk_is_bounded_and_the_newest_is_kept(tmp_path, disk, nix):
+    body = """[ -n "$record" ] || exit 0; head -c 48000000 /dev/zero | tr '\\0' x >>"$record"; i=0; """ \
+           """while [ $(stat -c %b "$record") -gt 40000 ] && [ $i -lt 200 ]; do sleep 0.1; i=$((i+1)); done; """ \
+           """stat -c 'blocks %b' "$record"; echo the end >>"$record\""""
+    env = frozen(tmp_path, disk, nix, body)
+    done = run(env, "nix", "build")
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) <= 40000  # of 512 bytes
+    assert re.search(rb"[1-9]\d+ bytes of nix's internal log are lost, the disk was too slow", done.stderr)
+    kept = thawed(disk, 48000000)
+    assert kept.endswith(b"x" * 8000000 + b"the end\n") and b"\0" * 1000000 in kept
+
+
+def test_another_user_of_the_command_may_append_and_afterwards_nobody_fills_the_memory(tmp_path, nix):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    env = known(setting(tmp_path, nix("(Nix) 2.34.8")), tmp_path)
+    done = run(env, "sh", "-c", "path=${NIX_CONFIG##* }; echo $path; setpriv --reuid 65534 --clear-groups sh -c 'echo mine >>$1; cat $1' - $path # of nix")
+    assert done.returncode == 1 and b"Permission denied" in done.stderr  # others cannot read
+    path = pathlib.Path(done.stdout.decode().split()[0])
+    assert wait_for(lambda: [r for r in records(tmp_path) if r.read_bytes() == b"mine\n"], "the record")
+    wait_for(path.is_symlink, "the end of the record")
+    assert os.readlink(path) == "/dev/null"
 
 
 def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):

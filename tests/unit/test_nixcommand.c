@@ -8,6 +8,7 @@
 #include "cmocka_versions.h"
 
 #include "capture/nixcommand.h"
+#include "capture/nixversion.h"
 
 #define WORDS_MAX 8
 
@@ -60,9 +61,35 @@ static void other_commands_do_not_count_in_any_directory(void **state)
             fail_msg("taken for one: %s", no[i]);
 }
 
+static void a_path_in_the_store_names_the_version_of_nix(void **state)
+{
+#define STORE "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-"
+    static const struct {
+        const char *path;
+        int has;
+    } cases[] = {{STORE "nix-2.30.1/bin/nix", 1},
+                 {STORE "nix-cli-2.34.8/bin/nix", 1},
+                 {STORE "nix-2.31pre20250712_c0ffee0/bin/nix", 1},
+                 {STORE "nix-3.0/bin/nix", 1},
+                 {STORE "nix-2.29.1/bin/nix", 0},
+                 {STORE "nix-2.3.16/bin/nix", 0},
+                 {STORE "lix-2.93.0/bin/nix", -1},
+                 {STORE "determinate-nix-3.8.1/bin/nix", -1},
+                 {STORE "nix-profile/bin/nix", -1},
+                 {STORE, -1},
+                 {"/nix/store/nix-2.30.1", -1},
+                 {"/usr/bin/nix", -1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (nix_version_of_path(cases[i].path) != cases[i].has)
+            fail_msg("%s", cases[i].path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_in_the_store_names_the_version_of_nix),
         cmocka_unit_test(commands_that_use_nix_are_recognized_by_their_words),
         cmocka_unit_test(other_commands_do_not_count_in_any_directory),
     };

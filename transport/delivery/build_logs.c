@@ -300,8 +300,9 @@ bool build_logs_read(struct delivery *delivery)
 {
     struct build_logs *logs = &delivery->build_logs;
     char bytes[READ_SIZE];
-    uint64_t left = delivery->record_offset - logs->offset;
-    ssize_t n;
+    uint64_t left =
+        delivery->record_offset > logs->offset ? delivery->record_offset - logs->offset : 0;
+    size_t n;
 
     if (logs->over || logs->waiting >= BUILD_LOGS_QUEUE)
         return false;
@@ -310,16 +311,13 @@ bool build_logs_read(struct delivery *delivery)
             finish(logs);
         return false;
     }
-    n = pread(delivery->record_fd, bytes, left < sizeof bytes ? (size_t)left : sizeof bytes,
-              (off_t)logs->offset);
-    if (n < 0 && errno == EINTR)
-        return true;
-    if (n <= 0) { /* the file became shorter */
+    n = nix_source_read(&delivery->nix, &logs->offset, bytes,
+                        left < sizeof bytes ? (size_t)left : sizeof bytes);
+    if (n == 0) { /* the file became shorter */
         logs->offset = delivery->record_offset;
         return false;
     }
-    logs->offset += (uint64_t)n;
-    nixlog_feed(logs->nixlog, bytes, (size_t)n);
+    nixlog_feed(logs->nixlog, bytes, n);
     return true;
 }
 
@@ -350,7 +348,7 @@ bool build_logs_pending(const struct delivery *delivery)
 
 bool build_logs_done(const struct delivery *delivery)
 {
-    if (delivery->refusals.bare || delivery->refusals.additions || !delivery->record_path)
+    if (delivery->refusals.bare || delivery->refusals.additions || !delivery->nix.path)
         return true;
     return delivery->build_logs.over && !build_logs_pending(delivery);
 }

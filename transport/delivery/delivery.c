@@ -201,8 +201,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->done = false;
     delivery->known_bytes = 0;
     delivery->derivation_acks.count = delivery->derivation_acks.sent_count = 0;
-    close_fd(&delivery->record_fd); /* it is read again from its beginning */
-    delivery->record_offset = 0;
+    delivery->record_offset = 0; /* it is read again from its beginning */
     build_logs_restart(&delivery->build_logs);
     delivery->end_told = false;
     prepared_drop(&delivery->next);
@@ -215,7 +214,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
     *delivery = (struct delivery){.info = info,
                                   .redactor = redactor,
                                   .source = *source,
-                                  .record_fd = -1,
+                                  .nix = {.memory_fd = -1, .disk_fd = -1},
                                   .has = ack->lines + ack->more,
                                   .acked_bytes = ack->bytes,
                                   .refusals.most = UINT64_MAX,
@@ -233,8 +232,7 @@ int delivery_open(struct delivery *delivery, const struct run_info *info, struct
 
 void delivery_read_record(struct delivery *delivery, const char *dir, const char *id)
 {
-    if (!dir || asprintf(&delivery->record_path, "%s/%s.nix", dir, id) < 0)
-        delivery->record_path = NULL;
+    nix_source_open(&delivery->nix, delivery->source.page, dir, id);
 }
 
 void delivery_close(struct delivery *delivery)
@@ -249,9 +247,8 @@ void delivery_close(struct delivery *delivery)
     free(delivery->without_links);
     free(delivery->derivation_acks.version);
     build_logs_restart(&delivery->build_logs);
-    free(delivery->record_path);
     free(delivery->changes);
-    close_fd(&delivery->record_fd);
+    nix_source_close(&delivery->nix);
     *delivery = (struct delivery){0};
 }
 
@@ -384,19 +381,12 @@ static int64_t record_time(const struct delivery *delivery)
 static bool read_record(struct delivery *delivery)
 {
     char bytes[RECORD_READ_SIZE];
-    ssize_t n;
+    size_t n = nix_source_read(&delivery->nix, &delivery->record_offset, bytes, sizeof bytes);
 
-    if (!delivery->record_path)
+    if (n == 0)
         return false;
-    if (delivery->record_fd < 0)
-        delivery->record_fd =
-            open(delivery->record_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
-    n = delivery->record_fd < 0 ? 0 : read(delivery->record_fd, bytes, sizeof bytes);
-    if (n <= 0)
-        return n < 0 && errno == EINTR;
-    delivery->record_offset += (uint64_t)n;
     transcript_time(delivery->transcript, record_time(delivery));
-    transcript_record(delivery->transcript, bytes, (size_t)n);
+    transcript_record(delivery->transcript, bytes, n);
     return true;
 }
 

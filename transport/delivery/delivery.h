@@ -20,6 +20,7 @@
 #include "../http/client.h"
 #include "build_logs.h"
 #include "lines.h"
+#include "nixsource.h"
 #include "../body/redact.h"
 #include "source.h"
 
@@ -79,9 +80,8 @@ struct delivery {
     const struct run_info *info;
     struct redactor *redactor;
     struct source source;
-    char *record_path;      /* of nix's internal log; NULL: none */
-    int record_fd;          /* -1: not open */
-    uint64_t record_offset; /* of the next byte of this log */
+    struct nix_source nix;
+    uint64_t record_offset; /* of the next byte of nix's internal log */
     struct build_logs build_logs;
     struct transcript *transcript;
     struct line_queue queue;
@@ -131,7 +131,7 @@ struct delivery {
  * -1 with errno ENOMEM. */
 int delivery_open(struct delivery *delivery, const struct run_info *info, struct redactor *redactor,
                   const struct source *source, const struct run_ack *ack);
-/* Also reads nix's internal log, DIR/ID.nix, which nix may create later. */
+/* Also reads nix's internal log (nixsource.h). */
 void delivery_read_record(struct delivery *delivery, const char *dir, const char *id);
 void delivery_close(struct delivery *delivery);
 
