@@ -277,6 +277,15 @@ enum child_failure child_started(struct child *child)
     return CHILD_STARTED;
 }
 
+static void note_signalled(struct child *child, int number)
+{
+    if (number <= 0 || number >= CHILD_SIGNALS)
+        return;
+    if (!child->found_early[number])
+        child->signalled_ms[number] = monotonic_ms();
+    child->found_early[number] = false;
+}
+
 int child_event(struct child *child)
 {
     struct monitor_report report;
@@ -286,6 +295,10 @@ int child_event(struct child *child)
         return 0;
     if (n == (ssize_t)sizeof report && report.what == MONITOR_STOPPED)
         return report.value;
+    if (n == (ssize_t)sizeof report && report.what == MONITOR_SIGNALLED) {
+        note_signalled(child, report.value);
+        return 0;
+    }
     if (n == (ssize_t)sizeof report)
         set_end(child, report.value, false);
     else
@@ -340,6 +353,20 @@ bool child_signal(const struct child *child, int number)
 bool child_signal_alone(const struct child *child, int number)
 {
     return !may_signal(child) || kill(child->pid, number) == 0 || errno != EPERM;
+}
+
+bool child_has_signal(struct child *child, int number, int64_t since_ms, bool manager)
+{
+    bool told, early;
+
+    if (number <= 0 || number >= CHILD_SIGNALS || !may_signal(child))
+        return false;
+    told = child->signalled_ms[number] >= since_ms;
+    early = !told && process_has_pending(child->monitor, number);
+    child->signalled_ms[number] = 0;
+    child->found_early[number] |= early;
+    return (told || early) && process_same_cgroup(child->pid, child->monitor) &&
+           (manager || !child_has_other_rights(child));
 }
 
 bool child_has_other_rights(const struct child *child)

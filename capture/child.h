@@ -4,12 +4,15 @@
 #define NIXFLEET_CHILD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/ioctl.h> /* for struct winsize */
 #include <sys/types.h>
 
 #include "monitor.h"
 #include "streams.h"
 #include "terminal.h"
+
+#define CHILD_SIGNALS 65 /* one more than the highest number */
 
 struct child {
     pid_t pid, group; /* of the command, and of its first process group */
@@ -25,6 +28,9 @@ struct child {
     struct termios modes; /* with which the pty began */
     bool begun;           /* after child_begin: the new process has been told */
     bool adopted;         /* after child_hang_up: the command is our own child */
+    /* monotonic time at which another process sent this signal to the monitor; 0: not */
+    int64_t signalled_ms[CHILD_SIGNALS];
+    bool found_early[CHILD_SIGNALS]; /* the monitor's next report of it is known already */
     bool ended;
     bool lost;  /* the monitor was killed: the end of the command is not known */
     int status; /* from waitpid, once ended; SIGKILL if lost */
@@ -71,6 +77,10 @@ int child_event(struct child *child);
 bool child_signal(const struct child *child, int number);
 /* Sends a signal to the command's first process only. False: as above. */
 bool child_signal_alone(const struct child *child, int number);
+/* Whether the process that sent this signal to us since since_ms (monotonic) has also sent it to
+ * the command: to each process of the control group, or of the user. manager: it is a service
+ * manager, which may signal processes of every user. Each signal is found once. */
+bool child_has_signal(struct child *child, int number, int64_t since_ms, bool manager);
 /* Whether the command has other rights than this process (sudo). The caller's signals may then
  * reach the command, but not the processes that it runs. */
 bool child_has_other_rights(const struct child *child);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,12 +178,20 @@ static void finish(const struct monitor *monitor)
         ;
 }
 
-static void drop_signals(const struct monitor *monitor)
+/* Signals of other processes are for the command. The pump, which passes them on, hears of them
+ * here: whoever signals the monitor signals a whole control group, or all processes of a user, so
+ * the command has got the signal already. */
+static void take_signals(const struct monitor *monitor)
 {
+    struct monitor_report report = {.what = MONITOR_SIGNALLED, .pid = monitor->command};
     struct caught_signal caught;
 
-    while (monitor->signals >= 0 && signals_next(monitor->signals, &caught))
-        ; /* these signals are for the command: the pump passes them on */
+    while (monitor->signals >= 0 && signals_next(monitor->signals, &caught)) {
+        report.value = caught.number;
+        if (!caught.by_kernel && !monitor->ended)
+            /* a full channel has enough of them */
+            (void)send(monitor->plan->channel, &report, sizeof report, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
 }
 
 /* Watches the command until the pump closes the channel. */
@@ -196,7 +205,7 @@ static void watch(struct monitor *monitor)
         if (poll(polls, 2, monitor->looks > 0 ? LOOK_MS : -1) > 0 && polls[0].revents &&
             !wait_for_pump(monitor->plan->channel))
             break;
-        drop_signals(monitor);
+        take_signals(monitor);
         if (monitor->looks > 0)
             look_after(monitor);
     }

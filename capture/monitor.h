@@ -9,12 +9,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* The monitor's messages, in order: the command's start, each stop, the end. */
+/* The monitor's messages, in order: the command's start, each stop, the end; in between, each
+ * signal that another process has sent to the monitor. */
 struct monitor_report {
-    enum { MONITOR_STARTED, MONITOR_STOPPED, MONITOR_ENDED, MONITOR_FAILED } what;
+    enum {
+        MONITOR_STARTED,
+        MONITOR_STOPPED,
+        MONITOR_SIGNALLED,
+        MONITOR_ENDED,
+        MONITOR_FAILED
+    } what;
     pid_t pid;
     pid_t group; /* STARTED: the command's process group */
-    /* STARTED: unused; STOPPED: the signal; ENDED: status from waitpid; FAILED: errno of fork */
+    /* STARTED: unused; STOPPED, SIGNALLED: the signal; ENDED: status from waitpid; FAILED: errno of
+     * fork */
     int value;
 };
 

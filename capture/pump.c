@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../common/io.h"
+#include "../common/system.h"
 #include "signals.h"
 
 /* The time between SIGTERM and SIGKILL when the dashboard asks to stop the command. */
@@ -20,6 +21,11 @@
 #define KILL_AGAIN_MS 1000
 /* For a command of another user: the time between the interrupt key and the hangup. */
 #define HANGUP_GRACE_MS 10000
+/* The time that a signal to us waits for the news that the command has got it, too; and how much
+ * earlier that news may have come. */
+#define HELD_MS 5
+#define HELD_MANAGER_MS 100
+#define HELD_BEFORE_MS 1000
 #define STOP_TOLD_MS 1500 /* the time until a line says that the command has not ended */
 /* The most that a pty can hold (Linux: 8 KiB in each direction, and 4 KiB that are ready). */
 #define PTY_HOLDS ((size_t)64 * 1024)
@@ -115,10 +121,15 @@ static void go_on_with_another_users(struct pump *pump)
     pump->kill_ms = 0;
 }
 
-static void pass_on(struct pump *pump, int number)
+static void note_end_asked(struct pump *pump, int number)
 {
     if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
         pump->end_asked = true;
+}
+
+static void pass_on(struct pump *pump, int number)
+{
+    note_end_asked(pump, number);
     if (!child_signal(pump->child, number) && (number == SIGTERM || number == SIGHUP))
         stop_another_users(pump);
 }
@@ -208,18 +219,63 @@ static bool is_ours(const struct caught_signal *caught)
            caught->number == SIGPIPE || caught->number == SIGXFSZ || caught->number == SIGXCPU;
 }
 
+/* Passes on the signal that is held, unless the command has it already. */
+static void let_held_go(struct pump *pump)
+{
+    int number = pump->held.number;
+
+    pump->held.number = 0;
+    if (number == 0 || pump->state != PUMP_RUNNING ||
+        child_has_signal(pump->child, number, pump->held.since_ms - HELD_BEFORE_MS,
+                         pump->held.manager))
+        return;
+    if (pump->held.alone)
+        child_signal_alone(pump->child, number);
+    else
+        pass_on(pump, number);
+}
+
+/* A service manager that stops a service signals each of its processes, one after the other. The
+ * command must not get the signal a second time from us, because the second signal makes some
+ * programs give up in the middle of their work. */
+static void hold(struct pump *pump, const struct caught_signal *caught, bool alone)
+{
+    int64_t now = monotonic_ms();
+
+    note_end_asked(pump, caught->number);
+    pump->held.number = caught->number;
+    pump->held.alone = alone;
+    pump->held.manager = process_is_manager(caught->sender);
+    pump->held.since_ms = now;
+    pump->held.until_ms = now + (pump->held.manager ? HELD_MANAGER_MS : HELD_MS);
+}
+
+static void look_at_held(struct pump *pump)
+{
+    if (pump->held.number && monotonic_ms() >= pump->held.until_ms)
+        let_held_go(pump);
+}
+
 static void take_signal(struct pump *pump, const struct caught_signal *caught)
 {
     if (is_ours(caught))
         return;
+    if (caught->number != SIGCONT) /* a service manager sends it after each signal */
+        let_held_go(pump);         /* signals keep their order */
     switch (action_for(pump, caught->number)) {
     case NOTHING:
         break;
     case PASS_ON:
-        pass_on(pump, caught->number);
+        if (caught->by_kernel)
+            pass_on(pump, caught->number);
+        else
+            hold(pump, caught, false);
         break;
     case PASS_ON_ALONE:
-        child_signal_alone(pump->child, caught->number);
+        if (caught->by_kernel)
+            child_signal_alone(pump->child, caught->number);
+        else
+            hold(pump, caught, true);
         break;
     case FOLLOW_WINDOW:
         if (!keys_follow_window(pump) && !caught->by_kernel)
@@ -327,6 +383,8 @@ static int poll_timeout(struct pump *pump)
         return (int)wait;
     if (pump->kill_ms)
         wait = sooner(wait, pump->kill_ms - monotonic_ms());
+    if (pump->held.number)
+        wait = sooner(wait, pump->held.until_ms - monotonic_ms());
     if (keys_look_often(pump) || pump->pause_ms > monotonic_ms())
         wait = sooner(wait, keys_look_pause(pump));
     if (pump->unclaimed_ms)
@@ -386,6 +444,7 @@ static void step(struct pump *pump)
         keys_look_at_terminal(pump);
     if (pump->helpers->stop_asked)
         begin_stop(pump);
+    look_at_held(pump);
     go_on_stopping(pump);
     if (pump->give_up_ms && monotonic_ms() >= pump->give_up_ms)
         pump->leave = true;

@@ -75,7 +75,13 @@ struct pump {
     int64_t callers_ms;
     int64_t alert_ms; /* shared.h: monotonic time until which we look often */
     int64_t kill_ms;  /* monotonic time of the next step of a stop; 0: no stop */
-    bool end_asked;   /* by a key or a signal that ends a command, unless the command handles it */
+    /* a signal that waits until it is known whether the command has it already; number 0: none */
+    struct {
+        int number;
+        bool alone, manager;
+        int64_t since_ms, until_ms; /* monotonic */
+    } held;
+    bool end_asked; /* by a key or a signal that ends a command, unless the command handles it */
     /* DRAINING, after end_asked: monotonic time by which the caller must take something; 0: no
      * limit */
     int64_t give_up_ms;

@@ -16,6 +16,7 @@
 
 #define ANCESTORS_MOST 64 /* processes that are followed upwards */
 #define STATUS_SIZE 4096  /* bytes of /proc/PID/status */
+#define CGROUP_SIZE 4096
 
 bool signal_name(int number, char out[SIGNAL_NAME_SIZE])
 {
@@ -99,6 +100,17 @@ bool process_has_pending(pid_t pid, int number)
     return false;
 }
 
+bool process_same_cgroup(pid_t one, pid_t other)
+{
+    (void)one, (void)other;
+    return false;
+}
+
+bool process_is_manager(pid_t pid)
+{
+    return pid <= 1;
+}
+
 static pid_t parent_of(pid_t pid)
 {
     struct kinfo_proc info;
@@ -147,6 +159,22 @@ bool process_has_pending(pid_t pid, int number)
     unsigned long long pending;
 
     return value && sscanf(value, " %llx", &pending) == 1 && (pending >> (number - 1) & 1);
+}
+
+bool process_same_cgroup(pid_t one, pid_t other)
+{
+    char first[CGROUP_SIZE], second[CGROUP_SIZE];
+
+    return read_of_process(one, "cgroup", first, sizeof first) &&
+           read_of_process(other, "cgroup", second, sizeof second) && strcmp(first, second) == 0;
+}
+
+bool process_is_manager(pid_t pid)
+{
+    char name[32];
+
+    return pid <= 1 ||
+           (read_of_process(pid, "comm", name, sizeof name) && strcmp(name, "systemd\n") == 0);
 }
 
 /* proc_pid_stat(5): "PID (NAME) STATE PARENT…". NAME may contain any character, so the last ')'

@@ -521,6 +521,26 @@ for _ in wanted:
         assert child.wait(20) == 0
 
 
+def test_a_signal_to_each_process_of_a_service_comes_once(state):
+    """As systemd sends it to a control group. One to the wrapper alone comes each time."""
+    script = """
+import os, signal
+wanted = [signal.SIGTERM, signal.SIGUSR1]
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+print(os.getpid(), os.getppid(), flush=True)
+while (number := signal.sigwaitinfo(wanted).si_signo) != signal.SIGUSR1:
+    print(int(number), flush=True)
+"""
+    with subprocess.Popen([RUN, "python3", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        command, monitor = map(int, child.stdout.readline().split())
+        for processes in ([monitor, command, child.pid], [child.pid], [child.pid], [command, monitor, child.pid]):
+            for process in processes:
+                os.kill(process, signal.SIGTERM)
+            assert child.stdout.readline() == b"15\n"
+        child.send_signal(signal.SIGUSR1)
+        assert child.stdout.read() == b"" and child.wait(20) == 0
+
+
 def test_a_real_time_signal_is_for_the_command_and_not_for_its_children(state, tmp_path):
     script = f"trap 'echo got; kill $p; exit 3' RTMIN+3; sleep 60 & p=$!; echo $p; while :; do sleep 0.05 & wait $!; done"
     with subprocess.Popen([RUN, "bash", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:

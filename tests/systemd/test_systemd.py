@@ -140,6 +140,16 @@ def test_a_switch_survives_what_it_does_to_the_agent_that_runs_it(machine, user,
     wait_for(lambda: not scopes(machine), "the scope to be gone")
 
 
+def test_the_stop_of_a_service_is_one_signal_for_the_command(machine):
+    file = "/var/tmp/signals"
+    command = (f'trap "echo TERM >>{file}" TERM; echo ready >>{file}; until grep -q TERM {file}; do sleep 0.1; done; '
+               f'for i in 1 2 3 4 5 6 7 8; do sleep 0.2; done; echo end >>{file}')
+    machine.start(f"nixfleet-run --quiet --no-stream bash -c '{command}'", name="signals")
+    wait_for(lambda: "ready" in machine.run(f"cat {file}", check=False).stdout, "the command's start")
+    machine.run("systemctl stop signals", check=False)
+    assert machine.run(f"cat {file}").stdout.split() == ["ready", "TERM", "end"]
+
+
 def test_without_lingering_nothing_gets_into_the_report_and_verbose_says_why(machine):
     set_up_agent(machine, "mba", "control-group", linger=False)
     marker = switch(machine, "nothing", "--scope")
