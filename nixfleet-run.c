@@ -217,6 +217,15 @@ static int shown_at(const struct run *run)
     return run->streams.pty_out;
 }
 
+/* The modes with which the command's terminal begins. False: the system's standard. A shell that
+ * has started us in the background reads its next line already, with modes of its own: the command
+ * must not get these, because later `fg` may bring it to the foreground. */
+static bool modes_for_command(const struct run *run, struct termios *modes)
+{
+    return shown_at(run) >= 0 && terminal_modes(&run->terminal, shown_at(run), modes) == 0 &&
+           ((modes->c_lflag & ICANON) || !terminal_in_background(&run->terminal));
+}
+
 /* Prepares the start of the command. Returns 0, or -1 with errno if the wrapper lacks a
  * resource. */
 static int prepare_command(struct run *run)
@@ -228,6 +237,8 @@ static int prepare_command(struct run *run)
                               .environment = environment,
                               .terminal_name = run->gpg_entry + strlen("GPG_TTY="),
                               .window = run->pump.window,
+                              .caller_terminal = run->terminal.fd,
+                              .caller_modes = run->terminal.first,
                               .own_group = getpgrp() == getpid(),
                               .hangup_ignored = run->config.nohup};
 
@@ -237,7 +248,7 @@ static int prepare_command(struct run *run)
     run->pump.signals = signals_catch();
     if (run->pump.signals < 0)
         return -1;
-    if (shown_at(run) >= 0 && terminal_modes(&run->terminal, shown_at(run), &modes) == 0)
+    if (modes_for_command(run, &modes))
         plan.modes = &modes;
     if (child_prepare(&run->child, &plan) == 0)
         return 0;

@@ -214,6 +214,8 @@ static void run_monitor(struct start *s, const struct child_plan *plan)
     close_fd(&s->channel[0]); /* or the monitor would never see that we are gone */
     monitor_run(&(struct monitor_plan){.channel = s->channel[1],
                                        .terminal = plan->streams->session ? s->slave : -1,
+                                       .caller_terminal = plan->caller_terminal,
+                                       .caller_modes = &plan->caller_modes,
                                        .own_group = plan->own_group,
                                        .command = {become_command, &becoming}});
 }

@@ -48,8 +48,10 @@ struct child_plan {
     char *terminal_name;
     const struct termios *modes; /* with which the pty begins; NULL: the system's standard */
     struct winsize window;       /* of the pty */
-    bool hangup_ignored;         /* the command ignores SIGHUP (--nohup) */
-    bool own_group;              /* see monitor.h */
+    int caller_terminal;         /* see monitor.h */
+    struct termios caller_modes;
+    bool hangup_ignored; /* the command ignores SIGHUP (--nohup) */
+    bool own_group;      /* see monitor.h */
 };
 
 /* Makes the descriptors of the command and the process that will start the command. The caller can

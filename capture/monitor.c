@@ -13,6 +13,7 @@
 #include "../common/io.h"
 #include "../common/system.h"
 #include "signals.h"
+#include "terminal.h"
 
 /* The monitor has nothing to do until exec, so on Linux vfork avoids a copy of the page tables. In
    the child, only calls that are allowed in a signal handler are made. (Other systems are removing
@@ -30,8 +31,9 @@
 struct monitor {
     const struct monitor_plan *plan;
     pid_t pump, command, group;
-    int signals;  /* a signalfd; -1: not available */
-    bool stopped; /* the command is stopped */
+    int caller_terminal; /* our own descriptor; -1: none */
+    int signals;         /* a signalfd; -1: not available */
+    bool stopped;        /* the command is stopped */
     bool ended;
     int looks; /* how many more times to check the pump */
 };
@@ -59,16 +61,14 @@ static bool wait_for_pump(int channel)
 
 /* Closes what the monitor got from the pump by fork: the reader or writer of a pipe would wait for
  * the monitor. */
-static void close_inherited(int terminal, int channel)
+static void close_inherited(int terminal, int channel, int caller_terminal)
 {
+    int kept[] = {terminal, channel, caller_terminal};
     int null = open("/dev/null", O_RDWR);
 
     for (int fd = 0; fd < 3 && null >= 0; fd++)
         dup2(null, fd);
-    close_from(channel > terminal ? channel + 1 : terminal + 1);
-    for (int fd = 3; fd < (channel > terminal ? channel : terminal); fd++)
-        if (fd != channel && fd != terminal)
-            close(fd);
+    close_others(kept, sizeof kept / sizeof *kept);
 }
 
 static int status_of(const siginfo_t *info)
@@ -209,6 +209,8 @@ static void watch(struct monitor *monitor)
         if (monitor->looks > 0)
             look_after(monitor);
     }
+    if (getppid() != monitor->pump) /* it was killed */
+        terminal_restore(monitor->caller_terminal, monitor->plan->caller_modes);
     if (monitor->ended)
         finish(monitor);
     else
@@ -258,7 +260,8 @@ static void start(struct monitor *monitor)
 
 void monitor_run(const struct monitor_plan *plan)
 {
-    struct monitor monitor = {.plan = plan, .pump = getppid(), .signals = -1};
+    struct monitor monitor = {
+        .plan = plan, .pump = getppid(), .signals = -1, .caller_terminal = -1};
 
     if (plan->terminal >= 0) {
         setsid();
@@ -270,7 +273,9 @@ void monitor_run(const struct monitor_plan *plan)
     if (!wait_for_pump(plan->channel))
         _exit(0);
     start(&monitor);
-    close_inherited(plan->terminal, plan->channel);
+    if (plan->caller_terminal >= 0) /* it may be one of the standard descriptors */
+        monitor.caller_terminal = fcntl(plan->caller_terminal, F_DUPFD_CLOEXEC, 3);
+    close_inherited(plan->terminal, plan->channel, monitor.caller_terminal);
     monitor.signals = signals_catch_again();
     watch(&monitor);
     _exit(0);

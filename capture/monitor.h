@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <termios.h>
 
 /* The monitor's messages, in order: the command's start, each stop, the end; in between, each
  * signal that another process has sent to the monitor. */
@@ -37,6 +38,10 @@ struct monitor_plan {
     /* the command's controlling terminal, for a session of its own; -1: the command stays in the
      * caller's session */
     int terminal;
+    /* the caller's terminal, which the monitor restores if the pump dies without having done so;
+     * -1: none. caller_modes: its modes before */
+    int caller_terminal;
+    const struct termios *caller_modes;
     /* the command leads its process group, as the pump leads its own. A shell that leads its group
      * makes no new group for itself. */
     bool own_group;

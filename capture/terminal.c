@@ -105,6 +105,31 @@ void terminal_open(struct terminal *terminal)
         (void)terminal_modes(terminal, terminal->fd, &terminal->first);
 }
 
+static struct termios raw_of(const struct termios *before, bool keep_signals)
+{
+    struct termios mode = *before;
+
+    mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
+    if (!keep_signals)
+        mode.c_lflag &= ~(tcflag_t)ISIG;
+    mode.c_cc[VMIN] = 1;
+    mode.c_cc[VTIME] = 0;
+    return mode;
+}
+
+void terminal_restore(int fd, const struct termios *before)
+{
+    struct termios now, ours;
+
+    if (fd < 0 || tcgetattr(fd, &now) < 0)
+        return;
+    ours = raw_of(before, now.c_lflag & ISIG);
+    ours.c_oflag = now.c_oflag; /* see terminal_begin_output */
+    if (terminal_same_modes(&now, &ours) && !terminal_same_modes(&now, before))
+        set(fd, TCSANOW, before);
+}
+
 bool terminal_enter(struct terminal *terminal)
 {
     struct termios mode;
@@ -115,13 +140,7 @@ bool terminal_enter(struct terminal *terminal)
     }
     if ((terminal->raw && as_we_left_it(terminal)) || tcgetattr(terminal->fd, &terminal->saved) < 0)
         return terminal->raw;
-    mode = terminal->saved;
-    mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-    mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN);
-    if (!terminal->keep_signals)
-        mode.c_lflag &= ~(tcflag_t)ISIG;
-    mode.c_cc[VMIN] = 1;
-    mode.c_cc[VTIME] = 0;
+    mode = raw_of(&terminal->saved, terminal->keep_signals);
     terminal->in_output = false;
     terminal->raw = set(terminal->fd, TCSADRAIN, &mode) == 0;
     if (tcgetattr(terminal->fd, &terminal->ours) < 0)

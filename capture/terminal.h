@@ -53,6 +53,9 @@ void terminal_end_keys(struct terminal *terminal);
 /* Restores the initial modes. Does nothing if we changed none, or if another program has changed a
  * shared terminal since. */
 void terminal_leave(struct terminal *terminal);
+/* For another process, after the death of the process that made the terminal fd raw: sets the modes
+ * that were `before`, unless another program has changed the modes since. */
+void terminal_restore(int fd, const struct termios *before);
 /* Whether another program that the command did not start (gpg-agent's pinentry) reads without echo
  * from a terminal that we have made raw. */
 bool terminal_used_by_another(const struct terminal *terminal);

@@ -13,7 +13,7 @@ import time
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from wrapper import RUN, Terminal, alive, children, environment, kill_quietly, state_of, wait_for
+from wrapper import RUN, Terminal, alive, all_children, children, environment, kill_quietly, state_of, wait_for
 
 OPTIONS = ["-q"]  # without a dashboard, one line would say so
 
@@ -421,6 +421,33 @@ def test_a_background_run_gets_the_keys_after_it_was_brought_to_the_foreground(s
         wait_for(shell.is_raw)
         shell.type("\x03")
         wait_for(lambda: not children(shell.pid))
+
+
+def test_a_line_is_edited_and_read_in_a_run_that_bash_has_started_in_the_background(state):
+    """At its prompt bash has modes of its own, which are not for the command."""
+    with Terminal("bash", "--norc", "-i", wrapped=False, env=environment(state, PS1="$ ", TERM="dumb"), cols=200) as terminal:
+        at = terminal.until(r"\$ ")
+        terminal.type(f"{RUN} -q bash -c 'echo up$((1)); read x; echo got $x' &\r")
+        at = terminal.until(r"up1\r\n", at)
+        terminal.type("fg\r")
+        at = terminal.until(r"fg\r\n.*got \$x'\r\n", at)
+        terminal.type("ab\x7fc\r")
+        terminal.until(r"got ac\r\n", at)
+        terminal.type("exit\r")
+        assert terminal.wait() == 0
+
+
+def test_the_terminal_is_restored_when_the_wrapper_is_killed(state):
+    """As by a Python program whose subprocess.run(timeout=) is over."""
+    script = f"import subprocess; subprocess.Popen(['{RUN}', '-q', 'sh', '-c', 'echo up; exec sleep 60']).wait(); input()"
+    with Terminal("python3", "-c", script, wrapped=False, env=environment(state)) as terminal:
+        terminal.until("up")
+        wait_for(terminal.is_raw)
+        (wrapper,) = all_children(terminal.pid)
+        kill_quietly(wrapper)
+        wait_for(lambda: terminal.modes() == terminal.before, "the modes of before")
+        terminal.type("\r")
+        assert terminal.wait() == 0
 
 
 def test_a_background_run_of_a_script_without_job_control_leaves_the_terminal_alone(state):

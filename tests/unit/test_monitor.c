@@ -49,8 +49,11 @@ static int start(pid_t *monitor, void (*command)(void *))
     *monitor = fork();
     if (*monitor == 0) {
         close(ends[0]);
-        monitor_run(&(struct monitor_plan){
-            .channel = ends[1], .terminal = -1, .own_group = true, .command = {command, NULL}});
+        monitor_run(&(struct monitor_plan){.channel = ends[1],
+                                           .caller_terminal = -1,
+                                           .terminal = -1,
+                                           .own_group = true,
+                                           .command = {command, NULL}});
     }
     close(ends[1]);
     assert_int_equal(write_all(ends[0], "", 1), 0);
