@@ -20,11 +20,6 @@ void nix_source_open(struct nix_source *source, const struct status_page *page, 
             open(page->nix_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
 }
 
-void nix_source_rewind(struct nix_source *source)
-{
-    source->at = 0;
-}
-
 static size_t read_at(int fd, char *bytes, size_t size, uint64_t at)
 {
     ssize_t n;
@@ -35,12 +30,12 @@ static size_t read_at(int fd, char *bytes, size_t size, uint64_t at)
     return n > 0 ? (size_t)n : 0;
 }
 
-static size_t read_disk(struct nix_source *source, char *bytes, size_t size)
+static size_t read_disk(struct nix_source *source, char *bytes, size_t size, uint64_t at)
 {
     if (source->disk_fd < 0)
         source->disk_fd =
             open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
-    return source->disk_fd < 0 ? 0 : read_at(source->disk_fd, bytes, size, source->at);
+    return source->disk_fd < 0 ? 0 : read_at(source->disk_fd, bytes, size, at);
 }
 
 /* The bytes below this offset are not in memory. */
@@ -50,26 +45,34 @@ static uint64_t freed(const struct nix_source *source)
     return atomic_load(&source->page->nix_freed);
 }
 
-size_t nix_source_read(struct nix_source *source, char *bytes, size_t size)
+/* For a run that is alive. */
+static size_t read_memory_or_disk(struct nix_source *source, uint64_t *at, char *bytes, size_t size)
 {
     size_t n = 0;
 
-    if (!source->path)
-        return 0;
-    if (source->memory_fd < 0)
-        n = source->page && !source->page->nix_path[0] ? 0 : read_disk(source, bytes, size);
-    else if (freed(source) <= source->at)
-        n = read_at(source->memory_fd, bytes, size, source->at);
-    if (source->memory_fd >= 0 && freed(source) > source->at) {
-        n = read_disk(source, bytes, size);
-        if (n == 0) { /* these bytes waited too long for the disk */
-            source->at = freed(source);
-            n = read_at(source->memory_fd, bytes, size, source->at);
-            if (freed(source) > source->at)
-                return 0; /* the next call finds them */
-        }
+    if (freed(source) <= *at)
+        n = read_at(source->memory_fd, bytes, size, *at);
+    if (freed(source) <= *at)
+        return n;
+    n = read_disk(source, bytes, size, *at);
+    if (n == 0) { /* these bytes waited too long for the disk */
+        *at = freed(source);
+        n = read_at(source->memory_fd, bytes, size, *at);
+        if (freed(source) > *at)
+            return 0; /* the next call finds them */
     }
-    source->at += n;
+    return n;
+}
+
+size_t nix_source_read(struct nix_source *source, uint64_t *at, char *bytes, size_t size)
+{
+    size_t n;
+
+    if (!source->path || (source->page && !source->page->nix_path[0]))
+        return 0;
+    n = source->memory_fd < 0 ? read_disk(source, bytes, size, *at)
+                              : read_memory_or_disk(source, at, bytes, size);
+    *at += n;
     return n;
 }
 

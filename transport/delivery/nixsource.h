@@ -1,4 +1,4 @@
-/* Reads nix's internal log of a run from its beginning: from memory while the run lives, and from
+/* Reads nix's internal log of a run: from memory while the run lives, and from
    ID.nix in the state directory what is no longer in memory (capture/nixspool.h). */
 #ifndef NIXFLEET_NIXSOURCE_H
 #define NIXFLEET_NIXSOURCE_H
@@ -12,18 +12,16 @@ struct nix_source {
     const struct status_page *page; /* NULL: the run is over */
     char *path;                     /* of ID.nix; NULL: there is nothing to read */
     int memory_fd, disk_fd;         /* -1: not open */
-    uint64_t at;                    /* offset of the next read */
 };
 
 /* page: of the run, which must be valid as long as the source; NULL: only ID.nix is read. dir NULL:
  * there is nothing to read. Never fails. */
 void nix_source_open(struct nix_source *source, const struct status_page *page, const char *dir,
                      const char *id);
-/* The next read begins at the beginning. */
-void nix_source_rewind(struct nix_source *source);
-/* Reads at most size bytes; where bytes are lost, NUL bytes or nothing. Returns how many; 0:
- * nothing has been appended. A disk is read only if the bytes are not in memory. */
-size_t nix_source_read(struct nix_source *source, char *bytes, size_t size);
+/* Reads at most size bytes from the offset *at on, and adds their number to *at. Lost bytes are
+ * passed over, or are NUL bytes. Returns the number of bytes; 0: nothing has been appended. A disk
+ * is read only if the bytes are not in memory. */
+size_t nix_source_read(struct nix_source *source, uint64_t *at, char *bytes, size_t size);
 void nix_source_close(struct nix_source *source);
 
 #endif
