@@ -15,7 +15,8 @@ SHIM = pathlib.Path(os.environ.get("NIXFLEET_BUILD") or ROOT / "build") / "tools
 STEP = 20  # seconds; a larger step would be a clock that jumps
 SLACK = 10_000  # ms that a slow machine may take for a few requests
 
-pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="the shim is not built"),
+pytestmark = [pytest.mark.sqlite,  # with PostgreSQL it is not the clock of the dashboard that counts
+              pytest.mark.skipif(not SHIM.exists(), reason="the shim is not built"),
               pytest.mark.skipif(bool(os.environ.get("NIXFLEET_ASAN")), reason="a sanitizer's library must come first")]
 
 
