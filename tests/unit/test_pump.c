@@ -300,7 +300,7 @@ static void a_flood_makes_pipes_larger_and_never_smaller(void **state)
         assert_int_equal(pthread_join(reader, &total), 0);
         assert_int_equal((size_t)total, FLOOD);
         if (before == 4096)
-            assert_in_range(after, before + 1, 1 << 20);
+            assert_uint_in_range(after, before + 1, 1 << 20);
         else
             assert_int_equal(after, before);
         free_flood(flood);

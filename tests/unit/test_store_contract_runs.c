@@ -549,7 +549,7 @@ static enum job_result add_calls(struct txn *txn, struct work *work)
         return JOB_FAILED;
     assert_memory_equal(rows[0].key, "a", 2);
     assert_int_equal(rows[1].calls, 2 * rows[0].calls);
-    assert_in_range(rows[0].age_ms, 0, WINDOW_MS);
+    assert_uint_in_range(rows[0].age_ms, 0, WINDOW_MS);
     work->result = rows[0].calls;
     return JOB_DONE;
 }

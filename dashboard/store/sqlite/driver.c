@@ -1,5 +1,6 @@
 /* Statements of the writer and of the reading threads, and the connections of the latter. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "dashboard/store/sqlite/rowsum.h"
