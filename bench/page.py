@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""page.py: what the page takes of a browser: a key in the filter of a large fleet, a fleet at work, and a log that is followed.
-Prints a Markdown table.
+"""page.py: what the page takes of a browser: a key in the filter of a large fleet, a fleet at work, a log that is followed, and a day.
+Prints Markdown tables.
 
-    page.py [--seconds N] [--hosts N] [--soak N]
+    page.py [--seconds N] [--hosts N] [--fleet N] [--profile] [--day]
 
-A real nixfleet-dashboard and a headless Chromium, which draws by software. The times are CPU times: of the page's main thread, as
-Chromium counts them, and of its whole process. --soak: for so many seconds a log of 5,000 lines a second is followed, and 20 runs a
-second end and begin; what the page holds early and late. Nothing here passes or fails."""
+A real nixfleet-dashboard, signed in, and a headless Chromium, which draws by software. What is counted is CPU time: of the whole
+process that draws the page, as the kernel counts it, and of its threads and tasks, from a trace of Chromium (the same categories that
+DevTools' performance panel records). --profile: also the events of the trace that took most. --fleet: only the N-th fleet.
+--day: all events of a day, one after the other as fast as the page takes them; what the page holds on the way. Nothing here passes
+or fails."""
 import argparse
+import http.client
+import json
 import os
 import pathlib
 import statistics
@@ -23,26 +27,44 @@ try:
     from browser import Browser
 except ImportError as absent:
     sys.exit(f"page.py is skipped: {absent}")
-from dashboard import BINARY, Dashboard, sign_in  # noqa: E402
+from _trace import Trace  # noqa: E402
+from dashboard import BINARY, TOKEN, Dashboard, new_run, sign_in  # noqa: E402
+
+REPORTERS = 4  # connections that hosts share
+TO_BUILD = 400
+# hosts, busy ones, reports each second, lines each second of the log that is open
+FLEETS = [(1500, 40, 40, 0), (219, 165, 165, 50)]
+
+
+def parents():
+    """The processes of the machine: pid → (parent, whether it draws pages)."""
+    found = {}
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            words = (entry / "cmdline").read_bytes()
+            # Chromium draws its own pages, too, in a process that says so.
+            found[int(entry.name)] = (parent, b"--type=renderer" in words and b"webui" not in words)
+        except OSError:
+            continue
+    return found
 
 
 def renderers(driver_pid):
     """The processes below chromedriver that draw pages."""
-    parents, drawing = {}, []
-    for entry in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if b"--type=renderer" in (entry / "cmdline").read_bytes():
-                drawing.append(int(entry.name))
-        except OSError:
-            continue
+    found = parents()
 
     def is_ours(pid):
-        while pid in parents and pid != driver_pid:
-            pid = parents[pid]
+        while pid in found and pid != driver_pid:
+            pid = found[pid][0]
         return pid == driver_pid
 
-    return [pid for pid in drawing if is_ours(pid)]
+    return [pid for pid, (_, draws) in found.items() if draws and is_ours(pid)]
+
+
+def cpu_of(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Page:
@@ -52,72 +74,144 @@ class Page:
         self.browser = Browser()
         sign_in(self.browser, url)
         self.browser.driver.get(url + "/")
+        self.browser.wait(lambda: self.browser.count("tr.host") > 10, "the hosts")
         self.browser.cdp("Performance.enable", {"timeDomain": "threadTicks"})
+        # Chromium keeps a process in reserve: the one that has worked is this page's.
+        self.pid = max(renderers(self.browser.driver.service.process.pid), key=cpu_of)
 
     def process_cpu(self):
-        """CPU seconds of the processes that draw this browser's page."""
-        total = 0
-        for pid in renderers(self.browser.driver.service.process.pid):
-            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += (int(fields[11]) + int(fields[12])) / TICK
-        return total
+        return cpu_of(self.pid)
 
-    def tasks(self):
-        """CPU seconds of the main thread since the page was loaded: all its tasks, and in them script, style and layout."""
+    def trace(self, seconds):
+        """What a trace of so many seconds says of this page's process: parts of a core."""
+        with Trace(self.browser.driver) as trace:
+            time.sleep(seconds)
+        return trace.cpu(self.pid)
+
+    def main_thread(self):
+        """CPU seconds of the main thread since the page was loaded, all its tasks."""
         metrics = {m["name"]: m["value"] for m in self.browser.cdp("Performance.getMetrics")["metrics"]}
-        return [metrics[f"{name}Duration"] for name in ("Task", "Script", "RecalcStyle", "Layout")]
-
-    def heap_mb(self):
-        self.browser.cdp("HeapProfiler.collectGarbage")
-        return self.browser.js("return performance.memory.usedJSHeapSize") / 1e6
+        return metrics["TaskDuration"]
 
     def holdings(self):
         """What the page holds: MB of heap, nodes of the document and outside it, and listeners."""
-        heap = self.heap_mb()
+        for _ in range(3):  # what the first collection has freed may have held more
+            self.browser.cdp("HeapProfiler.collectGarbage")
         metrics = {m["name"]: m["value"] for m in self.browser.cdp("Performance.getMetrics")["metrics"]}
-        return heap, metrics["Nodes"], metrics["JSEventListeners"]
+        return metrics["JSHeapUsedSize"] / 1e6, metrics["Nodes"], metrics["JSEventListeners"]
+
+    def open_log(self, host):
+        self.browser.js(f"document.querySelector('tbody[data-host={host}] .name').click()")
+        self.browser.wait(lambda: self.browser.count(".row") > 0, "the log")
 
     def close(self):
         self.browser.close()
 
 
-class Fleet:
-    """Hosts that report: `hosts` of them, `busy` with a run, some changes each second in turn; a log that grows."""
+class Client:
+    """A host's connection, which is kept."""
 
-    def __init__(self, dashboard, hosts, busy, changes, log_lines, new_runs=False):
-        self.dashboard, self.changes, self.log_lines, self.new_runs = dashboard, changes, log_lines, new_runs
-        self.names = [f"host{i:04d}" for i in range(hosts)]
-        self.runs = {}
-        for i, name in enumerate(self.names):
-            if i < busy:
-                self.runs[name] = dashboard.begin(name, ["building"])
-            else:
-                dashboard.post(f"/api/hosts/{name}/register", {"hostname": name, "host_type": "nixos"})
-        self.ending, self.written = threading.Event(), 0
+    def __init__(self, dashboard):
+        self.connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=30)
+
+    def post(self, path, body):
+        self.connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"})
+        answer = self.connection.getresponse()
+        said = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{path}: {answer.status} {said!r}")
+
+
+class Host:
+    """A host whose agent is heard, and the runs that it does."""
+
+    def __init__(self, name):
+        self.name, self.path = name, f"/api/hosts/{name}"
+        self.run, self.lines, self.n = None, 0, 0
+
+    def register(self, client):
+        client.post(f"{self.path}/register", {"hostname": self.name, "host_type": "nixos", "location": "home", "device_type": "server", "poll_interval": 60,
+                                              "current_generation": "e578082", "os_name": "NixOS", "metrics": {"cpu": self.n % 97, "ram": 34, "load": "0.42"}})
+
+    def begin(self, client):
+        self.run, self.lines, self.n = new_run(), 0, 0
+        self.write(client, ["building the system configuration..."])
+
+    def write(self, client, lines):
+        """What nixfleet-run sends each second in which something was written: lines, the phase, and how far it is."""
+        self.n += 1
+        progress = {"built": min(self.n, TO_BUILD), "to_build": TO_BUILD, "current": f"package-{self.n}"}
+        client.post(f"{self.path}/logs", {"run": self.run, "command": "sudo nixos-rebuild switch --flake .#host", "name": "switch", "from": self.lines,
+                                          "lines": lines, "phase": "building", "progress": progress})
+        self.lines += len(lines)
+
+    def end(self, client, code):
+        client.post(f"{self.path}/logs", {"run": self.run, "from": self.lines, "lines": ["done"], "exit": {"code": code}, "line_count": self.lines + 1,
+                                          **({"error": "builder for 'package.drv' failed"} if code else {})})
+        self.run = None
+
+
+def at_once(jobs, dashboard):
+    """Does the jobs, each of which gets a client, on some connections."""
+    todo = iter(jobs)
+    lock = threading.Lock()
+
+    def work():
+        client = Client(dashboard)
+        while True:
+            with lock:
+                job = next(todo, None)
+            if not job:
+                return
+            job(client)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+class Fleet:
+    """Hosts that report: `busy` of them have a run and tell of it in turn, `reports` times a second together; the log of the first one
+    grows by `lines` each second."""
+
+    def __init__(self, dashboard, hosts, busy, reports, lines):
+        self.dashboard, self.reports, self.lines = dashboard, reports, lines
+        self.hosts = [Host(f"host{i:04d}") for i in range(hosts)]
+        self.busy = self.hosts[:busy]
+        at_once([host.register for host in self.hosts], dashboard)
+        at_once([host.begin for host in self.busy], dashboard)
+        self.ending, self.done = threading.Event(), 0
         self.threads = []
 
     def start(self):
-        jobs = [self.report] + ([self.write] if self.log_lines else [])
-        self.threads = [threading.Thread(target=job) for job in jobs]
+        told = self.busy[1:] if self.lines else self.busy
+        shares = [told[i::REPORTERS] for i in range(REPORTERS)]
+        self.threads = [threading.Thread(target=self.tell, args=(share,)) for share in shares]
+        if self.lines:
+            self.threads.append(threading.Thread(target=self.grow))
         for thread in self.threads:
             thread.start()
 
-    def report(self):
-        n = 0
-        while not self.ending.wait(1 / self.changes):
-            name = list(self.runs)[n % len(self.runs)]
-            if self.new_runs and n % 5 == 0 and n % len(self.runs):  # not of the host whose log is followed
-                self.dashboard.end(name, self.runs[name], 1, code=n % 2)
-                self.runs[name] = self.dashboard.begin(name, ["building"])
-            progress = {"built": n % 400, "to_build": 400, "current": f"package-{n}"}
-            self.dashboard.heartbeat(name, self.runs[name], "building", phase="building", progress=progress, interval=60)
-            n += 1
+    def paced(self, each_second):
+        """Yields when the next is due, so that one that is late is followed by the next at once."""
+        due = time.monotonic()
+        while not self.ending.wait(max(0, due - time.monotonic())):
+            yield
+            due += 1 / each_second
 
-    def write(self):
-        name, n, each = next(iter(self.runs)), 1, max(1, self.log_lines // 5)
-        while not self.ending.wait(0.2):
-            self.dashboard.write(name, self.runs[name], n, [f"\x1b[32mpackage>\x1b[0m line {n + i} of the build" for i in range(each)])
-            self.written = n = n + each
+    def tell(self, hosts):
+        client = Client(self.dashboard)
+        for n, _ in enumerate(self.paced(self.reports / REPORTERS)):
+            host = hosts[n % len(hosts)]
+            host.write(client, [f"package> step {n}"])
+            self.done += 1
+
+    def grow(self):
+        client, host = Client(self.dashboard), self.busy[0]
+        for _ in self.paced(5):
+            host.write(client, [f"\x1b[32mpackage>\x1b[0m line {host.lines + i} of the build" for i in range(self.lines // 5)])
 
     def stop(self):
         self.ending.set()
@@ -125,7 +219,7 @@ class Fleet:
             thread.join()
 
 
-def key_in_filter(page):
+def keys_in_filter(page):
     """CPU seconds of the main thread from a key in the filter to the painted list; the keys narrow the list and widen it."""
     script = """const done = arguments[arguments.length - 1]; const box = document.querySelector('#filter');
         const channel = new MessageChannel();
@@ -133,39 +227,30 @@ def key_in_filter(page):
         requestAnimationFrame(() => { channel.port1.onmessage = done; channel.port2.postMessage(0); });"""
     costs = []
     for text in ["h", "ho", "host0", "host07", "host079", "host07", "host0", "", "1", "12", "1", ""] * 2:
-        before = page.tasks()[0]
+        before = page.main_thread()
         page.browser.driver.execute_async_script(script, text)
-        costs.append(page.tasks()[0] - before)
+        costs.append(page.main_thread() - before)
     return costs
 
 
-def share(page, seconds):
-    """Parts of a core: whole process, main thread, and of the latter script, style, layout."""
-    process, tasks, start = page.process_cpu(), page.tasks(), time.monotonic()
-    time.sleep(seconds)
-    took = time.monotonic() - start
-    return [(page.process_cpu() - process) / took] + [(after - before) / took for before, after in zip(tasks, page.tasks())]
-
-
-def measure(hosts, busy, changes, log_lines, seconds, keys):
+def measure(hosts, busy, reports, lines, seconds, keys):
     dashboard = Dashboard()
     page = fleet = None
     try:
-        fleet = Fleet(dashboard, hosts, busy, changes, log_lines)
+        fleet = Fleet(dashboard, hosts, busy, reports, lines)
         page = Page(dashboard.url)
-        page.browser.wait(lambda: page.browser.count("tr.host") > 30, "the hosts")
-        figures = {}
-        if keys:
-            each = key_in_filter(page)
-            figures["key"] = (statistics.median(each), max(each))
-        if log_lines:
-            page.browser.js("document.querySelector('tbody[data-host=host0000] .name').click()")
-            page.browser.wait(lambda: page.browser.count(".row") > 0, "the log")
+        found = {"keys": keys_in_filter(page) if keys else None}
+        if lines:
+            page.open_log("host0000")
         fleet.start()
-        time.sleep(3)
-        figures["share"] = share(page, seconds)
-        figures["heap"] = page.heap_mb()
-        return figures
+        time.sleep(5)
+        done, process, start = fleet.done, page.process_cpu(), time.monotonic()
+        time.sleep(seconds)
+        took = time.monotonic() - start
+        found["process"], found["reports"] = (page.process_cpu() - process) / took, (fleet.done - done) / took
+        found["trace"] = page.trace(seconds)
+        found["heap"] = page.holdings()[0]
+        return found
     finally:
         if fleet:
             fleet.stop()
@@ -174,52 +259,126 @@ def measure(hosts, busy, changes, log_lines, seconds, keys):
         dashboard.close()
 
 
-def soak(seconds):
-    """What the page holds after a quarter of the time, and at its end; and the lines that the log has then. A day of 50 lines a second
-    has 4.3 million."""
+# A day: 219 hosts with an agent that reports each minute, and 24 runs on each, which report 40 times; on one more host a build whose log
+# grows by 50 lines a second, open and followed; a person who does something each three minutes.
+DAY = {"hosts": 219, "runs": 24, "reports": 40, "agent": 1440, "lines": 50 * 86400, "acts": 480}
+COUNT_MESSAGES = """window.heard = 0; const Plain = WebSocket;
+    window.WebSocket = class extends Plain { constructor(url) { super(url); this.addEventListener('message', () => window.heard++); } };"""
+
+
+class Day:
+    """All that happens in a day, in ten parts."""
+
+    PARTS = 10
+
+    def __init__(self, dashboard):
+        self.dashboard = dashboard
+        self.hosts = [Host(f"host{i:04d}") for i in range(DAY["hosts"])]
+        self.builder = Host("builder")
+        at_once([host.register for host in self.hosts + [self.builder]], dashboard)
+        at_once([self.builder.begin], dashboard)
+        self.acts = 0
+
+    def part(self, page, n):
+        """The n-th tenth."""
+        jobs = [threading.Thread(target=self.grow)] + [threading.Thread(target=self.work, args=(self.hosts[i::6], n)) for i in range(6)]
+        for job in jobs:
+            job.start()
+        goal = DAY["acts"] * (n + 1) // self.PARTS
+        while any(job.is_alive() for job in jobs) or self.acts < goal:
+            if self.acts < goal:
+                self.act(page.browser)
+            time.sleep(0.5)
+
+    def work(self, hosts, n):
+        client = Client(self.dashboard)
+        first, last = (DAY["runs"] * part // self.PARTS for part in (n, n + 1))
+        for number in range(first, last):
+            for host in hosts:
+                host.begin(client)
+            for _ in range(DAY["reports"]):
+                for host in hosts:
+                    host.write(client, ["package> a line"])
+            for host in hosts:
+                host.end(client, code=number % 5 == 0)
+        for _ in range(DAY["agent"] // self.PARTS):
+            for host in hosts:
+                host.register(client)
+
+    def grow(self):
+        client, each = Client(self.dashboard), 250
+        for _ in range(DAY["lines"] // self.PARTS // each):
+            at = self.builder.lines
+            self.builder.write(client, [f"\x1b[32mpackage>\x1b[0m line {at + i} of the build" for i in range(each)])
+
+    def act(self, browser):
+        """A person opens and closes a log, filters, looks at the runs of a host, the timeline, the search."""
+        name = self.hosts[self.acts % len(self.hosts)].name
+        press = "document.querySelector('%s')?.click()"
+        choices = [f"location.hash = '#builder+{name}'", "location.hash = '#builder'", "location.hash = '#builder?q=host00'", "location.hash = '#builder?only=problem'",
+                   "location.hash = '#builder?view=timeline'", "location.hash = '#builder'", press % ".panel [data-do=runs]", press % ".panel [data-do=times]",
+                   "location.hash = '#?view=search&find=nothing'", "location.hash = '#builder'", press % "#fleet-menu", press % "#fleet-menu"]
+        browser.js(choices[self.acts % len(choices)])
+        self.acts += 1
+
+
+def print_day():
     dashboard = Dashboard()
-    page = fleet = None
+    page = None
     try:
-        fleet = Fleet(dashboard, 219, 165, 100, 5000, new_runs=True)
+        day = Day(dashboard)
         page = Page(dashboard.url)
-        page.browser.wait(lambda: page.browser.count("tr.host") > 30, "the hosts")
-        page.browser.js("document.querySelector('tbody[data-host=host0000] .name').click()")
+        page.browser.cdp("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_MESSAGES})
+        page.browser.driver.refresh()
+        page.browser.wait(lambda: page.browser.count("tr.host") > 10, "the hosts")
+        page.browser.js("location.hash = '#builder'")
         page.browser.wait(lambda: page.browser.count(".row") > 0, "the log")
-        fleet.start()
-        time.sleep(seconds / 4)
-        early = page.holdings()
-        time.sleep(seconds * 3 / 4)
-        return early, page.holdings(), fleet.written
+        print("| of the day | lines | runs | messages to the page | heap | nodes | listeners |\n|---|" + "---:|" * 6, flush=True)
+        for part in range(Day.PARTS):
+            day.part(page, part)
+            page.browser.js("location.hash = '#builder'")
+            time.sleep(5)
+            heap, nodes, listeners = page.holdings()
+            runs = DAY["runs"] * (part + 1) // Day.PARTS * DAY["hosts"]
+            print(f"| {part + 1}/10 | {day.builder.lines:,} | {runs:,} | {page.browser.js('return window.heard'):,} | {heap:.2f} MB | {nodes:.0f} | {listeners:.0f} |", flush=True)
     finally:
-        if fleet:
-            fleet.stop()
         if page:
             page.close()
         dashboard.close()
+
+
+KINDS = ("script", "style", "layout", "paint", "garbage")
+
+
+def print_fleets(fleets, seconds, profile):
+    measured = [measure(*fleet, seconds, n == 0) for n, fleet in enumerate(fleets)]
+    keys = measured[0]["keys"]
+    print(f"A key in the filter, {fleets[0][0]} hosts: {statistics.median(keys) * 1000:.0f} ms of the main thread (median), {max(keys) * 1000:.0f} ms (longest).\n")
+    print("| parts of a core | process | in the trace | main thread | " + " | ".join(KINDS) + " | heap |\n|---|" + "---:|" * (4 + len(KINDS)))
+    for (hosts, busy, _, lines), found in zip(fleets, measured):
+        words = f"{hosts:,} hosts, {busy} busy, {found['reports']:.0f} reports/s" + (f", a log of {lines} lines/s" if lines else "")
+        trace = found["trace"]
+        parts = [trace["all"], trace["main"]] + [trace["kinds"].get(kind, 0) for kind in KINDS]
+        cells = [f"{found['process'] * 100:.1f} %"] + [f"{part / seconds * 100:.2f} %" for part in parts]
+        print(f"| {words} | " + " | ".join(cells) + f" | {found['heap']:.1f} MB |")
+        for name, cost in sorted(trace["names"].items(), key=lambda item: -item[1])[: 30 if profile else 0]:
+            print(f"    {cost / seconds * 100:.3f} %  {name}")
+        for name, cost in sorted(trace["threads"].items(), key=lambda item: -item[1])[: 30 if profile else 0]:
+            print(f"    {cost / seconds * 100:.3f} %  thread {name}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--hosts", type=int, default=1500)
-    parser.add_argument("--soak", type=int, default=0, metavar="SECONDS")
+    parser.add_argument("--fleet", type=int, default=0, metavar="N")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--day", action="store_true")
     arguments = parser.parse_args()
     if not BINARY.exists():
         sys.exit("page.py is skipped: nixfleet-dashboard is not built")
-    if arguments.soak:
-        early, late, lines = soak(arguments.soak)
-        print(f"| a log of {lines:,} lines | heap | nodes | listeners |\n|---|---:|---:|---:|")
-        for words, held in (("after a quarter of the time", early), ("at the end", late)):
-            print(f"| {words} | {held[0]:.1f} MB | {held[1]:.0f} | {held[2]:.0f} |")
-        return
-    fleets = [(arguments.hosts, 40, 4, 0), (arguments.hosts, 40, 40, 0), (219, 165, 6, 50), (219, 165, 100, 50)]
-    measured = [measure(*fleet, arguments.seconds, n == 0) for n, fleet in enumerate(fleets)]
-    median, most = measured[0]["key"]
-    print(f"A key in the filter, {arguments.hosts} hosts: {median * 1000:.0f} ms of the main thread (median), {most * 1000:.0f} ms (longest).\n")
-    print("| parts of a core | whole process | main thread | script | style | layout | heap |\n|---|---:|---:|---:|---:|---:|---:|")
-    for (hosts, busy, changes, lines), figures in zip(fleets, measured):
-        words = f"{hosts:,} hosts, {busy} busy, {changes} changes/s" + (f", a log of {lines} lines/s" if lines else "")
-        print(f"| {words} | " + " | ".join(f"{part * 100:.1f} %" for part in figures["share"]) + f" | {figures['heap']:.1f} MB |")
+    if arguments.day:
+        return print_day()
+    return print_fleets([FLEETS[arguments.fleet - 1]] if arguments.fleet else FLEETS, arguments.seconds, arguments.profile)
 
 
 if __name__ == "__main__":

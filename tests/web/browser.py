@@ -5,7 +5,7 @@ import tempfile
 import time
 
 from selenium import webdriver
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, ElementNotInteractableException, StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
@@ -76,7 +76,14 @@ class Browser:
         return True
 
     def type(self, selector, text):
-        self.driver.find_element("css selector", selector).send_keys(text)
+        self.wait(lambda: self.visible(selector) and self.typed(selector, text), f"{selector} to type into")
+
+    def typed(self, selector, text):
+        try:
+            self.driver.find_element("css selector", selector).send_keys(text)
+        except ElementNotInteractableException:  # nothing was typed: it is hidden again, or not ready yet
+            return False
+        return True
 
     def keys(self, *keys):
         self.driver.switch_to.active_element.send_keys(*keys)

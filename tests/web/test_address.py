@@ -95,7 +95,7 @@ def test_a_host_beyond_the_first_is_opened_by_its_link(page, dashboard):
     page.wait(lambda: page.js("return scrollY") == 0)
     before = page.count("tr.host")
     page.click("#more-button")
-    page.wait(lambda: page.count("tr.host") > before + 30, "more hosts")
+    page.wait(lambda: page.count("tr.host") > before + 20, "more hosts")
 
 
 def test_a_link_to_a_host_alone_is_no_trap_for_back(page, dashboard):

@@ -2,30 +2,32 @@
    drawn. */
 import { soon } from './frames.js';
 import { HostRow, keyOf } from './hosts.js';
+import { isProblem } from './signals.js';
 import { count, el, plural, setText, throttle, toMs } from './util.js';
 
-const SHOWN_AT_FIRST = 40;
+const SHOWN_AT_FIRST = 24; // as many as a window shows; more come as it is scrolled
 const ARRANGE_EVERY_MS = 1000;
+const DRAW_EVERY_MS = 500; // what hosts report; an open log may be drawn more often
 const NEAR = '150px'; // rows this near to the window stay drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };
 const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, over: 4, none: 5 };
 const $ = (id) => document.getElementById(id);
 
-/* The kinds that the chips count and filter; `is` gets a row and the fleet. */
+/* The kinds that the chips count and filter, by the facts of a row. */
 const KINDS = {
-    problem: (row, fleet) => row.problem(fleet.live),
-    busy: (row, fleet) => row.verdict(fleet.live) === 'busy',
-    idle: (row, fleet) => ['ok', 'over', 'none'].includes(row.verdict(fleet.live)),
-    offline: (row, fleet) => row.reach(fleet.live) === 'offline',
-    outdated: (row, fleet) => row.outdated(fleet.target),
+    problem: ({ verdict }) => isProblem(verdict),
+    busy: ({ verdict }) => verdict === 'busy',
+    idle: ({ verdict }) => ['ok', 'over', 'none'].includes(verdict),
+    offline: ({ reach }) => reach === 'offline',
+    outdated: ({ outdated }) => outdated,
 };
+const KIND_NAMES = Object.keys(KINDS);
 
 const ORDERS = {
-    criticality: (row, fleet) =>
-        (row.problem(fleet.live) ? 0 : 10) + (CRITICALITY[row.host.criticality] ?? 3),
+    criticality: ({ verdict }, { host }) => (isProblem(verdict) ? 0 : 10) + (CRITICALITY[host.criticality] ?? 3),
     name: () => 0,
-    state: (row, fleet) => VERDICT_ORDER[row.verdict(fleet.live)],
-    seen: (row) => -toMs(row.host.last_seen),
+    state: ({ verdict }) => VERDICT_ORDER[verdict],
+    seen: (facts, { host }) => -toMs(host.last_seen),
 };
 
 export class Fleet {
@@ -39,6 +41,7 @@ export class Fleet {
     matching = []; // the rows that pass the filter, sorted
     counts = {};
     #most = SHOWN_AT_FIRST;
+    #online = 0;
     #outliers = 0; // rows that are shown although they are after the first #most
     #picked = new Set(); // ids
     #lastPick = null;
@@ -46,6 +49,7 @@ export class Fleet {
     #dirty = new Set(); // rows to draw
     #calls;
     #drawDirty = () => this.#draw();
+    #drawSoon = throttle(() => soon(this.#drawDirty), DRAW_EVERY_MS);
 
     /** `calls.row(row)` connects the buttons of a new row; `calls.changed()` is called after each new arrangement, and
        `calls.seen()` when other rows have come into sight. */
@@ -98,7 +102,12 @@ export class Fleet {
     redraw(row) {
         if (!row.inView) return;
         this.#dirty.add(row);
-        soon(this.#drawDirty);
+        this.#drawSoon();
+    }
+
+    /** After something that a person did. */
+    redrawNow(row) {
+        if (row.inView) row.draw(this.live, this.target, this.#picked.has(row.id));
     }
 
     redrawAll() {
@@ -106,7 +115,7 @@ export class Fleet {
     }
 
     #draw() {
-        for (const row of this.#dirty) if (row.inView) row.draw(this.live, this.target, this.#picked.has(row.id));
+        for (const row of this.#dirty) this.redrawNow(row);
         this.#dirty.clear();
     }
 
@@ -119,7 +128,7 @@ export class Fleet {
             const row = this.#byElement.get(target);
             row.inView = isIntersecting;
             row.panel?.setInView(isIntersecting);
-            if (isIntersecting) row.draw(this.live, this.target, this.#picked.has(row.id));
+            this.redrawNow(row);
         }
         this.#calls.seen();
     }
@@ -158,19 +167,22 @@ export class Fleet {
     arrange() {
         const words = this.text.toLowerCase().split(/\s+/).filter(Boolean);
         const order = ORDERS[this.sort] ?? ORDERS.name;
-        const counts = Object.fromEntries(Object.keys(KINDS).map((name) => [name, 0]));
+        const counts = Object.fromEntries(KIND_NAMES.map((name) => [name, 0]));
+        this.#online = 0;
         const wanted = [];
         const matching = [];
         for (const row of this.rows.values()) {
+            const facts = { verdict: row.verdict(this.live), reach: row.reach(this.live), outdated: row.outdated(this.target) };
             let passes = !this.only;
-            for (const name of Object.keys(KINDS)) {
-                if (!KINDS[name](row, this)) continue;
+            if (facts.reach === 'online') this.#online++;
+            for (const name of KIND_NAMES) {
+                if (!KINDS[name](facts)) continue;
                 counts[name]++;
                 if (name === this.only) passes = true;
             }
             passes &&= row.matches(words);
             if (!passes && !row.panel) continue;
-            const entry = { row, key: order(row, this), name: row.name, passes };
+            const entry = { row, key: order(facts, row), name: row.name, passes };
             wanted.push(entry);
             if (passes) matching.push(entry);
         }
@@ -217,13 +229,12 @@ export class Fleet {
         $('filters').hidden = none;
         $('welcome').hidden = !this.loaded || !none;
         $('empty').hidden = none || wanted > 0;
-        const online = [...this.rows.values()].filter((row) => row.reach(this.live) === 'online').length;
-        const words = [plural(this.rows.size, 'host'), online ? `${count(online)} online` : ''];
+        const words = [plural(this.rows.size, 'host'), this.#online ? `${count(this.#online)} online` : ''];
         setText($('fleet'), none ? '' : words.filter(Boolean).join(', '));
     }
 
     #drawChips() {
-        for (const name of Object.keys(KINDS)) {
+        for (const name of KIND_NAMES) {
             let chip = $(`chip-${name}`);
             if (!chip) {
                 chip = el(
@@ -255,7 +266,7 @@ export class Fleet {
         for (const one of rows) {
             if (on) this.#picked.add(one.id);
             else this.#picked.delete(one.id);
-            this.redraw(one);
+            this.redrawNow(one);
         }
         this.#lastPick = row;
         this.#calls.changed();
@@ -263,7 +274,7 @@ export class Fleet {
 
     pickAll(on) {
         this.#picked = new Set(on ? this.matching.map((row) => row.id) : []);
-        this.redrawAll();
+        for (const row of this.rows.values()) this.redrawNow(row);
         this.#calls.changed();
     }
 

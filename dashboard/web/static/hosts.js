@@ -16,7 +16,7 @@ import {
     title,
     verdict,
 } from './runs.js';
-import { hasAgent, hostVerdict, isProblem, reach, standingFailure, verdictWords } from './signals.js';
+import { hasAgent, hostVerdict, reach, standingFailure, verdictWords } from './signals.js';
 import { ago, dayAndTime, duration, el, serverNow, setAttr, setText, toMs, turn } from './util.js';
 
 const HIGH_PERCENT = 80;
@@ -97,10 +97,6 @@ export class HostRow {
 
     reach(live) {
         return reach(this.host, live);
-    }
-
-    problem(live) {
-        return isProblem(this.host, live);
     }
 
     outdated(target) {

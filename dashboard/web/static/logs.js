@@ -46,7 +46,7 @@ export class Logs {
         if (focus) row.panel.focus();
         this.moved({ step });
         await opened;
-        this.fleet.redraw(row);
+        this.fleet.redrawNow(row);
         return true;
     }
 
@@ -89,7 +89,7 @@ export class Logs {
         row.panel.destroy();
         row.mount(null);
         this.#open.delete(row.id);
-        this.fleet.redraw(row);
+        this.fleet.redrawNow(row);
         if (focus) row.cells.expand.focus();
         this.moved({ step: true });
     }

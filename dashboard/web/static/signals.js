@@ -50,7 +50,7 @@ export function reach(host, live) {
 }
 
 const PROBLEMS = ['stale', 'crashed', 'bad', 'warn'];
-export const isProblem = (host, live) => PROBLEMS.includes(hostVerdict(host, live));
+export const isProblem = (verdict) => PROBLEMS.includes(verdict);
 
 export function verdictWords(host, of) {
     if (of === 'busy') return host.run && isOpen(host.run) ? phaseName(host.run) : 'Busy';
