@@ -300,10 +300,10 @@ class Day:
                 for host in hosts:
                     host.write(client, ["package> a line"])
             for host in hosts:
-                host.end(client, code=number % 5 == 0)
+                host.end(client, code=int(number % 5 == 0))
         for _ in range(DAY["agent"] // self.PARTS):
             for host in hosts:
-                host.register(client)
+                client.post(f"{host.path}/heartbeat", {})
 
     def grow(self):
         client, each = Client(self.dashboard), 250

@@ -55,7 +55,11 @@ def test_a_derivation_is_shown_alone_and_folded(page, dashboard):
     page.wait(lambda: any(text.startswith("openssl> ") for _, text in shown(page)))
     page.click(".build-list li[data-n='0'] [data-do=fold-build]")
     page.wait(lambda: any(text == "▸ openssl: 2 lines" for _, text in shown(page)) and not any(text.startswith("openssl> ") for _, text in shown(page)))
+    page.wait(lambda: page.attr(".build-list li[data-n='0'] [data-do=fold-build]", "aria-pressed") == "true")
+    dashboard.write("folder", run, 121, ["zlib> more"], derivations=[{"n": 1, "name": "zlib-1.3", "state": "built", "line": 3, "lines": 41}])
+    page.wait(lambda: page.attr(".build-list li[data-n='1']", "data-state") == "built", "the list is drawn again")
     assert page.attr(".build-list li[data-n='0'] [data-do=fold-build]", "aria-pressed") == "true"
+    assert page.js("return document.activeElement.closest('li')?.dataset.n + document.activeElement.dataset.do") == "0fold-build", "the keys stay there"
     page.click(".build-list li[data-n='0'] [data-do=fold-build]")
     page.wait(lambda: any(text.startswith("openssl> ") for _, text in shown(page)))
 
@@ -110,5 +114,5 @@ def test_two_runs_are_compared_by_what_they_built_and_changed(page, dashboard):
     page.click(f"tr[data-run='{runs[0]}'] [data-do=compare]")
     table = lambda: {row[0]: row[1:] for row in page.js("return [...document.querySelectorAll('.comparison tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))")}
     page.wait(lambda: table().get("openssl") == ["10 s", "1 min 10 s"])
-    assert table()["zlib"] == ["5 s", "5 s"]
+    assert table()["zlib"] == ["5.0 s", "5.0 s"]
     assert table()["Changes"] == ["system: generation 41 → 42", "system: generation 42 → 43"]

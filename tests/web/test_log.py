@@ -258,6 +258,31 @@ def test_a_log_whose_row_moves_keeps_its_place_all_the_time(page, dashboard):
     assert moved == ["mover-b,mover-a", "mover-a,mover-b", before]
 
 
+def test_a_row_that_is_used_keeps_its_focus_and_what_is_scrolled_when_the_order_changes(page, dashboard):
+    """Two rows change places, so that one of them has to move, whichever that is."""
+    for name in ("used-a", "used-b"):
+        for _ in range(20):
+            dashboard.has(name, code=int(name == "used-b"))
+    page.load("/#?q=used-")
+    for name in ("used-a", "used-b"):
+        open_log(page, name)
+        page.click(ROW % name + "[data-do=runs]")
+        page.wait(lambda: page.count(ROW % name + ".run-table tbody tr") == 20)
+    page.js("""for (const table of document.querySelectorAll('.run-table')) table.scrollTop = 77;
+        document.querySelector('tbody[data-host=used-b] tr[data-run] [data-do=compare]').focus({ preventScroll: true });""")
+    kept = page.js("""const sort = document.querySelector('#sort'), at = document.activeElement;
+        const answer = [];
+        for (const order of ['name', 'criticality', 'name']) {
+            sort.value = order;
+            sort.dispatchEvent(new Event('change'));
+            answer.push([[...document.querySelectorAll('tr.host')].map((r) => r.dataset.host).join(), document.activeElement === at,
+                         [...document.querySelectorAll('.run-table')].map((t) => t.scrollTop).join()]);
+        }
+        return answer;""")
+    page.js("localStorage.removeItem('nixfleet.sort')")
+    assert kept == [["used-a,used-b", True, "77,77"], ["used-b,used-a", True, "77,77"], ["used-a,used-b", True, "77,77"]]
+
+
 def test_a_failed_run_opens_at_its_error(page, dashboard, host):
     text = list(lines(3000))
     text[1234] = "error: builder for 'x' failed"

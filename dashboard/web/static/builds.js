@@ -2,7 +2,7 @@
    or folded. If nix recorded what the builder wrote, the end of that text can be opened below the list. */
 import { api, buildLogUrl } from './api.js';
 import { isOpen } from './runs.js';
-import { duration, el, plural, serverNow, setAttr, setText, throttle } from './util.js';
+import { el, plural, refill, serverNow, setAttr, setText, shortDuration, throttle } from './util.js';
 
 const EVERY_MS = 3000;
 const SHOWN_AT_FIRST = 100;
@@ -22,9 +22,9 @@ export class Builds {
     #loadSoon = throttle(() => this.#load(), EVERY_MS);
 
     /** `alone(derivation)` shows only the lines of one derivation. `fold(derivation)` folds or unfolds these lines, and resolves
-       to whether they are folded now. */
-    constructor({ host, alone, fold }) {
-        Object.assign(this, { host, alone, fold });
+       to whether they are folded now, as `isFolded(derivation)` says. */
+    constructor({ host, alone, fold, isFolded }) {
+        Object.assign(this, { host, alone, fold, isFolded });
         this.summary = el('summary', {});
         this.body = el('ul', { class: 'build-list' });
         this.more = el('button', { type: 'button', hidden: true, onclick: () => this.#showMore() });
@@ -100,7 +100,7 @@ export class Builds {
         if (!this.element.open) return;
         const sorted = this.#sorted;
         const longest = Math.max(1, ...sorted.map((one) => this.#took(one)));
-        this.body.replaceChildren(...sorted.slice(0, this.#most).map((one) => this.#row(one, longest)));
+        refill(this.body, sorted.slice(0, this.#most).map((one) => this.#row(one, longest)));
         this.more.hidden = sorted.length <= this.#most;
         setText(this.more, `Show ${sorted.length - this.#most} more`);
     }
@@ -114,17 +114,17 @@ export class Builds {
         const took = this.#took(one);
         const bar = el('span', { class: 'build-bar', 'aria-hidden': 'true' });
         bar.style.setProperty('--part', (took / longest).toFixed(3));
-        const fold = el('button', { type: 'button', 'data-do': 'fold-build', 'aria-pressed': 'false', text: 'Fold' });
+        const fold = el('button', { type: 'button', 'data-do': 'fold-build', 'aria-pressed': String(this.isFolded(one)), text: 'Fold' });
         fold.addEventListener('click', async () => setAttr(fold, 'aria-pressed', String(await this.fold(one))));
         const where = [one.step, one.machine && `on ${one.machine}`].filter(Boolean).join(' ');
         return el(
             'li',
-            { 'data-state': one.state, 'data-n': one.n },
+            { 'data-state': one.state, 'data-n': one.n, 'data-key': one.n },
             el('span', { class: 'mark', 'data-verdict': VERDICTS[one.state], 'aria-hidden': 'true', text: MARKS[one.state] }),
             el('span', { class: 'build-name' }, el('bdi', { text: one.name }), el('span', { class: 'vh', text: `, ${one.state}` })),
             el('span', { class: 'muted', text: where }),
             bar,
-            el('span', { class: 'num', text: took ? duration(took) : one.state }),
+            el('span', { class: 'num', text: took ? shortDuration(took) : one.state }),
             one.log ? el('button', { type: 'button', 'data-do': 'own-log', text: 'Log', onclick: () => this.#openOwn(one) }) : el('span'),
             one.lines ? el('button', { type: 'button', 'data-do': 'alone', text: 'Alone', onclick: () => this.alone(one) }) : el('span'),
             one.lines ? fold : el('span'),

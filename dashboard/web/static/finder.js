@@ -8,6 +8,8 @@ import { plural, setAttr, setText } from './util.js';
 const PAUSE_MS = 200;
 const OPTIONS = ['case', 'word', 'regex'];
 
+const nameOfFront = (front) => `build ${front}`;
+
 export class Finder {
     #view = null;
     #lines = null; // all lines
@@ -145,9 +147,13 @@ export class Finder {
         this.#view.redraw();
     }
 
+    isFrontFolded(front) {
+        return this.isFolded(nameOfFront(front));
+    }
+
     /** Folds or unfolds all lines that begin with `front`; resolves to whether they are folded now. */
     async toggleFront(front) {
-        const what = `build ${front}`;
+        const what = nameOfFront(front);
         if (this.isFolded(what)) {
             this.unfold(what);
             return false;

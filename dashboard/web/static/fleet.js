@@ -3,11 +3,14 @@
 import { soon } from './frames.js';
 import { HostRow, keyOf } from './hosts.js';
 import { isProblem } from './signals.js';
-import { count, el, plural, setText, throttle, toMs } from './util.js';
+import { count, el, moveBehind, plural, setText, throttle, toMs } from './util.js';
 
 const SHOWN_AT_FIRST = 24; // as many as a window shows; more come as it is scrolled
 const ARRANGE_EVERY_MS = 1000;
 const DRAW_EVERY_MS = 500; // what hosts report; an open log may be drawn more often
+const MOST_SPARE = 50; // a key in the filter shows again what was there a moment ago
+const MOST_WAITS = 5;
+const POINTS = matchMedia('(hover: hover)');
 const NEAR = '150px'; // rows this near to the window stay drawn
 const CRITICALITY = { high: 0, medium: 1, low: 2 };
 const VERDICT_ORDER = { bad: 0, crashed: 0, warn: 1, stale: 2, busy: 3, ok: 4, over: 4, none: 5 };
@@ -41,7 +44,9 @@ export class Fleet {
     matching = []; // the rows that pass the filter, sorted
     counts = {};
     #most = SHOWN_AT_FIRST;
+    #spare = new Set(); // rows that are not shown and still have their elements, the oldest first
     #online = 0;
+    #waits = 0; // arrangements that left the rows where they are
     #outliers = 0; // rows that are shown although they are after the first #most
     #picked = new Set(); // ids
     #lastPick = null;
@@ -55,7 +60,7 @@ export class Fleet {
        `calls.seen()` when other rows have come into sight. */
     constructor(calls) {
         this.#calls = calls;
-        this.arrangeSoon = throttle(() => this.arrange(), ARRANGE_EVERY_MS);
+        this.arrangeSoon = throttle(() => this.#arrangeAgain(), ARRANGE_EVERY_MS);
         this.watcher = new IntersectionObserver((seen) => this.#seen(seen), { rootMargin: NEAR });
         this.watcher.observe($('more'));
     }
@@ -88,6 +93,7 @@ export class Fleet {
         this.rows.delete(id);
         this.#picked.delete(id);
         this.#detach(row);
+        this.#spare.delete(row);
     }
 
     #detach(row) {
@@ -95,6 +101,12 @@ export class Fleet {
         this.watcher.unobserve(row.element);
         row.inView = false;
         row.element.remove();
+        this.#spare.add(row);
+        for (const oldest of this.#spare) {
+            if (this.#spare.size <= MOST_SPARE) return;
+            this.#spare.delete(oldest);
+            oldest.forget();
+        }
     }
 
     /* ---- drawing ---- */
@@ -125,6 +137,7 @@ export class Fleet {
                 if (isIntersecting && !target.hidden && !this.#outliers) this.showMore();
                 continue;
             }
+            if (!target.isConnected) continue;
             const row = this.#byElement.get(target);
             row.inView = isIntersecting;
             row.panel?.setInView(isIntersecting);
@@ -164,54 +177,84 @@ export class Fleet {
         this.arrange();
     }
 
-    arrange() {
+    /** What hosts report puts no other row under a pointer that is about to press: for a while, the order stays as it is. */
+    #arrangeAgain() {
+        const waits = this.#waits < MOST_WAITS && POINTS.matches && !!$('hosts').querySelector('.c-actions:hover, .pick:hover');
+        this.#waits = waits ? this.#waits + 1 : 0;
+        this.arrange(!waits);
+        if (waits) this.arrangeSoon();
+    }
+
+    /** Counts, filters, sorts; `place`: and puts the rows there. */
+    arrange(place = true) {
+        const wanted = this.#sift();
+        wanted.sort((a, b) => a.key - b.key || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+        this.matching = wanted.filter(({ passes }) => passes).map(({ row }) => row);
+        this.#unpickHidden();
+        /* A row with an open log is always shown, wherever it sorts. Other rows that come in between would move the log while a
+           person reads it. */
+        const far = wanted.slice(this.#most).filter(({ row }) => row.panel);
+        this.#outliers = far.length;
+        if (place) this.#place([...wanted.slice(0, this.#most), ...far].map(({ row }) => row));
+        this.#sayRest(wanted.length);
+        this.#drawChips();
+        this.#calls.changed();
+    }
+
+    /** The rows that pass the filter or have an open log, with what they are sorted by. All are counted on the way. */
+    #sift() {
         const words = this.text.toLowerCase().split(/\s+/).filter(Boolean);
         const order = ORDERS[this.sort] ?? ORDERS.name;
         const counts = Object.fromEntries(KIND_NAMES.map((name) => [name, 0]));
-        this.#online = 0;
         const wanted = [];
-        const matching = [];
+        this.#online = 0;
         for (const row of this.rows.values()) {
             const facts = { verdict: row.verdict(this.live), reach: row.reach(this.live), outdated: row.outdated(this.target) };
-            let passes = !this.only;
             if (facts.reach === 'online') this.#online++;
+            let passes = !this.only;
             for (const name of KIND_NAMES) {
                 if (!KINDS[name](facts)) continue;
                 counts[name]++;
                 if (name === this.only) passes = true;
             }
             passes &&= row.matches(words);
-            if (!passes && !row.panel) continue;
-            const entry = { row, key: order(facts, row), name: row.name, passes };
-            wanted.push(entry);
-            if (passes) matching.push(entry);
+            if (passes || row.panel) wanted.push({ row, key: order(facts, row), name: row.name, passes });
         }
-        const byOrder = (a, b) => a.key - b.key || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-        wanted.sort(byOrder);
-        this.matching = matching.sort(byOrder).map(({ row }) => row);
         this.counts = counts;
-        this.#unpickHidden();
-        /* A row with an open log is always shown, wherever it sorts. Other rows that come in between would move the log while a
-           person reads it. */
-        const far = wanted.slice(this.#most).filter(({ row }) => row.panel);
-        this.#outliers = far.length;
-        this.#place([...wanted.slice(0, this.#most), ...far].map(({ row }) => row));
-        this.#sayRest(wanted.length);
-        this.#drawChips();
-        this.#calls.changed();
+        return wanted;
+    }
+
+    /** The rows that others are moved around, because somebody reads or uses them: a row that is moved loses what is selected in it,
+        and a log is drawn anew. Those that keep their order can stay. */
+    #staying(shown) {
+        const used = shown.filter((row) => row.shown && (row.panel || row.element.contains(document.activeElement)));
+        const staying = new Set();
+        let last = null;
+        for (const row of used) {
+            if (last && !(last.element.compareDocumentPosition(row.element) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
+            staying.add(row);
+            last = row;
+        }
+        return staying;
+    }
+
+    #move(at, row) {
+        moveBehind(at, row.element);
+        row.panel?.view?.wasMoved();
     }
 
     #place(shown) {
         const keep = new Set(shown);
         for (const row of this.rows.values()) if (row.shown && !keep.has(row)) this.#detach(row);
+        const staying = this.#staying(shown);
         let at = $('hosts').tHead;
         for (const row of shown) {
             const fresh = !row.shown;
+            this.#spare.delete(row);
             if (fresh) row.draw(this.live, this.target, this.#picked.has(row.id));
-            if (at.nextElementSibling !== row.element) {
-                at.after(row.element);
-                row.panel?.view?.wasMoved();
-            }
+            if (staying.has(row))
+                while (at.nextElementSibling !== row.element) this.#move(row.element, this.#byElement.get(at.nextElementSibling));
+            else if (at.nextElementSibling !== row.element) this.#move(at, row);
             if (fresh) {
                 this.#byElement.set(row.element, row);
                 this.watcher.observe(row.element);

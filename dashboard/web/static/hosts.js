@@ -69,6 +69,12 @@ export class HostRow {
         return (this.#element ??= this.#build());
     }
 
+    /** Gives up its elements: a page that is open for months would have those of all hosts. */
+    forget() {
+        this.#element = this.row = this.detail = null;
+        this.cells = {};
+    }
+
     get shown() {
         return !!this.#element?.isConnected;
     }

@@ -49,6 +49,7 @@ export class LogPanel {
             host,
             alone: (one) => this.finder.alone(nameInFront(one.name)),
             fold: (one) => this.finder.toggleFront(nameInFront(one.name)),
+            isFolded: (one) => this.finder.isFrontFolded(nameInFront(one.name)),
         });
         this.changes = new Changes({ host, known: (changes) => this.header.changed(changes) });
         this.#build();

@@ -3,7 +3,7 @@ import { api } from './api.js';
 import { VERDICT_MARKS, counts, elapsedMs, exitWords, isOpen, reason, title, verdict } from './runs.js';
 import { changeWords } from './changes.js';
 import { nameInFront } from './builds.js';
-import { bytes, count, dayAndTime, duration, el, plural, toMs } from './util.js';
+import { bytes, count, dayAndTime, duration, el, plural, refill, shortDuration, toMs } from './util.js';
 
 const PAGE = 50;
 const BARS = 40;
@@ -97,7 +97,7 @@ export class RunList {
     #draw() {
         if (this.element.hidden) return;
         this.#drawBars();
-        this.body.replaceChildren(...this.runs.map((run) => this.#row(run)));
+        refill(this.body, this.runs.map((run) => this.#row(run)));
         this.older.hidden = !this.#more;
         this.#compare();
     }
@@ -128,7 +128,7 @@ export class RunList {
         const mark = el('span', { class: 'mark', 'data-verdict': verdict(run), 'aria-hidden': 'true', text: VERDICT_MARKS[verdict(run)] });
         return el(
             'tr',
-            { 'data-run': run.id, 'aria-current': here ? 'true' : null },
+            { 'data-run': run.id, 'data-key': run.id, 'aria-current': here ? 'true' : null },
             el('td', {}, mark, ` ${spoken(run)}`),
             el('td', { class: 'num', text: run.started ? dayAndTime(toMs(run.started), true) : '' }),
             el('td', { class: 'num', text: duration(elapsedMs(run)) }),
@@ -226,7 +226,7 @@ function slowest(details) {
     return [...new Set(times.flatMap((map) => [...map.keys()]))]
         .sort((a, b) => apart(b) - apart(a))
         .slice(0, MOST_SLOW)
-        .map((name) => [name, times.map((map) => (map.has(name) ? duration(map.get(name)) : ''))]);
+        .map((name) => [name, times.map((map) => (map.has(name) ? shortDuration(map.get(name)) : ''))]);
 }
 
 /** The difference of two durations as text: ' (+7 s)'; '' if there is none. */

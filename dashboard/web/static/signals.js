@@ -50,7 +50,7 @@ export function reach(host, live) {
 }
 
 const PROBLEMS = ['stale', 'crashed', 'bad', 'warn'];
-export const isProblem = (verdict) => PROBLEMS.includes(verdict);
+export const isProblem = (of) => PROBLEMS.includes(of);
 
 export function verdictWords(host, of) {
     if (of === 'busy') return host.run && isOpen(host.run) ? phaseName(host.run) : 'Busy';

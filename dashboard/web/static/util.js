@@ -19,6 +19,30 @@ export function setText(node, text) {
     if (node.textContent !== text) node.textContent = text;
 }
 
+/** Other children for `box`. The focus stays where it was: on what does the same (`data-do`) in the row of the same `data-key`. */
+export function refill(box, children) {
+    const at = box.contains(document.activeElement) ? document.activeElement : null;
+    const key = at?.closest('[data-key]')?.dataset.key;
+    box.replaceChildren(...children);
+    if (!at || at.isConnected) return;
+    const row = [...box.querySelectorAll('[data-key]')].find((one) => one.dataset.key === key);
+    row?.querySelector(`[data-do="${at.dataset.do}"]`)?.focus({ preventScroll: true });
+}
+
+const SCROLLS = '.run-table, .build-list, .package-list, .comparison, .command, .build-log pre';
+
+/** Puts `node` behind `at`. A browser forgets what is scrolled and focused in a part that is moved; here it stays. */
+export function moveBehind(at, node) {
+    const focused = node.contains(document.activeElement) ? document.activeElement : null;
+    const scrolled = [...node.querySelectorAll(SCROLLS)].map((one) => [one, one.scrollTop, one.scrollLeft]);
+    at.after(node);
+    for (const [one, top, left] of scrolled) {
+        one.scrollTop = top;
+        one.scrollLeft = left;
+    }
+    focused?.focus({ preventScroll: true });
+}
+
 export function setAttr(node, name, value) {
     if (value === null || value === undefined) node.removeAttribute(name);
     else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
@@ -63,6 +87,11 @@ export function duration(ms) {
         return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, '0')} min`;
     return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
+
+const SHORT_MS = 10000;
+
+/** The same with a tenth below ten seconds: 0.4 s. */
+export const shortDuration = (ms) => (ms < SHORT_MS ? `${(ms / 1000).toFixed(1)} s` : duration(ms));
 
 export function ago(ms) {
     const s = Math.max(0, Math.floor(ms / 1000));
