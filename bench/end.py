@@ -14,7 +14,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/e2e/lib"))
+sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/e2e/lib")]
 from dashserver import TOKEN, Dashboard  # noqa: E402
 from faultserver import FaultServer, free_port, silent, status  # noqa: E402
 from helperrun import behind  # noqa: E402

@@ -14,13 +14,14 @@ import termios
 import pytest
 from lib.dashserver import BIN, TOKEN, Dashboard, store_settings, wait_for
 from lib.people import PASSWORD, cookie_of, settings, sign_in
+from lib.wrapper import NO_LEAK_CHECK
 from lib.ws import WebSocket
 
 PROGRAM = str(BIN / "nixfleet-dashboard")
 
 
 def run(*arguments, config=None, **keywords):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")} | NO_LEAK_CHECK
     options = ["--config", str(config)] if config else []
     return subprocess.run([PROGRAM, *options, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=60, **keywords)
 

@@ -6,7 +6,7 @@ import subprocess
 import uuid
 
 import pytest
-from lib.dashserver import TOKEN, Dashboard
+from lib.dashserver import BIN, TOKEN, Dashboard
 from lib.people import cookie_of, settings, sign_in
 from lib.ws import WebSocket
 
@@ -199,7 +199,7 @@ def test_the_manuals_restore_brings_back_what_was_backed_up(tmp_path):
     restore = commands[at:at + 3]
     assert restore[-1].startswith("systemctl start")
     data, copy = tmp_path / "data", tmp_path / "fleet.db"
-    adapt = lambda c: c.replace("/var/lib/nixfleet-dashboard", str(data)).replace("/var/backups/fleet.db", str(copy)).replace("nixfleet-dashboard backup", f"{ROOT}/nixfleet-dashboard --data {data} backup").replace("nixfleet-dashboard restore", f"{ROOT}/nixfleet-dashboard --data {data} restore")
+    adapt = lambda c: c.replace("/var/lib/nixfleet-dashboard", str(data)).replace("/var/backups/fleet.db", str(copy)).replace("nixfleet-dashboard backup", f"{BIN}/nixfleet-dashboard --data {data} backup").replace("nixfleet-dashboard restore", f"{BIN}/nixfleet-dashboard --data {data} restore")
     with Dashboard(data) as dashboard:
         dashboard.post("/api/hosts/before/logs", {"lines": ["x"]})
         done = shell(adapt(backup), dashboard)

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from faultserver import FaultServer
-from wrapper import RUN, all_children, alive, environment, log_writer, name_of, run, wait_for
+from wrapper import NO_LEAK_CHECK, RUN, all_children, alive, environment, log_writer, name_of, run, wait_for
 
 TOKEN = "a-token-for-tests"
 
@@ -299,7 +299,7 @@ def test_the_process_that_holds_the_command_touches_nothing_in_the_state_directo
         run("true", state=state)
     with FaultServer(token=TOKEN) as server:
         env = streaming(state, server) if streamed else environment(state)
-        done = subprocess.run(["strace", "-o", tmp_path / "trace", "-s", "200", RUN, "sh", "-c", "seq 1 1000"], env=env, capture_output=True, timeout=60)
+        done = subprocess.run(["strace", "-o", tmp_path / "trace", "-s", "200", RUN, "sh", "-c", "seq 1 1000"], env={**env, **NO_LEAK_CHECK}, capture_output=True, timeout=60)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1000
     trace = (tmp_path / "trace").read_text()
     assert "execve(" in trace
@@ -313,7 +313,7 @@ def test_what_is_streamed_is_synced_and_what_is_not_is_not(tmp_path):
         state = tmp_path / name
         with FaultServer(token=TOKEN) as server:
             env = streaming(state, server) if name == "streamed" else environment(state)
-            subprocess.run(["strace", "-f", "-e", "trace=fdatasync", "-o", tmp_path / "trace", RUN, "echo", "hi"], env=env, check=True,
+            subprocess.run(["strace", "-f", "-e", "trace=fdatasync", "-o", tmp_path / "trace", RUN, "echo", "hi"], env={**env, **NO_LEAK_CHECK}, check=True,
                            stdout=subprocess.PIPE, timeout=60)
         assert ("fdatasync(" in (tmp_path / "trace").read_text()) == (name == "streamed")
 

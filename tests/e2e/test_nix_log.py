@@ -17,7 +17,7 @@ from dashserver import TOKEN, Dashboard
 from faultserver import FaultServer
 from helperrun import environment
 from test_log_disk import disk  # a fixture
-from wrapper import ROOT, RUN, wait_for
+from wrapper import NO_LEAK_CHECK, ROOT, RUN, wait_for
 
 MEMORY = pathlib.Path(f"/dev/shm/nixfleet-{os.geteuid()}")
 CAPTURE = ROOT / "tests/corpus/captures-2.34/json-pipe.raw"
@@ -261,7 +261,7 @@ def processes_before_the_command(tmp_path, env, options, command):
     """How many processes and waits for one the wrapper's start has, seen by strace, up to the command's execution."""
     trace = tmp_path / "trace"
     subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=fork,vfork,clone,clone3,execve,wait4,waitid", RUN, *options, "--", *command],
-                   env=env, check=True, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
+                   env={**env, **NO_LEAK_CHECK}, check=True, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
     before, wrapper = [], None
     for line in trace.read_text().splitlines():
         pid, call = line.split(None, 1)

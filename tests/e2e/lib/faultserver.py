@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 
-from lib.wrapper import PATIENCE_S
+PATIENCE_S = 60
 
 
 class Run:

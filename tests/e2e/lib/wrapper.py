@@ -24,6 +24,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
 RUN = str(BIN / "nixfleet-run")
+# For what is traced or changes its user: a leak checker cannot work there.
+NO_LEAK_CHECK = {"ASAN_OPTIONS": "detect_leaks=0"}
 PATIENCE_S = 60  # for a condition: long enough for a busy machine and a sanitizer
 
 

@@ -7,7 +7,7 @@ import ssl
 import struct
 import urllib.parse
 
-from lib.wrapper import PATIENCE_S
+PATIENCE_S = 60
 
 
 class WebSocket:
