@@ -54,6 +54,7 @@ def test_the_runs_of_a_day_lie_on_the_lane_of_their_host(page, dashboard):
     page.wait(lambda: len(marks(page, "lane-a")) == 1 and page.attr("[data-days='1']", "aria-pressed") == "true")
     page.click(".lane-row[data-host=lane-b] .run-mark")
     page.wait(lambda: page.visible(".panel") and address(page) == f"#lane-b/{failed}")
+    assert page.count(".lane-row") == 0, "a page that is open for months does not keep them"
     page.driver.back()
     page.wait(lambda: page.visible("#timeline") and not page.visible("#hosts"))
 

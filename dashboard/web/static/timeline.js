@@ -59,8 +59,11 @@ export class Timeline {
         if (ticket === this.#ticket) this.#draw();
     }
 
+    /** Gives up the runs, which are loaded again when the view is shown. */
     hide() {
         this.#ticket++;
+        this.#runs = [];
+        this.list.replaceChildren();
     }
 
     async #load(ticket) {
