@@ -30,8 +30,20 @@ void text_key(struct text *text, const char *key)
     text_puts(text, ":");
 }
 
+/* Returns null, and appends the member if it is not to be left out. */
+static bool is_null(struct text *text, const char *key, bool null)
+{
+    if (null && !text->no_nulls) {
+        text_key(text, key);
+        text_puts(text, "null");
+    }
+    return null;
+}
+
 void text_key_json(struct text *text, const char *key, const char *string)
 {
+    if (is_null(text, key, !string))
+        return;
     text_key(text, key);
     text_json(text, string);
 }
@@ -44,19 +56,19 @@ void text_key_int(struct text *text, const char *key, int64_t value)
 
 void text_key_raw(struct text *text, const char *key, const char *json)
 {
+    if (is_null(text, key, !json || !*json))
+        return;
     text_key(text, key);
-    text_puts(text, json && *json ? json : "null");
+    text_puts(text, json);
 }
 
 void text_key_time(struct text *text, const char *key, int64_t ms)
 {
     char time[RFC3339_SIZE];
 
-    text_key(text, key);
-    if (ms <= 0) {
-        text_puts(text, "null");
+    if (is_null(text, key, ms <= 0))
         return;
-    }
+    text_key(text, key);
     rfc3339_format(ms, time);
     text_json(text, time);
 }
@@ -65,12 +77,11 @@ void text_key_v1_time(struct text *text, const char *key, int64_t ms)
 {
     char time[RFC3339_SIZE];
 
+    if (is_null(text, key, ms <= 0))
+        return;
     text_key(text, key);
     rfc3339_format(ms, time);
-    if (ms > 0)
-        text_printf(text, "\"%.23s000\"", time);
-    else
-        text_puts(text, "null");
+    text_printf(text, "\"%.23s000\"", time);
 }
 
 json_object *body_parse(const char *bytes, size_t size, struct json_problem *problem)

@@ -13,8 +13,8 @@
 /* Appends a JSON string with its quotes; escapes as text_escape_markup. NULL becomes null. */
 void text_json_bytes(struct text *text, const char *bytes, size_t size);
 void text_json(struct text *text, const char *string);
-/* Appends `"key":` and a value, with a comma in front unless it is the first member of its
- * object. */
+/* Appends `"key":` and a value, with a comma in front unless it is the first member of its object.
+ * If text->no_nulls is set, a member whose value would be null is left out. */
 void text_key(struct text *text, const char *key);
 void text_key_json(struct text *text, const char *key, const char *string);
 void text_key_int(struct text *text, const char *key, int64_t value);

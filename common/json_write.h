@@ -13,6 +13,7 @@ struct text {
     char *bytes; /* not NUL-terminated */
     size_t size, capacity;
     bool failed;
+    bool no_nulls; /* members of objects whose value is null are left out (common/json.h) */
 };
 
 /* Append bytes, a string, and a text formatted as by printf(3). */

@@ -253,6 +253,7 @@ static void tick(struct live *live)
     if (monotonic_ms() < live->tick_ms)
         return;
     live->tick_ms = monotonic_ms() + TICK_MS;
+    host_messages_forget(&live->messages);
     /* If the clock went back, the due hosts are before the time of the last tick. */
     if (atomic_exchange(&live->stale, false) || now < since)
         since = 0;

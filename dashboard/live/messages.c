@@ -21,8 +21,10 @@ static struct message *message_new(void)
 {
     struct message *message = calloc(1, sizeof *message);
 
-    if (message)
+    if (message) {
         message->references = 1;
+        message->text.no_nulls = true; /* more than half of the size */
+    }
     return message;
 }
 
@@ -45,6 +47,14 @@ void host_messages_free(struct host_messages *messages)
     message_release(messages->changes.message);
     message_release(messages->states.message);
     host_texts_free(messages->texts);
+}
+
+void host_messages_forget(struct host_messages *messages)
+{
+    if (!messages->all || monotonic_ms() - messages->all_ms < ALL_FRESH_MS)
+        return;
+    message_release(messages->all);
+    messages->all = NULL;
 }
 
 struct message *host_messages_all(struct host_messages *messages, uint64_t *seen)

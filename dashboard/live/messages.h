@@ -36,6 +36,9 @@ void host_messages_free(struct host_messages *messages);
 /* The message with all hosts. *seen: the newest change that it contains. NULL if the store failed,
  * or when out of memory. The caller releases it. */
 struct message *host_messages_all(struct host_messages *messages, uint64_t *seen);
+/* Frees the message with all hosts when it is too old for the next page; pages that are still being
+ * sent it keep it. */
+void host_messages_forget(struct host_messages *messages);
 /* *out: the message with the hosts that changed after *seen, or with the first of them; moves
  * *seen. NULL: nothing changed. The caller releases it. False: the store or memory failed. */
 bool host_messages_since(struct host_messages *messages, uint64_t *seen, struct message **out);

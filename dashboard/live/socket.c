@@ -58,36 +58,41 @@ static void send_error(struct page *page, const char *error)
     send_text(page, &out);
 }
 
-static ssize_t read_message(wslay_event_context_ptr ws, uint8_t *out, size_t size,
-                            const union wslay_event_msg_source *source, int *eof, void *context)
-{
-    struct page *page = context;
-    const struct text *text = &page->sending->text;
-    size_t part = text->size - page->sent < size ? text->size - page->sent : size;
-
-    (void)ws, (void)source;
-    memcpy(out, text->bytes + page->sent, part);
-    page->sent += part;
-    if (page->sent == text->size) {
-        *eof = 1;
-        message_release(page->sending);
-        page->sending = NULL;
-    }
-    return (ssize_t)part;
-}
-
-/* Sends a message that other pages send, too, without a copy. One at a time. Takes over the
- * caller's reference. */
+/* Sends a message that other pages send, too, in one frame and without a copy. One at a time, and
+ * nothing else until it is sent. Takes over the caller's reference. */
 static void send_message(struct page *page, struct message *message)
 {
-    struct wslay_event_fragmented_msg frames = {WSLAY_TEXT_FRAME, {0}, read_message};
-
-    if (!message)
-        return;
     page->sending = message;
+    page->begun = false;
     page->sent = 0;
-    if (wslay_event_queue_fragmented_msg(page->ws, &frames) != 0)
+}
+
+/* False: the socket does not accept all of it now. */
+static bool send_frame(struct page *page)
+{
+    const struct text *text = &page->sending->text;
+    struct wslay_frame_iocb frame = {.fin = 1,
+                                     .opcode = WSLAY_TEXT_FRAME,
+                                     .payload_length = text->size,
+                                     .data = (const uint8_t *)text->bytes + page->sent,
+                                     .data_length = text->size - page->sent};
+    ssize_t n = wslay_frame_send(page->frames, &frame);
+
+    page->begun = true;
+    if (n < 0 && n != WSLAY_ERR_WANT_WRITE)
         page->closing = true;
+    page->sent += n > 0 ? (size_t)n : 0;
+    if (n < 0 || page->sent < text->size)
+        return false;
+    message_release(page->sending);
+    page->sending = NULL;
+    return true;
+}
+
+/* Whether the page has not accepted all that it was sent. */
+static bool is_sending(const struct page *page)
+{
+    return page->sending || wslay_event_want_write(page->ws);
 }
 
 /* ---- messages from a page ---- */
@@ -198,18 +203,34 @@ static ssize_t on_receive(wslay_event_context_ptr ws, uint8_t *out, size_t size,
     return -1;
 }
 
-static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t size, int flags,
-                       void *context)
+static ssize_t write_bytes(struct page *page, const uint8_t *bytes, size_t size, int flags)
 {
-    struct page *page = context;
     ssize_t n;
 
-    (void)flags;
     do
-        n = send(page->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = send(page->socket, bytes, size,
+                 MSG_DONTWAIT | MSG_NOSIGNAL | (flags & WSLAY_MSG_MORE ? MSG_MORE : 0));
     while (n < 0 && errno == EINTR);
     if (n > 0)
         page->taken_ms = monotonic_ms();
+    return n;
+}
+
+/* A part of a shared message. */
+static ssize_t on_frame(const uint8_t *bytes, size_t size, int flags, void *context)
+{
+    struct page *page = context;
+    ssize_t n = write_bytes(page, bytes, size, flags);
+
+    page->closing |= n < 0 && errno != EAGAIN && errno != EWOULDBLOCK;
+    return n;
+}
+
+static ssize_t on_send(wslay_event_context_ptr ws, const uint8_t *bytes, size_t size, int flags,
+                       void *context)
+{
+    ssize_t n = write_bytes(context, bytes, size, flags);
+
     if (n < 0)
         wslay_event_set_error(ws, errno == EAGAIN || errno == EWOULDBLOCK
                                       ? WSLAY_ERR_WOULDBLOCK
@@ -244,7 +265,12 @@ bool page_open(struct page *page)
 {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_receive, .send_callback = on_send, .on_msg_recv_callback = on_message};
+    static const struct wslay_frame_callbacks frame_callbacks = {.send_callback = on_frame};
 
+    if (wslay_frame_context_init(&page->frames, &frame_callbacks, page) != 0) {
+        page->frames = NULL;
+        return false;
+    }
     if (wslay_event_context_server_init(&page->ws, &callbacks, page) != 0) {
         page->ws = NULL; /* wslay has freed it already, and leaves the pointer */
         return false;
@@ -261,6 +287,8 @@ void page_free(struct page *page)
 {
     if (page->ws)
         wslay_event_context_free(page->ws);
+    if (page->frames)
+        wslay_frame_context_free(page->frames);
     message_release(page->sending);
     view_clear(&page->view);
     free(page->early);
@@ -340,24 +368,26 @@ static void feed_ping(struct page *page)
 }
 
 /* When the socket has accepted all earlier messages, builds the next ones. Lines come first,
- * because a person reads them: one message for each log. Then hosts. */
+ * because a person reads them: one message for each log. Then hosts. What is in sight comes after
+ * these, because it is newer. */
 static void feed(struct page *page)
 {
-    if (wslay_event_want_write(page->ws))
+    if (is_sending(page))
         return;
     for (size_t i = 0; i < page->follower_count; i++)
         send_lines(page, &page->followers[i]);
-    feed_hosts(page);
-    feed_view(page);
     feed_target(page);
     feed_ping(page);
+    feed_hosts(page);
+    if (!page->sending)
+        feed_view(page);
 }
 
 int page_pause_ms(const struct page *page)
 {
     struct change_feed *feed = page->messages->hosts;
 
-    if (wslay_event_want_write(page->ws))
+    if (is_sending(page))
         return -1;
     for (size_t i = 0; i < page->follower_count; i++)
         if (page->followers[i].due || page->followers[i].changed)
@@ -372,7 +402,7 @@ int page_pause_ms(const struct page *page)
 
 bool page_wants_to_read(const struct page *page)
 {
-    return !wslay_event_want_write(page->ws);
+    return !is_sending(page);
 }
 
 /* While a page does not accept what it is sent, it is not read, so that its pings cannot queue an
@@ -385,14 +415,26 @@ static void serve_input(struct page *page, bool readable)
         page->closing = true;
 }
 
+/* A frame that was begun is sent to its end first. A shared message is begun when all earlier ones
+ * are sent. */
+static void write_messages(struct page *page)
+{
+    if (page->sending && page->begun && !send_frame(page))
+        return;
+    if (wslay_event_want_write(page->ws) && wslay_event_send(page->ws) != 0)
+        page->closing = true;
+    if (page->sending && !page->closing && !wslay_event_want_write(page->ws))
+        (void)send_frame(page);
+}
+
 static void serve_output(struct page *page)
 {
-    if (!wslay_event_want_write(page->ws)) {
+    if (!is_sending(page)) {
         page->taken_ms = monotonic_ms();
         return;
     }
-    if (wslay_event_send(page->ws) != 0 || monotonic_ms() - page->taken_ms > STUCK_MS)
-        page->closing = true;
+    write_messages(page);
+    page->closing |= monotonic_ms() - page->taken_ms > STUCK_MS;
 }
 
 void page_serve(struct page *page, bool readable)

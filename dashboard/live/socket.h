@@ -20,6 +20,7 @@ struct page {
     int socket;
     struct MHD_UpgradeResponseHandle *handle;
     wslay_event_context_ptr ws;
+    wslay_frame_context_ptr frames; /* sends shared messages; `ws` sends and receives the others */
     struct server *server;
     struct host_messages *messages;
     struct caller caller;
@@ -36,9 +37,9 @@ struct page {
     uint64_t seen_states;
     uint64_t target; /* the version of the target commit that the page was sent */
     bool closing;
-    /* the shared message that is being sent, and how much of it was sent */
-    struct message *sending;
-    size_t sent;
+    struct message *sending; /* the shared message that waits or is being sent */
+    bool begun;              /* nothing else may be sent before its end */
+    size_t sent;             /* bytes of its text */
     struct follower followers[FOLLOWERS_MAX];
     size_t follower_count;
     int64_t ping_ms;

@@ -62,6 +62,7 @@ static const struct text *host_text(struct host_texts *texts, const struct viewe
     kept->noted = viewed->noted;
     kept->built_ms = monotonic_ms();
     text_free(&kept->text);
+    kept->text.no_nulls = true;
     kept->text.failed |=
         host_json(texts->store, viewed->host, false, store_now_ms(texts->store), &kept->text) < 0;
     return &kept->text;

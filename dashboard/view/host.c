@@ -79,10 +79,6 @@ static void add_numbers(struct text *out, const struct host_row *row)
 
 static void add_verdict(struct text *out, const struct verdict_row *row)
 {
-    if (!row) {
-        text_puts(out, "null");
-        return;
-    }
     text_puts(out, "{");
     text_key_json(out, "name", row->name);
     text_key_json(out, "outcome", row->outcome);
@@ -125,22 +121,27 @@ static void add_host(void *context, const struct host_row *row)
     text_key_json(out, "state", host_state_name(state));
     text_key_int(out, "state_since", since);
     text_key_raw(out, "reachable",
-                 !row->agent_seen_ms                    ? "null"
+                 !row->agent_seen_ms                    ? NULL
                  : host_reachable(&facts, view->now_ms) ? "true"
                                                         : "false");
-    text_key(out, "verdict");
-    add_verdict(out, row->verdict.outcome ? &row->verdict : NULL);
+    if (row->verdict.outcome) {
+        text_key(out, "verdict");
+        add_verdict(out, &row->verdict);
+    } else {
+        text_key_raw(out, "verdict", NULL);
+    }
     if (view->history) {
         text_key(out, "verdicts");
         text_puts(out, "[");
         out->failed |= store_verdicts(view->store, row->id, add_verdict_entry, out) < 0;
         text_puts(out, "]");
     }
-    text_key(out, "run");
-    if (row->run.facts.exists)
+    if (row->run.facts.exists) {
+        text_key(out, "run");
         run_object(&row->run, view->now_ms, out);
-    else
-        text_puts(out, "null");
+    } else {
+        text_key_raw(out, "run", NULL);
+    }
     text_puts(out, "}");
 }
 

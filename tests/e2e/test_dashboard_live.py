@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -68,6 +69,23 @@ def test_a_page_that_reads_late_catches_up_with_every_host(dashboard):
         while len(seen) < 300 or any(phase != "switching" for phase in seen.values()):
             for host in page.until("changed")["hosts"]:
                 seen[host["id"]] = host["run"]["phase"]
+
+
+def test_a_slow_page_gets_a_long_list_whole_and_its_lines(dashboard):
+    runs = [run_id() for _ in range(64)]
+    for i, run in enumerate(runs):
+        dashboard.post(f"/api/hosts/long-{i}/heartbeat", {"run": run, "status": "running", "command": "x" * 30000})
+    with ws.WebSocket(dashboard.url) as page:
+        page.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
+        page.send({"op": "subscribe"})
+        page.send({"op": "tail", "run": runs[0], "from": 0})
+        dashboard.post("/api/hosts/long-0/logs", {"run": runs[0], "from": 0, "lines": ["one"]})
+        listed, lines = {}, []
+        while not listed or lines != ["one"]:  # in either order
+            message = page.receive()
+            listed = {host["id"]: host for host in message["hosts"]} if message["type"] == "hosts" else listed
+            lines = message["lines"] if message["type"] == "splice" else lines
+        assert all(listed[f"long-{i}"]["run"]["id"] == run and len(listed[f"long-{i}"]["run"]["command"]) > 1000 for i, run in enumerate(runs))
 
 
 def test_a_page_gets_the_progress_of_the_hosts_in_sight_and_the_states_of_all(dashboard):

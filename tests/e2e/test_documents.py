@@ -96,7 +96,8 @@ def see(page, seen):
     kind = message.pop("type")
     seen[kind] = set(message)
     for host in message.get("hosts", []):
-        assert set(host) == listed("HOST") - {"status_history", "verdicts"}
+        assert {"id", "online", "state", "run"} <= set(host) <= listed("HOST") - {"status_history", "verdicts"}
+        assert None not in host.values() and None not in host["run"].values()
 
 
 def test_every_message_of_the_websocket_has_the_fields_of_the_document(dashboard):
