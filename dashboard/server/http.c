@@ -308,6 +308,10 @@ json_object *request_object(struct request *request, struct json_problem *proble
 
     if (!object && problem->no_memory)
         answer_no_memory(request);
+    if (object) { /* it waits for the store without the text, but counts in body_bytes as before */
+        free(request->body);
+        request->body = NULL;
+    }
     return object;
 }
 

@@ -112,9 +112,9 @@ const char *request_header(const struct request *request, const char *name);
 int64_t request_number(const struct request *request, const char *name, int64_t low, int64_t high,
                        int64_t standard);
 
-/* The body as a JSON object, which the caller frees with json_object_put. NULL with *problem on
- * failure. If memory is short, 503 has been answered, so that the sender keeps what it sent; other
- * problems must be answered by the caller. */
+/* The body as a JSON object, which the caller frees with json_object_put; the body is freed. NULL
+ * with *problem on failure. If memory is short, 503 has been answered, so that the sender keeps
+ * what it sent; other problems must be answered by the caller. */
 json_object *request_object(struct request *request, struct json_problem *problem);
 
 /* Answers 503 with Retry-After: the same request may succeed later. */

@@ -4,37 +4,39 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-/* sum: the first four bytes of SHA-256 over two pieces. OpenSSL is fast, and linked anyway. Returns
- * 0, or -1 when out of memory. */
-static int sum_of(const void *head, size_t head_size, const void *text, size_t size, uint32_t *sum)
+/* sum: the first four bytes of SHA-256 over two pieces. OpenSSL is fast, and linked anyway. False
+ * when out of memory. */
+static bool sum_of(EVP_MD_CTX *context, const void *head, size_t head_size, const void *text,
+                   size_t size, uint32_t *sum)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *context;
-    bool made;
 
-    ERR_clear_error(); /* creates the thread's error state: see connections_accept */
-    context = EVP_MD_CTX_new();
-    made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-           EVP_DigestUpdate(context, head, head_size) == 1 &&
-           EVP_DigestUpdate(context, text, size) == 1 &&
-           EVP_DigestFinal_ex(context, digest, NULL) == 1;
-
-    EVP_MD_CTX_free(context);
-    if (!made)
-        return -1;
+    if (EVP_DigestUpdate(context, head, head_size) != 1 ||
+        EVP_DigestUpdate(context, text, size) != 1 ||
+        EVP_DigestFinal_ex(context, digest, NULL) != 1)
+        return false;
     *sum = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
            digest[3];
-    return 0;
+    return true;
 }
 
 int chunk_sum(int64_t key, const struct chunk *chunk, int64_t *sum)
 {
     int64_t place[4] = {key, chunk->first, chunk->count, chunk->text != NULL};
     const char *text = chunk->text ? chunk->text : "", *times = chunk->times ? chunk->times : "";
-    uint32_t high, low;
+    EVP_MD_CTX *context;
+    uint32_t high = 0, low = 0;
+    bool made;
 
-    if (sum_of(place, sizeof place, text, chunk->text ? chunk->size : 0, &high) < 0 ||
-        sum_of(place, sizeof place, times, strlen(times), &low) < 0)
+    ERR_clear_error(); /* creates the thread's error state: see connections_accept */
+    context = EVP_MD_CTX_new();
+    /* the second digest reuses the algorithm: to look it up costs as much as to use it */
+    made = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
+           sum_of(context, place, sizeof place, text, chunk->text ? chunk->size : 0, &high) &&
+           EVP_DigestInit_ex(context, NULL, NULL) == 1 &&
+           sum_of(context, place, sizeof place, times, strlen(times), &low);
+    EVP_MD_CTX_free(context);
+    if (!made)
         return -1;
     *sum = (int64_t)((uint64_t)high << 32 | low);
     return 0;
