@@ -26,8 +26,21 @@ def lines(n, text="plain line"):
     return tuple(f"{text} {i}" for i in range(n))
 
 
+def look_for(page, host):
+    """The page shows more rows as it is scrolled, and draws those that are in sight."""
+    return page.js(
+        "const row = document.querySelector(arguments[0]); if (!row) scrollTo(0, document.documentElement.scrollHeight); return !!row",
+        ROW % host + ".name",
+    )
+
+
 def wait_for(page, host):
-    page.wait(lambda: page.count(ROW % host + ".name") == 1, f"{host} on the page")
+    page.wait(lambda: look_for(page, host), f"{host} on the page")
+
+
+def bring_into_sight(page, host):
+    wait_for(page, host)
+    page.js("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })", ROW % host)
 
 
 def open_log(page, host):
@@ -87,6 +100,7 @@ def menu_entry(page, words):
 
 
 def choose(page, host, words):
+    wait_for(page, host)
     page.click(ROW % host + "[data-do=menu]")
     menu_entry(page, words)
 

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 from dashboard import TOKEN, Dashboard, sign_in
-from person import ROW, choose, last_shown, menu_entry, open_log, shown, wait_for
+from person import ROW, bring_into_sight, choose, last_shown, menu_entry, open_log, shown, wait_for
 from selenium.webdriver.common.keys import Keys
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -284,6 +284,7 @@ def test_a_host_is_added_with_its_token_and_removed(page, dashboard):
     made = subprocess.run(["bash", "-c", ways["curl"]], capture_output=True, text=True, check=True)
     assert json.loads(made.stdout) == {"next": 1}, "the line for curl works as it stands"
     page.click("dialog .primary")
+    bring_into_sight(page, "newone")
     page.wait(lambda: page.text(row("newone") + ".state-text") == "Idle")
     choose(page, "newone", "Remove host…")
     say_yes(page)
