@@ -57,7 +57,8 @@ def step(kind, r, rows, cols):
         "cup": lambda: csi(b"H", r.randint(1, rows + 1), r.randint(1, cols + 2)),
         "move": lambda: csi(r.choice([b"A", b"B", b"C", b"D", b"E", b"F", b"G", b"d"]), count),
         "el": lambda: csi(b"K", r.randint(0, 2)),
-        "ed": lambda: csi(b"J", r.randint(0, 2)),
+        # after a movement to the first row that does not name it, ED 0 redraws a display; tmux takes it for a new screen
+        "ed": lambda: r.choice([csi(b"H", r.randint(1, rows), r.randint(1, cols)) + csi(b"J", 0), csi(b"J", r.randint(1, 2))]),
         "il": lambda: csi(r.choice([b"L", b"M"]), count),
         "ich": lambda: csi(r.choice([b"@", b"P", b"X"]), count),
         "region": lambda: csi(b"r", r.randint(1, rows), r.randint(1, rows)),
