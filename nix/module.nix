@@ -167,6 +167,7 @@ in
           RestartPreventExitStatus = 78;
           WatchdogSec = 60;
           LimitNOFILE = 65536;
+          CPUSchedulingPolicy = "batch";
         } // lib.optionalAttrs (dashboard.port < 1024) {
           AmbientCapabilities = "CAP_NET_BIND_SERVICE";
           CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
