@@ -449,7 +449,7 @@ def test_a_run_that_begins_takes_over_from_one_that_succeeded_unless_someone_rea
     page.load()
     for name in ("takes-over", "is-read"):
         open_log(page, name)
-    page.wait(lambda: last_shown(page, "takes-over") == last_shown(page, "is-read") == "the end")
+        page.wait(lambda: last_in_sight(page, name) == "the end", name)
     page.mouse(2, 2)
     page.js("document.querySelector('tbody[data-host=is-read] .view').focus()")
     page.keys("g")
