@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Percentiles of past durations: the range that is answered leaves out the extremes. */
+/* Percentiles of past durations. The range in the answer does not contain the extremes. */
 #define LOW 20
 #define MIDDLE 50
 #define HIGH 80
-/* The least width of a range on each side, in percent: by how many past durations it is known. */
+/* The smallest width of a range on each side, in percent, with few and with MANY past durations. */
 #define WIDTH_FEW 35
 #define WIDTH_MANY 20
 #define MANY 3
-#define NEAREST 3     /* past runs that are the most like this one */
-#define NEAR 200      /* percent: a run that is like this one has at most so much more or less */
-#define LEAST_SHARE 3 /* what is counted takes at least this part of what it usually takes */
+#define NEAREST 3     /* the number of most similar past runs */
+#define NEAR 200      /* percent: the largest difference of a similar run */
+#define LEAST_SHARE 3 /* a counted build takes at least this part of its usual time */
 /* A phase or derivation that took this much longer (percent) than any before is overdue. */
 #define OVERDUE 125
 #define OVERDUE_LEAST_MS 2000
@@ -44,14 +44,14 @@ struct pending {
 struct estimate {
     int64_t now_ms;
     bool failed; /* out of memory: no estimate */
-    /* Of past runs, newest first: a run that was never in a phase has 0 there. */
+    /* Of past runs, newest first. 0: the run was never in this phase. */
     int64_t phases[PHASE_COUNT][DURATIONS_KEPT];
     size_t runs;
     struct duration_row each;
     int64_t most; /* built at once */
     struct known *known, *after;
     size_t known_count, known_capacity, after_count, after_capacity;
-    /* Of this run. */
+    /* Of the present run. */
     struct pending *pending;
     size_t pending_count, pending_capacity;
     struct span *built;
@@ -61,7 +61,7 @@ struct estimate {
 
 /* ---- names ---- */
 
-/* The length of a version's part that says what kind of file it is: "1.2.tar.gz" has ".tar.gz". */
+/* The length of the file extension at the end of a version: "1.2.tar.gz" has ".tar.gz". */
 static size_t extension_length(const char *part, size_t length)
 {
     size_t kept = length;
@@ -100,7 +100,7 @@ void derivation_key(const char *name, char out[DERIVATION_KEY_SIZE])
 
 /* ---- collecting ---- */
 
-/* Space for one more of count things of size bytes at *at. */
+/* Makes space for one more element in the array *at of count elements of size bytes. */
 static bool grow(struct estimate *estimate, void **at, size_t *capacity, size_t count, size_t size)
 {
     size_t more = *capacity ? *capacity * 2 : 64;
@@ -260,7 +260,7 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The value at a percentile of sorted values, between two of them where need be. */
+/* The value at a percentile of sorted values; if needed, interpolated between two of them. */
 static int64_t percentile(const int64_t *sorted, size_t count, int64_t percent)
 {
     int64_t place = (int64_t)(count - 1) * percent, at = place / 100, rest = place % 100;
@@ -274,8 +274,8 @@ static struct estimate_left spread(const int64_t *sorted, size_t count)
                                   percentile(sorted, count, HIGH)};
 }
 
-/* What is left of something that has taken elapsed_ms: only past ones that took longer count.
- * False: none did. */
+/* The remaining time of a phase or derivation that has taken elapsed_ms. Only past ones that took
+ * longer count. False: there are none. */
 static bool residual(const struct values *past, int64_t elapsed_ms, struct estimate_left *left)
 {
     size_t first = 0;
@@ -303,15 +303,15 @@ static int by_name(const void *a, const void *b)
 
 /* ---- the derivations that are left ---- */
 
-/* The sums over the derivations that are left, and the longest chain of such that need each other.
- */
+/* The sums over the remaining derivations, and the longest chain of derivations that depend on each
+ * other. */
 struct workload {
     struct estimate_left sum, chain;
     size_t counted, overdue;
 };
 
-/* What a derivation takes whose name is new: the median of this run's; else of all known. False: no
- * derivation is known. */
+/* The time of a derivation with a new name: the median of this run's derivations, or else of all
+ * known ones. False: no derivation is known. */
 static bool unknown_values(struct estimate *estimate, struct values *out)
 {
     size_t built = estimate->built_count, count = built ? built : estimate->known_count;
@@ -341,7 +341,7 @@ static const struct values *find_values(const struct known *known, size_t count,
     return found ? &found->values : NULL;
 }
 
-/* after_ms: what the builds take that need this one. */
+/* after_ms: the time of the builds that depend on the derivation. */
 static void add_work(struct workload *load, const struct estimate_left *left, int64_t after_ms)
 {
     load->counted++;
@@ -353,7 +353,7 @@ static void add_work(struct workload *load, const struct estimate_left *left, in
     load->chain.high_ms = larger(load->chain.high_ms, left->high_ms + after_ms);
 }
 
-/* False: nothing is known of any derivation. */
+/* False: no derivation is known. */
 static bool weigh(struct estimate *estimate, struct workload *load)
 {
     struct values other = {0};
@@ -380,7 +380,8 @@ static bool weigh(struct estimate *estimate, struct workload *load)
     return known_any;
 }
 
-/* Sorted starts and ends: where a start comes before the next end, one more is built. */
+/* Takes sorted starts and ends. A start before the next end means one more build at the same time.
+ */
 static int64_t most_at_once(const int64_t *from, const int64_t *to, size_t count)
 {
     int64_t most = 0;
@@ -413,9 +414,9 @@ int64_t estimate_at_once(const struct estimate *estimate)
     return most;
 }
 
-/* How long so much work takes. It takes at least as long as the longest chain, and as the work with
- * all places filled all the time. nix fills every place that it can, so it takes at most the chain
- * and then the rest of the work (Graham's bound). Recorded runs were at a third between the two. */
+/* The wall time of the work. The lower bound is the longest chain, or the work with all build slots
+ * in use all the time. nix fills each slot that it can, so the upper bound is the chain followed by
+ * the rest of the work (Graham's bound). Recorded runs were at one third between the two bounds. */
 static int64_t wall_of(int64_t work_ms, int64_t chain_ms, int64_t at_once)
 {
     int64_t chain = chain_ms < work_ms ? chain_ms : work_ms,
@@ -424,8 +425,8 @@ static int64_t wall_of(int64_t work_ms, int64_t chain_ms, int64_t at_once)
     return least + (most - least) / 3;
 }
 
-/* How long the builds that are left take. What some take longer and others less evens out: only
- * half of the width counts. */
+/* The time of the remaining builds. Longer and shorter builds balance each other, so only half of
+ * the width counts. */
 static enum estimate_answer builds_left(struct estimate *estimate, struct estimate_left *left)
 {
     struct workload load = {0};
@@ -448,7 +449,7 @@ static enum estimate_answer builds_left(struct estimate *estimate, struct estima
 
 /* ---- the phases that are left ---- */
 
-/* Time at a place, in a past run or (past: -1) in this one. */
+/* The time at a place, in a past run or (past: -1) in the present run. */
 static int64_t time_at(const struct estimate *estimate, const struct estimate_run *run, int place,
                        int past)
 {
@@ -460,9 +461,9 @@ static int64_t time_at(const struct estimate *estimate, const struct estimate_ru
     return ms;
 }
 
-/* A value of a past run, and how far that run is from this one. */
+/* A value of a past run, and the difference of that run from the present run. */
 struct sample {
-    int64_t value, distance; /* percent of the smaller one */
+    int64_t value, distance; /* percent of the smaller number */
 };
 
 static int by_distance(const void *a, const void *b)
@@ -479,8 +480,8 @@ static int64_t distance(int64_t a, int64_t b)
     return large * 100 / (small > 0 ? small : 1);
 }
 
-/* The values of the past runs that are the most like this one, sorted: of those that are near, or
- * of the next one alone. Returns how many. */
+/* Finds the values of the most similar past runs, sorted: of all that are similar enough, or else
+ * of the most similar one. Returns how many. */
 static size_t nearest(struct sample *samples, size_t count, int64_t *out)
 {
     size_t taken = 0;
@@ -494,7 +495,8 @@ static size_t nearest(struct sample *samples, size_t count, int64_t *out)
     return taken;
 }
 
-/* What each derivation took in past runs that built about as many. Returns how many runs. */
+/* Finds the time for each derivation in past runs with about as many builds. Returns how many runs.
+ */
 static size_t nearest_each(const struct estimate *estimate, int64_t builds, int64_t *out)
 {
     struct sample samples[DURATIONS_KEPT] = {0};
@@ -510,8 +512,8 @@ static size_t nearest_each(const struct estimate *estimate, int64_t builds, int6
     return nearest(samples, count, out);
 }
 
-/* The same where only numbers are known: of the derivations, and of the time that each took in past
- * runs with about as many. */
+/* As builds_left, if only numbers are known: how many derivations remain, and the time for each in
+ * past runs with about as many. */
 static enum estimate_answer counted_left(const struct estimate *estimate,
                                          const struct estimate_run *run, struct estimate_left *left)
 {
@@ -538,7 +540,7 @@ static enum estimate_answer counted_left(const struct estimate *estimate,
     return ESTIMATE_LEFT;
 }
 
-/* What a past run took behind a place, less what this run took there already. */
+/* The time of a past run after a place, minus the time that the present run has spent there. */
 static int64_t time_behind(const struct estimate *estimate, const struct estimate_run *run,
                            int place, int past)
 {
@@ -549,7 +551,7 @@ static int64_t time_behind(const struct estimate *estimate, const struct estimat
     return ms;
 }
 
-/* From the end of a place to the end of the run, by all past runs. */
+/* The time from the end of a place to the end of the run, from all past runs. */
 static struct estimate_left left_behind(const struct estimate *estimate,
                                         const struct estimate_run *run, int place)
 {
@@ -561,8 +563,8 @@ static struct estimate_left left_behind(const struct estimate *estimate,
     return spread(ms, estimate->runs);
 }
 
-/* From now to the end of a run that is at a place: past runs that were there for longer count.
- * up_to: the place at whose begin to stop. */
+/* The time from now to the end of a run that is at a place. Only past runs that stayed there longer
+ * count. up_to: the place at whose beginning the time ends. */
 static enum estimate_answer phases_left(const struct estimate *estimate,
                                         const struct estimate_run *run, int up_to,
                                         struct estimate_left *left)
@@ -583,7 +585,7 @@ static enum estimate_answer phases_left(const struct estimate *estimate,
         return ESTIMATE_NONE; /* no past run was here */
     if (!count && is_overdue(elapsed, longest))
         return ESTIMATE_OVERDUE;
-    if (!count) { /* a little longer than ever: the rest is still to come */
+    if (!count) { /* a little longer than all past runs: only the later phases remain */
         *left = (struct estimate_left){0};
         if (up_to <= place)
             *left = left_behind(estimate, run, place);
@@ -594,7 +596,7 @@ static enum estimate_answer phases_left(const struct estimate *estimate,
     return ESTIMATE_LEFT;
 }
 
-/* What is beyond this is no estimate of a run. */
+/* A longer time than the maximum is no estimate. */
 static enum estimate_answer bounded(enum estimate_answer answer, struct estimate_left *left)
 {
     if (answer != ESTIMATE_LEFT || left->ms > ESTIMATE_MAX_MS)
@@ -611,7 +613,7 @@ static void add_left(struct estimate_left *left, const struct estimate_left *mor
     left->high_ms += more->high_ms;
 }
 
-/* A range says no more than is known. */
+/* Widens the range if only few past runs are known. */
 static void widen(const struct estimate *estimate, struct estimate_left *left)
 {
     int64_t width = left->ms * (estimate->runs < MANY ? WIDTH_FEW : WIDTH_MANY) / 100;

@@ -6,11 +6,11 @@
 
 #define PERIOD_MS 10000      /* between two estimates of a run that goes on */
 #define DERIVATIONS_MS 200   /* the least between two because of derivations */
-#define NEVER_MS INT64_MAX   /* until the phase changes */
-#define LATE_MS 60000        /* a report that is older says nothing about the time in phases */
+#define NEVER_MS INT64_MAX   /* no estimate until the phase changes */
+#define LATE_MS 60000        /* an older report does not change the times of the phases */
 #define CLOSED (-1)          /* phase_at_ms of a run whose durations are stored */
-#define DERIVATIONS_MAX 2000 /* of one run whose durations are stored, */
-#define HOST_MAX 8000        /* and of one host, with all else */
+#define DERIVATIONS_MAX 2000 /* the most whose durations are stored: of one run, */
+#define HOST_MAX 8000        /* and of one host, with its other durations */
 
 static bool is_due(const struct txn *txn, const struct run_row *run,
                    const struct timing_report *report)
@@ -54,7 +54,7 @@ static void set_eta(struct run_timing *timing, int64_t now_ms, const struct esti
     timing->eta_high_ms = now_ms + left->high_ms;
 }
 
-/* The times with what has passed of the phase that the run is in. */
+/* The times of the phases, with the time so far in the present phase. */
 static struct phase_times times_until(const struct run_timing *timing, int phase, int64_t now_ms,
                                       const struct phase_times *times)
 {
@@ -95,7 +95,7 @@ static int estimate_end(struct txn *txn, const struct run_row *run,
 
 /* ---- remembering ---- */
 
-/* What a run that ends has taken. */
+/* The durations of a run that has ended. */
 struct memory {
     struct txn *txn;
     const char *host, *name;
@@ -113,7 +113,7 @@ static void remember(struct memory *memory, const char *kind, const char *what, 
         memory->failed = true;
 }
 
-/* Only what succeeded says how long it takes. */
+/* Only a derivation that was built has a useful duration. */
 static bool is_known(const struct derivation_row *row)
 {
     return strcmp(row->state, "built") == 0 && row->started_ms &&
@@ -155,7 +155,7 @@ static int remember_builds(struct memory *memory, int64_t key)
     return 0;
 }
 
-/* Which phases runs of this name were ever in. */
+/* Notes the phases that past runs of this name had. */
 static void note_seen(void *context, const struct duration_row *row)
 {
     bool *seen = context;
@@ -165,8 +165,8 @@ static void note_seen(void *context, const struct duration_row *row)
         seen[phase] = true;
 }
 
-/* Also the phases in which it was not: 0, so that the durations of one run have one place in all.
- */
+/* Stores 0 for a phase that this run did not have, so that the durations of one run have the same
+ * position in all phases. */
 static void remember_phases(struct memory *memory, const struct phase_times *times)
 {
     bool seen[PHASE_COUNT] = {false};

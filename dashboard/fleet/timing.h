@@ -1,7 +1,7 @@
-/* When a run is expected to end. Reports of a run come here on the store's writer thread: the time
-   in each phase is noted, the end is estimated (fleet/estimate.h) and stored with the run, and what
-   a run took is stored when it has ended. Most reports change nothing of this and cost one
-   comparison: the end is stored as a time of the clock, so time passes without an estimate.
+/* The expected end of a run. The store's writer thread calls this module for each report of a run.
+   It adds up the time in each phase, estimates the end (fleet/estimate.h), stores the end with the
+   run, and stores the durations of a run that has ended. The end is stored as a time of the clock,
+   so most reports need no new estimate and cost one comparison.
 
    All times are of the server's clock. */
 #ifndef NIXFLEET_DASHBOARD_FLEET_TIMING_H
@@ -12,16 +12,16 @@
 
 #include "dashboard/store/store.h"
 
-/* What a report of a run says that changes the estimate. */
+/* The parts of a report that can change the estimate. */
 struct timing_report {
-    int64_t at_ms;           /* when it was so: the time of the newest line, or now */
-    const char *phase;       /* of the run, with this report; "": none is known */
-    bool phase_changed;      /* by this report */
-    bool derivations;        /* it has new or changed ones: they are stored already */
-    int64_t built, to_build; /* -1: not said */
-    bool ended;              /* it says how the run ended, and nothing comes after it */
-    bool stopped;            /* the run is over, but more of it may come */
-    bool success;            /* with ended: the run did all that such a run does */
+    int64_t at_ms;      /* the time of the newest line, or now */
+    const char *phase;  /* of the run, with this report; "": none is known */
+    bool phase_changed; /* by this report */
+    bool derivations;   /* the report has new or changed derivations, which are stored already */
+    int64_t built, to_build; /* -1: not in the report */
+    bool ended;              /* the report has the end of the run, and is the last one */
+    bool stopped;            /* the run is over, but more reports may come */
+    bool success;            /* with ended: the run did all of its work */
     int64_t ended_ms;        /* with ended or stopped */
 };
 
