@@ -12,7 +12,7 @@ import urllib.request
 import uuid
 
 import pytest
-from lib.dashserver import Dashboard
+from lib.dashserver import Dashboard, wait_for
 from lib.memory import SHIM, Memory
 from lib.people import cookie_of, settings, sign_in
 from lib.ws import WebSocket
@@ -155,6 +155,14 @@ def call(caller, what):
         return "closed"
 
 
+def succeeds(caller, name):
+    """The live channel looks twice a second whether the store answers, and asks pages to connect again until it does."""
+    what, expected = CALLS[name]
+    if expected == 101:
+        wait_for(lambda: call(caller, what) == expected, "the live channel")
+    assert call(caller, what) == expected, caller.dashboard.log[-500:]
+
+
 def lines_of(caller):
     return caller.person("GET", ON_RUN + "/log").body.decode().splitlines()
 
@@ -176,7 +184,7 @@ def server(tmp_path_factory):
 def test_no_memory_is_never_the_callers_fault(server, name):
     memory, caller = server
     what, expected = CALLS[name]
-    assert call(caller, what) == expected
+    succeeds(caller, name)
     before = memory.count
     assert call(caller, what) == expected
     allocations, seen = memory.count - before, set()
@@ -187,7 +195,7 @@ def test_no_memory_is_never_the_callers_fault(server, name):
             memory.suffice()
             assert status in (expected, 503, "closed"), (n, how_many, caller.dashboard.log[-500:])
             seen.add(status)
-        assert call(caller, what) == expected, (how_many, caller.dashboard.log[-500:])
+        succeeds(caller, name)
     assert seen & {503, "closed"}, "no allocation failed"
     assert lines_of(caller) == LINES
     assert b"damaged" not in caller.person("GET", "/health").body, caller.dashboard.log[-500:]
