@@ -32,7 +32,7 @@
 #define ANSWER_MAX 4096
 #define NEEDLE "stamp:"
 
-#define FILES_ELSEWHERE 100 /* descriptors that are no connections, here and in the server */
+#define FILES_ELSEWHERE 100 /* descriptors that are not connections, here and in the server */
 
 enum kind { BATCH, HEARTBEAT, BROWSER, KINDS };
 
@@ -40,7 +40,7 @@ struct peer {
     enum kind kind;
     int socket, number;
     bool busy, upgraded;
-    int64_t due_us;   /* when the next request is due; while busy: was due */
+    int64_t due_us;   /* when the next request is due; while busy: when the sent one was due */
     int64_t next;     /* lines in its log */
     int64_t stamp_us; /* a browser: time in the newest line that it got */
     char *in;
@@ -58,7 +58,7 @@ struct turn {
     struct peer *peers;
     int count;
     int64_t every_us,
-        taken; /* the time between two requests of a peer, and how many turns are over */
+        taken; /* every_us: between two requests of a peer; taken: how many turns are over */
 };
 
 struct load {
@@ -195,7 +195,7 @@ static void send_frame(struct peer *peer, const char *text)
         fail("send");
 }
 
-/* Each browser has other hosts in sight. */
+/* Each browser shows other hosts. */
 static void send_view(struct load *load, struct peer *peer)
 {
     char text[2048] = "{\"op\":\"view\",\"hosts\":[";

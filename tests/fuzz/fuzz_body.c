@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check_text((const char *)bytes, size);
     text_json_bytes(&out, (const char *)bytes, size);
     if (size < 1000 && utf8_valid((const char *)bytes, size) &&
-        !out.failed) { /* what was written reads back the same */
+        !out.failed) { /* the written text must read back as the same value */
         json_object *back;
 
         if (json_read(out.bytes, out.size, 1, &back, &problem) < 0 ||

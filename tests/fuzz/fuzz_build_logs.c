@@ -23,7 +23,7 @@ static int64_t int_of(json_object *object, const char *name)
     return json_object_get_int64(value);
 }
 
-/* taken: the batch is accepted, so its lines must follow those before. */
+/* taken: the batch is accepted, so its lines must follow the lines of earlier batches. */
 static void check_piece(json_object *piece, bool taken)
 {
     int64_t n = int_of(piece, "n"), from = int_of(piece, "from");
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     uint64_t lost = 0;
 
     if (!path[0]) {
-        const char *parent = getenv("TMPDIR"); /* scripts/fuzz removes it */
+        const char *parent = getenv("TMPDIR"); /* scripts/fuzz removes the directory */
         snprintf(directory, sizeof directory, "%s/build-logs-XXXXXX", parent ? parent : "/tmp");
         if (!mkdtemp(directory))
             abort();

@@ -16,7 +16,7 @@ static int take_variable(void *context, const char *name, const char *value)
     const size_t *size = context;
 
     if (strlen(name) + strlen(value) > *size)
-        abort(); /* more than the text had */
+        abort(); /* longer than the file */
     for (int i = 0; i < SET_COUNT; i++)
         if (strcmp(name, setting_rows[i].variable) == 0)
             setenv(name, value, 1);

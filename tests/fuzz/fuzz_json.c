@@ -1,5 +1,5 @@
-/* JSON: what is read is valid UTF-8, and reads back the same after it was written; what is refused
-   has a reason and a position. */
+/* JSON: an accepted value is valid UTF-8, and is the same after writing and reading again. A
+   refused text has a reason and a position. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -137,7 +137,7 @@ static void read_back(const struct input *input)
     }
     for (int64_t line = 0; line < model->count; line++)
         if (model->seen[line] == model->missing[line])
-            abort(); /* a line that no message had, or that should not exist */
+            abort(); /* no message had this line, or a message had a line that was left out */
 }
 
 static void open_store(void)

@@ -1,4 +1,4 @@
-/* A run of a test's own: its directory, its log, and its log writer. */
+/* Makes a run for one test: the directory, the log and the log writer of the run. */
 #ifndef NIXFLEET_TESTS_RUNLOG_SCENE_H
 #define NIXFLEET_TESTS_RUNLOG_SCENE_H
 

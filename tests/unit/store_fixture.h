@@ -1,5 +1,6 @@
-/* A store of a test's own, and jobs that are waited for. The store is in a directory, or, if
-   NIXFLEET_TEST_POSTGRES is set, in the database of this URL, which is emptied first. */
+/* Opens a store for one test, and runs jobs and waits for them. The store is in a directory. If
+   NIXFLEET_TEST_POSTGRES is set, the store is in the database of this URL, which is emptied first.
+ */
 #ifndef NIXFLEET_TESTS_STORE_FIXTURE_H
 #define NIXFLEET_TESTS_STORE_FIXTURE_H
 
@@ -27,7 +28,7 @@ struct fixture {
     struct run_row run;
 };
 
-/* A job that is waited for: apply, and what it takes and gives. */
+/* A job for which the test waits: the function, its arguments and its result. */
 struct work {
     struct job job;
     struct fixture *fixture;
@@ -69,14 +70,14 @@ static inline bool try_work(struct fixture *fixture, struct work *work)
     return work->ok;
 }
 
-/* The same, for work that must be committed. Returns work.result. */
+/* As try_work, but the test fails if the work is not committed. Returns work.result. */
 static inline int64_t do_work(struct fixture *fixture, struct work work)
 {
     assert_true(try_work(fixture, &work));
     return work.result;
 }
 
-/* Puts work's lines into the fixture's run, which is made at the first call. */
+/* Splices the lines of work into the fixture's run. The first call makes the run. */
 static inline enum job_result apply_splice(struct txn *txn, struct work *work)
 {
     struct run_row *run = &work->fixture->run;

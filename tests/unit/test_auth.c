@@ -209,7 +209,7 @@ static void servers_that_tell_each_other_share_a_window(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(ratelimit_take(one, "::1", "/poll", 5, 100), 0);
     assert_int_equal(ratelimit_take(one, "::2", "/poll", 5, 100), 0);
-    assert_int_equal(ratelimit_claim(one, 200, rows, 1), 1); /* the rest is claimed later */
+    assert_int_equal(ratelimit_claim(one, 200, rows, 1), 1); /* the next call claims the rest */
     assert_int_equal(ratelimit_claim(one, 200, rows + 1, 3), 1);
     assert_int_equal(ratelimit_claim(one, 200, rows + 2, 2), 0);
     assert_int_equal(ratelimit_key("::1", "/poll", key), 0);
@@ -220,13 +220,13 @@ static void servers_that_tell_each_other_share_a_window(void **state)
 
     assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 100), 0);
     assert_int_equal(ratelimit_claim(two, 1000, rows, 4), 1);
-    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 1000), 0); /* was not claimed */
+    assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 1000), 0); /* not claimed yet */
     rows[0].calls = 4;
     rows[0].age_ms = 2000;
     ratelimit_learn(two, 1000, rows, 1);
     assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 1000), 58000);
     assert_int_equal(ratelimit_take(two, "::1", "/poll", 5, 59001),
-                     0); /* the window of both ends */
+                     0); /* the window of both servers has ended */
     ratelimit_free(one);
     ratelimit_free(two);
 }

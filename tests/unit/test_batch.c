@@ -109,7 +109,7 @@ static void lines_and_times_are_dropped_from_the_front(void **state)
     time_runs_free(&times);
 }
 
-/* A megabyte that waits, half of which is removed with each batch, does not need two megabytes. */
+/* A queue of one megabyte, from which each batch removes half, needs less than two megabytes. */
 static void a_queue_that_shrinks_as_it_grows_needs_little_memory(void **state)
 {
     const size_t most = (size_t)1 << 20;

@@ -47,7 +47,7 @@ static void a_slow_page_gets_each_changed_host_once_and_in_parts(void **state)
     }
     assert_int_equal(change_feed_since(log, &seen, hosts, 3), 3);
     assert_string_equal(hosts[0], "h0");
-    change_feed_note(log, "h1", false); /* sent in the first part, and changed again */
+    change_feed_note(log, "h1", false); /* h1 was sent in the first part, and changes again */
     change_feed_release(log, 2000);
     assert_int_equal(change_feed_since(log, &seen, hosts, 10), 3);
     assert_string_equal(hosts[0], "h3");
@@ -71,7 +71,7 @@ static void progress_of_one_host_has_a_pace(void **state)
     }
     assert_uint_in_range(told, 7, 9);
     assert_true(change_feed_waits(log));
-    change_feed_release(log, 13000); /* the rest is sent, too */
+    change_feed_release(log, 13000); /* the rest is released */
     assert_int_equal(change_feed_since(log, &seen, hosts, 10), 1);
     assert_false(change_feed_waits(log));
     change_feed_free(log);
@@ -94,12 +94,12 @@ static void a_state_change_does_not_wait_behind_progress(void **state)
     change_feed_note(log, "h1998", false);
     change_feed_release(log, 10020);
     count = change_feed_since(log, &seen, hosts, 2000);
-    assert_uint_in_range(count, 2, 700); /* a part of the progress changes, and all state changes */
+    assert_uint_in_range(count, 2, 700); /* all state changes, and some of the progress changes */
     for (size_t i = 0; i < count; i++)
         if (strcmp(hosts[i], "h1998") == 0)
             count = 0;
     assert_int_equal(count, 0);
-    for (int64_t now = 11000; change_feed_waits(log); now += 1000) /* and no host is forgotten */
+    for (int64_t now = 11000; change_feed_waits(log); now += 1000) /* until no host waits */
         change_feed_release(log, now);
     seen = 0;
     assert_int_equal(change_feed_since(log, &seen, hosts, 2000), 1999);
@@ -121,7 +121,7 @@ static void who_wants_states_is_not_told_of_progress(void **state)
     change_feed_note(log, "a", true);
     change_feed_note(log, "b", false);
     change_feed_release(log, 11000);
-    change_feed_note(log, "b", true); /* the progress behind it does not hide a state */
+    change_feed_note(log, "b", true); /* this progress must not hide the state change before it */
     change_feed_release(log, 12000);
     assert_true(change_feed_newest_state(log) > seen);
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 1);
@@ -140,14 +140,14 @@ static void progress_that_waits_does_not_hide_a_state_change(void **state)
     change_feed_note(log, "b", false);
     change_feed_release(log, 10000);
     change_feed_note(log, "a", true); /* before the page has read the state change */
-    assert_int_equal(change_feed_since(log, &all_seen, hosts, 10),
-                     2); /* nor from an event stream */
+    /* an event stream gets the state change, too */
+    assert_int_equal(change_feed_since(log, &all_seen, hosts, 10), 2);
     assert_string_equal(hosts[0], "a");
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 2);
     assert_string_equal(hosts[0], "a");
     assert_string_equal(hosts[1], "b");
     assert_int_equal(change_feed_states_since(log, &seen, hosts, 10), 0);
-    change_feed_release(log, 10250); /* the progress is sent, too, and once */
+    change_feed_release(log, 10250); /* the progress is sent once */
     assert_int_equal(change_feed_since(log, &all_seen, hosts, 10), 1);
     assert_string_equal(hosts[0], "a");
     assert_int_equal(change_feed_since(log, &all_seen, hosts, 10), 0);
@@ -173,7 +173,7 @@ static void what_is_in_sight_has_its_newest_change(void **state)
     change_feed_look(log, viewed, 3);
     assert_true(viewed[0].noted && viewed[1].noted && !viewed[2].noted);
     before = viewed[0].noted;
-    change_feed_note(log, "a", true); /* no pace */
+    change_feed_note(log, "a", true); /* the feed does not wait for a release */
     change_feed_look(log, viewed, 3);
     assert_true(viewed[0].noted > before);
     assert_int_equal(viewed[0].noted, change_feed_noted(log));

@@ -24,8 +24,8 @@ static void a_writers_clock_is_corrected(void **state)
         assert_int_equal(clock_server_time(NOW + wrong[i] - 2000, offset, NOW), NOW - 2000);
         assert_int_equal(clock_server_time(NOW + wrong[i] + 2000, offset, NOW), NOW);
     }
-    assert_int_equal(clock_offset(NOW - 4000, NOW), 0); /* the time that the network takes */
-    assert_int_equal(clock_offset(0, NOW), 0);          /* not sent */
+    assert_int_equal(clock_offset(NOW - 4000, NOW), 0); /* this is the delay of the network */
+    assert_int_equal(clock_offset(0, NOW), 0);          /* the writer sent no time */
 }
 
 static void without_a_writers_clock_only_impossible_times_are_corrected(void **state)
@@ -62,7 +62,8 @@ static void a_clock_that_jumped_is_not_trusted_for_a_day(void **state)
         assert_false(clock_guard_trusts(&guard, wall + 1000, 2000));
         assert_false(clock_guard_trusts(&guard, wall + 23 * HOUR, 1000 + 23 * HOUR));
         assert_true(clock_guard_trusts(&guard, wall + 25 * HOUR, 1000 + 25 * HOUR));
-        assert_false(clock_guard_trusts(&guard, NOW + 26 * HOUR, 1000 + 26 * HOUR)); /* and back */
+        /* the clock jumps back */
+        assert_false(clock_guard_trusts(&guard, NOW + 26 * HOUR, 1000 + 26 * HOUR));
     }
 }
 

@@ -93,7 +93,7 @@ static void assert_loads(struct scene *scene, const char *line)
         fail_msg("'%s': %s", line, scene->error);
 }
 
-/* A warning contains these words, and is one line. */
+/* Fails unless a warning contains these words. Each warning must be one line. */
 static void assert_told(const struct scene *scene, const char *words)
 {
     const struct config_warnings *warnings = &scene->config.warnings;
@@ -476,7 +476,7 @@ static void a_helper_that_loads_its_environment_has_the_same_settings(void **sta
     assert_string_equal(variable(made, "NIXFLEET_HEARTBEAT"), "7");
     assert_string_equal(variable(made, "NIXFLEET_REDACT"), "A,B");
     assert_string_equal(variable(made, "NIXFLEET_NOHUP"), "1");
-    /* because a file may say otherwise */
+    /* the variable is set because a settings file may have another value */
     assert_string_equal(variable(made, "NIXFLEET_QUIET"), "0");
     assert_string_equal(variable(made, "NIXFLEET_TOKEN"), "kept");
     for (char **entry = made; *entry; entry++)

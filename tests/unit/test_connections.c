@@ -81,7 +81,7 @@ static void a_header_without_an_end_is_cut_and_a_working_connection_is_not(void 
     slow = connect_to(port);
     busy = connect_to(port);
     assert_int_equal(write(slow, "GET / HTTP/1.1\r\nX:", 18), 18);
-    /* both send a byte from time to time */
+    /* both send bytes from time to time, but only one sends requests */
     for (int i = 0; open_still(slow, 200) && i < 200; i++) {
         assert_true(write(slow, "x", 1) <= 1);
         assert_int_equal(write(busy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27), 27);

@@ -151,7 +151,7 @@ static void a_batch_of_lines_that_are_all_escapes_fits(void **state)
     assert_int_equal(verdict, DELIVERY_DONE);
 }
 
-/* Otherwise a broken dashboard would be asked as fast as it answers. */
+/* Without pauses, a broken dashboard would get requests as fast as it answers them. */
 static void a_dashboard_that_always_goes_back_causes_pauses(void **state)
 {
     struct played *played = *state;
@@ -265,7 +265,7 @@ static void a_bar_keeps_the_time_of_its_first_state(void **state)
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* The output was sent as it came, but not stored as far: the disk was full, or the log is
+/* All output was sent, but the log does not have all of it: the disk was full, or the log is
  * /dev/null. */
 static void missing_output_is_reported_behind_the_last_delivered_line(void **state)
 {
@@ -288,8 +288,8 @@ static void missing_output_is_reported_behind_the_last_delivered_line(void **sta
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* The log lacks output, because its disk did not answer. The dashboard got all of it live, and some
- * of what came then: what is left keeps its number. */
+/* The log lacks output, because its disk did not answer. The dashboard got this output during the
+ * run, and some of the lines after it. The lines that are still to be sent keep their numbers. */
 static void output_that_the_log_lacks_shifts_no_line(void **state)
 {
     static const char gap[] = "\n[nixfleet-run: 12 bytes of output were not logged]\n";
@@ -316,7 +316,7 @@ static void output_that_the_log_lacks_shifts_no_line(void **state)
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* The dashboard has a part of what the log lacks. */
+/* The dashboard has a part of the output that the log lacks. */
 static void output_that_nobody_has_is_one_line(void **state)
 {
     static const char gap[] = "\n[nixfleet-run: 1000 bytes of output were not logged]\n";
@@ -343,8 +343,8 @@ static void output_that_nobody_has_is_one_line(void **state)
     assert_int_equal(accept_it(played), DELIVERY_DONE);
 }
 
-/* The log was removed before a helper was started again. If bytes counted as left, the helper would
- * ask for them without end. */
+/* The log was removed before a helper was started again. If source_left counted the bytes of the
+ * log, the helper would try to read them without end. */
 static void a_log_that_cannot_be_opened_has_no_bytes_left(void **state)
 {
     struct played *played = *state;
@@ -358,7 +358,7 @@ static void a_log_that_cannot_be_opened_has_no_bytes_left(void **state)
     assert_int_equal(source_left(&played->delivery.source), 0);
 }
 
-/* Lines that exist stay, and the delivery knows them. */
+/* The dashboard keeps its lines, and the delivery counts them as delivered. */
 static void batches_without_lines_leave_what_is_there(void **state)
 {
     struct played *played = *state;

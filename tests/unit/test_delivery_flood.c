@@ -26,11 +26,11 @@ struct flood {
     struct redactor *redactor;
     struct delivery delivery;
     int log;
-    uint64_t size, quiet;  /* quiet: the end of lines that fill the window and are all plain */
+    uint64_t size, quiet;  /* quiet: where the plain lines that fill the window end */
     char *expected, *have; /* each line followed by LF */
     size_t expected_size, have_size;
     uint64_t have_lines;
-    int batches, prepared; /* batches that were in flight; batches that were prepared before */
+    int batches, prepared; /* batches in flight; of these, batches that were prepared early */
     size_t budget;         /* bytes that are read in one call */
     size_t largest;        /* bytes of text in the largest batch */
 };
@@ -182,7 +182,7 @@ static enum delivery_verdict answer(struct flood *flood, int status)
     return delivery_take(&flood->delivery, &answer);
 }
 
-/* Delivers everything; in the third batch something happens. */
+/* Delivers everything. Calls `third` while the third batch is in flight. */
 static void play(struct flood *flood, void (*third)(struct flood *))
 {
     enum delivery_verdict verdict = DELIVERY_GO_ON;
@@ -325,8 +325,8 @@ static void grow_to(struct flood *flood, uint64_t size)
         delivery_output_ends(&flood->delivery, &end);
 }
 
-/* The lines in flight end with lines that can still change, and are not in the window any more when
-   the next batch is prepared. */
+/* The last lines in flight can still change. When the next batch is prepared, these lines have left
+   the window. */
 static void a_flood_can_begin_while_the_last_lines_are_in_flight(void **state)
 {
     struct flood *flood = *state;
@@ -410,7 +410,8 @@ static void any_answers_lead_to_the_lines_of_the_log(void **state)
     }
 }
 
-/* They would be sent again with the next batch, and the dashboard would write this batch again. */
+/* Lines that can still change would be sent again with the next batch, and the dashboard would
+ * write this batch again. */
 static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **state)
 {
     struct flood *flood = *state;
@@ -423,7 +424,8 @@ static void lines_that_can_still_change_wait_while_there_is_more_to_read(void **
     assert_true(delivery->released < transcript_line_count(delivery->transcript));
     take_lines(flood, UINT64_MAX);
     assert_int_equal(answer(flood, 200), DELIVERY_GO_ON);
-    assert_true(delivery_read(delivery, 10000, false)); /* a few lines, so these are shown, too */
+    /* after a few lines only, lines that can still change are sent, too */
+    assert_true(delivery_read(delivery, 10000, false));
     assert_true(delivery_build(delivery));
     assert_int_equal(delivery->sent_end, transcript_line_count(delivery->transcript));
     take_lines(flood, UINT64_MAX);

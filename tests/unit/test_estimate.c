@@ -66,7 +66,7 @@ static void the_times_of_phases_are_written_and_read(void **state)
 
 static struct estimate *estimate;
 
-/* What past runs took for one thing, newest first, in seconds; ended by -1. */
+/* Adds history: the durations of one thing in past runs, in seconds, newest first; -1 ends them. */
 static void past(const char *kind, const char *what, const int64_t *seconds)
 {
     struct duration_row row = {.kind = kind, .what = what};
@@ -78,7 +78,7 @@ static void past(const char *kind, const char *what, const int64_t *seconds)
 
 #define PAST(kind, what, ...) past(kind, what, (const int64_t[]){__VA_ARGS__, -1})
 
-/* A derivation that began and ended so many seconds ago; -1: it did not. */
+/* Adds a derivation. began, ended: how many seconds ago; -1: not yet. */
 static void derivation(const char *name, const char *status, int64_t began, int64_t ended)
 {
     const struct derivation_row row = {.name = name,
@@ -89,7 +89,7 @@ static void derivation(const char *name, const char *status, int64_t began, int6
     estimate_derivation(estimate, &row);
 }
 
-/* Asks for a run that was in these phases for so many seconds, and is in the last of them. */
+/* Asks for a run that was in earlier phases for `before` s, and is in this phase for `now` s. */
 static enum estimate_answer ask(const char *phase, int64_t before, int64_t now,
                                 struct estimate_left *left)
 {
@@ -118,7 +118,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Past runs built so many at one time. */
+/* Adds history: past runs built up to this many derivations at one time. */
 static void at_once(int64_t most)
 {
     const struct duration_row row = {
@@ -135,10 +135,10 @@ static void without_history_nothing_is_estimated(void **state)
     assert_int_equal(ask("building", 5, 5, &left), ESTIMATE_NONE);
     derivation("a", "waiting", -1, -1);
     assert_int_equal(ask("building", 5, 5, &left), ESTIMATE_NONE);
-    PAST(DURATION_DERIVATION, "a", 10); /* of a run that failed */
+    PAST(DURATION_DERIVATION, "a", 10); /* from a run that failed */
     derivation("a", "waiting", -1, -1);
     assert_int_equal(ask("building", 5, 5, &left), ESTIMATE_NONE);
-    PAST(DURATION_PHASE, "pulling", 10); /* never in this phase */
+    PAST(DURATION_PHASE, "pulling", 10); /* no past run was in the phase "building" */
     assert_int_equal(ask("building", 5, 5, &left), ESTIMATE_NONE);
 }
 
@@ -154,12 +154,12 @@ static void phases_that_are_left_take_what_they_took(void **state)
     assert_int_equal(left.ms, 80000);
     assert_true(left.low_ms < 75000 && left.high_ms > 85000 && left.low_ms > 50000);
 
-    /* Longer than two of three: the third one counts. */
+    /* This run already takes longer than two of three past runs, so the third one counts. */
     PAST(DURATION_PHASE, "building", 100, 90, 200);
     assert_int_equal(ask("building", 0, 120, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 80000);
 
-    /* One run of history says little: the range is wide. */
+    /* With only one past run, the range is wide. */
     PAST(DURATION_PHASE, "", 100);
     assert_int_equal(ask("", 0, 20, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 80000);
@@ -173,7 +173,8 @@ static void a_run_that_takes_longer_than_any_is_overdue(void **state)
     (void)state;
     PAST(DURATION_PHASE, "building", 100, 90);
     PAST(DURATION_PHASE, "switching", 20, 20);
-    assert_int_equal(ask("building", 0, 110, &left), ESTIMATE_LEFT); /* a little */
+    /* only a little longer than any past run */
+    assert_int_equal(ask("building", 0, 110, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 20000);
     PAST(DURATION_PHASE, "building", 100, 90);
     PAST(DURATION_PHASE, "switching", 20, 20);
@@ -185,14 +186,15 @@ static void builds_that_are_left_are_counted(void **state)
     struct estimate_left left;
 
     (void)state;
-    PAST(DURATION_PHASE, "building", 1000, 1000, 1000); /* of other runs: not believed */
+    /* the derivations of this run count, not the time that others took to build */
+    PAST(DURATION_PHASE, "building", 1000, 1000, 1000);
     PAST(DURATION_PHASE, "switching", 20, 20, 20);
     PAST(DURATION_DERIVATION, "linux", 300, 280, 320);
     PAST(DURATION_DERIVATION, "etc", 2, 2, 2);
     derivation("linux-6.7", "building", 100, -1);
     derivation("etc", "waiting", -1, -1);
     assert_int_equal(ask("building", 0, 100, &left), ESTIMATE_LEFT);
-    assert_int_equal(left.ms, 200000 + 2000 + 20000); /* one at a time */
+    assert_int_equal(left.ms, 200000 + 2000 + 20000); /* one build at a time */
 
     PAST(DURATION_PHASE, "building", 10, 10, 10);
     PAST(DURATION_DERIVATION, "a", 100, 100, 100);
@@ -203,7 +205,7 @@ static void builds_that_are_left_are_counted(void **state)
     assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 225000); /* 200 s at least, 275 s at most */
 
-    /* No end before the slowest one. */
+    /* The run takes at least as long as its slowest derivation. */
     PAST(DURATION_PHASE, "building", 10, 10, 10);
     PAST(DURATION_DERIVATION, "a", 100, 100, 100);
     PAST(DURATION_DERIVATION, "slow", 260, 260, 260);
@@ -213,7 +215,8 @@ static void builds_that_are_left_are_counted(void **state)
     assert_int_equal(ask("building", 0, 0, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 260000 + 25000 / 3);
 
-    /* What needs it comes after: at least 30 s in each run so far. Never more than one by one. */
+    /* In each past run, at least 30 s of builds came after "a", because they need "a". The estimate
+     * is never longer than building one by one. */
     PAST(DURATION_PHASE, "building", 10, 10, 10);
     PAST(DURATION_DERIVATION, "a", 100, 100, 100);
     PAST(DURATION_DERIVATION, "b", 20, 20, 20);
@@ -237,7 +240,7 @@ static void builds_at_one_time_are_counted(void **state)
     (void)state;
     assert_int_equal(estimate_at_once(estimate), 0);
     derivation("a", "built", 100, 50);
-    derivation("b", "built", 50, 20); /* begins when the one before ends */
+    derivation("b", "built", 50, 20); /* begins when "a" ends */
     assert_int_equal(estimate_at_once(estimate), 1);
     derivation("c", "built", 60, 40);
     derivation("d", "built", 45, 45);
@@ -256,7 +259,7 @@ static void a_new_derivation_takes_what_those_of_its_run_take(void **state)
     PAST(DURATION_DERIVATION, "a", 500, 500, 500);
     derivation("x", "built", 100, 90);
     derivation("y", "built", 90, 80);
-    derivation("z", "failed", 80, 20); /* says nothing */
+    derivation("z", "failed", 80, 20); /* a failed build does not count */
     derivation("new", "waiting", -1, -1);
     assert_int_equal(ask("building", 0, 80, &left), ESTIMATE_LEFT);
     assert_true(left.ms >= 10000 && left.ms < 30000);
@@ -269,7 +272,7 @@ static void only_numbers_are_known(void **state)
 
     (void)state;
     PAST(DURATION_PHASE, "building", 100, 100, 100);
-    PAST(DURATION_BUILDS, BUILDS_EACH, 10, 10, 10); /* ten each time */
+    PAST(DURATION_BUILDS, BUILDS_EACH, 10, 10, 10); /* ten builds in each past run */
     run.times.ms[run.phase] = 40000;
     assert_int_equal(estimate_remaining(estimate, &run, &left), ESTIMATE_LEFT);
     assert_int_equal(left.ms, 60000);

@@ -100,7 +100,7 @@ static void what_is_allocated_next_is_in_large_pages(void **state)
     heap_use_large_pages(SIZE);
     first = malloc(SIZE / 2);
     second = malloc(SIZE / 4);
-    /* the head of the block may be before the first page */
+    /* the start of the block may be before the first large page */
     assert_true(asked_for(first + SIZE / 4));
     assert_true(asked_for(second + SIZE / 4 - 1));
     free(first);

@@ -126,7 +126,7 @@ static void count_text(void *context, const void *bytes, size_t size)
     *(size_t *)context += size;
 }
 
-/* A record that is read is removed from the text; anything else passes unchanged. */
+/* A valid record of nix is removed from the text; all other text passes unchanged. */
 static void nix_records_are_read_by_the_standard(void **state)
 {
     (void)state;
@@ -290,7 +290,7 @@ static void the_number_of_objects_is_limited(void **state)
     free(text);
 }
 
-/* A string is read eight bytes at a time; each byte counts at any position. */
+/* The reader takes eight bytes of a string at a time, and must check each of them. */
 static void every_byte_of_a_string_is_looked_at(void **state)
 {
     char text[42];

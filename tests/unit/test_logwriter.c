@@ -108,7 +108,7 @@ static void bytes_that_a_killed_writer_did_not_count_are_not_written_again(void 
     {
         int fd = open(path_of(scene, "log"), O_WRONLY | O_APPEND | O_CLOEXEC);
 
-        /* the writer was killed before it could count these */
+        /* bytes that the writer wrote, but did not count before it was killed */
         assert_int_equal(write_all(fd, "tw", 2), 0);
         close(fd);
     }
@@ -125,7 +125,7 @@ static void writers_that_are_killed_again_and_again_are_given_up(void **state)
     for (int i = 0; i < 10 && scene->log.writer > 0; i++)
         kill_writer(scene);
     assert_int_equal(scene->log.writer, -1);
-    run_log_append(&scene->log, "x", 1); /* and no process waits for one */
+    run_log_append(&scene->log, "x", 1); /* and the pump does not wait for a log writer */
     assert_false(run_log_wait(&scene->log, monotonic_ms() + PATIENCE_MS));
 }
 

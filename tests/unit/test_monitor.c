@@ -1,4 +1,4 @@
-/* The reports of the monitor are what has happened to the command. */
+/* The monitor reports what happens to the command. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "../../capture/monitor.h"
 #include "../../common/io.h"
 
-static bool continue_at_once; /* continue the command before the monitor looks at its stop */
+static bool continue_at_once; /* continue the command before the monitor reads that it stopped */
 
 /* Replaces libc's function. */
 int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
@@ -73,7 +73,8 @@ static void finish(int channel, pid_t monitor)
     struct monitor_report end = hear(channel);
 
     while (continue_at_once && end.what == MONITOR_STOPPED) {
-        kill(end.pid, SIGCONT); /* the next stop came before the monitor looked at the last one */
+        /* the command stopped again before the monitor read the last stop */
+        kill(end.pid, SIGCONT);
         end = hear(channel);
     }
     assert_int_equal(end.what, MONITOR_ENDED);
@@ -120,8 +121,8 @@ static void note_wake(int signal)
     woken = 1;
 }
 
-/* A pump that has to wait for a processor: when it stops with its command, the command continues
- * already or has ended, and the pump was woken before it stopped. */
+/* The pump gets no processor for a while. When the pump stops itself, because the command stopped,
+ * the command was already continued or has ended, and the monitor has already woken the pump. */
 static int stop_late(int ending)
 {
     sigset_t block, before;
@@ -142,7 +143,7 @@ static int stop_late(int ending)
         sigsuspend(&before);
     sigprocmask(SIG_SETMASK, &before, NULL);
     for (int i = 0; i < 50; i++)
-        usleep(1000); /* each wake-up ends one of the stops */
+        usleep(1000); /* a signal can end one of these sleeps early */
     raise(SIGSTOP);
     kill(report.pid, SIGKILL);
     report = hear(channel);

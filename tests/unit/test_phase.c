@@ -62,7 +62,7 @@ static void a_derivation_that_the_bar_names_before_the_record_is_one_derivation(
     phase_record_started(phase, path, "", true);
     assert_int_equal(phase_derivation_count(phase), 1);
     assert_int_equal(phase_derivation_at(phase, path), 0);
-    /* another derivation with the same name is another one */
+    /* a derivation with the same name and another path is another derivation */
     phase_record_started(phase, "/nix/store/1c4c8wdk5zvcrrn5xnk6j6s1k9p9a3bx-beta-2.0.drv", "",
                          true);
     assert_int_equal(phase_derivation_count(phase), 2);

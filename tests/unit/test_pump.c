@@ -1,5 +1,5 @@
-/* What the command writes, and what it left in its pipe when it ended, reaches the caller, however
- * full the pump's buffer was. */
+/* The caller gets all output of the command, also bytes that are still in the command's pipe when
+ * the command ends, and also if the pump's buffer is full then. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,7 +108,7 @@ static void *read_all(void *context)
     return (void *)total;
 }
 
-/* The reader makes space at any moment between two steps of the pump. */
+/* The caller reads, and so makes space, at any moment between two steps of the pump. */
 static void a_caller_who_reads_meanwhile_gets_all_of_it(void **state)
 {
     (void)state;
@@ -131,7 +131,7 @@ static void a_caller_who_has_gone_is_not_waited_for(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_IGN); /* as nixfleet-run does */
-    alarm(30);                /* the mistake to be found is waiting */
+    alarm(30);                /* a pump that waits without end fails the test */
     for (int gone_before = 0; gone_before < 2; gone_before++) {
         struct ended *ended = make_ended(4096, true);
 
@@ -158,11 +158,11 @@ struct flood {
     struct pump pump;
     struct child child;
     struct terminal terminal;
-    struct run_log log; /* takes nothing */
+    struct run_log log; /* this log takes no output */
     struct helpers helpers;
     int from[2], to[2], channel[2];
     pthread_t command;
-    size_t size, piece; /* what it writes, and how much at once */
+    size_t size, piece; /* bytes that the command writes, in all and at once */
 };
 
 static unsigned char byte_at(size_t offset)
@@ -183,7 +183,7 @@ static void *write_flood(void *context)
         ssize_t n = write(flood->from[1], bytes + done, rest < flood->piece ? rest : flood->piece);
 
         if (n <= 0)
-            break; /* its reader has gone */
+            break; /* the pump has closed the pipe */
         done += (size_t)n;
     }
     free(bytes);
@@ -198,7 +198,7 @@ static struct flood *make_flood(size_t size, size_t piece)
 
     assert_non_null(flood);
     signal(SIGPIPE, SIG_IGN); /* as in nixfleet-run */
-    alarm(60);                /* waiting for ever is a mistake to be found */
+    alarm(60);                /* a pump that waits without end fails the test */
     flood->size = size;
     flood->piece = piece;
     assert_int_equal(pipe2(flood->from, O_CLOEXEC), 0);
@@ -278,8 +278,8 @@ static void a_flood_arrives_whole(void **state)
     }
 }
 
-/* The two ends of a small pipe would wait for each other all the time. A caller who has made the
- * pipe larger keeps that size. */
+/* With a small pipe, reader and writer would often wait for each other. If the caller has made the
+ * pipe larger already, the size stays. */
 static void a_flood_makes_pipes_larger_and_never_smaller(void **state)
 {
 #ifdef F_SETPIPE_SZ
@@ -310,8 +310,8 @@ static void a_flood_makes_pipes_larger_and_never_smaller(void **state)
 #endif
 }
 
-/* As without us, a command need not wait for a reader that sleeps, as long as a pipe holds what it
- * has written. Few bytes in many pages would fill the caller's pipe. */
+/* If the caller does not read, the command can still write as much as a pipe holds, as without
+ * nixfleet-run. Pages with few bytes each would fill the caller's pipe too early. */
 static void a_pipe_that_nobody_reads_holds_what_it_would_without_us(void **state)
 {
     static const size_t sizes[] = {100, 20000, 32768};
@@ -327,7 +327,7 @@ static void a_pipe_that_nobody_reads_holds_what_it_would_without_us(void **state
         }
 }
 
-/* Reads a little, and goes. */
+/* Reads a part of the output, and then closes the pipe. */
 static void *read_some(void *context)
 {
     struct flood *flood = context;
@@ -356,8 +356,7 @@ static void who_goes_in_the_middle_of_a_flood_ends_it(bool nohup)
     if (nohup)
         assert_int_equal(flood->pump.bytes, FLOOD); /* all is logged */
     else
-        assert_uint_in_range(flood->pump.bytes, FLOOD / 4,
-                             FLOOD - 1); /* the command had a SIGPIPE */
+        assert_uint_in_range(flood->pump.bytes, FLOOD / 4, FLOOD - 1); /* the command got SIGPIPE */
     free_flood(flood);
 }
 

@@ -53,7 +53,7 @@ static void values_of_one_length_and_of_others_are_all_found(void **state)
     expect(*state, "battery-stapl shorty " SECRET, "[redacted] [redacted] [redacted]");
     expect(*state, "short", "short");
     expect(*state, "xshortyx", "x[redacted]x");
-    /* each overlaps the previous one */
+    /* three values, each of which overlaps the next one */
     expect(*state, "correct-horse-battery-staple", "[redacted]");
     expect(*state, "\033[1mshor\033[mty", "\033[1m[redacted]\033[m");
 }
@@ -154,8 +154,7 @@ static void blanks_of_a_value_may_be_several(void **state)
     expect(*state, "two  blanks", "two  blanks");
 }
 
-/* A text that was cut to `capacity`, with a value at its edge and other values that make it
- * shorter. */
+/* A text was cut in the middle of a value. Other values before make the redacted text shorter. */
 static void a_value_at_the_edge_of_a_cut_text_leaves_nothing(void **state)
 {
     enum { SHOWN = 511, ROOM = SHOWN + 1 + REDACT_AHEAD };

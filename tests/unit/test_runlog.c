@@ -128,12 +128,13 @@ static void acknowledgements_are_rewritten_in_place(void **state)
     assert_int_equal(run_ack_write(fd, &refused), 0);
     read_back(scene, &record);
     assert_true(record.ack.lines == 1 && !record.ack.delivered && !run_undelivered(&record));
-    assert_true(record.end.known && record.end.code == 3); /* the slot before it is unchanged */
+    assert_true(record.end.known &&
+                record.end.code == 3); /* the slot in front of the acknowledgement is unchanged */
     run_record_free(&record);
     close(fd);
 }
 
-/* The shipper is alone: the pump and the command have ended. */
+/* Only the shipper still runs: the pump and the command have ended. */
 static void what_the_shipper_acknowledges_is_written_down_also_after_the_pump(void **state)
 {
     const struct run_ack ack = {.lines = 3, .delivered = true};

@@ -146,7 +146,7 @@ static void nul_bytes_of_a_power_cut_do_not_belong_to_the_run(void **state)
 
     create(scene);
     append(scene, "line one\nline two\n", 18);
-    leave(scene); /* lost */
+    leave(scene); /* the run is lost */
     assert_int_equal(truncate(path_of(scene, "log"), 13), 0);
     assert_int_equal(log_state(scene, &length), RUN_LOG_THERE);
     assert_true(length == 13);
@@ -213,7 +213,7 @@ static size_t count_runs(struct scene *scene)
     return count;
 }
 
-/* Most are undelivered; the run at local is not. */
+/* Makes `count` records of undelivered runs; only the run at index `local` is not undelivered. */
 static void make_records(struct scene *scene, size_t count, size_t local)
 {
     struct run_info info = scene->plan.info;
@@ -236,7 +236,7 @@ static void make_records(struct scene *scene, size_t count, size_t local)
     }
 }
 
-/* One call examines a few hundred records, and after several calls each was examined. */
+/* One call examines a few hundred records. After several calls, each record was examined. */
 static void thousands_of_undelivered_runs_do_not_hide_the_ones_that_may_go(void **state)
 {
     const struct run_bounds few = {10, INT64_MAX / 2, UINT64_MAX / 2};

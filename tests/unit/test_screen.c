@@ -163,7 +163,7 @@ static void a_hyperlink_goes_where_its_cells_go(void **state)
     assert_string_equal(links_of(TO("http://a.example") "abc" END "\r\033[2@\n"),
                         "  " TO("http://a.example") "abc" END "|");
     assert_string_equal(links_of(TO("http://a.example") "abc\033cd\n"),
-                        TO("http://a.example") "abc" END "|d|"); /* a reset ends it */
+                        TO("http://a.example") "abc" END "|d|"); /* a reset ends the link */
 }
 
 static void a_target_that_no_page_may_offer_is_no_link(void **state)
@@ -177,7 +177,7 @@ static void a_target_that_no_page_may_offer_is_no_link(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-        /* and the link before does not continue over this text */
+        /* the link before must not continue over this text */
         snprintf(text, sizeof text, TO("http://a.example") "a" TO("%s") "b" END "\n", targets[i]);
         assert_string_equal(links_of(text), TO("http://a.example") "a" END "b|");
     }
@@ -198,7 +198,7 @@ static void a_target_has_an_end(void **state)
     assert_string_equal(heard.finals, text);
 }
 
-/* More than a line has space for, more than there are numbers for, and then fewer again. */
+/* More links than fit in a line, then more links than there are numbers, and then fewer again. */
 static void too_many_hyperlinks_leave_the_text(void **state)
 {
     static char text[1 << 17], plain[16384];
@@ -226,7 +226,7 @@ static void too_many_hyperlinks_leave_the_text(void **state)
     size = 0;
     for (int i = 0; i < 1500; i++)
         size += (size_t)snprintf(plain + size, sizeof plain - size, "%d ", i);
-    for (const char *at = heard.finals; *at; at++) /* what was seen is the text */
+    for (const char *at = heard.finals; *at; at++)
         assert_true((unsigned char)*at >= ' ' || *at == '\033');
     assert_memory_equal(heard.seen, plain, size);
     assert_non_null(strstr(heard.finals, "1499 "));
@@ -341,7 +341,7 @@ static void live_lines_and_changes_can_be_asked_for(void **state)
     screen_free(screen);
 }
 
-/* Their numbers change, so the lines under each number change. */
+/* Lines that move get other numbers, so the text of each number changes. */
 static void lines_that_move_on_count_as_changed(void **state)
 {
     (void)state;

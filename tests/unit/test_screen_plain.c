@@ -20,7 +20,7 @@ struct told {
     char *seen, *final;
     size_t seen_size, final_size;
     uint64_t next;
-    size_t together; /* lines that came together with others */
+    size_t together; /* lines that came with others in one call */
 };
 
 static void on_seen(void *context, uint64_t line, const char *text, size_t length, bool redrawn)
@@ -158,7 +158,7 @@ static void assert_same_state(struct screen *one, struct screen *other)
     }
 }
 
-/* The lines that could still change at one moment, from `first` on. */
+/* A copy of the lines that can still change, from `first` on. */
 struct remembered {
     uint64_t first, count;
     char **line;
@@ -201,7 +201,7 @@ static const char *line_now(struct screen *screen, const struct told *told, uint
     return at;
 }
 
-/* Lines below the lowest changed line are unchanged. */
+/* Lines with a lower number than the lowest changed line must be unchanged. */
 static void assert_only_those_changed(struct screen *screen, const struct told *told,
                                       const struct remembered *before, uint64_t lowest)
 {
@@ -213,7 +213,7 @@ static void assert_only_those_changed(struct screen *screen, const struct told *
     }
 }
 
-/* Returns how many lines came together. */
+/* Returns how many lines came with others in one call. */
 static size_t compare(uint32_t rows, uint32_t cols, int others)
 {
     static char out[OUTPUT_MAX];

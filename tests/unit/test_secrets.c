@@ -282,7 +282,7 @@ static void a_damaged_text_is_refused_wherever_it_is_cut(void **state)
         text[cut] = '\0';
         errno = 0;
         if (cut == head || strchr(",", saved))
-            assert_int_equal(secrets_parse(&again, text), 0); /* and a smaller set */
+            assert_int_equal(secrets_parse(&again, text), 0); /* a valid but smaller set */
         else if (secrets_parse(&again, text) == 0 || (errno != EINVAL && errno != EBADMSG))
             fail_msg("cut at %zu", cut);
         text[cut] = saved;

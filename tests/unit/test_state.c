@@ -112,7 +112,7 @@ static void a_silent_run_on_a_host_that_is_heard_has_crashed(void **state)
     run.suspect_ms = START + 40000;
     assert_int_equal(state_of_run(&run, START + 59999), RUN_STALE);
     assert_int_equal(state_of_run(&run, START + 60000), RUN_CRASHED);
-    run.last_seen_ms = START + 55000; /* its heartbeat came after all */
+    run.last_seen_ms = START + 55000; /* a heartbeat came after the suspicion */
     run.suspect_ms = 0;
     assert_int_equal(state_of_run(&run, START + 60000), RUN_BUSY);
 }
@@ -140,18 +140,20 @@ static void a_failed_switch_counts_until_a_switch_succeeds(void **state)
     rows[0].outcome = "units_failed";
     the_verdict_that_counts(rows, 4, "switch");
     rows[0].outcome = "success";
-    the_verdict_that_counts(rows, 4, "update"); /* until an update succeeds */
+    the_verdict_that_counts(rows, 4,
+                            "update"); /* the failed update counts until an update succeeds */
     rows[2].outcome = "success";
     the_verdict_that_counts(rows, 4, "pull"); /* an ad hoc command counts until the next run */
     rows[3].started_ms = 300;
     the_verdict_that_counts(rows, 4, "sh");
     rows[0] = (struct verdict_row){.name = "switch", .outcome = "failure", .started_ms = 100};
     rows[1] = (struct verdict_row){.name = "boot", .outcome = "success", .started_ms = 101};
-    the_verdict_that_counts(rows, 2, "boot"); /* the system has been replaced since */
+    /* this success has replaced the system after the failure */
+    the_verdict_that_counts(rows, 2, "boot");
 }
 
-/* What state_changes_at promises: until then the state stays the same, and then it is another
- * one. */
+/* state_changes_at promises: before that moment the state stays the same, and at that moment the
+ * state is another one. */
 static void the_state_changes_exactly_when_state_changes_at_says(void **state)
 {
     struct run_facts runs[6] = {{0}, open_run(), open_run(), open_run(), open_run(), open_run()};
@@ -197,7 +199,8 @@ static void a_busy_run_outranks_others_and_then_the_one_with_the_latest_report(v
     assert_true(run_outranks(&over, &silent, now)); /* it began after the other run became silent */
     silent.last_seen_ms = START + 6000;
     assert_true(run_outranks(&silent, &over, now));
-    assert_true(run_outranks(&over, &lost, now)); /* however late this is known */
+    /* a crashed run counts from its start, even if its crash is reported late */
+    assert_true(run_outranks(&over, &lost, now));
     assert_false(run_outranks(&over, &over, now));
 }
 

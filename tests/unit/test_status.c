@@ -65,7 +65,7 @@ static void assert_output(uint64_t from, size_t size)
             fail_msg("byte %zu after %llu", i, (unsigned long long)from);
 }
 
-/* The log has everything. */
+/* The log writer has written all output to the log. */
 static void log_all(void)
 {
     page->taken = page->log_bytes = atomic_load(&page->bytes);
@@ -154,7 +154,7 @@ static void the_ring_begins_again_where_the_log_has_everything(void **state)
     assert_output(5000, 100);
     assert_int_equal(status_ring_read(page, 4000, out, 1000, &skipped), 0); /* in the log */
     assert_true(skipped == 0);
-    page->taken = 5100; /* with a gap, because the log does not have everything */
+    page->taken = 5100; /* all taken, but with a gap in the log, so the ring does not start again */
     write_output(100);
     assert_true(page->ring_first == 5000);
 }
@@ -175,7 +175,7 @@ static void memory_that_a_slow_disk_made_the_ring_use_is_given_back(void **state
     assert_true(info.st_blocks * 512 < 4 << 20);
 }
 
-/* However much is written, while the log writer is not far behind. */
+/* While the log writer keeps up, the amount of output does not matter. */
 static void a_log_that_keeps_up_uses_a_small_part_of_the_ring(void **state)
 {
     struct stat info;
@@ -190,7 +190,8 @@ static void a_log_that_keeps_up_uses_a_small_part_of_the_ring(void **state)
     assert_true(info.st_blocks * 512 < 4 << 20);
 }
 
-/* The ring grows and starts again at any moment; what is not in the log is always in the ring. */
+/* The ring grows and starts again at any moment. Output that is not in the log is always in the
+ * ring. */
 static void what_the_log_lacks_is_in_the_ring(void **state)
 {
     unsigned random = 1;
@@ -284,7 +285,7 @@ static void *read_on(void *context)
     return NULL;
 }
 
-/* Like a log writer that reads again after a long wait. */
+/* The reader acts like a log writer that reads again after a long wait. */
 static void what_is_overwritten_while_it_is_read_is_not_taken_for_output(void **state)
 {
     struct racer racer = {false, 0, 0};

@@ -40,7 +40,8 @@ static void see_due(void *context, const char *host, const char *run)
     (*(int *)context)++;
 }
 
-/* The host shows this run; the clock changes it after three intervals, or up to early_ms before. */
+/* Checks that the host shows this run, and that the clock changes the host's state after three
+ * intervals, or up to early_ms earlier. */
 static void check_host(struct fixture *fixture, const char *run, int64_t early_ms)
 {
     struct shown shown = {0};
@@ -54,7 +55,7 @@ static void check_host(struct fixture *fixture, const char *run, int64_t early_m
     assert_int_equal(count, 1);
 }
 
-/* The run of work reports, work->from ms later. */
+/* The run `work->run` reports, work->from ms later. */
 static enum job_result keepalive(struct txn *txn, struct work *work)
 {
     struct run_facts facts = {.exists = true,
@@ -92,9 +93,10 @@ static void a_run_that_goes_on_leaves_the_host_as_a_look_at_all_runs_would(void 
     int64_t seen_ms;
 
     do_work(fixture, (struct work){.apply = make_two_runs});
-    /* Of the run that is not shown, nothing is changed in this way. */
+    /* A report of a run that is not shown changes nothing here. */
     assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[0]}), 0);
-    /* Of the other: as if all runs were looked at, but for what may be stored later. */
+    /* A report of the shown run has the same result as a full refresh, except for times that may be
+     * stored later. */
     seen_ms = host_seen_ms(fixture);
     assert_int_equal(do_work(fixture, (struct work){.apply = keepalive, .run = ids[1]}), 1);
     check_host(fixture, ids[1], 2 * STORE_KEEPALIVE_MS); /* its last report is 5 s old */
@@ -132,8 +134,8 @@ static void see_fields(void *context, const struct host_row *row)
     (*(int *)context)++;
     assert_string_equal(row->hostname, "host");
     assert_string_equal(row->host_type, "macos");
-    assert_null(row->location);                 /* the host did not say it */
-    assert_string_equal(row->comment, "first"); /* NULL leaves what is stored */
+    assert_null(row->location);                 /* the host sent no location */
+    assert_string_equal(row->comment, "first"); /* NULL keeps the stored comment */
     assert_string_equal(row->current_generation, "g1");
     assert_string_equal(row->test_status, "3/3 passed");
     assert_int_equal(row->poll_interval, 5);
@@ -150,7 +152,8 @@ static enum job_result remove_host(struct txn *txn, struct work *work)
     work->result = txn_host_remove(txn, "host");
     assert_int_equal(txn_host_facts(txn, "host", &facts), 0);
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
-    assert_true(run.key && run.deleted && run.lines == 0); /* a late report is told so */
+    assert_true(run.key && run.deleted &&
+                run.lines == 0); /* the answer to a late report says that the run is deleted */
     return JOB_DONE;
 }
 
@@ -231,13 +234,14 @@ static enum job_result end_runs(struct txn *txn, struct work *work)
     (void)work;
     assert_int_equal(txn_host_seen(txn, "host"), 0);
     end_run(txn, NEW_RUN, "switch", 2000000, "failure");
-    end_run(txn, OLD_RUN, "switch", 1000000, "success"); /* delivered late: it says nothing new */
+    end_run(txn, OLD_RUN, "switch", 1000000,
+            "success"); /* this run is older, but was delivered later: the verdict stays */
     end_run(txn, "01900000-0000-7000-8000-0000000000a3", "pull", 3000000, "success");
     end_run(txn, "01900000-0000-7000-8000-0000000000a4", "update", 4000000, "stopped");
     return JOB_DONE;
 }
 
-/* The command of the agent that was the run `end_well`. */
+/* The agent reports the end of its command, which is also the run `end_well`. */
 static enum job_result end_command(struct txn *txn, struct work *work)
 {
     struct verdict_row row = {
@@ -268,13 +272,15 @@ static enum job_result lose_run(struct txn *txn, struct work *work)
     assert_int_equal(txn_run_create(txn, "host", RUN, &run), 0);
     assert_int_equal(txn_run_update(txn, run.key, &update), 0);
     assert_int_equal(txn_host_agent_seen(txn, "host"), 0);
-    assert_int_equal(txn_runs_suspect(txn, "host", RUN), 0); /* heard through the run itself */
+    assert_int_equal(txn_runs_suspect(txn, "host", RUN),
+                     0); /* the report came from the run itself */
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
     assert_int_equal(run.suspect_ms, 0);
     assert_int_equal(txn_runs_suspect(txn, "host", NULL), 0);
     assert_int_equal(txn_run_find(txn, RUN, &run), 0);
     assert_int_equal(run.suspect_ms, txn->now_ms);
-    assert_int_equal(txn_host_refresh(txn, "host"), 0); /* it is silent for over a day: crashed */
+    assert_int_equal(txn_host_refresh(txn, "host"),
+                     0); /* the run is silent for over a day: crashed */
     return JOB_DONE;
 }
 

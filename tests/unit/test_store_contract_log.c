@@ -1,6 +1,6 @@
-/* What every engine of the store must do with log lines, through store.h alone. Whatever is
-   spliced, a reader sees the lines of a model, and a follower of the log gets exactly what makes
-   its copy equal. */
+/* What every engine of the store must do with log lines, through store.h alone. After any splices,
+   a reader sees the lines of a model, and a follower of the log gets the lines that make its copy
+   equal to the model. */
 #include "common/utf8.h"
 #include "dashboard/live/follower.h"
 #include "tests/unit/store_fixture.h"
@@ -8,7 +8,7 @@
 #define LINES_MAX 20000
 #define ROUNDS 4000
 
-/* A log: NULL is a line that has a number and is not there. */
+/* A log. NULL: the line has a number, but its text was left out. */
 struct model {
     char *line[LINES_MAX];
     int64_t count;
@@ -171,7 +171,7 @@ static void whatever_is_spliced_readers_see_the_model(void **state)
             follow(fixture, &late_follower, &late);
             model_equal(&late, wanted);
         }
-        if (wanted->count > LINES_MAX / 2) { /* begin anew, as after a digest that differs */
+        if (wanted->count > LINES_MAX / 2) { /* replace all lines, as after a digest that differs */
             assert_int_equal(splice(fixture, 0, 1, "anew"), 1);
             model_put(wanted, 0, "anew");
         }

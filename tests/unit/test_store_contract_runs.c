@@ -391,7 +391,7 @@ static enum job_result add_durations(struct txn *txn, struct work *work)
     return JOB_DONE;
 }
 
-/* At a later time than add_durations. */
+/* This job must run later than add_durations. */
 static enum job_result trim_durations(struct txn *txn, struct work *work)
 {
     assert_true(txn->now_ms > work->from);
@@ -403,7 +403,8 @@ static enum job_result trim_durations(struct txn *txn, struct work *work)
     assert_durations(txn, "host", "switch", "");
     assert_durations(txn, "host", "pull", "phase pulling: 5");
     assert_durations(txn, "other", "switch", "phase building: 2");
-    assert_int_equal(txn_expire(txn, 0, txn->now_ms, 10), 1); /* the other host's is older */
+    assert_int_equal(txn_expire(txn, 0, txn->now_ms, 10),
+                     1); /* the durations of the other host are older */
     assert_durations(txn, "other", "switch", "");
     assert_durations(txn, "host", "pull", "phase pulling: 5");
     assert_int_equal(txn_host_remove(txn, "host"), 1);
@@ -526,7 +527,7 @@ static void runs_expire_by_age_count_and_size(void **state)
 
     assert_int_equal(expired(fixture, limits, now_ms), 0);
     limits.keep_ms = 2500;
-    /* The run counts from now, when the store heard of it, whenever it ended. */
+    /* The age of a run counts from when the store heard of the run, not from the run's end. */
     assert_int_equal(expired(fixture, limits, now_ms), 0);
     assert_int_equal(expired(fixture, limits, now_ms + 3000), RUNS);
     limits = all;

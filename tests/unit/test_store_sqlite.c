@@ -1,4 +1,4 @@
-/* What is SQLite's own: its write-ahead log, and files of other versions. */
+/* Tests of the SQLite engine only: its write-ahead log, and files of other versions. */
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <time.h>

@@ -1,6 +1,6 @@
-/* The remaining time of runs that are replayed on a clock that the test sets: what reports of a run
-   say, in their order, goes to fleet/timing as from the API. The estimate is asked at half time,
-   when the rest of the run has not been told yet. */
+/* The estimated remaining time of runs. A run is replayed on a clock that the test sets:
+   fleet/timing gets the reports of the run in their order, as from the API. After half of the run,
+   before the later reports, the test asks for the estimate. */
 #include <inttypes.h>
 
 #include "dashboard/fleet/phases.h"
@@ -14,7 +14,7 @@
 #define STEP_MS 1000 /* a batch a second, as nixfleet-run sends them */
 #define BEAT_MS 10000
 
-/* ---- chance: the same in every test ---- */
+/* ---- random numbers: the same in every test ---- */
 
 static uint64_t seed;
 
@@ -24,13 +24,13 @@ static int64_t below(int64_t bound)
     return (int64_t)((seed >> 33) % (uint64_t)bound);
 }
 
-/* ms with noise of about a normal distribution, whose standard deviation is so many percent. */
+/* Adds noise to ms: about a normal distribution, with a standard deviation of `percent` percent. */
 static int64_t noisy(int64_t ms, int64_t percent)
 {
     int64_t sum = 0;
 
     for (int i = 0; i < 12; i++)
-        sum += below(2001) - 1000; /* of 12 such: a standard deviation of 2000 */
+        sum += below(2001) - 1000; /* a sum of 12 has a standard deviation of 2000 */
     sum = ms + ms * sum / 2000 * percent / 100;
     return sum < ms / 4 ? ms / 4 : sum;
 }
@@ -49,23 +49,23 @@ struct recording {
     int phases;
     struct build build[WORLD];
     int builds;
-    bool failed, late; /* its end; its reports come two minutes after what they tell */
-    bool ends_told;    /* nix's record says when a build ended; its text does not */
+    bool failed, late; /* late: the reports come two minutes after the events */
+    bool ends_told;    /* nix's internal log has the ends of builds; nix's text has not */
     int64_t total_ms;
 };
 
-/* What it takes to build a package on a small server, in seconds. */
+/* Seconds for building a package on a small server. */
 static const int64_t package_s[] = {3, 5, 6, 8, 8, 12, 15, 20, 35, 60, 110, 180};
 
 #define PACKAGES 24
 #define FILES \
-    (WORLD - 2) /* units, settings, scripts: what is generated; behind these the last two */
+    (WORLD - 2) /* the end of the generated files (units, settings, scripts); two more follow */
 
-/* A system: what it consists of, and what depends on what. Packages seldom depend on each other (or
- * the cache has them all); each unit depends on some packages, and the system on everything. */
+/* A system: its derivations and their dependencies. Packages seldom depend on each other (or the
+ * cache has all of them). Each unit depends on some packages, and the system on everything. */
 struct world {
     int64_t ms[WORLD];
-    int needs[WORLD][3]; /* earlier ones; -1: none */
+    int needs[WORLD][3]; /* indexes of earlier derivations; -1: none */
     int version[WORLD];
 };
 
@@ -85,8 +85,8 @@ static void make_world(struct world *world)
     }
 }
 
-/* A new nixpkgs changes most packages, a changed setting few; what depends on them is to be built,
- * too. */
+/* A new nixpkgs changes most packages, and a changed setting changes few packages. Derivations that
+ * depend on a changed one must be built, too. */
 static void update(struct world *world, bool *dirty)
 {
     int64_t packages = below(2) ? 70 : 4;
@@ -99,7 +99,7 @@ static void update(struct world *world, bool *dirty)
     }
 }
 
-/* When all is built that this one needs; -1: that is not known yet. */
+/* The moment when all dependencies of derivation i are built; -1: not known yet. */
 static int64_t ready_at(const struct world *world, const bool *dirty, const int64_t *ended, int i,
                         int64_t start_ms)
 {
@@ -122,7 +122,8 @@ static int64_t ready_at(const struct world *world, const bool *dirty, const int6
     return ready;
 }
 
-/* As nix does it: what has all that it needs is built, JOBS at once. Returns when all is built. */
+/* Builds as nix does: a derivation is built when its dependencies are, up to JOBS at the same time.
+ * Returns the moment when everything is built. */
 static int64_t schedule(struct recording *run, const struct world *world, const bool *dirty,
                         int64_t start_ms)
 {
@@ -200,7 +201,7 @@ static void record_script(struct recording *run, const char *host)
 
 /* ---- replaying ---- */
 
-/* One run as it is replayed, and what was estimated at half time. */
+/* The replay of one run, and the estimate after half of the run. */
 struct replay {
     struct work work;
     const struct recording *run;
@@ -224,8 +225,8 @@ static const char *state_at(const struct recording *run, const struct build *bui
                                                      : "building";
 }
 
-/* Stores the builds whose state has changed since the report before. Nothing is said of them before
- * nix lists them, at the end of the evaluation. */
+/* Stores the builds whose state has changed since the last report. The first report of builds comes
+ * when nix lists the builds, at the end of the evaluation. */
 static bool tell_builds(struct txn *txn, int64_t key, const struct replay *replay,
                         int64_t before_ms, int64_t ms)
 {
@@ -281,7 +282,7 @@ static void tell(struct txn *txn, struct replay *replay, struct run_row *row, in
         for (int i = 0; i < run->builds; i++)
             report.built += ms >= run->build[i].ended_ms;
     }
-    /* A batch where something is new; else a heartbeat now and then. */
+    /* A report if something is new; otherwise only a heartbeat every BEAT_MS. */
     if (!row->fresh && !report.derivations && !report.phase_changed && !ended &&
         ms / BEAT_MS == before_ms / BEAT_MS)
         return;
@@ -342,7 +343,7 @@ static int by_size(const void *a, const void *b)
     return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
 }
 
-/* The error of the estimate at half time in percent; without an estimate: 100. */
+/* The error in percent of the estimate after half of the run; without an estimate: 100. */
 static int error_of(const struct replay *one)
 {
     int64_t right = one->run->total_ms - one->run->total_ms / 2, error = one->left_ms - right;
@@ -352,8 +353,8 @@ static int error_of(const struct replay *one)
 
 #define KINDS 4
 #define FLEETS 5
-#define WARM_UP 4 /* runs of each kind before the first that counts */
-#define RUNS 52   /* of each fleet, that count */
+#define WARM_UP 4 /* runs of each kind that come first and do not count */
+#define RUNS 52   /* runs of each fleet that count */
 
 static void record(struct recording *run, int kind, const char *host, struct world *world)
 {
@@ -382,7 +383,8 @@ static bool is_within(const struct replay *one)
     return one->low_ms <= right && right <= one->high_ms;
 }
 
-/* The errors of a fleet's runs at half time, and how many of them ended within the range. */
+/* Writes the errors of the estimates for a fleet's runs, and how many runs ended within the
+ * estimated range. */
 static void replay_fleet(struct fixture *fixture, int fleet, int *errors, int *within)
 {
     struct recording run;
@@ -490,7 +492,7 @@ static void the_first_run_of_a_name_has_no_estimate(void **state)
     }
 }
 
-/* What is kept of a host's runs, as text. */
+/* The stored durations of a host's runs, as text. */
 struct kept {
     struct work work;
     const char *host;
@@ -541,7 +543,7 @@ static void only_what_succeeded_says_how_long_it_takes(void **state)
     run.failed = true;
     (void)replay(*state, &run);
     assert_string_equal(kept_of(*state, "fails").text, "builds at once 1 1; derivation a 1 5000; ");
-    run.ends_told = false; /* it is still being built when the run ends */
+    run.ends_told = false; /* the derivation is still being built when the run ends */
     (void)replay(*state, &run);
     assert_string_equal(kept_of(*state, "fails").text, "builds at once 1 1; derivation a 1 5000; ");
 }

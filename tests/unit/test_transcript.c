@@ -75,7 +75,7 @@ static void feed(struct transcript *transcript, const char *text)
     transcript_feed(transcript, text, strlen(text));
 }
 
-/* nix draws its bar again only when something has changed, so a frame may stay for many minutes. */
+/* nix draws its bar again only after a change, so a bar may stay the same for many minutes. */
 static void a_bar_that_does_not_move_is_read(void **state)
 {
     (void)state;
