@@ -3,12 +3,12 @@
 #   make                 the programs, here           make install DESTDIR= PREFIX=
 #   make demo            see it work (CMD='...')      make check         every test
 #   make asan tsan fuzz bench lint format clean            V=1 shows the commands
-#   make dist distcheck check-package                 a tarball; a tarball that is tried; Debian packages that are tried
+#   make dist distcheck check-package                 a tarball; the tarball, tested; Debian packages, tested
 #   make check-postgres                               the dashboard's tests once more, with PostgreSQL
-#   make check-systemd check-powercut                 with systemd as PID 1; with a machine that loses its power
+#   make check-systemd check-powercut                 tests with systemd as PID 1; tests of a machine that loses power
 #   make check-kills                                  hundreds of kills of dashboards and PostgreSQL under load
 #
-# Which directories (with those below them) a program may use is said only in the lists below.
+# Only the lists below say which directories (and their subdirectories) a program may use.
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR ?= $(PREFIX)/bin
@@ -33,7 +33,7 @@ B ?= build
 OUT ?= .
 HARDEN ?= $(HARDEN_$(UNAME))
 
-# ---- what each program is made of ----------------------------------------------------------------------------------------
+# ---- the sources of each program ------------------------------------------------------------------------------------------
 run_DIRS := capture config common
 report_DIRS := report transport changes parse config common
 dashboard_DIRS := dashboard common
@@ -80,7 +80,7 @@ archive = $(or $(call found,lib$(1).a),-l$(1))
 run_LIBS_Linux := $(call archive,bsd) $(call archive,md)
 run_LIBS := $(run_LIBS_$(UNAME))
 STATIC_Linux := $(if $(and $(call found,libc.a),$(call found,rcrt1.o),$(call found,libbsd.a),$(call found,libmd.a)),-static-pie)
-# The sanitizers need the shared libc.
+# Sanitizers work only with the shared libc.
 STATIC ?= $(if $(findstring -fsanitize,$(CFLAGS) $(LDFLAGS)),,$(STATIC_$(UNAME)))
 report_LIBS := $(call pkg_flags,--libs,$(report_PKGS))
 # Debian's wslay comes without a .pc file.
@@ -117,7 +117,7 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
-# Another PREFIX changes only this object.
+# With another PREFIX, only this object is built again.
 $(B)/capture/helpers.o: COMPILE += -DLIBEXECDIR='"$(LIBEXECDIR)"'
 $(B)/capture/helpers.o: $(B)/libexecdir
 $(B)/libexecdir: FORCE
@@ -139,7 +139,7 @@ $(B)/assets.c: $(B)/embed $(WEB) $(B)/web.list
 $(B)/assets.o: $(B)/assets.c dashboard/server/assets.h $(B)/flags
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# One archive for each program: the linker takes what is used, and cannot take what the program may not use.
+# One archive for each program: the linker takes the objects that are used. Objects that the program must not use are not in it.
 define archive_rule
 $(B)/$(1).a: $$($(1)_OBJ) $(B)/$(1).members
 	@rm -f $$@
@@ -195,13 +195,13 @@ check:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) $(PYTHON) tests/run unit e2e web
-# The dashboard's tests, with all that it stores in PostgreSQL.
+# The dashboard's tests, with PostgreSQL as the store.
 check-postgres:
 	@scripts/install-deps check
 	@$(MAKE) --no-print-directory -j$(JOBS) check-programs
 	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run e2e -k e2e/test_dashboard
 	@$(TEST_ENV) NIXFLEET_TEST_STORE=postgresql $(PYTHON) tests/run web -k web/test_hosts
-# KILLS of each kind: of a dashboard, of PostgreSQL, and of both; then haproxy with two dashboards, 200 runs and 20 pages.
+# Kills a dashboard, PostgreSQL, and both, KILLS times each; then runs haproxy with two dashboards, 200 runs and 20 pages.
 KILLS ?= 120
 check-kills:
 	@scripts/install-deps check

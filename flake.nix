@@ -31,7 +31,7 @@
         in
         {
           inherit package;
-          # The unit tests, which need neither a network nor a browser.
+          # Only the unit tests: they need no network and no browser.
           unit = package.overrideAttrs (old: {
             pname = "nixfleet-unit-tests";
             nativeBuildInputs = old.nativeBuildInputs ++ [ pkgs.python3 ];

@@ -1,4 +1,4 @@
-# What the make targets need: nix develop, or nix-shell.
+# The tools that the make targets need, for nix develop and nix-shell.
 { pkgs ? import <nixpkgs> { } }:
 let
   inherit (pkgs) lib stdenv;
@@ -36,7 +36,7 @@ pkgs.mkShell {
     postgresql
     prometheus
     util-linux
-    # For `make fuzz`. The package itself would make this shell's CC its own.
+    # For `make fuzz`. The clang package itself would set CC in this shell to clang.
     (writeShellScriptBin "clang" ''exec ${clang}/bin/clang "$@"'')
   ];
 }

@@ -1,4 +1,4 @@
-"""Runs a command on a terminal of its own, and says what that took."""
+"""Runs a command in a new pty, and measures its time and CPU."""
 import collections
 import contextlib
 import ctypes
@@ -12,11 +12,11 @@ import time
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 SAMPLE_S = 0.05
 
-Run = collections.namedtuple("Run", "wall cpu ended")  # seconds; seconds of all its processes; time.time() at its end
+Run = collections.namedtuple("Run", "wall cpu ended")  # seconds; CPU seconds of all processes of the run; time.time() at its end
 
 
 def become_subreaper():
-    """What a run leaves behind becomes ours to wait for: only then is its CPU in RUSAGE_CHILDREN."""
+    """Processes that a run leaves behind become our children. RUSAGE_CHILDREN has their CPU only after we waited for them."""
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SystemExit("the kernel has no subreapers")
 
@@ -28,13 +28,13 @@ def wait_for_all_children():
 
 
 def drain(master):
-    with contextlib.suppress(OSError):  # EIO: the last writer is gone
+    with contextlib.suppress(OSError):  # EIO: no process has the pty open any more
         while os.read(master, 1 << 16):
             pass
 
 
 def run(command, environment, watch=None, others=False):
-    """watch(pid) is called again and again until the end. others: we have children that go on; cpu is then None."""
+    """Calls watch(pid) every SAMPLE_S until the command ends. others: this process has other children that go on; cpu is then None."""
     master, slave = pty.openpty()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()

@@ -1,5 +1,5 @@
-"""A trace of Chromium: what the process that draws a page spends its CPU time on, thread by thread and task by task, as DevTools'
-performance panel records it. Chromium is asked over its DevTools socket, because chromedriver passes no events on."""
+"""A trace of Chromium: the CPU time of the process that draws a page, by thread and by task, with the categories of DevTools'
+performance panel. Uses Chromium's DevTools socket directly, because chromedriver does not pass events on."""
 import json
 import pathlib
 import sys
@@ -8,9 +8,9 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/e2e"))
 from lib.ws import WebSocket  # noqa: E402
 
-PATIENCE_S = 120  # for the trace to be written
+PATIENCE_S = 120  # the longest that Chromium may take to write the trace
 CATEGORIES = ["devtools.timeline", "disabled-by-default-devtools.timeline", "toplevel", "v8", "blink", "cc", "gpu"]
-# The events of the main thread that stand for a kind of work; what one of them contains is not counted again.
+# Which events of the main thread count as which kind of work. An event inside another one is counted only once.
 KINDS = {
     "script": ("FunctionCall", "EvaluateScript", "FireAnimationFrame", "TimerFire", "EventDispatch", "RunMicrotasks", "v8.callFunction"),
     "garbage": ("MinorGC", "MajorGC", "V8.GCScavenger", "BlinkGC.AtomicPhase"),
@@ -72,8 +72,8 @@ class Trace:
         self.events = json.loads("".join(text))["traceEvents"]
 
     def cpu(self, pid):
-        """CPU seconds of the process `pid` by what they were spent on: `threads` by the threads' names, `main` of the main thread, and
-        `kinds` in it, `names` the same by the events' own names."""
+        """CPU seconds of the process `pid`: `threads` by thread name, `all` their sum, `main` of the main thread alone. `kinds` divides
+        the main thread's time by kind of work, `names` by the name of the event."""
         threads, kinds, names = {}, {}, {}
         labels = {e["tid"]: e["args"]["name"] for e in self.events if e["ph"] == "M" and e["name"] == "thread_name" and e["pid"] == pid}
         timed = sorted((e for e in self.events if e["pid"] == pid and e["ph"] == "X" and "tdur" in e), key=lambda e: (e["tid"], e["tts"], -e["tdur"]))
@@ -85,7 +85,7 @@ class Trace:
             kind = KIND_OF.get(e["name"]) or (stack[-1][2] if stack else "other")
             if not stack:
                 threads[label] = threads.get(label, 0) + seconds
-            elif label == "CrRendererMain":  # its time is its own, and no longer its parent's
+            elif label == "CrRendererMain":  # the time of this event is not the parent's own time
                 kinds[stack[-1][2]] -= seconds
                 names[stack[-1][3]] -= seconds
             if label == "CrRendererMain":

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""dashboard.py: what nixfleet-dashboard takes, beside a server of the same HTTP library that keeps nothing. Prints a Markdown table.
+"""dashboard.py: how fast nixfleet-dashboard is, compared with a server of the same HTTP library that stores nothing. Prints a Markdown
+table.
 
     dashboard.py [--hosts N] [--heartbeats N] [--browsers N] [--seconds N]
 
-Server and load generator (bench/dashboard-load.c) have a core each. Nothing here passes or fails."""
+The server and the load generator (bench/dashboard-load.c) each have one core. This is no test: nothing passes or fails."""
 import argparse
 import os
 import pathlib

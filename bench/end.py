@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a dashboard costs at the end of a run: the time of `nixfleet-run true` without one, with one that takes what it is sent, and with
-some that do not. The extra time is against the run without a dashboard, medians of --rounds."""
+"""How much a dashboard delays the end of a run: the time of `nixfleet-run true` without a dashboard, with a dashboard that works, and with
+several that fail. The extra time is compared with the run without a dashboard. All times are medians of --rounds."""
 import argparse
 import contextlib
 import os
@@ -29,7 +29,7 @@ def end_behind(state):
 
 
 def measure(state, url, rounds, first=False):
-    """Milliseconds of each round; first: the state directory knows nothing of the dashboard."""
+    """Median milliseconds of the rounds. first: the state directory is removed before each round, so each run is the first."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("NIXFLEET_")}
     env.update(NIXFLEET_STATE_DIR=str(state), NIXFLEET_HOST="bench", NIXFLEET_TOKEN=TOKEN, XDG_CONFIG_HOME=str(state), **({"NIXFLEET_URL": url} if url else {}))
     times = []

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""page.py: what the page takes of a browser: a key in the filter of a large fleet, a fleet at work, a log that is followed, and a day.
-Prints Markdown tables.
+"""page.py: CPU time and memory of the page in a browser: a key in the filter of a large fleet, a fleet at work, a log that is followed,
+and a day. Prints Markdown tables.
 
     page.py [--seconds N] [--hosts N] [--fleet N] [--profile] [--day]
 
-A real nixfleet-dashboard, signed in, and a headless Chromium, which draws by software. What is counted is CPU time: of the whole
-process that draws the page, as the kernel counts it, and of its threads and tasks, from a trace of Chromium (the same categories that
-DevTools' performance panel records). --profile: also the events of the trace that took most. --fleet: only the N-th fleet.
---day: all events of a day, one after the other as fast as the page takes them; what the page holds on the way. Nothing here passes
-or fails."""
+Runs a real nixfleet-dashboard and a headless Chromium that is signed in and draws without a GPU. Measures CPU time: of the whole
+process that draws the page, as the kernel counts it, and of its threads and tasks, from a trace of Chromium (with the categories of
+DevTools' performance panel). --profile: also prints the events of the trace that took most. --fleet: only the N-th fleet.
+--day: sends all events of a day as fast as the page can handle them, and prints the page's memory during the day. This is no test:
+nothing passes or fails."""
 import argparse
 import http.client
 import json
@@ -30,9 +30,9 @@ except ImportError as absent:
 from _trace import Trace  # noqa: E402
 from dashboard import BINARY, TOKEN, Dashboard, new_run, sign_in  # noqa: E402
 
-REPORTERS = 4  # connections that hosts share
+REPORTERS = 4  # all hosts share so many connections
 TO_BUILD = 400
-# hosts, busy ones, reports each second, lines each second of the log that is open
+# number of hosts, hosts with a run, reports a second, lines a second in the open log
 FLEETS = [(1500, 40, 40, 0), (219, 165, 165, 50)]
 
 
@@ -43,7 +43,7 @@ def parents():
         try:
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             words = (entry / "cmdline").read_bytes()
-            # Chromium draws its own pages, too, in a process that says so.
+            # Chromium also draws pages of its own, in a process with `webui` in its command line.
             found[int(entry.name)] = (parent, b"--type=renderer" in words and b"webui" not in words)
         except OSError:
             continue
@@ -68,7 +68,7 @@ def cpu_of(pid):
 
 
 class Page:
-    """A signed-in page, and what it takes."""
+    """A signed-in page, and the measurements of it."""
 
     def __init__(self, url):
         self.browser = Browser()
@@ -76,14 +76,14 @@ class Page:
         self.browser.driver.get(url + "/")
         self.browser.wait(lambda: self.browser.count("tr.host") > 10, "the hosts")
         self.browser.cdp("Performance.enable", {"timeDomain": "threadTicks"})
-        # Chromium keeps a process in reserve: the one that has worked is this page's.
+        # Chromium keeps a spare process. The process with the most CPU time is the page's.
         self.pid = max(renderers(self.browser.driver.service.process.pid), key=cpu_of)
 
     def process_cpu(self):
         return cpu_of(self.pid)
 
     def trace(self, seconds):
-        """What a trace of so many seconds says of this page's process: parts of a core."""
+        """Records a trace for so many seconds, and returns the CPU seconds of the page's process (Trace.cpu)."""
         with Trace(self.browser.driver) as trace:
             time.sleep(seconds)
         return trace.cpu(self.pid)
@@ -94,8 +94,8 @@ class Page:
         return metrics["TaskDuration"]
 
     def holdings(self):
-        """What the page holds: MB of heap, nodes of the document and outside it, and listeners."""
-        for _ in range(3):  # what the first collection has freed may have held more
+        """The page's memory: MB of heap, DOM nodes (also those outside the document), event listeners."""
+        for _ in range(3):  # one collection may make more objects free for the next
             self.browser.cdp("HeapProfiler.collectGarbage")
         metrics = {m["name"]: m["value"] for m in self.browser.cdp("Performance.getMetrics")["metrics"]}
         return metrics["JSHeapUsedSize"] / 1e6, metrics["Nodes"], metrics["JSEventListeners"]
@@ -109,7 +109,7 @@ class Page:
 
 
 class Client:
-    """A host's connection, which is kept."""
+    """A connection for the hosts' requests; it stays open."""
 
     def __init__(self, dashboard):
         self.connection = http.client.HTTPConnection("127.0.0.1", dashboard.port, timeout=30)
@@ -123,7 +123,7 @@ class Client:
 
 
 class Host:
-    """A host whose agent is heard, and the runs that it does."""
+    """A host with an agent, and its runs."""
 
     def __init__(self, name):
         self.name, self.path = name, f"/api/hosts/{name}"
@@ -138,7 +138,7 @@ class Host:
         self.write(client, ["building the system configuration..."])
 
     def write(self, client, lines):
-        """What nixfleet-run sends each second in which something was written: lines, the phase, and how far it is."""
+        """Sends what nixfleet-run sends each second if there is output: lines, phase, progress."""
         self.n += 1
         progress = {"built": min(self.n, TO_BUILD), "to_build": TO_BUILD, "current": f"package-{self.n}"}
         client.post(f"{self.path}/logs", {"run": self.run, "command": "sudo nixos-rebuild switch --flake .#host", "name": "switch", "from": self.lines,
@@ -152,7 +152,7 @@ class Host:
 
 
 def at_once(jobs, dashboard):
-    """Does the jobs, each of which gets a client, on some connections."""
+    """Does the jobs on eight connections; each job gets a client."""
     todo = iter(jobs)
     lock = threading.Lock()
 
@@ -173,8 +173,8 @@ def at_once(jobs, dashboard):
 
 
 class Fleet:
-    """Hosts that report: `busy` of them have a run and tell of it in turn, `reports` times a second together; the log of the first one
-    grows by `lines` each second."""
+    """Hosts that report. `busy` of them have a run and report in turn, together `reports` times a second. The log of the first host
+    grows by `lines` lines a second."""
 
     def __init__(self, dashboard, hosts, busy, reports, lines):
         self.dashboard, self.reports, self.lines = dashboard, reports, lines
@@ -195,7 +195,7 @@ class Fleet:
             thread.start()
 
     def paced(self, each_second):
-        """Yields when the next is due, so that one that is late is followed by the next at once."""
+        """Yields when the next report is due. After a late report the next follows at once, so the rate is kept."""
         due = time.monotonic()
         while not self.ending.wait(max(0, due - time.monotonic())):
             yield
@@ -220,7 +220,7 @@ class Fleet:
 
 
 def keys_in_filter(page):
-    """CPU seconds of the main thread from a key in the filter to the painted list; the keys narrow the list and widen it."""
+    """CPU seconds of the main thread for each key in the filter, until the list is painted. Keys make the list shorter and longer."""
     script = """const done = arguments[arguments.length - 1]; const box = document.querySelector('#filter');
         const channel = new MessageChannel();
         box.value = arguments[0]; box.dispatchEvent(new Event('input', { bubbles: true }));
@@ -259,15 +259,15 @@ def measure(hosts, busy, reports, lines, seconds, keys):
         dashboard.close()
 
 
-# A day: 219 hosts with an agent that reports each minute, and 24 runs on each, which report 40 times; on one more host a build whose log
-# grows by 50 lines a second, open and followed; a person who does something each three minutes.
+# A day: 219 hosts, each with an agent that reports each minute and with 24 runs of 40 reports. One more host has a build whose log grows
+# by 50 lines a second; the page has this log open and follows it. A person does something every three minutes.
 DAY = {"hosts": 219, "runs": 24, "reports": 40, "agent": 1440, "lines": 50 * 86400, "acts": 480}
 COUNT_MESSAGES = """window.heard = 0; const Plain = WebSocket;
     window.WebSocket = class extends Plain { constructor(url) { super(url); this.addEventListener('message', () => window.heard++); } };"""
 
 
 class Day:
-    """All that happens in a day, in ten parts."""
+    """All events of a day, in ten parts."""
 
     PARTS = 10
 
@@ -280,7 +280,7 @@ class Day:
         self.acts = 0
 
     def part(self, page, n):
-        """The n-th tenth."""
+        """The n-th tenth of the day."""
         jobs = [threading.Thread(target=self.grow)] + [threading.Thread(target=self.work, args=(self.hosts[i::6], n)) for i in range(6)]
         for job in jobs:
             job.start()

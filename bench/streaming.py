@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""streaming.py: what a run costs whose output goes to a nixfleet-dashboard that answers: memory, and the wait at its end. Prints
-Markdown tables.
+"""streaming.py: a run that streams its output to a working nixfleet-dashboard: its memory, and the wait at its end. Prints Markdown
+tables.
 
     streaming.py [--size MB] [--ends N]
-    streaming.py --long GB        only: memory over so much output, whose log needs as much room below $TMPDIR
+    streaming.py --long GB        only the memory, over so much output; the log needs as much disk space below $TMPDIR
 
-Nothing here passes or fails."""
+This is no test: nothing passes or fails."""
 import argparse
 import contextlib
 import os
@@ -25,7 +25,7 @@ LINE = "[%06d] copying path /nix/store/abcdefghijklmnopqrstuvwxyz012345-package-
 
 @contextlib.contextmanager
 def dashboard(work):
-    """Gives the environment of a run that streams to a server of its own."""
+    """Starts a dashboard, and gives the environment of a run that streams to it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
     server = subprocess.Popen([BIN / "nixfleet-dashboard", "--dev", "--listen", "127.0.0.1:0", "--data", work / "data"],
                               env=dict(kept, NIXFLEET_API_TOKEN=TOKEN), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -49,10 +49,10 @@ def kilobytes(pid, file, field):
 
 
 def family(pump):
-    """{pid: name} of the pump and of what it has started, the command apart (that is the monitor's)."""
+    """{pid: name} of the pump and its children. The command is not among them: it is a child of the monitor."""
     found = {pump: "pump"}
     for status in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, AttributeError):  # one that ends meanwhile
+        with contextlib.suppress(OSError, AttributeError):  # the process may have ended meanwhile
             pid, name, parent = re.match(r"(\d+) \((.*)\) . (\d+)", status.read_text()).groups()
             if int(parent) == pump:
                 found[int(pid)] = "monitor" if name == "nixfleet-run" else name
@@ -60,7 +60,7 @@ def family(pump):
 
 
 class Memory:
-    """Peaks, in kB: what each process has resident, and all together with shared pages counted once (PSS)."""
+    """Peaks in kB: the resident memory of each process, and the sum over all processes with shared pages counted once (PSS)."""
 
     def __init__(self):
         self.resident, self.names, self.history = {}, {}, []
@@ -70,7 +70,7 @@ class Memory:
         for pid, name in family(pump).items():
             with contextlib.suppress(OSError, AttributeError):
                 self.resident[pid] = max(kilobytes(pid, "status", "VmHWM"), self.resident.get(pid, 0))
-                self.names[pid] = name  # a helper gives itself its name once it runs
+                self.names[pid] = name  # the newest name: a helper sets its name only after its start
                 together += kilobytes(pid, "smaps_rollup", "Pss")
         self.history.append(together)
 
@@ -109,7 +109,7 @@ ENDS = {"`true`": "", "2,000 lines": "seq 2000; ", "5 MB of text": "seq 700000; 
 
 
 def all_acknowledged(work):
-    """What the newest record says (capture/runlog.h): the slot is "ack=LINES DELIVERED REFUSED MORE"."""
+    """Whether the newest record says DELIVERED; its slot is "ack=LINES DELIVERED REFUSED MORE" (capture/runlog.h)."""
     record = max((work / "state").glob("*.run")).read_text().splitlines()
     return record[1].split()[1] == "1"
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""wrapper.py: what nixfleet-run costs, beside its peers, in one run. Prints Markdown tables of ratios.
+"""wrapper.py: the time and CPU of nixfleet-run, compared with similar programs on the same machine. Prints Markdown tables of ratios.
 
     wrapper.py [--bin DIR] [--size MB] [--rounds N] [--starts N]
 
-Peers: bench/bare-pty.c (forkpty and exec, a copy loop, no log), bench/bare-loop.c (the same with a log), script(1), unbuffer(1) and
-asciinema(1) where they are installed. Every measurement is repeated in turns, peer by peer, so that noise hits all alike; the
-table shows medians. (With a dashboard: streaming.py.) Nothing here passes or fails.
+The other programs: bench/bare-pty.c (forkpty and exec, a copy loop, no log), bench/bare-loop.c (the same with a log), and, if
+installed, script(1), unbuffer(1) and asciinema(1). Each round measures one program after the other, so that noise of the machine
+affects all alike; the tables show medians. (With a dashboard: streaming.py.) This is no test: nothing passes or fails.
 """
 import argparse
 import os
@@ -43,7 +43,7 @@ def peers(binaries, work):
 
 
 def pipes(binaries, work, text):
-    """The same bytes to a reader and into a log, in shell."""
+    """Shell commands that send the same bytes through a pipe and into a log."""
     return {"nixfleet-run": f"'{binaries}/nixfleet-run' --quiet -- cat '{text}' | cat >/dev/null",
             "tee": f"cat '{text}' | tee '{work}/tee.log' | cat >/dev/null; rm '{work}/tee.log'"}
 
@@ -57,11 +57,11 @@ def pipe_time(command, environment):
 
 
 def echo_latency(command, environment, count):
-    """Median seconds between a key sent to the terminal and its echo by `cat` behind the wrapper."""
+    """Median seconds from a key in the terminal until its echo; `cat` runs behind the wrapper."""
     master, slave = pty.openpty()
     process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True)
     os.close(slave)
-    time.sleep(0.5)  # let it settle: a benchmark, not a test
+    time.sleep(0.5)  # time for the start of all processes
     times = []
     for _ in range(count):
         start = time.perf_counter()
@@ -70,7 +70,7 @@ def echo_latency(command, environment, count):
         while b"k" not in seen:
             seen = os.read(master, 4096)
         times.append(time.perf_counter() - start)
-    os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
+    os.killpg(process.pid, signal.SIGKILL)  # also what the command has started
     process.wait()
     os.close(master)
     return statistics.median(times)
@@ -100,7 +100,7 @@ def main():
 
         starts = {name: [] for name in found}
         for _ in range(options.starts):
-            # in another order each time: what follows asciinema finds a cold cache
+            # in a random order: the program after asciinema finds a cold cache
             for name in random.sample(list(found), len(found)):
                 starts[name].append(_terminal.run(found[name](["true"]), environment).wall)
         table("Start and end of `true`, offline", "ms", 1e3, starts, base)
@@ -114,7 +114,7 @@ def main():
         for _ in range(options.rounds):
             for name, wrap in found.items():
                 if name == "asciinema":
-                    continue  # takes minutes for this
+                    continue  # asciinema takes minutes for so much text
                 run = _terminal.run(wrap(["cat", text]), environment)
                 wall.setdefault(name, []).append(run.wall)
                 cpu.setdefault(name, []).append(run.cpu)
@@ -133,7 +133,7 @@ def main():
         for _ in range(5):
             for name, wrap in found.items():
                 latency[name].append(echo_latency(wrap(["cat"]), environment, 300))
-        latency = {name: [min(medians)] for name, medians in latency.items()}  # a median is a multiple of it where two cores share the work
+        latency = {name: [min(medians)] for name, medians in latency.items()}  # a median is several times longer with the work on two cores
         table("Echo of a key", "µs", 1e6, latency, "script" if "script" in latency else base)
 
 

@@ -1,4 +1,4 @@
-# bash completion for nixfleet-run: its own options, then whatever the command completes.
+# bash completion for nixfleet-run: first its own options, then the completion of the command.
 
 _nixfleet_run_runs() {
     nixfleet-run --list 2>/dev/null | grep -oE '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
@@ -12,7 +12,7 @@ _nixfleet_run() {
     local -i i=1
     COMPREPLY=()
 
-    # Where the command begins, its own completion takes over.
+    # Finds the word where the command begins; from there the command's own completion is used.
     while ((i < COMP_CWORD)); do
         word=${COMP_WORDS[i]}
         case $word in
@@ -23,7 +23,7 @@ _nixfleet_run() {
         -u | --url | -H | --host | -n | --name | -l | --log | -i | --heartbeat | --token-file | --cacert | --pinned-pubkey | \
             --flush-timeout | --redact | --rows | --cols)
             i+=1
-            # bash makes three words of --name=value
+            # bash splits --name=value into three words
             [[ ${COMP_WORDS[i]} == = ]] && i+=1
             ((i >= COMP_CWORD)) && break
             ;;

@@ -1,10 +1,10 @@
-# fish completion for nixfleet-run: its own options, then whatever the command completes.
+# fish completion for nixfleet-run: first its own options, then the completion of the command.
 
 function __nixfleet_run_runs
     nixfleet-run --list 2>/dev/null | string match -ra '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 end
 
-# Whether the command has not begun yet: only then are the options ours.
+# True if the command has not begun yet. Only before the command, nixfleet-run's options are offered.
 function __nixfleet_run_no_command
     set -l words (commandline -opc)
     set -e words[1]

@@ -1,4 +1,4 @@
-# What a service of ours does not need, taken from it.
+# systemd settings that take away rights that nixfleet's services do not need.
 {
   NoNewPrivileges = true;
   CapabilityBoundingSet = "";

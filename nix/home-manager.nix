@@ -1,4 +1,4 @@
-# home-manager: programs.nixfleet-run, for Linux and macOS. The names stand beside those of services.nixfleet-agent.
+# home-manager: programs.nixfleet-run, for Linux and macOS. Its names do not clash with those of services.nixfleet-agent.
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkIf mkMerge;
@@ -34,7 +34,7 @@ in
           RestrictAddressFamilies = [ "AF_INET" "AF_INET6" "AF_UNIX" ];
           SystemCallArchitectures = "native";
           UMask = "0077";
-          # A dashboard that cannot be reached is no failure of this host.
+          # 1: the dashboard could not be reached. The unit must not fail because of that.
           SuccessExitStatus = 1;
         };
       };
@@ -54,7 +54,7 @@ in
         enable = true;
         config = {
           ProgramArguments = flush;
-          # launchd counts in seconds and knows no systemd.time(7): every ten minutes.
+          # Every ten minutes. flush.interval has systemd's format (systemd.time(7)); launchd needs seconds.
           StartInterval = 600;
           ProcessType = "Background";
         };

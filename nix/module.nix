@@ -16,14 +16,14 @@ let
     "NIXFLEET_AGENT_TOKEN_HASH_SECRET"
     "NIXFLEET_TOTP_SECRET"
   ];
-  # The service's user cannot read the secrets: root gives it a copy, at the start and with each reload.
+  # The service's user cannot read the file with the secrets. Root makes a copy for this user at each start and reload.
   copyConfig = lib.escapeShellArgs [
     "${dashboard.package}/bin/nixfleet-dashboard"
     "copy-config"
     (toString dashboard.environmentFile)
     "/run/nixfleet-dashboard/dashboard.conf"
   ];
-  # The service's user and the database have one name: PostgreSQL knows the user by its socket, and gives it its own database.
+  # The user and the database have the same name: PostgreSQL identifies the user by its socket (peer authentication).
   name = "nixfleet-dashboard";
   local = dashboard.store == "postgresql" && dashboard.database.createLocally;
   secretsInSettings = builtins.filter (name: dashboard.settings ? ${name}) secretNames;
@@ -130,7 +130,7 @@ in
         description = "Dashboard of the fleet's runs";
         documentation = [ "man:nixfleet-dashboard(8)" ];
         wantedBy = [ "multi-user.target" ];
-        # In newer nixpkgs the target says that the database and the user were made; older ones have no target.
+        # In newer nixpkgs, postgresql.target is reached when the database and the user exist. Older nixpkgs have no such target.
         after = [ "network.target" ] ++ lib.optionals local [ "postgresql.service" "postgresql.target" ];
         requires = lib.optional local "postgresql.service";
         environment = builtins.mapAttrs (name: value: if builtins.isBool value then lib.boolToString value else toString value)
@@ -139,7 +139,7 @@ in
           StartLimitIntervalSec = 60;
           StartLimitBurst = 10;
         };
-        # A switch must not leave people without the page for longer than it takes.
+        # NixOS restarts the dashboard at the end of a switch. By default NixOS stops a service at the beginning of the switch.
         stopIfChanged = false;
         serviceConfig = hardening // {
           Type = "notify";
@@ -163,7 +163,7 @@ in
           ProtectHome = true;
           Restart = "always";
           RestartSec = 2;
-          # A configuration that is not in order: started again it would be no better.
+          # 78: the configuration is wrong. Starting again would not help.
           RestartPreventExitStatus = 78;
           WatchdogSec = 60;
           LimitNOFILE = 65536;
@@ -194,19 +194,19 @@ in
         description = "Deliver the undelivered output of earlier runs";
         documentation = [ "man:nixfleet-run(1)" ];
         after = [ "network.target" ];
-        # A switch must not wait for a dashboard, nor end a delivery half way.
+        # A switch must not wait for a dashboard, and must not interrupt a delivery.
         restartIfChanged = false;
         serviceConfig = hardening // {
           Type = "oneshot";
           User = lib.removePrefix "nixfleet-flush-" name;
           ExecStart = "${run.package}/bin/nixfleet-run --flush";
-          # The logs are below the user's home, or where --log put them.
+          # The service must write the logs, which are below the user's home or at the path of --log.
           ProtectSystem = "full";
           PrivateTmp = false;
-          # A dashboard that cannot be reached is no failure of this host: a failed unit makes each switch end with 4.
+          # 1: the dashboard could not be reached. The unit must not fail because of that: a failed unit makes a switch end with 4.
           SuccessExitStatus = 1;
         } // lib.optionalAttrs (lib.removePrefix "nixfleet-flush-" name == "root") {
-          # Root without capabilities could not read a token file that only the agent's user may read.
+          # Root without capabilities cannot read a token file that only the agent's user may read.
           CapabilityBoundingSet = "CAP_DAC_READ_SEARCH";
         };
       });

@@ -1,9 +1,9 @@
-# The options of programs.nixfleet-run, the same for NixOS and for home-manager, and run.conf made from them.
+# The options of programs.nixfleet-run, the same for NixOS and home-manager, and the run.conf that is made from them.
 { lib, pkgs, cfg }:
 let
   inherit (lib) mkOption types literalExpression;
 
-  # A path as text: a Nix path would be copied to the store, where everyone reads it.
+  # A path as a string. Nix would copy a path value to the store, where every user can read the file.
   textPath = types.strMatching "/.+";
 in
 {
@@ -125,7 +125,7 @@ in
     }
   ];
 
-  # The form of a systemd EnvironmentFile, so that a service and a shell share one file.
+  # The format of systemd's EnvironmentFile, so that a service and a shell can use the same file.
   runConf =
     let
       variables = lib.filterAttrs (name: value: value != null && value != "") ({

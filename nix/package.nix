@@ -19,7 +19,7 @@ stdenv.mkDerivation {
   pname = "nixfleet";
   version = lib.fileContents ../VERSION;
 
-  # What is built, and nothing of a working tree's clutter.
+  # The sources without the build products of a working tree.
   src = lib.cleanSourceWith {
     src = lib.cleanSource ../.;
     filter = path: type: !(builtins.elem (baseNameOf path) [
@@ -47,10 +47,10 @@ stdenv.mkDerivation {
     oath-toolkit
   ] ++ lib.optionals stdenv.hostPlatform.isLinux [ libbsd libmd ];
 
-  # The stdenv hardens by itself, and warns when it is told twice.
+  # The stdenv sets its own hardening flags, and warns if they are set twice.
   makeFlags = [ "PREFIX=$(out)" "CC=${stdenv.cc.targetPrefix}cc" "HARDEN=" ];
 
-  # The tests need a pty, nix and a browser: `make check` runs them, the sandbox of a build does not.
+  # The tests need a pty, nix and a browser, which a build's sandbox does not have. `make check` runs the tests.
   doCheck = false;
   doInstallCheck = true;
   installCheckPhase = ''

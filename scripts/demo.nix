@@ -1,5 +1,5 @@
-# What `make demo` builds: twenty small derivations that take a little while, as a system's packages would, with nothing from
-# the network. One of them fails the first time (its test stumbles until `flaky` exists) and succeeds when tried again.
+# What `make demo` builds: twenty small derivations that take some seconds, as the packages of a system do. Nothing is downloaded.
+# One derivation fails in the first build: its test fails until the file `flaky` exists. The second build succeeds.
 { salt, flaky, seconds ? "0.3" }:
 let
   build = { name, lines ? 9, needs ? [ ], breaks ? false }: derivation {

@@ -1,11 +1,11 @@
 /* Writes a C file that contains the files on the command line. So the page is part of the
-   dashboard's binary: only one file is installed, and a page never meets a server of another
-   version.
+   dashboard's binary: only one file is installed, and the page and the server always have the
+   same version.
 
      embed DIRECTORY FILE... >assets.c
 
-   Each FILE is below DIRECTORY; its path in the URL is the part behind DIRECTORY. Runs on the
-   machine that builds, so it uses only the C library. */
+   Each FILE is below DIRECTORY; its path in the URL is the part after DIRECTORY. The program
+   runs on the machine that builds, so it uses only the C library. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-// Checks stylesheets with css-tree: syntax, known properties, values that fit. scripts/lint-css.js FILE...
+// Checks stylesheets with css-tree: syntax, property names, values. scripts/lint-css.js FILE...
 'use strict';
 const fs = require('fs');
 const csstree = require('css-tree');
 
-const SKIPPED = new Set(['forced-color-adjust', 'overflow-anchor']); // standards that css-tree's dictionary may lack
+const SKIPPED = new Set(['forced-color-adjust', 'overflow-anchor']); // standard, but unknown to some versions of css-tree
 let problems = 0;
 
 function report(file, at, what) {
@@ -12,7 +12,7 @@ function report(file, at, what) {
 }
 
 for (const file of process.argv.slice(2)) {
-    const used = new Map(); // a rule that says one thing twice says one of them in vain
+    const used = new Map(); // if a rule sets a property twice, the first value has no effect
     const tree = csstree.parse(fs.readFileSync(file, 'utf8'), {
         positions: true,
         onParseError: ({ line, column, message }) => report(file, { start: { line, column } }, message),

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Makes docs/screenshot.png: the page of a real nixfleet-dashboard while a real nixfleet-run is at work beside three hosts that are idle.
-What the run's command prints stands here; what the page makes of it does not.
+"""Makes docs/screenshot.png: the page of a real nixfleet-dashboard, with one host where a real nixfleet-run works and three idle hosts.
+Only the output of the run's command is written in this file; everything else in the picture is real.
 
     screenshot.py [FILE [dark|light [WIDTH]]]
 """
@@ -28,13 +28,13 @@ COMMIT = "91c0ffee4d2b8a7c"
 
 
 def path(name):
-    """A store path, with a hash of its own."""
+    """A store path with a hash made from its name."""
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest(), "big")
     return "/nix/store/" + "".join("0123456789abcdfghijklmnpqrsvwxyz"[digest >> 5 * i & 31] for i in range(32)) + "-" + name
 
 
 def rebuild():
-    """A nixos-rebuild in the middle of its builds, with nix's bar."""
+    """The output of a nixos-rebuild in the middle of its builds, with nix's progress bar."""
     yield "building the system configuration...\n"
     yield f"{WARN}warning:{OFF} Git tree '/etc/nixos' is dirty\n"
     yield "these 40 derivations will be built:\n"
@@ -88,7 +88,7 @@ class Fleet:
         urllib.request.urlopen(request, timeout=10).read()
 
     def run(self, host, name, output, rest):
-        """nixfleet-run in a terminal of its own, with a program of the given name that prints output and goes on with rest."""
+        """Starts nixfleet-run in a new pty, with a program of the given name that prints `output` and then runs the shell text `rest`."""
         tools = Path(self.environment["NIXFLEET_STATE_DIR"]).parent / f"bin-{host}"
         tools.mkdir()
         (tools / "output").write_text("".join(output))
@@ -118,7 +118,7 @@ def show(fleet, file, scheme, width):
         browser.wait(lambda: "12/40" in browser.text("tbody[data-host=hyperion]"), "the progress")
         browser.wait(lambda: browser.count(".row") > 15, "the log")
         browser.js("window.scrollTo(0, 0); document.activeElement.blur()")
-        time.sleep(3)  # a picture, not a test: let it settle
+        time.sleep(3)  # until the page shows everything; this is no test
         browser.screenshot(file)
     finally:
         browser.close()

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes docs/terminal.png: nixfleet-run in a real terminal (tmux), with a real nix build, drawn by Chromium from what the terminal holds.
+"""Makes docs/terminal.png: nixfleet-run with a real nix build in a real terminal (tmux). Chromium draws the content of the terminal.
 
     terminal-picture.py [FILE]
 """
@@ -34,7 +34,7 @@ experimental-features = nix-command
 
 
 class Terminal:
-    """A tmux server of its own with one window."""
+    """A new tmux server with one window."""
 
     def __init__(self, directory, environment):
         self.socket = f"{directory}/tmux"
@@ -64,7 +64,7 @@ class Terminal:
 
 
 def style_of(codes, style):
-    """The style after one SGR sequence; only what the picture's programs use."""
+    """The style after one SGR sequence. Knows only the sequences that the programs in the picture use."""
     for code in codes:
         if code == 0:
             style = {}

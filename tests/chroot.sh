@@ -1,17 +1,17 @@
 #!/bin/sh
-# Proves the README's two commands on a bare Debian: makes one with debootstrap, installs make and git by the README's line,
-# clones this repository's last commit into it, and runs `make demo` and `make check` there.
+# Tests the two commands of the README on a minimal Debian: makes a system with debootstrap, installs make and git with the line of
+# the README, clones the last commit of this repository into the system, and runs `make demo` and `make check` there.
 #
 #     tests/chroot.sh [SUITE] [target ...]     as root, with debootstrap and a mirror within reach
 #
-# SUITE is bookworm (the default), trixie, forky, or another one that the mirror has. Targets are demo and check by default;
-# any target of the Makefile can be named, and TARGET=VALUE sets a variable (JOBS=1).
+# SUITE is bookworm (the default), trixie, forky, or another suite of the mirror. The default targets are demo and check; every
+# target of the Makefile can be given, and NAME=VALUE sets a variable of make (JOBS=1).
 #
 # Environment:
 #   MIRROR     default: the mirror that this machine uses
-#   CACHE      a directory that keeps the bare systems and the downloaded packages for the next time
+#   CACHE      a directory in which the minimal systems and the downloaded packages are kept for the next time
 #   KEEP=1     keeps the chroot and says where it is
-# Ends with one line that has the versions of the libraries, for the table in tests/README.md.
+# At the end, prints one line with the versions of the libraries, for the table in tests/README.md.
 set -eu
 say() { echo "== $*"; }
 fail() { echo "chroot.sh: $*" >&2; exit 1; }
@@ -32,8 +32,8 @@ mirror=${MIRROR:-$(sed -nE 's/^(URIs:|deb(-src)?( \[[^]]*\])?) *([a-z+]+:[^ ]+).
 [ -n "$mirror" ] || fail "no mirror: set MIRROR"
 cache=${CACHE:-}
 root=$(mktemp -d "${TMPDIR:-/tmp}/nixfleet-chroot.XXXXXX")
-chmod 755 "$root" # it becomes a root directory, for every user
-mount --bind "$root" "$root" # unshare -m wants a root directory that is a mount
+chmod 755 "$root" # every user of the new system must be able to enter it
+mount --bind "$root" "$root" # unshare -m needs a root directory that is a mount point
 mount --make-private "$root"
 
 # shellcheck disable=SC2317 # called by trap
@@ -44,7 +44,7 @@ clean_up() {
     umount -R "$root/sys" 2>/dev/null || true
     umount "$root/proc" 2>/dev/null || true
     umount "$root" 2>/dev/null || true
-    # Nothing of the host may still be mounted when the directory is removed.
+    # If a directory of the host is still mounted, removing the chroot would delete the host's files.
     if grep -q " ${root}[ /]" /proc/mounts; then
         echo "chroot.sh: $root still has mounts; not removed" >&2
     elif [ -n "${KEEP:-}" ]; then
@@ -56,13 +56,13 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# debootstrap knows a suite by a script of this name; a newer suite is made as sid is.
+# debootstrap has a script for each suite. For a suite that is newer than debootstrap, the script of sid is used.
 bare_system() {
     scripts=/usr/share/debootstrap/scripts
     script=
     [ -e "$scripts/$suite" ] || script=$scripts/sid
     say "debootstrap $suite from $mirror"
-    # shellcheck disable=SC2086 # no script, no argument
+    # shellcheck disable=SC2086 # no argument if there is no script
     debootstrap --variant=minbase "$suite" "$1" "$mirror" $script >"$root.log" 2>&1 || { tail "$root.log" >&2; exit 1; }
     rm -f "$root.log"
 }
@@ -84,7 +84,7 @@ else
 fi
 cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
 echo "deb $mirror $suite main" >"$root/etc/apt/sources.list"
-# What this machine needs to reach the mirror; docker's settings delete the packages that CACHE keeps.
+# Copies the apt settings that this machine needs for its mirror, without docker's: they delete the packages that CACHE keeps.
 for file in /etc/apt/apt.conf.d/*; do
     case $file in
     *docker*) ;;
@@ -93,7 +93,7 @@ for file in /etc/apt/apt.conf.d/*; do
 done
 mkdir -p "$root/dev/pts" "$root/proc" "$root/sys"
 mount -t proc proc "$root/proc"
-# unit/test_heap looks for large pages there, and e2e/test_scope makes control groups
+# for tests: unit/test_heap reads about large pages in /sys, and e2e/test_scope makes control groups there
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 none "$root/sys/fs/cgroup" 2>/dev/null || true
 mount --rbind /dev "$root/dev" 2>/dev/null || mount --bind /dev "$root/dev"

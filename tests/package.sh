@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the Debian packages of the last commit, and tries them: lintian must have nothing to say, and in a bare Debian of the same
-# release the packages install, the wrapper streams a command to the dashboard, and a purge leaves nothing behind.
+# Builds the Debian packages of the last commit, and tests them: lintian must not report an error or a warning. In a minimal Debian
+# of the same release the packages install, nixfleet-run streams a command to the dashboard, and a purge removes every file.
 #
 #     tests/package.sh     as root, with debootstrap and a mirror within reach; `make check-package` calls it
 #
@@ -42,7 +42,7 @@ fi
 
 echo "== debootstrap $suite"
 debootstrap --variant=minbase "$suite" "$root" "$mirror" >"$work/log" 2>&1 || { tail "$work/log" >&2; exit 1; }
-chmod 755 "$work" # for the users of the new system
+chmod 755 "$work" # the users of the new system must be able to enter it
 for file in /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d /etc/resolv.conf; do
     [ ! -e "$file" ] || cp -r "$file" "$root${file%/*}/"
 done

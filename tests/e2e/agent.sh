@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A small agent of the shape that fleets run: registers, takes the command from the answer, runs it through nixfleet-run, reports.
-# Environment: NIXFLEET_URL, NIXFLEET_TOKEN, RUN (nixfleet-run), AGENT_HOST. Ends when it is told to restart.
+# A small agent that works as the agents of real fleets do: registers, takes the command from the answer, runs it with nixfleet-run,
+# and reports. Environment: NIXFLEET_URL, NIXFLEET_TOKEN, RUN (nixfleet-run), AGENT_HOST. Ends after the command `restart`.
 set -u
 call() { # METHOD PATH BODY
     curl -sS --max-time 20 -X "$1" -H "Authorization: Bearer $NIXFLEET_TOKEN" -H 'Content-Type: application/json' -d "$3" "$NIXFLEET_URL/api/hosts/$AGENT_HOST/$2"

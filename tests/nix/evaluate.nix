@@ -1,5 +1,5 @@
-# One of this project's modules with the values of a test, as plain data. `kind`: nixos or home-manager; `values`: the name of
-# a file with the configuration to try.
+# Evaluates one of this project's modules with the values of a test, to plain data. `kind`: nixos or home-manager. `values`: the
+# path of a file with the configuration to test.
 { kind, values, system ? "x86_64-linux" }:
 let
   pkgs = import ./stub-nixpkgs.nix { inherit system; };

@@ -1,5 +1,5 @@
-# The functions of nixpkgs' lib that this project's Nix files use, written for the tests: same names and meaning, with options
-# checked for their types as the real module system does.
+# The functions of nixpkgs' lib that this project's Nix files use, written for the tests. Names and meaning are the same, and the
+# types of options are checked as in the real module system.
 let
   inherit (builtins) attrNames concatStringsSep elem filter foldl' isAttrs isBool isFunction isInt isList isString length
     listToAttrs map match stringLength substring toString typeOf;
@@ -43,13 +43,13 @@ let
 
   isPlain = v: isAttrs v && !(v ? outPath) && !(v ? _type);
   isOption = v: isAttrs v && v._type or "" == "option";
-  # Every option of a tree of declarations, with its path.
+  # All options of a tree of declarations, each with its path.
   optionsOf = path: tree:
     if isOption tree then [{ inherit path; option = tree; }]
     else builtins.concatLists (map (n: optionsOf (path ++ [ n ]) tree.${n}) (attrNames tree));
 
-  # A definition as a list of definitions without mkMerge, and with mkIf pushed down to what is inside: which names are
-  # defined can then be known before any condition is, as conditions depend on what other names hold.
+  # Turns a definition into a list without mkMerge, and moves mkIf down to the values inside. So the defined names are known before
+  # a condition is evaluated: conditions depend on the values of other names.
   expand = value:
     let kind = if isAttrs value then value._type or "" else ""; in
     if kind == "merge" then builtins.concatLists (map expand value.contents)
@@ -64,11 +64,11 @@ let
   below = name: definitions: builtins.concatLists
     (map (d: if isPlain d && d ? ${name} then expand d.${name} else [ ]) definitions);
   namesOf = definitions: unique (builtins.concatLists (map (d: if isPlain d then attrNames d else [ ]) definitions));
-  # The values whose conditions hold.
+  # The values with a true condition.
   discharge = definitions: builtins.concatLists (map
     (d: if isAttrs d && d._type or "" == "if" then (if d.condition then discharge [ d.content ] else [ ]) else [ d ])
     definitions);
-  # Definitions merged into a value; null when there is none.
+  # The value merged from the definitions; null if there are none.
   collect = definitions:
     if definitions != [ ] && builtins.all isPlain definitions then
       let
@@ -118,8 +118,8 @@ rec {
   licenses.mit = { spdxId = "MIT"; };
   platforms = { linux = [ "x86_64-linux" "aarch64-linux" ]; darwin = [ "x86_64-darwin" "aarch64-darwin" ]; };
 
-  # modules: one of this project's, and one with the values to try. foreign: what the surroundings (NixOS, home-manager)
-  # would declare; anything may be set there. The result's `config` has nothing in it that no one declared.
+  # modules: a module of this project, and a module with the values to test. foreign: names that NixOS or home-manager would
+  # declare; they accept any value. It is an error if a module sets a name that nobody declared.
   evalModules = { modules, foreign, specialArgs }:
     let
       call = module:
@@ -144,7 +144,7 @@ rec {
       ours = foldl' recursiveUpdate { } (map (o: setByPath o.path (value o)) options);
       theirs = removeAttrs (listToAttrs (map (n: { name = n; value = collect (below n definitions); }) (namesOf definitions)))
         (attrNames declared);
-      # What is the surroundings' below a name that is also ours: services.postgresql beside services.nixfleet-dashboard.
+      # Foreign names below a name that this project also uses: services.postgresql beside services.nixfleet-dashboard.
       partsOf = text: filter builtins.isString (builtins.split "[.]" text);
       beside = filter (x: x.value != null) (map (path: { inherit path; value = collect (foldl' (ds: n: below n ds) definitions path); })
         (filter (path: declared ? ${builtins.head path}) (map partsOf foreign)));
@@ -159,7 +159,7 @@ rec {
           else [ text ])
         (namesOf definitions));
       stray = strays [ ] declared definitions;
-      # Every option is looked at, whether or not it is used.
+      # Evaluates every option, so that the types of unused options are checked, too.
       checked = builtins.deepSeq (map (o: let v = value o; in if isAttrs v && v ? outPath then null else v) options) config;
     in
     {

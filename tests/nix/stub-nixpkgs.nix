@@ -1,6 +1,6 @@
-# As much of nixpkgs as this project's Nix files touch, so that they are evaluated by a real nix without a network: packages
-# that are names, a mkDerivation that keeps its arguments, and a small module system with type checks. What the files use and
-# this does not have is an error, as a misspelt name would be in nixpkgs.
+# The part of nixpkgs that this project's Nix files use, so that a real nix can evaluate the files without a network: packages that
+# are only names, a mkDerivation that keeps its arguments, and a small module system with type checks. A name that is missing here
+# is an error, as a misspelt name is in nixpkgs.
 { system ? "x86_64-linux" }:
 let
   lib = import ./stub-lib.nix;

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Compares every #include of the product with the table in docs/architecture.md: a directory may use itself and what its row
-# lists, directories and libraries. test_includes.sh [ROOT]; the second test proves that a forbidden include is found.
+# Compares every #include of the product with the table in docs/architecture.md. A directory may include its own headers, and the
+# directories and libraries in its row. test_includes.sh [ROOT]. The second test proves that a forbidden include is found.
 here=$(cd "$(dirname "$0")/../.." && pwd)
 
-# Prints what is not allowed. Files: "DIR/NAME:LINE" with the line; the main programs (no directory) may use everything.
+# Prints the includes that are not allowed, as "DIR/NAME:LINE" with the line. The main programs (no directory) may use everything.
 violations() {
     cd "$1" || return
     # shellcheck disable=SC2016 # backquotes of the table

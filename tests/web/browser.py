@@ -1,4 +1,4 @@
-"""One headless Chromium for a module of tests, and small words for what a person does with a page."""
+"""One headless Chromium for a module of tests, with short methods for what a person does with a page."""
 
 import shutil
 import tempfile
@@ -71,7 +71,7 @@ class Browser:
     def clicked(self, selector):
         try:
             self.driver.find_element("css selector", selector).click()
-        except ElementClickInterceptedException:  # something still moves over it
+        except ElementClickInterceptedException:  # another element still moves over this one
             return False
         return True
 
@@ -81,7 +81,7 @@ class Browser:
     def typed(self, selector, text):
         try:
             self.driver.find_element("css selector", selector).send_keys(text)
-        except ElementNotInteractableException:  # nothing was typed: it is hidden again, or not ready yet
+        except ElementNotInteractableException:  # nothing was typed: the field is hidden again, or not ready yet
             return False
         return True
 
@@ -97,7 +97,7 @@ class Browser:
         while time.monotonic() < end:
             try:
                 value = condition()
-            except (IndexError, StaleElementReferenceException) as too_early:  # what it looks at is not there yet, or just replaced
+            except (IndexError, StaleElementReferenceException) as too_early:  # the element is not there yet, or was just replaced
                 value = too_early
             else:
                 if value:
@@ -109,5 +109,5 @@ class Browser:
         self.driver.save_screenshot(str(path))
 
     def problems(self):
-        """Violations of the content security policy and script errors since the page was loaded."""
+        """The violations of the content security policy and the script errors since the page was loaded."""
         return self.js("return window.violations || []")

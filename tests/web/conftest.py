@@ -1,5 +1,5 @@
-"""One Chromium for each file of tests; a real dashboard that a person is signed in to, and a scripted one for faults that a
-real one cannot produce."""
+"""One Chromium for each file of tests, and two dashboards: a real one, to which the browser is signed in, and a scripted one
+for faults that a real dashboard cannot produce."""
 
 import sys
 from pathlib import Path
@@ -32,15 +32,15 @@ def dashboard():
 
 @pytest.fixture(scope="module")
 def session(chromium, dashboard):
-    """The browser, signed in."""
+    """The browser, signed in to the real dashboard."""
     sign_in(chromium, dashboard.url)
     return chromium
 
 
 @pytest.fixture
 def signed_in(session, dashboard):
-    """The page of the real dashboard, loaded on demand; at the end nothing may have broken the content security policy or
-    thrown."""
+    """The page of the real dashboard. The test loads the page with `load()`. At the end of the test there must be no violation of
+    the content security policy and no script error."""
     yield from loader(session, dashboard.url)
 
 
@@ -51,7 +51,7 @@ def mock():
     server.close()
 
 
-FIRST_ROWS = 24  # fleet.js shows no more before it is scrolled
+FIRST_ROWS = 24  # fleet.js shows only so many rows until the page is scrolled
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ PASSWORD = "the password of the tests"
 
 
 def hash_password(password=PASSWORD):
-    """bcrypt takes a moment on purpose: made once for each program of tests."""
+    """bcrypt is slow on purpose, so each password is hashed only once in a test program."""
     if password not in hash_password.known:
         made = subprocess.run([str(BINARY), "hash-password"], input=f"{password}\n{password}\n", capture_output=True, text=True, check=True)
         hash_password.known[password] = made.stdout.strip()
@@ -35,7 +35,7 @@ hash_password.known = {}
 
 
 class Dashboard:
-    """`settings` are more environment variables; `dev=True` starts it with --dev, where nobody signs in."""
+    """`settings` are additional environment variables. With `dev=True` the dashboard is started with --dev, and needs no sign-in."""
 
     def __init__(self, dev=False, **settings):
         self.dev = dev
@@ -46,7 +46,7 @@ class Dashboard:
             self.port = free.getsockname()[1]
         self.url = self.direct = f"http://127.0.0.1:{self.port}"
         if proxies.PROXY:
-            proxies.trusted_ca()  # before the first request: Python 3.13 looks for trusted CAs once
+            proxies.trusted_ca()  # before the first request: Python 3.13 reads the trusted CAs only once
         self.start()
         self.proxy = proxies.in_front(self.direct) if proxies.PROXY else None
         if self.proxy:
@@ -102,7 +102,7 @@ class Dashboard:
         return self.post(f"/api/hosts/{host}/register", {"hostname": host, "host_type": "nixos", "location": "home", "device_type": "server", **fields})
 
     def heartbeat(self, host, run, status, **fields):
-        # An interval that no slow machine makes stale.
+        # The interval is long, so that a run does not become stale on a slow machine.
         body = {"run": run, "command": "nixos-rebuild switch", "seq": 1, "status": status, "interval": 300, **fields}
         return self.post(f"/api/hosts/{host}/heartbeat", body)
 
@@ -110,7 +110,7 @@ class Dashboard:
         return self.post(f"/api/hosts/{host}/logs", {"run": run, "from": start, "text": "\n".join(lines), **fields})
 
     def begin(self, host, lines=(), command="nixos-rebuild switch", **fields):
-        """A run that has started; returns its id."""
+        """Starts a run; returns its id."""
         run = new_run()
         self.heartbeat(host, run, "running", command=command, **fields)
         if lines:
@@ -118,18 +118,18 @@ class Dashboard:
         return run
 
     def end(self, host, run, at, code=0, **fields):
-        """The last batch of a run that has `at` lines."""
+        """Sends the last batch of a run that has `at` lines so far."""
         return self.write(host, run, at, ["the end"], exit={"code": code}, line_count=at + 1, **fields)
 
     def has(self, host, lines=("one", "two"), code=0, command="nixos-rebuild switch", **fields):
-        """A run that is over; returns its id."""
+        """Starts and ends a run; returns its id."""
         run = self.begin(host, lines, command=command)
         self.end(host, run, len(lines), code, **fields)
         return run
 
 
 def new_run():
-    """A UUID of version 7: its order is the order of time."""
+    """A UUID of version 7: a later UUID sorts after an earlier one."""
     ms = int(time.time() * 1000)
     rest = uuid.uuid4().int
     value = (ms << 80) | (7 << 76) | ((rest >> 66 & 0xFFF) << 64) | (2 << 62) | (rest & ((1 << 62) - 1))
@@ -137,7 +137,7 @@ def new_run():
 
 
 def sign_in(browser, url, password=PASSWORD, path="/"):
-    """Through the form, as a person does."""
+    """Signs in through the form, as a person does."""
     browser.driver.get("about:blank")
     browser.driver.get(url + path)
     browser.wait(lambda: browser.count("input[name=password]") == 1, "the form")

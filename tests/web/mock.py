@@ -1,5 +1,5 @@
-"""A dashboard that a test scripts: the same page files, the same answers and messages as docs/protocol.md, but time,
-silence and broken connections are under the test's control. Standard library only."""
+"""A dashboard that a test scripts. The page files are the real ones, and answers and messages follow docs/protocol.md, but the
+test controls time, silence and broken connections. Uses only the standard library."""
 
 import base64
 import calendar
@@ -29,7 +29,7 @@ def iso(seconds_ago=0):
 
 
 class Run:
-    """A run and its lines. `lines` may be any sequence, so that a huge log need not exist in memory."""
+    """A run and its lines. `lines` may be any sequence, so a huge log need not be in memory."""
 
     def __init__(self, host, run_id, lines=(), **fields):
         self.lines = lines if not isinstance(lines, tuple) else list(lines)
@@ -97,7 +97,7 @@ class Socket:
                 self.open = False
 
     def receive(self):
-        """The next text, or None at the end. Pings and the like are skipped."""
+        """The next text message, or None when the connection ends. Other frames, such as pings, are skipped."""
         read = self.handler.rfile.read
         while True:
             head = read(2)
@@ -122,21 +122,21 @@ class Socket:
 
 
 class Mock:
-    """`hosts` and `runs` are plain data; `push_*` tells every open page."""
+    """`hosts` and `runs` are plain data that a test may change; `push_*` sends the new state to every open page."""
 
     def __init__(self):
         self.hosts = {}
         self.runs = {}
         self.sockets = []
         self.commands = []
-        self.refuse = False  # new WebSockets are turned away
+        self.refuse = False  # when true, new WebSockets are refused
         self.signed_out = False
         self.heard = []
-        self.lock = threading.RLock()  # a change and telling it are one: no page hears an older state after a newer one
-        self.asked = []  # windows of lines that were asked for, as (run, from)
-        self.gate = threading.Event()  # while it is cleared, windows are read but not answered
+        self.lock = threading.RLock()  # held from a change until it is sent, so that no page gets an older state after a newer one
+        self.asked = []  # the windows of lines that the page asked for, as (run, from)
+        self.gate = threading.Event()  # while cleared, requests for windows are read but not answered
         self.gate.set()
-        self.hosts_gate = threading.Event()  # while it is cleared, the hosts are not told
+        self.hosts_gate = threading.Event()  # while cleared, the list of hosts is not sent
         self.hosts_gate.set()
         mock = self
 
@@ -198,7 +198,7 @@ class Mock:
         self.send({"type": "run", "run": run.object()})
 
     def write(self, run_id, lines, start=None):
-        """A splice: kept, and told to whoever follows the run."""
+        """Stores a splice, and sends it to the pages that follow the run."""
         run = self.runs[run_id]
         with self.lock:
             start = len(run.lines) if start is None else start

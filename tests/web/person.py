@@ -1,4 +1,4 @@
-"""What a person sees and does on the page, as words for the tests."""
+"""Functions for what a person sees and does on the page."""
 
 RUN = "01900000-0000-7000-8000-0000000000%02d"
 ROW = "tbody[data-host=%s] "
@@ -6,7 +6,7 @@ VIEW = ".view"
 
 
 class HugeLog:
-    """Five million lines that exist only while someone looks at them."""
+    """A log of n lines, each of which is made when it is read. Only added lines (`more`) are in memory."""
 
     def __init__(self, n):
         self.n = n
@@ -27,7 +27,7 @@ def lines(n, text="plain line"):
 
 
 def look_for(page, host):
-    """The page shows more rows as it is scrolled, and draws those that are in sight."""
+    """Whether the host has its row. If not, scrolls down: the page adds rows when it is scrolled, and draws only rows in sight."""
     return page.js(
         "const row = document.querySelector(arguments[0]); if (!row) scrollTo(0, document.documentElement.scrollHeight); return !!row",
         ROW % host + ".name",
@@ -50,7 +50,7 @@ def open_log(page, host):
 
 
 def shown(page, host=None):
-    """The rows that are within the view: [(number, text)…]."""
+    """The rows in sight in the log's view: [(number, text)…]."""
     return page.js(
         """const v = document.querySelector(arguments[0]); if (!v) return []; const box = v.getBoundingClientRect();
         return [...v.querySelectorAll('.row')].filter((r) => { const b = r.getBoundingClientRect();
@@ -82,13 +82,13 @@ def wheel(page, pixels):
 
 
 def press(page, x, y):
-    """A press of the mouse where it is, whatever is there."""
+    """A mouse click at the given place, whatever element is there."""
     for kind in ("mousePressed", "mouseReleased"):
         page.cdp("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
 
 
 def menu_entry(page, words):
-    """An entry of the open menu, found by its words."""
+    """Clicks the entry of the open menu that has this text."""
     page.wait(
         lambda: page.js(
             "const b = [...document.querySelectorAll('.menu button')].find((b) => b.textContent === arguments[0]);"

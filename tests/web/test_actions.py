@@ -1,5 +1,5 @@
-"""What a person sets off, on the real nixfleet-dashboard: commands for one host and for many, the waiting command, tokens,
-deletion, files, the target commit, the first host."""
+"""The actions of a person on the real nixfleet-dashboard: commands for one host and for many, the waiting command, tokens,
+deletion, downloads, the target commit, the first host."""
 
 import http.server
 import json
@@ -49,13 +49,13 @@ def row(host):
 
 
 def agents(dashboard, *hosts):
-    """Hosts whose agent has taken its token and is heard."""
+    """Hosts with an agent that has registered."""
     for host in hosts:
         dashboard.register(host)
 
 
 def command_of(dashboard, host):
-    """What the host's agent gets."""
+    """The command that the host's agent gets when it registers."""
     return dashboard.register(host)["command"]
 
 
@@ -90,7 +90,7 @@ def test_a_new_token_is_shown_once_and_works(page, dashboard):
     assert statuses(dashboard, "/api/hosts/tokened/heartbeat", token) == 200
     assert statuses(dashboard, "/api/hosts/tokened/heartbeat", token + "x") == 401
     page.click("dialog .primary")
-    page.wait(lambda: page.count("dialog") == 0, "the dialog is gone from the page")  # after its close event
+    page.wait(lambda: page.count("dialog") == 0, "the dialog is gone from the page")  # the dialog is removed after its close event
     assert token not in page.js("return document.documentElement.outerHTML")
 
 
@@ -238,7 +238,7 @@ def test_stopping_many_runs_makes_one_notice(page, dashboard):
 
 
 def test_the_bar_of_a_selection_covers_no_button_in_part(page, dashboard):
-    """Wherever the list is scrolled to: half a button below another one is easily missed."""
+    """At every scroll position: a person who aims at a partly covered button may click the wrong button."""
     names = [f"covered{i:02d}" for i in range(20)]
     agents(dashboard, *names)
     for width in (1280, 390):
@@ -307,7 +307,7 @@ def test_the_target_commit_marks_who_is_behind_it(page, dashboard):
 
 
 def test_who_may_only_read_is_told_so_and_offered_nothing_else(chromium):
-    """The page behind a proxy that adds the view token."""
+    """The proxy in front of the page adds the view token."""
     server = Dashboard(NIXFLEET_VIEW_TOKEN="the-view-token-of-the-tests-0123")
     try:
         chromium.cdp("Network.clearBrowserCookies")

@@ -1,4 +1,4 @@
-"""The address is the view, on the real server: what is open, where, filtered and sorted how. Back, reload and shared links."""
+"""The address of the page has the whole view: open logs, line, filter and order. On the real server: back, reload, shared links."""
 
 import pytest
 from dashboard import PASSWORD, new_run

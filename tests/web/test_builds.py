@@ -1,4 +1,4 @@
-"""What a run builds and what it changed, on the real server: derivations by time, shown alone and folded; packages."""
+"""What a run builds and changes, on the real server: the list of derivations, one derivation shown alone or folded, changed packages."""
 
 import time
 
@@ -107,7 +107,7 @@ def test_two_runs_are_compared_by_what_they_built_and_changed(page, dashboard):
         change = {"profile": "system", "old": "/nix/store/a", "new": "/nix/store/b", "old_generation": generation, "new_generation": generation + 1}
         dashboard.end("compared", run, 1, derivations=built, changes=[change])
         runs.append(run)
-        time.sleep(0.01)  # starts are told to the millisecond
+        time.sleep(0.01)  # start times have a resolution of one millisecond
     page.load()
     open_log(page, "compared")
     page.click("[data-do=runs]")

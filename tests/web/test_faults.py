@@ -1,5 +1,5 @@
-"""What only a scripted dashboard (mock.py) can do: fall silent, refuse, answer late, hold five million lines, tell states at
-will."""
+"""Cases that only the scripted dashboard (mock.py) can produce: it falls silent, refuses connections, answers late, has five
+million lines, or sends any state."""
 
 from mock import iso
 from person import ROW, RUN, HugeLog, last_shown, lines, open_log, over_log, shown, wheel
@@ -95,7 +95,7 @@ def test_the_verdict_stays_when_a_host_is_not_heard_any_more(page, mock):
 def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
     mock.host("alpha")
     mock.run("alpha", RUN % 1, lines(100), last_seen=iso(60))
-    mock.host("beta")  # which says more rarely that it is alive
+    mock.host("beta")  # its heartbeats are further apart
     mock.run("beta", RUN % 2, last_seen=iso(60), interval=60)
     page.load()
     open_log(page, "alpha")
@@ -127,7 +127,7 @@ def test_a_lost_connection_is_said_and_caught_up_without_a_gap(page, mock):
 def test_a_page_says_what_it_has_in_sight_and_trusts_the_server_for_the_rest(page, mock):
     for i in range(36):
         mock.host(f"host-{i:02d}")
-    for i in (0, 35):  # as last told: of the second, which is out of sight, no heartbeat was told since
+    for i in (0, 35):  # both have an old heartbeat; the second host is out of sight, so the server sends no newer heartbeats of it
         mock.run(f"host-{i:02d}", RUN % i, last_seen=iso(60))
     views = lambda: [message["hosts"] for message in mock.heard if message["op"] == "view"]
     page.load("/#?sort=name")
@@ -180,7 +180,7 @@ def test_a_session_that_ended_leads_to_the_sign_in_page_and_keeps_the_link(page,
     page.wait(lambda: page.driver.current_url.endswith("/login#alpha?q=x") or page.driver.current_url.endswith("/login#?q=x"))
 
 
-# ---- telling ----
+# ---- notifications ----
 
 
 def test_a_watched_run_that_ends_is_told_by_title_and_notification(page, mock):

@@ -1,4 +1,4 @@
-"""Whatever a host writes, into each field that it can write, is text on the page of the real dashboard."""
+"""A host may write anything into any of its fields: the page of the real dashboard shows it as text."""
 
 import urllib.error
 import uuid
@@ -19,7 +19,7 @@ def page(signed_in):
 
 
 def post(dashboard, path, body):
-    """A field that is refused is as good as one that is shown as text."""
+    """Returns 1, or 0 if the server refused the field. Refusing is safe, too."""
     try:
         dashboard.post(path, body)
         return 1
@@ -56,7 +56,7 @@ def fields(host, run, attack):
 
 
 def fill(dashboard, attack, number):
-    """Writes the attack into every field, each by itself, because others might be refused with it. Returns those that were taken."""
+    """Writes the attack into every field, one call for each: a refused field would take others with it. Returns the accepted fields."""
     host, run = f"hostile{number}", str(uuid.uuid4())
     dashboard.register(host)
     return host, run, [name for name, path, body in fields(host, run, attack) if post(dashboard, path, body)]

@@ -1,4 +1,4 @@
-"""The table of hosts and the steps of their runs, on the real server: what a host told is what a person sees."""
+"""The table of hosts and the steps of their runs, on the real server: the page shows what the host reported."""
 
 import re
 
@@ -14,7 +14,7 @@ def page(signed_in):
 
 @pytest.fixture
 def host(request):
-    """A name of its own for each test's host."""
+    """A different host name for each test."""
     return re.sub(r"[^a-z0-9]", "-", request.node.name[5:].lower())[:50].strip("-")
 
 
@@ -187,7 +187,7 @@ def test_only_steps_that_were_taken_are_ticked(page, dashboard, host, command, p
 
 
 def test_no_step_is_said_to_have_failed_that_nobody_saw(page, dashboard, host):
-    """A run that came all at once, without a phase; and one that failed to build while nix looked for more."""
+    """A run that was reported only after its end, without a phase; and a run whose build failed while nix was still evaluating."""
     dashboard.has(host, ["x"], code=1, phase="failed")
     dashboard.has(host + "-late", ["x"], code=1, phase="failed", last_phase="activating")
     dashboard.has(host + "-build", ["x"], code=1, phase="failed", last_phase="evaluating", failed=["openssl"])
@@ -230,7 +230,7 @@ def test_rows_out_of_sight_are_not_drawn_until_they_are_seen(page, dashboard):
     page.load("/#?q=sight-&sort=name")
     page.wait(lambda: page.count("tr.host") == 24)
     page.js("window.drawn = 0; new MutationObserver((all) => (drawn += all.length)).observe(document.querySelector('tbody[data-host=sight-23]'), { subtree: true, childList: true, characterData: true, attributes: true })")
-    for host in ("sight-23", "sight-00"):  # what is in sight comes later, and is drawn
+    for host in ("sight-23", "sight-00"):  # the host in sight comes second: once it is drawn, the first message was handled, too
         dashboard.heartbeat(host, runs[host], "building", phase="building", progress={"built": 1, "to_build": 2})
     page.wait(lambda: page.text(ROW % "sight-00" + ".state-count") == "1/2")
     assert page.js("return drawn") == 0 and page.text(ROW % "sight-23" + ".state-count") == ""

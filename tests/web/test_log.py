@@ -1,4 +1,4 @@
-"""The log of a run on the real server: live, followed, scrolled, searched, linked, copied."""
+"""The log of a run on the real server: live lines, following, scrolling, search, links, copying."""
 
 import re
 import time
@@ -17,12 +17,12 @@ def page(signed_in):
 
 @pytest.fixture
 def host(request):
-    """A name of its own for each test's host."""
+    """A different host name for each test."""
     return re.sub(r"[^a-z0-9]", "-", request.node.name[5:].lower())[:40].strip("-")
 
 
 def live(page, dashboard, host, of=300):
-    """A run in progress whose log is open at its end."""
+    """Starts a run, and opens its log at the end."""
     run = dashboard.begin(host, lines(of))
     page.load()
     open_log(page, host)
@@ -237,7 +237,7 @@ def test_errors_and_warnings_are_counted_and_jumped_to(page, dashboard, host):
 
 
 def test_a_log_whose_row_moves_keeps_its_place_all_the_time(page, dashboard):
-    """Another order of the hosts, looked at before the next frame."""
+    """The order of the hosts changes, and the log is checked before the next frame."""
     for name in ("mover-a", "mover-b"):
         dashboard.has(name, lines(2000), code=int(name == "mover-b"))
     page.load("/#?q=mover-")
@@ -259,7 +259,7 @@ def test_a_log_whose_row_moves_keeps_its_place_all_the_time(page, dashboard):
 
 
 def test_a_row_that_is_used_keeps_its_focus_and_what_is_scrolled_when_the_order_changes(page, dashboard):
-    """Two rows change places, so that one of them has to move, whichever that is."""
+    """Two rows change places. The page has to move one of them, and both must stay as they were."""
     for name in ("used-a", "used-b"):
         for _ in range(20):
             dashboard.has(name, code=int(name == "used-b"))
@@ -327,7 +327,7 @@ def test_the_keys_of_a_log_work_after_the_mouse(page, dashboard, host):
     page.load()
     open_log(page, host)
     page.wait(lambda: last_shown(page) == "plain line 599" and page.text("[data-do=warnings]") == "1 warning")
-    page.keys("w")  # right after the click that opened it
+    page.keys("w")  # the focus is where the click that opened the log left it
     page.wait(lambda: page.attr(".row.current", "data-line") == "0")
     page.click('.row[data-line="3"] .num')
     page.keys("c")
@@ -438,7 +438,7 @@ def test_the_whole_log_can_be_fetched(page, dashboard, host):
 
 
 def last_in_sight(page, host):
-    """A log that other rows have pushed out of the window is not drawn."""
+    """Scrolls the log into sight first: the page does not draw a log that other rows have pushed out of the window."""
     page.js("document.querySelector(arguments[0]).scrollIntoView()", ROW % host)
     return last_shown(page, host)
 

@@ -1,5 +1,5 @@
-"""The page as people reach it: through nginx, haproxy and Caddy, with TLS. Each common configuration works, or the page says what to
-change."""
+"""The page behind nginx, haproxy and Caddy, with TLS. Each common configuration of the proxy works, or the page says what to change
+in it."""
 
 import contextlib
 import http.client
@@ -51,7 +51,7 @@ def proxy(kind, directory, ca, dashboard):
 
 @pytest.fixture
 def session(chromium, tmp_path, ca, dashboard):
-    """The browser, signed in: a cookie is for a host with all its ports, so any proxy does. Five sign-ins a minute are allowed."""
+    """The browser, signed in once for all proxies: cookies ignore the port, and the dashboard allows only five sign-ins a minute."""
     with proxy("http_host", tmp_path / "way-in", ca, dashboard) as way_in:
         chromium.driver.get(way_in.url + "/static/favicon.svg")
         if not chromium.driver.get_cookie("nixfleet_session"):
@@ -64,7 +64,7 @@ def session(chromium, tmp_path, ca, dashboard):
 def front(request, tmp_path, ca, dashboard, chromium):
     with proxy(request.param, tmp_path / "proxy", ca, dashboard) as running:
         yield running
-        chromium.driver.get("about:blank")  # before its connections break
+        chromium.driver.get("about:blank")  # the page must not see the connections break
 
 
 def get(front, path, token="view", headers=None):
@@ -76,7 +76,7 @@ def get(front, path, token="view", headers=None):
 
 
 def address_seen(front):
-    """What the dashboard takes for the address of a client of the proxy, one that forges a header."""
+    """The client address that the dashboard sees when a client of the proxy sends a forged X-Forwarded-For."""
     connection = http.client.HTTPSConnection("localhost", front.port, context=front.ca.context(), timeout=20, source_address=("127.0.0.5", 0))
     with contextlib.closing(connection):
         connection.request("GET", "/api/session", headers={"Authorization": "Bearer view", "X-Forwarded-For": "203.0.113.9"})
@@ -88,7 +88,7 @@ def test_the_page_works_through_a_proxy(front, chromium, dashboard):
     chromium.cdp("Network.clearBrowserCookies")
     run = dashboard.has("behind", ["one", "two", "three"])
     address = f"/#behind/{run}/L2"
-    sign_in(chromium, front.url, path=address)  # the link survives the sign-in
+    sign_in(chromium, front.url, path=address)  # the form keeps the link
     assert chromium.driver.current_url == front.url + address
     chromium.wait(lambda: chromium.count(ROW % "behind" + ".row") > 0 or chromium.count(".row") > 0, "the log that the link names")
     cookie = chromium.driver.get_cookie("nixfleet_session")
@@ -139,8 +139,8 @@ def wrong(code):
 
 @pytest.mark.parametrize("kind", ["manual", "haproxy", "caddy"])
 def test_a_person_signs_in_and_out_through_a_proxy(kind, tmp_path, ca, chromium):
-    """With a second factor: wrong password, wrong code, a code with a space, a link that survives, a session that ends, signing out, too
-    many tries."""
+    """With a second factor: wrong password, wrong code, a code with a space, a link that the form keeps, a session that expires,
+    signing out, too many tries."""
     server = Dashboard(NIXFLEET_TRUST_PROXY_HEADERS="true", NIXFLEET_TRUSTED_PROXY_IPS="127.0.0.1", NIXFLEET_TOTP_SECRET=people.TOTP)
     form = Form(chromium)
     try:
@@ -159,7 +159,7 @@ def test_a_person_signs_in_and_out_through_a_proxy(kind, tmp_path, ca, chromium)
             short = people.cookie_that_ends({"Cookie": "nixfleet_session=" + whole["value"]}, time.time() + 3, secret="s" * 64)
             chromium.driver.add_cookie(dict(whole, value=short["Cookie"].split("=", 1)[1]))
             chromium.driver.refresh()
-            form.shown()  # by itself, when the session ends
+            form.shown()  # the page goes there by itself when the session expires
 
             chromium.driver.add_cookie(whole)
             chromium.driver.get(front.url + "/")
@@ -214,7 +214,7 @@ def test_a_prefix_is_refused_whether_the_proxy_strips_it_or_not(tmp_path, ca, da
 
 
 def test_a_link_from_another_site_opens_the_page_and_forges_nothing(tmp_path, ca, dashboard, chromium):
-    """SameSite=Lax: 127.0.0.1 is another site than localhost."""
+    """The cookie has SameSite=Lax. For the browser, 127.0.0.1 and localhost are different sites."""
     chromium.cdp("Network.clearBrowserCookies")
     dashboard.register("linked")
     with proxy("http_host", tmp_path / "proxy", ca, dashboard) as front:

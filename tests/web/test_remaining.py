@@ -1,4 +1,4 @@
-"""How long a run will still take, as the page tells it: a real server whose clock the test sets, so a run of minutes takes no time."""
+"""The remaining time of a run, as the page shows it. The test sets the clock of a real server, so it need not wait for minutes."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from dashboard import Dashboard, sign_in
 from person import ROW, open_log
 
 SHIM = Path(os.environ.get("NIXFLEET_BUILD") or Path(__file__).resolve().parents[2] / "build") / "tools/shim_clock.so"
-STEP = 20  # seconds; a larger step would be a clock that jumps
+STEP = 20  # seconds; the dashboard takes 30 s between two writes for a jump of its clock
 LEFT, GENERATION = ".facts [data-fact=left]", ".facts [data-fact=generation]"
 
 pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="the shim is not built"),
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="the shim is not buil
 
 
 class Clocked(Dashboard):
-    """A dashboard whose clock the test sets forward."""
+    """A dashboard whose clock the test moves forward."""
 
     def __init__(self, clock):
         self.clock, self.passed = clock, 0
@@ -31,7 +31,7 @@ class Clocked(Dashboard):
         new.rename(self.clock)
 
     def phase(self, host, run, phase, seconds):
-        """The run is in a phase for so long."""
+        """Keeps the run in a phase for so many seconds of the dashboard's clock."""
         self.heartbeat(host, run, phase, name="switch", phase=phase)
         while seconds > 0:
             self.set(self.passed + min(STEP, seconds))

@@ -1,4 +1,4 @@
-"""The runs of a host on the real server: their header, their list, two side by side; long logs, restarts, late deliveries."""
+"""The runs of a host on the real server: header, list, comparison of two runs; long logs, restarts, late deliveries."""
 
 import re
 import signal
@@ -39,7 +39,7 @@ def test_the_header_has_the_whole_command_and_how_it_went(page, dashboard):
 
 def test_the_runs_of_a_host_are_a_list_with_outcome_and_duration(page, dashboard):
     old = dashboard.has("list", lines(20, "old"), command="git pull")
-    time.sleep(0.01)  # starts are told to the millisecond
+    time.sleep(0.01)  # start times have a resolution of one millisecond
     new = dashboard.has("list", lines(20, "new"), code=2)
     page.load()
     open_log(page, "list")
@@ -105,7 +105,7 @@ def test_two_hundred_thousand_lines_are_scrolled_and_searched(page, dashboard):
     page.wait(lambda: (shown(page) or [None])[0] == [0, "number 0"], "the first line")
     page.js("const v = document.querySelector('.view'); v.scrollTop = v.scrollHeight / 2")
 
-    def shows_the_middle():  # no row at all while the window is on its way
+    def shows_the_middle():  # there is no row while the page loads the window
         number, text = (shown(page) or [[0, ""]])[0]
         return abs(number - 100_000) < 200 and text == f"number {number}"
 
@@ -141,7 +141,7 @@ def test_a_run_that_ends_leaves_the_row_to_the_one_that_goes_on(page, dashboard)
     dashboard.write("twice", short, 1, ["its end"], exit={"code": 0})
     page.wait(lambda: page.text(ROW % "twice" + ".state-count") == "3/9", "the long one in the row")
     page.wait(lambda: page.visible(".newer"), "the way to the long one")
-    page.wait(lambda: last_shown(page) == "its end", "its end")  # lines and rows come in messages of their own
+    page.wait(lambda: last_shown(page) == "its end", "its end")  # lines and rows come in separate messages
     page.wait(lambda: page.text(".doing").startswith("Succeeded"), "its end in words")
     dashboard.write("twice", short, 1, ["its end, said again"], exit={"code": 0})
     page.wait(lambda: last_shown(page) == "its end, said again")
@@ -156,7 +156,7 @@ def test_what_is_delivered_after_the_end_is_shown_in_place(page, dashboard):
     page.load()
     open_log(page, "late")
     page.wait(lambda: last_shown(page) == "half a li")
-    dashboard.write("late", run, 1, ["half a line"])  # no more lines than before
+    dashboard.write("late", run, 1, ["half a line"])  # as many lines as before
     page.wait(lambda: [text for _, text in shown(page)] == ["first", "half a line"])
 
 

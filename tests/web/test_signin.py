@@ -1,4 +1,4 @@
-"""The sign-in page of the real dashboard: the code is asked for where one is set up, and nowhere else."""
+"""The sign-in page of the real dashboard: the page asks for a code only if a second factor is configured."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What the page never does: run what a log says, shut someone out."""
+"""The page never runs text of a log as code, and everyone can use the page: by keyboard, with a screen reader, on any screen."""
 
 import pytest
 from person import last_shown, lines, open_log, shown
@@ -59,7 +59,7 @@ def test_colours_are_shown_and_readable_in_both_themes(page, dashboard):
         assert min(page.js(ratio)) >= 4.49, scheme
 
 
-# ---- everyone ----
+# ---- accessible ----
 
 
 def test_the_keyboard_alone_is_enough(page, dashboard):

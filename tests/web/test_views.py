@@ -17,7 +17,7 @@ def at(seconds_ago):
 
 
 def ran(dashboard, host, ago, took, **fields):
-    """A run that began `ago` seconds ago and took so many."""
+    """A run that began `ago` seconds ago and took `took` seconds."""
     run = dashboard.begin(host, ["x"], started=at(ago))
     dashboard.end(host, run, 1, ended=at(ago - took), **fields)
     return run

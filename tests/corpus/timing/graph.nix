@@ -1,4 +1,4 @@
-# Derivations that sleep, with versions and durations from a file: what record.py builds.
+# The derivations that record.py builds. They only sleep; a file has their versions and durations.
 { file }:
 let
   state = builtins.fromJSON (builtins.readFile file);
