@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""dashboard.py: how fast nixfleet-dashboard is, compared with a server of the same HTTP library that stores nothing. Prints a Markdown
-table.
+"""dashboard.py: speed, CPU and memory of nixfleet-dashboard, compared with a server of the same HTTP library that stores nothing. Prints
+a Markdown table.
 
     dashboard.py [--hosts N] [--heartbeats N] [--browsers N] [--seconds N]
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Makes docs/screenshot.png: the page of a real nixfleet-dashboard, with one host where a real nixfleet-run works and three idle hosts.
-Only the output of the run's command is written in this file; everything else in the picture is real.
+This file has only what the hosts send: their facts and the output of the run's command. The page is the real one.
 
     screenshot.py [FILE [dark|light [WIDTH]]]
 """

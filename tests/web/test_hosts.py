@@ -187,7 +187,7 @@ def test_only_steps_that_were_taken_are_ticked(page, dashboard, host, command, p
 
 
 def test_no_step_is_said_to_have_failed_that_nobody_saw(page, dashboard, host):
-    """A run that was reported only after its end, without a phase; and a run whose build failed while nix was still evaluating."""
+    """The first run has no phase, the second failed while activating. In the third a build failed while nix was still evaluating."""
     dashboard.has(host, ["x"], code=1, phase="failed")
     dashboard.has(host + "-late", ["x"], code=1, phase="failed", last_phase="activating")
     dashboard.has(host + "-build", ["x"], code=1, phase="failed", last_phase="evaluating", failed=["openssl"])

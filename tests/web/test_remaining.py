@@ -9,7 +9,7 @@ from dashboard import Dashboard, sign_in
 from person import ROW, open_log
 
 SHIM = Path(os.environ.get("NIXFLEET_BUILD") or Path(__file__).resolve().parents[2] / "build") / "tools/shim_clock.so"
-STEP = 20  # seconds; the dashboard takes 30 s between two writes for a jump of its clock
+STEP = 20  # seconds; after 30 s between two writes, the dashboard believes that its clock jumped
 LEFT, GENERATION = ".facts [data-fact=left]", ".facts [data-fact=generation]"
 
 pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="the shim is not built"),
