@@ -1,4 +1,5 @@
-"""A bash agent whose commands go through nixfleet-run: seen live and busy while they run, reported as before, whole afterwards."""
+"""A bash agent whose commands go through nixfleet-run: the dashboard shows them live and busy while they run,
+the agent reports as before, and the logs are complete afterwards."""
 import os
 import pathlib
 import signal
@@ -65,7 +66,7 @@ def agent(tmp_path):
 
 
 def finished(agent, count):
-    """All runs, once there are so many, and the agent has reported the last of its commands: then nixfleet-run has ended, too."""
+    """All runs, if there are `count` runs and the agent has reported its last command, so nixfleet-run has ended, too; None otherwise."""
     runs, report = agent.runs(), agent.last_report()
     return runs if len(runs) >= count and runs[0]["status"] == "finished" and report["completed_at"] else None
 
@@ -113,5 +114,5 @@ def test_the_end_of_a_run_is_delivered_although_its_caller_is_gone(agent):
     agent.process.wait()
     (agent.directory / "gate").unlink()
     run = wait_for(lambda: next((r for r in agent.runs() if r["status"] == "finished"), None), what="its end")
-    # The last heartbeat may say the end before the last lines are there.
+    # The last heartbeat may report the end before the last lines arrive.
     wait_for(lambda: "setting up /etc..." in agent.text(run) or run["exit"] == {"signal": "PIPE"}, what="its last line")

@@ -1,4 +1,4 @@
-"""What a log says: nixfleet-report analyze over real captures, public logs and logs written from the formats."""
+"""What nixfleet-report analyze finds in real captures, public logs and logs written from the formats."""
 
 import json
 import os
@@ -14,8 +14,8 @@ CORPUS = ROOT / "tests" / "corpus"
 REPORT = Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT)) / "nixfleet-report"
 COUNTS = ("to_build", "built", "to_fetch", "fetched", "to_fetch_bytes", "tests_passed", "tests_total")
 SUITES = ("captures", "captures-2.26", "captures-2.34", "public", "phase", "prefixed")
-# True of the run, but not in its text: nix 2.8 prints nothing at all on a dumb terminal, a short download leaves no bar, and
-# the bar of an import from derivation may go before the second total is drawn.
+# Facts of the run that its text does not show: nix 2.8 prints nothing at all on a dumb terminal, a short download leaves no bar, and
+# the bar of an import from derivation may disappear before nix draws the second total.
 NOT_IN_TEXT = {
     "bar-dumb": {"to_build", "built", "outcome"},
     "fetch-bar": {"to_fetch", "fetched", "outcome"},
@@ -46,7 +46,7 @@ def undone(phases):
 
 
 def named(want):
-    """A label's counts by the names that the analysis has for them."""
+    """The counts of a label, with the names that the analysis uses."""
     counts = {"derivations_total": "to_build", "paths_total": "to_fetch"}
     return {**{counts[key]: want[key] for key in counts if want.get(key) is not None}, **want}
 
@@ -55,7 +55,7 @@ def wrong_counts(got, want, skip):
     wrong = [(key, got.get(key), want[key]) for key in (*COUNTS, "outcome", "failed_units", "errors", "hosts")
              if want.get(key) is not None and key not in skip and got.get(key) != want[key]]
     if sorted(want.get("failed") or []) != sorted(got["failed"]) and want.get("failed") is not None:
-        wrong.append(("failed", got["failed"], want["failed"]))  # in whatever order they failed
+        wrong.append(("failed", got["failed"], want["failed"]))  # the order does not matter
     return wrong
 
 
@@ -91,7 +91,7 @@ def differences(log, of_nix_2_8=True):
     wrong = wrong_counts(got, want, skip) + wrong_phases(got, want) + wrong_errors(got, want)
     if "fetched" in skip and got.get("fetched") not in (None, want["fetched"]):
         wrong.append(("fetched", got["progress"], want["fetched"]))
-    if "ifd_built" in want and of_nix_2_8 and not (  # as much of the second total as was drawn
+    if "ifd_built" in want and of_nix_2_8 and not (  # nix may have drawn only a part of the second total
             want["ifd_built"] <= got["to_build"] <= want["to_build"] + want["ifd_built"]):
         wrong.append(("to_build", got["progress"], want["ifd_built"]))
     if skip and got["outcome"] not in (want["outcome"], "unknown"):
@@ -105,7 +105,7 @@ def test_every_label_comes_out_right(log):
     assert differences(log, log.parent.name == "captures") == []
 
 
-# Those that take seconds each; corpus/ has them.
+# Not captured here: these take seconds each. corpus/ has captures of them.
 SLOW = "!(slow-eval-bar|copy-*|fetch-*|http-*|mixed-*|ifd-raw|phases-bar|interrupted-bar|bar-200x50|many-fail-bar|fooled-bar|git-*)"
 
 
@@ -125,7 +125,7 @@ def fresh(tmp_path_factory):
 
 
 def not_of_time(wrong):
-    """Whether a bar is drawn while nix evaluates is a matter of time: on a busy machine it is."""
+    """Ignores differences in the evaluating phase: nix draws a bar while it evaluates only if the machine is slow enough."""
     worked = lambda phases: [phase for phase in undone(phases) if phase != "evaluating"]
     return [one for one in wrong if not one[0].startswith("phases") or worked(one[1]) != worked(one[2])]
 
@@ -141,7 +141,7 @@ def store(digit, name):
     return f"/nix/store/{digit}0123456789abcdfghijklmnpqrsvwxy-{name}"
 
 
-# Every line that is read, as a builder could print it.
+# Every kind of line that the analysis reads, printed by a builder.
 LIAR, LIAR_OUT = store("9", "liar.drv"), store("9", "liar")
 LIES = f"""activating the configuration...
 setting up /etc...
@@ -252,7 +252,7 @@ evaluating derivation 'x'Command '['nix', 'build']' died with <Signals.SIGKILL: 
 
 
 def legacy_build(top, end, lies, after):
-    """Three derivations, the first of which fails in the end or not; lies stand after as many lines of nix."""
+    """A build of three derivations; `end` says whether the first one fails. The lies come after `after` lines of nix."""
     drvs = [store("1", "a.drv"), store("2", "b.drv"), store("3", top)]
     steps = [f"building '{drv}'...\n" for drv in drvs]
     if "failed" in end:
@@ -317,7 +317,7 @@ def test_paths_that_came_and_other_machines_are_told():
     assert any(machine and machine.startswith("ssh") for machine in machines)
 
 
-# What can stand in front of every line.
+# Prefixes that every line of a log may have.
 FRONTS = {
     "journald": "Sep 02 04:21:44 gate nixos-upgrade-start[88121]: ", "german": "Mär 03 04:21:44 gate nixos-rebuild[1]: ",
     "french": "juil. 07 04:43:25 box switch[7]: ", "russian": "сен 02 04:21:44 gate x[1]: ", "japanese": "7月 02 04:21:44 gate x[1]: ",

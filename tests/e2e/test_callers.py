@@ -1,5 +1,5 @@
-"""Ctrl-C and Ctrl-\\ at a terminal reach whoever they reach without us: the script, make, xargs or the Python program that has
-started nixfleet-run. Each case is run with and without it, and must end in the same way."""
+"""Ctrl-C and Ctrl-\\ at a terminal reach the same processes as without nixfleet-run: also the script, make, xargs or the Python
+program that has started nixfleet-run. Each case runs with and without nixfleet-run and must end in the same way."""
 import contextlib
 import pathlib
 import re
@@ -17,8 +17,8 @@ SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
 
 
 def play(tmp_path, argv, keys, wrap, env=None):
-    """Runs argv at a terminal and types each key when its pattern is seen; WRAP in argv stands for the wrapper, or nothing.
-    Returns how it ended and what was shown."""
+    """Runs argv at a terminal and types each key when its pattern is seen; WRAP in argv is replaced by the wrapper, or removed.
+    Returns the status, the screen and the terminal modes."""
     words = [str(word).replace("WRAP ", WRAP if wrap else "") for word in argv]
     with Terminal(*words, wrapped=False, env=environment(tmp_path / "state", PS1="$ ", TERM="dumb", **(env or {}))) as terminal:
         at = 0
@@ -55,7 +55,7 @@ def test_a_command_that_handles_the_key_goes_on_and_its_caller_does_what_it_does
     for wrap in (False, True):
         status, screen, modes = play(tmp_path, [shell, "-c", f"WRAP {inner}; echo NEXT rc=$?"], [("ready", "\x03")], wrap)
         ends.append((status, b"NEXT rc=7" in screen, modes))
-        assert shell == "zsh" or b"caught" in screen and b"GOES ON" in screen  # zsh may die before, and hang up
+        assert shell == "zsh" or b"caught" in screen and b"GOES ON" in screen  # zsh may die first, which hangs up the terminal
     assert ends[0] == ends[1] and ends[0][1] == (shell == "bash")
 
 
@@ -72,7 +72,7 @@ def test_make_deletes_the_half_written_target(tmp_path):
         with Terminal("make", "-C", tmp_path, "WRAP=" + wrap, "t.o", wrapped=False, env=environment(tmp_path / "state")) as terminal:
             terminal.until("ready")
             terminal.type("\x03")
-            assert terminal.wait() in (2, -signal.SIGINT)  # the one or the other, also without us
+            assert terminal.wait() in (2, -signal.SIGINT)  # both happen, also without us
             ends.append((b"Deleting file 't.o'" in terminal.screen, (tmp_path / "t.o").exists()))
     assert ends[0] == ends[1] == (True, False)
 
@@ -97,12 +97,12 @@ def test_a_program_that_reads_the_key_as_a_character_keeps_its_caller(tmp_path):
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_an_interactive_shell_at_its_prompt_keeps_the_script_that_started_it(tmp_path, shell):
-    """The inner shell makes a process group of its own: the key is not the script's."""
+    """The inner shell makes its own process group, so the key does not reach the script."""
     script = "WRAP bash --norc --noprofile -i; echo NEXT $?"
     for wrap in ("", WRAP):
         with Terminal(shell, "-c", script.replace("WRAP ", wrap), wrapped=False, env=environment(tmp_path / "state", TERM="dumb")) as terminal:
             at = terminal.until("[#$] ")
-            while True:  # the shell drops a key that comes before it has put its terminal in order
+            while True:  # the shell drops a key that comes before the shell has set its terminal modes
                 terminal.type("\x03")
                 with contextlib.suppress(AssertionError):
                     terminal.until("\n.*[#$] ", at, seconds=2)

@@ -26,7 +26,7 @@ let mk = name: deps: derivation {
 
 @pytest.fixture(scope="module")
 def generations(tmp_path_factory):
-    """Two generations of a profile, in the real store; the environment in which nix works on them."""
+    """Makes two generations of a profile in the real store. Returns the environment for nix."""
     if shutil.which("nix-env") is None:
         pytest.skip("nix is not installed")
     if os.geteuid() != 0:

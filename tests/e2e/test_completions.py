@@ -1,4 +1,4 @@
-"""Completions, asked for in the shells themselves; and that manual, completions and --help know the same options."""
+"""The shells themselves complete the options; manual, completions and --help list the same options."""
 import os
 import pathlib
 import re
@@ -34,7 +34,7 @@ def fish(tmp_path, line):
     return {row.split("\t")[0] for row in result.stdout.splitlines()}
 
 
-# zsh completes only at its line editor: one in a pty of its own is asked, and what it lists is read.
+# zsh completes only in its line editor, so the test runs zsh in a pty and reads the list that zsh prints.
 ZSH = r"""
 zmodload zsh/zpty
 zpty z zsh -f -i
@@ -80,7 +80,7 @@ def test_bash_completes_the_dashboard():
 
 
 def test_fish_completes_our_options_before_the_command(tmp_path):
-    found = fish(tmp_path, "nixfleet-run --no")  # fish 4 also finds what has these letters in this order
+    found = fish(tmp_path, "nixfleet-run --no")  # fish 4 also lists options that have these letters in this order
     assert {option for option in found if option.startswith("--no")} == {"--no-pty", "--no-stream", "--nohup"}
     assert "--no-stream" not in fish(tmp_path, "nixfleet-run cat --no")
     assert "env" in fish(tmp_path, "nixfleet-run -q env")
@@ -100,7 +100,7 @@ def test_zsh_completes_the_dashboard(tmp_path):
 
 
 def options_of_manual(page):
-    """--name and -n of each option that has an entry of its own."""
+    """--name and -n of each option that has its own entry."""
     text = (ROOT / "man" / page).read_text()
     return {"-" + name for line in re.findall(r"^\.It Fl.*$", text, re.MULTILINE) for name in re.findall(r"Fl (-[a-z-]+|[a-zA-Z])\b", line)}
 
@@ -123,7 +123,7 @@ def test_help_and_manual_know_the_same_options(name, page):
         pytest.skip(f"{name} is not built")
     result = shell([str(BIN / name), "--help"])
     assert result.returncode == 0
-    # What begins a line or stands after another option; in a sentence a dash may be anything.
+    # Only at the start of a line or after another option: in a sentence, a dash can mean anything.
     assert set(re.findall(r"(?<![\w-])--?[a-zA-Z](?:[a-z-]+)?(?=[ ,:\n])", result.stdout)) == options_of_manual(page)
 
 
@@ -137,7 +137,7 @@ class Setting:
         self.low, self.high, self.standard = int(low), int(high), int(standard)
 
     def entry(self, pattern):
-        """What the manual says below .It lines that match."""
+        """The text of the manual below the .It lines that match."""
         text = (ROOT / "man" / PAGES[self.program]).read_text()
         return "".join(re.findall(rf"^(\.It {pattern}\n(?:(?!\.It |\.El).*\n)*)", text, re.MULTILINE))
 
@@ -154,7 +154,7 @@ def settings():
 
 
 def test_every_variable_that_is_read_has_its_place_in_the_manual(settings):
-    """And none stands there that is not read."""
+    """And the manual lists no variable that the program does not read."""
     for program, page in PAGES.items():
         text = (ROOT / "man" / page).read_text()
         entries = {name for line in re.findall(r"^\.It Ev (.*)$", text, re.MULTILINE) for name in line.split(" , ")}

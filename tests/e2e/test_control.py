@@ -1,4 +1,4 @@
-"""What the helpers may ask of the process that holds the command, and what becomes of helpers that misbehave."""
+"""What the helpers may ask the wrapper to do, and what the wrapper does with helpers that misbehave."""
 import os
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ from wrapper import BIN, RUN, alive, children, environment, kill_quietly, run, w
 
 @pytest.fixture
 def helped(tmp_path):
-    """An environment in which a shell script stands for nixfleet-report; $1 is ship or heartbeat."""
+    """Makes an environment in which a shell script replaces nixfleet-report; $1 is ship or heartbeat."""
     def make(script, **extra):
         report = tmp_path / "report"
         report.write_text("#!/bin/bash\n" + script)

@@ -1,4 +1,4 @@
-"""What a dashboard keeps of a run's derivations and changes."""
+"""What a dashboard stores about the derivations and changes of a run."""
 import json
 import pathlib
 import sys
@@ -106,7 +106,7 @@ def logged(dashboard):
 
 def test_the_own_log_of_a_derivation_is_spliced(dashboard, logged):
     assert window(dashboard, logged, 0) == (0, ["one", "two", "three"], 3) and window(dashboard, logged, 1) == 404
-    for text in ("four\nf\u00fcnf", "four\nf\u00fcnf", "four"):  # a retry changes nothing, however it is divided
+    for text in ("four\nf\u00fcnf", "four\nf\u00fcnf", "four"):  # a retry changes nothing, also when the text is divided differently
         assert pieces(dashboard, logged, (0, 3, text)).status == 200
     assert pieces(dashboard, logged, (0, 0, "one"), (0, 1, "two\nthree\nfour")).status == 200
     assert window(dashboard, logged, 0) == (0, ["one", "two", "three", "four", "f\u00fcnf"], 5)

@@ -1,4 +1,4 @@
-"""Wrong clocks, of hosts and of the server itself: durations, order, life and age must be right all the same."""
+"""Wrong clocks, of hosts and of the server itself: durations, order, liveness and age must still be right."""
 import datetime
 import os
 import re
@@ -73,7 +73,7 @@ def test_a_clock_that_is_set_during_a_run_changes_no_duration(tmp_path):
 
 
 def test_a_run_of_a_clock_that_was_never_set_is_delivered_later(tmp_path):
-    """Nobody knows when it was: it counts from when the dashboard heard of it, and is not thrown away for its age."""
+    """Nobody knows when the run took place. Its age counts from the time when the dashboard first received it, so it is not removed."""
     run_id = str(uuid.uuid4())
     body = {"run": run_id, "text": "one", "from": 0, "started": "1970-01-01T00:01:00Z", "times": [[1, 61000]], "ended": "1970-01-01T00:02:00Z", "exit": {"code": 1}}
     with Dashboard(tmp_path / "data") as dashboard:
@@ -82,7 +82,7 @@ def test_a_run_of_a_clock_that_was_never_set_is_delivered_later(tmp_path):
         assert abs(when(seen["started"]) - time.time()) < 60 and seen["started"] <= seen["ended"]
         dashboard.kill()
         dashboard.start()
-        time.sleep(0.5)  # the first sweep is made at the start
+        time.sleep(0.5)  # the dashboard removes old runs at its start
         assert dashboard.get(f"/api/hosts/pi/runs/{run_id}").status == 200
 
 
@@ -116,7 +116,7 @@ def test_dead_hosts_are_not_alive_after_the_servers_clock_went_back(tmp_path):
         clock.pass_silently()
         wait_for(lambda: host_of(dashboard, "dead")["state"] == "stale", "stale", 60)
         assert when(host_of(dashboard, "dead")["last_seen"] + "Z") <= time.time()
-        assert host_of(dashboard, "box")["run"]["id"] == newest  # not the run of the day after tomorrow
+        assert host_of(dashboard, "box")["run"]["id"] == newest  # not the run whose clock was two days ahead
         assert host_of(dashboard, "box")["verdict"]["outcome"] == "failure"
 
 
@@ -189,7 +189,7 @@ def test_a_jump_of_the_servers_clock_changes_nothing(tmp_path, jump):
         assert all(when(seen["started"]) - 1 <= at <= when(seen["ended"]) + 1 for at in times_of(dashboard, "live", live))
         assert when(host_of(dashboard, "over")["run"]["ended"]) <= time.time() + max(jump, 0) + 1
         dashboard.kill()
-        dashboard.start()  # looks for what is old at its start
+        dashboard.start()  # the dashboard removes old data at its start
         dashboard.post("/api/hosts/over/logs", {"lines": ["more"]})
         assert dashboard.get(f"/api/hosts/over/runs/{over}").status == 200
         clock.set(0)

@@ -1,4 +1,4 @@
-"""Several dashboards share one PostgreSQL, and act as one; kill -9 of any of them, and of PostgreSQL, costs nothing."""
+"""Several dashboards share one PostgreSQL and act as one dashboard; kill -9 of a dashboard or of PostgreSQL loses nothing."""
 import concurrent.futures
 import contextlib
 import os
@@ -16,7 +16,7 @@ from lib.postgres import Postgres, free_port
 from lib.proxies import HAPROXY, Proxy
 from lib.ws import WebSocket
 
-# `make check-kills` sets these to many.
+# `make check-kills` sets these to larger numbers.
 ROUNDS = int(os.environ.get("NIXFLEET_TEST_KILLS", "3"))  # of each kind of kill
 RUNS = int(os.environ.get("NIXFLEET_TEST_RUNS", "12"))  # that stream while a node behind haproxy is killed
 PAGES = int(os.environ.get("NIXFLEET_TEST_PAGES", "6"))
@@ -60,7 +60,7 @@ def test_a_page_on_one_node_shows_what_another_received(tmp_path, url):
 
 
 def test_a_lost_notification_is_made_good(tmp_path, url, server):
-    """The connection that listens is cut, and something changes before it is back."""
+    """The connection that receives notifications is cut, and data changes before it is back."""
     run = str(uuid.uuid4())
     with nodes(tmp_path, url) as (one, two), WebSocket(two.url) as page:
         assert post(one, "alpha", run, ["first"]).status == 200
@@ -87,7 +87,7 @@ def test_batches_of_one_run_may_arrive_at_any_node(tmp_path, url):
 
 
 def test_hosts_whose_reports_arrive_everywhere_at_once_lose_nothing(tmp_path, url):
-    """All nodes write to the same hosts at the same time, in another order each."""
+    """All nodes write to the same hosts at the same time, each node in a different order."""
     hosts, runs = [f"host{i}" for i in range(8)], [str(uuid.uuid4()) for _ in range(8)]
 
     def write(node, seed):
@@ -148,7 +148,7 @@ def test_wrong_passwords_are_counted_on_all_nodes_together(tmp_path, url):
         answers = list(pool.map(lambda node: sign_in(node, "wrong"), both * 4))
         assert sorted(answer.status for answer in answers) == [302] * 5 + [429] * 3
         assert all(0 < int(answer.headers["Retry-After"]) <= 60 for answer in answers if answer.status == 429)
-        assert [sign_in(node, PASSWORD).status for node in both] == [429] * 2  # the right one, too
+        assert [sign_in(node, PASSWORD).status for node in both] == [429] * 2  # also with the right password
 
 
 def test_an_agents_budget_is_one_for_all_nodes(tmp_path, url, server):
@@ -167,7 +167,7 @@ def test_an_agents_budget_is_one_for_all_nodes(tmp_path, url, server):
 # ---- kills
 
 class Balancer(Proxy):
-    """haproxy without TLS; ca is not needed. upstream: the addresses of the nodes."""
+    """haproxy without TLS, so `ca` is not used. upstream: the addresses of the nodes."""
 
     def command(self):
         self.url = f"http://127.0.0.1:{self.port}"
@@ -196,7 +196,7 @@ backend nodes
 
 
 class Page(threading.Thread):
-    """A page that shows the hosts and a log: when its channel ends it comes again, and goes on where it was."""
+    """A page that shows the hosts and a log. When its channel ends, the page connects again and continues where it was."""
 
     def __init__(self, url, run):
         super().__init__(daemon=True)
@@ -258,7 +258,7 @@ def test_a_node_that_is_killed_behind_haproxy_costs_neither_lines_nor_a_page(tmp
                 wait_for(lambda p=page: p.hosts == {writer.host: "busy" for writer in running}, seconds=60, what="a page that shows all hosts")
                 page.stopping = True
             channels = sum(page.channels for page in pages)
-            assert channels > len(pages)  # some of them have lost their node
+            assert channels > len(pages)  # some pages have lost their node and connected again
             print(f"{len(running)} runs, {sum(writer.acked for writer in running)} lines, {len(pages)} pages, {channels} channels")
             for page in pages:
                 page.join()
@@ -301,7 +301,7 @@ def test_every_acknowledged_line_survives_kills_under_load(tmp_path, kill):
 
 
 def test_while_postgresql_is_away_nothing_wrong_is_said(tmp_path):
-    """503 with Retry-After, never "no such host", "signed out" or "no such token"; all goes on by itself."""
+    """The answer is 503 with Retry-After, never "no such host", "signed out" or "no such token"; afterwards all continues by itself."""
     with Postgres() as server, nodes(tmp_path, server.database(), 1, dev=False, **settings()) as (node,):
         run = str(uuid.uuid4())
         assert post(node, "alpha", run, ["one"]).status == 200

@@ -1,4 +1,4 @@
-"""Configurations: made, checked, refused; and a service manager that is told about them."""
+"""Configurations are made, checked and refused; the service manager is notified."""
 import os
 import pathlib
 import pty
@@ -34,7 +34,7 @@ def write(path, **values):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A configuration by setup, and what setup said."""
+    """A configuration that setup has made, and what setup printed."""
     config = tmp_path_factory.mktemp("setup") / "etc/nixfleet.conf"
     done = run("setup", config=config, input=PASSWORD + "\n")
     assert done.returncode == 0, done.stderr
@@ -125,9 +125,9 @@ def test_a_password_prompt_that_is_interrupted_leaves_the_terminal_as_it_was():
     terminal = Terminal("hash-password")
     terminal.until("Password: ")
     wait_for(lambda: not terminal.echoes())
-    kept = os.open(os.readlink(f"/proc/{terminal.pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)  # the shell that is there after it
+    kept = os.open(os.readlink(f"/proc/{terminal.pid}/fd/0"), os.O_RDWR | os.O_NOCTTY)  # keeps the terminal open, as the shell of a person does
 
-    def interrupted():  # the first one may come before the program waits for a key
+    def interrupted():  # the first Ctrl-C may come before the program waits for a key
         terminal.type("\x03")
         return terminal.echoes()
 
@@ -218,7 +218,7 @@ def test_a_second_server_on_the_same_directory_is_refused(tmp_path):
     with Dashboard(tmp_path / "data") as dashboard:
         second = run("--dev", "--listen", "127.0.0.1:0", "--data", tmp_path / "data")
         assert second.returncode == 1 and f"process {dashboard.process.pid}" in second.stderr and str(tmp_path / "data") in second.stderr
-    with Dashboard(tmp_path / "data"):  # killed, and no obstacle
+    with Dashboard(tmp_path / "data"):  # killed; its lock must not stop the next start
         pass
 
 
@@ -292,4 +292,4 @@ def test_in_the_journal_a_line_has_its_priority_and_no_name(tmp_path):
         subprocess.run([PROGRAM, "--foo"], env=environment, stderr=journal, timeout=20, check=False)
     assert (tmp_path / "journal").read_text().startswith("<3>--foo: unknown option")
     done = subprocess.run([PROGRAM, "--foo"], env=environment, capture_output=True, text=True, timeout=20, check=False)
-    assert done.stderr.startswith("nixfleet-dashboard: --foo")  # standard error leads elsewhere
+    assert done.stderr.startswith("nixfleet-dashboard: --foo")  # stderr is not connected to the journal

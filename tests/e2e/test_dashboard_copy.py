@@ -7,7 +7,7 @@ import pytest
 from lib.dashserver import BIN, Dashboard, wait_for
 from lib.postgres import Postgres
 
-pytestmark = pytest.mark.sqlite  # and PostgreSQL: both, in any case
+pytestmark = pytest.mark.sqlite  # each test uses both SQLite and PostgreSQL, so one pass is enough
 
 
 @pytest.fixture(scope="module", name="server")
@@ -38,7 +38,7 @@ def fill(dashboard, hosts=6, runs=3, lines=40):
 
 
 def seen(dashboard):
-    """All that can be read, without what the clock alone changes."""
+    """All data that the API serves, without values that change with the clock alone."""
     pages = {}
     for host in dashboard.get("/api/hosts").json["hosts"]:
         name = host["id"]
@@ -52,7 +52,7 @@ def seen(dashboard):
 
 
 def same(value):
-    """Without times that a page computes from the clock."""
+    """Removes times that the server computes from the clock."""
     return re.sub(r"'?\"?(now|since|silent_for|age)\"?'?: ?[^,}]*", "", value)
 
 
@@ -124,7 +124,7 @@ def test_a_directory_that_a_server_uses_is_not_copied(tmp_path, server):
 
 
 def test_a_copy_that_differs_is_told(tmp_path, server):
-    """A row of an earlier part that was changed behind the copy's back."""
+    """A row that was already copied is changed before the copy continues."""
     url = server.database()
     with Dashboard(tmp_path / "one") as dashboard:
         fill(dashboard, hosts=2)

@@ -1,4 +1,5 @@
-"""Damage of the database is found, told by host, run and lines, and never served as good data; the rest is served."""
+"""The dashboard finds damage of the database, reports the damaged host, run and lines, never serves damaged data as good data,
+and serves the rest."""
 import contextlib
 import hashlib
 import random
@@ -12,7 +13,7 @@ import pytest
 from lib import people
 from lib.dashserver import Dashboard, row_sum, wait_for
 
-pytestmark = pytest.mark.sqlite  # the file itself
+pytestmark = pytest.mark.sqlite  # these tests damage the database file
 
 RUNS = 20
 END = {"exit": {"code": 0}, "changes": [{"profile": "system"}],
@@ -130,7 +131,7 @@ def test_a_damaged_row_is_told_and_not_served(tmp_path, good, which):
 
 
 def damage_each_table(path):
-    """Changes a field of a row of each table, and returns the tables. Lines have checksums of their own."""
+    """Changes a field of a row in each table, and returns the tables. Lines have their own checksums."""
     db = sqlite3.connect(path)
     tables = [name for name, in db.execute("SELECT name FROM sqlite_master WHERE type='table' AND name<>'chunks'")]
     with contextlib.closing(db), db:
@@ -160,7 +161,7 @@ def test_a_damaged_row_stays_damaged_when_another_part_changes(tmp_path, good):
 
 
 def test_the_writer_copies_no_damage_into_another_row(tmp_path, good):
-    """What a person asked for is handed to an agent, and the end of a run becomes a verdict, by the writer's own reads."""
+    """Two actions copy data that the writer thread has read: handing a pending command to an agent, and making a verdict from a run's end."""
     data, runs = good
     host, run = runs[2]
     with served(tmp_path, data, lambda path: None) as server:
@@ -174,7 +175,7 @@ def test_the_writer_copies_no_damage_into_another_row(tmp_path, good):
         change("UPDATE runs SET name='switch', error='forged' WHERE id=?", live)(tmp_path / "data/nixfleet.db")
         server.start()
         assert server.get("/api/hosts/h1/poll").json["command"] is None
-        assert server.post(f"/api/hosts/{host}/logs", {"run": live, "lines": ["x"], "exit": {"code": 1}}).status == 503  # the host keeps it
+        assert server.post(f"/api/hosts/{host}/logs", {"run": live, "lines": ["x"], "exit": {"code": 1}}).status == 503  # so the host keeps it
         assert server.post(f"/api/hosts/{host}/heartbeat", {"run": live, "status": "lost"}).status == 503
         assert b"forged" not in b"".join(server.get(path).body for path in all_paths(runs))
         assert server.post("/api/hosts/h3/logs", {"lines": ["others go on"], "exit": {"code": 0}}).status == 200
@@ -204,7 +205,7 @@ def test_readers_miss_nothing_when_the_number_of_the_last_change_is_damaged(tmp_
 
 
 def test_what_is_not_found_is_not_damaged(tmp_path, good):
-    """SQLite may check a row with the value that is looked for in place of the stored one."""
+    """SQLite may compute the checksum of a row with the value of the WHERE clause in place of the stored value."""
     data, runs = good
     with served(tmp_path, data, lambda path: None) as server:
         host, run = runs[0]
@@ -220,7 +221,7 @@ VOLATILE = ("online", "state", "state_since", "silent_for", "reachable", "downlo
 
 
 def all_paths(runs):
-    """Every call that serves what is stored."""
+    """Every call that serves stored data."""
     of_hosts = [f"/api/hosts/h{i}{path}" for i in range(5) for path in ("", "/runs", "/logs", "/logs/download?format=json")]
     of_runs = [f"/api/hosts/{host}/runs/{run}{path}" for host, run in runs for path in ("", "/log", "/derivations", "/changes")]
     return ["/api/hosts", "/api/runs", *of_hosts, *of_runs]

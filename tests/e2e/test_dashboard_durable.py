@@ -1,4 +1,4 @@
-"""What was acknowledged is kept: over kills, failing disks and full ones."""
+"""Acknowledged data is kept when the dashboard is killed, and when the disk fails or is full."""
 import os
 import random
 import re
@@ -48,7 +48,7 @@ def traceable():
 
 
 class Traced(Dashboard):
-    """A dashboard under strace: its calls that matter to durability, in order, in self.trace; inject: faults, as strace's -e inject."""
+    """A dashboard under strace: self.trace has the system calls for durability, in order. inject: faults, in the syntax of strace -e inject."""
 
     def __init__(self, data, trace, *inject):
         self.trace, self.inject = trace, inject
@@ -67,7 +67,7 @@ class Traced(Dashboard):
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as children:
             return int(children.read().split()[0])
 
-    def kill(self):  # strace alone would leave the server running
+    def kill(self):  # killing only strace leaves the server running
         try:
             os.kill(self.server_pid(), signal.SIGKILL)
         except (OSError, IndexError):
@@ -139,7 +139,7 @@ def test_a_full_disk_refuses_says_so_and_recovers_without_a_restart(small_disk):
             acked = answer.json["next"]
         assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0 and acked > 0
         assert dashboard.get("/health", token=None).status == 503
-        assert whole(dashboard, "alpha", run).splitlines() == wanted  # what it has can still be read
+        assert whole(dashboard, "alpha", run).splitlines() == wanted  # stored data can still be read
         ballast.unlink()
         wait_for(lambda: dashboard.post(logs("alpha"), {"run": run, "from": acked, "lines": ["room again"]}).status == 200)
         wanted.append("room again")
@@ -151,7 +151,7 @@ def test_a_full_disk_refuses_says_so_and_recovers_without_a_restart(small_disk):
 
 
 def test_ingest_goes_on_while_many_try_to_sign_in(tmp_path):
-    """bcrypt is slow on purpose; who guesses passwords must not hold up the fleet."""
+    """bcrypt is slow on purpose: people who guess passwords must not delay the hosts."""
     hashed = subprocess.run([*Dashboard.__init__.__globals__["BIN"].glob("nixfleet-dashboard"), "hash-password"], input="right\n", text=True,
                             capture_output=True, check=True).stdout.strip()
     with Dashboard(tmp_path / "data", dev=False, NIXFLEET_PASSWORD_HASH=hashed, NIXFLEET_SESSION_SECRETS="s" * 40, NIXFLEET_DEV_MODE="1",
@@ -176,4 +176,4 @@ def test_ingest_goes_on_while_many_try_to_sign_in(tmp_path):
         stop.set()
         for guesser in guessers:
             guesser.join()
-        assert meanwhile < 40  # a batch that waits for passwords waits for several each time
+        assert meanwhile < 40  # if batches waited for password checks, each batch would wait for several

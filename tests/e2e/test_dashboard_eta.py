@@ -1,4 +1,4 @@
-"""The remaining time of a run, as the API answers it: the server's clock is set by the test, so a run of minutes takes no time."""
+"""The remaining time of a run, as the API reports it. The test sets the server's clock, so a run of minutes takes no time."""
 import os
 import pathlib
 import sys
@@ -12,16 +12,16 @@ from dashserver import Dashboard
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIM = pathlib.Path(os.environ.get("NIXFLEET_BUILD") or ROOT / "build") / "tools/shim_clock.so"
-STEP = 20  # seconds; a larger step would be a clock that jumps
+STEP = 20  # seconds; the dashboard takes a larger step for a clock jump
 SLACK = 10_000  # ms that a slow machine may take for a few requests
 
-pytestmark = [pytest.mark.sqlite,  # with PostgreSQL it is not the clock of the dashboard that counts
+pytestmark = [pytest.mark.sqlite,  # with PostgreSQL the clock of the database counts
               pytest.mark.skipif(not SHIM.exists(), reason="the shim is not built"),
               pytest.mark.skipif(bool(os.environ.get("NIXFLEET_ASAN")), reason="a sanitizer's library must come first")]
 
 
 class Fleet:
-    """A dashboard whose clock stands `passed` seconds ahead of the machine's."""
+    """A dashboard whose clock is `passed` seconds ahead of the machine's clock."""
 
     def __init__(self, tmp_path):
         self.clock, self.passed = tmp_path / "clock", 0
@@ -35,7 +35,7 @@ class Fleet:
         new.rename(self.clock)
 
     def wait(self, seconds, run=None):
-        """Time passes, with a heartbeat now and then."""
+        """Lets time pass, with heartbeats in between."""
         while seconds > 0:
             self.set(self.passed + min(STEP, seconds))
             seconds -= STEP
@@ -95,7 +95,7 @@ def test_a_run_of_a_known_name_says_how_long_it_will_take(fleet):
     assert first.eta == NOTHING
     first.fleet.wait(50, first)
     first.phase("switching", 30).end()
-    assert first.eta == NOTHING  # a run that has ended is not expected to end
+    assert first.eta == NOTHING  # a run that has ended has no remaining time
     for _ in range(2):
         whole(fleet)
     again = Run(fleet).phase("evaluating", 20)
@@ -103,7 +103,7 @@ def test_a_run_of_a_known_name_says_how_long_it_will_take(fleet):
     assert 130_000 - SLACK <= eta <= 130_000 + SLACK and low < eta < high
     again.phase("building", 40)
     assert 90_000 - SLACK <= again.eta[1] <= 90_000 + SLACK
-    fleet.set(fleet.passed + 15)  # no report: the time runs on
+    fleet.set(fleet.passed + 15)  # without a report, the remaining time goes on to fall
     assert 75_000 - SLACK <= again.eta[1] <= 75_000 + SLACK
     host = fleet.dashboard.get("/api/hosts/box").json
     assert host["run"]["id"] == again.id and abs(host["run"]["eta_ms"] - 75_000) < SLACK
@@ -169,7 +169,7 @@ def test_derivations_that_are_left_count_whatever_the_hosts_clock_says(fleet):
             build(run, n)
         run.end()
     run = Run(fleet)
-    tell(run, *(told(n, "waiting") for n in range(2)))  # only two of them, in versions that are new
+    tell(run, *(told(n, "waiting") for n in range(2)))  # only two of them, in new versions
     assert 100_000 - SLACK <= run.eta[1] <= 100_000 + SLACK
     build(run, 0)
     assert 50_000 - SLACK <= run.eta[1] <= 50_000 + SLACK

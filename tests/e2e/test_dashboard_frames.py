@@ -1,4 +1,5 @@
-"""WebSocket frames of every shape (RFC 6455): the right close code or a closed connection, and a server that goes on."""
+"""WebSocket frames of every shape (RFC 6455): the server answers with the right close code or closes the connection, and keeps
+running."""
 import os
 import struct
 
@@ -16,7 +17,7 @@ def dashboard(tmp_path_factory):
 
 
 def frame(opcode, payload=b"", last=True, rsv=0, masked=True, size=None):
-    """size: what the header claims, in place of the payload's own."""
+    """size: the payload size in the header; by default the real size."""
     size = len(payload) if size is None else size
     head = bytes([(0x80 if last else 0) | rsv << 4 | opcode])
     bit = 0x80 if masked else 0
@@ -61,7 +62,7 @@ def test_the_frames_are_as_many_as_were_tried_by_hand():
 
 
 def closing(page):
-    """The code of the server's close frame; None: it only hung up."""
+    """The code of the server's close frame; None: the server closed the connection without a close frame."""
     try:
         while True:
             _, opcode, data = page.frame()

@@ -1,4 +1,4 @@
-"""What strangers and floods cannot do to a dashboard: its addresses, limits, memory and names."""
+"""Protection against strangers and floods: client addresses, limits, memory and host names."""
 import concurrent.futures
 import contextlib
 import http.client
@@ -26,7 +26,7 @@ def dashboard(tmp_path_factory):
 
 
 def address_seen(dashboard, *forwarded):
-    """What the server takes for the client's address. Several values are several headers."""
+    """The address that the server takes for the client's. Each value is sent as its own header."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(dashboard.url).netloc, timeout=20)
     connection.putrequest("GET", "/api/session")
     connection.putheader("Authorization", "Bearer view")
@@ -41,7 +41,7 @@ def address_seen(dashboard, *forwarded):
     ((), "127.0.0.1"),
     (("203.0.113.9",), "203.0.113.9"),
     (("198.51.100.1, 203.0.113.9",), "203.0.113.9"),
-    (("198.51.100.1", "203.0.113.9"), "203.0.113.9"),  # a proxy that adds a header of its own
+    (("198.51.100.1", "203.0.113.9"), "203.0.113.9"),  # a proxy that adds its own header
     (("198.51.100.1, 203.0.113.9, 10.1.2.3",), "203.0.113.9"),
     (("2001:DB8:0::1, fd00::7",), "2001:db8::1"),
     (("[2001:db8::1]:4711",), "2001:db8::1"),
@@ -81,7 +81,7 @@ def test_head_does_not_take_the_command(dashboard):
 
 
 class Flood:
-    """Wrong passwords from as many addresses, all at once. What is still waiting at the end is dropped with the server."""
+    """Sends `count` wrong passwords at once, each from its own address. At the end the server is killed, and with it the waiting requests."""
 
     def __init__(self, dashboard, count):
         self.dashboard, self.pool = dashboard, concurrent.futures.ThreadPoolExecutor(count)
@@ -108,12 +108,12 @@ def test_a_flood_of_wrong_passwords_does_not_delay_the_right_one(tmp_path):
         cookie_of(sign_in(dashboard, headers={ADDRESS: "192.0.2.1"}))
         with Flood(dashboard, 60) as flood:
             cookie_of(sign_in(dashboard, headers={ADDRESS: "192.0.2.2"}))
-            assert flood.waiting() > 10  # it was answered before most of those who came before it
-            wait_for(lambda: any(one.done() and one.result() == 503 for one in flood.tries))  # more wait than can be served soon
+            assert flood.waiting() > 10  # most of the earlier sign-ins are still waiting
+            wait_for(lambda: any(one.done() and one.result() == 503 for one in flood.tries))  # too many wait: some are refused
 
 
 def test_the_newest_waiting_sign_in_is_next(tmp_path):
-    """Also where no right password is known yet, as after a restart."""
+    """Also while the server has seen no correct password yet, as after a restart."""
     with Dashboard(tmp_path, dev=False, NIXFLEET_TRUST_PROXY_HEADERS="1", **settings()) as dashboard, Flood(dashboard, 30) as flood:
         cookie_of(sign_in(dashboard, headers={ADDRESS: "192.0.2.2"}))
         assert flood.waiting() > 5
@@ -144,7 +144,7 @@ def test_a_page_of_another_name_gets_neither_socket_nor_token(dev):
 
 
 def raw(dashboard, text):
-    """All that the server says to a request, until it hangs up."""
+    """All bytes that the server sends after a request, until the server closes the connection."""
     address = urllib.parse.urlsplit(dashboard.url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         connection.sendall(text.encode("latin-1"))
@@ -167,7 +167,7 @@ def test_a_target_has_one_meaning(dev, target, status):
 
 @pytest.mark.parametrize("length", ["-1", "0x16", "22, 22", "", "99999999999999999999", "+2", "1e3"])
 def test_a_bad_length_is_refused_and_ends_the_connection(dev, length):
-    """By libmicrohttpd itself; that of Debian 12 says it twice."""
+    """libmicrohttpd itself refuses the length; the version in Debian 12 sends the answer twice."""
     answer = raw(dev, f"POST /api/hosts/a/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer[9:12] in (b"400", b"413") and b"HTTP/1.1 200" not in answer, answer
 
@@ -231,7 +231,7 @@ def connections(dashboard, count):
 
 @pytest.fixture
 def measured(tmp_path):
-    """A server of its own, and what it takes when it is idle."""
+    """A new server, and a memory limit based on what it uses when idle."""
     if os.environ.get("NIXFLEET_ASAN"):
         pytest.skip("the sanitizers' memory is not the program's")
     with Dashboard(tmp_path, dev=False, NIXFLEET_VIEW_TOKEN="view", **settings()) as running:
@@ -246,7 +246,7 @@ def test_pings_that_are_not_read_cost_no_memory(measured):
     with WebSocket(dashboard.url, headers={"Authorization": "Bearer view"}) as page:
         page.socket.setblocking(False)
         sent, stuck = 0, 0
-        while sent < 100 << 20 and stuck < 20:  # until the server reads no more
+        while sent < 100 << 20 and stuck < 20:  # until the server stops reading
             if select.select([], [page.socket], [], 0.1)[1]:
                 with contextlib.suppress(BlockingIOError):
                     sent += page.socket.send(ping * 500)
@@ -263,7 +263,7 @@ def test_bodies_that_do_not_end_cost_no_memory(measured, path, token):
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "") + "\r\n"
     with connections(dashboard, 200) as opened:
         for connection in opened:
-            with contextlib.suppress(ConnectionError):  # it may have answered already
+            with contextlib.suppress(ConnectionError):  # the server may have answered and closed already
                 connection.sendall(head.encode() + b" " * 500_000)
         assert dashboard.get("/health", token=None).status == 200
         assert resident_mb(dashboard) < limit
@@ -297,7 +297,7 @@ def test_one_client_cannot_take_all_connections(dashboard):
                 refused += not connection.recv(100)
             except ConnectionError:
                 refused += 1
-        assert 300 - 256 - 2 <= refused < 100  # two threads accept, and may both see the last free place
+        assert 300 - 256 - 2 <= refused < 100  # two threads accept connections, and both may see the last free place
         assert dashboard.get("/health", token=None).status == 200  # from 127.0.0.1, the proxy
     finally:
         for connection in opened:

@@ -1,4 +1,4 @@
-"""What arrives at the socket, at its worst: bodies with two ends, senders without an end, too much of everything."""
+"""Hostile HTTP requests: bodies with two possible ends, senders that never finish, too much of everything."""
 import re
 import socket
 import subprocess
@@ -16,7 +16,7 @@ def dashboard(tmp_path_factory):
 
 
 class Raw:
-    """A socket to the server, and what it says."""
+    """A socket to the server; reads the answers."""
 
     def __init__(self, dashboard):
         address = urllib.parse.urlsplit(dashboard.url)
@@ -32,10 +32,10 @@ class Raw:
         try:
             self.socket.sendall(text.encode("latin-1"))
         except OSError:
-            pass  # it has hung up: what it said is still to be read
+            pass  # the server has hung up; its answer can still be read
 
     def to_the_end(self):
-        """All it says until it hangs up, which it must."""
+        """All bytes until the server hangs up, which the server must do."""
         answer = b""
         while True:
             try:
@@ -54,7 +54,7 @@ HEAD = "POST /api/hosts/front/logs HTTP/1.1\r\nHost: localhost\r\nAuthorization:
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 NO_BODY = "0\r\n\r\n"
 
-# What a proxy and the server could each read in its own way: (headers, body), with another request behind the body.
+# Requests that a proxy and the server could read differently: (headers, body); another request follows the body.
 TWO_READINGS = [
     # a length and chunks
     ("Content-Length: 14\r\n" + CHUNKED, NO_BODY),
@@ -65,7 +65,7 @@ TWO_READINGS = [
     ("Content-Length: 5\r\nTransfer-Encoding: identity\r\n", NO_BODY),
     ("Content-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n", NO_BODY),
     ("Content-Length: 5\r\nTransfer-Encoding:\r\n", NO_BODY),
-    # lengths that differ or are none
+    # lengths that differ or are no numbers
     ("Content-Length: 14\r\nContent-Length: 2\r\n", "{}"),
     ("Content-Length: 2\r\nContent-Length: 14\r\n", "{}"),
     ("Content-Length: 0\r\nContent-Length: 2\r\n", "{}"),
@@ -93,7 +93,7 @@ TWO_READINGS = [
     ("Content-Length: 18446744073709551618\r\n", "{}"),  # 2^64 + 2
     ("Content-Length: 9223372036854775808\r\n", "{}"),
     ("Content-Length: 4294967298\r\n", "{}"),  # 2^32 + 2
-    # names and lines that one of the two might not see
+    # names and lines that the proxy or the server might not see
     ("Content-Length : 2\r\n", "{}"),
     ("Content-Length\t: 2\r\n", "{}"),
     (" Content-Length: 2\r\n", "{}"),
@@ -127,7 +127,7 @@ TWO_READINGS = [
     (CHUNKED + CHUNKED, NO_BODY),
     (CHUNKED + "Transfer-Encoding: x\r\n", NO_BODY),
     ("Transfer-Encoding: identity\r\n" + CHUNKED, NO_BODY),
-    # chunks that are none
+    # invalid chunks
     (CHUNKED, "5 ;x\r\n{\"a\":1}\r\n" + NO_BODY),
     (CHUNKED, "-2\r\n{}\r\n" + NO_BODY),
     (CHUNKED, "+2\r\n{}\r\n" + NO_BODY),
@@ -148,8 +148,8 @@ TWO_READINGS = [
 
 @pytest.mark.parametrize("length", ["-1", "0x16", "22, 22", "", "99999999999999999999"])
 def test_a_client_that_sends_a_wrong_length_gets_one_answer(dashboard, length):
-    """libmicrohttpd 0.9.75 sends the head of its own answer twice. A client takes one, finds the connection closed, and its next request
-    is answered as ever."""
+    """libmicrohttpd 0.9.75 sends the head of its own answer twice. A client reads one answer and finds the connection closed;
+    the next request gets a normal answer."""
     options, header = ["-s", "-o", "/dev/null", "-w", "%{http_code} "], f"Content-Length: {length}" if length else "Content-Length;"
     done = subprocess.run(["curl", *options, "-d", "{}", "-H", header, dashboard.url + "/api/hosts/h/logs", "--next", *options, dashboard.url + "/health"],
                           capture_output=True, text=True, timeout=30, check=False)
@@ -172,7 +172,7 @@ def test_a_request_with_two_readings_smuggles_nothing(dashboard, headers, body):
         raw.send(HEAD + headers + "\r\n" + body + SMUGGLED)
         answer = raw.to_the_end()
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 501")), answer[:200]
-    assert set(re.findall(rb"HTTP/1.1 (\d+)", answer)) == {answer[9:12]}, answer  # libmicrohttpd may say so twice; nothing else was answered
+    assert set(re.findall(rb"HTTP/1.1 (\d+)", answer)) == {answer[9:12]}, answer  # libmicrohttpd may send the status twice; there is no other answer
     assert [host["id"] for host in dashboard.get("/api/hosts").json["hosts"]] == [host["id"] for host in before]
 
 
@@ -185,7 +185,7 @@ def test_a_request_with_two_readings_smuggles_nothing(dashboard, headers, body):
     ("Transfer-Encoding: chunked\0x\r\n", "2\r\n{}\r\n" + NO_BODY),
 ], ids=shape)
 def test_a_nul_ends_a_value_or_the_request_is_refused(dashboard, headers, body):
-    """In no case is the request behind it read from another place."""
+    """The server never starts to read the next request at a wrong place."""
     with Raw(dashboard) as raw:
         raw.send(HEAD + headers + "\r\n" + body + SMUGGLED.replace("smuggled", "behind").replace("Host: localhost", "Host: localhost\r\nConnection: close"))
         answer = raw.to_the_end()
@@ -229,7 +229,7 @@ def test_a_body_that_does_not_end_holds_up_no_one_and_is_cut(dashboard):
         raw.socket.settimeout(0.5)
         cut = False
         end = time.monotonic() + 60
-        while not cut and time.monotonic() < end:  # a byte now and then, so that it is never idle
+        while not cut and time.monotonic() < end:  # a byte at intervals, so that the connection is never idle
             assert dashboard.get("/health", token=None).status == 200
             try:
                 raw.socket.sendall(b" ")
@@ -257,7 +257,7 @@ def test_many_connections_that_say_nothing_hold_up_no_one(dashboard):
         for raw in silent:
             raw.send("POST /api/hosts/slow/logs HTTP/1.1\r\nHost:")
         assert dashboard.post("/api/hosts/quick/logs", {"lines": ["here"]}).json["next"] >= 1
-        assert any(is_open(raw.socket) for raw in silent)  # the answer came while they waited
+        assert any(is_open(raw.socket) for raw in silent)  # the answer came while the silent connections were still open
     finally:
         for raw in silent:
             raw.socket.close()

@@ -1,4 +1,4 @@
-"""What hosts send that a page, a download, a log line or a terminal must never get as it came."""
+"""Hosts send text that must not reach a page, a download, a log line or a terminal unchanged."""
 import hashlib
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is kept and what goes: of one run, of a host, of all."""
+"""What the dashboard keeps and what it removes: of one run, of a host, of all runs."""
 import datetime
 import time
 import uuid
@@ -35,7 +35,7 @@ def runs(dashboard, host="alpha"):
 
 
 def restarted(data, **settings):
-    """The dashboard as it would be if it had heard of each run when the run ended: age counts from there."""
+    """Sets the arrival time of each run to its end, because age counts from arrival, and starts the dashboard."""
     sql(data, "UPDATE runs SET created=ended, last_seen=ended WHERE ended<created")
     return Dashboard(data, **settings)
 
@@ -59,7 +59,7 @@ def test_a_run_beyond_its_limit_loses_its_middle_and_says_so(tmp_path):
         found = dashboard.get(f"/api/hosts/alpha/runs/{run}/search?q=0029").json["matches"]
         assert found and all(match["text"].startswith(f"{match['line']:06d}") for match in found)
         cursor, seen = None, 0
-        while True:  # polling passes the gap and comes to the end
+        while True:  # polling must skip the gap and reach the end
             page = dashboard.get(f"/api/hosts/alpha/logs?run={run}" + (f"&since={cursor}" if cursor else "&since=2000-01-01T00:00:00Z")).json
             if not page["lines"]:
                 break
@@ -111,7 +111,7 @@ def test_old_runs_go_by_size_of_all(tmp_path):
     with Dashboard(tmp_path) as dashboard:
         by_host = [(host, finished_run(dashboard, host, ["z" * 1000] * 500)) for host in ("alpha", "beta", "alpha", "beta", "alpha", "beta")]
         still = open_run(dashboard, "gamma", ["z" * 1000] * 900)
-    with restarted(tmp_path, NIXFLEET_KEEP_MB="2") as dashboard:  # the open one and the newest two
+    with restarted(tmp_path, NIXFLEET_KEEP_MB="2") as dashboard:  # the open run and the newest two
         wait_for(lambda: runs(dashboard, "alpha") + runs(dashboard, "beta") == [by_host[4][1], by_host[5][1]])
         assert runs(dashboard, "gamma") == [still]
 

@@ -1,7 +1,7 @@
-"""Each allocation of the dashboard fails in turn, in each call: alone, and with all that come after it.
+"""Each allocation of the dashboard fails in turn, in each API call: alone, and together with all later allocations.
 
-The caller gets the right answer, or 503, or the connection ends: never a refusal (4xx), which would say that the fault is the
-caller's, and never an answer that is wrong. Once there is memory again, the same call succeeds."""
+The caller gets the right answer, or 503, or the connection ends. The caller never gets a 4xx, which would blame the caller, and
+never a wrong answer. When there is memory again, the same call succeeds."""
 import hashlib
 import http.client
 import itertools
@@ -17,7 +17,7 @@ from lib.memory import SHIM, Memory
 from lib.people import cookie_of, settings, sign_in
 from lib.ws import WebSocket
 
-pytestmark = [pytest.mark.sqlite,  # where it is the dashboard's memory that runs out, and not that of libpq
+pytestmark = [pytest.mark.sqlite,  # with SQLite, so that the dashboard runs out of memory, and not libpq
               pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failmem.c is not built"),
               pytest.mark.skipif("NIXFLEET_ASAN" in os.environ, reason="a build with sanitizers has its own malloc")]
 
@@ -32,7 +32,7 @@ V1 = {"hostname": "x", "host_type": "nixos", "metrics": {"cpu": 1}, "comment": "
 
 
 class Caller:
-    """Sends each call from another address, and where it must be new, for another host: no limit is reached."""
+    """Sends each call from a new address, and if necessary for a new host, so that no limit is reached."""
 
     def __init__(self, dashboard):
         self.dashboard, self.numbers = dashboard, itertools.count(1)
@@ -63,12 +63,12 @@ def get(path):
 
 
 def wrong(path, body):
-    """Refused, also when there is memory: then not by another word."""
+    """A call that is refused also when there is memory. Without memory, the call must not get a different refusal."""
     return lambda caller: caller.agent("POST", f"/api/hosts/{HOST}/{path}", body)
 
 
 def watch(caller):
-    """A page: told of all hosts, of a change, and of the lines of a run."""
+    """A page that receives all hosts, a change, and the lines of a run."""
     with WebSocket(caller.dashboard.url, headers=caller.cookie) as page:
         if page.status != 101:
             return page.status
@@ -95,7 +95,7 @@ def stream(caller):
 
 
 ON_RUN = f"/api/hosts/{HOST}/runs/{RUN}"
-# What is called, and the answer when there is memory.
+# The calls, and their answer when there is memory.
 CALLS = {
     "logs": (post("logs", BATCH), 200),
     "logs, the end": (post("logs", {**BATCH, **EXIT}), 200),
@@ -139,7 +139,7 @@ CALLS = {
 
 
 def call(caller, what):
-    """The answer's status; "closed": the connection ended in front of the answer, or in the middle of it."""
+    """The answer's status; "closed": the connection ended before or within the answer."""
     try:
         answer = what(caller)
         if isinstance(answer, int):

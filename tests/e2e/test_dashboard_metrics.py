@@ -1,4 +1,4 @@
-"""/metrics, and what is shipped to be used with it."""
+"""/metrics, and the alert rules and filters that are shipped with it."""
 import json
 import pathlib
 import re
@@ -122,4 +122,4 @@ def test_the_fail2ban_filter_matches_what_is_logged_and_nothing_else(tmp_path):
         lines = dashboard.log.splitlines()
     found = [pattern.match(line)["address"] for line in lines if pattern.match(line)]
     assert sorted(found) == ["2001:db8::1", "2001:db8::1", "203.0.113.1", "203.0.113.1"] and len(lines) == 6
-    assert pattern.match("refused sign-in from 203.0.113.1: wrong password")  # the journal adds the name apart
+    assert pattern.match("refused sign-in from 203.0.113.1: wrong password")  # without the program name, which the journal adds

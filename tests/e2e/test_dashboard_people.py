@@ -1,4 +1,4 @@
-"""v1's agent and people at a real dashboard: register, commands, status, sign-in, tokens."""
+"""The agent of version 1 and people use a real dashboard: register, commands, status, sign-in, tokens."""
 import json
 import subprocess
 
@@ -51,7 +51,7 @@ def test_register_answers_as_v1_does_and_hands_out_a_token_once(dashboard):
     own = first.json["agent_token"]
     assert len(own) == 43
     assert register(dashboard, token=own).body == b'{"status":"registered","host_id":"myhost","command":null}'
-    assert register(dashboard).status == 200  # the shared one stays good
+    assert register(dashboard).status == 200  # the shared token stays valid
     seen = host(dashboard)
     assert seen["metrics"] == '{"cpu": 12, "ram": 34, "load": "0.42"}'.replace("{", "{ ").replace("}", " }") or json.loads(seen["metrics"]) == REGISTER["metrics"]
     assert seen["online"] is True and "agent_token_hash" not in seen and not seen["last_seen"].endswith("Z")
@@ -63,7 +63,7 @@ def test_a_command_is_handed_out_once_and_its_report_closes_it(dashboard):
     assert person(dashboard, "POST", "/api/hosts/myhost/command", {"command": "pull"}).json == {"status": "queued", "command": "pull"}
     assert host(dashboard)["pending_command"] == "pull"
     dashboard.post("/api/hosts/myhost/heartbeat", {"status": "running", "run": "00000000-0000-7000-8000-000000000001"})
-    assert host(dashboard)["pending_command"] == "pull"  # a heartbeat takes nothing
+    assert host(dashboard)["pending_command"] == "pull"  # a heartbeat does not take the pending command
     assert register(dashboard).json["command"] == "pull"
     assert register(dashboard).json["command"] is None
     report = {"status": "ok", "output": "Pull: Updating a..b\x1b[31m ✓\x1b[0m", "current_generation": "659d45d", "test_status": None}
@@ -162,7 +162,7 @@ def test_the_download_is_an_attachment(dashboard):
 def test_reading_needs_a_session_or_the_view_token(dashboard):
     assert dashboard.get("/api/hosts", token=None).status == 401
     assert dashboard.get("/api/hosts", token="of another fleet").status == 401
-    agents = dashboard.get("/api/hosts")  # an agent's token writes only
+    agents = dashboard.get("/api/hosts")  # an agent's token may only write
     assert agents.status == 403 and "only write" in agents.json["detail"]
     assert dashboard.get("/api/hosts", token="only-looking").status == 200
     assert dashboard.post("/api/hosts/myhost/command", {"command": "pull"}, token="only-looking").status == 403
@@ -193,7 +193,7 @@ def test_a_wrong_password_and_a_missing_code_are_refused_and_guessing_is_slowed(
         assert sign_in(dashboard).headers["Location"] == "/login?error=Invalid+TOTP+code"
         code = totp()
         assert sign_in(dashboard, code=code).headers["Location"] == "/"
-        assert sign_in(dashboard, code=code).headers["Location"] == "/login?error=Invalid+TOTP+code"  # a code counts once
+        assert sign_in(dashboard, code=code).headers["Location"] == "/login?error=Invalid+TOTP+code"  # a code is valid once
         sign_in(dashboard, "wrong")
         assert sign_in(dashboard, "wrong").status == 429
 

@@ -1,4 +1,4 @@
-"""PostgreSQL as the store: what the dashboard says of a server that will not do, TLS, partitions, versions side by side."""
+"""PostgreSQL as the store: what the dashboard says about an unsuitable server, TLS, partitions, versions side by side."""
 import datetime
 import os
 import pathlib
@@ -88,7 +88,7 @@ def test_the_owner_of_a_database_needs_no_other_privilege(server, tmp_path):
     server.sql("CREATE DATABASE fleet OWNER fleet", "postgres")
     with Dashboard(tmp_path, NIXFLEET_STORE=server.url("fleet").replace("nixfleet@", "fleet@")) as dashboard:
         assert dashboard.post("/api/hosts/alpha/logs", {"lines": ["x"]}).status == 200
-    assert server.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'chunks_w%' AND relkind='r'", "fleet") == "3"  # of copied runs, this week, the next
+    assert server.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'chunks_w%' AND relkind='r'", "fleet") == "3"  # copied runs, this week, next week
 
 
 def test_tables_of_a_later_version_are_used_until_they_say_that_they_are_too_new(server, tmp_path):
@@ -211,7 +211,7 @@ def test_a_jump_of_postgresqls_clock_changes_no_state(tmp_path):
                 for node in (one, two):
                     wait_for(lambda n=node, t=now: state_of(n, "alpha")[0] == "busy" and abs(state_of(n, "alpha")[1] - t) < 60, what="a run that has moved")
                     assert state_of(node, "beta")[1] < now + 60
-                server.sql("DELETE FROM kv WHERE name='jumped'")  # long ago
+                server.sql("DELETE FROM kv WHERE name='jumped'")  # the jump was long ago
 
 
 def week_tables(server):
@@ -224,7 +224,7 @@ def test_retention_drops_tables_and_a_run_that_goes_on_keeps_only_its_own_lines(
     is_there = "SELECT count(*) FROM chunks JOIN runs ON k=run WHERE id='%s'"
 
     def day(number):
-        """A start looks for what is old, and makes and drops tables."""
+        """Starts the dashboard on this day: at its start the dashboard removes old data, and makes and drops tables."""
         server.set_clock(number * DAY)
         dashboard.start()
         heartbeat(dashboard, "long", long)
@@ -245,7 +245,7 @@ def test_retention_drops_tables_and_a_run_that_goes_on_keeps_only_its_own_lines(
             dashboard.kill()
             day(18)
             end()
-            assert server.sql(is_there % old) == "1"  # its lines wait
+            assert server.sql(is_there % old) == "1"  # the lines of the old run are not removed yet
             day(27)
             end()
             day(36)

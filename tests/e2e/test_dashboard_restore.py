@@ -1,4 +1,4 @@
-"""Backup and restore while everything goes on, and a database that disappears."""
+"""Backup and restore while the dashboard works, and a database file that disappears."""
 import shutil
 import subprocess
 import threading
@@ -7,7 +7,7 @@ import uuid
 import pytest
 from lib.dashserver import BIN, Dashboard, wait_for
 
-pytestmark = pytest.mark.sqlite  # the file itself
+pytestmark = pytest.mark.sqlite  # these tests replace the database file
 
 
 def command(data, *words):
@@ -43,7 +43,7 @@ def test_a_backup_is_made_and_restored_under_load(tmp_path):
         assert made.returncode == 0, made.stderr
         refused = command(data, "restore", tmp_path / "backup.db")
         assert refused.returncode == 1 and "uses this data directory" in refused.stderr
-        dashboard.kill()  # leaves a write-ahead log behind, which must not meet the backup
+        dashboard.kill()  # leaves a write-ahead log, which must not be applied to the backup
         assert (data / "nixfleet.db-wal").stat().st_size > 0
         restored = command(data, "restore", tmp_path / "backup.db")
         assert restored.returncode == 0, restored.stderr

@@ -72,7 +72,7 @@ def test_a_batch_that_was_overtaken_by_the_end_cuts_nothing_off(dashboard, run):
     for start, lines in ((0, ["one"]), (0, ["one", "two", "", "four"]), (1, ["two", ""]), (2, ["", "four"]), (3, ["four"])):
         assert dashboard.post(LOGS, {"run": run, "from": start, "lines": lines}).json == {"next": start + len(lines)}
         assert text_of(dashboard, run) == "one\ntwo\n\nfour\nfive\n"
-    for lines in (["on"], ["one", "tw"], ["two"]):  # of another log: that one is written anew
+    for lines in (["on"], ["one", "tw"], ["two"]):  # of another log: the log is replaced
         assert dashboard.post(LOGS, {"run": run, "from": 0, "lines": lines}).json == {"next": len(lines)}
         assert text_of(dashboard, run) == "\n".join(lines) + "\n"
         dashboard.post(LOGS, {"run": run, "from": 0, "lines": ["one", "two", "", "four", "five"]})
@@ -163,7 +163,7 @@ def test_a_time_means_the_same_moment_in_every_zone(dashboard, run):
     moment = datetime.datetime.now(datetime.timezone.utc)
     for zone in (0, 2, -5.5, 14):
         at = lambda seconds: (moment + datetime.timedelta(seconds=seconds)).astimezone(datetime.timezone(datetime.timedelta(hours=zone))).isoformat(timespec="seconds")
-        for text in (at(-60).replace("+", "%2B"), at(-60)):  # escaped, and as a shell's $(date -Iseconds) puts it
+        for text in (at(-60).replace("+", "%2B"), at(-60)):  # escaped, and unescaped as from $(date -Iseconds) in a shell
             assert dashboard.get(f"{LOGS}?run={run}&since={text}").json["lines"] == ["one", "two"], text
         assert dashboard.get(f"{LOGS}?run={run}&since={at(60)}").json["lines"] == []
     started = "2026-11-23T20:14:10+02:00"

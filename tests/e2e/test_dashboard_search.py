@@ -14,7 +14,7 @@ def dashboard(tmp_path_factory):
 
 
 def new_run():
-    new_run.ms = max(new_run.ms + 1, int(time.time() * 1000))  # in the order of their making
+    new_run.ms = max(new_run.ms + 1, int(time.time() * 1000))  # so that runs sort in the order in which they were made
     return str(uuid.UUID(int=(new_run.ms << 80) | (7 << 76) | (2 << 62) | (uuid.uuid4().int & ((1 << 62) - 1))))
 
 
@@ -45,7 +45,7 @@ LINES = ["Error: one", "an error in TEXT", "terror", "ab\x1b[31mc\x1b[0md", "gr�
         ({"q": "error", "word": 1, "case": 1}, [1]),
         ({"q": "^a", "regex": 1}, [1, 3, 5, 6]),
         ({"q": "abcd"}, [3]),  # in the text without colours
-        ({"q": "a.c"}, [5]),  # no expression unless one is asked for
+        ({"q": "a.c"}, [5]),  # plain text unless the caller asks for a regular expression
         ({"q": "a.c", "regex": 1}, [3, 5]),
         ({"q": "GRÖSSE"}, []),
         ({"q": "GRÖßE"}, [4]),

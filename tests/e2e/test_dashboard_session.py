@@ -1,4 +1,4 @@
-"""Sessions: who is told what, and until when."""
+"""Sessions: what each client may see, and until when."""
 import os
 import signal
 import time
@@ -17,7 +17,7 @@ def dashboard(tmp_path_factory):
 
 
 def from_address(address):
-    """Each test signs in from elsewhere, so that they do not share one limit."""
+    """Each test signs in from another address, so that tests do not share a limit."""
     return {"X-Forwarded-For": address}
 
 
@@ -114,7 +114,7 @@ def test_a_session_outlives_a_restart_and_rotated_secrets(tmp_path):
             dashboard.start()
             assert session(dashboard, headers=cookie).status == (200 if holds else 401), secrets
             answer = dashboard.call("POST", "/api/nixcfg/refresh", token=None, headers=dict(cookie, **{"X-CSRF-Token": csrf}))
-            assert answer.status == (200 if holds else 401)  # the token of the page that was open before
+            assert answer.status == (200 if holds else 401)  # the CSRF token that the page got before the restart
 
 
 @pytest.mark.parametrize("changed", [{"NIXFLEET_PASSWORD_HASH": None}, {"NIXFLEET_TOTP_SECRET": TOTP}], ids=["password", "second factor"])

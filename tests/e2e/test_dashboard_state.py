@@ -1,4 +1,4 @@
-"""What a host is said to be while several runs of it are told of: live ones, lost ones, and those that are delivered late."""
+"""The state of a host with several runs: live runs, lost runs, and runs that are delivered late."""
 import datetime
 import pathlib
 import subprocess
@@ -24,7 +24,7 @@ def dashboard(tmp_path_factory):
 
 
 class Host:
-    """A host of a test's own, and what it reports."""
+    """A new host, and the reports that it sends."""
 
     def __init__(self, dashboard):
         self.dashboard, self.id = dashboard, "h" + uuid.uuid4().hex[:12]
@@ -38,7 +38,7 @@ class Host:
         return answer.json
 
     def late(self, run, lines, start=0, age_ms=DAY_MS // 4, **fields):
-        """Lines that were written long ago."""
+        """Sends lines that were written long ago."""
         now = int(time.time() * 1000)
         started = datetime.datetime.fromtimestamp((now - age_ms) / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         batch = {"run": run, "from": start, "text": "\n".join(lines), "times": [[len(lines), now - age_ms + 1000]], "started": started, **fields}
@@ -47,7 +47,7 @@ class Host:
 
     @property
     def told(self):
-        """(state, the run that it is told of by)"""
+        """(state of the host, the run that the dashboard shows for it)"""
         host = self.dashboard.get(f"/api/hosts/{self.id}").json
         return host["state"], host["run"] and host["run"]["id"]
 
@@ -71,7 +71,7 @@ def test_a_run_that_ends_does_not_hide_one_that_goes_on(host):
     host.heartbeat(long, "building", phase="building")
     assert host.told == ("busy", long)
     host.heartbeat(long, "finished", exit={"code": 0})
-    assert host.told == ("idle", short)  # the newest
+    assert host.told == ("idle", short)  # the newest run
 
 
 def test_an_old_run_that_is_delivered_late_hides_nothing_and_looks_not_alive(host, dashboard):
@@ -147,13 +147,13 @@ def test_a_removed_run_leaves_the_next_newest(host, dashboard):
 
 
 def test_what_a_run_delivers_for_earlier_ones_does_not_hide_it(tmp_path):
-    """nixfleet-run itself: one run while the dashboard is away, the next one when it is back."""
+    """With the real nixfleet-run: one run while the dashboard is down, the next run when the dashboard is back."""
     address = f"127.0.0.1:{free_port()}"
     env = environment(tmp_path / "state", NIXFLEET_URL=f"http://{address}", NIXFLEET_TOKEN=TOKEN, NIXFLEET_HOST="box",
                       NIXFLEET_TOKEN_CACHE=str(tmp_path / "none"), NIXFLEET_FLUSH_TIMEOUT="1")
     subprocess.run([RUN, "sh", "-c", "echo earlier; exit 3"], env=env, capture_output=True, timeout=60, check=False)
     with Dashboard(tmp_path / "data", options=("--listen", address)) as dashboard:
-        time.sleep(1.1)  # starts are told to the millisecond; the order must be plain
+        time.sleep(1.1)  # the two start times must differ clearly
         with subprocess.Popen([RUN, "-H", "box", "cat"], env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
             def runs():
                 return dashboard.get("/api/hosts/box/runs").json["runs"]
@@ -167,7 +167,7 @@ def test_what_a_run_delivers_for_earlier_ones_does_not_hide_it(tmp_path):
 
 
 def test_a_heartbeat_each_minute_is_enough_when_it_says_so(dashboard, host):
-    """The interval is not seen from outside but in the moment when the state changes: that is noted in the database."""
+    """The API does not show the interval. The test reads from the database when the state will change."""
     slow, default = host.run(), host.run()
     other = Host(dashboard)
     host.heartbeat(slow, interval=60)
@@ -176,7 +176,7 @@ def test_a_heartbeat_each_minute_is_enough_when_it_says_so(dashboard, host):
     assert host.dashboard.get(f"/api/hosts/{host.id}").json["state"] == "busy"
     assert changes_after_s(dashboard, host.id) == 180
     assert changes_after_s(dashboard, other.id) == 30
-    other.heartbeat(default, interval=1)  # no shorter one is believed
+    other.heartbeat(default, interval=1)  # a shorter interval is ignored
     assert changes_after_s(dashboard, other.id) == 30
 
 

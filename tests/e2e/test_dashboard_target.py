@@ -1,4 +1,4 @@
-"""The commit that the fleet should be at, read from where the configuration publishes it."""
+"""The commit that the fleet should be at, read from the URL where the configuration repository publishes it."""
 import http.server
 import json
 import threading
@@ -62,7 +62,7 @@ def test_an_open_page_is_told_when_the_target_comes(tmp_path, publisher):
             wait_for(lambda: publisher.asked)
             publisher.status = 200
             publisher.commit("b", "next")
-            wait_for(lambda: refresh(dashboard).json["hash"] == "b" * 7)  # asked again after five seconds at the earliest
+            wait_for(lambda: refresh(dashboard).json["hash"] == "b" * 7)  # the dashboard waits at least five seconds before it asks again
             assert page.until("target")["target"]["message"] == "next"
 
 

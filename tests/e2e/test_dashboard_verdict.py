@@ -1,4 +1,4 @@
-"""Two things that a dashboard says of a host: whether it can be reached, and how its last runs ended."""
+"""What a dashboard shows for a host: whether the host is reachable, and how its last runs ended."""
 import itertools
 import os
 import pathlib
@@ -61,7 +61,7 @@ def host(dashboard):
 def test_a_host_without_an_agent_is_neither_reachable_nor_offline(host):
     host.run("build")
     assert (host.reachable, host.state, host.online) == (None, "idle", True)
-    assert (host.host_type, host.location, host.device_type) == (None, None, None)  # nobody said so
+    assert (host.host_type, host.location, host.device_type) == (None, None, None)  # nobody has reported these
     refused = host.command("switch")
     assert refused.status == 409 and "no agent" in refused.json["detail"]
 
@@ -150,7 +150,7 @@ def test_lines_posted_by_curl_end_by_themselves_and_raise_no_alarm(tmp_path):
         host = dashboard.get("/api/hosts/curl").json
         assert (host["state"], host["verdict"], host["run"]["status"], host["run"]["outcome"]) == ("idle", None, "finished", None)
         assert host["run"]["ended"] == host["run"]["last_seen"]
-        assert dashboard.post("/api/hosts/curl/logs", {"lines": ["again"]}).json == {"next": 1}  # a run of its own
+        assert dashboard.post("/api/hosts/curl/logs", {"lines": ["again"]}).json == {"next": 1}  # a new run
         assert len(dashboard.get("/api/hosts/curl/runs").json["runs"]) == 2
 
 
@@ -169,7 +169,7 @@ def test_a_run_whose_processes_were_all_killed_has_crashed_once_its_host_is_hear
         first = wait_for(lambda: dashboard.get("/api/hosts").json["hosts"] and dashboard.get("/api/hosts/box").json["run"], "the run")
         wait_for(lambda: dashboard.get("/api/hosts/box").json["run"]["last_seen"] > first["last_seen"], "a heartbeat", 60)
         stopped = set()
-        while left := set(family(run.pid)) - stopped:  # stopped first: none may report the death of another
+        while left := set(family(run.pid)) - stopped:  # stopped first, so that no process can report the death of another
             for pid in left:
                 os.kill(pid, signal.SIGSTOP)
             stopped |= left
@@ -178,7 +178,7 @@ def test_a_run_whose_processes_were_all_killed_has_crashed_once_its_host_is_hear
         run.wait(20)
         clock.pass_silently()
         wait_for(lambda: dashboard.get("/api/hosts/box").json["state"] != "busy", "silence", 60)
-        assert dashboard.get("/api/hosts/box").json["state"] in ("stale", "crashed")  # crashed if one of them could still say so
+        assert dashboard.get("/api/hosts/box").json["state"] in ("stale", "crashed")  # crashed if one of the processes could still report the end
         dashboard.post("/api/hosts/box/register", {"hostname": "box", "host_type": "nixos"})
         clock.pass_silently()
         wait_for(lambda: dashboard.get("/api/hosts/box").json["state"] == "crashed", "crashed", 60)

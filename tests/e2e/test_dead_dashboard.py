@@ -1,6 +1,6 @@
-"""A dashboard that is down, silent or broken costs the caller no time: the wrapper ends with the command, one process goes on
-behind it, and every line arrives once the dashboard is back. The flush timeout is a minute here, and a wrapper that waited for
-it would end the test."""
+"""A dashboard that is down, silent or broken costs the caller no time: the wrapper ends with the command, one process continues
+in the background, and every line arrives when the dashboard is back. The flush timeout is a minute here, so the test fails if
+the wrapper waits for the flush timeout."""
 import contextlib
 import pathlib
 import subprocess
@@ -95,7 +95,7 @@ def test_without_a_log_lines_are_streamed_from_memory_and_the_end_is_not_delayed
         assert done.returncode == 3 and done.stderr.count("\n") == 1
         assert server.run().lines == done.stdout.split() and server.run().exit == {"code": 3} and server.run().heartbeats
     done = subprocess.run([RUN, *options, "--", "sh", "-c", "echo x; exit 3"], env=env, capture_output=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
-    assert done.returncode == 3  # the dashboard is gone, too
+    assert done.returncode == 3  # also with the dashboard down
     end_behind(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What is delivered when helpers or the pump are killed, and when flushes meet."""
+"""What is delivered when helpers or the pump are killed, and when several flushes run at the same time."""
 import fcntl
 import json
 import os
@@ -36,7 +36,7 @@ def test_a_killed_pump_without_a_dashboard_is_delivered_as_lost_by_a_flush(tmp_p
         for pid in (run.shipper, run.heartbeat):
             os.kill(pid, signal.SIGKILL)
         run.kill()
-    wait_for(lambda: flock_free(tmp_path / f"{run.id}.run"))  # its log writer ends a little later
+    wait_for(lambda: flock_free(tmp_path / f"{run.id}.run"))  # the log writer of the run ends a little later
     assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1
     server.start()
     result = flush(tmp_path, server.url)
@@ -61,7 +61,7 @@ def test_a_killed_shipper_leaves_everything_to_a_flush(tmp_path):
 
 
 def flock_free(path):
-    if not path.exists():  # the log writer makes it
+    if not path.exists():  # the log writer creates this file
         return False
     with open(path, "rb") as file:
         try:
@@ -91,7 +91,7 @@ def test_two_flushes_at_once_deliver_each_run_once(tmp_path):
 
 
 def test_a_run_of_a_host_that_is_not_wanted_keeps_no_other_one_back(tmp_path):
-    """The host got another name, and with it another token: what is owed under the old one stays so."""
+    """The host got another name and another token: runs under the old name stay undelivered."""
     server = FaultServer()
     server.stop()
     for host in ("oldname", "oldname", "testhost", "testhost"):
@@ -155,12 +155,12 @@ def test_what_a_log_does_not_have_any_more_is_said(tmp_path, what, said):
     path = tmp_path / "log"
     env = environment(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1)
     run_wrapped("seq", "5", state=tmp_path, options=["--log", path], env=env)
-    nobody_behind(tmp_path)  # it would deliver from memory
+    nobody_behind(tmp_path)  # a helper that is left would deliver from memory
     if what in ("removed", "a fifo"):
         path.unlink()
     if what == "a fifo":
         os.mkfifo(path)
-    if what == "cut off":  # as an overwritten one that happens to be a part of what was there
+    if what == "cut off":  # the file is then a prefix of the original log
         os.truncate(path, 4)
     if what == "overwritten":
         path.write_text("somebody else's secret, which is longer\n")
@@ -287,7 +287,7 @@ def test_a_batch_that_is_refused_by_mistake_costs_no_line(tmp_path):
 
 
 def refusing(word):
-    """A dashboard that does not take what has a word in it."""
+    """A fault: the dashboard refuses lines that contain this word."""
     refuse = status(400, body={"error": "line: a word that I do not like"}, only="logs")
     return lambda handler, path, body: word in body and refuse(handler, path, body)
 
@@ -324,7 +324,7 @@ def link(target, text):
 
 
 def test_a_dashboard_that_is_too_old_for_hyperlinks_gets_every_line_without_them(tmp_path):
-    """The links of lines that wait, of lines that come later, and of a line that is still being written."""
+    """Links in undelivered lines, in later lines, and in a line that is still being written."""
     lines = [f"{n} of {link('https://a.example/' + str(n), 'page')}" for n in range(200)]
     with FaultServer() as server, HelperRun(tmp_path, server.url) as run:
         server.fault = refusing(b"\\u001b]8;")

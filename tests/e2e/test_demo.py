@@ -1,4 +1,4 @@
-"""make demo: what it shows, and that it leaves nothing behind, however it ends."""
+"""make demo: what the demo shows, and that it leaves no process or file, whatever ends it."""
 import os
 import pathlib
 import pty
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not all((ROOT / p).exists() for p in ("nixfleet-
 @pytest.fixture
 def environment(tmp_path):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_") or k == "NIXFLEET_TEST_PROGRAM"}
-    clean.pop("CI", None)  # with it the demo asks nobody
+    clean.pop("CI", None)  # with CI set, the demo asks no questions
     clean.pop("CMD", None)
     return dict(clean, TMPDIR=str(tmp_path), DEMO_STEP_SECONDS="0.01")
 
@@ -58,7 +58,7 @@ def test_without_a_terminal_it_shows_a_command_and_ends_by_itself(environment, t
     assert result.returncode == 3
     assert "from the demo\n" in result.stdout
     assert re.search(r"http://127\.0\.0\.1:\d+/", result.stdout)
-    # On a machine that is busy for a second the dashboard answers too late for the demo's short patience, and that is said.
+    # If the machine is busy for a second, the dashboard answers after the demo's short timeout, and the demo reports that.
     assert [line for line in result.stderr.splitlines() if "output is undelivered (no answer in time)" not in line] == []
     assert_nothing_left(tmp_path)
 
@@ -73,7 +73,7 @@ def test_the_build_fails_once_and_then_succeeds(environment, tmp_path):
 
 
 def in_terminal(environment, act, **extra):
-    """Runs the demo in a terminal of its own; act(master, seen) is asked until it says True."""
+    """Runs the demo in a terminal of its own; act(master, seen) is called until it returns True."""
     pid, master = pty.fork()
     if pid == 0:
         os.execve(ROOT / "scripts/demo", ["demo"], dict(environment, TERM="xterm", **extra))

@@ -1,4 +1,4 @@
-"""The documents against a server that runs: the fields that docs/ names are those that are sent, and the examples work as written."""
+"""Compares the documents with a running server: the fields in docs/ are the fields that are sent, and the examples work as written."""
 import os
 import pathlib
 import re
@@ -37,13 +37,13 @@ def person(dashboard, method, path, body=None):
 
 
 def listed(name):
-    """The members of an object that the document lists as NAME: `{a, b, …}`."""
+    """The members of an object, from a list in the document of the form NAME: `{a, b, …}`."""
     found = re.search(r"\b" + name + r": `\{([^}]*)\}`", PROTOCOL)
     return set(re.findall(r"\w+", found.group(1)))
 
 
 def quoted(text, start):
-    """The members of the first answer in JSON form behind a text, without those of objects inside."""
+    """The members of the first JSON answer after a text, without the members of inner objects."""
     begin = text.index("{", text.index(start) + len(start))
     depth, flat = 0, ""
     for c in text[begin:]:
@@ -80,7 +80,7 @@ def test_an_answer_has_the_fields_of_the_document(dashboard, path, start):
         answer = get(dashboard, path.replace("RUN", dashboard.run))
     documented = quoted(PROTOCOL, start)
     if path.endswith("from=0"):
-        documented |= {"gaps"}  # in the sentence behind it
+        documented |= {"gaps"}  # named in the next sentence of the document
     assert set(answer) == documented
 
 
@@ -160,7 +160,7 @@ def test_every_field_of_an_agents_body_is_in_the_document(name, heading):
 # ---- examples
 
 def manual_examples(page):
-    """The commands behind a prompt in the displays of a manual."""
+    """The commands after a prompt in the displays (.Bd) of a manual."""
     text = (ROOT / "man" / page).read_text()
     for display in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL):
         for command in re.split(r"^(?=[$#] )", display.replace("\\e", "\\"), flags=re.MULTILINE):
@@ -193,7 +193,7 @@ def test_an_example_with_curl_works_as_written(dashboard, name, command):
 
 
 def test_the_manuals_restore_brings_back_what_was_backed_up(tmp_path):
-    """The commands of the manual, in a directory of the test's own and without systemd."""
+    """The commands of the manual, changed to use the test's own directory and no systemd."""
     commands = [c for c in manual_examples("nixfleet-dashboard.8")]
     backup = next(c for c in commands if " backup " in c)
     at = next(i for i, c in enumerate(commands) if c.startswith("systemctl stop"))

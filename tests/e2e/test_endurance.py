@@ -1,4 +1,4 @@
-"""A short run of the endurance test, which is for half an hour and more by hand (tests/README.md)."""
+"""A short run of the endurance test. Longer runs (half an hour and more) are started by hand (tests/README.md)."""
 import os
 import subprocess
 import sys

@@ -1,7 +1,7 @@
-"""Every example of README.md, docs/ and man/ is known here, and is run as it is written, or is in a table with the reason why not.
+"""Every example of README.md, docs/ and man/ is run as written, or is in a table here with the reason why not.
 
-The examples run in a network and a mount namespace of their own: port 8000 is free there, and /etc and /var/lib are copies. What must not
-or cannot be run (sudo, nix, systemctl, a sleep of seconds) is a stub, and nothing else is."""
+The examples run in their own network and mount namespaces: port 8000 is free there, and /etc and /var/lib are copies. Only programs
+that must not or cannot run (sudo, nix, systemctl, a sleep of seconds) are stubs."""
 import dataclasses
 import json
 import os
@@ -19,7 +19,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MANUALS = sorted((ROOT / "man").glob("*.[18]"))
 
 
-# ---- what the documents have
+# ---- the examples in the documents
 
 def of_markdown(text):
     """Indented and fenced blocks."""
@@ -43,7 +43,7 @@ def of_markdown(text):
 
 
 def of_manual(text):
-    """Displays; a prompt of root or of a person is no part of the command."""
+    """Displays (.Bd); the prompt of root or of a user is not part of the command."""
     displays = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text.replace("\\e", "\\"), re.MULTILINE | re.DOTALL)
     return [re.sub(r"^[$#] ", "", display, flags=re.MULTILINE).strip() for display in displays]
 
@@ -58,7 +58,7 @@ def all_blocks():
 # ---- what is not run here
 
 ELSEWHERE = {
-    # how the block begins: where it is tried, or why it is not
+    # start of the block: which test tries it, or why no test does
     "apt-get update": "needs the network and the address of a repository; tests/chroot.sh runs it in a bare system",
     "make demo ": "test_demo runs `make demo`, and `make check` is what runs this test",
     "CACHE=/var/tmp/chroots": "debootstrap takes minutes and needs the network",
@@ -102,7 +102,7 @@ AGENT = 'report() { echo "report $1: $2"; }; dir=/etc/nixos host=hsb1 user=mba t
 
 @dataclasses.dataclass
 class Try:
-    """expected: regular expressions that the output has, in this order."""
+    """expected: regular expressions that must match the output in this order."""
     expected: tuple
     before: str = ""
     after: str = ""
@@ -138,7 +138,7 @@ def adapted(block):
 
 @pytest.fixture
 def place(tmp_path):
-    """A home, stubs, and copies of what is bound over /etc and /var/lib."""
+    """A home, stubs, and the copies that are mounted over /etc and /var/lib."""
     for name in ("bin", "home", "etc", "lib"):
         (tmp_path / name).mkdir()
     for name, body in STUBS.items():
@@ -176,7 +176,7 @@ def run_there(place, script, standard_input=""):
 
 
 def matching(table, block):
-    """The longest beginning that fits: one example may begin as another does."""
+    """Takes the longest start that matches, because two examples may start in the same way."""
     return max((start for start in table if block.startswith(start)), key=len, default=None)
 
 
@@ -251,7 +251,7 @@ def test_the_configurations_of_caddy_are_the_same():
 
 
 def test_the_database_of_the_manual_can_be_made():
-    """Under another name, because the server of the tests has a role of that name."""
+    """With another role name, because the PostgreSQL server of the tests already has a role of that name."""
     block = next(block for _, block in all_blocks() if block.startswith("CREATE ROLE nixfleet"))
     statements = [part.strip() for part in re.sub(r"(ROLE|OWNER|DATABASE) nixfleet", r"\1 fleet", block).split(";") if part.strip()]
     with postgres.Postgres() as server:

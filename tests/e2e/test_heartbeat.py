@@ -1,4 +1,4 @@
-"""Heartbeats: at the start, in between, at the end; independent of uploads; and what their answers ask for."""
+"""Heartbeats: at the start, in between, at the end; independent of uploads; and the requests in their answers."""
 import os
 import pathlib
 import signal
@@ -44,7 +44,7 @@ def test_beats_go_on_while_an_upload_hangs_and_the_command_is_silent(tmp_path):
 def test_an_answer_that_asks_for_a_stop_reaches_the_pump(tmp_path):
     with FaultServer() as server, HelperRun(tmp_path, server.url, NIXFLEET_HEARTBEAT=5) as run:
         server.stop_runs.add(run.id)
-        run.process.wait(15)  # this pump ends the run when it is asked to
+        run.process.wait(15)  # this pump ends the run when a stop is requested
         assert statuses(server)[-1] == "finished"
 
 

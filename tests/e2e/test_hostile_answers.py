@@ -1,5 +1,5 @@
-"""Whatever answers at the URL: the command, its output and its exit status are its own, no redirect is followed, no proxy sees a
-token over http, the wrapper ends in time, and a sane dashboard has everything afterwards. Every row is one kind of answer."""
+"""Whatever server answers at the URL: command, output and exit status do not change, no redirect is followed, no proxy gets a
+token over http, the wrapper ends in time, and a working dashboard has everything afterwards. Each row is one kind of answer."""
 import concurrent.futures
 import json
 import pathlib
@@ -26,7 +26,7 @@ def wrapped(state, url, *command, **extra):
 
 
 def raw(*pieces, hold=False):
-    """Answers with these bytes, then closes, or holds the connection."""
+    """Answers with these bytes, then closes the connection or keeps it open."""
     def fault(handler, path, body):
         for piece in pieces:
             handler.wfile.write(piece)
@@ -64,7 +64,7 @@ def chunks(data):
 
 
 def page(code, text="<html><h1>Sorry</h1></html>", *headers):
-    """What a proxy or a hotel's network says, with a status."""
+    """The answer of a proxy or of a hotel's captive portal, with a status."""
     return raw(b"HTTP/1.1 %d Some Words\r\nContent-Type: text/html\r\n" % code, *headers, b"Content-Length: %d\r\n\r\n" % len(text), text.encode())
 
 
@@ -160,7 +160,7 @@ def test_a_redirect_is_never_followed_and_said_once(code, target, tmp_path):
 
 
 def broken_off(count, applied, left):
-    """The first answers end after so many bytes; the server has applied the request, or not."""
+    """The first answers are cut after this number of bytes; the server has or has not applied the request."""
     def fault(handler, path, request):
         if not left:
             return False
@@ -182,7 +182,7 @@ def survives(count, applied, state):
         return (done.returncode, delivered.returncode, whole, server.violations, server.faults) == (6, 0, True, [], 4)
 
 
-# Six runs at a time, since each of them mostly waits.
+# Six runs at a time, because each run mostly waits.
 @pytest.mark.parametrize("applied", [True, False], ids=["applied", "dropped"])
 @pytest.mark.parametrize("counts", [range(0, 18, 3), range(18, 36, 3), range(36, 54, 3), [1, 2, 16, 17, 55, 60]], ids=["line", "head", "body", "edges"])
 def test_an_answer_that_breaks_off_costs_and_doubles_no_line(counts, applied, tmp_path):

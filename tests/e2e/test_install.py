@@ -1,4 +1,4 @@
-"""make install and make uninstall, and what is true of the binaries as they are linked."""
+"""make install and make uninstall, and the properties of the linked binaries."""
 import os
 import pathlib
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(BIN != ROOT or not all((ROOT / p).exists() for p
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """make in a copy of the tree: with another PREFIX it links nixfleet-run anew, which other tests run at the same time."""
+    """Runs make in a copy of the tree: another PREFIX links nixfleet-run again, and other tests use that binary at the same time."""
     tree = tmp_path_factory.mktemp("tree") / "nixfleet"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=lambda directory, names: {"asan", "tsan", "fuzz"} & set(names)
                     if pathlib.Path(directory) == ROOT / "build" else {".git"} & set(names))
@@ -92,7 +92,7 @@ def test_the_installed_readme_finds_its_pictures_and_pages(destination):
 def test_systemd_takes_the_units(destination):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    # It looks for the binary where the unit says; the file is checked as it stands but for that.
+    # systemd-analyze needs the binary at the path in the unit, so only that path is changed.
     for unit in ("nixfleet-dashboard.service", "nixfleet-flush.service"):
         copy = destination / unit
         text = (destination / "usr/local/lib/systemd/system" / unit).read_text()
@@ -166,7 +166,7 @@ def test_binaries_are_position_independent_with_read_only_relocations(program):
 
 
 def test_a_package_whose_compiler_makes_no_pie_by_itself_builds_one(make, tmp_path):
-    """As nix/package.nix calls make: the hardening is the stdenv's, and its gcc may be one without --enable-default-pie."""
+    """As nix/package.nix calls make: stdenv sets the hardening, and its gcc may be built without --enable-default-pie."""
     result = make("HARDEN=", "STATIC=", "CC=cc -fno-pie -no-pie", f"B={tmp_path}", f"OUT={tmp_path}/bin", f"{tmp_path}/bin/nixfleet-run")
     assert result.returncode == 0, result.stderr
     header = subprocess.run(["readelf", "-h", tmp_path / "bin/nixfleet-run"], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""scripts/install-deps: what it installs, and what it says where it may or can not."""
+"""scripts/install-deps: what it installs, and what it says when it may not or cannot install."""
 import pathlib
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def install_deps(tmp_path, group, *tools, **scripts):
-    """scripts/install-deps where only these tools are on PATH, and these scripts in place of others."""
+    """Runs scripts/install-deps with only these tools on PATH, and with these scripts as stubs."""
     for tool in {"sh", "tr", "sort", "id", "uname", *tools} - set(scripts):
         (tmp_path / tool).symlink_to(shutil.which(tool))
     for name, text in scripts.items():

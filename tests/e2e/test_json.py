@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 says, from the command's output to the page, with whatever version of json-c is installed."""
+"""JSON by RFC 8259, from the command's output to the page, with any version of json-c."""
 import http.client
 import json
 import os
@@ -98,7 +98,8 @@ def test_a_page_that_sends_no_json_is_told(dashboard, message):
 
 
 def post_with_limit(data, megabytes, body):
-    """The answers to three posts while memory is limited; none where the server did not start. Without the limit, a post is taken again."""
+    """The answers to three posts while memory is limited; an empty list if the server did not start. Afterwards, without the limit, a
+    post must succeed."""
     answers = []
     try:
         server = Dashboard(data, before=["prlimit", f"--as={megabytes << 20}:"])
@@ -109,7 +110,7 @@ def post_with_limit(data, megabytes, body):
             try:
                 answers.append(server.call("POST", "/api/hosts/host/logs", raw=body).status)
             except (OSError, http.client.HTTPException):
-                answers.append("closed")  # no memory even for the body: the writer tries again, too
+                answers.append("closed")  # no memory for the body either: the writer tries again
         resource.prlimit(server.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         wait_for(lambda: server.call("POST", "/api/hosts/host/logs", raw=body).status == 200, what="an answer of 200 without the limit")
         return answers
@@ -117,7 +118,7 @@ def post_with_limit(data, megabytes, body):
 
 @pytest.mark.skipif("NIXFLEET_ASAN" in os.environ, reason="the address space of a build with sanitizers cannot be limited")
 def test_out_of_memory_is_no_fault_of_the_body(tmp_path):
-    """Were it answered with 400, the writer would drop the batch for good."""
+    """If the answer were 400, the writer would drop the batch for good."""
     body = json.dumps({"lines": ["a line that takes a hundred bytes, more or less, " + "x" * 50] * 9000}).encode()
     seen = set()
     for megabytes in range(70, 270, 10):

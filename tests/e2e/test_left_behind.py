@@ -1,4 +1,4 @@
-"""What the command leaves running goes on writing where it wrote, as without us, and the caller has the status at once."""
+"""Background processes of the command continue to write to the same place, as without us, and the caller gets the status at once."""
 import os
 import pathlib
 import re
@@ -39,7 +39,7 @@ WANTED = b"now\n" + b"".join(b"%d\n" % i for i in range(1, 50001)) + b"late\n"
 def test_a_background_process_goes_on_writing_to_the_callers_file(state, tmp_path, both):
     with open(tmp_path / "out", "wb") as out:
         done = run("sh", "-c", LATE, state=state, stdout=out, stderr=out if both else subprocess.DEVNULL, cwd=tmp_path)
-    assert done.returncode == 5 and (tmp_path / "out").read_bytes() == b"now\n"  # at once, and it still runs
+    assert done.returncode == 5 and (tmp_path / "out").read_bytes() == b"now\n"  # the wrapper ends while the background process still runs
     (tmp_path / "go").touch()
     check_late(state, tmp_path)
     wait_for(lambda: (tmp_path / "out").read_bytes() == WANTED, "the last output")
@@ -78,7 +78,7 @@ def pids_of_run(state):
 
 
 def holders(state, path):
-    """Of these, those that have the file open."""
+    """The processes of the run that have this file open."""
     return [pid for pid in pids_of_run(state) if str(path) in {os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()}]
 
 
@@ -118,7 +118,7 @@ def test_the_reader_that_goes_ends_the_background_process_at_its_next_write(stat
 
 
 def test_what_stays_behind_holds_nothing_of_the_callers(state, tmp_path):
-    """Neither a lock, nor a pipe that another one waits at, nor the directory."""
+    """No lock, no pipe that another process waits at, and not the working directory."""
     read_end, write_end = os.pipe()
     with open(tmp_path / "out", "wb") as out:
         done = run("bash", "-c", f"exec {write_end}>&-; (until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo late) & exit 0", state=state, stdout=out,
@@ -133,7 +133,7 @@ def test_what_stays_behind_holds_nothing_of_the_callers(state, tmp_path):
     assert (tmp_path / "out").read_bytes() == b"late\n"
 
 
-# ---- what the command itself leaves ----
+# ---- what the command itself leaves behind ----
 FILL = """
 import fcntl, os, sys
 for fd in (1, 2):
@@ -162,10 +162,10 @@ def test_all_that_the_command_has_written_arrives_whatever_the_size_of_its_pipes
 @pytest.mark.parametrize("stop", [signal.SIGTSTP, signal.SIGTTOU, signal.SIGSTOP])
 def test_a_wrapper_that_is_stopped_while_a_slow_reader_takes_the_last_output_loses_nothing(state, stop):
     with subprocess.Popen([RUN, "seq", "1", "20000"], env=environment(state),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0) as child:  # the kernel stops no orphans
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, process_group=0) as child:  # the kernel does not stop orphans
         monitor = wait_for(lambda: children(child.pid) and children(child.pid)[0])
         wait_for(lambda: all(state_of(pid) == "Z" for pid in children(monitor)), "the command's end")
-        # Until the wrapper knows of the end, a stop is for the command. SIGCONT drops a stop that is pending.
+        # Until the wrapper has noticed the end, it passes the stop on to the command, so send it again. SIGCONT drops a pending stop.
         wait_for(lambda: child.send_signal(stop) or state_of(child.pid) == "T", "the wrapper to stop")
         child.send_signal(signal.SIGCONT)
         assert child.stdout.read() == b"".join(b"%d\n" % i for i in range(1, 20001)) and child.wait(20) == 0

@@ -1,4 +1,4 @@
-"""nixfleet-run whole, against a real dashboard or one that misbehaves: what is trusted, which token, a full disk, a stop."""
+"""The whole of nixfleet-run, with a real dashboard or one that misbehaves: TLS trust, the choice of the token, a full disk, a stop."""
 import os
 import pathlib
 import resource
@@ -27,7 +27,7 @@ def flush(env):
 
 
 def pin(certificate):
-    """The pin of a certificate's public key, as curl wants it."""
+    """The pin of a certificate's public key, in curl's format."""
     key = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], check=True, capture_output=True).stdout
     der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key, check=True, capture_output=True).stdout
     digest = subprocess.run(["openssl", "dgst", "-sha256", "-binary"], input=der, check=True, capture_output=True).stdout
@@ -91,7 +91,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_log_disk_stops_neither_the_command_nor_the_stream(small_disk, tmp_path):
-    """What does not fit into the log any more still goes to the dashboard, from memory."""
+    """Lines that do not fit into the log still reach the dashboard, from memory."""
     state = small_disk / "state"
     gate = tmp_path / "gate"
     script = (f"i=0; while [ $i -lt 3000 ]; do echo \"line $i {'x' * 480}\"; i=$((i+1)); done; echo all written; "
@@ -113,7 +113,7 @@ def test_a_full_log_disk_stops_neither_the_command_nor_the_stream(small_disk, tm
         assert ended["exit"] == {"code": 5}
         wait_for(lambda: text().rstrip().endswith("after"), "the last line, which a heartbeat's word of the end may overtake")
         numbers = [line.split()[1] for line in text().splitlines() if line.startswith("line ")]
-        assert numbers == sorted(set(numbers), key=int) and len(numbers) > 1000  # in order, none twice; what memory could not hold is said as omitted
+        assert numbers == sorted(set(numbers), key=int) and len(numbers) > 1000  # in order, none twice; some may be omitted because memory was full
         if len(numbers) < 3000:
             assert "omitted" in text()
 

@@ -1,4 +1,4 @@
-"""A log whose disk does not answer, is read-only, or has no room: the command's output, its end and its stream do not wait for it."""
+"""The log's disk does not answer, is read-only, or is full: the command's output, its end and the stream do not wait for the disk."""
 import os
 import pathlib
 import re
@@ -40,7 +40,7 @@ def mount(path, *options):
 
 @pytest.fixture
 def disk(tmp_path):
-    """An ext4 of its own, which can be frozen as for a snapshot: who writes to it then waits, and cannot be killed."""
+    """A new ext4 that can be frozen as for a snapshot: a process that writes to a frozen disk waits and cannot be killed."""
     if os.geteuid() != 0 or not shutil.which("fsfreeze") or not shutil.which("mkfs.ext4"):
         pytest.skip("needs root, fsfreeze and mkfs.ext4")
     image = tmp_path / "image"
@@ -70,7 +70,7 @@ def streaming(state, server, **extra):
 
 
 def writers_left():
-    """Log writers whose wrapper has gone."""
+    """Log writers whose wrapper has ended."""
     found = []
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -89,7 +89,7 @@ def only(state, ending):
 
 
 def ended(state):
-    """The record, once it has an end."""
+    """Waits until the record has the end of the run; returns the record."""
     record = only(state, "run")
     return wait_for(lambda: record.read_text().startswith("end=exit") and record.read_text(), "the end in the record")
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_logged_is_streamed(disk):
 def test_neither_a_frozen_disk_nor_a_silent_dashboard_keeps_the_wrapper_for_good(disk, frozen):
     state = disk.path / "state"
     state.mkdir(mode=0o700)
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # which nobody accepts at
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # nobody accepts connections here
         env = environment(state, NIXFLEET_URL=f"http://127.0.0.1:{listener.getsockname()[1]}", NIXFLEET_HOST="h", NIXFLEET_TOKEN=TOKEN,
                           NIXFLEET_FLUSH_TIMEOUT="2")
         if frozen == "from the start":
@@ -195,7 +195,7 @@ def test_a_wrapper_that_is_killed_while_the_disk_is_frozen_loses_nothing(disk):
     wait_for(lambda: only(state, "log").read_bytes() == b"one\n" + output, "the log")
 
 
-# ---- a writer that stands still: the same on any machine ----
+# ---- a log writer that is stopped: like a frozen disk, but possible on any machine ----
 def test_a_log_writer_that_stands_still_delays_nothing(tmp_path):
     state = tmp_path / "state"
     child = subprocess.Popen([RUN, "sh", "-c", "echo one; read x; seq 1 50000; exit 6"], env=environment(state), stdin=subprocess.PIPE,
@@ -229,7 +229,7 @@ def test_a_log_writer_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
 
 
 def test_captured_output_does_not_wait_for_a_log_writer(tmp_path):
-    """$(...) waits until nobody has its pipe open any more."""
+    """$(...) waits until no process has the pipe open any more."""
     state = tmp_path / "state"
     script = f"""out=$({RUN} sh -c 'touch {tmp_path}/up; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done; echo hi' 2>&1); echo "[$out]" """
     shell = subprocess.Popen(["sh", "-c", script], env=environment(state), stdout=subprocess.PIPE)
@@ -286,14 +286,14 @@ def test_a_directory_that_is_removed_in_the_middle_is_told(tmp_path):
     assert re.fullmatch(rb"nixfleet-run: .*\.run was removed while the command ran\n", errors)
 
 
-# ---- who touches the disk ----
+# ---- which process uses the disk ----
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
 @needs_strace
 @pytest.mark.parametrize("streamed", [False, True])
 def test_the_process_that_holds_the_command_touches_nothing_in_the_state_directory(tmp_path, streamed):
-    """So neither thousands of old runs nor a slow disk can delay it."""
+    """For this reason, neither thousands of old runs nor a slow disk can delay the command."""
     state = tmp_path / "state"
     for _ in range(3):
         run("true", state=state)

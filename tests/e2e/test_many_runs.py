@@ -1,4 +1,4 @@
-"""330 runs of several hosts, eight at a time: at the dashboard each has the text, the end and the outcome that it has here."""
+"""330 runs of several hosts, eight at a time: the dashboard has the text, the end and the outcome of each run as the test saw them."""
 import concurrent.futures
 import json
 import pathlib
@@ -28,7 +28,7 @@ def fleet(tmp_path_factory):
 
 
 def one(number, at, dashboard):
-    """Runs it; returns (the identifier, what it wrote, its end as the protocol has it)."""
+    """Does one run; returns (the identifier, the output, the end in the form of the protocol)."""
     choose = random.Random(number)
     output = b"".join(choose.choice(KINDS)(choose) for _ in range(choose.randrange(0, 6)))
     (at / f"{number}.out").write_bytes(output)

@@ -1,4 +1,4 @@
-"""Whatever the network or the dashboard does, every line arrives once and in order when it comes back, at the latest with a
+"""Whatever the network or the dashboard does: when both work again, every line arrives once and in order, at the latest with a
 flush, and the helpers end within the flush timeout."""
 import pathlib
 import subprocess
@@ -73,7 +73,7 @@ def test_a_dashboard_that_always_goes_back_is_not_asked_as_fast_as_it_answers(tm
         run.finish()
         asked = len(server.requests)
         assert asked < 30
-        assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1  # and it ends
+        assert flush(tmp_path, server.url, NIXFLEET_FLUSH_TIMEOUT=1).returncode == 1  # the flush ends in time
         assert len(server.requests) < asked + 30
         server.fault = None
         assert flush(tmp_path, server.url).returncode == 0
@@ -123,6 +123,6 @@ def test_one_connection_carries_all_batches(tmp_path):
             server.wait(lambda: server.run() and len(server.run().lines) == n + 1)
         run.finish()
         assert len(server.run().batches) >= 3
-        assert server.connections == 2  # the shipper's and the heartbeat's
+        assert server.connections == 2  # one of the shipper, one of the heartbeat
         gaps = [b[0] - a[0] for a, b in zip(server.run().batches, server.run().batches[1:-1])]
         assert all(gap > 0.9 for gap in gaps), "more than one batch a second"

@@ -1,5 +1,5 @@
-"""The Nix files, evaluated by a real nix against a stub of nixpkgs (tests/nix): what they make of good values, and what they
-say to wrong ones."""
+"""The Nix files, evaluated by a real nix against a stub of nixpkgs (tests/nix): the result for good values, and the errors
+for wrong values."""
 import json
 import os
 import pathlib
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("nix-instantiate"), reason="nix
 
 
 def instantiate(tmp_path, *arguments):
-    """nix-instantiate --eval in a store of its own: no daemon, no /nix, no network, nobody's configuration."""
+    """nix-instantiate --eval with a new store: no daemon, no /nix, no network, no configuration of the system or the user."""
     (tmp_path / "conf").mkdir(exist_ok=True)
     (tmp_path / "conf/nix.conf").write_text("build-users-group =\nsubstituters =\nsandbox = false\n")
     environment = dict(os.environ, NIX_CONF_DIR=str(tmp_path / "conf"), NIX_STORE_DIR=str(tmp_path / "store"),
@@ -89,7 +89,7 @@ def test_the_flake_has_package_checks_and_shell_for_each_system(tmp_path, system
 
 
 def test_the_shell_has_every_tool_that_a_target_asks_for(tmp_path):
-    """install-deps says of each that it comes with the shell."""
+    """install-deps says that these tools come with the shell."""
     shell = set(evaluate(tmp_path, f"map (p: p.name) (import {ROOT}/shell.nix {{ inherit pkgs; }}).arguments.packages"))
     of_stdenv = {"cc", "make", "pkg-config"}
     package = {"nix-build": "nix", "python3": "python3-env", "clang-format": "clang-tools", "clang-tidy": "clang-tools",
@@ -166,7 +166,7 @@ def test_a_postgresql_of_this_machine_comes_with_its_database_and_user(tmp_path)
     assert {"postgresql.service", "postgresql.target"} <= set(unit["after"]) and unit["requires"] == ["postgresql.service"]
     assert server == {"enable": True, "ensureDatabases": ["nixfleet-dashboard"],
                       "ensureUsers": [{"name": "nixfleet-dashboard", "ensureDBOwnership": True}]}
-    assert unit["serviceConfig"]["DynamicUser"] is True  # whose name is that of the unit
+    assert unit["serviceConfig"]["DynamicUser"] is True  # the dynamic user has the name of the unit
 
 
 def test_a_dashboard_without_a_local_database_asks_for_none(tmp_path):
@@ -284,7 +284,7 @@ def test_a_dashboard_without_secrets_is_refused(tmp_path):
 @pytest.mark.parametrize("kind, prefix", [("nixos", "services.nixfleet-dashboard"), ("nixos", "programs.nixfleet-run"),
                                           ("home-manager", "programs.nixfleet-run")])
 def test_every_option_has_a_type_and_a_description(tmp_path, kind, prefix):
-    """mkOption of the stub asks for both; here they have to say something."""
+    """The stub of mkOption requires both; this test requires that they are not empty."""
     file = {"nixos": "module.nix", "home-manager": "home-manager.nix"}[kind]
     options = evaluate(tmp_path, f"""let
         m = import {ROOT}/nix/{file} {{ inherit pkgs; inherit (pkgs) lib; config = throw "not needed"; }};

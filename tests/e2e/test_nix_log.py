@@ -1,4 +1,4 @@
-"""--nix-log: the record that nix itself writes, with a nix that is played here."""
+"""--nix-log: the record that nix itself writes. A script plays nix here."""
 import json
 import os
 import pathlib
@@ -26,7 +26,7 @@ NAMES = {"svc-chain-1", "svc-chain-2", "svc-chain-3", "svc-chain-4", "svc-chain-
 
 @pytest.fixture
 def nix(tmp_path):
-    """Makes a nix of a version; what it does beside its record is said by `body`."""
+    """Makes a script that plays a nix of this version; `body` is what the script does."""
     records = tmp_path / "records"
     lines = CAPTURE.read_text().splitlines()
     records.write_text("".join(line[5:] + "\n" for line in lines if line.startswith("@nix ")))
@@ -61,7 +61,7 @@ def run(env, *command, options=("--nix-log",), **keywords):
 
 
 def known(env, tmp_path):
-    """The state in which a run finds it when one before has asked this nix for its version."""
+    """The environment after an earlier run has asked this nix for its version."""
     memory, program = MEMORY / "nix-versions", (tmp_path / "bin/nix").stat()
     identity = f"{program.st_size:x}:{int(program.st_mtime):x}.{program.st_mtime_ns % 10**9:x}:"
     assert run(env, "nix", "eval", options=("--nix-log", "--no-stream")).returncode == 0
@@ -108,7 +108,7 @@ def test_a_dashboard_keeps_what_the_record_says(tmp_path, nix):
 
 
 def logged(dashboard):
-    """The derivations of the last run that have a log: path by name."""
+    """The derivations of the last run that have a log, as {name: path of the log}."""
     runs = dashboard.get("/api/hosts/testhost/runs").json["runs"]
     if not runs:
         return {}
@@ -121,7 +121,7 @@ def own_logs(dashboard):
 
 
 class Record:
-    """What nix writes to its record: builds with lines."""
+    """Writes what nix writes to its record: builds and their lines."""
 
     def __init__(self, path):
         self.path, self.ids, self.lines = path, {}, []
@@ -147,7 +147,7 @@ class Record:
 
 @pytest.fixture
 def record(tmp_path, nix):
-    return Record(tmp_path / "records")  # nix puts this file into its record
+    return Record(tmp_path / "records")  # the nix script appends this file to its record
 
 
 def test_the_whole_log_of_each_builder_reaches_the_dashboard(tmp_path, nix, record):
@@ -251,14 +251,14 @@ def test_no_command_waits_for_a_nix_that_never_answers(tmp_path, nix):
     env = setting(tmp_path, nix("(Nix) 2.34.8", answer=f"echo $$ >>{tmp_path}/pids; exec sleep 600"))
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     pid = wait_for(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text(), "nix to be asked")
-    os.kill(int(pid), 0)  # it is still asked, and the run is over
+    os.kill(int(pid), 0)  # nix has not answered yet, and the run is over
     wait_for(lambda: str(tmp_path) in (MEMORY / "nix-versions").read_text(), "nix to be given up")
     assert run(env, "sh", "-c", SAYS).stdout == b"none"
     assert calls(tmp_path).count("--version") == 1
 
 
 def processes_before_the_command(tmp_path, env, options, command):
-    """How many processes and waits for one the wrapper's start has, seen by strace, up to the command's execution."""
+    """How many processes the wrapper starts, and how often it waits for one, before it executes the command (by strace)."""
     trace = tmp_path / "trace"
     subprocess.run(["strace", "-f", "-qq", "-o", trace, "-e", "trace=fork,vfork,clone,clone3,execve,wait4,waitid", RUN, *options, "--", *command],
                    env={**env, **NO_LEAK_CHECK}, check=True, capture_output=True, timeout=90, stdin=subprocess.DEVNULL)
@@ -309,7 +309,7 @@ def test_nix_never_waits_for_the_reader(tmp_path, nix, reader):
 
 
 def frozen(tmp_path, disk, nix, body, url=""):
-    """The environment of a run whose state directory is on a disk that is frozen before the run."""
+    """The environment of a run with its state directory on a disk; freezes the disk."""
     env = setting(tmp_path, nix("(Nix) 2.34.8", body=body), url, NIXFLEET_STATE_DIR=str(disk.path / "state"))
     known(env, tmp_path)
     disk.freeze()
@@ -317,7 +317,7 @@ def frozen(tmp_path, disk, nix, body, url=""):
 
 
 def thawed(disk, size):
-    """The record of the run, once it has this size after the thaw."""
+    """Thaws the disk, waits until the record has this size, and returns the record."""
     disk.thaw()
     return wait_for(lambda: [r for r in (disk.path / "state").glob("*.nix") if r.stat().st_size >= size], "the record")[0].read_bytes()
 
@@ -339,7 +339,7 @@ def test_what_waits_for_a_frozen_disk_is_bounded_and_the_newest_is_kept(tmp_path
            """stat -c 'blocks %b' "$record"; echo the end >>"$record\""""
     env = frozen(tmp_path, disk, nix, body)
     done = run(env, "nix", "build")
-    assert done.returncode == 0 and int(done.stdout.split()[-1]) <= 40000  # of 512 bytes
+    assert done.returncode == 0 and int(done.stdout.split()[-1]) <= 40000  # blocks of 512 bytes
     assert re.search(rb"[1-9]\d+ bytes of nix's internal log are lost, the disk was too slow", done.stderr)
     kept = thawed(disk, 48000000)
     assert kept.endswith(b"x" * 8000000 + b"the end\n") and b"\0" * 1000000 in kept
@@ -350,7 +350,7 @@ def test_another_user_of_the_command_may_append_and_afterwards_nobody_fills_the_
         pytest.skip("needs root")
     env = known(setting(tmp_path, nix("(Nix) 2.34.8")), tmp_path)
     done = run(env, "sh", "-c", "path=${NIX_CONFIG##* }; echo $path; setpriv --reuid 65534 --clear-groups sh -c 'echo mine >>$1; cat $1' - $path # of nix")
-    assert done.returncode == 1 and b"Permission denied" in done.stderr  # others cannot read
+    assert done.returncode == 1 and b"Permission denied" in done.stderr  # another user may append, but not read
     path = pathlib.Path(done.stdout.decode().split()[0])
     assert wait_for(lambda: [r for r in records(tmp_path) if r.read_bytes() == b"mine\n"], "the record")
     wait_for(path.is_symlink, "the end of the record")

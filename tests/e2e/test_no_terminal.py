@@ -1,5 +1,5 @@
-"""Called without a terminal (cron, a service, `ssh host command`, CI), what would ask there fails at once, as without us; and
-what a caller's end takes with it, it takes with us, too. Real programs; each is run with and without the wrapper."""
+"""Called without a terminal (cron, a service, `ssh host command`, CI), programs that would ask a question fail at once, as
+without us. When the caller ends, the same processes end with it as without us. Each real program runs with and without the wrapper."""
 import http.server
 import os
 import pathlib
@@ -26,7 +26,7 @@ def needs(*programs):
 
 
 def ask(tmp_path, argv, wrapped, prefix=(), **extra):
-    """Status and lines of a program that has no terminal at all and one pipe for what it writes."""
+    """Status and lines of a program without any terminal; one pipe takes stdout and stderr."""
     command = [*prefix, *([RUN, "--"] if wrapped else []), *argv]
     env = environment(tmp_path / ("wrapped" if wrapped else "direct"), HOME=str(tmp_path), **extra)
     done = subprocess.run([str(word) for word in command], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -43,7 +43,7 @@ def same(tmp_path, argv, **keywords):
 
 @pytest.fixture
 def password_user(tmp_path):
-    """A prefix that runs a program as a user whose sudo asks for a password."""
+    """A command prefix that runs a program as a user whose sudo asks for a password."""
     return user_with_sudo(tmp_path, "ALL")
 
 
@@ -101,7 +101,7 @@ def test_gpg_that_needs_a_passphrase_fails_at_once(tmp_path):
     home.mkdir(mode=0o700)
     (tmp_path / "text").write_text("text")
     try:
-        ask(tmp_path, ["gpg", "-c", "text"], False, GNUPGHOME=str(home), GPG_TTY=None)  # makes what it has to say only once
+        ask(tmp_path, ["gpg", "-c", "text"], False, GNUPGHOME=str(home), GPG_TTY=None)  # gpg prints messages about new files only in its first run
         status, lines = same(tmp_path, ["gpg", "-c", "text"], GNUPGHOME=str(home), GPG_TTY=None)
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": str(home)}, check=False)
@@ -110,7 +110,7 @@ def test_gpg_that_needs_a_passphrase_fails_at_once(tmp_path):
 @pytest.mark.parametrize("argv", [["sh", "-c", "read x </dev/tty"], ["sh", "-c", "read x <&2"], ["bash", "-c", "read x <&1"],
                                   ["sh", "-c", "stty size </dev/tty"], ["python3", "-c", "open('/dev/tty')"]])
 def test_a_terminal_is_not_to_be_had(tmp_path, argv):
-    same(tmp_path, argv, PYTHON_COLORS="0")  # from 3.13 on Python colours its errors on the command's pty
+    same(tmp_path, argv, PYTHON_COLORS="0")  # since 3.13 Python colours its errors on a pty, such as the command's
 
 
 def test_the_command_is_in_the_callers_session_and_leads_none(tmp_path):
@@ -151,7 +151,7 @@ def test_nothing_stays_behind_when_the_caller_is_killed(tmp_path):
 
 
 def test_with_a_terminal_that_no_stream_leads_to_a_password_is_still_asked_there(tmp_path):
-    """`nixfleet-run sudo … </dev/null >log 2>&1` in a person's script."""
+    """`nixfleet-run sudo … </dev/null >log 2>&1` in a script that a person runs."""
     from wrapper import Terminal
     script = f"{RUN} sh -c 'stty -echo </dev/tty; printf Password: >/dev/tty; read p </dev/tty; stty echo </dev/tty; echo got $p' </dev/null >{tmp_path}/out 2>&1"
     with Terminal("sh", "-c", script, wrapped=False, env=environment(tmp_path / "state")) as terminal:

@@ -66,7 +66,7 @@ def wrapped(state, url, *command, options=(), **extra):
                           errors="surrogateescape", timeout=30, stdin=subprocess.DEVNULL)
 
 
-# What a value can look like, and a program that prints it in each usual form.
+# Secret values of many kinds, and a program that prints a value in each usual encoding.
 VALUES = ["hunter2secretvalue", 'pa"ss\\wo\'rd 1', "p\xe4sswörd/+=?&", "tab\tbed  secret", "$(id) `x` !y; z*", "f" + "x9" * 3000]
 PRINTER = r"""
 import base64, html, json, os, shlex, urllib.parse
@@ -143,7 +143,7 @@ def test_secrets_in_words_of_the_command_urls_and_nix_settings_are_replaced(tmp_
         assert "hunter2" not in everything(server)
 
 
-# A secret at the edge of what is cut, delivered later from an environment that does not have it.
+# The text is cut within or near the secret, and a later flush, whose environment does not have the secret, delivers the text.
 @pytest.mark.parametrize("before", [60, 90, 330, 480, 505, 511, 520])
 @pytest.mark.parametrize("message", ["error: {}", "error: builder for '/nix/store/{}.drv' failed", "[1/3 built] building {}"])
 def test_a_cut_text_shows_nothing_of_a_value_after_a_flush(message, before, tmp_path):

@@ -1,4 +1,4 @@
-"""A run is delivered to the dashboard that it was meant for, with the credentials for that one, and nowhere else."""
+"""A run is delivered only to the dashboard that it was started for, with the credentials of that dashboard."""
 import contextlib
 import pathlib
 import subprocess
@@ -17,7 +17,7 @@ PATIENCE_S = 30
 
 @pytest.fixture
 def two():
-    """Dashboards a and b with tokens of their own; a is down."""
+    """Dashboards a and b with different tokens; a is down."""
     a, b = FaultServer(token="token-of-a"), FaultServer(token="token-of-b")
     a.stop()
     with contextlib.ExitStack() as stack:
@@ -97,7 +97,7 @@ def test_a_dashboard_that_has_moved_gets_everything_when_it_is_told(tmp_path, tw
 
 @pytest.mark.parametrize("change", ["port", "path", "name"])
 def test_another_port_path_or_name_is_another_dashboard(tmp_path, two, change):
-    """By another path or name the server could be reached: there, the run meets a server that is down, and the flush one that is up."""
+    """Another path or name leads to the same server. In these cases the server is down during the run and up during the flush."""
     a, b = two
     server = b if change == "port" else a
     url = {"port": f"http://127.0.0.1:{free_port()}", "path": f"{server.url}/fleet", "name": server.url.replace("127.0.0.1", "localhost")}[change]
@@ -111,7 +111,7 @@ def test_another_port_path_or_name_is_another_dashboard(tmp_path, two, change):
 
 
 def test_two_real_dashboards_get_what_is_theirs(tmp_path):
-    """The production servers: a dashboard that is tried in between takes nothing from the one that is down."""
+    """With real dashboards: a run for another dashboard in between takes no undelivered lines of the dashboard that is down."""
     with Dashboard(tmp_path / "a") as a:
         url = a.url
     with Dashboard(tmp_path / "b") as b:

@@ -1,4 +1,5 @@
-"""The local record of a run: its log byte for byte, how it ended, what a violent death or a full disk leave, how long it is kept."""
+"""The local record of a run: its log byte for byte, how the run ended, what remains after a kill or on a full disk, how long the
+record is kept."""
 import os
 import pathlib
 import pty
@@ -154,7 +155,7 @@ def test_a_full_disk_costs_the_log_and_nothing_else(small_disk, tmp_path):
     assert done.returncode == 6 and len(done.stdout) == 3000000 and (tmp_path / "done").exists()
     assert re.fullmatch(rb"nixfleet-run: the log ends early: .*\.log: No space left on device\n", done.stderr)
     record, = records(small_disk / "state")
-    assert record["end"].split()[:2] == ["exit", "6"]  # the end has its place from the start
+    assert record["end"].split()[:2] == ["exit", "6"]  # the record reserves room for the end at the start
     logged = len(only_log(small_disk / "state"))
     assert 0 < logged < 1 << 20 and record["end"].split()[3:] == ["3000000", str(logged)]
 
@@ -301,7 +302,7 @@ def test_without_a_home_the_run_goes_on(tmp_path):
 
 
 def test_a_user_without_a_home_gets_the_output_once_and_nothing_else(tmp_path):
-    place = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))  # where anybody may go
+    place = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))  # a directory that every user can enter
     try:
         place.chmod(0o755)
         program = shutil.copy(BIN / "nixfleet-run", place)
@@ -346,7 +347,7 @@ def test_what_stays_is_not_read_at_every_end(state):
     logs = [make_run(state, i) for i in range(5)]
     record = logs[4].with_suffix(".run")
     record.unlink()
-    os.mkfifo(record)  # whoever opens this waits for ever
+    os.mkfifo(record)  # a process that opens this waits for ever
     run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="3"))
     wait_for(lambda: kept(logs) == [False, False, False, True, True], "the removal")
 
@@ -401,7 +402,7 @@ def test_an_undelivered_or_living_run_is_never_removed(state, bound):
 def test_a_log_outside_of_the_directory_is_never_removed(state, tmp_path):
     run("echo", "hi", state=state, options=["--log", tmp_path / "mine"])
     first, = state.glob("*.run")
-    # The first run may still be on its way out, and counts as alive then.
+    # The first run may not have ended completely yet; then it counts as live.
     wait_for(lambda: run("true", state=state, env=environment(state, NIXFLEET_KEEP_RUNS="1")) and not first.exists(), "the removal")
     assert (tmp_path / "mine").read_bytes() == b"hi\n"
 

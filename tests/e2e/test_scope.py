@@ -1,6 +1,6 @@
-"""--scope: the run lives in a systemd scope of its own, and outlives the service that started it.
+"""--scope: the run has its own systemd scope, and continues after the service that started it has ended.
 
-systemd is not here: a busctl of the test does what systemd would, in a real control group, below a /run of the test's own."""
+systemd does not run here: a busctl script does the work of systemd, in a real control group, with the test's own /run."""
 import os
 import pathlib
 import re
@@ -29,7 +29,7 @@ mkdir "$BUSCTL_GROUPS/$unit" && echo "$1" >"$BUSCTL_GROUPS/$unit/cgroup.procs"
 
 
 def groups():
-    """Where control groups of version 2 are, if one may be made and killed there."""
+    """Where control groups of version 2 are mounted, if the test may make and kill a group there."""
     found = re.search(r"^\S+ (\S+) cgroup2 ", pathlib.Path("/proc/mounts").read_text(), re.MULTILINE)
     if not found or os.geteuid() != 0:
         return None
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.skipif(GROUPS is None, reason="no control groups or mou
 
 @pytest.fixture
 def systemd(tmp_path):
-    """The environment in which nixfleet-run finds the test's systemd."""
+    """The environment in which nixfleet-run uses the busctl script."""
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "busctl").write_text(BUSCTL)
@@ -121,7 +121,7 @@ def test_without_systemd_one_line_says_so(systemd, tmp_path):
 
 
 class Service:
-    """What systemd does with a unit that is restarted: every process in its control group is killed."""
+    """As systemd does when it restarts a unit: kills every process in the control group of the unit."""
 
     def __init__(self, script, env):
         self.group = GROUPS / f"nixfleet-test-{uuid.uuid4()}"
@@ -141,7 +141,7 @@ def dashboard(tmp_path):
 
 
 def switch(tmp_path, option):
-    """A bash agent's way to run a switch that takes until `gate` goes."""
+    """A switch, run as a bash agent runs it. The switch ends when the file `gate` is removed."""
     gate = tmp_path / "gate"
     gate.touch()
     command = f"echo activating; while [ -e {gate} ]; do sleep 0.05; done; echo switched; touch {tmp_path}/switched; exit 4"

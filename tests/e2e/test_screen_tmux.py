@@ -1,4 +1,4 @@
-"""Lines as a person saw them: what parse/screen makes of terminal bytes is what tmux shows after the same bytes."""
+"""Lines as a person saw them: parse/screen and tmux get the same terminal bytes and must show the same lines."""
 import glob
 import json
 import os
@@ -19,8 +19,8 @@ CAPTURES = sorted(glob.glob(os.path.join(CORPUS, "captures", "*.raw")) + glob.gl
 SCRIPTS = 25
 
 TEXT = ["text", "text", "text", "lf", "lf", "cr"]
-# What each kind of random script is made of, and columns of its windows. Left out is what parse/screen.c lists as meant to
-# differ.
+# The sequences of each kind of random script, and the columns of its windows. Sequences are left out if parse/screen.c lists
+# them as intended differences.
 KINDS = {
     "wrap": (TEXT + ["long", "bs", "tab"], (10, 20)),
     "erase": (TEXT + ["el", "ich", "move", "bs"], (10, 20)),
@@ -57,7 +57,7 @@ def step(kind, r, rows, cols):
         "cup": lambda: csi(b"H", r.randint(1, rows + 1), r.randint(1, cols + 2)),
         "move": lambda: csi(r.choice([b"A", b"B", b"C", b"D", b"E", b"F", b"G", b"d"]), count),
         "el": lambda: csi(b"K", r.randint(0, 2)),
-        # after a movement to the first row that does not name it, ED 0 redraws a display; tmux takes it for a new screen
+        # always with an explicit row and column: after "ESC [ H", ED 0 redraws a display, but tmux takes ED 0 for a new screen
         "ed": lambda: r.choice([csi(b"H", r.randint(1, rows), r.randint(1, cols)) + csi(b"J", 0), csi(b"J", r.randint(1, 2))]),
         "il": lambda: csi(r.choice([b"L", b"M"]), count),
         "ich": lambda: csi(r.choice([b"@", b"P", b"X"]), count),
@@ -100,7 +100,7 @@ def tmux():
 
 def window(path):
     label = path.rsplit(".", 1)[0] + ".json"
-    if not os.path.exists(label):  # a log without a label, which other tests read
+    if not os.path.exists(label):  # logs without a label belong to other tests
         return 24, 80
     with open(label, encoding="utf-8") as file:
         about = json.load(file)
@@ -117,7 +117,7 @@ def test_a_capture_has_the_lines_that_a_terminal_shows(tmux, path):
 
 
 def seen_and_final(*how):
-    """What was seen, and the final lines; which of what is read together comes first is left open."""
+    """The seen lines and the final lines, in two lists, because their order relative to each other is not defined."""
     told = screen_lines(*how, "-c", "-s").splitlines()
     return [line for line in told if line[:1] != b"="], [line for line in told if line[:1] == b"="]
 

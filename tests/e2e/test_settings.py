@@ -1,4 +1,4 @@
-"""Settings that are wrong: said once, where a person reads it, and never in the command's way."""
+"""Wrong settings: reported once, where a person reads the message; they never affect the command."""
 import os
 import pathlib
 import resource
@@ -67,7 +67,7 @@ def test_a_wrong_option_is_refused(state):
 
 
 def test_descriptors_that_run_out_keep_no_command_from_running(state):
-    for limit in range(4, 20):  # below, no dynamic program starts
+    for limit in range(4, 20):  # with fewer descriptors no dynamic program starts
         done = run("/bin/echo", "hi", state=state, stderr=subprocess.STDOUT,
                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))  # noqa: B023
         assert done.stdout == b"hi\n" and done.returncode == 0, limit

@@ -1,4 +1,4 @@
-"""A bounded soak: random commands under random faults, by a fixed seed; longer ones by hand (tests/README.md)."""
+"""A short soak test: random commands under random faults, with a fixed seed. Longer soaks are started by hand (tests/README.md)."""
 import os
 import subprocess
 import sys

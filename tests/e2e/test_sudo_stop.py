@@ -1,4 +1,4 @@
-"""Stop on the page for what a user runs with sudo: a real dashboard, a person who has signed in, real sudo."""
+"""The Stop button for commands that a user runs with sudo: a real dashboard, a person who has signed in, real sudo."""
 import os
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ from users import user_with_sudo
 from wrapper import RUN, Terminal, environment, wait_for
 
 HOST = "testhost"
-GRACE_S = 30  # between SIGTERM and what comes then
+GRACE_S = 30  # seconds between SIGTERM and the next step
 ABSENT = [name for name in ("sudo", "setpriv", "unshare") if not shutil.which(name)]
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -31,7 +31,7 @@ class Page:
         return self.dashboard.get(path, token=None, headers=self.cookie)
 
     def log(self):
-        """Of the newest run."""
+        """The log of the newest run."""
         runs = self.get(f"/api/hosts/{HOST}/runs").json.get("runs")
         return self.get(f"/api/hosts/{HOST}/runs/{runs[0]['id']}/log").body.decode() if runs else ""
 
@@ -64,7 +64,7 @@ def test_a_stop_ends_the_command(page, sudo):
 
 
 def test_a_command_that_takes_no_signal_is_not_left_behind_unseen(page, sudo, tmp_path):
-    """SIGKILL would end sudo alone. The command hears SIGTERM, and an interrupt later; then a line says that it continues."""
+    """SIGKILL would end only sudo. The command gets SIGTERM and later SIGINT; then a line says that the command continues."""
     script = f"trap 'echo asked' TERM; trap 'echo interrupted' INT; echo up; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 5"
     with sudo(script) as terminal:
         wait_for(lambda: "up\n" in page.log(), "the first line on the page")

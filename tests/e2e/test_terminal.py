@@ -1,4 +1,4 @@
-"""At a terminal, nothing tells a person that nixfleet-run is there: keys, signals, job control, window, modes."""
+"""At a terminal, a person does not notice nixfleet-run: keys, signals, job control, window size, terminal modes."""
 import os
 import pathlib
 import re
@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
 from wrapper import RUN, Terminal, alive, all_children, children, environment, kill_quietly, state_of, wait_for
 
-OPTIONS = ["-q"]  # without a dashboard, one line would say so
+OPTIONS = ["-q"]  # otherwise one line says that there is no dashboard
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def at_terminal(state, *command, **keywords):
 
 
 def run_pid(terminal):
-    """The wrapper that an interactive shell has started."""
+    """The wrapper that the interactive shell has started."""
     return wait_for(lambda: next((pid for pid in children(terminal.pid) if is_run(pid)), None), "nixfleet-run")
 
 
@@ -201,7 +201,7 @@ def test_what_is_typed_ahead_is_for_the_next_reader(state, tmp_path, typed):
 
 # ---- others who write to the same terminal ----
 def test_a_job_beside_the_command_writes_whole_lines(state, tmp_path):
-    """And so does the command, also one that sets its terminal for itself."""
+    """The command also writes whole lines, also if it changes the modes of its terminal."""
     script = (f"(until [ -e {tmp_path}/up ]; do sleep 0.02; done; for i in $(seq 300); do echo job $i; sleep 0.002; done; touch {tmp_path}/go) & "
               f"{RUN} -q sh -c 'stty -opost; printf \"raw\\nline\\r\\n\"; stty opost; until [ -e {tmp_path}/go ]; do echo command; sleep 0.01; done'")
     with Terminal("bash", "-c", script, wrapped=False, env=environment(state)) as terminal:
@@ -251,7 +251,7 @@ def test_a_passphrase_for_gpg_is_neither_shown_nor_logged(state, tmp_path, agent
 
 # ---- window ----
 def test_a_terminal_without_a_size_has_none_for_the_command(state):
-    """As on a serial line: programs go by LINES and COLUMNS then."""
+    """As on a serial line: programs then use LINES and COLUMNS."""
     script = "trap 'stty size; exit' WINCH; stty size; echo ready; while :; do sleep 0.05; done"
     with at_terminal(state, "bash", "-c", script, rows=0, cols=0) as terminal:
         terminal.until("0 0\r\nready")
@@ -267,7 +267,7 @@ def test_the_window_is_the_callers_in_every_number(state, window):
     prepare = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH]); "
     with at_terminal(state, "python3", "-c", prepare + script, rows=window[0], cols=window[1], pixels=window[2:]) as terminal:
         terminal.until(re.escape(str(list(window))))
-        terminal.resize(window[0], window[1], (99, 98))  # only the pixels are others
+        terminal.resize(window[0], window[1], (99, 98))  # only the size in pixels changes
         terminal.until(re.escape(str([*window[:2], 99, 98])))
         assert terminal.wait() == 0
 
@@ -387,7 +387,7 @@ def test_a_stopped_run_goes_on_in_the_background_and_can_be_brought_back(shell, 
     at = shell.until(r"\$ ", shell.until(r"bg\r\n.*&", at))
     gate.write_text("go\n")
     at = shell.until("passed", at)
-    shell.type("echo shell is $((40 + 2))\r")  # the keys are the shell's
+    shell.type("echo shell is $((40 + 2))\r")  # the shell gets the keys
     at = shell.until("shell is 42", at)
     assert alive(pid)
     shell.type("fg\r")
@@ -411,7 +411,7 @@ def test_a_run_started_in_the_background_leaves_keys_and_modes_to_the_shell(shel
 
 
 def test_a_background_run_gets_the_keys_after_it_was_brought_to_the_foreground(shell):
-    """No signal reports that the run is in the foreground now, so nixfleet-run must look for itself."""
+    """No signal reports that the run is now in the foreground, so nixfleet-run must check this itself."""
     for _ in range(5):
         at = len(shell.screen)
         shell.type(f"{RUN} -q sh -c 'echo up; exec cat' &\r")
@@ -424,7 +424,7 @@ def test_a_background_run_gets_the_keys_after_it_was_brought_to_the_foreground(s
 
 
 def test_a_line_is_edited_and_read_in_a_run_that_bash_has_started_in_the_background(state):
-    """At its prompt bash has modes of its own, which are not for the command."""
+    """At its prompt bash uses its own terminal modes; the command must not get these modes."""
     with Terminal("bash", "--norc", "-i", wrapped=False, env=environment(state, PS1="$ ", TERM="dumb"), cols=200) as terminal:
         at = terminal.until(r"\$ ")
         terminal.type(f"{RUN} -q bash -c 'echo up$((1)); read x; echo got $x' &\r")
@@ -438,7 +438,7 @@ def test_a_line_is_edited_and_read_in_a_run_that_bash_has_started_in_the_backgro
 
 
 def test_the_terminal_is_restored_when_the_wrapper_is_killed(state):
-    """As by a Python program whose subprocess.run(timeout=) is over."""
+    """A Python program does this when the timeout of subprocess.run() has passed."""
     script = f"import subprocess; subprocess.Popen(['{RUN}', '-q', 'sh', '-c', 'echo up; exec sleep 60']).wait(); input()"
     with Terminal("python3", "-c", script, wrapped=False, env=environment(state)) as terminal:
         terminal.until("up")
@@ -460,7 +460,7 @@ def test_a_background_run_of_a_script_without_job_control_leaves_the_terminal_al
 @pytest.mark.parametrize("script", ["{0} & {1}; wait", "{1} & {0}; wait", "{{ {0} <&3 & {1} <&3; wait; }} 3<&0",
                                     "{{ {1} <&3 & {0} <&3; wait; }} 3<&0"])
 def test_runs_side_by_side_leave_the_terminal_as_it_was(state, script):
-    """One at a time makes it raw: the next one would take that for the modes that it found."""
+    """Only one run at a time makes the terminal raw. Otherwise the second run would save the raw modes as the original modes."""
     slow, quick = (f"{RUN} -q bash -c 'sleep {seconds}; echo {seconds}'" for seconds in (0.7, 0.3))
     with Terminal("bash", "-c", script.format(slow, quick), wrapped=False, env=environment(state)) as terminal:
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
@@ -488,7 +488,7 @@ def test_runs_at_different_terminals_do_not_wait_for_each_other(state):
 
 
 def test_a_background_run_writes_what_the_command_alone_would(state, tmp_path):
-    """The terminal cannot be made raw then: it adds CRs itself, and must not add a second one."""
+    """A background run cannot make the terminal raw. The terminal itself adds CRs, so nixfleet-run must not add a second CR."""
     output = r"printf 'one\ntwo\r\nbar\r'; sleep 0.3; printf 'baz\r'; sleep 0.3; printf '\nend\n\r'"
     script = f"set -m; {{}} sh -c \"{output}\" & wait"
     seen = []
@@ -522,12 +522,12 @@ def test_a_wrapper_that_was_stopped_finds_out_whose_the_terminal_is(shell):
     at = shell.until("\nup\r\n")
     pid = run_pid(shell)
     for back in ("bg", "fg"):
-        os.kill(pid, signal.SIGSTOP)  # not the command: it goes on
+        os.kill(pid, signal.SIGSTOP)  # stops the wrapper only; the command continues
         at = shell.until(r"Stopped.*\$ ", at)
         shell.type(back + "\r")
         at = shell.until(back + r"\r\n.*sh -c.*\r\n", at)
         if back == "bg":
-            shell.type("echo shell is $((40 + 2))\r")  # the keys are the shell's
+            shell.type("echo shell is $((40 + 2))\r")  # the shell gets the keys
             at = shell.until("shell is 42", at)
             shell.type("fg\r")
             at = shell.until(r"fg\r\n.*sh -c.*\r\n", at)
@@ -547,7 +547,7 @@ def test_the_keys_of_a_pager_in_the_pipeline_are_the_pagers(state, tmp_path):
     with in_pipeline(state, f"RUN sh -c 'seq 1 200; read x <{tmp_path}/gate' | less", TERM="vt100") as terminal:
         at = terminal.until("\r\n23\r\n")
         for i in range(20):
-            terminal.type(" \x02"[i % 2])  # forward, back: each of them has an answer
+            terminal.type(" \x02"[i % 2])  # forward, back: less must react to each key
             at = terminal.until("46\r\n|\x1bM1", at)
         (tmp_path / "gate").write_text("go\n")
         terminal.type("G")
@@ -587,12 +587,12 @@ def test_in_a_pipeline_the_command_asks_and_reads_what_is_typed(state):
         at = terminal.until("Name:")
         terminal.type("me\r")
         at = terminal.until("me\r\nPassword:", at)
-        assert terminal.is_raw()  # before it is asked for
+        assert terminal.is_raw()  # raw even before the command turns the echo off
         terminal.type("secret\r")
-        wait_for(lambda: terminal.pump() and not terminal.is_raw())  # it has been given back
+        wait_for(lambda: terminal.pump() and not terminal.is_raw())  # the wrapper has restored the modes
         terminal.type("more\r")
         at = terminal.until("more\r\n", at)
-        terminal.type("last\x04\x04")  # the first one ends the line, the second one the file
+        terminal.type("last\x04\x04")  # the first Ctrl-D ends the line, the second Ctrl-D is the end of file
         terminal.until("me\\+secret\r\n", at)
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
         assert terminal.screen == b"Name:me\r\nPassword:more\r\nlastme+secret\r\n"
@@ -631,10 +631,10 @@ def test_a_full_screen_program_in_a_pipeline_gets_its_keys(state, tmp_path):
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
 
 
-# ---- a command of root's ----
+# ---- a command that runs as root ----
 @pytest.fixture
 def as_root(tmp_path):
-    """A program that becomes root, as sudo does, and then does its first argument in a shell."""
+    """A program that becomes root, as sudo does, and then runs its first argument in a shell."""
     program = pathlib.Path("/tmp") / f"nixfleet-as-root-{os.getpid()}"
     (tmp_path / "become.c").write_text('#include <unistd.h>\nint main(int c, char **v) { (void)c; if (setgid(0) || setuid(0)) return 9; '
                                        'execl("/bin/sh", "sh", "-c", v[1], (char *)0); return 9; }\n')
@@ -701,7 +701,7 @@ def test_what_sudo_runs_is_captured_also_where_sudo_uses_a_terminal_of_its_own(s
     (tmp_path / "sudoers").chmod(0o440)
     script = f"mount --bind {tmp_path}/sudoers /etc/sudoers; x=$({RUN} {command} sh -c 'echo out; echo err >&2' 2>&1); echo captured $x with $?"
     with Terminal("unshare", "-m", "sh", "-c", script, wrapped=False, env=environment(state)) as terminal:
-        terminal.until("captured (?:sudo: unable to resolve host [^\n]*)?out err with 0")  # as in a chroot without /etc/hosts
+        terminal.until("captured (?:sudo: unable to resolve host [^\n]*)?out err with 0")  # sudo prints this in a chroot without /etc/hosts
         assert terminal.wait() == 0 and terminal.modes() == terminal.before
 
 
@@ -732,7 +732,7 @@ def test_vim_edits_a_file(state, tmp_path):
         assert (tmp_path / "text").read_text() == "hello\n" and terminal.modes() == terminal.before
 
 
-# ---- what must not keep us, and a terminal that goes ----
+# ---- what must not delay our end, and a terminal that hangs up ----
 def test_a_grandchild_that_keeps_the_terminal_open_delays_nothing(state, tmp_path):
     with at_terminal(state, "sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; echo hi") as terminal:
         assert terminal.wait(10) == 0 and terminal.screen == b"hi\r\n"

@@ -1,4 +1,4 @@
-"""TLS: who is trusted, and that nobody else gets a byte of HTTP. Certificates are made here, and the reason is said."""
+"""TLS: which servers are trusted; other servers get no byte of HTTP, and the message has the reason. The test makes the certificates."""
 import pathlib
 import shutil
 import ssl
@@ -41,7 +41,7 @@ def openssl(*words):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """A directory with an authority (ca.pem) and certificates of it: good, expired, future, other."""
+    """A directory with an authority (ca.pem) and certificates that it has signed: good, expired, future, other."""
     at = tmp_path_factory.mktemp("tls")
     (at / "config").write_text(CONFIG.format(dir=at))
     (at / "index").write_text("")
@@ -95,7 +95,7 @@ def asks_for_a_certificate(context):
 
 
 def wants_a_certificate(context):
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 tells of it after the handshake
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # with 1.3 the client learns of the refusal only after the handshake
     context.verify_mode = ssl.CERT_REQUIRED
 
 
@@ -118,7 +118,7 @@ def pinned(text):
     return {**CA, "NIXFLEET_PINNED_PUBKEY": text}
 
 
-# certificate, settings, what the server is made of; TRUSTED, or a part of the reason ("": the text differs between versions of the libraries)
+# certificate, settings, set-up of the server; TRUSTED, or a part of the reason ("": the text differs between versions of the libraries)
 HANDSHAKES = [
     ("good", CA, None, TRUSTED), ("good", CA, version(ssl.TLSVersion.TLSv1_2), TRUSTED), ("good", CA, version(ssl.TLSVersion.TLSv1_3), TRUSTED),
     ("good", CA, only_http2, TRUSTED), ("good", CA, asks_for_a_certificate, TRUSTED),
@@ -148,7 +148,7 @@ HANDSHAKES = [
     ("good", pinned("{at}/empty.pem"), None, "pinned"), ("good", pinned("{at}/missing"), None, "pinned"), ("good", pinned("sha256//what"), None, "pinned"),
     ("good", pinned("sha256//"), None, "pinned"), ("good", pinned(";"), None, "pinned"), ("good", pinned("md5//x"), None, "pinned"),
     ("good", pinned("SHA256//{good_hash}"), None, "pinned"), ("good", pinned("{good_hash}"), None, "pinned"),
-    # what the environment does to the libraries
+    # environment variables that the libraries read
     ("good", {**CA, "OPENSSL_CONF": "{at}/garbage.pem"}, None, TRUSTED), ("good", {**CA, "SSLKEYLOGFILE": "/nonexistent/x"}, None, TRUSTED),
 ]
 

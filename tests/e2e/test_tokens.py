@@ -1,4 +1,4 @@
-"""The token: where it comes from, what a token file may hold, and what is said when there is none. Nothing is sent then."""
+"""The token: where it comes from, what a token file may contain, and the message when there is no token. Nothing is sent without a token."""
 import os
 import pathlib
 import subprocess
@@ -105,7 +105,7 @@ def test_a_real_dashboard_requires_a_token_and_the_message_says_so(tmp_path):
 
 @pytest.mark.parametrize("pause", [0, 1])
 def test_a_token_may_come_through_a_pipe(pause, tmp_path):
-    """--token-file <(command): both helpers get it, though it can be read once only; also when it comes later."""
+    """--token-file <(command): both helpers get the token, although a pipe can be read only once; also when the token comes late."""
     with FaultServer() as server:
         script = f'{RUN} --token-file <(sleep {pause}; echo {TOKEN}) -- sh -c "echo one; sleep {pause + 1}; echo two"'
         env = environment(tmp_path, server.url, NIXFLEET_TOKEN="")
@@ -138,7 +138,7 @@ def test_a_token_that_is_renewed_in_the_middle_is_replaced_in_the_output(tmp_pat
     path.write_text(TOKEN)
     with FaultServer() as server:
         wrapped(tmp_path, server.url, "sh", "-c", f"cat {path}; echo; sleep 1; echo newtoken-22222 > {path}.new; mv {path}.new {path}; cat {path}",
-                NIXFLEET_TOKEN_FILE=path)  # the old one is in the variable, too, and goes on to be accepted
+                NIXFLEET_TOKEN_FILE=path)  # the old token is also in the variable, and the server still accepts it
         assert server.text() == "[redacted]\n[redacted]"
 
 

@@ -1,7 +1,7 @@
-"""Each allocation and each system call of the process that holds the command fails in turn; the command is unharmed.
+"""Each allocation and each system call of the process that holds the command fails in turn; the command is not affected.
 
-Either it runs as if nothing had happened (with or without a log), or, where our own memory ended before it could be started,
-it is not started at all and that is said with status 125."""
+Either the command runs normally (with or without a log), or, if our own memory ended before the start of the command, the
+command is not started, with a message and status 125."""
 import concurrent.futures
 import os
 import pathlib
@@ -21,22 +21,22 @@ pytestmark = [pytest.mark.skipif(not SHIM.exists(), reason="tests/tools/failnth.
 
 LINES = 2000
 OUTPUT = b"".join(b"%d\n" % i for i in range(1, LINES + 1))
-# What failing means depends on the function: a signal may interrupt it, or a resource has ended.
+# The errno of a failure depends on the function: EINTR (4) for calls that a signal interrupts, otherwise a lack of resources.
 ERRNO = {"poll": 4, "read": 4, "write_any": 4, "waitpid": 4, "waitid": 4}
 FUNCTIONS = ["malloc", "calloc", "realloc", "strdup", "open", "pipe", "fork", "write", "write_any", "pwrite", "read", "poll", "mmap",
              "memfd_create", "ftruncate", "socketpair", "fcntl", "flock", "mkdir", "posix_openpt", "grantpt", "unlockpt", "tcgetattr",
              "tcsetattr", "sigaction", "getcwd", "fstat", "unlink", "asprintf", "open_memstream", "ioctl", "tcgetpgrp", "waitpid", "access",
              "readlink", "pread", "ptsname", "ttyname_r", "strndup", "kill", "gethostname", "opendir"]
-# The monitor's. That waiting, reading and telling succeed is what it lives by: they can be interrupted, and no more.
+# Calls of the monitor. The monitor cannot work without wait, read and write, so these calls only fail with EINTR.
 MONITORS = {"setsid": 1, "ioctl": 1, "read": 2, "open": 1, "dup2": 3, "setpgid": 1, "tcsetpgrp": 2, "waitid": 2, "waitpid": 1,
            "write_any": 2, "malloc": 6, "opendir": 2, "fcntl": 2}
-# The log writer's: the log may suffer, and nothing else.
+# Calls of the log writer: only the log may be incomplete.
 WRITERS = {"open": 9, "write": 6, "pwrite": 6, "pread": 4, "fcntl": 4, "flock": 3, "mkdir": 3, "fstat": 8, "malloc": 12, "strdup": 2, "asprintf": 3,
            "open_memstream": 1, "poll": 4, "read": 4, "fork": 2, "dup2": 3, "setsid": 1}
 
 
 class Scene:
-    """One way of calling nixfleet-run: attempt() gives status, output, whether the command's work is complete."""
+    """One way of calling nixfleet-run: attempt() returns the directory of the attempt, status, output and errors."""
 
     def __init__(self, directory, way):
         self.directory, self.way, self.number = directory, way, 0
@@ -69,7 +69,7 @@ class Scene:
         return {name: int(count) for name, count in (line.split() for line in (work / "count").read_text().splitlines())}
 
     def judge(self, fail, fork=0):
-        """None, or what is wrong when this call fails."""
+        """Lets this call fail. Returns None, or what is wrong then."""
         try:
             work, status, output, errors = self.attempt(fail, fork)
         except subprocess.TimeoutExpired:
@@ -82,7 +82,7 @@ class Scene:
             return None if b"nixfleet-run: " in output + errors or self.way == "captured" else what + ": nothing is said"
         if status != 5 or not ended or len(errors.splitlines()) > 2:
             return what
-        # A problem may be told on the terminal; the command's lines are all there, in order.
+        # Our messages may be between the lines on the terminal; all lines of the command are there, in order.
         wanted = b"".join(line for line in output.splitlines(True) if not line.startswith(b"nixfleet-run: "))
         return None if wanted == OUTPUT else what + ": not the command's output"
 
@@ -94,7 +94,7 @@ def name_failure(function, n):
 def judge_all(scene, failures, fork=0):
     def judge(fail):
         return scene.judge(fail, fork)
-    if scene.way == "terminal":  # forks in a thread do not go together with a pty
+    if scene.way == "terminal":  # forking a pty from a thread is not safe
         wrong = [judge(fail) for fail in failures]
     else:
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -1,4 +1,4 @@
-"""What the caller gets is what the command would have given without us: its status and its bytes, on pipes and files."""
+"""The caller gets the same status and the same bytes as without us, on pipes and files."""
 import array
 import fcntl
 import hashlib
@@ -106,7 +106,7 @@ def test_a_captured_command_writes_line_by_line_as_it_goes(state, tmp_path):
     os.mkfifo(tmp_path / "gate")
     child = subprocess.Popen([RUN, "awk", 'BEGIN { print "first"; getline < ARGV[1]; print "second" }', tmp_path / "gate"],
                              env=environment(state), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    assert child.stdout.readline() == b"first\n"  # while awk waits, its stdout not flushed by an end
+    assert child.stdout.readline() == b"first\n"  # awk still waits, so no exit has flushed its stdout
     (tmp_path / "gate").write_text("go\n")
     assert child.stdout.read() == b"second\n" and child.wait() == 0
 
@@ -165,7 +165,7 @@ def test_closed_descriptors_stay_closed_and_nothing_else_gets_into_their_place(s
     assert log.read_bytes() == b"text" * len({1, 2} - set(closed))
 
 
-# ---- what it runs in ----
+# ---- the command's environment ----
 def child_environment(*arguments, **keywords):
     text = run("env", "-0", *arguments, **keywords).stdout
     return dict(entry.split("=", 1) for entry in text.decode().split("\0") if entry)
@@ -198,7 +198,7 @@ def test_the_commands_umask_directory_and_descriptors_are_the_callers(state, tmp
 
 def test_the_command_holds_no_descriptor_of_ours(state):
     done = run("ls", "/proc/self/fd", state=state)
-    assert done.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3: ls reading the directory
+    assert done.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3: ls itself, for the directory
 
 
 def test_signals_that_the_caller_ignored_or_blocked_are_so_in_the_command(state):
@@ -238,7 +238,7 @@ def test_nothing_of_ours_is_written_when_all_goes_well(state):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-# ---- what must not keep us ----
+# ---- what must not delay our end ----
 @pytest.mark.parametrize("both", [True, False])
 def test_a_grandchild_that_keeps_the_output_open_delays_nothing(state, tmp_path, both):
     with open(tmp_path / "out", "wb") as out:
@@ -295,7 +295,7 @@ def test_a_limit_on_the_size_of_files_costs_the_log_and_nothing_else(state, bloc
     assert done.returncode == 6 and done.stdout == b"".join(b"%d\n" % i for i in range(1, 2001))
     assert b"File too large" in done.stderr
     done = run("sh", "-c", "head -c 4096 /dev/zero >$0", state / "file", state=state, preexec_fn=limit)
-    assert done.returncode == 128 + signal.SIGXFSZ  # the command has its signal
+    assert done.returncode == 128 + signal.SIGXFSZ  # the command gets the signal
 
 
 def test_another_child_that_ends_first_is_not_taken_for_the_command(state):
@@ -327,7 +327,7 @@ def used_by(*argv, env):
 def test_cpu_time_and_memory_of_the_command_reach_the_caller(state, ignored):
     work = "import time\nx = bytearray(200 << 20)\nwhile time.process_time() < 0.5: pass"
     command = [RUN, "python3", "-c", work]
-    if ignored:  # the kernel then reaps every child, and counts none
+    if ignored:  # the kernel then reaps the children and does not count their usage
         command = ["python3", "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
                    *command]
     seconds, kilobytes, status = used_by(*command, env=environment(state))
@@ -382,7 +382,7 @@ def test_the_core_dump_bit_of_the_status_is_the_commands_and_so_is_the_core(stat
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a hard limit")
 def test_our_own_use_of_the_processor_does_not_count_against_the_commands_limit(state):
-    """Each process of the command stays below it; the pump copies for longer."""
+    """Each process of the command stays below the limit; the pump uses more time than the limit."""
     script = "for i in 1 2 3 4 5 6 7 8; do head -c 400000000 /dev/zero || exit 9; done"
     limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
     with open("/dev/null", "wb") as null:
@@ -391,7 +391,7 @@ def test_our_own_use_of_the_processor_does_not_count_against_the_commands_limit(
     assert done.stdout == b"1\n1\n" and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
-# Below 24 KiB, sh itself now and then has too little.
+# Below 24 KiB, sh itself sometimes fails.
 @pytest.mark.skipif(bool(os.environ.get("NIXFLEET_ASAN")), reason="a sanitizer needs more")
 @pytest.mark.parametrize("size", [24, 32, 64])
 def test_a_small_stack_is_enough(state, size):
@@ -424,7 +424,7 @@ def test_with_no_pty_the_bytes_are_those_of_a_pipe(state, tmp_path):
 
 def test_options_inside_another_run_are_said_to_be_ignored(state):
     done = run("sh", "-c", f"{RUN} -v --log inner.log echo in; {RUN} echo in; {RUN} --log inner.log echo in", state=state)
-    assert done.stdout == b"in\nin\nin\n" and done.stderr.count(b"have no effect") == 1  # stderr is captured: only where -v asks for it
+    assert done.stdout == b"in\nin\nin\n" and done.stderr.count(b"have no effect") == 1  # stderr is captured, so the message needs -v
 
 
 # ---- what belongs to another user ----
@@ -436,7 +436,7 @@ def as_nobody():
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up")
 @pytest.mark.parametrize("both", [True, False])
 def test_a_pipe_of_another_user_that_nobody_reads_keeps_no_signal_away(tmp_path, both):
-    """The pipe cannot be opened once more, to be written to without waiting."""
+    """We cannot open the pipe of another user again to write without blocking."""
     env = environment("/nonexistent/state", HOME="/tmp")
     read_end, write_end = os.pipe()
     child = subprocess.Popen([RUN, "-q", "yes"], env=env, stdin=subprocess.DEVNULL, stdout=write_end, stderr=write_end if both else subprocess.DEVNULL,
@@ -477,7 +477,7 @@ def test_a_pipe_of_another_user_gets_all_of_it(both):
 
 @pytest.fixture
 def another_users(tmp_path):
-    """A program that becomes root, as sudo does, and then does its first argument in a shell."""
+    """A program that becomes root, as sudo does, and then runs its first argument in a shell."""
     source, program = tmp_path / "become.c", pathlib.Path("/tmp") / f"nixfleet-become-{os.getpid()}"
     source.write_text('#include <unistd.h>\nint main(int c, char **v) { (void)c; if (setgid(0) || setuid(0)) return 9; execl("/bin/sh", "sh", "-c", v[1], (char *)0); return 9; }\n')
     subprocess.run(["cc", "-o", program, source], check=True)
@@ -515,14 +515,14 @@ for _ in wanted:
 """
     with subprocess.Popen([RUN, "python3", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"ready\n"
-        for number in CATCHABLE:  # one by one: those that stop and those that continue take each other away
+        for number in CATCHABLE:  # one at a time: stop signals and SIGCONT cancel each other
             child.send_signal(number)
             assert int(child.stdout.readline()) == number
         assert child.wait(20) == 0
 
 
 def test_a_signal_to_each_process_of_a_service_comes_once(state):
-    """As systemd sends it to a control group. One to the wrapper alone comes each time."""
+    """As systemd signals a control group. A signal to the wrapper alone reaches the command each time."""
     script = """
 import os, signal
 wanted = [signal.SIGTERM, signal.SIGUSR1]

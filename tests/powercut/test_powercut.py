@@ -1,8 +1,8 @@
-"""Runs in a virtual machine whose power goes (`make check-powercut`): QEMU is killed in the middle, and boots again.
+"""Runs in a virtual machine that loses its power (`make check-powercut`): QEMU is killed in the middle, and boots again.
 
-Three runs write numbered lines: one to a dashboard outside of the machine, one to a dashboard inside, one to a dashboard that is not
-there. Killing QEMU loses what the guest's kernel had not given to the disk. POWERCUT_ROUNDS says how often (3), POWERCUT_ACCEL=kvm that the machine need not be
-emulated, POWERCUT_BOOT_S how many seconds a boot and the first lines may take (1800)."""
+Three runs write numbered lines: one to a dashboard outside of the machine, one to a dashboard inside, one to a dashboard that does
+not exist. Killing QEMU loses data that the guest's kernel has not written to the disk. POWERCUT_ROUNDS: number of rounds (3);
+POWERCUT_ACCEL=kvm: use KVM in place of emulation; POWERCUT_BOOT_S: seconds that a boot and the first lines may take (1800)."""
 import json
 import os
 import pathlib
@@ -28,8 +28,8 @@ from machine import TOKEN, VIEW, bare_system, inside, install, wait_for
 
 ROUNDS = int(os.environ.get("POWERCUT_ROUNDS", "3"))
 KERNEL = ["linux-image-cloud-amd64", "initramfs-tools", "iproute2", "zstd"]
-ACCELERATOR = os.environ.get("POWERCUT_ACCEL", "tcg")  # a /dev/kvm in a virtual machine may be there and not work
-BOOT_S = int(os.environ.get("POWERCUT_BOOT_S", "1800"))  # emulated, on a busy machine
+ACCELERATOR = os.environ.get("POWERCUT_ACCEL", "tcg")  # not detected: in a virtual machine, /dev/kvm may exist and not work
+BOOT_S = int(os.environ.get("POWERCUT_BOOT_S", "1800"))  # enough for emulation on a busy machine
 
 WORK = """#!/bin/bash
 ip link set lo up; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
@@ -95,7 +95,7 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no virtual machine:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """The disk before its first boot, with kernel and initial file system beside it."""
+    """A directory with the disk before its first boot, the kernel and the initial file system."""
     place = tmp_path_factory.mktemp("powercut")
     root = place / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", str(bare_system("kernel", KERNEL)), str(root)], check=True)
@@ -137,7 +137,7 @@ class Guest:
 
 
 def inside_lines(port):
-    """What the dashboard in the machine has of its run; None: it does not answer."""
+    """The lines of the run that the dashboard in the machine has; None: the dashboard does not answer."""
     def get(path):
         request = urllib.request.Request(f"http://127.0.0.1:{port}/api/hosts/vm/{path}", headers={"Authorization": "Bearer " + VIEW})
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -150,7 +150,7 @@ def inside_lines(port):
 
 
 def outside(data, *options):
-    """As people run it: with --dev the dashboard would not answer to the machine, which knows it by another address."""
+    """Without --dev: with --dev the dashboard would refuse the requests of the machine, which uses another address."""
     return Dashboard(data, dev=False, options=options, NIXFLEET_VIEW_TOKEN=VIEW, **settings())
 
 
@@ -165,7 +165,7 @@ def outside_lines(dashboard):
 
 
 def whole(kind, lines):
-    """Whether these are the run's first lines, each as it was written."""
+    """Whether these lines are the first lines of the run, unchanged."""
     return lines == [f"{kind} line {i} of a run that ends with the power" for i in range(1, len(lines) + 1)]
 
 

@@ -52,7 +52,7 @@ def partial(r):
 
 def main():
     r = random.Random(int(sys.argv[1]))
-    sizes = random.Random(int(sys.argv[1]))  # of its own: how much a write took must not change what comes next
+    sizes = random.Random(int(sys.argv[1]))  # separate, so that the size of a partial write does not change the following data
     one_stream = os.environ.get("SOAK_STDOUT_ONLY") == "1"
     for _ in range(r.randrange(1, 25)):
         data = r.choice([plain, plain, bar, colours, tree, long_line, bad_utf8, binary, wide, partial])(r)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""endurance.py: a fleet that works for a long time, with a dashboard that is restarted in the middle of everything.
+"""endurance.py: a fleet that works for a long time, while the dashboard is restarted again and again.
 
     endurance.py [--seconds 1800] [--seed S] [--workers 3] [--rate 50] [--hosts 50] [--pages 6]
 
 At the same time: workers that run random commands (emit.py) through nixfleet-run, one after the other, some of them killed; one command
-that writes --rate lines a second all the time; hosts that send heartbeats by plain HTTP; pages (WebSockets) that come, follow and go;
-`nixfleet-run --flush` each minute; and the dashboard restarted each fifth of a minute to five, by SIGTERM and SIGKILL in turn, each time
-away for a while.
+that writes --rate lines a second all the time; hosts that send heartbeats by plain HTTP; pages (WebSockets) that connect, follow and leave;
+`nixfleet-run --flush` each minute; and the dashboard, restarted at intervals of 12 s to 5 min by SIGTERM and SIGKILL in turn, each
+time with a pause.
 
 What must hold at the end: nothing is undelivered; the dashboard's text of every run equals `--show` of its local log, and so does its
 exit; the long run has each line once and in order; and from the first third on neither memory nor descriptors nor threads grow in any
@@ -82,13 +82,13 @@ class Endurance:
         def guarded():
             try:
                 job(*arguments)
-            except Exception as problem:  # noqa: BLE001: whatever it is, the run has failed
+            except Exception as problem:  # noqa: BLE001: every exception is a failure
                 self.problems.append(f"{job.__name__}: {problem!r}")
         thread = threading.Thread(target=guarded, daemon=True)
         thread.start()
         self.threads.append(thread)
 
-    # ---- what goes on ----
+    # ---- the load ----
     def work(self, number):
         choose = random.Random(self.options.seed * 100 + number)
         while self.goes_on():
@@ -103,7 +103,7 @@ class Endurance:
             self.count("runs")
 
     def heartbeat(self, number):
-        """A host without the wrapper."""
+        """A host that reports without nixfleet-run."""
         host, seq = f"plain-{number}", 0
         run = f"00000000-0000-4000-8000-{number:012d}"
         while self.goes_on():
@@ -115,11 +115,11 @@ class Endurance:
                 with urllib.request.urlopen(request, timeout=20):
                     self.count("heartbeats")
             except (OSError, urllib.error.URLError):
-                pass  # it is down just now
+                pass  # the dashboard is down at the moment
             self.pause(2 + number % 7)
 
     def look(self, number):
-        """A page that comes, follows the hosts, and goes."""
+        """A page that connects, follows the hosts, and leaves."""
         choose = random.Random(self.options.seed * 1000 + number)
         while self.goes_on():
             try:
@@ -132,7 +132,7 @@ class Endurance:
                         page.receive()
                         self.count("messages")
             except (OSError, EOFError, ValueError, AssertionError, AttributeError, TimeoutError):
-                self.pause(0.5)  # silence, or it is down just now
+                self.pause(0.5)  # no message, or the dashboard is down at the moment
 
     def flush_each_minute(self):
         while self.goes_on():
@@ -153,9 +153,9 @@ class Endurance:
             self.count("restarts")
             term = not term
 
-    # ---- what is looked at ----
+    # ---- measurements ----
     def processes(self):
-        """name -> pid of what must not grow: the dashboard and the processes of the long run."""
+        """name -> pid of the processes that must not grow: the dashboard and the processes of the long run."""
         found = {"dashboard": self.dashboard.process.pid}
         stack = [(self.long.pid, "nixfleet-run")]
         while stack:
@@ -184,7 +184,7 @@ class Endurance:
                 try:
                     self.metrics.setdefault(name, []).append(self.measure(pid))
                 except (OSError, KeyError, ValueError):
-                    continue  # it was restarted just now
+                    continue  # the process has just been restarted
             if time.monotonic() - said >= 60:
                 said = time.monotonic()
                 sizes = ", ".join(f"{name} {rows[-1]['rss'] / 1024:.1f} MB {rows[-1]['fds']} fds" for name, rows in self.metrics.items())
@@ -192,7 +192,7 @@ class Endurance:
             self.pause(step)
 
     def grows(self):
-        """From the first third on nothing may grow. What a database keeps in memory is bounded, but reached late."""
+        """After the first third nothing may grow. A database's cache is bounded, but reaches its limit late."""
         for name, rows in self.metrics.items():
             third = len(rows) // 3
             if third < 3:

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that hurts what goes through it, as a seeded random source says."""
+"""A TCP proxy on loopback that disturbs its connections at random, from a seed."""
 import random
 import socket
 import threading

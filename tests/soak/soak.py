@@ -106,7 +106,7 @@ class Dashboard:
 
 
 class Disk:
-    """A directory that is a small file system of its own where that is permitted; fill() leaves no room in it."""
+    """A directory that is its own small file system if mounting is permitted; fill() fills it."""
 
     def __init__(self, path, megabytes):
         self.path = path
@@ -118,7 +118,7 @@ class Disk:
         with open(f"{self.path}/ballast", "wb") as ballast:
             room = os.statvfs(self.path)
             size, done = room.f_bavail * room.f_bsize - spare, 0
-            while size > 4096:  # others write meanwhile
+            while size > 4096:  # other processes write at the same time
                 try:
                     os.posix_fallocate(ballast.fileno(), done, size)
                     done += size
@@ -137,7 +137,7 @@ class Disk:
 
 
 def sanitized():
-    """Whether the programs carry a sanitizer, whose runtime must be the first thing that is loaded."""
+    """Whether the programs are built with a sanitizer. Its runtime must be loaded first, so no shim can be preloaded."""
     with open(RUN, "rb") as program:
         return b"__asan_init" in program.read()
 
@@ -211,7 +211,7 @@ class Soak:
             process.kill()
         elif fault == "kill-monitor":
             for monitor in self.children_of(process.pid, b"nixfleet-run"):
-                if leads_session(monitor) and not writes_log(monitor):  # what a leak checker starts at the end does not, and would be waited for for ever
+                if leads_session(monitor) and not writes_log(monitor):  # not the process of a leak checker: the wrapper would wait for ever
                     os.kill(monitor, signal.SIGKILL)
         elif fault in ("kill-log-writer", "stop-log-writer"):
             for writer in filter(writes_log, self.children_of(process.pid, b"nixfleet-run")):
@@ -227,7 +227,7 @@ class Soak:
             os.rename(self.clock_file + ".new", self.clock_file)
 
     def wait_for_log(self, run_id):
-        """The log writer may have been left behind; it holds the record's lock while output can still come."""
+        """Waits for the log writer, which may outlive the run and holds the lock of the record while output can still come."""
         deadline = time.monotonic() + 60
         with open(f"{self.state}/{run_id}.run", "rb") as record:
             while time.monotonic() < deadline:

@@ -1,7 +1,7 @@
-"""A Debian with systemd as PID 1, with nixfleet installed, that a test can use up: debootstrap and systemd-nspawn.
+"""A Debian with systemd as PID 1, with nixfleet installed, made for one test: debootstrap and systemd-nspawn.
 
-The bare system is made once and kept (build/systemd/root); each machine is an overlay over it. Programs are this build's, so the
-system is of this machine's own suite. Commands run below the machine's systemd, as services of it."""
+The bare system is made once and kept (build/systemd/root); each machine is an overlay over it. The programs come from this build, so the
+system is of the same Debian suite as this host. Commands run as services of the machine's systemd."""
 import os
 import pathlib
 import re
@@ -23,7 +23,7 @@ URL = "http://127.0.0.1:8000"
 
 
 def why_not():
-    """Why no machine can be had here; None: one can."""
+    """Why no machine can be made here; None: a machine can be made."""
     if os.geteuid() != 0:
         return "needs root"
     for tool in ("debootstrap", "systemd-nspawn", "nsenter", "unshare", "ssh-keygen"):
@@ -50,7 +50,7 @@ def mirror():
 
 
 def libraries():
-    """The packages of what our programs link."""
+    """The packages of the libraries that our programs link."""
     files = set()
     for name in ("nixfleet-report", "nixfleet-dashboard"):
         out = subprocess.run(["ldd", str(ROOT / name)], capture_output=True, text=True, check=True).stdout
@@ -64,7 +64,7 @@ def libraries():
 
 
 def bare_system(name="root", packages=()):
-    """The directory with the bare system and further packages, made if it is not there."""
+    """The directory with the bare system and further packages. Makes the system if it does not exist."""
     root = PLACE / name
     if (root / "done").exists():
         return root
@@ -88,7 +88,7 @@ def descendants(pid):
 
 
 def install(root, files):
-    """nixfleet and files (path in the machine -> text, or (text, mode)) into a machine's root directory."""
+    """Installs nixfleet and files (path in the machine -> text, or (text, mode)) into the root directory of a machine."""
     subprocess.run(["make", "-s", "install", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     for path, text in files.items():
         text, mode = text if isinstance(text, tuple) else (text, 0o644)
@@ -99,7 +99,7 @@ def install(root, files):
 
 
 def inside(root, script):
-    """Runs a script in the files of a machine that has not booted."""
+    """Runs a script in the root directory of a machine that has not booted."""
     subprocess.run(["chroot", str(root), "sh", "-ec", script], check=True, stdout=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 
 
@@ -136,7 +136,7 @@ class Machine:
         return None
 
     def run(self, script, user=None, check=True, properties=(), timeout=PATIENCE_S):
-        """Runs a script as a service of the machine's systemd; its output, with standard error."""
+        """Runs a script as a service of the machine's systemd; returns stdout and stderr together."""
         options = [f"--property={p}" for p in properties] + ([f"--property=User={user}"] if user else [])
         done = subprocess.run(["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "--", "systemd-run", "--quiet", "--wait", "--pipe", "--collect", *options,
                                "--", "bash", "-c", f"exec 2>&1; {script}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -146,7 +146,7 @@ class Machine:
         return done
 
     def start(self, script, user=None, name=None):
-        """The same in the background, as a unit of its own."""
+        """Starts a script in the background as its own unit."""
         name = name or f"test-{time.monotonic_ns()}"
         who = f"--property=User={user}" if user else ""
         self.run(f"systemd-run --quiet --collect --unit={name} {who} bash -c {shlex.quote(script)}")

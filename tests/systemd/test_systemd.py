@@ -1,5 +1,5 @@
 """--scope, --nohup and the units under a real systemd (`make check-systemd`): an agent that a switch restarts, a session that
-ends, the timer after a boot. Everything runs installed, signed in, as the users that have it in a fleet."""
+ends, the timer after a boot. nixfleet is installed, and runs as the same users as in a fleet, with a dashboard that requires sign-in."""
 import json
 import pathlib
 import sys
@@ -85,7 +85,7 @@ def get(machine, path):
 
 
 def run_with(machine, marker):
-    """The run whose log has the marker, and its lines."""
+    """The run whose log contains the marker, and the lines of its log."""
     for run in json.loads(get(machine, "/api/hosts/vm/runs"))["runs"]:
         lines = get(machine, f"/api/hosts/vm/runs/{run['id']}/log").splitlines()
         if any(marker in line for line in lines):
@@ -94,12 +94,12 @@ def run_with(machine, marker):
 
 
 def ended(machine, marker):
-    """The same once the run has an end that was delivered."""
+    """As run_with, but waits until the end of the run is delivered."""
     return wait_for(lambda: (found := run_with(machine, marker)) and found[0].get("exit") and found, f"the end of {marker}")
 
 
 def set_lingering(machine, linger):
-    """With lingering mba has a manager; without, and without a session, mba has none."""
+    """With lingering, the user mba has a systemd manager. Without lingering and without a session, mba has no manager."""
     if linger:
         machine.run("loginctl enable-linger mba")
     else:
@@ -161,7 +161,7 @@ def test_without_lingering_nothing_gets_into_the_report_and_verbose_says_why(mac
 
 
 def test_without_lingering_a_switch_that_restarts_its_agent_is_killed_and_its_log_is_delivered(machine):
-    """What docs/agent.md says of a user without a manager."""
+    """As docs/agent.md describes for a user without a manager."""
     set_up_agent(machine, "mba", "control-group", linger=False)
     marker = switch(machine, "restart", "--scope")
     run, lines = ended(machine, marker)
@@ -175,7 +175,7 @@ SSH = "ssh -tt -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o Lo
 @pytest.mark.parametrize("option, linger, kill", [("--nohup", False, "no"), ("--scope", False, "no"), ("--nohup", True, "no"), ("--scope", True, "no"),
                                                   ("--scope", True, "yes")])
 def test_a_run_outlives_the_session_that_it_was_started_in(machine, option, linger, kill):
-    """systemd ends a user's manager 10 s after the last session, unless the user lingers: a scope may not die of that."""
+    """systemd ends a user's manager 10 s after the last session, unless the user lingers. This must not end a run in a scope."""
     machine.run("systemctl stop agent; mkdir -p /etc/systemd/logind.conf.d;"
                 f" printf '[Login]\\nKillUserProcesses={kill}\\n' >/etc/systemd/logind.conf.d/test.conf; systemctl restart systemd-logind")
     set_lingering(machine, linger)

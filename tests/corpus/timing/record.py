@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Records real runs for unit/test_timing: record.py RUNS >FILE. Each run builds graph.nix through nixfleet-run, in which some
-derivations have changed, and is printed as the dashboard stored it. Needs nix, and builds into this machine's nix store."""
+"""Records real runs for unit/test_timing: record.py RUNS >FILE. For each run, some derivations of graph.nix change,
+nixfleet-run builds graph.nix, and record.py prints the run as the dashboard stored it. Needs nix; the builds go into this
+machine's nix store."""
 import json
 import os
 import pathlib
@@ -18,12 +19,12 @@ from dashserver import TOKEN, Dashboard  # noqa: E402
 
 SECONDS = {"zlib": 0.7, "openssl": 2.5, "linux": 6, "curl": 1.8, "git": 2.6, "vim": 1.4, "nginx": 1.9, "modules": 0.5, "postgresql": 3,
            "python": 4, "borg": 1.2, "system": 0.8, "unit-a": 0.3, "unit-b": 0.3, "unit-c": 0.3, "unit-d": 0.3, "unit-e": 0.3}
-NOISE = 0.1  # of what a build takes
+NOISE = 0.1  # standard deviation, as a share of the seconds that a build takes
 JOBS = 3
 
 
 def change(state, dice, run):
-    """Mostly much is new, sometimes little; system always."""
+    """Most runs change many derivations, some runs change few; every run changes "system"."""
     share = 1 if run == 0 else 0.7 if dice.random() < 0.6 else 0.15
     for name, seconds in SECONDS.items():
         if name == "system" or dice.random() < share:

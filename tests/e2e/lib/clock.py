@@ -4,13 +4,13 @@ import pathlib
 
 BUILD = pathlib.Path(os.environ.get("NIXFLEET_BUILD") or pathlib.Path(__file__).resolve().parents[3] / "build")
 SHIM = BUILD / "tools/shim_clock.so"
-# A sanitizer's library must come first.
+# A sanitizer's library must be the first in LD_PRELOAD, so the shim cannot be used with it.
 AVAILABLE = SHIM.exists() and not os.environ.get("NIXFLEET_ASAN")
-STEP = 29  # seconds: a dashboard takes 30 between two writes for a jump of its clock, and less for silence
+STEP = 29  # seconds: 30 s between two writes is a clock jump for a dashboard; less is silence
 
 
 class Clock:
-    """`environment` is what the program is started with."""
+    """The test starts the program with `environment`."""
 
     def __init__(self, path, seconds=0):
         self.path, self.seconds = path, seconds
@@ -23,7 +23,7 @@ class Clock:
         new.rename(self.path)
 
     def pass_silently(self):
-        """As if nothing had been heard for so long. Where the shim cannot be used, the test waits instead."""
+        """Moves the clock by STEP, as if no host had reported for that time. Without the shim, the test has to wait instead."""
         self.set(self.seconds + STEP)
 
     @property

@@ -21,20 +21,20 @@ BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR") or ROOT)
 TOKEN = "shared-token-of-the-tests"
 
 
-# Where the dashboards of this test program store: each data directory stands for a database of its own.
+# Whether the dashboards of this test program store in PostgreSQL. Each data directory then has its own database.
 POSTGRES = os.environ.get("NIXFLEET_TEST_STORE") == "postgresql"
 
 
 @functools.cache
 def database_server():
-    """The PostgreSQL server of this test program, which ends with it."""
+    """The PostgreSQL server of this test program. The server ends when the test program ends."""
     server = postgres.Postgres()
     atexit.register(server.close)
     return server
 
 
 def store_of(data):
-    """The URL of the database that stands for a data directory, made when it is new."""
+    """The URL of the database of a data directory. Makes the database if it does not exist."""
     server = database_server()
     name = "t" + hashlib.sha256(os.path.realpath(data).encode()).hexdigest()[:16]
     if not server.sql(f"SELECT 1 FROM pg_database WHERE datname='{name}'", "postgres"):
@@ -43,12 +43,12 @@ def store_of(data):
 
 
 def store_settings(data):
-    """What a configuration needs beside the data directory to find the same store."""
+    """The settings that a configuration needs, in addition to the data directory, to use the same store."""
     return {"NIXFLEET_STORE": store_of(data)} if POSTGRES else {}
 
 
 def row_sum(*values):
-    """FNV-1a, as dashboard/store/sqlite/rowsum.c has it."""
+    """FNV-1a, computed as in dashboard/store/sqlite/rowsum.c."""
     result = 0xcbf29ce484222325
     for value in values:
         kind = b"\5" if value is None else b"\1" + (value & (1 << 64) - 1).to_bytes(8, "little") if isinstance(value, int) else b"\3" + value.encode()
@@ -58,7 +58,7 @@ def row_sum(*values):
 
 
 def make_sums(store):
-    """What was written from outside looks like damage otherwise."""
+    """Computes the checksums again. Otherwise the dashboard takes rows that a test has written for damage."""
     store.create_function("row_sum", -1, row_sum)
     tables = [name for name, in store.execute("SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type='table' AND c.name='sum'")]
     for table in set(tables) - {"chunks"}:
@@ -92,10 +92,10 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Dashboard:
-    """`dev=False` is how people run it. What it logs is in `log`, from the last start on."""
+    """`dev=False`: as in production. `log` is what the dashboard has logged since its last start."""
 
     def __init__(self, data, dev=True, options=(), before=(), **settings):
-        """before: a command and its options that starts the dashboard, as prlimit does."""
+        """before: a command with its options that starts the dashboard, for example prlimit."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
         settings = {**store_settings(data), **settings}
         self.environment = dict(kept, NIXFLEET_API_TOKEN=TOKEN, **settings)
@@ -165,7 +165,7 @@ class Dashboard:
         return self.call("POST", path, body, **keywords)
 
     def csrf(self):
-        """What a page in dev mode is given, by the channel that it opens."""
+        """The CSRF token that a page in dev mode gets on its WebSocket."""
         from lib import ws
         with ws.WebSocket(self.url) as channel:
             return channel.receive()["csrf"]

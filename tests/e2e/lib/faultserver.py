@@ -1,10 +1,10 @@
-"""A dashboard that can be made to misbehave: it keeps what it is sent by the rules of docs/protocol.md, so that a test can
-compare texts, and fails in any way that a network or a server can.
+"""A dashboard that misbehaves when a test asks for it. It stores what it receives by the rules of docs/protocol.md, so that
+a test can compare texts, and it can fail in every way that a network or a server can fail.
 
     with FaultServer() as server:
         server.fault = status(503, retry_after=1)   # or refuse(), slow(), garbage()…; None: behave
         ...
-        server.text("myhost", run)                  # what it has
+        server.text("myhost", run)                  # the text that was received
 
 `fault` is a function (handler, path, body) -> True if it has answered (or broken) the request; it may be changed at any time
 and may restrict itself to one path."""
@@ -73,7 +73,7 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request, client_address):
-        pass  # a client that goes away is part of the tests
+        pass  # tests make clients go away
 
 
 class FaultServer:
@@ -83,7 +83,7 @@ class FaultServer:
         self.runs, self.requests = {}, []
         self.faults = self.connections = 0
         self.stop_runs = set()
-        self.violations = []  # of the protocol, by the writer
+        self.violations = []  # where the writer broke the protocol
         self.changed = threading.Condition()
         self.server = None
         self.port = 0
@@ -91,7 +91,7 @@ class FaultServer:
 
     # ---- life ----
     def start(self):
-        """Also after stop(), at the same port: the dashboard comes back."""
+        """May be called again after stop(): the dashboard comes back at the same port."""
         self.server = Server(("127.0.0.1", self.port), Handler)
         self.server.owner = self
         self.port = self.server.server_address[1]
@@ -174,7 +174,7 @@ class FaultServer:
 
     # ---- what tests ask ----
     def run(self, host="testhost"):
-        """The only run of a host, or the newest; None before it came."""
+        """The newest run of a host; None if there is no run yet."""
         keys = sorted(key for key in self.runs if key[0] == host)
         return self.runs[keys[-1]] if keys else None
 
@@ -183,7 +183,7 @@ class FaultServer:
         return "\n".join("" if line is None else line for line in run.lines) if run else None
 
     def wait(self, condition, timeout=PATIENCE_S):
-        """Waits until condition() is true; asks after everything that happens here."""
+        """Waits until condition() is true. Calls condition() after each event of this server."""
         deadline = time.monotonic() + timeout
         with self.changed:
             while not condition():
@@ -197,7 +197,7 @@ class FaultServer:
 
 # ---- faults ----
 def status(code, retry_after=None, body=None, only=""):
-    """Answers with a status, whatever is asked."""
+    """Answers every request with this status."""
     def fault(handler, path, _):
         if only not in path:
             return False
@@ -208,7 +208,7 @@ def status(code, retry_after=None, body=None, only=""):
 
 
 def times(count, fault):
-    """The fault for the first `count` requests that it applies to."""
+    """Applies the fault to the first `count` requests that match."""
     left = [count]
 
     def counted(handler, path, body):
@@ -250,7 +250,7 @@ def endless_body(handler, path, body):
 
 
 def slow(handler, path, body):
-    """One byte a second."""
+    """Sends the answer at one byte a second."""
     for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"next\": 999}":
         handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
@@ -276,14 +276,14 @@ def reset(handler, path, body):
 
 
 def lost_answer(handler, path, body):
-    """Takes the request as it should, and the answer gets lost."""
+    """Handles the request correctly, then loses the answer."""
     handler.server.owner.take(path, body, handler.headers)
     return reset(handler, path, body)
 
 
 # ---- surroundings ----
 class SlowLine:
-    """A line to a server that carries so many bytes a second, and little at once."""
+    """A connection to a server with limited bytes a second and small buffers."""
     def __init__(self, server, bytes_per_second):
         self.target, self.rate = ("127.0.0.1", server.port), bytes_per_second
         self.listener = socket.socket()
@@ -322,7 +322,7 @@ class SlowLine:
 
 
 def black_hole():
-    """A listening socket that accepts nothing, its queue full: connections hang. Close the sockets afterwards."""
+    """A listening socket with a full queue that accepts no connection: new connections hang. The caller closes the sockets."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)

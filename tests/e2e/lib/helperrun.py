@@ -1,4 +1,4 @@
-"""A run without a command: tests/tools/fakepump with the real helpers, the test writing its output."""
+"""A run without a command: tests/tools/fakepump with the real helpers. The test writes the output."""
 import contextlib
 import os
 import pathlib
@@ -24,7 +24,7 @@ def environment(state, url, **extra):
 
 
 class HelperRun:
-    """Starts at once. write() is output; finish() ends the run and returns what was said."""
+    """The run starts at once. write() adds output; finish() ends the run and returns what was printed on stderr."""
     def __init__(self, state, url, status=0, **extra):
         self.process = subprocess.Popen([PUMP, REPORT, str(status)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env=environment(state, url, **extra))
@@ -49,7 +49,7 @@ class HelperRun:
         return self.said.decode()
 
     def kill(self):
-        """As if the pump had been killed; its helpers live on."""
+        """Kills the pump only; the helpers continue."""
         self.process.kill()
         self.process.wait()
 
@@ -63,7 +63,7 @@ class HelperRun:
 
 
 def behind(state):
-    """The helpers of runs in this state directory that live: those that stay behind a run, once it has ended."""
+    """The process ids of live helpers of this state directory. After a run has ended, these are the helpers that it left behind."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def behind(state):
 
 
 def nobody_behind(state, timeout=30):
-    """Waits until nothing of this state directory goes on behind a run."""
+    """Waits until no helper of this state directory is left."""
     end = time.monotonic() + timeout
     while behind(state):
         assert time.monotonic() < end, "a helper stays behind for too long"
@@ -82,8 +82,8 @@ def nobody_behind(state, timeout=30):
 
 
 def end_behind(state, timeout=30):
-    """Ends what stays behind, as a service manager does. A helper that is just becoming the one that stays behind may not hear the
-    first signal."""
+    """Ends the helpers that are left, as a service manager does. Sends the signal repeatedly: a helper that is just detaching from
+    the run may miss the first signal."""
     end = time.monotonic() + timeout
     while left := behind(state):
         assert time.monotonic() < end, "a helper stays behind for too long"

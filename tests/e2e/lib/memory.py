@@ -1,4 +1,4 @@
-"""Lets the allocations of a process fail when a test says so: tests/tools/failmem.c."""
+"""Makes allocations of a process fail when a test asks for it: tests/tools/failmem.c."""
 import mmap
 import os
 import pathlib
@@ -10,7 +10,7 @@ NEVER = (1 << 62, 1 << 62)
 
 
 class Memory:
-    """`environment` is what the process is started with."""
+    """The test starts the process with `environment`."""
 
     def __init__(self, directory):
         path = directory / "failmem"
@@ -24,7 +24,7 @@ class Memory:
         return struct.unpack_from("q", self.shared, 0)[0]
 
     def fail(self, after, how_many):
-        """From now on, that many allocations fail, after so many that do not."""
+        """From now on, `after` allocations succeed, then `how_many` fail."""
         first = self.count + after
         struct.pack_into("qq", self.shared, 8, first, first + how_many)
 

@@ -1,4 +1,4 @@
-"""Signing in as a person does, and what it takes."""
+"""Signs in as a person does: password, second factor, session cookie, and the settings for these."""
 import base64
 import functools
 import hashlib
@@ -16,13 +16,13 @@ TOTP = "JBSWY3DPEHPK3PXP"
 SECRET = "s" * 40
 
 
-@functools.cache  # bcrypt takes a moment on purpose
+@functools.cache  # bcrypt is slow on purpose
 def password_hash(password=PASSWORD):
     return subprocess.run([str(BIN / "nixfleet-dashboard"), "hash-password"], input=password + "\n", stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def settings(**more):
-    """What a dashboard needs to start as people run it."""
+    """The settings that a dashboard needs to start without --dev."""
     return dict(dict(NIXFLEET_PASSWORD_HASH=password_hash(), NIXFLEET_SESSION_SECRETS=SECRET, NIXFLEET_AGENT_TOKEN_HASH_SECRET="h" * 40), **more)
 
 
@@ -45,7 +45,7 @@ def cookie_of(answer):
 
 
 def cookie_that_ends(cookie, at, secret=SECRET):
-    """The same session in a cookie that ends at another time."""
+    """A signed cookie of the same session with another expiry time."""
     def code(data):
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 

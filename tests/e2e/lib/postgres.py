@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, in a directory below TMPDIR, reached by a socket in it or on loopback.
+"""A PostgreSQL server of a test's own, in a directory below TMPDIR, reached by a socket in this directory or on loopback.
 
 As a program: `python3 postgres.py COMMAND…` runs the command with the server's URL in NIXFLEET_TEST_POSTGRES."""
 import glob
@@ -28,7 +28,7 @@ def programs():
 
 
 def account():
-    """Who runs the server: never root."""
+    """The user that runs the server: never root, because PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -40,7 +40,7 @@ def account():
 
 
 def free_port():
-    """A port that no outgoing connection takes, also while a server that has it is restarted."""
+    """A port outside of the range of outgoing connections, so that no connection takes the port while its server restarts."""
     first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.SystemRandom().randrange(first * 5 // 8, first)
@@ -61,8 +61,8 @@ def runs(pid):
 
 
 class Postgres:
-    """durable: with fsync, as people run it. Settings are lines of postgresql.conf. The server is started at once;
-    `standby_of` makes it a copy of another that follows it; `clock`, the library shim_clock, lets a test set its clock."""
+    """durable: with fsync, as in production. Settings are lines of postgresql.conf. The server is started at once;
+    `standby_of` makes the server a standby of another server; `clock`, the library shim_clock, lets a test set its clock."""
 
     def __init__(self, durable=False, settings=(), standby_of=None, clock=None):
         self.bin = programs()
@@ -94,7 +94,7 @@ class Postgres:
             raise
 
     def set_clock(self, seconds):
-        """How far the server's clock is ahead."""
+        """How far the server's clock is ahead of the machine's."""
         new = self.directory / "clock.new"
         new.write_text(str(int(seconds * 1000)))
         new.rename(self.directory / "clock")
@@ -129,15 +129,15 @@ class Postgres:
             time.sleep(0.05)
 
     def stop(self, how=signal.SIGINT):
-        """SIGINT ends it in order, SIGQUIT at once; after SIGKILL its children end by themselves."""
+        """SIGINT ends the server in order, SIGQUIT at once. After SIGKILL its children end by themselves."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
         if self.process:
             self.process.wait(60)
 
     def kill(self):
-        """The end that leaves nothing in order: all of its processes at once."""
-        self.process.send_signal(signal.SIGSTOP)  # it starts no more of them
+        """Kills all processes of the server at once, so that none can clean up."""
+        self.process.send_signal(signal.SIGSTOP)  # stopped first, so that it starts no more children
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=subprocess.PIPE, text=True, check=False).stdout
         pids = [self.process.pid, *map(int, children.split())]
         for pid in pids:

@@ -1,4 +1,4 @@
-"""nginx, haproxy and Caddy in front of a dashboard, on loopback, with TLS by a CA of the tests' own."""
+"""nginx, haproxy and Caddy in front of a dashboard, on loopback, with TLS. The tests have their own CA."""
 import functools
 import os
 import pathlib
@@ -11,7 +11,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-# The proxy in front of every dashboard of this test program: a kind of front(); "": none.
+# The proxy in front of every dashboard of this test program, as for front(kind); "": no proxy.
 PROXY = os.environ.get("NIXFLEET_TEST_PROXY", "")
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/run/current-system/sw/bin") or shutil.which("nginx")
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/run/current-system/sw/bin") or shutil.which("haproxy")
@@ -20,7 +20,7 @@ CADDY = shutil.which("caddy")
 
 UPGRADE = """proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;"""
-# What people write: {name: the lines inside `location /`}.
+# Common nginx configurations: {name: the lines inside `location /`}.
 NGINX_STYLES = {
     "http_host": "proxy_set_header Host $http_host; " + UPGRADE,
     "host": "proxy_set_header Host $host; " + UPGRADE,
@@ -35,7 +35,7 @@ def free_port():
 
 
 class CA:
-    """A CA, and a certificate of it for localhost."""
+    """A CA, and a certificate for localhost that the CA has signed."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -61,7 +61,7 @@ class CA:
 
 
 class Proxy:
-    """A proxy that runs while the block does; `url` is where people go."""
+    """A proxy that runs during the `with` block. People use `url`."""
 
     def __init__(self, directory, ca, upstream):
         self.directory = pathlib.Path(directory)
@@ -138,16 +138,16 @@ class Caddy(Proxy):
                 "--adapter", "caddyfile"]
 
 
-# ---- what the manual says
+# ---- configurations from the manual
 
 def manual(start):
-    """The block of the manual that begins so."""
+    """The block of the manual that begins with this text."""
     text = (ROOT / "man/nixfleet-dashboard.8").read_text()
     return re.search(rf"^{re.escape(start)}\n.*?^\}}$", text, re.MULTILINE | re.DOTALL)[0]
 
 
 def manual_nginx():
-    """The server block of the manual, as written but for its name, port and files."""
+    """The server block of the manual, as written, except for its name, port and files."""
     block = manual("server {")
     for old, new in (("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"), ("fleet.example.org", "localhost"), ("/etc/ssl/fleet.pem", "@CERTIFICATE@"),
                      ("/etc/ssl/fleet.key", "@KEY@"), ("127.0.0.1:8000", "@UPSTREAM@")):

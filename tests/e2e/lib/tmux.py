@@ -1,4 +1,4 @@
-"""Bytes replayed in a real terminal: a tmux server of our own, and the lines that its panes hold afterwards."""
+"""Replays bytes in a real terminal: a tmux server of the test's own. Returns the lines that the panes show afterwards."""
 import os
 import re
 import shutil
@@ -8,8 +8,8 @@ import time
 
 LIMIT_S = 60
 BETWEEN = "== the next replay =="
-# Out of any sequence and of the alternate screen, then a title: when tmux has taken the title, it has shown all that came
-# before.
+# Ends any open sequence, leaves the alternate screen, then sets a title. When tmux shows the title, tmux has processed all
+# bytes before.
 END = b"\x18\x1b[?1047l\x1b]2;shown\x07"
 
 
@@ -32,7 +32,7 @@ class Tmux:
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=LIMIT_S).stdout
 
     def run_all(self, commands):
-        """Several commands of tmux in one start of it: with many replays, that is most of the time."""
+        """Runs several tmux commands in one start of tmux: with many replays, starting tmux takes most of the time."""
         return self.run(*[word for command in commands for word in (*command, ";")][:-1])
 
     def shown(self):
@@ -40,7 +40,7 @@ class Tmux:
         return {line.split()[0] for line in titles if line.endswith(" shown")}
 
     def replay_all(self, replays):
-        """For each (data, rows, cols): the lines once all of it was shown, rows that were wrapped joined."""
+        """For each (data, rows, cols): the lines after all data was shown; wrapped rows are joined."""
         names, starts = [], []
         for data, rows, cols in replays:
             self.count += 1
@@ -78,7 +78,7 @@ def normal(text):
 
 
 def tabs_as(theirs, ours):
-    """tmux's lines with the blanks of ours where tmux has tabs: from 3.6 on its cells remember that a tab was written over blanks."""
+    """tmux's lines, with our blanks in place of tmux's tabs: since 3.6, tmux's cells remember that a tab was written over blanks."""
     def filled(their, our):
         match = re.fullmatch(b"( +)".join(re.escape(part) for part in their.split(b"\t")), our)
         return our if match else their

@@ -1,4 +1,4 @@
-"""A user of the tests' own, in files of /etc that only the user's programs see."""
+"""A user for tests. Only the user's programs see the files of /etc that define the user."""
 import os
 import pathlib
 import shutil
@@ -7,7 +7,7 @@ USER = 54321
 
 
 def user_with_sudo(tmp_path, rule):
-    """A prefix that runs a program as the user askme, whose sudoers line is given. Needs root, unshare and setpriv."""
+    """A command prefix that runs a program as the user askme with this sudoers line. Needs root, unshare and setpriv."""
     etc = tmp_path / "etc"
     etc.mkdir()
     for name, line in (("passwd", f"askme:x:{USER}:{USER}::/tmp:/bin/sh"), ("shadow", "askme:$6$salt$nothing-matches-this:19000:0:99999:7:::"),

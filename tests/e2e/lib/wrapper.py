@@ -1,12 +1,12 @@
 """Runs nixfleet-run as its callers do: with pipes and files, and under a real pseudo-terminal.
 
-    done = run("sh", "-c", "echo hi")               # nothing is a terminal
-    with Terminal("vim", "file") as terminal:       # everything is one
+    done = run("sh", "-c", "echo hi")               # stdin, stdout and stderr are no terminal
+    with Terminal("vim", "file") as terminal:       # all three are a terminal
         terminal.until("file")
         terminal.type(":q\\r")
         assert terminal.wait() == 0
 
-Every wait is for a condition, with a bound that is long enough for a busy machine."""
+Every wait is for a condition, with a timeout that is long enough for a busy machine."""
 import array
 import contextlib
 import errno
@@ -24,13 +24,13 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("NIXFLEET_BIN_DIR", ROOT))
 RUN = str(BIN / "nixfleet-run")
-# For what is traced or changes its user: a leak checker cannot work there.
+# For programs that are traced or change their user: a leak checker cannot work in them.
 NO_LEAK_CHECK = {"ASAN_OPTIONS": "detect_leaks=0"}
 PATIENCE_S = 60  # for a condition: long enough for a busy machine and a sanitizer
 
 
 def environment(state, **extra):
-    """The tests' own environment without any setting of ours, with a state directory; None removes a variable."""
+    """The environment of the tests without settings of nixfleet, plus a state directory. The value None removes a variable."""
     result = {name: value for name, value in os.environ.items() if not name.startswith("NIXFLEET_") or name == "NIXFLEET_TEST_PROGRAM"}
     result.update(NIXFLEET_STATE_DIR=str(state), XDG_CONFIG_HOME=str(pathlib.Path(state).parent / "no-config"), TERM="xterm", LC_ALL="C.UTF-8")
     result.update(extra)
@@ -47,7 +47,7 @@ def wait_for(condition, what="the condition", seconds=PATIENCE_S):
 
 
 def run(*command, state, options=(), timeout=PATIENCE_S, env=None, **keywords):
-    """nixfleet-run with options and command; stdout and stderr are two pipes and stdin is empty unless said otherwise."""
+    """nixfleet-run with options and command; by default stdout and stderr are two pipes and stdin is empty."""
     keywords.setdefault("stdin", None if "input" in keywords else subprocess.DEVNULL)
     keywords.setdefault("stdout", subprocess.PIPE)
     keywords.setdefault("stderr", subprocess.PIPE)
@@ -65,7 +65,7 @@ def alive(pid):
 
 
 def state_of(pid):
-    """The letter that the kernel has for what a process does: R, S, T (stopped)…; None: it is gone."""
+    """The state of a process as the letter in /proc: R, S, T (stopped)…; None: no such process."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -88,7 +88,8 @@ def name_of(pid):
 
 
 def children(pid):
-    """Without the log writer, which every run has; until it has its own name, it has the wrapper's, as the monitor always does."""
+    """The children except the log writer. The log writer has the wrapper's name at first, as the monitor always has, so this waits
+    until the log writer has its own name."""
     end = time.monotonic() + PATIENCE_S
     while [name_of(child) for child in all_children(pid)].count("nixfleet-run") > 1 and time.monotonic() < end:
         time.sleep(0.005)
@@ -96,7 +97,7 @@ def children(pid):
 
 
 def log_writer(pid):
-    """The log writer of a wrapper, once it is at work."""
+    """Waits for the log writer of a wrapper to start."""
     return wait_for(lambda: [child for child in all_children(pid) if name_of(child) == "nixfleet-log"], "the log writer")[0]
 
 
@@ -106,12 +107,12 @@ def kill_quietly(pid, number=signal.SIGKILL):
 
 
 def became(status):
-    """A waitpid status as subprocess has it: an exit status, or minus the signal."""
+    """A waitpid status in the form that subprocess uses: an exit status, or minus the signal."""
     return os.waitstatus_to_exitcode(status)
 
 
 class Terminal:
-    """A program in a session of its own on a pseudo-terminal; `screen` is all that came from it so far."""
+    """A program in its own session on a pseudo-terminal. `screen` is all bytes that the program has written so far."""
 
     def __init__(self, *command, state=None, options=(), wrapped=True, env=None, rows=24, cols=80, redirect=(), prepare=None,
                  program=RUN, pixels=(0, 0)):
@@ -148,7 +149,7 @@ class Terminal:
         os.write(self.master, text if isinstance(text, bytes) else text.encode())
 
     def pump(self, seconds=0.05):
-        """Takes what has come; False when the terminal has hung up."""
+        """Reads what is there; False when the terminal has hung up."""
         if self.closed or not select.select([self.master], [], [], seconds)[0]:
             return not self.closed
         try:
@@ -161,7 +162,7 @@ class Terminal:
         return bool(piece)
 
     def until(self, wanted, after=0, seconds=PATIENCE_S):
-        """Reads until wanted (a regular expression, or a function of nothing) is there; returns where its match ends."""
+        """Reads until `wanted` (a regular expression, or a function without arguments) matches; returns where the match ends."""
         pattern = None if callable(wanted) else re.compile(wanted if isinstance(wanted, bytes) else wanted.encode(), re.DOTALL)
         end = time.monotonic() + seconds
         while True:
@@ -190,7 +191,7 @@ class Terminal:
         return self.status
 
     def wait(self, seconds=PATIENCE_S):
-        """Reads until the program has ended and all that it wrote is here; its status as subprocess has it."""
+        """Reads until the program has ended and all its output is read. Returns its status in the form that subprocess uses."""
         end = time.monotonic() + seconds
         while self.poll() is None:
             assert time.monotonic() < end, f"still running; screen: {self.screen[-2000:]!r}"
@@ -200,7 +201,7 @@ class Terminal:
         return self.status
 
     def hang_up(self):
-        """The terminal goes away, as when an ssh session ends."""
+        """Closes the terminal, as when an ssh session ends."""
         if self.slave is not None:
             os.close(self.slave)
             self.slave = None

@@ -1,4 +1,4 @@
-"""Writers that send lines as nixfleet-report does: until they are acknowledged."""
+"""Writers that send lines as nixfleet-report does: they send each batch again until it is acknowledged."""
 import http.client
 import json
 import random
@@ -24,7 +24,7 @@ def whole(dashboard, host, run):
 
 
 class Writer(threading.Thread):
-    """Posts numbered lines to a run of its own, and waits `pause` seconds after each batch; a batch is sent until it is acknowledged."""
+    """Posts numbered lines to its own run, and waits `pause` seconds after each batch. Sends a batch again until it is acknowledged."""
 
     def __init__(self, dashboard, number, pause=0):
         super().__init__(daemon=True)
@@ -50,7 +50,7 @@ class Writer(threading.Thread):
                     connection = None
                     time.sleep(0.005)
                     continue
-                if answer.status in (502, 503, 504):  # of the dashboard, or of a proxy that has lost it
+                if answer.status in (502, 503, 504):  # from the dashboard, or from a proxy without a dashboard
                     time.sleep(0.02)
                     continue
                 if answer.status == 200 and said["next"] == self.acked + count:
@@ -76,7 +76,7 @@ def stop(writers):
 
 
 def check(dashboard, writer):
-    """Every acknowledged line is there, once and in its place; behind them at most the batch whose answer was lost."""
+    """Every acknowledged line is there once, in order. After them there is at most the batch whose answer was lost."""
     assert writer.problem is None, writer.problem
     stored = whole(dashboard, writer.host, writer.run_id).split()[1::2]
     assert stored == [str(i) for i in range(len(stored))]

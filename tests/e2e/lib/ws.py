@@ -1,4 +1,4 @@
-"""A WebSocket client that is just enough for tests (RFC 6455): text messages, masked as a client must."""
+"""A WebSocket client with what the tests need (RFC 6455): text messages, masked as a client must."""
 import base64
 import json
 import os
@@ -55,7 +55,7 @@ class WebSocket:
         return first >> 7, first & 15, self.take(size)
 
     def receive(self):
-        """The next text message, whole. Control frames may stand between its parts."""
+        """The next complete text message. Control frames may come between its parts."""
         text = b""
         while True:
             last, opcode, data = self.frame()
