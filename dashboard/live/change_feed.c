@@ -14,7 +14,7 @@
 
 #define PROGRESS_MS 250
 #define PROGRESS_PER_S 400
-#define CREDIT_MS 1000 /* credit that is not used in quiet times is kept for this long only */
+#define CREDIT_MS 1000 /* unused credit is kept for this long */
 
 TAILQ_HEAD(queue, host_entry);
 
@@ -23,7 +23,7 @@ enum list_kind { ALL, STATES, LISTS };
 struct host_entry {
     char host[HOST_ID_SIZE]; /* must be first: entries are compared as names */
     TAILQ_ENTRY(host_entry) link;
-    struct queue *waits_in; /* NULL: it does not wait */
+    struct queue *waits_in; /* NULL: the host does not wait */
     struct {
         TAILQ_ENTRY(host_entry) link;
         uint64_t number; /* 0: the entry is not in this list */

@@ -28,7 +28,7 @@ struct listener {
     struct MHD_Connection *connection;
     struct caller caller;
     bool suspended;
-    bool ended;    /* its session has ended */
+    bool ended;    /* the session of the caller has ended */
     uint64_t seen; /* the newest change that was sent */
     struct follower followers[RUNS_MAX];
     size_t follower_count;
@@ -251,7 +251,7 @@ static ssize_t more(void *context, uint64_t position, char *bytes, size_t max)
         ended = listener->events->over || listener->ended;
         if (!ended && !has_something(
                           listener, change_feed_newest(live_change_feed(listener->server->live)))) {
-            /* otherwise something came in between, and this is called again at once */
+            /* if there is something to send now, libmicrohttpd calls this function again at once */
             listener->suspended = true;
             MHD_suspend_connection(listener->connection);
         }

@@ -41,12 +41,12 @@ struct live {
     struct intake intake;
     _Atomic int64_t went_round_ms;
     atomic_bool recheck; /* ask the store whether sessions are still valid */
-    atomic_bool stale;   /* a host could not be refreshed: the next tick looks for it again */
+    atomic_bool stale;   /* a host could not be refreshed: the next tick tries again */
     int wake[2];
     struct page *pages;
     atomic_size_t count;
     int64_t round_ms, tick_ms, ticked_wall_ms;
-    int64_t blind_ms; /* monotonic: since when the store cannot be read; 0: it can */
+    int64_t blind_ms; /* monotonic: since when the store cannot be read; 0: the store can be read */
 };
 
 /* ---- from other threads ---- */
@@ -193,7 +193,7 @@ static void drop_closed(struct live *live)
 
 /* ---- rounds ---- */
 
-/* The clock has changed a host's state, so another of its runs may be shown now. */
+/* The clock has changed the state of a host. The host may have to show another run now. */
 struct refresh {
     struct job job;
     struct live *live;
@@ -296,7 +296,8 @@ static void end_sessions(struct live *live, bool recheck)
     events_end_sessions(live->events, now, recheck);
 }
 
-/* No page may show an old state as the present one. All connect again, and read everything anew. */
+/* Closes all pages, because no page may show an old state as the present one. They connect again
+ * and read everything. */
 static void end_all(struct live *live)
 {
     for (struct page *page = live->pages; page; page = page->next)
@@ -304,9 +305,8 @@ static void end_all(struct live *live)
     events_end(live->events);
 }
 
-/* A page whose channel ends says that it waits. With an open channel it would say that all is
- * shown.
- */
+/* The store could not be read for so long that pages must be closed. A page without a connection
+ * tells its reader that it waits; with one, the page would claim to be up to date. */
 static bool is_blind(const struct live *live)
 {
     return live->blind_ms && monotonic_ms() - live->blind_ms >= BLIND_MS;
@@ -340,7 +340,7 @@ static void begin_round(struct live *live)
     free(changes);
 }
 
-/* In how many ms a page needs a message; -1: none does. */
+/* The milliseconds until the first page needs a message; -1: no page needs one. */
 static int pages_pause_ms(const struct live *live)
 {
     int least = -1;

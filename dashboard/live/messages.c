@@ -5,7 +5,7 @@
 #include "common/io.h"
 #include "dashboard/view/host.h"
 
-/* pages that connect within this time share one list; changes are sent anyway */
+/* pages that connect within this time share one list; changes since then follow as messages */
 #define ALL_FRESH_MS 1000
 #define PART_MAX 200 /* hosts in one message */
 
@@ -23,7 +23,7 @@ static struct message *message_new(void)
 
     if (message) {
         message->references = 1;
-        message->text.no_nulls = true; /* more than half of the size */
+        message->text.no_nulls = true; /* nulls would be more than half of the text */
     }
     return message;
 }

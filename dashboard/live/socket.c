@@ -19,8 +19,8 @@
 
 /* ---- messages to a page ---- */
 
-/* A page that lacks a message would show an old state as the present one. It is closed instead: it
- * connects again, and reads everything anew. */
+/* A page that lacks a message would show an old state as the present one. So the page is closed if
+ * a message cannot be sent. The page connects again and reads everything. */
 static void send_text(struct page *page, struct text *text)
 {
     struct wslay_event_msg message = {WSLAY_TEXT_FRAME, (const uint8_t *)text->bytes, text->size};
@@ -58,8 +58,8 @@ static void send_error(struct page *page, const char *error)
     send_text(page, &out);
 }
 
-/* Sends a message that other pages send, too, in one frame and without a copy. One at a time, and
- * nothing else until it is sent. Takes over the caller's reference. */
+/* Sends a message that other pages get, too: in one frame and without a copy. Until it is sent, the
+ * page sends nothing else. Takes over the caller's reference. */
 static void send_message(struct page *page, struct message *message)
 {
     page->sending = message;
@@ -89,7 +89,7 @@ static bool send_frame(struct page *page)
     return true;
 }
 
-/* Whether the page has not accepted all that it was sent. */
+/* Whether the page has not accepted all messages yet. */
 static bool is_sending(const struct page *page)
 {
     return page->sending || wslay_event_want_write(page->ws);
@@ -150,7 +150,7 @@ static void on_message(wslay_event_context_ptr ws,
         field_typed(object, "hosts", json_type_array, &seen, &why);
     }
     if (!object && problem.no_memory)
-        page->closing = true; /* what it asked for is lost: it asks again when it has connected */
+        page->closing = true; /* the page connects again, and repeats its lost request */
     else if (!object || why)
         send_error(page, "the message was not understood");
     else if (strcmp(op, "subscribe") == 0) {
@@ -158,7 +158,7 @@ static void on_message(wslay_event_context_ptr ws,
         page->has_hosts = false;
         view_clear(&page->view);
     } else if (strcmp(op, "view") == 0 && seen && view_set(&page->view, seen)) {
-        /* feed_view sends what is new in sight */
+        /* feed_view sends the news of these hosts */
     } else if (strcmp(op, "tail") == 0 && run && strlen(run) == RUN_ID_SIZE - 1)
         start_follower(page, run, from);
     else if (strcmp(op, "untail") == 0 && run)
@@ -368,8 +368,8 @@ static void feed_ping(struct page *page)
 }
 
 /* When the socket has accepted all earlier messages, builds the next ones. Lines come first,
- * because a person reads them: one message for each log. Then hosts. What is in sight comes after
- * these, because it is newer. */
+ * because a person reads them: one message for each log. Hosts come next. The hosts in view come
+ * last, because their text is newer. */
 static void feed(struct page *page)
 {
     if (is_sending(page))
@@ -405,8 +405,8 @@ bool page_wants_to_read(const struct page *page)
     return !is_sending(page);
 }
 
-/* While a page does not accept what it is sent, it is not read, so that its pings cannot queue an
- * unlimited number of pongs. */
+/* While a page does not accept messages, nothing is read from the page. Otherwise its pings could
+ * queue an unlimited number of pongs. */
 static void serve_input(struct page *page, bool readable)
 {
     page->read = 0;
@@ -415,8 +415,8 @@ static void serve_input(struct page *page, bool readable)
         page->closing = true;
 }
 
-/* A frame that was begun is sent to its end first. A shared message is begun when all earlier ones
- * are sent. */
+/* First finishes a frame that was begun. A shared message begins when all earlier messages are
+ * sent. */
 static void write_messages(struct page *page)
 {
     if (page->sending && page->begun && !send_frame(page))

@@ -47,7 +47,7 @@ static void upgraded(void *context, struct MHD_Connection *connection, void *sta
     char csrf[65] = "";
 
     (void)connection;
-    auth_csrf(request, csrf); /* a caller with the view token has none */
+    auth_csrf(request, csrf); /* a caller with the view token has no session */
     if (request->unsure)
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
     else

@@ -8,7 +8,7 @@
 
 #define LOOK_MS 250       /* between two messages */
 #define TEXTS 512         /* hosts whose text is kept */
-#define TEXT_FRESH_MS 500 /* it says for how long a run is silent, which the clock changes */
+#define TEXT_FRESH_MS 500 /* the text says how long a run is silent, so it becomes old */
 
 /* ---- what is built for all pages ---- */
 

@@ -139,7 +139,7 @@ static void add(struct connections *connections, struct MHD_Connection *connecti
 
     *context = peer;
     if (!peer)
-        return; /* it is served, but not watched */
+        return; /* the connection is served, but not watched */
     peer->socket = info->connect_fd;
     peer->since_ms = monotonic_ms();
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);

@@ -308,7 +308,7 @@ json_object *request_object(struct request *request, struct json_problem *proble
 
     if (!object && problem->no_memory)
         answer_no_memory(request);
-    if (object) { /* it waits for the store without the text, but counts in body_bytes as before */
+    if (object) { /* the request does not need the text any more, but still counts in body_bytes */
         free(request->body);
         request->body = NULL;
     }
@@ -374,7 +374,7 @@ static bool add_headers(const struct request *request, struct MHD_Response *resp
     return ok;
 }
 
-/* There was no memory for the body. */
+/* Answers 503 instead, because there was no memory for the body. */
 static void replace_answer(struct answer *answer)
 {
     text_free(&answer->body);
@@ -494,7 +494,7 @@ void request_submit(struct request *request,
 static bool read_all(struct request *request)
 {
     if (!store_read_failed(request->server->store) || request->suspended ||
-        request->answer.response) /* which reads while it is sent */
+        request->answer.response) /* such an answer reads the store while it is sent */
         return true;
     answer_later(request, "the store cannot be read now");
     request->answer.location[0] = request->answer.cookie[0] = '\0';
@@ -511,7 +511,8 @@ static void admit(struct request *request, const struct framing *framing, bool o
         answer_detail(request, 400, "the path has an encoded slash or NUL");
         request->refused = true;
     } else {
-        (void)store_read_failed(request->server->store); /* of this request, not of others */
+        /* forget failures of earlier requests in this thread */
+        (void)store_read_failed(request->server->store);
         request->http->app->admit(request);
         request->refused |= !read_all(request);
     }

@@ -21,7 +21,7 @@ struct window {
 struct ratelimit {
     pthread_mutex_t lock;
     uint64_t multiplier; /* odd */
-    uint64_t pending;    /* calls that were taken since the last claim that found all */
+    uint64_t pending;    /* calls since the last claim that returned all of them */
     size_t slots;
     struct window windows[];
 };

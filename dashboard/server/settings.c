@@ -151,7 +151,7 @@ static int parse_proxies(struct load *load)
     return 0;
 }
 
-/* The value may hold a password: no line has it. */
+/* No message contains the value, because a password may be in it. */
 static void check_store(struct load *load)
 {
     const char *store = load->settings->store;

@@ -24,8 +24,8 @@ static void refuse(struct request *request)
     request->answer.retry_after_s = RETRY_S;
 }
 
-/* The caller holds the lock; count > 0. Takes the newest task: in a flood, those who have waited
- * longest have probably given up, and a new one need not wait behind all of them. */
+/* The caller holds the lock; count > 0. Takes the newest task: in a flood, the clients that have
+ * waited longest have probably given up, and a new client need not wait behind all of them. */
 static struct task take(struct task_queue *queue)
 {
     queue->count--;

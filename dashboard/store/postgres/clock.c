@@ -6,9 +6,9 @@
 #include "dashboard/store/postgres/postgres.h"
 #include "dashboard/store/sql/clock.h"
 
-#define NEAR_MS 20     /* a difference up to this is that of two measurements */
+#define NEAR_MS 20     /* two measurements of the same clock may differ by this much */
 #define JUMP_MS 30000  /* a smaller step looks like a late heartbeat */
-#define SAME_MS 120000 /* within this time the other servers have noticed the same jump */
+#define SAME_MS 120000 /* all servers notice one jump within this time */
 
 void pg_clock_start(struct pg_clock *clock)
 {

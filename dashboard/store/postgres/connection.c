@@ -78,7 +78,7 @@ static bool next_result(struct connection *connection, PGresult **result)
     }
 }
 
-/* Whether the admin need not see it, because the caller tries again or reports it. */
+/* Whether the error is not logged here, because the caller tries again or reports it. */
 static bool is_expected(const char *state)
 {
     static const char *const states[] = {"40P01", "40001", "55P03", NULL}; /* locks */

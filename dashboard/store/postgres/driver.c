@@ -60,7 +60,7 @@ static int reset(struct statement *statement)
     return 0;
 }
 
-/* The result shows when the next result is needed, or at the commit. */
+/* A failure is noticed when the next result is needed, or at the commit. */
 static int run(struct txn *txn, struct statement *statement)
 {
     (void)statement;

@@ -57,7 +57,8 @@ static struct store *make_store(const char *url)
     return NULL;
 }
 
-/* A machine that boots starts its services in any order: PostgreSQL may need a moment. */
+/* A machine that boots starts its services in any order, so this waits for PostgreSQL for a while.
+ */
 static int open_writer(struct store *store, char error[STORE_ERROR_SIZE])
 {
     int64_t until_ms = monotonic_ms() + OPEN_MS;
@@ -239,8 +240,9 @@ static bool try_group(struct store *store, struct job *group, bool *applied,
     return false;
 }
 
-/* A COMMIT without an answer may have succeeded or not: its jobs are not acknowledged, and not
- * applied again here. The senders send them again, and what is stored already is recognized. */
+/* A COMMIT without an answer may have succeeded or not. Its jobs are not acknowledged, and not
+ * applied again here. The senders send the data again, and the store recognizes data that it has.
+ */
 static bool apply_group(struct store *store, struct job *group, bool *applied)
 {
     if (!is_connected(store))
@@ -266,8 +268,9 @@ static void run_group(struct store *store, struct job *group)
     }
 }
 
-/* A job that is about no single host gets a transaction of its own: it takes locks while it runs,
- * and must not hold others. Cuts off the first part of the group, and returns the rest. */
+/* A job that is not about one host takes locks while it runs, and must not hold other locks then.
+ * So the job gets a transaction of its own. Cuts off the first part of the group; returns the rest.
+ */
 static struct job *split(struct job *group)
 {
     struct job *last = group, *rest;

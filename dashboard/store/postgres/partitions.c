@@ -7,7 +7,7 @@
 #include "dashboard/store/postgres/schema.h"
 
 #define LOCK "6083474316513869825"
-#define WAIT_WEEKS 2 /* for the last run of a week, after the others have become old */
+#define WAIT_WEEKS 2 /* the last run of a week becomes old later than the others */
 
 static int64_t first_key(int64_t week)
 {
@@ -45,8 +45,8 @@ static bool is_there(struct connection *connection, int64_t week)
     return ask(connection, "SELECT CAST(count(to_regclass(?1)) AS bigint)", &value) > 0;
 }
 
-/* While a session that reads the tables, such as pg_dump, makes us wait for a lock, all others wait
- * behind us. So the wait is short; the next call tries again. */
+/* If another session reads the tables (pg_dump), this server waits for a lock, and all other
+ * sessions wait behind this server. So the wait is short; the next call tries again. */
 static bool begin(struct connection *connection)
 {
     return connection_send(connection, "BEGIN") &&
@@ -137,7 +137,7 @@ void partitions_tend(struct connection *connection, int64_t now_ms)
 {
     int64_t week = now_ms / 1000 / atoi(WEEK_S);
 
-    make(connection, 0); /* of runs that were copied from a store whose keys begin with 1 */
+    make(connection, 0); /* for runs that were copied from a store whose keys begin with 1 */
     for (int64_t next = week; next <= week + 1; next++)
         make(connection, next);
     for (int64_t old = oldest(connection); old >= 0 && old < week - 1; old++)

@@ -12,7 +12,7 @@ int sql_txn_derivation_put(struct txn *txn, int64_t key, const struct derivation
         " started=coalesce(nullif(?7,0),derivations.started),"
         " ended=coalesce(nullif(?8,0),derivations.ended),"
         " line=?9, lines=?10,"
-        /* another derivation has this index now, so the log is not its own */
+        /* another derivation has this index now, so the stored log is not the log of this one */
         " log_lines=CASE WHEN derivations.name=?3 THEN derivations.log_lines ELSE 0 END",
         "iittttiiii", key, row->n, row->name, row->state, row->machine, row->step, row->started_ms,
         row->ended_ms, row->line, row->lines);

@@ -13,9 +13,8 @@
 /* Living runs at the time ?2 minus STATE_LOST_MS. */
 #define LIVING "ended IS NULL AND lost=0 AND deleted=0 AND last_seen>?2"
 
-/* Moves what is stored of the lines and derivations of runs, when their own times are about to
- * move. keys: a statement that is bound, and returns the key of each run and by how many ms to
- * move. */
+/* Moves the stored times of the lines and derivations of runs, before the times of the runs move.
+ * keys: a bound statement, which returns the key of each run and by how many ms to move. */
 static int move_lines(struct txn *txn, struct statement *keys)
 {
     int step = 0, moved = 0;

@@ -127,7 +127,8 @@ int sql_txn_command_finish(struct txn *txn, const char *host, const char *status
         return -1;
     if (strcmp(command, "restart") == 0 || strcmp(command, "stop") == 0)
         return 0;
-    verdict.started_ms = created_ms; /* a run of the command started later, and knows more */
+    /* a run that this command started began later, so the verdict of the run counts */
+    verdict.started_ms = created_ms;
     return sql_txn_verdict(txn, host, &verdict);
 }
 

@@ -11,8 +11,8 @@
 #include "dashboard/store/copy.h"
 #include "dashboard/store/sql/sql.h"
 
-#define ROWS_MAX 500                /* in one transaction, */
-#define BYTES_MAX ((size_t)2 << 20) /* and bytes of text */
+#define ROWS_MAX 500                /* rows in one transaction */
+#define BYTES_MAX ((size_t)2 << 20) /* bytes of text in one transaction */
 #define KEYS_MAX 4
 #define COLUMNS_MAX 48
 
@@ -222,7 +222,8 @@ static struct sql_value read_value(struct statement *row, const struct table *ta
     return value;
 }
 
-/* Text moves while texts grow: its place is noted as an offset from 1 on. */
+/* The text can move in memory while it grows, so a value has an offset instead of a pointer.
+ * Offsets begin at 1. */
 static void take_row(struct batch *batch, struct statement *row)
 {
     struct sql_value *values = batch->values[batch->rows++];
@@ -416,7 +417,8 @@ static int copy_all(struct copying *copying, struct batch *batch,
     return -1;
 }
 
-/* Behind the end of the stores, whose statements are found by the addresses of these texts. */
+/* To be called after the stores are closed, because they find statements by the addresses of these
+ * texts. */
 static void free_plans(struct copying *copying)
 {
     for (size_t i = 0; i < TABLES; i++) {

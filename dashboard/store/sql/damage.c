@@ -46,7 +46,7 @@ static bool was_reported(const struct damage *damage, const char *place)
     return false;
 }
 
-/* place: the same for the same damage. */
+/* place: identifies the damage, so that each damage is reported once. */
 static void report(struct damage *damage, const char *place, const char *what)
 {
     atomic_store(&damage->any, true);
@@ -71,7 +71,7 @@ void damage_found(struct damage *damage, const char *host, const char *run, int6
     report(damage, place, what);
 }
 
-/* What is damaged itself may hold anything. */
+/* A damaged text may contain any bytes. */
 static void make_printable(char *text)
 {
     for (; *text; text++)

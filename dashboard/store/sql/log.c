@@ -230,8 +230,8 @@ int sql_txn_log_equal(struct txn *txn, int64_t key, int64_t from, const char *te
     return statement_end(chunks, step) < 0 ? -1 : whole;
 }
 
-/* 1: all lines were added; 0: there is a gap; -1: the store failed. Damage changes the digest
- * itself. */
+/* 1: all lines were added; 0: there is a gap; -1: the store failed. Damaged lines need no check,
+ * because they change the digest. */
 static int digest_lines(struct statement *all, int64_t key, EVP_MD_CTX *context)
 {
     int step = 0, added = 1;
@@ -377,7 +377,7 @@ static void report_damage(const struct reading *reading, int64_t first, int64_t 
     if (found > 0 && column_text(find, 0) && column_text(find, 1))
         damage_found(store_damage(reading->store), column_text(find, 0), column_text(find, 1),
                      first, count);
-    statement_close(find, found); /* what could not be reported is reported at the next read */
+    statement_close(find, found); /* if this fails, the next read reports the damage */
 }
 
 #define DAMAGED "[this line is damaged in the dashboard's store]"
@@ -415,7 +415,7 @@ static bool visit_hole(struct reading *reading, int64_t end)
     return visit_damaged(reading, end);
 }
 
-/* end: of the lines of the run. */
+/* end: the number of lines of the run. */
 static bool visit_chunk(struct reading *reading, struct chunk *chunk, enum chunk_damage damage,
                         int64_t end)
 {

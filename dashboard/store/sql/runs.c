@@ -115,7 +115,7 @@ static const char *work_phase(const char *phase)
 
 /* What a report says of the output. */
 struct output {
-    bool exists, exact; /* exact: bytes is no lower bound */
+    bool exists, exact; /* exact: false if `bytes` is only a lower bound */
     int64_t lines, stored, bytes, silent_since_ms;
 };
 

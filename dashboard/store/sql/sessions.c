@@ -11,7 +11,7 @@ int sql_txn_session_add(struct txn *txn, const char *hash, int64_t lifetime_ms)
                     "tii", hash, txn->now_ms, txn->now_ms + lifetime_ms);
 }
 
-/* Other servers may have pages of the session. */
+/* Tells other servers, which may have open pages of this session. */
 int sql_txn_session_drop(struct txn *txn, const char *hash)
 {
     txn_changed(txn, "", NULL);
@@ -36,7 +36,7 @@ int64_t sql_store_session_end(struct store *store, const char *hash, int64_t now
 #define STEPS_ACCEPTED 2 /* the latest step that is accepted, minus the earliest one */
 
 /* One statement, because another server may use the same step at the same time. A stored step that
- * is later than all that are accepted is of a clock that was ahead. */
+ * is later than all accepted steps was stored while a clock was ahead, and does not count. */
 int sql_txn_totp_use(struct txn *txn, int64_t step)
 {
     int64_t rows;
