@@ -50,7 +50,8 @@ static void reap(pid_t child)
         nanosleep(&pause, NULL);
 }
 
-/* None of our handlers may run in the child: it would write into our signal pipe. */
+/* Blocks signals, because our handlers must not run in the child: they would write to our signal
+ * pipe. */
 static pid_t fork_quietly(void)
 {
     sigset_t all, before;

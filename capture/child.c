@@ -63,7 +63,7 @@ static int above_standard(int fd)
 }
 
 /* If not all output goes to the caller's terminal, other programs write to that terminal as well,
-   and it goes on processing output. Processing the output here, too, would add a second CR. */
+   so the terminal still adds a CR before each LF. Our pty must not add a second CR then. */
 static bool processes_output(const struct streams *streams)
 {
     return !streams->output_pty && !streams->pipe_stdout && !streams->pipe_stderr;
@@ -211,7 +211,7 @@ static void run_monitor(struct start *s, const struct child_plan *plan)
 {
     struct becoming becoming = {s, plan};
 
-    close_fd(&s->channel[0]); /* or the monitor would never see that we are gone */
+    close_fd(&s->channel[0]); /* otherwise the monitor would not see the end of the pump */
     monitor_run(&(struct monitor_plan){.channel = s->channel[1],
                                        .terminal = plan->streams->session ? s->slave : -1,
                                        .caller_terminal = plan->caller_terminal,
@@ -343,7 +343,7 @@ bool child_signal(const struct child *child, int number)
     if (!may_signal(child))
         return true;
     foreground = tcgetpgrp(child->master);
-    /* the present group: the group at the start may be empty, and belong to nobody */
+    /* ask for the group now: the group of the start may have no process any more */
     group = getpgid(child->pid);
     sent = group <= 0 || kill(-group, number) == 0 || errno != EPERM;
     /* the foreground is another group: sudo, or a job of a shell */
@@ -414,7 +414,7 @@ void child_reap(struct child *child)
     if (pid == child->pid)
         set_end(child, status, false);
     else if (pid < 0 && errno == ECHILD && child->monitor < 0)
-        set_end(child, SIGKILL, true); /* another process is its parent now */
+        set_end(child, SIGKILL, true); /* another process is the command's parent now */
 }
 
 void child_release(struct child *child)

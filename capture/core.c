@@ -103,7 +103,7 @@ void core_prepare(bool dumped)
     struct rlimit none = {0, 0};
 
     (void)dumped;
-    setrlimit(RLIMIT_CORE, &none); /* the core of the command has all that is of interest */
+    setrlimit(RLIMIT_CORE, &none); /* a core of the command is enough */
 }
 
 #endif

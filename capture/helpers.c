@@ -67,7 +67,7 @@ void helpers_init(struct helpers *helpers, char *program, char **environment,
         .one = {{.pid = -1, .pipe = -1}, {.pid = -1, .pipe = -1}},
     };
     if (pipe(ends) < 0 || prepare(ends[0]) < 0 || prepare(ends[1]) < 0) {
-        /* without a control pipe the helpers are not heard; one that blocks would be worse */
+        /* better no control pipe, and no messages of the helpers, than a pipe that can block */
         close_fd(&ends[0]);
         close_fd(&ends[1]);
     }
@@ -224,7 +224,7 @@ void helpers_wake(struct helpers *helpers)
         return;
     atomic_store(&helpers->log->page->wake_wanted, 0);
     if (write(fd, "p", 1) < 0) {
-        /* Full: enough bytes wait. Broken: SIGCHLD will tell that the helper has died. */
+        /* A full pipe already wakes the helper. After a broken pipe, SIGCHLD reports the death. */
     }
 }
 

@@ -68,8 +68,8 @@ static int open_left(int dir_fd, const char *id, const char *ending)
 
 /* ---- the log ---- */
 
-/* Prefers a new file description, so that writes need not block; else uses the caller's. For a
- * regular file it must be the caller's, because its offset counts. */
+/* Opens a new file description if possible, so that writes need not block; else uses the caller's.
+ * For a regular file always uses the caller's, because its offset counts. */
 int log_files_own_descriptor(const struct log_plan *plan)
 {
     static const char *const places[] = {"/dev/stdout", "/dev/stderr", "/dev/fd/",
@@ -202,7 +202,7 @@ static void remove_file(int dir_fd, const char *id, const char *ending)
     char name[NAME_SIZE];
 
     name_file(name, id, ending);
-    unlinkat(dir_fd, name, 0); /* what remains is found as a lost run */
+    unlinkat(dir_fd, name, 0); /* if this fails, the file is found later as a lost run */
 }
 
 static void create_record(struct log_files *files, const struct log_plan *plan, int dir_fd,

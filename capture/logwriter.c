@@ -22,8 +22,8 @@
 #include "nixspool.h"
 #include "nixversion.h"
 
-/* The pause between two looks at the ring while output comes. Waking it for each piece of output
- * would cost the pump more than the piece. */
+/* The pause between two looks at the ring while output comes. For the pump, waking the log writer
+ * for each piece of output would cost more than the piece itself. */
 #define NAP_MS 10
 #define CHUNK ((size_t)64 << 10)
 /* Output that was streamed should be on the disk soon. */
@@ -37,7 +37,7 @@
 #define COPY_LOOK_MS 20
 /* POSIX's minimum of PIPE_BUF: a write of this size does not block after poll says writable */
 #define COPY_PIECE 512
-/* The pause between two looks at nix's internal log, of which nobody tells. */
+/* The pause between two looks at nix's internal log: nix does not report what it writes. */
 #define NIX_LOOK_MS 200
 
 struct writer {
@@ -162,7 +162,7 @@ static bool write_gap(struct writer *writer, uint64_t size)
     if (write_some(writer->files.log_fd, line, (size_t)length) < (size_t)length)
         return false;
     gap.length = (uint64_t)length;
-    if (writer->files.run_fd >= 0) /* on failure, a delivery takes the line for output */
+    if (writer->files.run_fd >= 0) /* if this fails, a delivery treats the line as output */
         (void)run_gap_write(writer->files.run_fd, &gap);
     atomic_store(&page->log_size, atomic_load(&page->log_size) + (uint64_t)length);
     return true;
@@ -241,8 +241,8 @@ static void identify(struct writer *writer)
         (void)run_file_write(writer->files.run_fd, &file);
 }
 
-/* Writes how the command ended, and how much output there is. Writes this again if output came
- * since. */
+/* Writes how the command ended, and how much output there is. Writes this again after further
+ * output. */
 static void take_end(struct writer *writer)
 {
     struct status_page *page = writer->page;
@@ -343,7 +343,7 @@ static void ask_nix_beside(struct writer *writer)
 
 /* ---- the loop ---- */
 
-/* Takes what fd says. True at its end. */
+/* Reads wake-up bytes from fd. True at the end of file. */
 static bool at_end(int fd)
 {
     char bytes[64];
@@ -366,7 +366,7 @@ static bool waiting(const struct writer *writer)
            (atomic_load(&page->end) && atomic_load(&page->bytes) != writer->ended_at);
 }
 
-/* Milliseconds until the next work of which no other process tells; -1: none. */
+/* Milliseconds until the next work for which no other process wakes this one; -1: none. */
 static int64_t pause_for(const struct writer *writer, bool worked)
 {
     int64_t due = unsynced(writer) ? writer->sync_ms : 0, now = monotonic_ms();
@@ -443,8 +443,8 @@ static bool shipper_is_gone(struct writer *writer)
     return writer->acks < 0;
 }
 
-/* A second run with the same --log may follow at once: the pump waits for the end of file on the
- * channel. While a shipper reads the log, the log stays ours. */
+/* Releases the locks before the pump returns, because a second run with the same --log may follow
+ * at once. While a shipper reads the log, the log stays locked. */
 static void unlock(struct writer *writer)
 {
     /* the end of this process would also do that */
@@ -492,8 +492,8 @@ static void let_go(const struct writer *writer, int copy_fd)
     close_others(kept, sizeof kept / sizeof *kept);
 }
 
-/* Only faults may end this process. The pump's handlers must not run here: they write to a
- * descriptor that is another file now. */
+/* Only faults may end this process. The handlers of the pump must not run here, because their
+ * descriptor is another file now. */
 static void ignore_signals(void)
 {
     sigset_t none;

@@ -24,7 +24,8 @@
 #define FORK_TO_EXEC fork
 #endif
 
-/* After the monitor has woken the pump, it checks the pump for a second, with these pauses. */
+/* After the monitor has woken the pump, the monitor checks the pump for a second: LOOKS times, with
+ * these pauses. */
 #define LOOK_MS 10
 #define LOOKS 100
 
@@ -169,8 +170,8 @@ static void take_foreground(const struct monitor *monitor, pid_t group)
         tcsetpgrp(monitor->plan->terminal, group);
 }
 
-/* The pid of the command is not reused before this call. The resource use of the command is added
- * to the monitor's, and so reaches our caller. */
+/* Reaps the command; until then, its pid is not reused. The kernel adds the resource use of the
+ * command to that of the monitor, and so our caller gets it. */
 static void finish(const struct monitor *monitor)
 {
     take_foreground(monitor, getpgrp()); /* our exit then sends the hangup only to ourselves */
@@ -178,9 +179,9 @@ static void finish(const struct monitor *monitor)
         ;
 }
 
-/* Signals of other processes are for the command. The pump, which passes them on, hears of them
- * here: whoever signals the monitor signals a whole control group, or all processes of a user, so
- * the command has got the signal already. */
+/* A signal from another process to the monitor is reported to the pump. The sender signals a whole
+ * control group or all processes of a user, so the command has got the signal, too, and the pump
+ * must not pass it on. */
 static void take_signals(const struct monitor *monitor)
 {
     struct monitor_report report = {.what = MONITOR_SIGNALLED, .pid = monitor->command};
@@ -189,7 +190,7 @@ static void take_signals(const struct monitor *monitor)
     while (monitor->signals >= 0 && signals_next(monitor->signals, &caught)) {
         report.value = caught.number;
         if (!caught.by_kernel && !monitor->ended)
-            /* a full channel has enough of them */
+            /* if the channel is full, enough reports wait in it */
             (void)send(monitor->plan->channel, &report, sizeof report, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
 }
@@ -217,9 +218,9 @@ static void watch(struct monitor *monitor)
         hang_up(monitor);
 }
 
-/* Makes a process group whose leader has ended: a child makes the group and exits. The number of
- * the group stays taken by its members; until the command is a member, by the child, which is not
- * reaped. -1 on failure. */
+/* Makes a process group whose leader has ended: a child makes the group and exits. The child is not
+ * reaped before the command is a member, so the number of the group is not reused. -1 on failure.
+ */
 static pid_t make_group(void)
 {
     pid_t leader = FORK_TO_EXEC(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
@@ -267,7 +268,8 @@ void monitor_run(const struct monitor_plan *plan)
         setsid();
         ioctl(plan->terminal, TIOCSCTTY, 0);
     } else {
-        /* what kills the caller's process group must not kill the process that reports the end */
+        /* a signal that kills the caller's process group must not kill the monitor, which reports
+         * the end */
         setpgid(0, 0);
     }
     if (!wait_for_pump(plan->channel))

@@ -51,7 +51,7 @@ static void free_memory(int fd, uint64_t from, uint64_t to)
 #endif
 }
 
-/* Readers must know that bytes will be gone before the bytes are gone. */
+/* First writes on the page which bytes will be freed, for the readers; then frees them. */
 static void guard_memory(const struct nix_spool *spool, int until)
 {
     struct pollfd over = {.fd = until, .events = POLLIN};

@@ -17,7 +17,7 @@
 
 #define FIRST_MAJOR 2 /* the first version with the setting: 2.30 */
 #define FIRST_MINOR 30
-#define ASK_MS 10000 /* nobody waits for the answer */
+#define ASK_MS 10000 /* may be long, because no process waits for the answer */
 #define ANSWER_SIZE 256
 #define MEMORY_NAME "nix-versions"
 #define MEMORY_MAX 65536 /* bytes of nix-versions that are read */

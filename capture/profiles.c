@@ -162,7 +162,7 @@ static void compare_aside(void *context, int out)
     for (int i = 0; memory && i < PROFILE_COUNT; i++)
         append(memory, names[i], &comparison->before->one[i], &after.one[i]);
     if (!memory || fclose(memory) != 0 || size == 0 || run_dir_make(comparison->dir) < 0 ||
-        !run_directory_trusted(comparison->dir) || /* it may not have been created yet */
+        !run_directory_trusted(comparison->dir) || /* the directory may not exist yet */
         asprintf(&path, "%s/%s.profiles", comparison->dir, comparison->id) < 0)
         return;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -21,8 +21,8 @@
 #define KILL_AGAIN_MS 1000
 /* For a command of another user: the time between the interrupt key and the hangup. */
 #define HANGUP_GRACE_MS 10000
-/* The time that a signal to us waits for the news that the command has got it, too; and how much
- * earlier that news may have come. */
+/* How long a signal to us is held until the monitor may report that the command has got it, too;
+ * and how much earlier that report may have come. */
 #define HELD_MS 5
 #define HELD_MANAGER_MS 100
 #define HELD_BEFORE_MS 1000
@@ -153,7 +153,7 @@ static void go_on_stopping(struct pump *pump)
         go_on_with_another_users(pump);
         return;
     }
-    if (child_has_other_rights(pump->child)) { /* SIGKILL would end sudo, not what sudo runs */
+    if (child_has_other_rights(pump->child)) { /* SIGKILL would end sudo, but not sudo's command */
         stop_another_users(pump);
         return;
     }
@@ -219,7 +219,7 @@ static bool is_ours(const struct caught_signal *caught)
            caught->number == SIGPIPE || caught->number == SIGXFSZ || caught->number == SIGXCPU;
 }
 
-/* Passes on the signal that is held, unless the command has it already. */
+/* Passes on the held signal, unless the command has got it already. */
 static void let_held_go(struct pump *pump)
 {
     int number = pump->held.number;
@@ -260,7 +260,7 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
 {
     if (is_ours(caught))
         return;
-    if (caught->number != SIGCONT) /* a service manager sends it after each signal */
+    if (caught->number != SIGCONT) /* a service manager sends SIGCONT after each signal */
         let_held_go(pump);         /* signals keep their order */
     switch (action_for(pump, caught->number)) {
     case NOTHING:
@@ -404,8 +404,8 @@ static void serve_flows(struct pump *pump, const struct pollfd *polls)
     }
 }
 
-/* When there is nothing more to show now, lets the terminal process the output of other programs
- * again. */
+/* If there is no more output to show now, first lets the terminal process the output of other
+ * programs again. */
 static int wait_for_events(struct pump *pump, struct pollfd *polls, int timeout)
 {
     nfds_t count = pump->log_pause_ms ? POLL_COUNT : POLL_LOG;
@@ -465,8 +465,8 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
 
     if (!flow_may_read(pump, flow))
         return 0;
-    /* poll also moves bytes that are still on their way through the pty. Only its answer "nothing"
-     * counts: after a failed poll, the read, which does not wait, finds out */
+    /* poll also moves bytes that are still on their way through the pty. Only the answer that there
+     * is nothing counts. After a failed poll, the read finds out, because it does not wait. */
     if (poll(&ready, 1, 0) == 0) {
         flow->left = 0;
         return 0;
@@ -474,8 +474,8 @@ static size_t read_rest(struct pump *pump, struct flow *flow)
     return flow_read(pump, flow);
 }
 
-/* The most that the command can have left in a pipe or a pty. What other processes write in the
- * meantime comes behind that. */
+/* The most bytes that the command can have left in a pipe or a pty. Bytes that other processes
+ * write in the meantime come after these. */
 static size_t left_in(const struct flow *flow)
 {
     int waiting = 0;
@@ -485,9 +485,9 @@ static size_t left_in(const struct flow *flow)
     return (size_t)waiting > flow->ahead ? (size_t)waiting - flow->ahead : 0;
 }
 
-/* The command has ended. Takes what it left in the pty and the pipes, but not what other processes
- * still write there. The end is reached when all is written and a further look finds nothing: a
- * full buffer at one look hides what is behind it. */
+/* The command has ended. Reads the bytes that it left in the pty and the pipes, but not the output
+ * of other processes that still write there. The end is reached when all bytes are written and
+ * another look finds nothing: if the buffer was full at one look, there may be more. */
 static void drain(struct pump *pump)
 {
     size_t got;
@@ -520,7 +520,7 @@ static void write_rest(struct pump *pump)
     flow_give_held_cr(&pump->flows[0]);
     while (pending(pump) && !pump->leave) {
         step(pump);
-        flow_give_held_cr(&pump->flows[0]); /* before, the buffer may have been full */
+        flow_give_held_cr(&pump->flows[0]); /* the buffer may have been too full before */
     }
 }
 

@@ -63,7 +63,7 @@ static void let_go(struct pump *pump)
     }
     keep_only(kept, count);
     if (chdir("/") < 0) {
-        /* The working directory stays in use. */
+        /* Then the working directory stays in use, which is harmless. */
     }
 }
 
@@ -127,7 +127,7 @@ bool pump_stay_behind(struct pump *pump)
     }
     pid = held ? fork() : -1;
     if (pid != 0)
-        return pid > 0; /* if no process can be made, the next write of the other processes fails */
+        return pid > 0; /* if the fork fails, the next write of the other processes fails, too */
     become_drainer(pump);
     while (copying(pump))
         copy_once(pump);

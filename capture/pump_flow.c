@@ -171,7 +171,7 @@ static size_t look_ahead(struct pump *pump, struct flow *flow)
     return n;
 }
 
-/* Nothing came after the CR yet, which stands at the end of the buffer: holds it again. */
+/* The CR at the end of the buffer is held again, because no byte has followed it yet. */
 static void hold_again(struct flow *flow, size_t start)
 {
     if (flow->end > start) {
@@ -219,7 +219,7 @@ size_t flow_read(struct pump *pump, struct flow *flow)
     return (size_t)n;
 }
 
-/* Nobody reads any more what this flow writes. */
+/* The reader of this flow's output is gone. */
 static void flow_lost(struct pump *pump, struct flow *flow)
 {
     int problem = errno;
@@ -302,8 +302,8 @@ static void prepare_terminal(struct pump *pump, struct flow *flow)
         terminal_begin_output(pump->terminal);
 }
 
-/* Moves what is logged and still in the command's pipe. As sink_write. Where that does not work, it
- * is read instead. */
+/* Moves bytes that are logged and still in the command's pipe to the caller. Returns as sink_write.
+ * If the bytes cannot be moved, they are read into the buffer instead. */
 static ssize_t move_ahead(struct flow *flow)
 {
     ssize_t n = sink_move(&flow->to, flow->from, flow->ahead);

@@ -15,19 +15,20 @@
 #include "shared.h"
 #include "signals.h"
 
-/* How often a run in the background checks whether it is in the foreground now. If it was not
- * stopped, no signal says so, and until it knows, typed text (a password) is shown. */
+/* How often a run in the background checks whether it is in the foreground now. A run that was not
+ * stopped gets no signal about this. Until the run knows, typed text (a password) is shown. */
 #define BACKGROUND_POLL_MS 100
-/* How often a run checks that shares the terminal. */
+/* The same for a run that shares the terminal. */
 #define SHARED_POLL_MS 1000
 #define ALERT_POLL_MS 20
 /* The pause while another program reads from a terminal that we have made raw. */
 #define OTHERS_POLL_MS 100
-/* The time that a caller has to end because of a key, and the next program to use the terminal. */
+/* After a key that can end the caller: the time for the caller to end, and for the next program to
+ * use the terminal. */
 #define PAUSE_MS 50
 /* The longest such time, for a caller that gets no processor. */
 #define PAUSE_MOST_MS 500
-/* For this many attempts to read, the answer is that the terminal is gone. */
+/* After the terminal is gone, this many reads of the command get an end of file. */
 #define ENDS_OF_FILE 16
 
 void keys_look_at_modes(struct pump *pump)
@@ -56,7 +57,7 @@ static void end_keys(struct pump *pump)
     pump->keys_echoed = false;
 }
 
-/* The kernel or the shell sends us a SIGHUP if the command is to know. */
+/* Sends no SIGHUP itself: if the command must know, the kernel or the shell sends a SIGHUP. */
 static void hung_up(struct pump *pump)
 {
     pump->terminal_gone = true;
@@ -69,7 +70,7 @@ static void read_keys(struct pump *pump, bool has_hung_up)
     ssize_t n;
 
     if (!has_hung_up && terminal_used_by_another(pump->terminal)) {
-        /* a passphrase for another program: we must not read it */
+        /* the input may be a passphrase for the other program */
         pump->pause_ms = monotonic_ms() + OTHERS_POLL_MS;
         return;
     }
@@ -91,13 +92,14 @@ static void read_keys(struct pump *pump, bool has_hung_up)
     }
 }
 
-/* Something was typed at a terminal that other programs read, too. They get it if they read it. */
+/* Takes a line that was typed at a terminal that other programs read, too. If another program
+ * reads, the line is for that program. */
 static void take_line(struct pump *pump)
 {
     struct termios mode;
 
     if (pump->keys_start < pump->keys_end)
-        return; /* one line after the other */
+        return; /* the previous line is not written yet */
     pump->unclaimed_ms = 0;
     if (pump->terminal->raw || pump->terminal_gone || pump->child->ended)
         return;

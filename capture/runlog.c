@@ -20,8 +20,8 @@
 /* How long to wait for space in a full ring, counted from the last progress of the log writer. */
 #define PATIENCE_MS 1000
 #define PAUSE_MS 2
-/* The log writer also sets the speed of a flood, so that a small part of the ring is enough
- * (status.c). */
+/* In a flood, the pump waits for the log writer at this distance, so that a small part of the ring
+ * is enough (status.c). */
 #define PACE_BYTES ((uint64_t)1 << 20)
 #define PACE_PATIENCE_MS 50
 
@@ -195,7 +195,7 @@ void run_log_read_channel(struct run_log *log)
     char bytes[64];
 
     if (recv(log->channel, bytes, sizeof bytes, MSG_DONTWAIT) == 0)
-        close_fd(&log->channel); /* it was killed */
+        close_fd(&log->channel); /* the log writer was killed */
 }
 
 static void mark(struct run_log *log)

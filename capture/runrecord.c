@@ -426,7 +426,7 @@ int run_record_read(const char *dir, const char *id, struct run_record *record)
     fd = run_file_open(dir, id, "run", O_RDONLY);
     if (fd < 0)
         return -1;
-    /* asked before reading, so that an end which is written in between is seen */
+    /* check this before reading, so that an end that is written in between is read */
     alive = locked(fd);
     text = read_descriptor(fd, RUN_RECORD_LIMIT, &size);
     if (!text && errno != EFBIG)

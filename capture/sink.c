@@ -17,8 +17,8 @@
  * PIPE_BUF. */
 #define SMALL 512
 
-/* A pipe of 64 KiB makes its two ends wait for each other at each 64 KiB. With these sizes a flood
- * takes half the time. */
+/* With a pipe of 64 KiB, writer and reader wait for each other every 64 KiB. With these sizes a
+ * flood takes half the time. */
 #define FLOOD_PIPE_IN (512 << 10)
 #define FLOOD_PIPE_OUT (256 << 10)
 
@@ -174,8 +174,7 @@ static ssize_t write_pipe(struct sink *sink, const char *bytes, size_t size)
     return moved > 0 ? moved : -1;
 }
 
-/* Never makes a pipe smaller. A user may have only so much memory in pipes; then it stays as it is.
- */
+/* Makes a pipe larger, never smaller. If the user has too much memory in pipes, the size stays. */
 static void widen_pipe(int fd, int size)
 {
     int now = fcntl(fd, F_GETPIPE_SZ);

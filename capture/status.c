@@ -130,7 +130,7 @@ const char *status_record(const struct status_page *page)
 
 static uint32_t begin_update(_Atomic uint32_t *seq)
 {
-    /* also right if a writer died during an update */
+    /* correct even if another writer died during its update */
     uint32_t odd = atomic_load(seq) | 1;
     atomic_store(seq, odd);
     atomic_thread_fence(memory_order_seq_cst);
@@ -219,7 +219,7 @@ void status_ring_write(struct status_page *page, const void *bytes, size_t size)
     window = page->ring_window;
     atomic_store(&page->reserved, end);
     atomic_thread_fence(memory_order_seq_cst);
-    if (size > window) { /* only the newest output has space */
+    if (size > window) { /* only the newest output fits */
         from += size - window;
         offset = end - window;
     }
@@ -276,13 +276,13 @@ size_t status_ring_read(const struct status_page *page, uint64_t offset, void *o
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load(&page->ring_seq) != seq)
         return 0;
-    /* the pump has overtaken us: all of it is lost */
+    /* the pump has overwritten the bytes during the copy: all of them are lost */
     if (atomic_load(&page->reserved) - offset > window) {
         offset += size;
         size = 0;
     }
     if (offset > wanted && atomic_load(&page->log_bytes) > wanted)
-        return 0; /* lost in the ring, but the log has it now */
+        return 0; /* not in the ring any more, but in the log now */
     *skipped = offset - wanted;
     return size;
 }

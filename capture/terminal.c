@@ -49,8 +49,8 @@ bool terminal_same_modes(const struct termios *one, const struct termios *other)
            one->c_lflag == other->c_lflag && one->c_cc[VMIN] == other->c_cc[VMIN];
 }
 
-/* False if another program has changed the modes since: a shell that stopped us, a pager beside
- * us. */
+/* False if another program has changed the modes in the meantime: a shell that stopped us, or a
+ * pager that runs at the same time. */
 static bool as_we_left_it(const struct terminal *terminal)
 {
     struct termios now;
@@ -78,7 +78,7 @@ int terminal_modes(const struct terminal *terminal, int fd, struct termios *mode
     int result = tcgetattr(fd, mode);
 
     release_lock(terminal);
-    if (others) { /* modes that the other wrapper has cleared, and terminals usually have set */
+    if (others) { /* terminals usually have these modes, but the other wrapper has cleared them */
         mode->c_iflag |= BRKINT | ICRNL | IXON;
         mode->c_lflag |= ECHO | ICANON | IEXTEN | ISIG;
         mode->c_oflag |= OPOST;
@@ -189,7 +189,7 @@ void terminal_end_output(struct terminal *terminal)
     if (!terminal->raw || !terminal->in_output)
         return;
     mode.c_oflag |= OPOST;
-    (void)change(terminal, &mode); /* on failure another program uses the terminal now */
+    (void)change(terminal, &mode); /* a failure means that another program uses the terminal now */
     terminal->in_output = false;
 }
 
