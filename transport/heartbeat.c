@@ -21,7 +21,7 @@
 #define RETRY_END_MS 1000 /* longest pause for the last heartbeat */
 #define PROBE_MS 60000    /* pause after a 404 or 405 */
 #define END_STEP_MS 50    /* pause between two looks at the clock after the end */
-/* how long at least `lost` is tried, because no other process will report it soon */
+/* the least time for trying to send `lost`, because no other process will report it soon */
 #define LOST_TRIES_MS 30000
 
 struct heartbeat {
@@ -62,8 +62,7 @@ static int open_run(struct heartbeat *heartbeat)
     return 0;
 }
 
-/* The end of the run interrupts everything, because a request in flight says less than the next one
- * will. */
+/* At the end of the run, a request in flight is aborted, because the next heartbeat says more. */
 static void look_at_end(struct heartbeat *heartbeat)
 {
     uint32_t how = atomic_load(&heartbeat->page->end);
@@ -153,12 +152,12 @@ static void take_answer(struct heartbeat *heartbeat, const struct client_answer 
         break;
     case VERDICT_CONFLICT:
     case VERDICT_TOO_LARGE:
-    case VERDICT_REFUSED: /* this heartbeat will never be accepted, but the next one may be */
+    case VERDICT_REFUSED: /* the dashboard refuses this heartbeat, but may accept the next one */
         heartbeat->over = heartbeat->ended;
         break;
     case VERDICT_RETRY:
         post_failed(post, answer, heartbeat->ended ? RETRY_END_MS : RETRY_MS);
-        heartbeat->next_ms = 0; /* the backoff is shorter than the interval */
+        heartbeat->next_ms = 0; /* wait for the backoff only, not for the whole interval */
         break;
     }
     /* The shipper also delivers the end of the run. */

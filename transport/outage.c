@@ -12,12 +12,12 @@
 
 #include "../common/io.h"
 
-/* The wrapper promises 1 s and 0.2 s; the difference is for the end of the processes. */
+/* The wrapper promises 1 s and 0.2 s; the processes need the rest of that time to end. */
 #define FIRST_MS 900
 #define LATER_MS 150
 #define LAST_WORD_MS 200 /* before the flush timeout, while the pump still listens */
 #define TEXT_SIZE 2048
-#define WRITE_MS 100 /* for a note to be written */
+#define WRITE_MS 100 /* the time for writing a note */
 
 static char *note_path(const struct config *config)
 {
@@ -27,7 +27,8 @@ static char *note_path(const struct config *config)
                                                                                          : path;
 }
 
-/* On a frozen disk, an open for reading does not wait; one for writing or creating may. */
+/* If the disk is frozen, an open for reading does not wait, but an open for writing or creating
+ * may. */
 static void open_note(struct outage *outage, const struct config *config, int flags)
 {
     AUTO_FREE char *path = note_path(config);
@@ -73,7 +74,7 @@ static void write_note_beside(const struct config *config, const char *text)
     pid_t child = path ? fork() : -1;
 
     if (child == 0) {
-        close_from(STDERR_FILENO + 1); /* other processes wait for their end of file */
+        close_from(STDERR_FILENO + 1); /* other processes wait for end of file on these */
         write_note(path, text);
         _exit(0);
     }

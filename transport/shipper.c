@@ -22,7 +22,7 @@
 #include "http/post.h"
 #include "spool.h"
 
-/* pause before the first batch, after which a dashboard works on it while we read */
+/* pause before the first batch: short, so that the dashboard works on it while we read on */
 #define SEND_FIRST_MS 1
 #define PACE_MS 1000                  /* between two batches while the command runs */
 #define READ_BUDGET ((size_t)1 << 16) /* bytes between two checks of the pump */
@@ -36,12 +36,12 @@
 #define HURRY_PARTS 4
 #define TOTAL_MS 300000
 #define RETRY_MOST_MS 30000 /* longest pause while the command runs */
-#define RETRY_END_MS 1000   /* and after its end, when time is short */
+#define RETRY_END_MS 1000   /* longest pause after the end, when time is short */
 #define PROBE_MS 60000      /* pause after a 401, 403, 404 or 405 */
 #define LAST_WORD_MS 200    /* before the flush timeout, while the pump still listens */
 #define LOCK_PAUSE_MS 100
 #define FINDER_PAUSE_MS 20   /* between two checks whether the finder has ended */
-#define FINDER_GRACE_MS 2000 /* to write down what is known when CHANGES_MS are over */
+#define FINDER_GRACE_MS 2000 /* after CHANGES_MS, for the finder to write what it has found */
 #define REFUSAL_SIZE 256
 
 extern char **environ;
@@ -116,8 +116,8 @@ static int stall_ms(const struct shipper *shipper)
 
 /* ---- what the run changed ---- */
 
-/* A child does this, because it waits for nix-store. In the meantime lines are delivered; only the
- * end of the run waits. */
+/* Starts a child that finds out what the run changed, because nix-store can take long. Lines are
+ * delivered in the meantime; only the end of the run waits. */
 static void start_finder(struct shipper *shipper)
 {
     const char *dir = shipper->config->state_dir, *id = shipper->record.info.id;
@@ -189,7 +189,7 @@ static void look_at_end(struct shipper *shipper)
     end.log_bytes = atomic_load(&page->log_bytes);
     delivery_output_ends(&shipper->delivery, &end);
     start_finder(shipper);
-    backoff_reset(&shipper->post.backoff); /* one more try, whatever the last answer was */
+    backoff_reset(&shipper->post.backoff); /* try once more at once, also after a failure */
     shipper->next_ms = 0;
     client_hurry(shipper->post.client, stall_ms(shipper));
 }
@@ -213,8 +213,8 @@ static void publish(struct shipper *shipper)
     atomic_store(&shipper->page->lines, transcript_line_count(shipper->delivery.transcript));
 }
 
-/* Lets the log writer record what the dashboard has. If that fails, lines are only sent again
- * later. */
+/* Lets the log writer record what the dashboard has. If this fails, lines are sent again later,
+ * which does no harm. */
 static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 {
     struct run_ack ack = delivery_ack(&shipper->delivery), *on_disk = &shipper->record.ack;
@@ -234,8 +234,8 @@ static void acknowledge(struct shipper *shipper, bool delivered, bool refused)
 /* ---- older runs ---- */
 
 /* Delivers earlier runs in a child process, because this may take long. The child ends with this
- * process. It is started late and only if there are such runs, because after a fork each write to
- * memory copies a page first. */
+ * process. The child is started late and only if there are such runs, because the fork makes the
+ * next writes to memory slower. */
 static void start_older(struct shipper *shipper)
 {
     const char *id = shipper->record.info.id;
@@ -279,8 +279,8 @@ static void report_undelivered(struct shipper *shipper)
                  said ? "" : " (", said ? "" : reason, said ? "" : ")");
 }
 
-/* The end of the run need not wait for this dashboard, or for the logs of builders. One process
- * continues after the wrapper, up to the flush timeout, or a later run delivers the rest. */
+/* From now on the wrapper does not wait for this dashboard, or for the logs of builders. This
+ * process continues after the wrapper, up to the flush timeout. A later run delivers the rest. */
 static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
@@ -344,7 +344,7 @@ static void take_verdict(struct shipper *shipper, enum delivery_verdict verdict,
         shipper->next_ms = pace ? monotonic_ms() + pace : 0;
         shipper->lines_done = verdict == DELIVERY_DONE;
         acknowledge(shipper, verdict == DELIVERY_DONE && !shipper->lost && !keeps(shipper), false);
-        /* The dashboard asks for more time than a person has, or only logs of builders are left. */
+        /* The dashboard asks for a long pause, or only logs of builders are left. */
         if (!shipper->lines_done &&
             (shipper->delivery.wait_ms > RETRY_END_MS || shipper->delivery.end_told))
             stop_waiting(shipper);
@@ -412,7 +412,7 @@ static void take_answer(struct shipper *shipper, const struct client_answer *ans
     take_verdict(shipper, verdict, answer);
 }
 
-/* Notices that the last batch had everything, and no more text of builders follows. */
+/* Checks whether the last batch had everything, and no more text of builders follows. */
 static void look_at_logs(struct shipper *shipper)
 {
     if (shipper->lines_done || !delivery_over(&shipper->delivery))
@@ -472,7 +472,7 @@ static void send_next(struct shipper *shipper)
         backoff_grow(&shipper->post.backoff, RETRY_MOST_MS);
 }
 
-/* The command may print a token that was renewed a moment ago. */
+/* Adds a renewed token to the secrets at once, because the command may print it. */
 static void look_at_token(struct shipper *shipper)
 {
     if (token_set_refresh(&shipper->tokens))
@@ -557,7 +557,7 @@ static void run(struct shipper *shipper)
         if (answer) {
             take_answer(shipper, answer);
             if (!finished(shipper))
-                /* before reading on, because the dashboard need not wait for that */
+                /* first send, then read on, so that the dashboard need not wait */
                 send_next(shipper);
         }
     }

@@ -12,22 +12,22 @@
 
 /* the time for writing a token into a pipe: a person may have to answer a question */
 #define PIPE_MS 30000
-#define TROUBLED_MOST 2 /* runs in sequence; after these, the dashboard itself has a problem */
+#define TROUBLED_MOST 2 /* after so many failed runs in sequence, the dashboard has a problem */
 
-/* One of the dashboards of the runs, and what need not be tried again there. If it cannot be
-   reached, or fails at one run after the other, the remaining runs are only counted. If it does not
-   accept the runs of one host (whose name, and so whose token, was changed), these are skipped. */
+/* One of the dashboards of the runs. If the dashboard cannot be reached, or fails at one run after
+   the other, its remaining runs are only counted. If the dashboard does not accept the runs of one
+   host (because the host has a new name and token), the runs of this host are skipped. */
 struct dashboard {
     struct dashboard *next;
     const struct config *config; /* NULL: its credentials are not configured here */
-    struct config own;           /* what config points to, if it is not the caller's */
+    struct config own;           /* config points to this, or to the caller's settings */
     char *url;
     struct token_set tokens; /* of config, when they are needed */
     bool tokens_loaded;
     struct problems problems;
     bool unreachable;
-    int troubled;                  /* runs in sequence */
-    struct stored_failure failure; /* the last one */
+    int troubled;                  /* how many runs in sequence failed */
+    struct stored_failure failure; /* the last failure */
     size_t undelivered;
     char unwanted[HOST_ID_SIZE];
 };

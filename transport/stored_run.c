@@ -95,8 +95,8 @@ struct upload {
     struct stored_run *run;
     struct problems *problems;
     uint64_t most;      /* the most lines that the dashboard had so far */
-    int64_t sent_ms;    /* monotonic time, and so is the next */
-    int64_t give_up_ms; /* moved on when the dashboard has more lines than ever */
+    int64_t sent_ms;    /* monotonic time */
+    int64_t give_up_ms; /* monotonic time; moves on when the dashboard has more lines than ever */
     int status;         /* of the last answer; 0: no answer */
 };
 
@@ -149,7 +149,7 @@ static const struct client_answer *exchange(struct upload *upload, const struct 
     upload->sent_ms = monotonic_ms();
     while (!answer && monotonic_ms() < upload->give_up_ms)
         answer = client_wait(upload->post.client, -1, 200, NULL);
-    if (answer) /* without an answer, the time is over: what was answered before is the reason */
+    if (answer) /* without an answer, the status of the last answer stays */
         upload->status = answer->status;
     return answer;
 }
@@ -207,7 +207,7 @@ static enum stored_result deliver_lines(struct upload *upload)
 
         while (delivery_read(delivery, READ_BUDGET, false))
             ;
-        /* reading a long log must not count as waiting for the network */
+        /* the time for reading a long log does not count */
         upload->give_up_ms += monotonic_ms() - start_ms;
         if (delivery_over(delivery))
             return STORED_DONE;
@@ -236,7 +236,7 @@ static enum stored_result post_lost(struct upload *upload)
            (answer = exchange(upload, &body))) {
         if (answer->status == 200 ||
             (answer->status >= 400 && answer->status < 500 && answer->status != 429)) {
-            /* a dashboard without heartbeats has everything that it can accept */
+            /* a dashboard that does not accept heartbeats has everything else */
             result = STORED_DONE;
             break;
         }
@@ -299,7 +299,8 @@ static enum stored_result deliver_whole(struct upload *upload)
     return result;
 }
 
-/* A damaged record may have lost its secrets: those of this environment are better than none. */
+/* A damaged record may have lost its secrets. Then the secrets of this environment are redacted,
+ * which is better than nothing. */
 static struct redactor *redactor_of(const struct run_record *record, const struct config *config)
 {
     const char *text = record->info.secrets;

@@ -8,7 +8,7 @@
 #include "../../common/hyperlink.h"
 #include "../../common/io.h"
 
-/* bytes; a shorter beginning of a value reveals nothing, and hiding it would hide too much */
+/* bytes; shorter beginnings of values are shown: they reveal little, and are in much other text */
 #define PREFIX_MIN 4
 
 /* bytes; a cut may be this much earlier, so that it does not split a character */
@@ -257,8 +257,8 @@ static uint64_t word_at(const char *text)
     return word;
 }
 
-/* The first position at which a value starts, from `from` on and before `starts`, and its *length.
- * SIZE_MAX: none. */
+/* The first position from `from` on and before `starts` at which a value starts; SIZE_MAX: none.
+ * *length: of the value. */
 static size_t next_value(const struct redactor *redactor, const char *text, size_t size,
                          size_t from, size_t starts, size_t *length)
 {
@@ -299,7 +299,7 @@ static bool plainly_clean(const struct redactor *redactor, const char *text, siz
     size_t found;
 
     if (length < WINDOW)
-        return true; /* an escape sequence can only make a value longer */
+        return true; /* shorter than any value, with or without escape sequences */
     if (memchr(text, '\033', length) || (redactor->secrets.blanks && memmem(text, length, "  ", 2)))
         return false;
     return next_value(redactor, text, length, 0, length, &found) == SIZE_MAX;
@@ -363,7 +363,8 @@ static const char *redact_visible(struct redactor *redactor, const char *text, s
     if (covered == 0 && !next && plainly_clean(redactor, text, length))
         return text;
     if (!reserve(redactor, length + ahead + 1)) {
-        *out_length = sizeof REDACT_MARK - 1; /* out of memory: better no text than a secret */
+        /* out of memory: no text, because a secret may be in it */
+        *out_length = sizeof REDACT_MARK - 1;
         return REDACT_MARK;
     }
     redactor->visible.size = 0;
@@ -465,8 +466,8 @@ static size_t place_of(const struct redactor *redactor, const char *text, size_t
     return place;
 }
 
-/* The length of a text that was cut, such that no value in it is cut: a value that begins before
- * this position ends within the text. */
+/* The text was cut at its end. Returns a position such that each value that begins before it ends
+ * within the text. */
 static size_t whole_length(struct redactor *redactor, const char *text, size_t length)
 {
     size_t size;

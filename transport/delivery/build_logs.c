@@ -142,7 +142,7 @@ static void log_add(struct build_logs *logs, struct build_log *log, const char *
         return;
     }
     if (!piece_add(&log->head, number, text, length)) {
-        log->full = true; /* the lines of a piece must follow each other */
+        log->full = true; /* a piece must not have a gap, so the next lines go to the tail */
         return;
     }
     log->taken += length + 1;

@@ -29,7 +29,7 @@ static void digest_all(struct delivery *delivery)
 /* A call of the library for each short line would take a tenth of all time. */
 static void digest(struct delivery *delivery, const char *text, size_t length)
 {
-    if (delivery->left_out) /* no digest is sent then */
+    if (delivery->left_out) /* after left-out lines, no digest is sent */
         return;
     if (length > sizeof delivery->undigested - delivery->undigested_size)
         digest_all(delivery);
@@ -111,7 +111,7 @@ static void release(struct delivery *delivery, const char *text, size_t length)
 }
 
 /* Releases several lines at once. False if they must be released one by one: the dashboard has some
- * of them already, one is the cut line, or memory is short. */
+ * of them already, one of them is the cut line, or memory is short. */
 static bool release_together(struct delivery *delivery, size_t count, const char *text,
                              size_t length)
 {
@@ -201,7 +201,7 @@ int delivery_restart(struct delivery *delivery, uint64_t resume)
     delivery->done = false;
     delivery->known_bytes = 0;
     delivery->derivation_acks.count = delivery->derivation_acks.sent_count = 0;
-    delivery->record_offset = 0; /* it is read again from its beginning */
+    delivery->record_offset = 0; /* nix's internal log is read again from its beginning */
     build_logs_restart(&delivery->build_logs);
     delivery->end_told = false;
     prepared_drop(&delivery->next);
@@ -254,8 +254,8 @@ void delivery_close(struct delivery *delivery)
 
 /* ---- reading ---- */
 
-/* The dashboard may already hold lines from the lost part. They exist nowhere else, so the next
- * line gets the number after them. */
+/* The dashboard may already have lines from the lost part. These lines must not be overwritten, so
+ * the next line gets the number after them. */
 static void pass_over_known_lines(struct delivery *delivery)
 {
     static const char reset[] = "\r\n\033c", line[] = ".\r\n";
@@ -271,8 +271,8 @@ static void pass_over_known_lines(struct delivery *delivery)
         transcript_feed(delivery->transcript, line, sizeof line - 1);
 }
 
-/* Handles `missing` bytes of output before the source's position. The part of them that the
- * dashboard has, and output after them that it has, is not sent again. */
+/* Handles `missing` bytes of output before the source's position. If the dashboard has some of
+ * these bytes, or some of the output after them, this output is not sent again. */
 static void note_missing(struct delivery *delivery, uint64_t missing)
 {
     const char *why = delivery->log_problem;
@@ -292,7 +292,7 @@ static void note_missing(struct delivery *delivery, uint64_t missing)
     transcript_feed(delivery->transcript, line, (size_t)length);
 }
 
-/* Feeds output, but for the bytes at its start that the dashboard has. */
+/* Feeds output, without the bytes at its start that the dashboard already has. */
 static void feed(struct delivery *delivery, const char *bytes, size_t size)
 {
     size_t known = size < delivery->known_bytes ? size : (size_t)delivery->known_bytes;
@@ -313,8 +313,8 @@ static void note_changes(struct delivery *delivery)
         delivery->changed = changed;
 }
 
-/* Notes that the end of the log is missing: the log was removed or cut, its disk was full, or it
- * never was a file. */
+/* Notes that the end of the log is missing: the log was removed or cut, its disk was full, or the
+ * log is not a file. */
 static void note_missing_end(struct delivery *delivery)
 {
     struct source *source = &delivery->source;
@@ -368,8 +368,8 @@ static bool leave_out(struct delivery *delivery)
     return true;
 }
 
-/* nix's internal log has no times. What is read during the run happened now, or at the end of the
- * run. */
+/* nix's internal log has no times. A record that is read while the run lives gets the present time;
+ * after the end of the command, it gets the time of the end. */
 static int64_t record_time(const struct delivery *delivery)
 {
     if (!delivery->source.page)
@@ -492,7 +492,7 @@ struct run_ack delivery_ack(const struct delivery *delivery)
     uint64_t lines = delivery_acked(delivery);
     uint64_t more = delivery->has > lines ? delivery->has - lines : 0;
 
-    if (refusals->count > 0 && refusals->line[0] < lines) { /* the next try begins there */
+    if (refusals->count > 0 && refusals->line[0] < lines) { /* a later try begins at this line */
         lines = refusals->line[0];
         more = delivery->has - lines;
     }

@@ -7,12 +7,12 @@
 #include "delivery.h"
 #include "delivery_internal.h"
 
-/* lines in a batch; when a batch of this size was accepted, its size has no limit any more */
+/* lines; after an accepted batch of this size, the next ones have no limit */
 #define REFUSALS_OVER 4096
-#define SETBACKS_FREE 3 /* how often a dashboard may go back before pauses follow */
+#define SETBACKS_FREE 3 /* so often a dashboard may go back without a pause */
 
-/* The dashboard has the first `next` lines and nothing else. If it says so again and again, it is
- * broken, and each further batch comes after a pause. */
+/* The dashboard has only the first `next` lines. A dashboard that goes back again and again is
+ * broken, so each further batch comes after a pause. */
 static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
 {
     delivery->has = next;
@@ -24,7 +24,7 @@ static enum delivery_verdict go_back(struct delivery *delivery, uint64_t next)
     return delivery->setbacks++ < SETBACKS_FREE ? DELIVERY_GO_ON : DELIVERY_RETRY;
 }
 
-/* After a batch without lines, the dashboard keeps the lines behind it. */
+/* A batch without lines removes no lines, so the dashboard still has the lines that it had. */
 static void note_has(struct delivery *delivery, uint64_t next, uint64_t have)
 {
     if (delivery->sent_end > delivery->sent_from || delivery->sent_skipped > 0)
@@ -127,7 +127,7 @@ static enum delivery_verdict rejected(struct delivery *delivery, const struct an
     snprintf(refusals->reason, sizeof refusals->reason, "%s",
              answer->error[0] ? answer->error : "it does not say why");
     if (delivery->sent_mark)
-        return DELIVERY_REFUSED; /* whatever the reason is, no line will be accepted */
+        return DELIVERY_REFUSED; /* this dashboard accepts no line at all */
     if (lines > 1) {
         refusals->most = lines / 2;
         return DELIVERY_GO_ON;

@@ -21,7 +21,7 @@ static void put_cut(struct delivery *delivery, const char *key, const char *text
     size_t length;
     const char *clean = redact_cut_text(delivery->redactor, text, capacity, shown, &length);
 
-    /* shortened to less than the longest secret, so it may be part of one */
+    /* the whole text may be part of a long secret */
     if (length == 0 && *text)
         clean = REDACT_MARK, length = sizeof REDACT_MARK - 1;
     json_string(&delivery->body, key, clean, length);
@@ -115,7 +115,7 @@ void delivery_prepare(struct delivery *delivery)
         put_queued(delivery, &next->text, delivery->sent_queued, UINT64_MAX, &next->queued);
 }
 
-/* Its colours and its link end where it was cut. */
+/* Ends the colours and the link of a line that was cut. */
 static void end_cut_line(struct delivery *delivery, const char *text, size_t length)
 {
     static const char no_link[] = HYPERLINK_START HYPERLINK_END;
@@ -194,8 +194,8 @@ static void put_digest(struct delivery *delivery)
         json_string(&delivery->body, "digest", hex, strlen(hex));
 }
 
-/* The last phase in which the command worked; a dashboard that gets everything in one batch has
- * seen none. */
+/* Writes the last phase in which the command worked, for a dashboard that gets the whole run in one
+ * batch and so has seen no earlier phase. */
 static void put_last_phase(struct text *body, const struct phase_view *view)
 {
     size_t i = view->history_count;
@@ -236,7 +236,7 @@ static void put_end(struct delivery *delivery, const struct phase_view *view)
         json_raw(body, "changes", delivery->changes);
 }
 
-/* Makes space for all derivations; the dashboard has no version of a new one. */
+/* Makes space for all derivations. The dashboard has no version of a new derivation. */
 static bool derivation_acks_reserve(struct derivation_acks *acks, size_t count)
 {
     uint32_t *larger;
@@ -329,8 +329,8 @@ static void put_phase(struct delivery *delivery, const struct phase_view *view)
     json_progress(&delivery->body, &progress);
 }
 
-/* Behind many lines, lines that can still change are not sent while there is more to read: each
- * resend would make the dashboard write the lines before them again. */
+/* Lines that can still change are not sent after many other lines while there is more to read. Each
+ * time they are sent again, the dashboard would write the lines before them again. */
 static bool outdated_soon(const struct delivery *delivery, uint64_t at)
 {
     return at > delivery->sent_from && delivery->body.size > LIVE_WITH_MOST &&

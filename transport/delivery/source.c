@@ -33,7 +33,7 @@ static uint64_t output_limit(const struct source *source)
     return bytes < source->limit ? bytes : source->limit;
 }
 
-/* How far the log goes; the ring has what follows. */
+/* How many bytes of output are in the log; the ring has the bytes after them. */
 static uint64_t log_limit(const struct source *source)
 {
     uint64_t limit = output_limit(source), log;
@@ -117,7 +117,7 @@ static size_t read_log(struct source *source, void *out, size_t size)
 {
     ssize_t n = open_log(source) ? pread_again(source->log_fd, out, size, source->offset) : -1;
 
-    if (n <= 0) { /* truncated or removed by another program, or a broken disk: the rest is lost */
+    if (n <= 0) { /* another program cut the log, or the disk is broken: the rest is lost */
         source->failed = source->lossy = true;
         return 0;
     }
@@ -142,7 +142,7 @@ static uint64_t next_gap(const struct source *source)
                                                 : UINT64_MAX;
 }
 
-/* Passes the line that stands for missing output. Returns how much is missing. */
+/* Skips the line in the log that replaces missing output. Returns how much output is missing. */
 static uint64_t pass_gap(struct source *source)
 {
     const struct run_gap *gap = &source->gaps[source->next_gap++];

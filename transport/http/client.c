@@ -14,11 +14,11 @@
 #include "../../common/system.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
-/* time for a name lookup; giving it up would leave its thread behind */
+/* long, because the thread of a lookup that was given up would still run */
 #define LOOKUP_MAX_MS 120000
 #define URL_MAX 2048
-/* If a proxy answers "in an hour", the dashboard is usually back in a minute; and a run without
-   news for an hour looks dead. */
+/* A proxy may ask for an hour, although the dashboard is usually back in a minute, and a run
+   without news for an hour looks dead. */
 #define RETRY_AFTER_MAX_S 60
 
 struct client {
@@ -252,8 +252,8 @@ static curl_off_t uploaded(const struct client *client)
     return curl_easy_getinfo(client->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK ? sent : 0;
 }
 
-/* Lets curl send as long as the network takes bytes without waiting: curl sends one buffer in each
- * call. */
+/* Calls curl again and again while the network takes bytes without waiting, because curl sends only
+ * one buffer in each call. */
 static bool push(struct client *client)
 {
     curl_off_t sent;

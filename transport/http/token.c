@@ -12,7 +12,7 @@
 #include "../../common/io.h"
 #include "../../common/system.h"
 
-#define STEP_MS 50 /* between two looks at a pipe and at the waiting process */
+#define STEP_MS 50 /* between two looks at the pipe, and whether a process still waits */
 
 static void explain(struct token_set *tokens, const char *why)
 {

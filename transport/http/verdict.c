@@ -16,8 +16,8 @@ static const struct row {
     {400, 499, VERDICT_REFUSED},  {503, 503, VERDICT_WAIT},
 };
 
-/* A proxy or a foreign page can send 410, too. What follows from a 410 cannot be undone, so only
- * the answer of a dashboard counts. */
+/* A proxy or another site can send 410, too. After a 410 the run is never sent again, so a 410
+ * counts only if a dashboard sent it. */
 static bool of_a_dashboard(const struct client_answer *answer)
 {
     struct answer said;
