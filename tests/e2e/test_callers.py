@@ -119,7 +119,7 @@ def test_a_job_of_an_interactive_shell_is_interrupted_alone(tmp_path):
 
 
 def test_ctrl_z_and_fg_in_a_shell_whose_job_is_a_script(tmp_path):
-    """The script and the command stop and go on together."""
+    """The script and the command stop and continue together."""
     script = tmp_path / "script"
     script.write_text(f"{WRAP}sh -c 'echo ready; read x; echo got $x'\necho NEXT\n")
     with Terminal("bash", "--norc", "--noprofile", "-i", wrapped=False, env=environment(tmp_path / "state", PS1="$ ", TERM="dumb")) as terminal:

@@ -143,7 +143,7 @@ def test_a_one_time_code_counts_once_on_all_nodes(tmp_path, url):
 
 
 def test_wrong_passwords_are_counted_on_all_nodes_together(tmp_path, url):
-    """Also if all of them arrive at the same time."""
+    """The limit also holds if all requests arrive at the same time."""
     with nodes(tmp_path, url, dev=False, **settings()) as both, concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda node: sign_in(node, "wrong"), both * 4))
         assert sorted(answer.status for answer in answers) == [302] * 5 + [429] * 3

@@ -70,7 +70,7 @@ def test_setup_never_touches_a_file_that_is_there(tmp_path):
 
 
 class Terminal:
-    """The program on a terminal of its own."""
+    """The program with its own terminal."""
 
     def __init__(self, *arguments):
         self.pid, self.fd = pty.fork()

@@ -1,4 +1,4 @@
-"""nixfleet-dashboard copy: a whole store, between engines, in both directions, also when it is interrupted."""
+"""nixfleet-dashboard copy: copies a whole store between SQLite and PostgreSQL, in both directions, also when the copy is interrupted."""
 import re
 import subprocess
 import uuid

@@ -193,7 +193,7 @@ def test_progress_is_told_at_a_pace_and_its_last_word_always(dashboard):
 
 def test_server_sent_events_go_on_where_the_last_one_ended(dashboard):
     run, other = run_id(), run_id()
-    lines = [f"line {i}" for i in range(5000)]  # more than one splice takes
+    lines = [f"line {i}" for i in range(5000)]  # more than fit into one splice
     dashboard.post("/api/hosts/alpha/logs", {"run": run, "text": "\n".join(lines)})
     dashboard.post("/api/hosts/beta/logs", {"run": other, "lines": ["beta's"]})
     path = f"/api/events?runs={other},{run}"

@@ -31,7 +31,7 @@ def a_server():
 
 
 def check(store):
-    """The exit status of --check-config and what it says."""
+    """The exit status and the output of --check-config."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NIXFLEET_")}
     environment.update(settings(NIXFLEET_API_TOKEN=TOKEN, NIXFLEET_STORE=store))
     done = subprocess.run([str(BIN / "nixfleet-dashboard"), "--config", "/dev/null", "--check-config"], env=environment, capture_output=True, text=True,

@@ -52,7 +52,7 @@ def test_a_backup_is_made_and_restored_under_load(tmp_path):
         there = lines(dashboard, run)
         assert 100 <= len(there) <= len(taken) and there == [f"line {i}" for i in range(len(there))]
         assert post(dashboard, run, "after").status == 200
-    with Dashboard(kept) as before:  # nothing of the old database is lost
+    with Dashboard(kept) as before:  # the old database is kept, and complete
         assert len(lines(before, run)) == len(taken)
 
 

@@ -1,4 +1,4 @@
-"""The calls of runs at a real dashboard: splice, polling, heartbeats, reading, live channels."""
+"""The API calls for runs, with a real dashboard: splice, polling, heartbeats, reading, live channels."""
 import datetime
 import hashlib
 import random

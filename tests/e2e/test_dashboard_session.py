@@ -143,7 +143,7 @@ def test_a_code_counts_once_also_after_a_restart_and_may_have_spaces(tmp_path):
 
 
 class Config:
-    """A configuration in a file, as an installed dashboard has it."""
+    """A configuration file, as for an installed dashboard."""
 
     def __init__(self, path, **values):
         self.path, self.values = path, dict(settings(NIXFLEET_VIEW_TOKEN="old-view"), **values)

@@ -1,4 +1,4 @@
-"""No value of a secret variable leaves the machine, however it is written."""
+"""No value of a secret variable leaves the machine, in any encoding."""
 import base64
 import html
 import json

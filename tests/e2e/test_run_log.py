@@ -55,7 +55,7 @@ def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-# ---- what is in it ----
+# ---- contents ----
 def test_the_log_is_what_the_command_wrote_byte_for_byte(state):
     run("python3", "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 1000)", state=state, stderr=subprocess.STDOUT)
     assert only_log(state) == bytes(range(256)) * 1000
@@ -116,7 +116,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(state):
     assert sorted(path.read_bytes().count(b"\n") for path in state.glob("*.log")) == [50000, 60000]
 
 
-# ---- what goes wrong ----
+# ---- failures ----
 def test_a_wrapper_that_is_killed_leaves_a_lost_run_with_all_that_was_written(state):
     child = subprocess.Popen([RUN, "sh", "-c", "echo before; exec sleep 60"], env=environment(state), stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"before\n"
@@ -318,7 +318,7 @@ def test_a_user_without_a_home_gets_the_output_once_and_nothing_else(tmp_path):
 
 # ---- how long it is kept ----
 def make_run(state, number, age_days=0, size=10, stream=0, ended=True):
-    """The files of an old run, as docs and header describe them."""
+    """Makes the files of an old run, as the documents and the header describe them."""
     started = int(time.time() * 1000) - age_days * 86400000 - 1000000 + number * 1000
     run_id = f"{started:012x}"
     run_id = f"{run_id[:8]}-{run_id[8:]}-7000-8000-{number:012d}"
@@ -407,7 +407,7 @@ def test_a_log_outside_of_the_directory_is_never_removed(state, tmp_path):
     assert (tmp_path / "mine").read_bytes() == b"hi\n"
 
 
-# ---- what it is made of ----
+# ---- the libraries that nixfleet-run links ----
 @pytest.mark.parametrize("program", [BIN / "nixfleet-run", BUILD / "preload" / "nixfleet-run"], ids=["as it is", "with a shared libc"])
 def test_the_program_that_holds_the_command_links_no_network_and_no_json(program):
     names = subprocess.run(["nm", program], capture_output=True, check=True).stdout.decode()

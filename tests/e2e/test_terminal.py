@@ -199,7 +199,7 @@ def test_what_is_typed_ahead_is_for_the_next_reader(state, tmp_path, typed):
     assert seen[0] == seen[1] and seen[0].startswith(b"got one ")
 
 
-# ---- others who write to the same terminal ----
+# ---- other processes that write to the same terminal ----
 def test_a_job_beside_the_command_writes_whole_lines(state, tmp_path):
     """The command also writes whole lines, also if it changes the modes of its terminal."""
     script = (f"(until [ -e {tmp_path}/up ]; do sleep 0.02; done; for i in $(seq 300); do echo job $i; sleep 0.002; done; touch {tmp_path}/go) & "
@@ -784,7 +784,7 @@ def test_a_wrapper_without_its_terminal_does_not_spin(state, tmp_path):
     with Terminal("sh", "-c", f"echo ready; read x <{gate}", state=state, options=["-q", "--nohup"]) as terminal:
         terminal.until("ready")
         terminal.hang_up()
-        time.sleep(1)  # long enough for a spinning loop to show
+        time.sleep(1)  # long enough to notice a busy loop
         fields = pathlib.Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()
         gate.write_text("go\n")
         wait_for(lambda: terminal.poll() is not None, "the wrapper's end")

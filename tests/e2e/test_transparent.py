@@ -28,7 +28,7 @@ def state(tmp_path):
     return tmp_path / "state"
 
 
-# ---- how it ends ----
+# ---- the status ----
 @pytest.mark.parametrize("status", [0, 1, 2, 100, 124, 125, 126, 127, 128, 255])
 def test_the_exit_status_is_the_commands(state, status):
     assert run("sh", "-c", f"exit {status}", state=state).returncode == status
@@ -72,7 +72,7 @@ def test_options_end_at_the_first_other_word(state):
     assert done.stdout == b"-q,--,--url,x,"
 
 
-# ---- its bytes ----
+# ---- the bytes ----
 def test_bytes_reach_two_pipes_unchanged_and_apart(state):
     done = run("sh", "-c", "printf 'out\\n\\tx\\r\\n\\377'; printf 'err\\n\\r\\n\\000' >&2", state=state)
     assert done.stdout == b"out\n\tx\r\n\xff" and done.stderr == b"err\n\r\n\0"
@@ -247,7 +247,7 @@ def test_a_grandchild_that_keeps_the_output_open_delays_nothing(state, tmp_path,
     pid = int((tmp_path / "pid").read_text())
     try:
         assert done.returncode == 0 and (tmp_path / "out").read_bytes() == b"hi\n"
-        assert alive(pid)  # as it would be without us
+        assert alive(pid)  # still alive, as without us
     finally:
         kill_quietly(pid)
 
@@ -314,7 +314,7 @@ def test_a_command_that_was_killed_is_reaped(state, tmp_path):
 
 # ---- what the command has used ----
 def used_by(*argv, env):
-    """User and system time of a program and its children in seconds, the largest of them in KiB, and the status of wait."""
+    """User and system time of a program and its children in seconds, the largest memory of one process in KiB, and the status of wait."""
     pid = os.fork()
     if pid == 0:
         os.dup2(os.open("/dev/null", os.O_RDWR), 1)
@@ -366,7 +366,7 @@ def test_as_the_first_process_of_a_container_the_wrapper_reaps_orphans(state):
     assert done.stdout == b"none\n" and done.returncode == 3
 
 
-# ---- how it ends, to the last bit ----
+# ---- the whole status of wait, with the core dump bit ----
 @pytest.mark.parametrize("limit", ["unlimited", "0"])
 def test_the_core_dump_bit_of_the_status_is_the_commands_and_so_is_the_core(state, tmp_path, limit):
     seen = []

@@ -55,7 +55,7 @@ class Endurance:
         self.lock = threading.Lock()
         self.long = None
 
-    # ---- surroundings ----
+    # ---- helpers ----
     @property
     def url(self):
         return f"http://127.0.0.1:{self.dashboard.port}"
@@ -115,7 +115,7 @@ class Endurance:
                 with urllib.request.urlopen(request, timeout=20):
                     self.count("heartbeats")
             except (OSError, urllib.error.URLError):
-                pass  # the dashboard is down at the moment
+                pass  # the dashboard is restarting
             self.pause(2 + number % 7)
 
     def look(self, number):
@@ -132,7 +132,7 @@ class Endurance:
                         page.receive()
                         self.count("messages")
             except (OSError, EOFError, ValueError, AssertionError, AttributeError, TimeoutError):
-                self.pause(0.5)  # no message, or the dashboard is down at the moment
+                self.pause(0.5)  # no message, or the dashboard is restarting
 
     def flush_each_minute(self):
         while self.goes_on():

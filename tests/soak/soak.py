@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""soak.py: random commands under random faults, by seed, checking after each round what must always hold.
+"""soak.py: runs random commands under random faults, from a seed, and checks the invariants after each round.
 
     soak.py [--rounds N] [--seed S] [--seconds T] [--verbose]
 
@@ -155,7 +155,7 @@ class Soak:
         self.dashboard = Dashboard(self.disks["data"].path, self.clock)
         self.proxy = Proxy(self.dashboard.port, seed)
         self.faults = {}
-        self.stopped = []  # log writers, until their wrapper has ended
+        self.stopped = []  # stopped log writers; continued when their wrapper has ended
         self.kinds = ["none", "network", "network", "kill-helper", "stop-helper", "restart-dashboard", "kill-wrapper", "kill-monitor",
                       "kill-log-writer", "stop-log-writer"]
         if all(disk.own for disk in self.disks.values()):

@@ -1,4 +1,4 @@
-"""A wall clock that a test sets, for the programs that it starts: tests/tools/shim_clock.c."""
+"""The test sets the wall clock of the programs that it starts: tests/tools/shim_clock.c."""
 import os
 import pathlib
 

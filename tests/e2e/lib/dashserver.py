@@ -67,7 +67,7 @@ def make_sums(store):
 
 
 def sql(data, command):
-    """Runs a command in the store behind the dashboard's back, and returns the fields of the first row as texts."""
+    """Runs an SQL command directly in the store, without the dashboard, and returns the fields of the first row as strings."""
     if POSTGRES:
         return database_server().sql(command, store_of(data).split("/")[3].split("?")[0]).split("\n")[0].split("|")
     with contextlib.closing(sqlite3.connect(pathlib.Path(data) / "nixfleet.db")) as store, store:

@@ -89,7 +89,7 @@ class FaultServer:
         self.port = 0
         self.start()
 
-    # ---- life ----
+    # ---- start and stop ----
     def start(self):
         """May be called again after stop(): the dashboard comes back at the same port."""
         self.server = Server(("127.0.0.1", self.port), Handler)
@@ -172,7 +172,7 @@ class FaultServer:
             run.exit, run.end = message["exit"], message
         return 200, {"next": len(run.lines)}
 
-    # ---- what tests ask ----
+    # ---- what tests read ----
     def run(self, host="testhost"):
         """The newest run of a host; None if there is no run yet."""
         keys = sorted(key for key in self.runs if key[0] == host)
@@ -281,7 +281,7 @@ def lost_answer(handler, path, body):
     return reset(handler, path, body)
 
 
-# ---- surroundings ----
+# ---- slow connections, hanging ports, certificates ----
 class SlowLine:
     """A connection to a server with limited bytes a second and small buffers."""
     def __init__(self, server, bytes_per_second):

@@ -69,7 +69,7 @@ class Postgres:
         self.owner = account()
         base = pathlib.Path(os.environ.get("TMPDIR") or "/tmp")
         if self.owner and base != pathlib.Path("/tmp"):
-            base.chmod(base.stat().st_mode | 0o011)  # the server's user must get through
+            base.chmod(base.stat().st_mode | 0o011)  # the server's user must be able to enter the directory
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="pg.", dir=base))
         if self.owner:
             os.chown(self.directory, self.owner.pw_uid, self.owner.pw_gid)

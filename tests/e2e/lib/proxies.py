@@ -56,7 +56,7 @@ class CA:
 
     def context(self):
         context = ssl.create_default_context(cafile=self.ca)
-        context.verify_flags |= ssl.VERIFY_X509_STRICT  # Python's default from 3.13 on
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default since Python 3.13
         return context
 
 
@@ -157,7 +157,7 @@ def manual_nginx():
 
 
 def front(kind, directory, ca, upstream):
-    """kind: haproxy, caddy, manual (nginx as the manual has it), or one of NGINX_STYLES."""
+    """kind: haproxy, caddy, manual (nginx with the configuration of the manual), or one of NGINX_STYLES."""
     if kind == "haproxy":
         return Haproxy(directory, ca, upstream)
     if kind == "caddy":

@@ -144,7 +144,7 @@ class Terminal:
         if self.slave is None:
             os.close(slave)
 
-    # ---- talking ----
+    # ---- input and output ----
     def type(self, text):
         os.write(self.master, text if isinstance(text, bytes) else text.encode())
 

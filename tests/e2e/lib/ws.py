@@ -45,7 +45,7 @@ class WebSocket:
         return data
 
     def frame(self):
-        """(last of its message, opcode, payload)"""
+        """Reads a frame: (whether the frame is the last of its message, opcode, payload)"""
         first, second = self.take(2)
         size = second & 127
         if size == 126:
