@@ -1,4 +1,4 @@
-/* Starts, restarts, wakes, hears and ends the helpers. */
+/* Starts, restarts, wakes and ends the helpers, and reads their messages. */
 #include "helpers.h"
 
 #include <errno.h>

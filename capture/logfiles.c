@@ -102,8 +102,8 @@ static int open_file(const char *path)
     return readable;
 }
 
-/* Opens the file that the caller chose. If it is a regular file that no other run uses, it becomes
- * the log. Otherwise it gets a copy, or is not used. */
+/* Opens the file that the caller chose. A regular file that no other run uses becomes the log. A
+ * pipe or a device gets a copy of the output. Any other file is not used. */
 static void open_chosen(struct log_files *files, const char *path, struct status_page *page)
 {
     int fd = open_file(path);

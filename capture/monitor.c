@@ -79,8 +79,8 @@ static int status_of(const siginfo_t *info)
     return (info->si_status & 0x7f) | (info->si_code == CLD_DUMPED ? WCOREFLAG : 0);
 }
 
-/* Another process than the pump has continued the command, or the command has ended: the pump,
- * which stopped when the command stopped, must continue. */
+/* Continues the pump, which stopped when the command stopped. Called when another process has
+ * continued the command, or the command has ended. */
 static void wake(const struct monitor *monitor)
 {
     if (getppid() == monitor->pump)

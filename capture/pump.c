@@ -134,7 +134,7 @@ static void pass_on(struct pump *pump, int number)
         stop_another_users(pump);
 }
 
-/* The dashboard asks to stop the command: first SIGTERM, later SIGKILL. */
+/* Begins a stop that the dashboard has asked for: SIGTERM now, SIGKILL later. */
 static void begin_stop(struct pump *pump)
 {
     pump->helpers->stop_asked = false;
@@ -283,7 +283,7 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
         break;
     case GO_ON:
         keys_resume(pump);
-        /* otherwise the command has been continued already */
+        /* if the monitor sent the signal, the command continues already */
         if (caught->sender != pump->child->monitor)
             child_signal(pump->child, SIGCONT);
         break;

@@ -148,7 +148,7 @@ void run_log_reaped(struct run_log *log, pid_t pid)
 
 /* ---- output ---- */
 
-/* True if no log will ever take what is appended. */
+/* True if there is no log, or writing to it failed, so that no output will be taken any more. */
 static bool given_up(const struct run_log *log)
 {
     return log->start_problem || atomic_load(&log->page->problem[LOG_NONE]) ||
@@ -168,7 +168,8 @@ static int64_t standing_still_ms(struct run_log *log)
     return now - log->moved_ms;
 }
 
-/* Waits until there is space for size bytes. False: waiting is of no use. */
+/* Whether the pump must wait for space for size bytes. False: there is space, or waiting is
+ * useless. */
 static bool wait_for_space(struct run_log *log, size_t size)
 {
     if (status_ring_space(log->page) >= size || given_up(log))

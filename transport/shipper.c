@@ -280,7 +280,8 @@ static void report_undelivered(struct shipper *shipper)
 }
 
 /* From now on the wrapper does not wait for this dashboard, or for the logs of builders. This
- * process continues after the wrapper, up to the flush timeout. A later run delivers the rest. */
+ * process continues after the wrapper, up to the flush timeout, unless another process already
+ * continues after its own wrapper. A later run delivers the rest. */
 static void stop_waiting(struct shipper *shipper)
 {
     if (!shipper->ended || shipper->alone || shipper->lost)
@@ -289,7 +290,7 @@ static void stop_waiting(struct shipper *shipper)
     shipper->alone = true;
     (void)write_all(HELPER_PUMP_FD, "A", 1); /* fails if the pump has stopped waiting by itself */
     helper_stay_behind();
-    /* from here on, waiting for a disk is allowed */
+    /* from here on, no process waits for this one, so it may wait for a disk */
     if (!outage_stay(&shipper->outage, shipper->config))
         shipper->over = true;
 }

@@ -158,7 +158,7 @@ static void on_message(wslay_event_context_ptr ws,
         page->has_hosts = false;
         view_clear(&page->view);
     } else if (strcmp(op, "view") == 0 && seen && view_set(&page->view, seen)) {
-        /* feed_view sends the news of these hosts */
+        /* feed_view sends what has changed on these hosts */
     } else if (strcmp(op, "tail") == 0 && run && strlen(run) == RUN_ID_SIZE - 1)
         start_follower(page, run, from);
     else if (strcmp(op, "untail") == 0 && run)

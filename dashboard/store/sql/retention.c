@@ -17,8 +17,8 @@ void sql_store_clock(struct store *store, int64_t *newest_ms, int64_t *jumped_ms
     *jumped_ms = read_time(store_statement(store, "SELECT value FROM kv WHERE name='jumped'"));
 }
 
-/* ?2: only runs that were last heard of before this time are old. ?6: the lines of old runs wait
- * from this key on, unless the limit for the size needs their space. */
+/* ?2: only runs that were last heard of before this time are old. ?6: the lines of old runs from
+ * this key on are removed later, unless the limit for the size needs their space. */
 #define OLD "(created<?2 AND coalesce(ended,last_seen)<?2 AND last_seen<?2)"
 
 size_t sql_store_runs_expired(struct store *store, const struct retention_limits *limits,
