@@ -357,7 +357,7 @@ bool child_signal_alone(const struct child *child, int number)
     return !may_signal(child) || kill(child->pid, number) == 0 || errno != EPERM;
 }
 
-bool child_has_signal(struct child *child, int number, int64_t since_ms, bool manager)
+bool child_has_signal(struct child *child, int number, int64_t since_ms)
 {
     bool told, early;
 
@@ -367,8 +367,7 @@ bool child_has_signal(struct child *child, int number, int64_t since_ms, bool ma
     early = !told && process_has_pending(child->monitor, number);
     child->signalled_ms[number] = 0;
     child->found_early[number] |= early;
-    return (told || early) && process_same_cgroup(child->pid, child->monitor) &&
-           (manager || !child_has_other_rights(child));
+    return (told || early) && process_same_cgroup(child->pid, child->monitor);
 }
 
 bool child_has_other_rights(const struct child *child)

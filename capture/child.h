@@ -79,10 +79,10 @@ int child_event(struct child *child);
 bool child_signal(const struct child *child, int number);
 /* Sends a signal to the command's first process only. False: as above. */
 bool child_signal_alone(const struct child *child, int number);
-/* Whether the process that sent this signal to us since since_ms (monotonic) has also sent it to
- * the command: to each process of the control group, or of the user. manager: it is a service
- * manager, which may signal processes of every user. Each signal is found once. */
-bool child_has_signal(struct child *child, int number, int64_t since_ms, bool manager);
+/* Whether a service manager that has sent this signal to us since since_ms (monotonic) has also
+ * sent the signal to the command: to each process of the control group. Each signal is found once.
+ */
+bool child_has_signal(struct child *child, int number, int64_t since_ms);
 /* Whether the command has other rights than this process (sudo). The caller's signals may then
  * reach the command, but not the processes that it runs. */
 bool child_has_other_rights(const struct child *child);

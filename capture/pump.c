@@ -21,10 +21,9 @@
 #define KILL_AGAIN_MS 1000
 /* For a command of another user: the time between the interrupt key and the hangup. */
 #define HANGUP_GRACE_MS 10000
-/* How long a signal to us is held until the monitor may report that the command has got it, too;
- * and how much earlier that report may have come. */
-#define HELD_MS 5
-#define HELD_MANAGER_MS 100
+/* How long a service manager's signal to us is held until the monitor may report that the manager
+ * has signalled each process of the service; and how much earlier that report may have come. */
+#define HELD_MS 100
 #define HELD_BEFORE_MS 1000
 #define STOP_TOLD_MS 1500 /* the time until a line says that the command has not ended */
 /* The most that a pty can hold (Linux: 8 KiB in each direction, and 4 KiB that are ready). */
@@ -226,8 +225,7 @@ static void let_held_go(struct pump *pump)
 
     pump->held.number = 0;
     if (number == 0 || pump->state != PUMP_RUNNING ||
-        child_has_signal(pump->child, number, pump->held.since_ms - HELD_BEFORE_MS,
-                         pump->held.manager))
+        child_has_signal(pump->child, number, pump->held.since_ms - HELD_BEFORE_MS))
         return;
     if (pump->held.alone)
         child_signal_alone(pump->child, number);
@@ -238,16 +236,15 @@ static void let_held_go(struct pump *pump)
 /* A service manager that stops a service signals each of its processes, one after the other. The
  * command must not get the signal a second time from us, because the second signal makes some
  * programs give up in the middle of their work. */
-static void hold(struct pump *pump, const struct caught_signal *caught, bool alone)
+static void hold(struct pump *pump, int number, bool alone)
 {
     int64_t now = monotonic_ms();
 
-    note_end_asked(pump, caught->number);
-    pump->held.number = caught->number;
+    note_end_asked(pump, number);
+    pump->held.number = number;
     pump->held.alone = alone;
-    pump->held.manager = process_is_manager(caught->sender);
     pump->held.since_ms = now;
-    pump->held.until_ms = now + (pump->held.manager ? HELD_MANAGER_MS : HELD_MS);
+    pump->held.until_ms = now + HELD_MS;
 }
 
 static void look_at_held(struct pump *pump)
@@ -256,8 +253,18 @@ static void look_at_held(struct pump *pump)
         let_held_go(pump);
 }
 
+/* Whether a service manager sent the signal that may signal the command, too: the manager of a user
+ * cannot signal a command that belongs to root (sudo). */
+static bool is_from_manager(const struct pump *pump, const struct caught_signal *caught)
+{
+    return !caught->by_kernel && process_is_manager(caught->sender) &&
+           (process_user(caught->sender) == 0 || !child_has_other_rights(pump->child));
+}
+
 static void take_signal(struct pump *pump, const struct caught_signal *caught)
 {
+    bool by_manager = is_from_manager(pump, caught);
+
     if (is_ours(caught))
         return;
     if (caught->number != SIGCONT) /* a service manager sends SIGCONT after each signal */
@@ -266,16 +273,16 @@ static void take_signal(struct pump *pump, const struct caught_signal *caught)
     case NOTHING:
         break;
     case PASS_ON:
-        if (caught->by_kernel)
-            pass_on(pump, caught->number);
+        if (by_manager)
+            hold(pump, caught->number, false);
         else
-            hold(pump, caught, false);
+            pass_on(pump, caught->number);
         break;
     case PASS_ON_ALONE:
-        if (caught->by_kernel)
-            child_signal_alone(pump->child, caught->number);
+        if (by_manager)
+            hold(pump, caught->number, true);
         else
-            hold(pump, caught, true);
+            child_signal_alone(pump->child, caught->number);
         break;
     case FOLLOW_WINDOW:
         if (!keys_follow_window(pump) && !caught->by_kernel)

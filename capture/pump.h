@@ -78,7 +78,7 @@ struct pump {
     /* a signal that waits until it is known whether the command has it already; number 0: none */
     struct {
         int number;
-        bool alone, manager;
+        bool alone;
         int64_t since_ms, until_ms; /* monotonic */
     } held;
     bool end_asked; /* by a key or a signal that ends a command, unless the command handles it */

@@ -31,8 +31,7 @@ bool process_has_pending(pid_t pid, int number);
 /* Whether two processes are in the same control groups. False if the system cannot tell. */
 bool process_same_cgroup(pid_t one, pid_t other);
 
-/* Whether this process is a service manager: it is PID 1, systemd of a user, or outside of our PID
- * namespace (0). */
+/* Whether this process is systemd, as PID 1 or of a user. False if the system cannot tell. */
 bool process_is_manager(pid_t pid);
 
 /* Whether pid is an ancestor of this process. False if the system cannot tell. */

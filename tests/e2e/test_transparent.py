@@ -1,5 +1,6 @@
 """The caller gets the same status and the same bytes as without us, on pipes and files."""
 import array
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -521,9 +522,7 @@ for _ in wanted:
         assert child.wait(20) == 0
 
 
-def test_a_signal_to_each_process_of_a_service_comes_once(state):
-    """As systemd signals a control group. A signal to the wrapper alone reaches the command each time."""
-    script = """
+COUNTS_SIGNALS = """
 import os, signal
 wanted = [signal.SIGTERM, signal.SIGUSR1]
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
@@ -531,14 +530,52 @@ print(os.getpid(), os.getppid(), flush=True)
 while (number := signal.sigwaitinfo(wanted).si_signo) != signal.SIGUSR1:
     print(int(number), flush=True)
 """
-    with subprocess.Popen([RUN, "python3", "-c", script], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+SENDS_SIGNALS = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0)  # PR_SET_NAME
+for line in sys.stdin:
+    for process in line.split():
+        os.kill(int(process), signal.SIGTERM)
+    print("sent", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def counted_signals(state):
+    """Yields the pids of a command that prints each SIGTERM, of its monitor and of the wrapper, and what reads a line of output."""
+    with subprocess.Popen([RUN, "python3", "-c", COUNTS_SIGNALS], env=environment(state), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
         command, monitor = map(int, child.stdout.readline().split())
-        for processes in ([monitor, command, child.pid], [child.pid], [child.pid], [command, monitor, child.pid]):
-            for process in processes:
-                os.kill(process, signal.SIGTERM)
-            assert child.stdout.readline() == b"15\n"
+        yield command, monitor, child.pid, child.stdout.readline
         child.send_signal(signal.SIGUSR1)
         assert child.stdout.read() == b"" and child.wait(20) == 0
+
+
+@contextlib.contextmanager
+def sender(name):
+    """A process of this name; yields a function that lets the process send SIGTERM to each of some processes."""
+    with subprocess.Popen(["python3", "-c", SENDS_SIGNALS, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def send(*to):
+            print(*to, file=process.stdin, flush=True)
+            assert process.stdout.readline() == "sent\n"
+
+        yield send
+
+
+def test_a_signal_to_each_process_of_a_service_comes_once(state):
+    """As systemd sends it to a control group. A signal to the wrapper alone comes each time."""
+    with counted_signals(state) as (command, monitor, wrapper, line), sender("systemd") as systemd:
+        for processes in ([monitor, command, wrapper], [wrapper], [wrapper], [command, monitor, wrapper]):
+            systemd(*processes)
+            assert line() == b"15\n"
+
+
+def test_a_signal_to_the_processes_of_one_name_reaches_the_command(state):
+    """killall and pkill signal the wrapper and its monitor, which have the same name, and not the command."""
+    with counted_signals(state) as (command, monitor, wrapper, line), sender("killall") as killall:
+        for processes in ([monitor, wrapper], [wrapper, monitor], [wrapper]):
+            killall(*processes)
+            assert line() == b"15\n"
 
 
 def test_a_real_time_signal_is_for_the_command_and_not_for_its_children(state, tmp_path):
