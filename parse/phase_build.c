@@ -121,11 +121,12 @@ static struct derivation *adopt(struct phase *phase, const struct store_path *pa
 {
     struct derivations *all = &phase->derivations;
     size_t index = key_find(all, name_key(path));
-    if (index == NOT_FOUND || !all->at[index].only_named)
+    struct derivation *one = derivation_at(phase, index);
+    if (!one || !one->only_named)
         return NULL;
-    all->at[index].only_named = false;
+    one->only_named = false;
     key_set(all, hash_key(path), index);
-    return &all->at[index];
+    return one;
 }
 
 static struct derivation *derivation_of(struct phase *phase, const struct store_path *path)
