@@ -340,7 +340,7 @@ bool build_logs_pending(const struct delivery *delivery)
 
     if (delivery->refusals.bare || delivery->refusals.additions)
         return false;
-    for (size_t i = 0; logs->waiting > 0 && i < BUILD_LOGS_OPEN; i++)
+    for (size_t i = 0; logs->open && logs->waiting > 0 && i < BUILD_LOGS_OPEN; i++)
         if (sendable(&logs->open[i]) && is_known(&delivery->derivation_acks, logs->open[i].n))
             return true;
     return false;
