@@ -131,8 +131,12 @@ static struct build_log *log_of(struct delivery *delivery, const char *path)
 /* Adds a line that is clean. Out of memory: the line is left out. */
 static void log_add(struct build_logs *logs, struct build_log *log, const char *text, size_t length)
 {
-    uint64_t number = log->lines++;
+    uint64_t number;
 
+    if (log->ended) /* another build of the same derivation: the tail may be in the batch in flight
+                     */
+        return;
+    number = log->lines++;
     if (log->full || log->taken + length > BUILD_LOG_HEAD ||
         logs->heads + length > BUILD_LOGS_HEADS) {
         log->full = true;
@@ -264,13 +268,16 @@ static void on_started(void *context, const char *path, const char *machine, boo
 
 void build_logs_restart(struct build_logs *logs)
 {
-    size_t batch_max = logs->batch_max;
+    size_t batch_max = logs->batch_max, batch_most = logs->batch_most;
+    bool refused = logs->refused;
 
     nixlog_free(logs->nixlog);
     for (size_t i = 0; logs->open && i < BUILD_LOGS_OPEN; i++)
         log_free(&logs->open[i]);
     free(logs->open);
-    *logs = (struct build_logs){.batch_max = batch_max ? batch_max : BUILD_LOGS_BATCH_FIRST};
+    *logs = (struct build_logs){.batch_max = batch_max ? batch_max : BUILD_LOGS_BATCH_FIRST,
+                                .batch_most = batch_most ? batch_most : BUILD_LOGS_BATCH_MAX,
+                                .refused = refused};
 }
 
 static bool start(struct delivery *delivery)
@@ -338,7 +345,7 @@ bool build_logs_pending(const struct delivery *delivery)
 {
     const struct build_logs *logs = &delivery->build_logs;
 
-    if (delivery->refusals.bare || delivery->refusals.additions)
+    if (delivery->refusals.bare || delivery->refusals.additions || logs->refused)
         return false;
     for (size_t i = 0; logs->open && logs->waiting > 0 && i < BUILD_LOGS_OPEN; i++)
         if (sendable(&logs->open[i]) && is_known(&delivery->derivation_acks, logs->open[i].n))
@@ -348,7 +355,8 @@ bool build_logs_pending(const struct delivery *delivery)
 
 bool build_logs_done(const struct delivery *delivery)
 {
-    if (delivery->refusals.bare || delivery->refusals.additions || !delivery->nix.path)
+    if (delivery->refusals.bare || delivery->refusals.additions || delivery->build_logs.refused ||
+        !delivery->nix.path)
         return true;
     return delivery->build_logs.over && !build_logs_pending(delivery);
 }
@@ -433,6 +441,14 @@ static void forget_sent(struct build_logs *logs, struct build_log *log, struct l
         log_free(log);
 }
 
+void build_logs_too_large(struct build_logs *logs)
+{
+    if (logs->batch_max <= BUILD_LOGS_BATCH_MIN)
+        logs->refused = true;
+    else
+        logs->batch_most = logs->batch_max /= 2;
+}
+
 void build_logs_accepted(struct build_logs *logs)
 {
     int64_t took = monotonic_ms() - logs->built_ms;
@@ -444,7 +460,7 @@ void build_logs_accepted(struct build_logs *logs)
         if (logs->open[i].path[0])
             forget_sent(logs, &logs->open[i], &logs->open[i].tail);
     }
-    if (took < FAST_MS && logs->batch_max < BUILD_LOGS_BATCH_MAX)
+    if (took < FAST_MS && logs->batch_max < logs->batch_most)
         logs->batch_max *= 2;
     else if (took > SLOW_MS && logs->batch_max > BUILD_LOGS_BATCH_MIN)
         logs->batch_max /= 2;

@@ -54,6 +54,8 @@ struct build_logs {
     size_t waiting;         /* bytes that wait in the beginnings, and in tails that can be sent */
     size_t heads;           /* bytes of beginnings of this run so far */
     size_t batch_max;       /* bytes in the next batch */
+    size_t batch_most;      /* batch_max does not grow above this, because of an answer 413 */
+    bool refused;           /* even the smallest batch was too large: no log is sent */
     int64_t built_ms;       /* monotonic time when the batch in flight was built */
     bool over;              /* nothing more will be read */
     bool sent;              /* the batch in flight has pieces */

@@ -142,6 +142,10 @@ static enum delivery_verdict rejected(struct delivery *delivery, const struct an
 
 static enum delivery_verdict too_large(struct delivery *delivery, const struct answer *answer)
 {
+    if (delivery->build_logs.sent) { /* the run's own lines and state must not suffer from them */
+        build_logs_too_large(&delivery->build_logs);
+        return DELIVERY_GO_ON;
+    }
     if (delivery->sent_end - delivery->sent_from <= 1)
         return rejected(delivery, answer);
     if (delivery->text_max > 1)

@@ -36,5 +36,8 @@ bool build_logs_done(const struct delivery *delivery);
 void build_logs_put(struct delivery *delivery);
 /* The batch in flight was accepted. */
 void build_logs_accepted(struct build_logs *logs);
+/* The dashboard, or a proxy in front of it, refused the batch with pieces as too large: the next
+ * one has fewer bytes of them, and at last none. */
+void build_logs_too_large(struct build_logs *logs);
 
 #endif
