@@ -46,6 +46,7 @@ struct writer {
     struct log_files files;
     struct nix_spool nix;
     int channel, acks; /* -1: closed by the other end */
+    int copy_fd;       /* of the caller, until the files have it; -1: none */
     bool alone;        /* no other process can write to the ring any more */
     uint32_t ack_seq;  /* of the acknowledgement that is on the disk */
     /* bytes of output when the end was written; UINT64_MAX: the end is not written */
@@ -276,6 +277,7 @@ static void close_sockets(void *context)
 
     close_fd(&writer->channel);
     close_fd(&writer->acks);
+    close_fd(&writer->copy_fd);
 }
 
 /* Makes a process that nobody waits for. */
@@ -336,7 +338,6 @@ static void ask_nix_beside(struct writer *writer)
 
     if (!plan->nix_ask || spawn(writer) != 0)
         return;
-    log_files_close(&writer->files); /* the locks must belong to the writer only */
     nix_version_learn();
     _exit(0);
 }
@@ -521,27 +522,28 @@ void log_writer_run(const struct log_writer_start *start)
 {
     static struct writer writer;
     int64_t now = monotonic_ms();
-    int copy_fd;
 
     writer = (struct writer){.start = start,
                              .page = start->page,
                              .channel = start->channel,
                              .acks = start->acks,
+                             .copy_fd = -1,
                              .ended_at = UINT64_MAX,
                              .identified = UINT64_MAX,
                              .synced = UINT64_MAX,
                              .sync_ms = now + SYNC_FIRST_MS,
                              .prune_ms = start->again ? 0 : now + PRUNE_MS};
     become_writer();
-    copy_fd = start->again ? -1 : log_files_own_descriptor(start->plan);
-    let_go(&writer, copy_fd);
+    writer.copy_fd = start->again ? -1 : log_files_own_descriptor(start->plan);
+    let_go(&writer, writer.copy_fd);
     nix_spool_open(&writer.nix, start->page, close_sockets, &writer);
     if (!start->again)
         ask_nix_beside(&writer);
     if (start->again)
         log_files_resume(&writer.files, start->plan, start->page);
     else
-        log_files_create(&writer.files, start->plan, copy_fd, start->page);
+        log_files_create(&writer.files, start->plan, writer.copy_fd, start->page);
+    writer.copy_fd = -1; /* the files have it */
     nix_spool_to(&writer.nix, writer.files.run_fd < 0 ? NULL : start->plan->dir,
                  start->plan->info.id);
     serve(&writer);
