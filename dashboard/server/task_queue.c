@@ -75,7 +75,9 @@ void task_queue_submit(struct task_queue *queue, struct request *request,
     struct task displaced = {0};
 
     worker_lock(&queue->worker);
-    if (queue->worker.stopping) {
+    if (queue->worker.stopping && request->suspended) {
+        displaced.request = request; /* from the writer thread: nobody else resumes it */
+    } else if (queue->worker.stopping) {
         refuse(request);
     } else {
         if (queue->count == WAITING_MAX)
