@@ -48,7 +48,7 @@ export class Builds {
             this.#draw();
         }
         if (other || ended) this.#load();
-        else if (isOpen(run)) this.#loadSoon();
+        else this.#loadSoon(); // pieces of builders' logs may come after the end of the run
     }
 
     async #load() {
@@ -71,12 +71,27 @@ export class Builds {
         if (!one) return;
         whole.href = buildLogUrl(this.host, this.#run.id, one.n);
         setText(title, `${one.name}: ${plural(one.log, 'line')}`);
-        const answer = await api.buildLines(this.host, this.#run.id, one.n, -OWN_LINES).catch((error) => ({ error }));
+        const answer = await this.#endOfLog(one).catch((error) => ({ error }));
         if (this.#own !== one) return; // another was opened meanwhile
         const atEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 4;
         setText(text, answer.error ? `The log cannot be read now: ${answer.error.message}` : answer.lines.join('\n'));
         if (!answer.error && answer.from > 0) setText(title, `${one.name}: the last ${answer.lines.length} of ${plural(one.log, 'line')}`);
         if (!again || atEnd) text.scrollTop = text.scrollHeight;
+    }
+
+    /** The last lines of the own log. An answer ends at a gap, so what is behind the gap is asked for, too. */
+    async #endOfLog(one) {
+        const { id } = this.#run;
+        const { from, lines, total } = await api.buildLines(this.host, id, one.n, -OWN_LINES);
+        let at = from + lines.length;
+        while (at < total) {
+            const next = await api.buildLines(this.host, id, one.n, at);
+            if (!next.lines.length) break;
+            if (next.from > at) lines.push(`[${plural(next.from - at, 'line')} omitted]`);
+            lines.push(...next.lines);
+            at = next.from + next.lines.length;
+        }
+        return { from, lines: lines.slice(-OWN_LINES) };
     }
 
     #took({ state, started, duration: took }) {
