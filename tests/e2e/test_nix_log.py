@@ -14,7 +14,7 @@ import pytest
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent / "lib"), str(pathlib.Path(__file__).parent)]
 from dashserver import TOKEN, Dashboard
-from faultserver import FaultServer
+from faultserver import FaultServer, status
 from helperrun import environment
 from test_log_disk import disk  # a fixture
 from wrapper import NO_LEAK_CHECK, ROOT, RUN, wait_for
@@ -370,6 +370,29 @@ def test_a_run_that_is_delivered_later_tells_its_derivations(tmp_path, nix):
     assert {piece["n"] for piece in pieces} == set(range(len(NAMES)))
     texts = ["\n".join(piece["text"] for piece in pieces if piece["n"] == n) for n in range(len(NAMES))]
     assert "svc-fan-1: step 0\nsvc-fan-1: step 1\nsvc-fan-1: step 2" in texts
+
+
+@pytest.mark.parametrize("limit", [50_000, 20_000])
+def test_a_small_limit_on_bodies_keeps_the_state_of_the_derivations(tmp_path, nix, record, limit):
+    """A proxy refuses batches with much text of builders. With the smaller limit, no such batch passes."""
+    for name in ("small-1.0", "flood"):
+        record.build(name)
+    record.say("small-1.0", "only step")
+    record.say("flood", *[f"line {at} of a builder that writes much" for at in range(4000)])
+    record.end(*record.ids)
+    with FaultServer() as server:
+        env = known(setting(tmp_path, nix("(Nix) 2.34.8"), server.url, NIXFLEET_FLUSH_TIMEOUT="30"), tmp_path)
+        refuse = status(413)
+        server.fault = lambda handler, path, body: len(body) > limit and refuse(handler, path, body)
+        assert run(env, "nix", "build").returncode == 0
+        wait_for(lambda: undelivered(env) == [], "the end of the delivery")
+        bodies = [message for _, message in server.run().batches]
+    assert server.faults > 0
+    states = {one["name"]: one["state"] for body in bodies for one in body.get("derivations", [])}
+    assert {states["small-1.0"], states["flood"]} == {"built"}
+    if limit == 50_000:
+        text = "\n".join(piece["text"] for body in bodies for piece in body.get("build_logs", []))
+        assert "only step" in text and "line 3999 of" in text
 
 
 def test_the_log_of_a_derivation_that_nobody_recorded_is_one_line_and_exit_1(tmp_path, nix):

@@ -80,6 +80,11 @@ def test_the_own_log_of_a_derivation_is_opened_below_the_list(page, dashboard):
     assert page.attr(".build-log a", "href").endswith(f"/runs/{run}/derivations/0/log")
     dashboard.write("owner", run, 2, ["y"], build_logs=[{"n": 0, "from": 600, "text": "and one more"}])
     page.wait(lambda: page.text(".build-log pre").endswith("and one more"), "the new line")
+    dashboard.write("owner", run, 3, ["z"], build_logs=[{"n": 0, "from": 700, "text": "behind the gap"}])
+    page.wait(lambda: page.text(".build-log pre").endswith("and one more\n[99 lines omitted]\nbehind the gap"), "the line behind the gap")
+    dashboard.end("owner", run, 4)
+    dashboard.post("/api/hosts/owner/logs", {"run": run, "from": 5, "lines": [], "build_logs": [{"n": 0, "from": 701, "text": "the cause"}]})
+    page.wait(lambda: page.text(".build-log pre").endswith("behind the gap\nthe cause"), "a line that came after the end of the run")
     page.click("[data-do=close-own]")
     page.wait(lambda: not page.visible(".build-log"))
 
