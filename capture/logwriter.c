@@ -51,6 +51,7 @@ struct writer {
     uint32_t ack_seq;  /* of the acknowledgement that is on the disk */
     /* bytes of output when the end was written; UINT64_MAX: the end is not written */
     uint64_t ended_at;
+    uint64_t ended_size; /* log_size when the end was written */
     uint64_t identified; /* log_size when the identity of the file was written */
     uint64_t synced;     /* log_size when the file was last synced */
     int64_t sync_ms;     /* monotonic time of the earliest next sync */
@@ -257,9 +258,10 @@ static void take_end(struct writer *writer)
                           .log_bytes = size};
     struct stat info;
 
-    if (how == STATUS_RUNNING || bytes == writer->ended_at)
+    if (how == STATUS_RUNNING || (bytes == writer->ended_at && size == writer->ended_size))
         return;
     writer->ended_at = bytes;
+    writer->ended_size = size;
     if (writer->files.run_fd < 0)
         return;
     identify(writer);

@@ -2,8 +2,47 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "runlog_scene.h"
+
+/* ---- the end ---- */
+
+static void spin(int64_t ns)
+{
+    struct timespec now, start;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec < ns);
+}
+
+/* The writer can look for output a moment before the last output, and for the end a moment after.
+ */
+static void output_just_before_the_end_is_counted(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct run_record record;
+        struct scene *scene;
+        void *one;
+
+        set_scene(&one);
+        scene = one;
+        create(scene);
+        run_log_append(&scene->log, "one\n", 4);
+        spin(i * 500);
+        run_log_append(&scene->log, "two\nthree\n", 10);
+        run_log_end(&scene->log, STATUS_EXITED, 0);
+        assert_true(run_log_wait(&scene->log, monotonic_ms() + PATIENCE_MS));
+        read_back(scene, &record);
+        assert_int_equal(record.end.bytes, 14);
+        assert_int_equal(record.end.log_bytes, 14);
+        run_record_free(&record);
+        clear_scene(&one);
+    }
+}
 
 /* ---- a writer that stops, or is killed ---- */
 
@@ -267,6 +306,7 @@ static void a_log_that_reaches_a_limit_ends_early_and_its_end_is_recorded(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(output_just_before_the_end_is_counted),
         WITH_SCENE(a_writer_that_stands_still_delays_nothing_and_loses_nothing),
         WITH_SCENE(what_the_ring_loses_is_one_line_in_the_log),
         WITH_SCENE(a_writer_that_is_killed_is_followed_by_another),
