@@ -14,6 +14,9 @@ static const char *const marks[] = {[NIXLOG_LINES] = "@nix {", [NIXLOG_RECORDS] 
 #define LEVEL_SHOWN 3   /* lvlInfo: what nix prints without -v */
 #define RECORD_DEPTH 16 /* only the traces of an error are nested in nix's records */
 #define ACTIVITIES 1024 /* remembered at once; ids rise, so the oldest are dropped */
+/* A new activity takes one of so many places. A build that still runs is dropped only if builds
+ * have all of them: a build may take longer than thousands of downloads. */
+#define NEIGHBOURS 64
 
 enum {
     ACT_COPY_PATH = 100,
@@ -33,6 +36,7 @@ enum {
 struct activity {
     uint64_t id;
     int type;
+    bool running;
     int64_t done;
     char name[72];
     char path[256]; /* of a build or a copy; "" if it is too long */
@@ -222,17 +226,35 @@ static int64_t field_number(json_object *record, size_t at)
     return number < 0 ? 0 : number;
 }
 
+static struct activity *neighbour(struct nixlog *nixlog, uint64_t id, uint64_t at)
+{
+    return &nixlog->activities[(id % ACTIVITIES + at) % ACTIVITIES];
+}
+
+/* The place for a new activity: one that is free, or else one without a build. NULL when out of
+ * memory. */
 static struct activity *activity_slot(struct nixlog *nixlog, uint64_t id)
 {
+    struct activity *one, *best;
     if (!nixlog->activities)
         nixlog->activities = calloc(ACTIVITIES, sizeof *nixlog->activities);
-    return nixlog->activities ? &nixlog->activities[id % ACTIVITIES] : NULL;
+    if (!nixlog->activities)
+        return NULL;
+    best = neighbour(nixlog, id, 0);
+    for (uint64_t at = 0; at < NEIGHBOURS && best->running; at++) {
+        one = neighbour(nixlog, id, at);
+        if (!one->running || (best->type == ACT_BUILD && one->type != ACT_BUILD))
+            best = one;
+    }
+    return best;
 }
 
 static struct activity *activity_find(struct nixlog *nixlog, uint64_t id)
 {
-    struct activity *activity = activity_slot(nixlog, id);
-    return activity && activity->id == id ? activity : NULL;
+    for (uint64_t at = 0; nixlog->activities && at < NEIGHBOURS; at++)
+        if (neighbour(nixlog, id, at)->id == id)
+            return neighbour(nixlog, id, at);
+    return NULL;
 }
 
 /* The name that nix puts before a builder's lines: without directory, hash, .drv and version. */
@@ -272,8 +294,10 @@ static void stop(struct nixlog *nixlog, json_object *record)
     struct activity *activity = activity_find(nixlog, (uint64_t)number(record, "id", 0));
     if (activity && activity->path[0] != '\0')
         nixlog->sink.ended(nixlog->sink.context, activity->path);
-    if (activity)
+    if (activity) {
         activity->path[0] = '\0';
+        activity->running = false;
+    }
 }
 
 /* The second field of a build is the machine. */
@@ -293,7 +317,8 @@ static void start(struct nixlog *nixlog, json_object *record)
     uint64_t id = (uint64_t)number(record, "id", 0);
     struct activity *activity = activity_slot(nixlog, id);
     if (activity) {
-        *activity = (struct activity){.id = id, .type = (int)number(record, "type", 0)};
+        *activity =
+            (struct activity){.id = id, .type = (int)number(record, "type", 0), .running = true};
         if (activity->type == ACT_BUILD)
             derivation_name(activity, record);
         if (activity->type == ACT_BUILD || activity->type == ACT_COPY_PATH)

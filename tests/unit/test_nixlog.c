@@ -137,6 +137,39 @@ static void a_record_over_the_bound_passes_through(void **state)
     free(bytes);
 }
 
+/* More activities than are remembered come and go while the builds run. */
+static void a_build_that_lasts_keeps_its_name(void **state)
+{
+    enum { BUILDS = 40, SHORT = 3000, RECORD = 200 };
+    char *records = malloc((size_t)(SHORT + 2 * BUILDS) * 2 * RECORD), *at = records;
+
+    (void)state;
+    assert_non_null(records);
+    for (int id = 1; id <= BUILDS; id++)
+        at += sprintf(at,
+                      "@nix {\"action\":\"start\",\"id\":%d,\"level\":5,\"type\":105,\"text\":\"\","
+                      "\"fields\":[\"/nix/store/aaaa-name%d.drv\",\"\",1,1]}\n",
+                      id, id);
+    for (int id = BUILDS + 1; id <= SHORT; id++)
+        at +=
+            sprintf(at,
+                    "@nix {\"action\":\"start\",\"id\":%d,\"level\":5,\"type\":101,\"text\":\"\"}\n"
+                    "@nix {\"action\":\"stop\",\"id\":%d}\n",
+                    id, id);
+    for (int id = 1; id <= BUILDS; id++)
+        at += sprintf(
+            at, "@nix {\"action\":\"result\",\"id\":%d,\"type\":101,\"fields\":[\"text\"]}\n", id);
+    struct output output = filter(records, (size_t)(at - records), 4096);
+    for (int id = 1; id <= BUILDS; id++) {
+        char line[64];
+
+        snprintf(line, sizeof line, "name%d> text\033", id);
+        assert_non_null(strstr(output.text, line));
+    }
+    free(output.text);
+    free(records);
+}
+
 static void the_builds_are_counted(void **state)
 {
     (void)state;
@@ -158,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_builders_line_cannot_leave_its_prefix),
         cmocka_unit_test(a_line_that_is_not_a_record_passes_unchanged),
         cmocka_unit_test(a_record_over_the_bound_passes_through),
+        cmocka_unit_test(a_build_that_lasts_keeps_its_name),
         cmocka_unit_test(the_builds_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
